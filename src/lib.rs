@@ -1,0 +1,25 @@
+//! FerryMQ: an MQTT broker that keeps its word.
+//!
+//! # Layout
+//! Arrows run one way, from the top of this list to its bottom:
+//! - [`http`], [`net`]: sockets and tasks.
+//! - [`broker`]: ties everything together.
+//! - [`session`], [`router`], [`store`], [`auth`]: one concern each, siblings that
+//!   do not know each other. `session` and `router` are pure.
+//! - [`message`]: the message that all of them share.
+//! - [`protocol`]: bytes to packets and back. Pure.
+//!
+//! On the side: [`config`] is read by all of them at the start, [`telemetry`] is
+//! counted into by all of them.
+
+pub mod auth;
+pub mod broker;
+pub mod config;
+pub mod http;
+pub mod message;
+pub mod net;
+pub mod protocol;
+pub mod router;
+pub mod session;
+pub mod store;
+pub mod telemetry;

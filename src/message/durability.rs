@@ -1,0 +1,188 @@
+//! The race between the store that writes a message and the receivers that settle
+//! it, decided by one atomic per message.
+//!
+//! ```text
+//!            take(n)                 commit n done
+//!   PENDING ---------> TAKEN(n)  - - - - - - - - -> on disk
+//!      |                  |
+//!      | settle()         | settle(): the loser deletes what was written
+//!      v                  v
+//!   SETTLED            SETTLED
+//! ```
+//! `take` is a compare-and-swap by the store's writer before it inserts; `settle`
+//! is a swap by whoever acknowledged the message last.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+use super::DeliveryId;
+use crate::protocol::{PacketId, QoS};
+
+/// The number of a batch; `committed` reaches it when its COMMIT has returned.
+pub type CommitNo = u64;
+
+const PENDING: u64 = 0;
+const SETTLED: u64 = u64::MAX;
+const REFUSED: u64 = u64::MAX - 1;
+/// Batches are numbered from 2; what was on disk at the start counts as commit 1.
+const STORED: u64 = 1;
+
+/// Where a message stands between memory and disk.
+#[derive(Debug, Default)]
+pub struct Durability(AtomicU64);
+
+impl Durability {
+    /// The writer takes the message into batch `commit`. False: it was settled
+    /// before, and nothing needs to be written (write elision).
+    pub fn take(&self, commit: CommitNo) -> bool {
+        self.0.compare_exchange(PENDING, commit, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+    }
+
+    /// Every durable receiver has acknowledged. True: the writer had taken it, so
+    /// its row has to be deleted; false: it was never written.
+    pub fn settle(&self) -> bool {
+        !matches!(self.0.swap(SETTLED, Ordering::SeqCst), PENDING | SETTLED | REFUSED)
+    }
+
+    /// The batch that held it was rolled back because the disk is full.
+    pub fn refuse(&self) {
+        self.0.store(REFUSED, Ordering::SeqCst);
+    }
+
+    /// Read back from disk.
+    pub fn mark_stored(&self) {
+        self.0.store(STORED, Ordering::SeqCst);
+    }
+
+    /// The writer has it or had it: rows may exist.
+    pub fn is_taken(&self) -> bool {
+        !matches!(self.0.load(Ordering::SeqCst), PENDING | SETTLED | REFUSED)
+    }
+
+    /// Its rows are on disk as far as `committed` tells.
+    pub fn is_on_disk(&self, committed: CommitNo) -> bool {
+        match self.0.load(Ordering::Acquire) {
+            PENDING | SETTLED | REFUSED => false,
+            commit => commit <= committed,
+        }
+    }
+
+    /// The publisher may be told: it is on disk, or every receiver has it.
+    pub fn may_acknowledge(&self, committed: CommitNo) -> bool {
+        match self.0.load(Ordering::Acquire) {
+            PENDING | REFUSED => false,
+            SETTLED => true,
+            commit => commit <= committed,
+        }
+    }
+
+    /// The disk had no room for it.
+    pub fn is_refused(&self) -> bool {
+        self.0.load(Ordering::Acquire) == REFUSED
+    }
+}
+
+/// One receiver of a message at QoS 1 or 2. Filled in under the session's lock
+/// before the message is handed to the store.
+#[derive(Debug, Default)]
+pub struct Slot {
+    session: AtomicU64,
+    delivery: AtomicU64,
+    packet_id: AtomicU32,
+    acknowledged: AtomicBool,
+}
+
+/// What a filled slot says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SlotState {
+    /// The receiving durable session.
+    pub session: super::SessionId,
+    /// The delivery's id, which is the key of its row.
+    pub delivery: DeliveryId,
+    /// Drawn when it was queued, kept until it is acknowledged.
+    pub packet_id: PacketId,
+    /// The smaller of the publisher's and the subscription's QoS.
+    pub qos: QoS,
+}
+
+impl Slot {
+    /// The receiving session is durable: its delivery has to be written.
+    pub fn fill(&self, state: SlotState) {
+        self.session.store(state.session.0, Ordering::Relaxed);
+        let qos = if state.qos == QoS::ExactlyOnce { 1 << 16 } else { 0 };
+        self.packet_id.store(u32::from(state.packet_id.get()) | qos, Ordering::Relaxed);
+        self.delivery.store(state.delivery.0, Ordering::Release);
+    }
+
+    /// The receiver has acknowledged. The caller looks at
+    /// [`Durability::is_taken`] *afterwards*: if the message was taken, a delete
+    /// has to be queued; if not, the writer will see this flag.
+    pub fn acknowledge(&self) {
+        self.acknowledged.store(true, Ordering::SeqCst);
+    }
+
+    /// What to write, or nothing: the receiver is not durable, or has already
+    /// acknowledged. To be called after [`Durability::take`].
+    pub fn to_write(&self) -> Option<SlotState> {
+        let delivery = self.delivery.load(Ordering::Acquire);
+        if delivery == 0 || self.acknowledged.load(Ordering::SeqCst) {
+            return None;
+        }
+        let packed = self.packet_id.load(Ordering::Relaxed);
+        let packet_id = PacketId::new(u16::try_from(packed & 0xFFFF).ok()?)?;
+        Some(SlotState {
+            session: super::SessionId(self.session.load(Ordering::Relaxed)),
+            delivery: DeliveryId(delivery),
+            packet_id,
+            qos: if packed >> 16 == 0 { QoS::AtLeastOnce } else { QoS::ExactlyOnce },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_settled_before_the_write_is_never_taken() {
+        let durability = Durability::default();
+        assert!(!durability.settle());
+        assert!(!durability.take(7));
+        assert!(durability.may_acknowledge(0));
+        assert!(!durability.is_on_disk(100));
+    }
+
+    #[test]
+    fn a_message_taken_first_leaves_a_row_to_delete() {
+        let durability = Durability::default();
+        assert!(durability.take(7));
+        assert!(!durability.may_acknowledge(6));
+        assert!(durability.may_acknowledge(7));
+        assert!(durability.settle());
+        assert!(durability.may_acknowledge(6), "its last receiver has it");
+    }
+
+    #[test]
+    fn a_refused_message_is_never_acknowledged() {
+        let durability = Durability::default();
+        assert!(durability.take(7));
+        durability.refuse();
+        assert!(!durability.may_acknowledge(100));
+        assert!(durability.is_refused());
+    }
+
+    #[test]
+    fn an_acknowledged_slot_is_not_written() {
+        let slot = Slot::default();
+        assert_eq!(slot.to_write(), None, "an empty slot is no durable receiver");
+        let state = SlotState {
+            session: crate::message::SessionId(3),
+            delivery: DeliveryId(9),
+            packet_id: PacketId::new(65_535).unwrap(),
+            qos: QoS::ExactlyOnce,
+        };
+        slot.fill(state);
+        assert_eq!(slot.to_write(), Some(state));
+        slot.acknowledge();
+        assert_eq!(slot.to_write(), None);
+    }
+}

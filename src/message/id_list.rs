@@ -1,0 +1,195 @@
+//! A queue on disk, as memory sees it: delivery ids and sizes, delta-coded.
+//!
+//! A session that waits for a million messages keeps three to five bytes for each
+//! of them in memory; the rest stands in the database until its turn comes.
+
+use std::collections::VecDeque;
+
+use super::DeliveryId;
+
+/// Entries in a chunk: enough that its fixed part does not count, few enough that
+/// taking from the front rarely walks far.
+const CHUNK: u32 = 256;
+
+/// One delivery that waits on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueuedId {
+    /// Its row.
+    pub id: DeliveryId,
+    /// Bytes of its message, see [`super::Message::size`].
+    pub size: u32,
+}
+
+#[derive(Debug, Default)]
+struct Chunk {
+    /// Varint pairs: distance to the id before, then size.
+    data: Vec<u8>,
+    /// Bytes at the front that have been read.
+    read: usize,
+    /// The id before the next one to be read.
+    base: u64,
+    last: u64,
+    len: u32,
+}
+
+/// Delivery ids in rising order, with their sizes.
+#[derive(Debug, Default)]
+pub struct IdList {
+    chunks: VecDeque<Chunk>,
+    len: usize,
+    bytes: u64,
+}
+
+impl IdList {
+    /// An empty list; allocates nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many deliveries wait.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// True if none waits.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The sum of their sizes in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Adds one behind the others; its id must be larger than all before it.
+    pub fn push_back(&mut self, entry: QueuedId) {
+        let id = entry.id.0;
+        if self.chunks.back().is_none_or(|chunk| chunk.len >= CHUNK) {
+            if let Some(full) = self.chunks.back_mut() {
+                full.data.shrink_to_fit();
+            }
+            let base = id.saturating_sub(1);
+            self.chunks.push_back(Chunk { base, last: base, ..Chunk::default() });
+        }
+        let Some(chunk) = self.chunks.back_mut() else { return };
+        debug_assert!(id > chunk.last, "delivery ids rise within a session");
+        write_varint(&mut chunk.data, id.wrapping_sub(chunk.last));
+        write_varint(&mut chunk.data, u64::from(entry.size));
+        chunk.last = id;
+        chunk.len += 1;
+        self.len += 1;
+        self.bytes += u64::from(entry.size);
+    }
+
+    /// Takes the first of the queue.
+    pub fn pop_front(&mut self) -> Option<QueuedId> {
+        let chunk = self.chunks.front_mut()?;
+        let delta = read_varint(&chunk.data, &mut chunk.read)?;
+        let size = read_varint(&chunk.data, &mut chunk.read)?;
+        let entry = QueuedId {
+            id: DeliveryId(chunk.base.wrapping_add(delta)),
+            size: u32::try_from(size).unwrap_or(u32::MAX),
+        };
+        chunk.base = entry.id.0;
+        chunk.len -= 1;
+        if chunk.len == 0 {
+            self.chunks.pop_front();
+        }
+        self.len -= 1;
+        self.bytes = self.bytes.saturating_sub(size);
+        Some(entry)
+    }
+
+    /// Takes up to `count` from the front.
+    pub fn take_front(&mut self, count: usize) -> Vec<QueuedId> {
+        let count = count.min(self.len);
+        let mut taken = Vec::with_capacity(count);
+        while taken.len() < count {
+            let Some(entry) = self.pop_front() else { break };
+            taken.push(entry);
+        }
+        taken
+    }
+
+    /// Puts `front`, whose ids are all smaller, before this list.
+    pub fn prepend(&mut self, mut front: IdList) {
+        debug_assert!(
+            front.chunks.back().zip(self.chunks.front()).is_none_or(|(a, b)| a.last <= b.base),
+            "what is put in front came before"
+        );
+        self.len += front.len;
+        self.bytes += front.bytes;
+        front.chunks.append(&mut self.chunks);
+        self.chunks = front.chunks;
+    }
+}
+
+fn write_varint(data: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        data.push((value & 0x7F) as u8 | 0x80);
+        value >>= 7;
+    }
+    data.push((value & 0x7F) as u8);
+}
+
+fn read_varint(data: &[u8], at: &mut usize) -> Option<u64> {
+    let mut value = 0;
+    for shift in (0..64).step_by(7) {
+        let byte = *data.get(*at)?;
+        *at += 1;
+        value |= u64::from(byte & 0x7F) << shift;
+        if byte & 0x80 == 0 {
+            return Some(value);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn entry(id: u64, size: u32) -> QueuedId {
+        QueuedId { id: DeliveryId(id), size }
+    }
+
+    #[test]
+    fn a_million_waiting_deliveries_cost_few_bytes_each() {
+        let mut list = IdList::new();
+        (1..=1_000_000).for_each(|id| list.push_back(entry(id * 3, 256)));
+        let bytes: usize = list.chunks.iter().map(|chunk| chunk.data.capacity() + 48).sum();
+        assert!(bytes < 5_000_000, "{bytes} bytes");
+    }
+
+    proptest! {
+        #[test]
+        fn behaves_like_a_plain_queue(steps in prop::collection::vec((1u64..1_000_000, any::<u32>(), any::<bool>()), 0..2000)) {
+            let (mut list, mut model, mut id) = (IdList::new(), VecDeque::new(), 0);
+            for (gap, size, push) in steps {
+                if push || model.is_empty() {
+                    id += gap;
+                    list.push_back(entry(id, size));
+                    model.push_back(entry(id, size));
+                } else {
+                    prop_assert_eq!(list.pop_front(), model.pop_front());
+                }
+                prop_assert_eq!(list.len(), model.len());
+                prop_assert_eq!(list.bytes(), model.iter().map(|e| u64::from(e.size)).sum::<u64>());
+            }
+            let rest = list.take_front(usize::MAX);
+            prop_assert_eq!(rest, Vec::from(model));
+        }
+
+        #[test]
+        fn what_is_prepended_comes_out_first(front in 0u64..600, back in 0u64..600) {
+            let (mut a, mut b) = (IdList::new(), IdList::new());
+            (1..=front).for_each(|id| a.push_back(entry(id, 1)));
+            (front + 1..=front + back).for_each(|id| b.push_back(entry(id, 1)));
+            b.prepend(a);
+            let ids: Vec<u64> = b.take_front(usize::MAX).iter().map(|e| e.id.0).collect();
+            prop_assert_eq!(ids, (1..=front + back).collect::<Vec<_>>());
+        }
+    }
+}

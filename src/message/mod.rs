@@ -1,0 +1,150 @@
+//! One published message, shared by everyone who holds it.
+//!
+//! Here live the message itself (topic, properties and payload in one
+//! allocation), the ids that name it and its deliveries, the atomic that decides
+//! whether it must be written ([`Durability`]), the compact list of delivery ids
+//! that stands for a queue on disk ([`IdList`]) and the one wake-up primitive of a
+//! connection ([`Wake`]). Nothing here does I/O, reads a clock, or knows what a
+//! session, a router or a store is.
+
+mod durability;
+mod id_list;
+mod ids;
+mod wake;
+
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use smallvec::SmallVec;
+
+pub use durability::{CommitNo, Durability, Slot, SlotState};
+pub use id_list::{IdList, QueuedId};
+pub use ids::{DeliveryId, MessageId, SessionId, WallMillis};
+pub use wake::Wake;
+
+use crate::protocol::{PacketId, QoS};
+
+/// An accepted PUBLISH. Immutable but for the atomics that follow its way to the
+/// disk and to its receivers.
+#[derive(Debug)]
+pub struct Message {
+    /// Grows by one with each message that the broker accepts, over restarts too.
+    pub id: MessageId,
+    /// Topic, then v5 properties, then payload.
+    body: Bytes,
+    topic_len: u16,
+    properties_len: u32,
+    /// The QoS that the publisher chose.
+    pub qos: QoS,
+    /// The RETAIN flag that the publisher set.
+    pub retain: bool,
+    /// When it was accepted.
+    pub published_at: WallMillis,
+    /// When it must no longer be sent, from the Message Expiry Interval.
+    pub expires_at: Option<WallMillis>,
+    /// The packet id of a durable publisher's QoS 2 PUBLISH: committed together
+    /// with the message, so that a repeat after a crash is known as one.
+    pub incoming: Option<(SessionId, PacketId)>,
+    /// Where the message stands between memory and disk.
+    pub durability: Durability,
+    /// One slot for each receiver whose delivery is QoS 1 or 2.
+    pub slots: SmallVec<[Slot; 1]>,
+    /// Woken when the message is settled or committed.
+    pub publisher: Option<Arc<Wake>>,
+}
+
+/// What is known of a message before its receivers are.
+#[derive(Debug, Clone, Copy)]
+pub struct MessageHead {
+    /// See [`Message::id`].
+    pub id: MessageId,
+    /// See [`Message::qos`].
+    pub qos: QoS,
+    /// See [`Message::retain`].
+    pub retain: bool,
+    /// See [`Message::published_at`].
+    pub published_at: WallMillis,
+    /// See [`Message::expires_at`].
+    pub expires_at: Option<WallMillis>,
+}
+
+impl Message {
+    /// Copies topic, properties and payload into the message's one allocation.
+    /// `slots` is the number of receivers whose delivery is QoS 1 or 2.
+    pub fn new(
+        head: MessageHead,
+        topic: &str,
+        properties: &[u8],
+        payload: &[u8],
+        slots: usize,
+        incoming: Option<(SessionId, PacketId)>,
+        publisher: Option<Arc<Wake>>,
+    ) -> Self {
+        let mut body = BytesMut::with_capacity(topic.len() + properties.len() + payload.len());
+        body.put_slice(topic.as_bytes());
+        body.put_slice(properties);
+        body.put_slice(payload);
+        let mut message = Self::from_body(head, body.freeze(), topic.len(), properties.len());
+        message.slots = (0..slots).map(|_| Slot::default()).collect();
+        message.incoming = incoming;
+        message.publisher = publisher;
+        message
+    }
+
+    /// A message that already stands on disk: its slots are gone, its deliveries
+    /// are rows.
+    pub fn stored(head: MessageHead, topic: &str, properties: &[u8], payload: &[u8]) -> Self {
+        let message = Self::new(head, topic, properties, payload, 0, None, None);
+        message.durability.mark_stored();
+        message
+    }
+
+    fn from_body(head: MessageHead, body: Bytes, topic: usize, properties: usize) -> Self {
+        Self {
+            id: head.id,
+            body,
+            // A topic name is at most 65,535 bytes [MQTT-1.5.4] and a property
+            // block at most 268,435,455, so neither conversion can lose anything.
+            topic_len: u16::try_from(topic).unwrap_or(u16::MAX),
+            properties_len: u32::try_from(properties).unwrap_or(u32::MAX),
+            qos: head.qos,
+            retain: head.retain,
+            published_at: head.published_at,
+            expires_at: head.expires_at,
+            incoming: None,
+            durability: Durability::default(),
+            slots: SmallVec::new(),
+            publisher: None,
+        }
+    }
+
+    /// The topic name.
+    pub fn topic(&self) -> &str {
+        let bytes = self.body.get(..usize::from(self.topic_len)).unwrap_or_default();
+        std::str::from_utf8(bytes).unwrap_or_default()
+    }
+
+    /// The encoded v5 properties that go on to receivers as they came: without
+    /// topic alias, message expiry interval and subscription identifiers, and
+    /// without the length in front. Empty for a message without any.
+    pub fn properties(&self) -> &[u8] {
+        let start = usize::from(self.topic_len);
+        self.body.get(start..start + self.properties_len as usize).unwrap_or_default()
+    }
+
+    /// The application payload.
+    pub fn payload(&self) -> &[u8] {
+        let start = usize::from(self.topic_len) + self.properties_len as usize;
+        self.body.get(start..).unwrap_or_default()
+    }
+
+    /// Bytes of topic, properties and payload: what counts against queue limits.
+    pub fn size(&self) -> usize {
+        self.body.len()
+    }
+
+    /// True once its expiry has passed.
+    pub fn is_expired(&self, now: WallMillis) -> bool {
+        self.expires_at.is_some_and(|at| at <= now)
+    }
+}

@@ -1,0 +1,77 @@
+//! What the broker asks the store to do.
+
+use std::sync::Arc;
+
+use super::record::{PagedDelivery, RetainedRecord, SessionRecord, SubscriptionRecord};
+use crate::message::{DeliveryId, Message, MessageId, QueuedId, SessionId, Wake};
+use crate::protocol::PacketId;
+
+/// One change to the file. Within a batch, inserts run before deletes.
+#[derive(Debug)]
+pub enum Op {
+    /// Insert the message with the deliveries in its slots, and its incoming
+    /// packet id, unless it has been settled (write elision: see
+    /// [`crate::message::Durability::take`]).
+    Message(Arc<Message>),
+    /// A delivery was acknowledged, expired or dropped. With `last`, its message
+    /// goes with it.
+    Delete {
+        /// The delivery's row.
+        delivery: DeliveryId,
+        /// The message's row, if this was the last delivery of it.
+        message: Option<MessageId>,
+    },
+    /// A delivery that was never read back from disk is dropped: the store looks up
+    /// which message it belongs to and counts that down.
+    Drop(DeliveryId),
+    /// The receiver has sent PUBREC: PUBREL may go once this is committed.
+    Received(DeliveryId),
+    /// The publisher has sent PUBREL: PUBCOMP may go once this is committed.
+    RemoveIncoming(SessionId, PacketId),
+    /// Insert or replace the session's row (not its subscriptions or deliveries).
+    Session(Box<SessionRecord>),
+    /// Remove the session's row, subscriptions and incoming packet ids. Its
+    /// deliveries are dropped by the broker, or at the next start.
+    EndSession(SessionId),
+    /// Insert or replace.
+    Subscribe(SessionId, Box<SubscriptionRecord>),
+    /// By its full filter, `$share/...` included.
+    Unsubscribe(SessionId, Box<str>),
+    /// Insert or replace by topic; several in one batch: the last one wins.
+    Retain(Arc<RetainedRecord>),
+    /// By topic.
+    Unretain(Box<str>),
+}
+
+/// All that one turn of a connection asks for: handed over under one lock, and in
+/// one transaction.
+#[derive(Debug, Default)]
+pub struct Submission {
+    /// In order. Drained by the store.
+    pub ops: Vec<Op>,
+    /// QoS 1 messages whose durable receivers are all online and answering: held
+    /// back for the elision window. Drained by the store.
+    pub held: Vec<Arc<Message>>,
+    /// Rung when the batch with `ops` has been committed (or the store is
+    /// poisoned). Drained by the store. The publishers of messages need not be
+    /// here: [`Message::publisher`] is rung when the message's batch is committed.
+    pub waiters: Vec<Arc<Wake>>,
+}
+
+/// A request to read part of a queue back from disk.
+#[derive(Debug)]
+pub struct PageRequest {
+    /// Rising ids of committed deliveries of one session.
+    pub ids: Vec<QueuedId>,
+    /// Where the answer goes.
+    pub reply: PageReply,
+}
+
+/// Called on the reader thread; must be quick.
+pub struct PageReply(pub Box<dyn FnOnce(Result<Vec<PagedDelivery>, super::PageError>) + Send>);
+
+impl std::fmt::Debug for PageReply {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("PageReply")
+    }
+}

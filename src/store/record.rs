@@ -1,0 +1,118 @@
+//! Rows, as the rest of the broker sees them.
+
+use std::sync::Arc;
+
+use crate::message::{DeliveryId, IdList, Message, MessageId, SessionId, WallMillis};
+use crate::protocol::{PacketId, QoS, SubscriptionOptions, Version};
+
+/// A durable session's own row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SessionRecord {
+    /// Its key.
+    pub id: SessionId,
+    /// Unique.
+    pub client_id: Box<str>,
+    /// Of its last connection.
+    pub version: Version,
+    /// Seconds that it outlives its connection; `u32::MAX` is for ever.
+    pub expiry: u32,
+    /// When its connection ended; `None` while connected.
+    pub disconnected_at: Option<WallMillis>,
+    /// The largest delivery that may have been sent, as of the row's writing:
+    /// older ones are repeated with DUP. While connected, all may have been.
+    pub sent_up_to: DeliveryId,
+    /// To be published if the client does not come back.
+    pub will: Option<WillRecord>,
+}
+
+/// A will that waits.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WillRecord {
+    /// Where to.
+    pub topic: Box<str>,
+    /// Encoded v5 properties, as in [`Message::properties`].
+    pub properties: Vec<u8>,
+    /// What.
+    pub payload: Vec<u8>,
+    /// How.
+    pub qos: QoS,
+    /// Kept for later subscribers.
+    pub retain: bool,
+    /// Seconds after the end of the connection.
+    pub delay: u32,
+    /// Message Expiry Interval in seconds.
+    pub expiry: Option<u32>,
+}
+
+/// A subscription's row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SubscriptionRecord {
+    /// In full, `$share/...` included.
+    pub filter: Box<str>,
+    /// As subscribed.
+    pub options: SubscriptionOptions,
+    /// v5 Subscription Identifier.
+    pub identifier: Option<u32>,
+}
+
+/// A retained message's row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RetainedRecord {
+    /// Its key.
+    pub topic: Box<str>,
+    /// Encoded v5 properties, as in [`Message::properties`].
+    pub properties: Vec<u8>,
+    /// Never empty: an empty payload removes the row.
+    pub payload: Vec<u8>,
+    /// As published.
+    pub qos: QoS,
+    /// When it was accepted.
+    pub published_at: WallMillis,
+    /// From the Message Expiry Interval.
+    pub expires_at: Option<WallMillis>,
+}
+
+/// A delivery read back from disk.
+#[derive(Debug, Clone)]
+pub struct PagedDelivery {
+    /// Its row.
+    pub delivery: DeliveryId,
+    /// Drawn when it was queued.
+    pub packet_id: PacketId,
+    /// Of this delivery, at most the message's.
+    pub qos: QoS,
+    /// True once PUBREC was received and committed: only PUBREL is to be sent.
+    pub received: bool,
+    /// Shared among the deliveries of one page that belong to it.
+    pub message: Arc<Message>,
+}
+
+/// What a start finds in the file.
+#[derive(Debug, Default)]
+pub struct Recovered {
+    /// Every durable session that has not been ended.
+    pub sessions: Vec<RecoveredSession>,
+    /// All retained messages; expired ones included.
+    pub retained: Vec<RetainedRecord>,
+    /// The largest id ever given out, so that ids never repeat.
+    pub last_message: MessageId,
+    /// The largest id ever given out.
+    pub last_delivery: DeliveryId,
+    /// The largest id ever given out.
+    pub last_session: SessionId,
+}
+
+/// One session with all that belongs to it.
+#[derive(Debug)]
+pub struct RecoveredSession {
+    /// Its row.
+    pub record: SessionRecord,
+    /// Its subscriptions.
+    pub subscriptions: Vec<SubscriptionRecord>,
+    /// QoS 2 packet ids of its own publishes that wait for PUBREL.
+    pub incoming: Vec<PacketId>,
+    /// Its deliveries, in order.
+    pub queue: IdList,
+    /// The packet id of its last delivery; the cycle goes on behind it.
+    pub last_packet_id: Option<PacketId>,
+}
