@@ -81,6 +81,10 @@ impl Durability {
     }
 }
 
+/// Beside the packet id in [`Slot`]'s packed word.
+const QOS_2: u32 = 1 << 16;
+const RETAIN: u32 = 1 << 17;
+
 /// One receiver of a message at QoS 1 or 2. Filled in under the session's lock
 /// before the message is handed to the store.
 #[derive(Debug, Default)]
@@ -102,14 +106,17 @@ pub struct SlotState {
     pub packet_id: PacketId,
     /// The smaller of the publisher's and the subscription's QoS.
     pub qos: QoS,
+    /// The RETAIN flag that the receiver is to see.
+    pub retain: bool,
 }
 
 impl Slot {
     /// The receiving session is durable: its delivery has to be written.
     pub fn fill(&self, state: SlotState) {
         self.session.store(state.session.0, Ordering::Relaxed);
-        let qos = if state.qos == QoS::ExactlyOnce { 1 << 16 } else { 0 };
-        self.packet_id.store(u32::from(state.packet_id.get()) | qos, Ordering::Relaxed);
+        let qos = if state.qos == QoS::ExactlyOnce { QOS_2 } else { 0 };
+        let retain = if state.retain { RETAIN } else { 0 };
+        self.packet_id.store(u32::from(state.packet_id.get()) | qos | retain, Ordering::Relaxed);
         self.delivery.store(state.delivery.0, Ordering::Release);
     }
 
@@ -133,7 +140,8 @@ impl Slot {
             session: super::SessionId(self.session.load(Ordering::Relaxed)),
             delivery: DeliveryId(delivery),
             packet_id,
-            qos: if packed >> 16 == 0 { QoS::AtLeastOnce } else { QoS::ExactlyOnce },
+            qos: if packed & QOS_2 == 0 { QoS::AtLeastOnce } else { QoS::ExactlyOnce },
+            retain: packed & RETAIN != 0,
         })
     }
 }
@@ -179,6 +187,7 @@ mod tests {
             delivery: DeliveryId(9),
             packet_id: PacketId::new(65_535).unwrap(),
             qos: QoS::ExactlyOnce,
+            retain: true,
         };
         slot.fill(state);
         assert_eq!(slot.to_write(), Some(state));

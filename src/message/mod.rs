@@ -11,6 +11,7 @@ mod durability;
 mod id_list;
 mod ids;
 mod wake;
+mod will;
 
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ pub use durability::{CommitNo, Durability, Slot, SlotState};
 pub use id_list::{IdList, QueuedId};
 pub use ids::{DeliveryId, MessageId, SessionId, WallMillis};
 pub use wake::Wake;
+pub use will::WillRecord;
 
 use crate::protocol::{PacketId, QoS};
 

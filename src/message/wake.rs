@@ -22,14 +22,11 @@ impl Wake {
         }
     }
 
-    /// True if it was rung since the last call; otherwise the task is registered
-    /// and will be woken by the next [`Wake::ring`].
+    /// True if it was rung since the last call. Either way the task is registered
+    /// and will be woken by the next [`Wake::ring`]: registering comes first, so
+    /// that none can fall in between.
     pub fn poll(&self, context: &Context<'_>) -> bool {
-        if self.rung.swap(false, Ordering::AcqRel) {
-            return true;
-        }
         self.waker.register(context.waker());
-        // Rung between the look and the registration: look again.
         self.rung.swap(false, Ordering::AcqRel)
     }
 }

@@ -6,4 +6,4 @@ mod op;
 mod record;
 
 pub use op::{Op, PageReply, PageRequest, Submission};
-pub use record::{PagedDelivery, Recovered, RecoveredSession, RetainedRecord, SessionRecord, SubscriptionRecord, WillRecord};
+pub use record::{PagedDelivery, Recovered, RecoveredSession, RetainedRecord, SessionRecord, SubscriptionRecord};

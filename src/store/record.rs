@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::message::{DeliveryId, IdList, Message, MessageId, SessionId, WallMillis};
+use crate::message::{DeliveryId, IdList, Message, MessageId, SessionId, WallMillis, WillRecord};
 use crate::protocol::{PacketId, QoS, SubscriptionOptions, Version};
 
 /// A durable session's own row.
@@ -23,25 +23,6 @@ pub struct SessionRecord {
     pub sent_up_to: DeliveryId,
     /// To be published if the client does not come back.
     pub will: Option<WillRecord>,
-}
-
-/// A will that waits.
-#[derive(Debug, Clone, PartialEq)]
-pub struct WillRecord {
-    /// Where to.
-    pub topic: Box<str>,
-    /// Encoded v5 properties, as in [`Message::properties`].
-    pub properties: Vec<u8>,
-    /// What.
-    pub payload: Vec<u8>,
-    /// How.
-    pub qos: QoS,
-    /// Kept for later subscribers.
-    pub retain: bool,
-    /// Seconds after the end of the connection.
-    pub delay: u32,
-    /// Message Expiry Interval in seconds.
-    pub expiry: Option<u32>,
 }
 
 /// A subscription's row.
@@ -81,6 +62,8 @@ pub struct PagedDelivery {
     pub packet_id: PacketId,
     /// Of this delivery, at most the message's.
     pub qos: QoS,
+    /// The RETAIN flag that the receiver is to see.
+    pub retain: bool,
     /// True once PUBREC was received and committed: only PUBREL is to be sent.
     pub received: bool,
     /// Shared among the deliveries of one page that belong to it.

@@ -1,0 +1,95 @@
+//! Topic aliases of one connection, both ways (v5, 3.3.2.3.4).
+
+use std::collections::HashMap;
+
+/// What the client calls its topics.
+#[derive(Debug, Default)]
+pub struct InboundAliases {
+    maximum: u16,
+    topics: Vec<Option<Box<str>>>,
+}
+
+impl InboundAliases {
+    /// Aliases 1 to `maximum` may be used.
+    pub fn new(maximum: u16) -> Self {
+        Self { maximum, topics: Vec::new() }
+    }
+
+    /// Remembers a topic. False: the alias is out of range [MQTT-3.3.2-9].
+    pub fn set(&mut self, alias: u16, topic: &str) -> bool {
+        if alias == 0 || alias > self.maximum {
+            return false;
+        }
+        let index = usize::from(alias);
+        if index >= self.topics.len() {
+            self.topics.resize(index + 1, None);
+        }
+        match self.topics.get_mut(index) {
+            Some(Some(known)) if known.as_ref() == topic => {}
+            Some(slot) => *slot = Some(topic.into()),
+            None => {}
+        }
+        true
+    }
+
+    /// The topic that was set for the alias.
+    pub fn get(&self, alias: u16) -> Option<&str> {
+        self.topics.get(usize::from(alias))?.as_deref()
+    }
+}
+
+/// What we call ours: first come, first served.
+#[derive(Debug, Default)]
+pub struct OutboundAliases {
+    maximum: u16,
+    aliases: HashMap<Box<str>, u16, ahash::RandomState>,
+}
+
+impl OutboundAliases {
+    /// The client accepts aliases 1 to `maximum`.
+    pub fn new(maximum: u16) -> Self {
+        Self { maximum, aliases: HashMap::default() }
+    }
+
+    /// The alias to send, and whether the topic can be left out.
+    pub fn alias_for(&mut self, topic: &str) -> (Option<u16>, bool) {
+        if self.maximum == 0 {
+            return (None, false);
+        }
+        if let Some(&alias) = self.aliases.get(topic) {
+            return (Some(alias), true);
+        }
+        let next = self.aliases.len() + 1;
+        match u16::try_from(next) {
+            Ok(next) if next <= self.maximum => {
+                self.aliases.insert(topic.into(), next);
+                (Some(next), false)
+            }
+            _ => (None, false),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alias_out_of_range_is_refused() {
+        let mut aliases = InboundAliases::new(2);
+        assert!(!aliases.set(0, "a"));
+        assert!(!aliases.set(3, "a"));
+        assert!(aliases.set(2, "a"));
+        assert!(aliases.set(2, "b"), "an alias may be set anew");
+        assert_eq!(aliases.get(2), Some("b"));
+        assert_eq!(aliases.get(1), None);
+    }
+
+    #[test]
+    fn the_topic_is_left_out_from_the_second_time_on() {
+        let mut aliases = OutboundAliases::new(1);
+        assert_eq!(aliases.alias_for("a"), (Some(1), false));
+        assert_eq!(aliases.alias_for("a"), (Some(1), true));
+        assert_eq!(aliases.alias_for("b"), (None, false), "none is left");
+    }
+}

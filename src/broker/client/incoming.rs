@@ -1,0 +1,285 @@
+//! What a client publishes, subscribes and unsubscribes.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::{Client, Close, Pending, Reply};
+use crate::broker::Publication;
+use crate::protocol::{
+    PacketId, Publish, QoS, ReasonCode, SubAck, Subscribe, UnsubAck, Unsubscribe, Version,
+};
+use crate::session::Known;
+use crate::store::Op;
+
+/// `$SYS` is the broker's own.
+const SYS: &str = "$SYS/";
+
+impl Client {
+    pub(super) fn on_publish(&mut self, publish: &Publish<'_>) -> Result<(), Close> {
+        if publish.qos > QoS::AtMostOnce && self.is_over_receive_maximum(publish) {
+            return Err(Close::Error(
+                ReasonCode::ReceiveMaximumExceeded,
+                "more unacknowledged publishes than the receive maximum",
+            ));
+        }
+        if publish.retain && !self.broker.settings.retain_available {
+            return Err(Close::Error(ReasonCode::RetainNotSupported, "retain is switched off"));
+        }
+        let Some(alias) = publish.topic_alias else {
+            return self.on_publish_to(publish, publish.topic);
+        };
+        if !publish.topic.is_empty() {
+            if !self.inbound_aliases.set(alias, publish.topic) {
+                return Err(Close::Error(ReasonCode::TopicAliasInvalid, "topic alias out of range"));
+            }
+            return self.on_publish_to(publish, publish.topic);
+        }
+        let Some(topic) = self.inbound_aliases.get(alias).map(str::to_owned) else {
+            return Err(Close::Error(ReasonCode::TopicAliasInvalid, "unknown topic alias"));
+        };
+        self.on_publish_to(publish, &topic)
+    }
+
+    fn is_over_receive_maximum(&self, publish: &Publish<'_>) -> bool {
+        // Older clients are not told a maximum; they are slowed down instead.
+        self.version == Version::V5
+            && self.unanswered >= usize::from(self.broker.settings.receive_maximum)
+            && !(publish.qos == QoS::ExactlyOnce && publish.dup)
+    }
+
+    fn on_publish_to(&mut self, publish: &Publish<'_>, topic: &str) -> Result<(), Close> {
+        let levels = topic.as_bytes().iter().filter(|&&byte| byte == b'/').count() + 1;
+        let refusal = if levels > self.broker.settings.max_topic_levels {
+            Some(ReasonCode::TopicNameInvalid)
+        } else if topic.starts_with(SYS)
+            || !self.broker.authenticator.may_publish(&self.peer.identity, topic)
+        {
+            Some(ReasonCode::NotAuthorized)
+        } else {
+            None
+        };
+        let Some(packet_id) = publish.packet_id else {
+            if refusal.is_none() {
+                self.accept(publish, topic, None)?;
+            }
+            return Ok(());
+        };
+        if let Some(reason) = refusal {
+            return self.refuse(publish.qos, packet_id, reason);
+        }
+        match publish.qos {
+            QoS::ExactlyOnce => self.on_publish_twice_safe(publish, topic, packet_id),
+            _ => self.accept(publish, topic, Some(packet_id)),
+        }
+    }
+
+    /// QoS 2: a packet id that is known is a repeat [MQTT-4.3.3-10].
+    fn on_publish_twice_safe(
+        &mut self,
+        publish: &Publish<'_>,
+        topic: &str,
+        packet_id: PacketId,
+    ) -> Result<(), Close> {
+        let known = self.handle.lock().incoming.look_up(packet_id, self.epoch);
+        match known {
+            Known::New => self.accept(publish, topic, Some(packet_id)),
+            Known::Repeat { message, counts } => {
+                self.unanswered += usize::from(counts);
+                let reply = Reply::PubRec(packet_id, ReasonCode::Success);
+                self.pending.push(Pending::with_message(reply, message));
+                Ok(())
+            }
+        }
+    }
+
+    /// Publishes it, and queues the acknowledgement.
+    fn accept(
+        &mut self,
+        publish: &Publish<'_>,
+        topic: &str,
+        packet_id: Option<PacketId>,
+    ) -> Result<(), Close> {
+        let now = self.turn.now.wall;
+        let durable = publish.qos == QoS::ExactlyOnce && self.handle.lock().durable;
+        let publication = Publication {
+            topic,
+            properties: &publish.properties,
+            payload: publish.payload,
+            qos: publish.qos,
+            retain: publish.retain,
+            expires_at: publish.expiry.map(|seconds| now.plus_seconds(seconds)),
+            incoming: packet_id.filter(|_| durable).map(|id| (self.handle.id, id)),
+        };
+        if publish.retain && publish.qos > QoS::AtMostOnce && !self.broker.has_room_to_retain(&publication) {
+            if let Some(packet_id) = packet_id {
+                return self.refuse(publish.qos, packet_id, ReasonCode::QuotaExceeded);
+            }
+        }
+        self.find_routes(topic);
+        let prepared =
+            match self.broker.prepare(&publication, &self.routes, Some(&self.wake), &self.turn) {
+                Ok(prepared) => prepared,
+                Err(reason) => {
+                    let Some(packet_id) = packet_id else { return Ok(()) };
+                    return self.refuse(publish.qos, packet_id, reason);
+                }
+            };
+        if let (QoS::ExactlyOnce, Some(packet_id)) = (publish.qos, packet_id) {
+            let mut session = self.handle.lock();
+            if !session.life.is_held_by(self.epoch) {
+                return Err(Close::Error(ReasonCode::SessionTakenOver, ""));
+            }
+            let message = Some(Arc::clone(&prepared.message));
+            session.incoming.insert(packet_id, message, self.epoch);
+        }
+        self.broker.deliver(&prepared, &self.routes, &mut self.turn);
+        if publish.retain {
+            self.broker.retain(&publication, &mut self.turn);
+        }
+        self.broker.metrics.published(publish.qos);
+        if let Some(packet_id) = packet_id {
+            self.unanswered += 1;
+            let reason = if prepared.has_receivers() {
+                ReasonCode::Success
+            } else {
+                ReasonCode::NoMatchingSubscribers
+            };
+            let reply = match publish.qos {
+                QoS::ExactlyOnce => Reply::PubRec(packet_id, reason),
+                _ => Reply::PubAck(packet_id, reason),
+            };
+            let waits = self.broker.persistence.waits();
+            let message = waits.then_some(prepared.message);
+            let pending = Pending::with_message(reply, message).and_this_turn(publish.retain && waits);
+            self.pending.push(pending);
+        }
+        Ok(())
+    }
+
+    /// The same topic again and again is the rule: its receivers are looked up once
+    /// for as long as no subscription changes.
+    fn find_routes(&mut self, topic: &str) {
+        let generation = self.broker.generation.load(Ordering::Acquire);
+        if let Some((known, of)) = &self.routed
+            && *of == generation
+            && known == topic
+        {
+            return;
+        }
+        self.routes.clear();
+        self.broker.route(topic, Some(self.handle.id), &mut self.routes);
+        // Shared subscriptions choose anew for each message.
+        let reusable = !self.routes.receivers().iter().any(|receiver| receiver.shared);
+        if !reusable {
+            self.routed = None;
+            return;
+        }
+        match &mut self.routed {
+            Some((known, of)) => {
+                known.clear();
+                known.push_str(topic);
+                *of = generation;
+            }
+            None => self.routed = Some((topic.to_owned(), generation)),
+        }
+    }
+
+    /// v5 has words for it; an older client is disconnected, since an
+    /// acknowledgement would be a lie and silence would make it wait for ever.
+    pub(super) fn refuse(&mut self, qos: QoS, packet_id: PacketId, reason: ReasonCode) -> Result<(), Close> {
+        self.broker.metrics.refused(reason);
+        if self.version < Version::V5 {
+            return match reason {
+                // Not permitted: 3.1.1 has it acknowledged or disconnected
+                // [MQTT-3.3.5-2].
+                ReasonCode::NotAuthorized => {
+                    let reply = match qos {
+                        QoS::ExactlyOnce => Reply::PubRec(packet_id, ReasonCode::Success),
+                        _ => Reply::PubAck(packet_id, ReasonCode::Success),
+                    };
+                    self.pending.push(Pending::at_once(reply));
+                    Ok(())
+                }
+                _ => Err(Close::Error(reason, "a publish was refused")),
+            };
+        }
+        self.pending.push(Pending::at_once(match qos {
+            QoS::ExactlyOnce => Reply::PubRec(packet_id, reason),
+            _ => Reply::PubAck(packet_id, reason),
+        }));
+        // Counted, so that sending the reply counts it down again.
+        self.unanswered += 1;
+        Ok(())
+    }
+
+    pub(super) fn on_pubrel(&mut self, packet_id: PacketId) {
+        let (held_by, durable) = {
+            let mut session = self.handle.lock();
+            if !session.life.is_held_by(self.epoch) {
+                return;
+            }
+            (session.incoming.remove(packet_id), session.durable)
+        };
+        let reply = match held_by {
+            Some(epoch) => {
+                if epoch == self.epoch {
+                    self.unanswered = self.unanswered.saturating_sub(1);
+                }
+                Reply::PubComp(packet_id, ReasonCode::Success)
+            }
+            None => Reply::PubComp(packet_id, ReasonCode::PacketIdentifierNotFound),
+        };
+        // Even for an id that is not known: its row may still be on its way out.
+        if durable {
+            self.turn.write(Op::RemoveIncoming(self.handle.id, packet_id));
+        }
+        let waits = durable && self.broker.persistence.waits();
+        self.pending.push(Pending::at_once(reply).and_this_turn(waits));
+    }
+
+    pub(super) fn on_subscribe(&mut self, subscribe: &Subscribe) -> Result<(), Close> {
+        let broker = Arc::clone(&self.broker);
+        let reasons = subscribe
+            .filters
+            .iter()
+            .map(|line| {
+                if broker.authenticator.may_subscribe(&self.peer.identity, &line.filter) {
+                    let identifier = subscribe.subscription_id;
+                    broker.subscribe(&self.handle, self.epoch, line, identifier, &mut self.turn)
+                } else {
+                    ReasonCode::NotAuthorized
+                }
+            })
+            .collect();
+        let sub_ack = SubAck {
+            packet_id: subscribe.packet_id,
+            reasons,
+            reason_string: None,
+            user_properties: Vec::new(),
+        };
+        self.push_when_written(Reply::SubAck(Box::new(sub_ack)));
+        self.routed = None;
+        Ok(())
+    }
+
+    pub(super) fn on_unsubscribe(&mut self, unsubscribe: &Unsubscribe) {
+        let broker = Arc::clone(&self.broker);
+        let reasons = unsubscribe
+            .filters
+            .iter()
+            .map(|filter| broker.unsubscribe(&self.handle, self.epoch, filter, &mut self.turn))
+            .collect();
+        let unsub_ack = UnsubAck {
+            packet_id: unsubscribe.packet_id,
+            reasons,
+            reason_string: None,
+            user_properties: Vec::new(),
+        };
+        self.push_when_written(Reply::UnsubAck(Box::new(unsub_ack)));
+    }
+
+    fn push_when_written(&mut self, reply: Reply) {
+        let waits = self.broker.persistence.waits() && self.turn.has_writes();
+        self.pending.push(Pending::at_once(reply).and_this_turn(waits));
+    }
+}

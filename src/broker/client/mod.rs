@@ -1,0 +1,257 @@
+//! One connection's side of the protocol: packets in, bytes out. Knows no socket and
+//! no task, so that a simulation can drive it just as the network does.
+//!
+//! A turn: [`Client::handle`] for every packet that was read, then
+//! [`Client::finish`] once, then [`Client::pump`] to fill the write buffer.
+
+mod aliases;
+mod incoming;
+mod pending;
+mod pump;
+mod receipts;
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+
+pub use self::pending::{Pending, PendingQueue, Reply};
+use self::aliases::{InboundAliases, OutboundAliases};
+use super::{Broker, Leaving, SessionHandle, Turn};
+use crate::auth::Identity;
+use crate::message::{CommitNo, Wake};
+use crate::protocol::{ConnAck, Connect, Disconnect, Packet, ReasonCode, Version, encode};
+use crate::router::Routes;
+
+/// What is known of the other end beside its packets.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// Its address, for logs.
+    pub address: std::net::SocketAddr,
+    /// Who it proved to be.
+    pub identity: Identity,
+}
+
+/// Why a connection ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Close {
+    /// DISCONNECT came.
+    Left(Leaving),
+    /// The client broke a rule, or a limit holds: the reason goes into a v5
+    /// DISCONNECT, the words into the log.
+    Error(ReasonCode, &'static str),
+    /// The network says so.
+    Lost(&'static str),
+}
+
+/// One per connection, used by its task alone.
+#[derive(Debug)]
+pub struct Client {
+    broker: Arc<Broker>,
+    handle: Arc<SessionHandle>,
+    epoch: u64,
+    wake: Arc<Wake>,
+    version: Version,
+    peer: Peer,
+    turn: Turn,
+    pending: PendingQueue,
+    inbound_aliases: InboundAliases,
+    outbound_aliases: OutboundAliases,
+    /// The largest packet that the client accepts, in bytes.
+    max_packet: u32,
+    problem_information: bool,
+    /// QoS 1 and 2 publishes of this connection without PUBACK or PUBCOMP.
+    unanswered: usize,
+    routes: Routes<Arc<SessionHandle>>,
+    /// Topic and router generation that `routes` was made for.
+    routed: Option<(String, u64)>,
+    /// PINGREQs without PINGRESP.
+    pings: u32,
+    /// Entries on their way from the session to the write buffer.
+    outgoing: Vec<crate::session::Outgoing>,
+    /// The session's queue may hold something to be sent.
+    look: bool,
+}
+
+impl Client {
+    pub(super) fn new(
+        broker: Arc<Broker>,
+        handle: Arc<SessionHandle>,
+        epoch: u64,
+        wake: Arc<Wake>,
+        connect: &Connect,
+        peer: &Peer,
+    ) -> Self {
+        let inbound = broker.settings.topic_alias_maximum;
+        let outbound = connect.topic_alias_maximum.min(broker.settings.topic_alias_maximum);
+        Self {
+            turn: Turn::new(broker.clock.now()),
+            broker,
+            handle,
+            epoch,
+            wake,
+            version: connect.version,
+            peer: peer.clone(),
+            pending: PendingQueue::default(),
+            inbound_aliases: InboundAliases::new(inbound),
+            outbound_aliases: OutboundAliases::new(outbound),
+            max_packet: connect.maximum_packet_size.unwrap_or(u32::MAX),
+            problem_information: connect.request_problem_information,
+            unanswered: 0,
+            routes: Routes::new(),
+            routed: None,
+            pings: 0,
+            outgoing: Vec::new(),
+            look: true,
+        }
+    }
+
+    /// Queues the CONNACK: it leaves first, and not before `gate` is committed.
+    pub fn open(&mut self, connack: ConnAck, gate: CommitNo) {
+        let reply = Reply::ConnAck(Box::new(connack));
+        self.pending.push(Pending::at_commit(reply, gate));
+    }
+
+    /// Rung whenever [`Client::pump`] may have something to do.
+    pub fn wake(&self) -> &Arc<Wake> {
+        &self.wake
+    }
+
+    /// The client's id.
+    pub fn client_id(&self) -> &Arc<str> {
+        &self.handle.client_id
+    }
+
+    /// What it speaks.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The largest packet it accepts.
+    pub fn max_packet(&self) -> u32 {
+        self.max_packet
+    }
+
+    /// To be called when the wake-up was rung, before [`Client::pump`].
+    pub fn woken(&mut self) {
+        self.look = true;
+    }
+
+    /// Begins a turn.
+    pub fn begin(&mut self) {
+        self.turn.now = self.broker.clock.now();
+    }
+
+    /// Takes one packet.
+    ///
+    /// # Errors
+    /// The connection has to end, for the reason given.
+    pub fn handle(&mut self, packet: Packet<'_>) -> Result<(), Close> {
+        match packet {
+            Packet::Publish(publish) => self.on_publish(&publish),
+            Packet::PubAck(ack) => {
+                self.on_puback(ack.packet_id);
+                Ok(())
+            }
+            Packet::PubRec(ack) => {
+                self.on_pubrec(ack.packet_id, ack.reason);
+                Ok(())
+            }
+            Packet::PubRel(ack) => {
+                self.on_pubrel(ack.packet_id);
+                Ok(())
+            }
+            Packet::PubComp(ack) => {
+                self.on_pubcomp(ack.packet_id);
+                Ok(())
+            }
+            Packet::Subscribe(subscribe) => self.on_subscribe(&subscribe),
+            Packet::Unsubscribe(unsubscribe) => {
+                self.on_unsubscribe(&unsubscribe);
+                Ok(())
+            }
+            Packet::PingReq => {
+                // Not in the queue of replies: a slow disk is no reason to seem dead.
+                self.pings += 1;
+                Ok(())
+            }
+            Packet::Disconnect(disconnect) => Err(self.on_disconnect(&disconnect)),
+            // No method is configured, so none can go on [MQTT-4.12.0-6].
+            Packet::Auth(_) => Err(Close::Error(ReasonCode::ProtocolError, "AUTH without a method")),
+            Packet::Connect(_) => {
+                Err(Close::Error(ReasonCode::ProtocolError, "a second CONNECT [MQTT-3.1.0-2]"))
+            }
+            Packet::ConnAck(_) | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp => {
+                Err(Close::Error(ReasonCode::ProtocolError, "a packet that only servers send"))
+            }
+        }
+    }
+
+    /// Hands the turn's work to the store and wakes whom it concerns.
+    ///
+    /// # Errors
+    /// The store is poisoned: nothing may be acknowledged any more.
+    pub fn finish(&mut self) -> Result<(), Close> {
+        if self.turn.has_writes() && self.pending.has_new_gates() {
+            self.turn.wake_at_commit(&self.wake);
+        }
+        let commit = self
+            .turn
+            .finish(&self.broker)
+            .map_err(|_| Close::Error(ReasonCode::ServerUnavailable, "the store has failed"))?;
+        self.pending.turn_committed_at(commit);
+        Ok(())
+    }
+
+    /// True while the client has to wait before more is read from it: too much of
+    /// what it sent is unanswered, or too many writes wait for the disk.
+    pub fn is_saturated(&self) -> bool {
+        self.pending.len() >= self.broker.settings.max_unanswered
+            || self.broker.persistence.pending() > self.broker.settings.max_pending_writes
+    }
+
+    /// Makes sure that the connection is woken when the store has caught up, if it
+    /// is saturated for that reason.
+    pub fn wake_when_unsaturated(&mut self) -> Result<(), Close> {
+        self.turn.wake_at_commit(&self.wake);
+        self.finish()
+    }
+
+    /// The DISCONNECT that tells a v5 client why [MQTT-4.13.2-1]; older ones have
+    /// none.
+    pub fn farewell(&self, reason: ReasonCode, why: &str, out: &mut BytesMut) {
+        if self.version == Version::V5 {
+            let reason_string =
+                (self.problem_information && !why.is_empty()).then(|| why.to_owned());
+            let disconnect = Disconnect { reason, reason_string, ..Disconnect::default() };
+            encode::disconnect(out, self.version, &disconnect, Some(self.max_packet));
+        }
+    }
+
+    /// The connection has ended.
+    pub fn closed(self, close: &Close) {
+        let leaving = match close {
+            Close::Left(leaving) => *leaving,
+            Close::Error(..) | Close::Lost(_) => Leaving::WithWill { session_expiry: None },
+        };
+        self.broker.disconnect(&self.handle, self.epoch, leaving);
+    }
+
+    fn on_disconnect(&self, disconnect: &Disconnect) -> Close {
+        // A session that was to end with its connection cannot be prolonged by the
+        // last word (v5, 3.14.2.2.2).
+        let prolongs = disconnect.session_expiry.is_some_and(|expiry| expiry > 0)
+            && self.handle.lock().life.expiry == 0;
+        if prolongs {
+            return Close::Error(
+                ReasonCode::ProtocolError,
+                "DISCONNECT sets an expiry for a session that CONNECT gave none",
+            );
+        }
+        let session_expiry = disconnect.session_expiry;
+        Close::Left(if disconnect.reason == ReasonCode::Success {
+            Leaving::Normally { session_expiry }
+        } else {
+            Leaving::WithWill { session_expiry }
+        })
+    }
+}

@@ -1,0 +1,139 @@
+//! Replies that wait for their gate, in the order in which they must leave: PUBACKs
+//! and PUBRECs in the order of the PUBLISHes [MQTT-4.6.0-2] [MQTT-4.6.0-3], PUBRELs
+//! in the order of the PUBRECs [MQTT-4.6.0-4].
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::message::{CommitNo, Message};
+use crate::protocol::{ConnAck, PacketId, ReasonCode, SubAck, UnsubAck};
+
+/// Stands for the commit of the running turn, until its number is known.
+const THIS_TURN: CommitNo = CommitNo::MAX;
+
+/// What is to be sent.
+#[derive(Debug)]
+pub enum Reply {
+    /// Opens the connection.
+    ConnAck(Box<ConnAck>),
+    /// QoS 1 accepted.
+    PubAck(PacketId, ReasonCode),
+    /// QoS 2 accepted.
+    PubRec(PacketId, ReasonCode),
+    /// Our QoS 2 delivery: its receipt is noted.
+    PubRel(PacketId, ReasonCode),
+    /// QoS 2 released.
+    PubComp(PacketId, ReasonCode),
+    /// Subscriptions stand.
+    SubAck(Box<SubAck>),
+    /// Subscriptions are gone.
+    UnsubAck(Box<UnsubAck>),
+}
+
+/// A reply and what must be true before it leaves.
+#[derive(Debug)]
+pub struct Pending {
+    /// What.
+    pub reply: Reply,
+    /// Must be committed or settled.
+    pub message: Option<Arc<Message>>,
+    /// Must be reached; 0 is no condition.
+    commit: CommitNo,
+}
+
+impl Pending {
+    /// Waits for nothing but its turn.
+    pub fn at_once(reply: Reply) -> Self {
+        Self { reply, message: None, commit: 0 }
+    }
+
+    /// Waits for a commit that is already numbered.
+    pub fn at_commit(reply: Reply, commit: CommitNo) -> Self {
+        Self { reply, message: None, commit }
+    }
+
+    /// Waits for a message to be on disk or with its receivers.
+    pub fn with_message(reply: Reply, message: Option<Arc<Message>>) -> Self {
+        Self { reply, message, commit: 0 }
+    }
+
+    /// Waits, besides, for what this turn writes.
+    #[must_use]
+    pub fn and_this_turn(mut self, waits: bool) -> Self {
+        if waits {
+            self.commit = THIS_TURN;
+        }
+        self
+    }
+
+    fn is_open(&self, committed: CommitNo) -> bool {
+        self.commit <= committed
+            && self.message.as_ref().is_none_or(|message| {
+                message.durability.may_acknowledge(committed) || message.durability.is_refused()
+            })
+    }
+}
+
+/// The replies of one connection.
+#[derive(Debug, Default)]
+pub struct PendingQueue {
+    queue: VecDeque<Pending>,
+    /// How many of them, at the end, belong to the running turn.
+    new: usize,
+    new_gates: bool,
+    /// SUBACKs among them: what they promise must not overtake them.
+    subscribes: usize,
+}
+
+impl PendingQueue {
+    /// Adds one behind the others.
+    pub fn push(&mut self, pending: Pending) {
+        self.new += 1;
+        self.new_gates |= pending.commit == THIS_TURN;
+        self.subscribes += usize::from(matches!(pending.reply, Reply::SubAck(_)));
+        self.queue.push_back(pending);
+    }
+
+    /// How many wait.
+    pub fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// True if deliveries must wait, for a CONNACK or a SUBACK.
+    pub fn holds_deliveries(&self) -> bool {
+        self.subscribes > 0 || self.opens_connection()
+    }
+
+    /// True if the CONNACK waits, before which nothing may be sent [MQTT-3.2.0-1].
+    pub fn opens_connection(&self) -> bool {
+        matches!(self.queue.front(), Some(Pending { reply: Reply::ConnAck(_), .. }))
+    }
+
+    /// True if a reply of this turn waits for what the turn writes.
+    pub fn has_new_gates(&self) -> bool {
+        self.new_gates
+    }
+
+    /// The running turn is in the commit of this number.
+    pub fn turn_committed_at(&mut self, commit: CommitNo) {
+        if self.new_gates {
+            for pending in self.queue.iter_mut().rev().take(self.new) {
+                if pending.commit == THIS_TURN {
+                    pending.commit = commit;
+                }
+            }
+            self.new_gates = false;
+        }
+        self.new = 0;
+    }
+
+    /// Takes the first one if its gate is open.
+    pub fn pop_open(&mut self, committed: CommitNo) -> Option<Pending> {
+        if !self.queue.front()?.is_open(committed) {
+            return None;
+        }
+        let pending = self.queue.pop_front()?;
+        self.subscribes -= usize::from(matches!(pending.reply, Reply::SubAck(_)));
+        Some(pending)
+    }
+}

@@ -1,0 +1,213 @@
+//! Filling the write buffer: replies whose gate is open, then deliveries as far as
+//! window, gates and buffer allow.
+
+use std::sync::atomic::Ordering;
+
+use bytes::BytesMut;
+
+use super::{Client, Close, Reply};
+use crate::message::WallMillis;
+use crate::protocol::{AckKind, PublishOut, QoS, ReasonCode, Version, encode};
+use crate::session::{Entry, Outgoing};
+use crate::telemetry::DropReason;
+
+/// Deliveries taken under one lock.
+const AT_ONCE: usize = 64;
+
+impl Client {
+    /// Appends what may be sent now, until `out` holds about `enough` bytes. True if
+    /// it stopped because of that, so that there is more to be had.
+    ///
+    /// # Errors
+    /// The connection has to end: the session was taken over, the broker shuts
+    /// down, the store has failed, or a message of an older client was refused.
+    pub fn pump(&mut self, out: &mut BytesMut, enough: usize) -> Result<bool, Close> {
+        let committed = self.broker.persistence.committed();
+        self.send_replies(committed, out)?;
+        if !self.look || self.pending.holds_deliveries() {
+            return Ok(false);
+        }
+        loop {
+            if out.len() >= enough {
+                return Ok(true);
+            }
+            let more = self.take_outgoing(committed)?;
+            let mut outgoing = std::mem::take(&mut self.outgoing);
+            for next in outgoing.drain(..) {
+                self.send(next, out);
+            }
+            self.outgoing = outgoing;
+            if !more {
+                self.look = false;
+                // Expired and dropped deliveries have left rows behind.
+                self.finish()?;
+                return Ok(false);
+            }
+        }
+    }
+
+    fn send_replies(&mut self, committed: u64, out: &mut BytesMut) -> Result<(), Close> {
+        if !self.pending.opens_connection() {
+            for _ in 0..std::mem::take(&mut self.pings) {
+                encode::pingresp(out);
+            }
+        }
+        while let Some(mut pending) = self.pending.pop_open(committed) {
+            let refused = pending
+                .message
+                .as_ref()
+                .is_some_and(|message| message.durability.is_refused());
+            if refused {
+                self.take_back(&mut pending.reply)?;
+            }
+            self.send_reply(pending.reply, out);
+        }
+        Ok(())
+    }
+
+    /// The disk had no room for what was already queued: the reply says so.
+    fn take_back(&mut self, reply: &mut Reply) -> Result<(), Close> {
+        self.broker.metrics.refused(ReasonCode::QuotaExceeded);
+        match reply {
+            Reply::PubAck(_, reason) => *reason = ReasonCode::QuotaExceeded,
+            Reply::PubRec(packet_id, reason) => {
+                *reason = ReasonCode::QuotaExceeded;
+                self.handle.lock().incoming.remove(*packet_id);
+            }
+            _ => {}
+        }
+        if self.version < Version::V5 {
+            return Err(Close::Error(ReasonCode::QuotaExceeded, "the database is full"));
+        }
+        Ok(())
+    }
+
+    fn send_reply(&mut self, reply: Reply, out: &mut BytesMut) {
+        let version = self.version;
+        let max = Some(self.max_packet);
+        let metrics = &self.broker.metrics;
+        match reply {
+            Reply::PubAck(id, reason) => {
+                self.unanswered = self.unanswered.saturating_sub(1);
+                encode::ack(out, version, AckKind::PubAck, id, reason);
+                metrics.sent(AckKind::PubAck);
+            }
+            Reply::PubRec(id, reason) => {
+                // A failure ends the exchange.
+                self.unanswered = self.unanswered.saturating_sub(usize::from(reason.is_failure()));
+                encode::ack(out, version, AckKind::PubRec, id, reason);
+                metrics.sent(AckKind::PubRec);
+            }
+            Reply::PubRel(id, reason) => encode::ack(out, version, AckKind::PubRel, id, reason),
+            Reply::PubComp(id, reason) => encode::ack(out, version, AckKind::PubComp, id, reason),
+            Reply::ConnAck(connack) => encode::connack(out, version, &connack, max),
+            Reply::SubAck(suback) => {
+                encode::suback(out, version, &suback, max);
+                self.look = true;
+            }
+            Reply::UnsubAck(unsuback) => encode::unsuback(out, version, &unsuback, max),
+        }
+    }
+
+    /// Takes the next deliveries from the session. False: that was all for now.
+    fn take_outgoing(&mut self, committed: u64) -> Result<bool, Close> {
+        let now = self.turn.now;
+        let mut session = self.handle.lock();
+        if !session.life.is_held_by(self.epoch) {
+            return Err(if session.life.is_ended() {
+                Close::Error(ReasonCode::AdministrativeAction, "the session was ended")
+            } else {
+                Close::Error(ReasonCode::SessionTakenOver, "another connection has the session")
+            });
+        }
+        let mut more = true;
+        for _ in 0..AT_ONCE {
+            match session.next_outgoing(committed, now.wall, now.instant) {
+                Some(next) => self.outgoing.push(next),
+                None => {
+                    more = false;
+                    break;
+                }
+            }
+        }
+        let page = session.next_page();
+        self.handle.settle_counts(&mut session, &mut self.turn);
+        drop(session);
+        if let Some(page) = page {
+            self.broker.read_page(&self.handle, page);
+        }
+        Ok(more)
+    }
+
+    fn send(&mut self, next: Outgoing, out: &mut BytesMut) {
+        match next {
+            Outgoing::Publish(entry) => self.send_publish(&entry, out),
+            Outgoing::Release(id) => {
+                encode::ack(out, self.version, AckKind::PubRel, id, ReasonCode::Success);
+            }
+            Outgoing::Expired(entry) => self.give_up(&entry, DropReason::Expired),
+            Outgoing::Refused(entry) => self.give_up(&entry, DropReason::DiskFull),
+        }
+    }
+
+    fn give_up(&mut self, entry: &Entry, reason: DropReason) {
+        self.broker.metrics.dropped(reason, 1);
+        self.broker.settle(entry, &mut self.turn);
+    }
+
+    fn send_publish(&mut self, entry: &Entry, out: &mut BytesMut) {
+        let message = &entry.message;
+        let mut publish = PublishOut {
+            dup: entry.dup && entry.qos > QoS::AtMostOnce,
+            qos: entry.qos,
+            retain: entry.retain,
+            packet_id: entry.packet_id,
+            topic: message.topic(),
+            topic_alias: None,
+            expiry: message.expires_at.map(|at| seconds_left(at, self.turn.now.wall)),
+            subscription_ids: &entry.identifiers,
+            properties: message.properties(),
+            payload: message.payload(),
+        };
+        if encode::publish_len(self.version, &publish) > self.max_packet as usize {
+            self.too_large(entry);
+            return;
+        }
+        let mut hide_topic = false;
+        if self.version == Version::V5 {
+            (publish.topic_alias, hide_topic) = self.outbound_aliases.alias_for(publish.topic);
+        }
+        if hide_topic {
+            publish.topic = "";
+        } else if publish.topic_alias.is_some()
+            && encode::publish_len(self.version, &publish) > self.max_packet as usize
+        {
+            // The alias would not be known to the client: say the name next time.
+            self.outbound_aliases = super::OutboundAliases::new(0);
+            publish.topic_alias = None;
+        }
+        encode::publish(out, self.version, &publish);
+        self.broker.metrics.delivered(entry.qos);
+    }
+
+    /// [MQTT-3.1.2-25]: discarded as if it had been delivered.
+    fn too_large(&mut self, entry: &Entry) {
+        self.broker.metrics.dropped(DropReason::TooLarge, 1);
+        if let Some(packet_id) = entry.packet_id {
+            self.handle.lock().abandon(packet_id);
+        }
+        self.broker.settle(entry, &mut self.turn);
+    }
+
+    /// True once the broker is going down.
+    pub fn is_shutting_down(&self) -> bool {
+        self.broker.shutting_down.load(Ordering::Relaxed)
+    }
+}
+
+/// What is left of a message's expiry, never less than a second: it was looked at
+/// just before.
+fn seconds_left(expires_at: WallMillis, now: WallMillis) -> u32 {
+    let left = expires_at.0.saturating_sub(now.0).div_ceil(1000).max(1);
+    u32::try_from(left).unwrap_or(u32::MAX)
+}

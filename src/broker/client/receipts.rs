@@ -1,0 +1,67 @@
+//! What a client acknowledges of what was delivered to it.
+
+use super::{Client, Pending, Reply};
+use crate::protocol::{PacketId, ReasonCode};
+use crate::session::{Home, Receipt};
+use crate::store::Op;
+
+impl Client {
+    pub(super) fn on_puback(&mut self, packet_id: PacketId) {
+        let now = self.turn.now.instant;
+        self.receive(|session| session.puback(packet_id, now));
+    }
+
+    pub(super) fn on_pubrec(&mut self, packet_id: PacketId, reason: ReasonCode) {
+        let now = self.turn.now.instant;
+        let failed = reason.is_failure();
+        match self.receive(|session| session.pubrec(packet_id, failed, now)) {
+            Some(Receipt::Release(entry)) => {
+                // A crash after PUBREL must not repeat PUBLISH to a receiver that has
+                // forgotten the id: "received" is on disk first.
+                let durable = entry.home != Home::Memory;
+                if durable {
+                    self.turn.write(Op::Received(entry.delivery));
+                }
+                let waits = durable && self.broker.persistence.waits();
+                let reply = Reply::PubRel(packet_id, ReasonCode::Success);
+                self.pending.push(Pending::at_once(reply).and_this_turn(waits));
+            }
+            Some(Receipt::Unknown) if !failed => {
+                let reply = Reply::PubRel(packet_id, ReasonCode::PacketIdentifierNotFound);
+                self.pending.push(Pending::at_once(reply));
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn on_pubcomp(&mut self, packet_id: PacketId) {
+        let now = self.turn.now.instant;
+        self.receive(|session| session.pubcomp(packet_id, now));
+    }
+
+    /// Lets the session look at an acknowledgement; a delivery that is done with it
+    /// is settled here. `None` if another connection has taken the session.
+    fn receive(
+        &mut self,
+        look: impl FnOnce(&mut crate::session::Session) -> Receipt,
+    ) -> Option<Receipt> {
+        let receipt = {
+            let mut session = self.handle.lock();
+            if !session.life.is_held_by(self.epoch) {
+                return None;
+            }
+            let receipt = look(&mut session);
+            self.handle.settle_counts(&mut session, &mut self.turn);
+            receipt
+        };
+        match receipt {
+            Receipt::Done(entry) => {
+                self.broker.settle(&entry, &mut self.turn);
+                // There is room in the window again.
+                self.look = true;
+                None
+            }
+            other => Some(other),
+        }
+    }
+}

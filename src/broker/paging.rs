@@ -1,0 +1,83 @@
+//! Reading a queue back from disk, a page at a time.
+
+use std::sync::{Arc, Weak};
+
+use smallvec::SmallVec;
+
+use super::{Broker, SessionHandle, Turn};
+use crate::protocol::{TopicFilter, matches};
+use crate::session::{Entry, Home, Page, Session};
+use crate::store::{PageReply, PageRequest, PagedDelivery};
+
+impl Broker {
+    /// Asks the store for a page of the session's queue; its connection is woken
+    /// when it has arrived.
+    pub fn read_page(self: &Arc<Self>, handle: &Arc<SessionHandle>, page: Page) {
+        let broker = Arc::downgrade(self);
+        let session = Arc::downgrade(handle);
+        self.persistence.page(PageRequest {
+            ids: page.ids,
+            reply: PageReply(Box::new(move |answer| {
+                let rows = answer.unwrap_or_else(|error| {
+                    // The store is poisoned with it; the process is on its way out.
+                    tracing::error!(%error, "a queue could not be read back");
+                    Vec::new()
+                });
+                page_arrived(&broker, &session, rows);
+            })),
+        });
+    }
+}
+
+fn page_arrived(broker: &Weak<Broker>, session: &Weak<SessionHandle>, rows: Vec<PagedDelivery>) {
+    let (Some(broker), Some(handle)) = (broker.upgrade(), session.upgrade()) else { return };
+    let mut turn = Turn::new(broker.clock.now());
+    {
+        let mut session = handle.lock();
+        let entries: Vec<Entry> = rows.into_iter().map(|row| entry_of(&session, row)).collect();
+        if session.life.is_ended() {
+            drop(session);
+            for entry in &entries {
+                broker.settle(entry, &mut turn);
+            }
+        } else {
+            session.paged(entries);
+            if let Some(wake) = session.wake() {
+                turn.wake(wake);
+            } else {
+                broker.forget_later(&handle);
+            }
+            handle.settle_counts(&mut session, &mut turn);
+        }
+    }
+    broker.finish_or_log(&mut turn);
+}
+
+fn entry_of(session: &Session, row: PagedDelivery) -> Entry {
+    Entry {
+        identifiers: identifiers(session, row.message.topic()),
+        message: row.message,
+        delivery: row.delivery,
+        packet_id: Some(row.packet_id),
+        qos: row.qos,
+        retain: row.retain,
+        dup: row.delivery <= session.sent_up_to,
+        received: row.received,
+        gated: false,
+        home: Home::Row,
+    }
+}
+
+/// Subscription identifiers are not kept with each delivery: what matches now is
+/// what matched then, unless the client has changed its subscriptions since.
+fn identifiers(session: &Session, topic: &str) -> SmallVec<[u32; 1]> {
+    session
+        .subscriptions
+        .iter()
+        .filter_map(|(filter, subscribed)| Some((filter, subscribed.identifier?)))
+        .filter(|(filter, _)| {
+            TopicFilter::new(filter).is_ok_and(|filter| matches(filter.matched(), topic))
+        })
+        .map(|(_, identifier)| identifier)
+        .collect()
+}

@@ -1,0 +1,93 @@
+//! The store as the broker sees it, or its absence.
+
+use crate::message::{CommitNo, MessageId};
+use crate::store::{PageRequest, Store, StoreState, SubmitError, Submission};
+
+/// The store is poisoned or closed: nothing may be acknowledged any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the store takes no more work")]
+pub struct StoreDown;
+
+/// With a store, deliveries of durable sessions are written; without one, all is
+/// in memory and nothing waits.
+#[derive(Debug)]
+pub struct Persistence {
+    store: Option<Store>,
+    waits: bool,
+}
+
+impl Persistence {
+    /// `waits`: acknowledgements wait for commits (not so for
+    /// `durability = "async"`).
+    pub fn new(store: Option<Store>, waits: bool) -> Self {
+        let waits = waits && store.is_some();
+        Self { store, waits }
+    }
+
+    /// The store, if there is one.
+    pub fn store(&self) -> Option<&Store> {
+        self.store.as_ref()
+    }
+
+    /// True if sessions can be durable.
+    pub fn is_enabled(&self) -> bool {
+        self.store.is_some()
+    }
+
+    /// True if acknowledgements wait for commits.
+    pub fn waits(&self) -> bool {
+        self.waits
+    }
+
+    /// The last commit.
+    pub fn committed(&self) -> CommitNo {
+        self.store.as_ref().map_or(0, Store::committed)
+    }
+
+    /// Writes that wait.
+    pub fn pending(&self) -> usize {
+        self.store.as_ref().map_or(0, Store::pending)
+    }
+
+    /// True if the disk has no room for messages.
+    pub fn is_full(&self) -> bool {
+        self.store.as_ref().is_some_and(|store| store.state() == StoreState::Full)
+    }
+
+    pub(super) fn add_references(&self, message: MessageId, count: u32) {
+        if let Some(store) = &self.store {
+            store.add_references(message, count);
+        }
+    }
+
+    /// True if it was the last reference.
+    pub(super) fn release(&self, message: MessageId) -> bool {
+        self.store.as_ref().is_none_or(|store| store.release(message))
+    }
+
+    pub(super) fn submit(&self, submission: &mut Submission) -> Result<CommitNo, StoreDown> {
+        let nothing = submission.ops.is_empty()
+            && submission.held.is_empty()
+            && submission.waiters.is_empty();
+        match &self.store {
+            Some(_) if nothing => Ok(0),
+            Some(store) => store.submit(submission).map_err(|error| match error {
+                SubmitError::Poisoned | SubmitError::Closed => StoreDown,
+            }),
+            None => {
+                submission.ops.clear();
+                submission.held.clear();
+                for wake in submission.waiters.drain(..) {
+                    wake.ring();
+                }
+                Ok(0)
+            }
+        }
+    }
+
+    pub(super) fn page(&self, request: PageRequest) {
+        if let Some(store) = &self.store {
+            store.page(request);
+        }
+    }
+}

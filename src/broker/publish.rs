@@ -1,0 +1,277 @@
+//! A message's way in: who gets it, what it waits for, and whether it is taken.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::{Broker, SessionHandle, Turn};
+use crate::message::{DeliveryId, Message, MessageHead, SessionId, SlotState, Wake, WallMillis};
+use crate::protocol::{PacketId, QoS, ReasonCode};
+use crate::router::{Receiver, Routes};
+use crate::session::{Entry, Home, Room, Session};
+use crate::store::Op;
+use crate::telemetry::DropReason;
+
+/// A message that someone wants to publish.
+#[derive(Debug, Clone, Copy)]
+pub struct Publication<'a> {
+    /// Where to; no alias any more.
+    pub topic: &'a str,
+    /// Encoded v5 properties, as in [`Message::properties`].
+    pub properties: &'a [u8],
+    /// What.
+    pub payload: &'a [u8],
+    /// How.
+    pub qos: QoS,
+    /// The RETAIN flag.
+    pub retain: bool,
+    /// From the Message Expiry Interval.
+    pub expires_at: Option<WallMillis>,
+    /// A durable publisher's QoS 2 packet id, to be committed with the message.
+    pub incoming: Option<(SessionId, PacketId)>,
+}
+
+/// A publication that was found acceptable, with the receivers still to be served.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The message.
+    pub message: Arc<Message>,
+    receivers: usize,
+}
+
+impl Prepared {
+    /// True if someone is subscribed.
+    pub fn has_receivers(&self) -> bool {
+        self.receivers > 0
+    }
+}
+
+/// What all receivers of one message have in common.
+struct Delivering<'a> {
+    message: &'a Arc<Message>,
+    /// No receiver may see it before the commit.
+    gate_all: bool,
+    next_slot: u32,
+    durable: usize,
+    hold: bool,
+}
+
+impl Broker {
+    /// Makes the message of it, unless it has to be refused.
+    ///
+    /// # Errors
+    /// The reason code for the publisher: 0x97 if a receiver's queue, or the disk,
+    /// has no room for it.
+    pub fn prepare(
+        &self,
+        publication: &Publication<'_>,
+        routes: &Routes<Arc<SessionHandle>>,
+        publisher: Option<&Arc<Wake>>,
+        turn: &Turn,
+    ) -> Result<Prepared, ReasonCode> {
+        let receivers = routes.receivers();
+        let mut slots = 0;
+        if publication.qos > QoS::AtMostOnce {
+            for receiver in receivers.iter().filter(|receiver| receiver.qos > QoS::AtMostOnce) {
+                if receiver.handle.is_full() {
+                    return Err(ReasonCode::QuotaExceeded);
+                }
+                slots += 1;
+            }
+        }
+        let head = MessageHead {
+            id: self.ids.message(),
+            qos: publication.qos,
+            retain: publication.retain,
+            published_at: turn.now.wall,
+            expires_at: publication.expires_at,
+        };
+        let waits = publication.qos > QoS::AtMostOnce && self.persistence.waits();
+        let message = Arc::new(Message::new(
+            head,
+            publication.topic,
+            publication.properties,
+            publication.payload,
+            slots,
+            publication.incoming,
+            publisher.filter(|_| waits).cloned(),
+        ));
+        Ok(Prepared { message, receivers: receivers.len() })
+    }
+
+    /// Queues it for each receiver and hands it to the store if a durable session
+    /// is among them. Afterwards the publisher may be acknowledged as soon as
+    /// [`crate::message::Durability::may_acknowledge`] says so.
+    pub fn deliver(
+        &self,
+        prepared: &Prepared,
+        routes: &Routes<Arc<SessionHandle>>,
+        turn: &mut Turn,
+    ) {
+        let message = &prepared.message;
+        let mut delivering = Delivering {
+            message,
+            gate_all: message.incoming.is_some() && self.persistence.waits(),
+            next_slot: 0,
+            durable: 0,
+            hold: true,
+        };
+        // One reference is the publisher's own, so that quick receivers cannot
+        // settle the message before all of them have it.
+        let shared = message.slots.len() > 1;
+        if shared {
+            let references = u32::try_from(message.slots.len()).unwrap_or(u32::MAX - 1) + 1;
+            self.persistence.add_references(message.id, references);
+        }
+        for receiver in routes.receivers() {
+            self.enqueue(receiver, &mut delivering, turn);
+        }
+        let Delivering { durable, hold, .. } = delivering;
+        if shared && self.persistence.release(message.id) && message.incoming.is_none() {
+            // All that are durable have acknowledged already, or none is.
+            message.durability.settle();
+            return;
+        }
+        if durable == 0 && message.incoming.is_none() {
+            message.durability.settle();
+        } else if hold && message.incoming.is_none() {
+            turn.hold(Arc::clone(message));
+        } else {
+            turn.write(Op::Message(Arc::clone(message)));
+        }
+    }
+
+    fn enqueue(
+        &self,
+        receiver: &Receiver<Arc<SessionHandle>>,
+        delivering: &mut Delivering<'_>,
+        turn: &mut Turn,
+    ) {
+        let message = delivering.message;
+        let qos = message.qos.min(receiver.qos);
+        let slot = (qos > QoS::AtMostOnce).then(|| {
+            delivering.next_slot += 1;
+            delivering.next_slot - 1
+        });
+        let handle = &receiver.handle;
+        let mut session = handle.lock();
+        let entry = Entry {
+            message: Arc::clone(message),
+            delivery: DeliveryId(0),
+            packet_id: None,
+            qos,
+            retain: message.retain && receiver.retain_as_published,
+            dup: false,
+            received: false,
+            gated: delivering.gate_all,
+            home: Home::Memory,
+            identifiers: receiver.identifiers.clone(),
+        };
+        let queued = match slot {
+            None => self.enqueue_qos0(&mut session, entry, turn),
+            Some(slot) => self.enqueue_kept(&mut session, entry, slot, delivering, turn),
+        };
+        if queued {
+            let gated = delivering.gate_all || (session.durable && qos == QoS::ExactlyOnce);
+            if let Some(wake) = session.wake() {
+                if gated && self.persistence.waits() {
+                    turn.wake_at_commit(wake);
+                } else {
+                    turn.wake(wake);
+                }
+            }
+        } else if slot.is_some() && message.slots.len() > 1 {
+            self.persistence.release(message.id);
+        }
+        handle.settle_counts(&mut session, turn);
+    }
+
+    fn enqueue_qos0(&self, session: &mut Session, entry: Entry, turn: &Turn) -> bool {
+        if session.life.connected().is_none() && !self.settings.queue_qos0 {
+            return false;
+        }
+        let reason = if self.is_over_memory() {
+            DropReason::MemoryLimit
+        } else if session.life.is_ended() {
+            DropReason::SessionEnded
+        } else if session.room_for(entry.message.size()) != Room::Yes {
+            DropReason::QueueFull
+        } else {
+            session.enqueue(entry, self.persistence.committed());
+            return true;
+        };
+        let _ = turn;
+        self.metrics.dropped(reason, 1);
+        false
+    }
+
+    fn enqueue_kept(
+        &self,
+        session: &mut Session,
+        mut entry: Entry,
+        slot: u32,
+        delivering: &mut Delivering<'_>,
+        turn: &mut Turn,
+    ) -> bool {
+        if session.life.is_ended() {
+            self.metrics.dropped(DropReason::SessionEnded, 1);
+            return false;
+        }
+        let durable = session.durable;
+        if !durable && self.is_over_memory() {
+            self.metrics.dropped(DropReason::MemoryLimit, 1);
+            return false;
+        }
+        match session.room_for(entry.message.size()) {
+            Room::Yes => {}
+            Room::AfterDropping => self.drop_oldest(session, turn),
+            // A durable session that refuses was looked at in `prepare`; what came
+            // in between may stand above the limit, since it was promised a place.
+            Room::No if durable && session.refuses() => {}
+            Room::No => {
+                self.metrics.dropped(DropReason::QueueFull, 1);
+                return false;
+            }
+        }
+        let packet_id = session.draw_packet_id();
+        entry.delivery = self.ids.delivery();
+        entry.packet_id = Some(packet_id);
+        if durable {
+            entry.home = Home::Slot(slot);
+            entry.gated |= entry.qos == QoS::ExactlyOnce && self.persistence.waits();
+            let state = SlotState {
+                session: session.id,
+                delivery: entry.delivery,
+                packet_id,
+                qos: entry.qos,
+                retain: entry.retain,
+            };
+            if let Some(slot) = entry.message.slots.get(slot as usize) {
+                slot.fill(state);
+            }
+            delivering.durable += 1;
+            delivering.hold &=
+                entry.qos == QoS::AtLeastOnce && session.is_answering(turn.now.instant);
+        } else if entry.message.slots.len() > 1 {
+            // Not the store's business: its reference is given back at once.
+            self.persistence.release(entry.message.id);
+        }
+        session.enqueue(entry, self.persistence.committed());
+        true
+    }
+
+    fn drop_oldest(&self, session: &mut Session, turn: &mut Turn) {
+        while session.room_for(0) == Room::AfterDropping {
+            match session.drop_oldest() {
+                Some(Ok(entry)) => self.settle(&entry, turn),
+                Some(Err(delivery)) => turn.write(Op::Drop(delivery)),
+                None => return,
+            }
+            self.metrics.dropped(DropReason::QueueFull, 1);
+        }
+    }
+
+    /// True if queues hold more payload in memory than they may.
+    pub(super) fn is_over_memory(&self) -> bool {
+        self.memory.load(Ordering::Relaxed) > self.settings.max_memory
+    }
+}

@@ -1,0 +1,94 @@
+//! Retained messages: kept in memory for quick matching, and in the store.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::{Broker, Publication, Turn};
+use crate::message::WallMillis;
+use crate::store::{Op, RetainedRecord};
+
+impl Broker {
+    /// True if a retained message under this topic could be kept: it would replace
+    /// one, or there is room.
+    pub fn has_room_to_retain(&self, publication: &Publication<'_>) -> bool {
+        if publication.payload.is_empty() {
+            return true;
+        }
+        let retained = self.retained.read();
+        retained.len() < self.settings.max_retained_messages
+            || retained.get(publication.topic).is_some()
+    }
+
+    /// Keeps a message for later subscribers, in place of the one before
+    /// [MQTT-3.3.1-5]; an empty payload removes it [MQTT-3.3.1-6].
+    pub fn retain(&self, publication: &Publication<'_>, turn: &mut Turn) {
+        let topic = publication.topic;
+        if publication.payload.is_empty() {
+            if self.retained.write().remove(topic).is_some() {
+                self.metrics.retained.fetch_sub(1, Ordering::Relaxed);
+                turn.write(Op::Unretain(topic.into()));
+            }
+            return;
+        }
+        if !self.has_room_to_retain(publication) {
+            self.metrics.dropped(crate::telemetry::DropReason::RetainedLimit, 1);
+            return;
+        }
+        let record = Arc::new(record_of(publication, turn.now.wall));
+        let replaced = self.retained.write().insert(topic, Arc::clone(&record)).is_some();
+        if !replaced {
+            self.metrics.retained.fetch_add(1, Ordering::Relaxed);
+        }
+        turn.write(Op::Retain(record));
+    }
+
+    /// Keeps a message of the broker's own, such as `$SYS`, in memory alone.
+    pub(super) fn retain_in_memory(&self, publication: &Publication<'_>, now: WallMillis) {
+        let record = Arc::new(record_of(publication, now));
+        self.retained.write().insert(publication.topic, record);
+    }
+
+    pub(super) fn retained_matching(&self, filter: &str, now: WallMillis) -> Vec<Arc<RetainedRecord>> {
+        let mut found = Vec::new();
+        self.retained.read().matching(filter, &mut |_, record: &Arc<RetainedRecord>| {
+            if record.expires_at.is_none_or(|at| at > now) {
+                found.push(Arc::clone(record));
+            }
+        });
+        found
+    }
+
+    /// Removes what has expired.
+    pub(super) fn expire_retained(&self, turn: &mut Turn) {
+        let now = turn.now.wall;
+        let expired: Vec<Box<str>> = {
+            let retained = self.retained.read();
+            let due = |record: &Arc<RetainedRecord>| record.expires_at.is_some_and(|at| at <= now);
+            retained
+                .iter()
+                .filter(|(_, record)| due(record))
+                .map(|(_, record)| record.topic.clone())
+                .collect()
+        };
+        for topic in expired {
+            let mut retained = self.retained.write();
+            // It may have been replaced since.
+            if retained.get(&topic).is_some_and(|record| record.expires_at.is_some_and(|at| at <= now)) {
+                retained.remove(&topic);
+                self.metrics.retained.fetch_sub(1, Ordering::Relaxed);
+                turn.write(Op::Unretain(topic));
+            }
+        }
+    }
+}
+
+fn record_of(publication: &Publication<'_>, now: WallMillis) -> RetainedRecord {
+    RetainedRecord {
+        topic: publication.topic.into(),
+        properties: publication.properties.to_vec(),
+        payload: publication.payload.to_vec(),
+        qos: publication.qos,
+        published_at: now,
+        expires_at: publication.expires_at,
+    }
+}

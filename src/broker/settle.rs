@@ -1,0 +1,50 @@
+//! The end of a delivery: what an acknowledgement, an expiry or a drop does to the
+//! message and its rows.
+
+use super::{Broker, Turn};
+use crate::session::{Entry, Home};
+use crate::store::Op;
+
+impl Broker {
+    /// The delivery is over. The last one of a message settles it: either it was
+    /// never written and never will be (write elision), or its rows go.
+    pub fn settle(&self, entry: &Entry, turn: &mut Turn) {
+        match entry.home {
+            Home::Memory => {}
+            Home::Slot(slot) => self.settle_slot(entry, slot, turn),
+            Home::Row => {
+                let last = self.persistence.release(entry.message.id);
+                turn.write(Op::Delete {
+                    delivery: entry.delivery,
+                    message: last.then_some(entry.message.id),
+                });
+            }
+        }
+    }
+
+    fn settle_slot(&self, entry: &Entry, slot: u32, turn: &mut Turn) {
+        let message = &entry.message;
+        if let Some(slot) = message.slots.get(slot as usize) {
+            slot.acknowledge();
+        }
+        let last = message.slots.len() <= 1 || self.persistence.release(message.id);
+        if last {
+            // A durable publisher's packet id still has to reach the disk: such a
+            // message is never elided, and its receivers saw it after the commit.
+            let written = if message.incoming.is_some() {
+                message.durability.is_taken()
+            } else {
+                message.durability.settle()
+            };
+            if written {
+                let message = Some(message.id);
+                turn.write(Op::Delete { delivery: entry.delivery, message });
+            }
+            if let Some(publisher) = &message.publisher {
+                turn.wake(publisher);
+            }
+        } else if message.durability.is_taken() {
+            turn.write(Op::Delete { delivery: entry.delivery, message: None });
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! `$SYS/broker/...`: the broker's own figures as retained messages, in the names
+//! that Mosquitto has made customary.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::{Broker, Publication, Turn};
+use crate::protocol::QoS;
+use crate::router::Routes;
+
+impl Broker {
+    /// Publishes all of them once.
+    pub fn publish_sys(self: &Arc<Self>) {
+        let mut turn = Turn::new(self.clock.now());
+        for (name, value) in self.sys_values() {
+            let topic = format!("$SYS/broker/{name}");
+            let publication = Publication {
+                topic: &topic,
+                properties: &[],
+                payload: value.as_bytes(),
+                qos: QoS::AtMostOnce,
+                retain: true,
+                expires_at: None,
+                incoming: None,
+            };
+            let mut routes = Routes::new();
+            self.route(&topic, None, &mut routes);
+            if let Ok(prepared) = self.prepare(&publication, &routes, None, &turn) {
+                self.deliver(&prepared, &routes, &mut turn);
+            }
+            self.retain_in_memory(&publication, turn.now.wall);
+        }
+        self.finish_or_log(&mut turn);
+    }
+
+    fn sys_values(&self) -> Vec<(&'static str, String)> {
+        let metrics = &self.metrics;
+        let (online, waiting) = self.session_counts();
+        let uptime = self.clock.started().elapsed().as_secs();
+        let count = |value: u64| value.to_string();
+        vec![
+            ("version", format!("FerryMQ {}", env!("CARGO_PKG_VERSION"))),
+            ("uptime", format!("{uptime} seconds")),
+            ("clients/connected", online.to_string()),
+            ("clients/disconnected", waiting.to_string()),
+            ("clients/total", (online + waiting).to_string()),
+            ("subscriptions/count", metrics.subscriptions.load(Ordering::Relaxed).to_string()),
+            ("retained messages/count", metrics.retained.load(Ordering::Relaxed).to_string()),
+            ("messages/received", count(metrics.packets_received())),
+            ("messages/sent", count(metrics.packets_sent())),
+            ("publish/messages/received", count(metrics.publishes_received())),
+            ("publish/messages/sent", count(metrics.publishes_sent())),
+            ("publish/messages/dropped", count(metrics.publishes_dropped())),
+            ("bytes/received", count(metrics.bytes_received())),
+            ("bytes/sent", count(metrics.bytes_sent())),
+            ("store/messages/count", self.queued().to_string()),
+            ("store/messages/bytes", self.memory().to_string()),
+        ]
+    }
+}

@@ -1,0 +1,177 @@
+//! From an accepted stream to a connected client: CONNECT is awaited, checked and
+//! answered, all within the connect timeout.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+
+use super::connection::Connection;
+use super::listener::Origin;
+use super::scratch::{self, Consumed, Partial};
+use crate::auth::{Decision, Request};
+use crate::broker::client::{Client, Peer};
+use crate::broker::{Accepted, Broker};
+use crate::protocol::{
+    ConnAck, Connect, DecodeError, Decoder, Frame, Packet, ReasonCode, Version, encode,
+};
+
+/// Why there was no connection.
+enum Refusal {
+    /// Answered, as far as the protocol has an answer.
+    Because(ReasonCode, String),
+    /// Not worth a word: the other end is gone, or never spoke.
+    Silent,
+}
+
+/// Serves one accepted stream from its first byte to its last.
+pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+    broker: Arc<Broker>,
+    mut stream: S,
+    origin: Origin,
+) {
+    let greeting = greet(&broker, &mut stream, &origin);
+    let greeted = tokio::time::timeout(broker.settings.connect_timeout, greeting).await;
+    let (client, partial, decoder, keep_alive) = match greeted {
+        Ok(Ok(greeted)) => greeted,
+        Ok(Err(refusal)) => {
+            log_refusal(&origin, &refusal);
+            // Unread bytes would turn the close into a reset, which may overtake
+            // the CONNACK.
+            let _ = stream.shutdown().await;
+            return;
+        }
+        Err(_) => {
+            broker.metrics.connect_timeouts.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            tracing::debug!(remote = %origin.peer, "no CONNECT within the connect timeout");
+            return;
+        }
+    };
+    tracing::info!(
+        client_id = %client.client_id(), remote = %origin.peer,
+        version = ?client.version(), "connected"
+    );
+    let metrics = Arc::clone(&broker.metrics);
+    metrics.opened(client.version());
+    Connection::new(stream, partial, decoder, keep_alive, metrics).run(client).await;
+}
+
+fn log_refusal(origin: &Origin, refusal: &Refusal) {
+    if let Refusal::Because(reason, why) = refusal {
+        tracing::info!(remote = %origin.peer, ?reason, "connection refused: {why}");
+    }
+}
+
+async fn greet<S: AsyncRead + AsyncWrite + Unpin>(
+    broker: &Arc<Broker>,
+    stream: &mut S,
+    origin: &Origin,
+) -> Result<(Client, Partial, Decoder, u16), Refusal> {
+    let mut decoder = Decoder::server(broker.settings.max_packet_size);
+    let mut partial = Partial::default();
+    let connect = match read_connect(stream, &mut partial, &decoder).await {
+        Ok(Some(connect)) => connect,
+        Ok(None) => return Err(Refusal::Silent),
+        Err(error) => {
+            broker.metrics.refused_connect(error.reason);
+            let version = error.connect_version();
+            answer(stream, version, error.reason).await;
+            return Err(Refusal::Because(error.reason, error.to_string()));
+        }
+    };
+    broker.metrics.received_connect();
+    decoder.set_version(connect.version);
+    let accepted = match admit(broker, &connect, origin).await {
+        Ok(accepted) => accepted,
+        Err(reason) => {
+            broker.metrics.refused_connect(reason);
+            answer(stream, Some(connect.version), reason).await;
+            let who = format!("client id \"{}\"", connect.client_id.escape_debug());
+            return Err(Refusal::Because(reason, who));
+        }
+    };
+    let Accepted { mut client, connack, gate } = accepted;
+    let keep_alive = connack.server_keep_alive.unwrap_or(connect.keep_alive);
+    client.open(connack, gate);
+    Ok((client, partial, decoder, keep_alive))
+}
+
+/// Authentication, then the session.
+async fn admit(
+    broker: &Arc<Broker>,
+    connect: &Connect,
+    origin: &Origin,
+) -> Result<Accepted, ReasonCode> {
+    if broker.is_shutting_down() {
+        return Err(ReasonCode::ServerShuttingDown);
+    }
+    broker.check_connect(connect)?;
+    let request = Request {
+        listener: &origin.listener,
+        loopback: origin.loopback,
+        client_id: &connect.client_id,
+        username: connect.username.as_deref(),
+        password: connect.password.as_deref(),
+        peer: origin.peer,
+    };
+    match broker.authenticator.connect(request).await {
+        Decision::Allow(identity) => {
+            broker.metrics.authenticated(true);
+            broker.connect(connect, Peer { address: origin.peer, identity })
+        }
+        Decision::Refuse(reason) => {
+            broker.metrics.authenticated(false);
+            Err(reason)
+        }
+    }
+}
+
+async fn answer<S: AsyncWrite + Unpin>(stream: &mut S, version: Option<Version>, reason: ReasonCode) {
+    let Some(version) = version else { return };
+    let mut out = BytesMut::new();
+    let connack = ConnAck { reason, ..ConnAck::default() };
+    encode::connack(&mut out, version, &connack, None);
+    let _ = stream.write_all_buf(&mut out).await;
+}
+
+/// Reads until the first frame is whole. `None`: the other end has closed.
+async fn read_connect<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    partial: &mut Partial,
+    decoder: &Decoder,
+) -> Result<Option<Box<Connect>>, DecodeError> {
+    let mut connect = None;
+    while connect.is_none() {
+        let read = poll_fn(|context| {
+            scratch::poll_read(stream, partial, context, |bytes| {
+                take_connect(decoder, bytes, &mut connect)
+            })
+        })
+        .await;
+        match read {
+            Ok(Ok(0)) | Err(_) => return Ok(None),
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => return Err(error),
+        }
+    }
+    Ok(connect)
+}
+
+fn take_connect(
+    decoder: &Decoder,
+    bytes: &[u8],
+    connect: &mut Option<Box<Connect>>,
+) -> Result<Consumed, DecodeError> {
+    match decoder.frame(bytes)? {
+        Frame::Incomplete { needed } => Ok(Consumed { bytes: 0, needed }),
+        Frame::Complete { len } => {
+            // Framing lets nothing but CONNECT through here [MQTT-3.1.0-1].
+            if let Packet::Connect(packet) = decoder.decode(bytes.get(..len).unwrap_or_default())? {
+                *connect = Some(packet);
+            }
+            // What follows is left for the connection, which knows the version.
+            Ok(Consumed { bytes: len, needed: None })
+        }
+    }
+}

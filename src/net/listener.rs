@@ -1,0 +1,123 @@
+//! Accepting connections.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+use super::greet;
+use crate::broker::Broker;
+
+/// Pending connections that the kernel keeps for us; it cuts this to `somaxconn`.
+const BACKLOG: i32 = 4096;
+/// Pause after an accept that failed for want of file descriptors: closing ones
+/// give them back.
+const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
+
+/// A listener could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("listener \"{name}\" cannot listen on {bind}: {source}")]
+pub struct BindError {
+    name: String,
+    bind: SocketAddr,
+    source: std::io::Error,
+}
+
+/// Where a connection came in.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    /// The listener's name.
+    pub listener: Arc<str>,
+    /// True if only this machine reaches it.
+    pub loopback: bool,
+    /// The other end.
+    pub peer: SocketAddr,
+}
+
+/// An open listening socket.
+#[derive(Debug)]
+pub struct Listener {
+    name: Arc<str>,
+    socket: TcpListener,
+    loopback: bool,
+    connections: Arc<Semaphore>,
+}
+
+impl Listener {
+    /// Opens it. `max_connections` bounds this listener; `all` is shared by all.
+    ///
+    /// # Errors
+    /// The address is taken, or not ours.
+    pub fn bind(name: &str, bind: SocketAddr, max_connections: usize) -> Result<Self, BindError> {
+        let failed = |source| BindError { name: name.to_owned(), bind, source };
+        let socket = open(bind).map_err(failed)?;
+        Ok(Self {
+            name: name.into(),
+            loopback: bind.ip().is_loopback(),
+            socket,
+            connections: Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS))),
+        })
+    }
+
+    /// Where it listens: the port is known even if 0 was asked for.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.socket.local_addr().ok()
+    }
+
+    /// Accepts until the broker shuts down. `all` bounds the connections of all
+    /// listeners together.
+    pub async fn run(self, broker: Arc<Broker>, all: Arc<Semaphore>) {
+        loop {
+            let accepted = tokio::select! {
+                accepted = self.socket.accept() => accepted,
+                () = broker.until_shut_down() => return,
+            };
+            match accepted {
+                Ok((stream, peer)) => self.serve(&broker, &all, stream, peer),
+                Err(error) => {
+                    tracing::warn!(listener = %self.name, %error, "accepting failed");
+                    tokio::time::sleep(OUT_OF_DESCRIPTORS).await;
+                }
+            }
+        }
+    }
+
+    fn serve(
+        &self,
+        broker: &Arc<Broker>,
+        all: &Arc<Semaphore>,
+        stream: TcpStream,
+        peer: SocketAddr,
+    ) {
+        let permits = Arc::clone(&self.connections)
+            .try_acquire_owned()
+            .and_then(|own| Ok((own, Arc::clone(all).try_acquire_owned()?)));
+        let Ok(permits) = permits else {
+            // Closed without a word: a CONNACK would need the CONNECT that tells the
+            // version, and waiting for it is what the limit forbids.
+            broker.metrics.connections_over_limit();
+            return;
+        };
+        // Small packets are answered at once; batching is ours, not the kernel's.
+        let _ = stream.set_nodelay(true);
+        let origin =
+            Origin { listener: Arc::clone(&self.name), loopback: self.loopback, peer };
+        let broker = Arc::clone(broker);
+        tokio::spawn(async move {
+            greet::serve(broker, stream, origin).await;
+            drop(permits);
+        });
+    }
+}
+
+fn open(bind: SocketAddr) -> std::io::Result<TcpListener> {
+    use socket2::{Domain, Protocol, Socket, Type};
+    let socket = Socket::new(Domain::for_address(bind), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&bind.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}

@@ -1,0 +1,9 @@
+//! Listeners and the connection task. Bytes come and go here, and time passes; what
+//! the bytes mean is decided in [`crate::broker::client`].
+
+mod connection;
+mod greet;
+mod listener;
+mod scratch;
+
+pub use listener::{BindError, Listener};

@@ -1,0 +1,61 @@
+//! One delivery in a session's queue or window.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use crate::message::{DeliveryId, Message};
+use crate::protocol::{PacketId, QoS};
+
+/// Where a delivery is kept besides memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Home {
+    /// Nowhere: QoS 0, or a session that is not durable.
+    Memory,
+    /// In this slot of its message, until the store takes or elides it.
+    Slot(u32),
+    /// In a row that was read back.
+    Row,
+}
+
+/// A message on its way to one session.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Shared with all other receivers.
+    pub message: Arc<Message>,
+    /// The order of the queue; the key of the row if there is one.
+    pub delivery: DeliveryId,
+    /// Drawn when it was queued; absent for QoS 0.
+    pub packet_id: Option<PacketId>,
+    /// The smaller of the publisher's and the subscription's.
+    pub qos: QoS,
+    /// The RETAIN flag that the receiver is to see.
+    pub retain: bool,
+    /// May have been sent before.
+    pub dup: bool,
+    /// PUBREC has come: only PUBREL is to be sent from now on [MQTT-4.3.3-7].
+    pub received: bool,
+    /// Must not leave before its message is committed (see the QoS 2 table of the
+    /// design).
+    pub gated: bool,
+    /// See [`Home`].
+    pub home: Home,
+    /// v5 Subscription Identifiers of the subscriptions that it matched.
+    pub identifiers: SmallVec<[u32; 1]>,
+}
+
+impl Entry {
+    /// What counts against the queue's limit.
+    pub fn size(&self) -> u64 {
+        self.message.size() as u64
+    }
+
+    /// True if its row is on disk, so that memory may forget it.
+    pub fn is_on_disk(&self, committed: u64) -> bool {
+        match self.home {
+            Home::Memory => false,
+            Home::Slot(_) => self.message.durability.is_on_disk(committed),
+            Home::Row => true,
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! QoS 2 from the client: packet ids that were received and not yet released.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::message::Message;
+use crate::protocol::PacketId;
+
+#[derive(Debug)]
+struct Held {
+    /// Gates the PUBREC as long as it is not committed.
+    message: Option<Arc<Message>>,
+    /// The connection that sent it last.
+    epoch: u64,
+}
+
+/// Packet ids between PUBLISH and PUBREL: a PUBLISH under one of them is a repeat
+/// and must not be delivered again [MQTT-4.3.3-10].
+#[derive(Debug, Default)]
+pub struct Incoming {
+    held: HashMap<PacketId, Held, ahash::RandomState>,
+}
+
+/// What is known of a packet id.
+#[derive(Debug, Clone)]
+pub enum Known {
+    /// Never seen, or released since.
+    New,
+    /// A repeat; its PUBREC waits for this message, if any.
+    Repeat {
+        /// The message that was made of the first one.
+        message: Option<Arc<Message>>,
+        /// True if this connection has not sent it before, so that it counts
+        /// against the receive maximum.
+        counts: bool,
+    },
+}
+
+impl Incoming {
+    /// How many are held.
+    pub fn len(&self) -> usize {
+        self.held.len()
+    }
+
+    /// True if none is held.
+    pub fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+
+    /// Looks an id up, on behalf of connection `epoch`.
+    pub fn look_up(&mut self, packet_id: PacketId, epoch: u64) -> Known {
+        match self.held.get_mut(&packet_id) {
+            None => Known::New,
+            Some(held) => {
+                let counts = held.epoch != epoch;
+                held.epoch = epoch;
+                Known::Repeat { message: held.message.clone(), counts }
+            }
+        }
+    }
+
+    /// A QoS 2 PUBLISH was accepted.
+    pub fn insert(&mut self, packet_id: PacketId, message: Option<Arc<Message>>, epoch: u64) {
+        self.held.insert(packet_id, Held { message, epoch });
+    }
+
+    /// PUBREL came (or the message was refused after all). The epoch of the
+    /// connection that sent it, if the id was held.
+    pub fn remove(&mut self, packet_id: PacketId) -> Option<u64> {
+        self.held.remove(&packet_id).map(|held| held.epoch)
+    }
+}

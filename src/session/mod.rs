@@ -1,0 +1,154 @@
+//! One client's protocol state, as a pure state machine.
+//!
+//! Here live the outgoing queue, the in-flight window with its packet ids, the QoS 2
+//! states of both directions, the subscriptions, the will and the expiry of one
+//! session. It does no I/O and has no clock: whoever drives it says what time it is,
+//! and what has been committed. It does not know whether its transport was accepted
+//! or dialled, nor where a message came from.
+
+mod entry;
+mod incoming;
+mod life;
+mod outgoing;
+mod queue;
+mod window;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub use entry::{Entry, Home};
+pub use incoming::{Incoming, Known};
+pub use life::{Connected, Life, Limits, NEVER_EXPIRES, Overflow};
+pub use outgoing::{Outgoing, Receipt, Room};
+pub use queue::{Page, Queue};
+pub use window::Window;
+
+use crate::message::{DeliveryId, SessionId, Wake, WillRecord};
+use crate::protocol::{PacketId, SubscriptionOptions, Version};
+
+/// One subscription of the session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Subscribed {
+    /// As subscribed.
+    pub options: SubscriptionOptions,
+    /// v5 Subscription Identifier.
+    pub identifier: Option<u32>,
+}
+
+/// The state of one session; kept behind one short lock by its owner.
+#[derive(Debug)]
+pub struct Session {
+    /// Never used twice.
+    pub id: SessionId,
+    /// Unique among the living.
+    pub client_id: Arc<str>,
+    /// Of its last connection.
+    pub version: Version,
+    /// True if its deliveries and states are to be kept on disk.
+    pub durable: bool,
+    /// Connection, expiry and end.
+    pub life: Life,
+    /// What bounds its queue and window.
+    pub limits: Limits,
+    /// By full filter, `$share/...` included.
+    pub subscriptions: BTreeMap<Box<str>, Subscribed>,
+    /// QoS 2 packet ids of its own publishes that wait for PUBREL.
+    pub incoming: Incoming,
+    /// To be published when the connection ends badly.
+    pub will: Option<WillRecord>,
+    /// The largest delivery that has been sent: older ones are repeated with DUP.
+    pub sent_up_to: DeliveryId,
+    pub(crate) queue: Queue,
+    pub(crate) window: Window,
+    next_packet_id: PacketId,
+    counted_memory: i64,
+}
+
+impl Session {
+    /// A session without any state.
+    pub fn new(id: SessionId, client_id: Arc<str>, version: Version, limits: Limits) -> Self {
+        Self {
+            id,
+            client_id,
+            version,
+            durable: false,
+            life: Life::default(),
+            limits,
+            subscriptions: BTreeMap::new(),
+            incoming: Incoming::default(),
+            will: None,
+            sent_up_to: DeliveryId(0),
+            queue: Queue::new(limits.memory_window),
+            window: Window::default(),
+            next_packet_id: PacketId::FIRST,
+            counted_memory: 0,
+        }
+    }
+
+    /// Puts back what a restart found.
+    pub fn restore(
+        &mut self,
+        waiting: crate::message::IdList,
+        last_packet_id: Option<PacketId>,
+        incoming: impl IntoIterator<Item = PacketId>,
+    ) {
+        self.queue.restore(waiting);
+        if let Some(last) = last_packet_id {
+            self.next_packet_id = last.next();
+        }
+        for packet_id in incoming {
+            self.incoming.insert(packet_id, None, 0);
+        }
+    }
+
+    /// A connection takes the session. What was in flight is to be sent again, in
+    /// its order and with its packet ids [MQTT-4.4.0-1].
+    pub fn attach(&mut self, connected: Connected) {
+        self.requeue_in_flight();
+        self.life.attach(connected);
+    }
+
+    /// The connection is gone. QoS 0 messages that it left unsent go with it.
+    pub fn detach(&mut self, now: crate::message::WallMillis) -> Vec<Entry> {
+        self.requeue_in_flight();
+        self.life.detach(now);
+        self.queue.discard_unacknowledged_kind()
+    }
+
+    fn requeue_in_flight(&mut self) {
+        let in_flight = self.window.drain();
+        self.queue.put_back(in_flight);
+    }
+
+    /// The connection's wake-up, while there is one.
+    pub fn wake(&self) -> Option<&Arc<Wake>> {
+        self.life.connected().map(|connected| &connected.wake)
+    }
+
+    /// Deliveries that wait or are in flight.
+    pub fn backlog(&self) -> usize {
+        self.queue.len() + self.window.len()
+    }
+
+    /// Bytes that wait or are in flight.
+    pub fn backlog_bytes(&self) -> u64 {
+        self.queue.bytes() + self.window.bytes()
+    }
+
+    /// Everything in memory, for the end of the session; the ids of what is on disk
+    /// come second.
+    pub fn take_all(&mut self) -> (Vec<Entry>, crate::message::IdList) {
+        let mut entries: Vec<Entry> = self.window.drain().into();
+        let ids = self.queue.take_all(&mut entries);
+        (entries, ids)
+    }
+
+    pub(crate) fn draw_packet_id(&mut self) -> PacketId {
+        let drawn = self.next_packet_id;
+        self.next_packet_id = drawn.next();
+        drawn
+    }
+}

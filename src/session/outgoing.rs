@@ -1,0 +1,204 @@
+//! From the queue through the window to the client, and the acknowledgements back.
+
+use std::time::{Duration, Instant};
+
+use super::{Entry, Overflow, Page, Session};
+use crate::message::{CommitNo, WallMillis};
+use crate::protocol::{PacketId, QoS};
+
+/// A receiver counts as answering if its oldest unacknowledged message has seen
+/// some progress within this time. A few elision windows: longer ones were never
+/// answered in time, see `ARCHITECTURE.md`.
+const ANSWERING: Duration = Duration::from_millis(20);
+
+/// What the connection is to do next for this session.
+#[derive(Debug)]
+pub enum Outgoing {
+    /// Send PUBLISH.
+    Publish(Entry),
+    /// Send PUBREL: the message was received before the connection was lost.
+    Release(PacketId),
+    /// Its time is over: never sent, to be removed.
+    Expired(Entry),
+    /// The disk had no room for it: its publisher was told so, nobody gets it.
+    Refused(Entry),
+}
+
+/// What an acknowledgement meant.
+#[derive(Debug)]
+pub enum Receipt {
+    /// The delivery is complete.
+    Done(Entry),
+    /// PUBREC: the delivery is to be marked, then PUBREL goes.
+    Release(Entry),
+    /// No such packet id is in flight.
+    Unknown,
+}
+
+/// What became of a message at the end of the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Room {
+    /// There is room.
+    Yes,
+    /// The oldest has to go first.
+    AfterDropping,
+    /// Not for this one.
+    No,
+}
+
+impl Session {
+    /// Whether a message of `size` bytes finds room, by the session's limits.
+    pub fn room_for(&self, size: usize) -> Room {
+        let fits = self.backlog() < self.limits.max_queued_messages
+            && self.backlog_bytes() + size as u64 <= self.limits.max_queued_bytes;
+        match self.limits.overflow {
+            _ if fits => Room::Yes,
+            Overflow::DropOldest => Room::AfterDropping,
+            Overflow::Refuse | Overflow::DropNewest => Room::No,
+        }
+    }
+
+    /// The next thing to send. `committed` opens gates; `now` tells what expired.
+    /// `None`: the window is full, the queue is empty, or its front waits for a
+    /// commit or for a page.
+    pub fn next_outgoing(
+        &mut self,
+        committed: CommitNo,
+        wall: WallMillis,
+        now: Instant,
+    ) -> Option<Outgoing> {
+        let quota = self
+            .life
+            .connected()
+            .map_or(0, |connected| connected.receive_maximum.min(self.limits.inflight_window));
+        let window_full = self.window.len() >= quota;
+        let front = self.queue.front()?;
+        if front.message.durability.is_refused() && !front.dup {
+            return self.queue.pop().map(Outgoing::Refused);
+        }
+        if front.gated && !front.message.durability.may_acknowledge(committed) {
+            return None;
+        }
+        // Expiry counts for what has not been sent yet; a message whose delivery has
+        // begun is completed [MQTT-3.3.2-5].
+        if front.message.is_expired(wall) && !front.dup {
+            return self.queue.pop().map(Outgoing::Expired);
+        }
+        let Some(packet_id) = front.packet_id else {
+            return self.queue.pop().map(Outgoing::Publish);
+        };
+        if window_full || self.window.contains(packet_id) {
+            return None;
+        }
+        let entry = self.queue.pop()?;
+        if self.window.is_empty() {
+            self.life.progress(now);
+        }
+        self.sent_up_to = self.sent_up_to.max(entry.delivery);
+        self.window.insert(packet_id, entry.clone());
+        Some(if entry.received { Outgoing::Release(packet_id) } else { Outgoing::Publish(entry) })
+    }
+
+    /// The next page to read, if the queue's head runs low.
+    pub fn next_page(&mut self) -> Option<Page> {
+        self.queue.next_page()
+    }
+
+    /// PUBACK.
+    pub fn puback(&mut self, packet_id: PacketId, now: Instant) -> Receipt {
+        match self.window.get_mut(packet_id) {
+            Some(entry) if entry.qos == QoS::AtLeastOnce => self.complete(packet_id, now),
+            _ => Receipt::Unknown,
+        }
+    }
+
+    /// PUBREC; `failed` is a reason code of 0x80 or more, which ends the delivery
+    /// [MQTT-4.3.3-4].
+    pub fn pubrec(&mut self, packet_id: PacketId, failed: bool, now: Instant) -> Receipt {
+        match self.window.get_mut(packet_id) {
+            Some(entry) if entry.qos == QoS::ExactlyOnce => {
+                if failed && !entry.received {
+                    return self.complete(packet_id, now);
+                }
+                entry.received = true;
+                let entry = entry.clone();
+                self.life.progress(now);
+                Receipt::Release(entry)
+            }
+            _ => Receipt::Unknown,
+        }
+    }
+
+    /// PUBCOMP.
+    pub fn pubcomp(&mut self, packet_id: PacketId, now: Instant) -> Receipt {
+        match self.window.get_mut(packet_id) {
+            Some(entry) if entry.received => self.complete(packet_id, now),
+            _ => Receipt::Unknown,
+        }
+    }
+
+    /// A delivery that cannot be sent after all.
+    pub fn abandon(&mut self, packet_id: PacketId) {
+        self.window.remove(packet_id);
+    }
+
+    fn complete(&mut self, packet_id: PacketId, now: Instant) -> Receipt {
+        self.life.progress(now);
+        self.window.remove(packet_id).map_or(Receipt::Unknown, Receipt::Done)
+    }
+
+    /// True if a QoS 1 message for this session may be held back for the elision
+    /// window: the client is there, answers, and has no backlog.
+    pub fn is_answering(&self, now: Instant) -> bool {
+        self.life.connected().is_some_and(|connected| {
+            self.window.len() < connected.receive_maximum.min(self.limits.inflight_window)
+                && !self.queue.is_on_disk()
+                && (self.window.is_empty() || self.life.progressed_within(now, ANSWERING))
+        })
+    }
+}
+
+impl Session {
+    /// Adds a delivery at the end of the queue.
+    pub fn enqueue(&mut self, entry: Entry, committed: CommitNo) {
+        self.queue.push(entry, committed);
+    }
+
+    /// See [`super::Queue::drop_oldest`].
+    pub fn drop_oldest(&mut self) -> Option<Result<Entry, crate::message::DeliveryId>> {
+        self.queue.drop_oldest()
+    }
+
+    /// Brings a page that was read back from disk.
+    pub fn paged(&mut self, entries: impl IntoIterator<Item = Entry>) {
+        self.queue.paged(entries);
+    }
+
+    /// Lets go of what is on disk, for a session without a connection. True if
+    /// nothing is left in memory.
+    pub fn forget(&mut self, committed: CommitNo) -> bool {
+        self.queue.forget(committed)
+    }
+
+    /// True if publishers are to be told that there is no room.
+    pub fn refuses(&self) -> bool {
+        self.limits.overflow == Overflow::Refuse
+    }
+
+    /// True if there is no room, and publishers are to be told so.
+    pub fn is_full_and_refusing(&self) -> bool {
+        self.refuses() && self.room_for(0) == Room::No
+    }
+
+    /// Change of the bytes that this session keeps in memory since the last call.
+    pub fn memory_change(&mut self) -> i64 {
+        // What a queue entry costs beside its message's bytes, roughly.
+        const OVERHEAD: u64 = 160;
+        let entries = (self.queue.in_memory() + self.window.len()) as u64;
+        let bytes = self.queue.memory_bytes() + self.window.bytes() + entries * OVERHEAD;
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        let change = bytes - self.counted_memory;
+        self.counted_memory = bytes;
+        change
+    }
+}

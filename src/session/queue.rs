@@ -1,0 +1,205 @@
+//! The outgoing queue: its head in memory, its middle on disk, its tail in memory
+//! until it is committed.
+//!
+//! ```text
+//! head (entries) | page on its way | disk (ids) | tail (entries, not yet committed)
+//!   sent first                                          queued last
+//! ```
+
+use std::collections::VecDeque;
+
+use super::{Entry, Home};
+use crate::message::{CommitNo, DeliveryId, IdList, QueuedId};
+use crate::protocol::QoS;
+
+/// Part of the queue that is to be read back from disk.
+#[derive(Debug)]
+pub struct Page {
+    /// In order.
+    pub ids: Vec<QueuedId>,
+}
+
+/// See the module's picture.
+#[derive(Debug, Default)]
+pub struct Queue {
+    head: VecDeque<Entry>,
+    disk: IdList,
+    tail: VecDeque<Entry>,
+    /// Deliveries and bytes of the page on its way.
+    paging: Option<(usize, u64)>,
+    memory_window: usize,
+    entry_bytes: u64,
+}
+
+impl Queue {
+    /// `memory_window`: entries of a durable queue that are kept in memory.
+    pub fn new(memory_window: usize) -> Self {
+        Self { memory_window: memory_window.max(1), ..Self::default() }
+    }
+
+    /// All deliveries that wait.
+    pub fn len(&self) -> usize {
+        let paging = self.paging.map_or(0, |(count, _)| count);
+        self.head.len() + paging + self.disk.len() + self.tail.len()
+    }
+
+    /// Their bytes.
+    pub fn bytes(&self) -> u64 {
+        self.entry_bytes + self.paging.map_or(0, |(_, bytes)| bytes) + self.disk.bytes()
+    }
+
+    /// Bytes of those in memory.
+    pub fn memory_bytes(&self) -> u64 {
+        self.entry_bytes
+    }
+
+    /// Entries in memory.
+    pub fn in_memory(&self) -> usize {
+        self.head.len() + self.tail.len()
+    }
+
+    /// True if something waits that is not in memory.
+    pub fn is_on_disk(&self) -> bool {
+        !self.disk.is_empty() || self.paging.is_some()
+    }
+
+    pub(super) fn restore(&mut self, waiting: IdList) {
+        self.disk = waiting;
+    }
+
+    /// Adds one behind the others.
+    pub fn push(&mut self, entry: Entry, committed: CommitNo) {
+        self.entry_bytes += entry.size();
+        let in_order = self.tail.is_empty() && !self.is_on_disk();
+        // Only what has a row may go to disk; the rest is bounded by its limit. The
+        // order of QoS 0 beside the other levels is free [MQTT-4.6.0-6].
+        if matches!(entry.home, Home::Memory) || (in_order && self.head.len() < self.memory_window) {
+            self.head.push_back(entry);
+            return;
+        }
+        self.forget_tail(committed);
+        self.tail.push_back(entry);
+    }
+
+    /// The tail's committed front becomes ids.
+    fn forget_tail(&mut self, committed: CommitNo) {
+        while let Some(front) = self.tail.front() {
+            if front.message.durability.is_refused() {
+                self.entry_bytes -= front.size();
+            } else if front.is_on_disk(committed) {
+                self.entry_bytes -= front.size();
+                self.disk.push_back(queued(front));
+            } else {
+                break;
+            }
+            self.tail.pop_front();
+        }
+    }
+
+    /// The session is offline: whatever is on disk need not be in memory.
+    /// True if nothing is left in memory.
+    pub fn forget(&mut self, committed: CommitNo) -> bool {
+        if self.paging.is_some() {
+            return false;
+        }
+        self.forget_tail(committed);
+        let keep = self.head.iter().rposition(|entry| !entry.is_on_disk(committed));
+        let keep = keep.map_or(0, |last| last + 1);
+        let mut ids = IdList::new();
+        for entry in self.head.drain(keep..) {
+            self.entry_bytes -= entry.size();
+            ids.push_back(queued(&entry));
+        }
+        self.disk.prepend(ids);
+        if self.head.is_empty() {
+            self.head = VecDeque::new();
+        }
+        if self.tail.is_empty() {
+            self.tail = VecDeque::new();
+        }
+        self.head.is_empty() && self.tail.is_empty()
+    }
+
+    /// Looks at the next one to be sent.
+    pub fn front(&mut self) -> Option<&mut Entry> {
+        if self.head.is_empty() && !self.is_on_disk() {
+            std::mem::swap(&mut self.head, &mut self.tail);
+        }
+        self.head.front_mut()
+    }
+
+    /// Takes the next one to be sent.
+    pub fn pop(&mut self) -> Option<Entry> {
+        self.front()?;
+        let entry = self.head.pop_front()?;
+        self.entry_bytes -= entry.size();
+        Some(entry)
+    }
+
+    /// Asks for the next page if the head runs low. The caller reads it and brings
+    /// it to [`Queue::paged`].
+    pub fn next_page(&mut self) -> Option<Page> {
+        if self.paging.is_some() || self.disk.is_empty() || self.head.len() > self.memory_window / 2 {
+            return None;
+        }
+        let before = self.disk.bytes();
+        let ids = self.disk.take_front(self.memory_window);
+        self.paging = Some((ids.len(), before - self.disk.bytes()));
+        Some(Page { ids })
+    }
+
+    /// A page has arrived.
+    pub fn paged(&mut self, entries: impl IntoIterator<Item = Entry>) {
+        self.paging = None;
+        for entry in entries {
+            self.entry_bytes += entry.size();
+            self.head.push_back(entry);
+        }
+    }
+
+    /// Puts what was in flight before everything else.
+    pub(super) fn put_back(&mut self, in_flight: VecDeque<Entry>) {
+        for mut entry in in_flight.into_iter().rev() {
+            entry.dup = true;
+            self.entry_bytes += entry.size();
+            self.head.push_front(entry);
+        }
+    }
+
+    /// Takes out the oldest one that may be dropped to make room: its entry, or the
+    /// id of its row.
+    pub fn drop_oldest(&mut self) -> Option<Result<Entry, DeliveryId>> {
+        // What the receiver has begun to acknowledge is not ours to drop.
+        let at = self.head.iter().position(|entry| !entry.received && !entry.dup);
+        if let Some(entry) = at.and_then(|at| self.head.remove(at)) {
+            self.entry_bytes -= entry.size();
+            return Some(Ok(entry));
+        }
+        if let Some(queued) = self.disk.pop_front() {
+            return Some(Err(queued.id));
+        }
+        let entry = self.tail.pop_front()?;
+        self.entry_bytes -= entry.size();
+        Some(Ok(entry))
+    }
+
+    /// Takes out QoS 0 messages: they do not wait for a client that is away.
+    pub(super) fn discard_unacknowledged_kind(&mut self) -> Vec<Entry> {
+        let (gone, kept) = self.head.drain(..).partition(|entry| entry.qos == QoS::AtMostOnce);
+        self.head = kept;
+        let gone: Vec<Entry> = gone;
+        self.entry_bytes -= gone.iter().map(Entry::size).sum::<u64>();
+        gone
+    }
+
+    pub(super) fn take_all(&mut self, entries: &mut Vec<Entry>) -> IdList {
+        entries.extend(self.head.drain(..));
+        entries.extend(self.tail.drain(..));
+        self.entry_bytes = 0;
+        std::mem::take(&mut self.disk)
+    }
+}
+
+fn queued(entry: &Entry) -> QueuedId {
+    QueuedId { id: entry.delivery, size: u32::try_from(entry.size()).unwrap_or(u32::MAX) }
+}

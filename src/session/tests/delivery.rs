@@ -1,0 +1,124 @@
+//! Gates, QoS 2 states, expiry, limits.
+
+use super::*;
+
+#[test]
+fn qos_2_is_not_sent_before_its_delivery_is_committed() {
+    let mut session = session(LIMITS);
+    attach(&mut session, 10);
+    let message = enqueue(&mut session, 1, QoS::ExactlyOnce, 0);
+    assert!(sent(&mut session, 1).is_empty(), "not even taken");
+    assert!(message.durability.take(7));
+    assert!(sent(&mut session, 6).is_empty(), "taken, not committed");
+    assert_eq!(sent(&mut session, 7), [(1, 1, false)]);
+}
+
+#[test]
+fn mqtt_4_3_3_after_pubrec_only_pubrel_is_repeated() {
+    let mut session = session(LIMITS);
+    attach(&mut session, 10);
+    enqueue(&mut session, 1, QoS::ExactlyOnce, 0).durability.take(2);
+    sent(&mut session, 2);
+    assert!(matches!(session.pubrec(packet_id(1), false, Instant::now()), Receipt::Release(_)));
+    session.detach(WallMillis(1));
+    attach(&mut session, 10);
+    let next = session.next_outgoing(2, WallMillis(0), Instant::now());
+    assert!(matches!(next, Some(Outgoing::Release(id)) if id == packet_id(1)));
+    assert!(matches!(session.pubcomp(packet_id(1), Instant::now()), Receipt::Done(_)));
+}
+
+#[test]
+fn mqtt_4_3_3_4_pubrec_with_a_failure_ends_the_delivery() {
+    let mut session = session(LIMITS);
+    attach(&mut session, 10);
+    enqueue(&mut session, 1, QoS::ExactlyOnce, 0).durability.take(2);
+    sent(&mut session, 2);
+    assert!(matches!(session.pubrec(packet_id(1), true, Instant::now()), Receipt::Done(_)));
+}
+
+#[test]
+fn a_message_that_expired_while_waiting_is_not_sent() {
+    let mut session = session(LIMITS);
+    let head = MessageHead {
+        id: MessageId(1),
+        qos: QoS::AtMostOnce,
+        retain: false,
+        published_at: WallMillis(0),
+        expires_at: Some(WallMillis(1000)),
+    };
+    let message = Arc::new(Message::new(head, "t", &[], b"", 0, None, None));
+    let entry = Entry {
+        message,
+        delivery: DeliveryId(1),
+        packet_id: None,
+        qos: QoS::AtMostOnce,
+        retain: false,
+        dup: false,
+        received: false,
+        gated: false,
+        home: Home::Memory,
+        identifiers: SmallVec::new(),
+    };
+    attach(&mut session, 10);
+    session.enqueue(entry, 0);
+    let next = session.next_outgoing(0, WallMillis(1000), Instant::now());
+    assert!(matches!(next, Some(Outgoing::Expired(_))));
+}
+
+#[test]
+fn a_refused_message_is_dropped_from_the_queue() {
+    let mut session = session(LIMITS);
+    attach(&mut session, 10);
+    let message = enqueue(&mut session, 1, QoS::ExactlyOnce, 0);
+    message.durability.take(2);
+    message.durability.refuse();
+    let next = session.next_outgoing(2, WallMillis(0), Instant::now());
+    assert!(matches!(next, Some(Outgoing::Refused(_))));
+}
+
+#[test]
+fn limits_count_what_waits_and_what_is_in_flight() {
+    let limits = Limits { max_queued_messages: 3, ..LIMITS };
+    let mut session = session(limits);
+    attach(&mut session, 2);
+    for id in 1..=3 {
+        assert_eq!(session.room_for(8), Room::Yes);
+        enqueue(&mut session, id, QoS::AtLeastOnce, 0);
+    }
+    sent(&mut session, 0);
+    assert_eq!(session.room_for(8), Room::No);
+    session.limits.overflow = Overflow::DropOldest;
+    assert_eq!(session.room_for(8), Room::AfterDropping);
+    let dropped = session.drop_oldest().unwrap().unwrap();
+    assert_eq!(dropped.message.id.0, 3, "what is in flight is not dropped");
+    assert_eq!(session.room_for(8), Room::Yes);
+    session.limits.max_queued_bytes = 20;
+    assert_eq!(session.room_for(8), Room::AfterDropping, "bytes count as well");
+}
+
+#[test]
+fn qos_0_does_not_wait_for_a_client_that_is_away() {
+    let mut session = session(LIMITS);
+    attach(&mut session, 10);
+    enqueue(&mut session, 1, QoS::AtMostOnce, 0);
+    enqueue(&mut session, 2, QoS::AtLeastOnce, 0);
+    let gone = session.detach(WallMillis(1));
+    assert_eq!(gone.len(), 1);
+    assert_eq!(session.backlog(), 1);
+}
+
+#[test]
+fn a_session_answers_only_while_it_acknowledges() {
+    use std::time::Duration;
+    let mut session = session(LIMITS);
+    let start = Instant::now();
+    assert!(!session.is_answering(start), "nobody is there");
+    attach(&mut session, 10);
+    assert!(session.is_answering(start));
+    enqueue(&mut session, 1, QoS::AtLeastOnce, 0);
+    session.next_outgoing(0, WallMillis(0), start);
+    assert!(session.is_answering(start + Duration::from_millis(5)));
+    assert!(!session.is_answering(start + Duration::from_secs(1)), "connected, but stalled");
+    session.puback(packet_id(1), start + Duration::from_secs(1));
+    assert!(session.is_answering(start + Duration::from_secs(2)));
+}
