@@ -1,0 +1,52 @@
+//! From a node and the name of a level to the child of that name: one hash table
+//! for the whole trie, which holds nothing but node numbers.
+//!
+//! The name and the parent stand in the child, so an edge costs five bytes and its
+//! share of empty buckets, and a node without children costs nothing here.
+
+use hashbrown::HashTable;
+
+use super::slab::NodeId;
+
+/// The table is cut into this many, by bits of the hash that the table itself
+/// does not start from. When a table grows, every entry in it is hashed again:
+/// one table of a million would stall every publisher for that long.
+const SHARDS: usize = 64;
+
+/// Node numbers by hash.
+#[derive(Debug)]
+pub(super) struct Edges(Box<[HashTable<NodeId>]>);
+
+impl Edges {
+    pub(super) fn new() -> Self {
+        Self((0..SHARDS).map(|_| HashTable::new()).collect())
+    }
+
+    #[inline]
+    fn shard(hash: u64) -> usize {
+        (hash >> 40) as usize % SHARDS
+    }
+
+    #[inline]
+    pub(super) fn find(&self, hash: u64, is: impl FnMut(&NodeId) -> bool) -> Option<NodeId> {
+        self.0.get(Self::shard(hash))?.find(hash, is).copied()
+    }
+
+    /// `rehash` gives the hash of any node that is in the table.
+    pub(super) fn insert(&mut self, hash: u64, id: NodeId, rehash: impl Fn(&NodeId) -> u64) {
+        if let Some(table) = self.0.get_mut(Self::shard(hash)) {
+            table.insert_unique(hash, id, rehash);
+        }
+    }
+
+    /// Removes and, once the table is mostly empty, shrinks it.
+    pub(super) fn remove(&mut self, hash: u64, id: NodeId, rehash: impl Fn(&NodeId) -> u64) {
+        let Some(table) = self.0.get_mut(Self::shard(hash)) else { return };
+        if let Ok(entry) = table.find_entry(hash, |other| *other == id) {
+            entry.remove();
+        }
+        if table.len() < table.capacity() / 8 {
+            table.shrink_to(table.len() * 2, rehash);
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! The walk from a topic to its receivers.
+
+use super::routes::Routes;
+use super::slab::NodeId;
+use super::table::{Router, Spot};
+use crate::message::SessionId;
+
+impl<S: Clone> Router<S> {
+    /// Clears `out` and fills it with the receivers of a message to `topic`: each
+    /// session once for all its matching subscriptions, and besides those, one
+    /// member of each matching shared group. `publisher` is the session that sent
+    /// the message, for No Local; `online` says which members of a shared group to
+    /// prefer, and is asked about those only.
+    ///
+    /// Every node is visited at most once, so a topic costs at most the nodes whose
+    /// paths match its beginning.
+    pub fn route(
+        &self,
+        topic: &str,
+        publisher: Option<SessionId>,
+        out: &mut Routes<S>,
+        online: impl Fn(&S) -> bool,
+    ) {
+        out.clear();
+        let topic = topic.as_bytes();
+        // [MQTT-4.7.2-1]: no wildcard at the root matches `$SYS` and its kind.
+        let hidden = topic.first() == Some(&b'$');
+        let mut at = Some((NodeId::ROOT, 0));
+        while let Some((id, start)) = at.take().or_else(|| out.stack.pop()) {
+            let Some(node) = self.trie.get(id) else { continue };
+            let spot = &node.value;
+            let wild = !(hidden && id == NodeId::ROOT);
+            // `#` includes the parent level (4.7.1.2), so it is due here also when
+            // the topic ends.
+            if let Some(hash) = spot.hash.filter(|_| wild).and_then(|hash| self.trie.get(hash)) {
+                collect(&hash.value, publisher, out, &online);
+            }
+            // Past the end by one: there was no slash behind the last level.
+            let Some(rest) = topic.get(start..) else {
+                collect(spot, publisher, out, &online);
+                continue;
+            };
+            let len = rest.iter().position(|byte| *byte == b'/').unwrap_or(rest.len());
+            let next = start + len + 1;
+            if let Some(plus) = spot.plus.filter(|_| wild) {
+                out.stack.push((plus, next));
+            }
+            let name = rest.get(..len).unwrap_or_default();
+            at = self.trie.child(id, name).map(|child| (child, next));
+        }
+    }
+}
+
+#[inline]
+fn collect<S: Clone>(
+    spot: &Spot<S>,
+    publisher: Option<SessionId>,
+    out: &mut Routes<S>,
+    online: &impl Fn(&S) -> bool,
+) {
+    out.add(spot.members.as_slice(), publisher);
+    if let Some(groups) = &spot.groups {
+        for member in groups.iter().filter_map(|group| group.pick(online)) {
+            out.add_shared(member);
+        }
+    }
+}

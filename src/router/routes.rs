@@ -1,0 +1,134 @@
+//! Where one message goes: the buffer that [`Router::route`](super::Router::route)
+//! fills.
+
+use hashbrown::HashTable;
+use smallvec::SmallVec;
+
+use super::members::{Member, position, spread};
+use super::slab::NodeId;
+use crate::message::SessionId;
+use crate::protocol::QoS;
+
+/// How many looks through all receivers may be made before an index of them is
+/// built; that costs about as much as this.
+const LOOKS: usize = 8;
+
+/// One session that gets the message, and how.
+#[derive(Debug, Clone)]
+pub struct Receiver<S> {
+    /// Which session.
+    pub session: SessionId,
+    /// What the caller gave with its subscription.
+    pub handle: S,
+    /// The highest of its matching subscriptions [MQTT-3.3.4-2].
+    pub qos: QoS,
+    /// True if one of them asked for it.
+    pub retain_as_published: bool,
+    /// Those of all its matching subscriptions [MQTT-3.3.4-4].
+    pub identifiers: SmallVec<[u32; 1]>,
+    /// It is this session's turn in a shared group. The same session may be a
+    /// receiver a second time by subscriptions of its own.
+    pub shared: bool,
+}
+
+impl<S: Clone> Receiver<S> {
+    fn new(member: &Member<S>, shared: bool) -> Self {
+        Self {
+            session: member.session,
+            handle: member.handle.clone(),
+            qos: member.options.qos,
+            retain_as_published: member.options.retain_as_published,
+            identifiers: member.identifier.iter().map(|id| id.get()).collect(),
+            shared,
+        }
+    }
+
+    fn merge(&mut self, member: &Member<S>) {
+        self.qos = self.qos.max(member.options.qos);
+        self.retain_as_published |= member.options.retain_as_published;
+        self.identifiers.extend(member.identifier.map(std::num::NonZeroU32::get));
+    }
+}
+
+/// The receivers of one message. To be kept and used again: a buffer that has
+/// seen the largest fan-out allocates nothing more.
+#[derive(Debug)]
+pub struct Routes<S> {
+    /// In no particular order.
+    pub receivers: Vec<Receiver<S>>,
+    /// Nodes yet to be visited, and where in the topic each goes on.
+    pub(super) stack: Vec<(NodeId, usize)>,
+    /// Positions of receivers that are not shared; filled once it pays.
+    index: HashTable<u32>,
+    looks: usize,
+}
+
+impl<S> Default for Routes<S> {
+    fn default() -> Self {
+        Self { receivers: Vec::new(), stack: Vec::new(), index: HashTable::new(), looks: 0 }
+    }
+}
+
+impl<S: Clone> Routes<S> {
+    /// An empty buffer; allocates nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Forgets the receivers and lets go of their handles.
+    pub fn clear(&mut self) {
+        self.receivers.clear();
+        self.stack.clear();
+        if !self.index.is_empty() {
+            self.index.clear();
+        }
+        self.looks = 0;
+    }
+
+    pub(super) fn add_shared(&mut self, member: &Member<S>) {
+        self.receivers.push(Receiver::new(member, true));
+    }
+
+    /// Adds the subscribers of one matching filter, each of whom may have become a
+    /// receiver by another filter before.
+    pub(super) fn add(&mut self, members: &[Member<S>], publisher: Option<SessionId>) {
+        // [MQTT-3.8.3-3]: only this subscription is passed over, not the session.
+        let wanted =
+            members.iter().filter(|m| !(m.options.no_local && publisher == Some(m.session)));
+        if self.receivers.is_empty() {
+            self.receivers.extend(wanted.map(|member| Receiver::new(member, false)));
+            return;
+        }
+        self.looks = self.looks.saturating_add(members.len());
+        if self.index.is_empty() && self.looks > LOOKS {
+            (0..self.receivers.len()).for_each(|at| self.add_to_index(at));
+        }
+        for member in wanted {
+            let known = self.find(member.session).and_then(|at| self.receivers.get_mut(at));
+            if let Some(receiver) = known {
+                receiver.merge(member);
+                continue;
+            }
+            self.receivers.push(Receiver::new(member, false));
+            if !self.index.is_empty() {
+                self.add_to_index(self.receivers.len() - 1);
+            }
+        }
+    }
+
+    fn find(&self, session: SessionId) -> Option<usize> {
+        if self.index.is_empty() {
+            return self.receivers.iter().position(|r| r.session == session && !r.shared);
+        }
+        let is = |at: &u32| self.receivers.get(*at as usize).is_some_and(|r| r.session == session);
+        self.index.find(spread(session), is).map(|at| *at as usize)
+    }
+
+    fn add_to_index(&mut self, at: usize) {
+        let receivers = &self.receivers;
+        let rehash = |at: &u32| receivers.get(*at as usize).map_or(0, |r| spread(r.session));
+        if let Some(receiver) = receivers.get(at).filter(|receiver| !receiver.shared) {
+            self.index.insert_unique(spread(receiver.session), position(at), rehash);
+        }
+    }
+}

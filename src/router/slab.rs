@@ -1,0 +1,118 @@
+//! Nodes in an arena, named by numbers of four bytes.
+
+use std::num::NonZeroU32;
+
+/// Nodes in a chunk. An arena of one piece would have to be copied whenever it
+/// grows, which at a million nodes stalls every publisher.
+const CHUNK: usize = 1024;
+
+/// A node; never 0, so that `Option<NodeId>` takes four bytes too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct NodeId(NonZeroU32);
+
+impl NodeId {
+    /// The node that a slab is made with.
+    pub(super) const ROOT: Self = Self(NonZeroU32::MIN);
+
+    /// As a number, to be hashed.
+    #[inline]
+    pub(super) fn get(self) -> u32 {
+        self.0.get()
+    }
+
+    #[inline]
+    fn index(self) -> usize {
+        self.0.get() as usize - 1
+    }
+}
+
+/// An arena of `N`. A slot that was given back is used again before a new one.
+#[derive(Debug)]
+pub(super) struct Slab<N> {
+    chunks: Vec<Vec<N>>,
+    free: Vec<NodeId>,
+    /// The highest number in use.
+    last: NonZeroU32,
+}
+
+impl<N: Default> Slab<N> {
+    pub(super) fn new() -> Self {
+        Self { chunks: vec![vec![N::default()]], free: Vec::new(), last: NonZeroU32::MIN }
+    }
+
+    #[inline]
+    pub(super) fn get(&self, id: NodeId) -> Option<&N> {
+        self.chunks.get(id.index() / CHUNK)?.get(id.index() % CHUNK)
+    }
+
+    #[inline]
+    pub(super) fn get_mut(&mut self, id: NodeId) -> Option<&mut N> {
+        self.chunks.get_mut(id.index() / CHUNK)?.get_mut(id.index() % CHUNK)
+    }
+
+    /// `None` once four billion nodes exist, which no machine has the memory for.
+    pub(super) fn insert(&mut self, node: N) -> Option<NodeId> {
+        if let Some(id) = self.free.pop() {
+            *self.get_mut(id)? = node;
+            return Some(id);
+        }
+        self.last = self.last.checked_add(1)?;
+        match self.chunks.last_mut() {
+            Some(chunk) if chunk.len() < CHUNK => chunk.push(node),
+            _ => {
+                let mut chunk = Vec::with_capacity(CHUNK);
+                chunk.push(node);
+                self.chunks.push(chunk);
+            }
+        }
+        Some(NodeId(self.last))
+    }
+
+    /// Takes the node out; its slot waits for the next one.
+    pub(super) fn remove(&mut self, id: NodeId) -> Option<N> {
+        let node = std::mem::take(self.get_mut(id)?);
+        self.free.push(id);
+        if self.free.len() + 1 == self.last.get() as usize {
+            self.release();
+        }
+        Some(node)
+    }
+
+    /// All that is left is the root: its memory is enough.
+    fn release(&mut self) {
+        self.chunks.truncate(1);
+        if let Some(first) = self.chunks.first_mut() {
+            first.truncate(1);
+            first.shrink_to_fit();
+        }
+        self.free = Vec::new();
+        self.last = NonZeroU32::MIN;
+    }
+
+    /// Every node with its number, in no particular order; slots that are free
+    /// come as default nodes.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (NodeId, &N)> {
+        (1..).map_while(NonZeroU32::new).map(NodeId).zip(self.chunks.iter().flatten())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_are_used_again_and_an_empty_slab_gives_its_memory_back() {
+        let mut slab = Slab::<u64>::new();
+        let ids: Vec<NodeId> = (1..=5_000).map(|n| slab.insert(n).unwrap()).collect();
+        assert_eq!(slab.remove(ids[7]), Some(8));
+        assert_eq!(slab.insert(9), Some(ids[7]));
+        assert_eq!(slab.chunks.len(), 5);
+        for id in &ids {
+            slab.remove(*id);
+        }
+        assert_eq!((slab.chunks.len(), slab.free.capacity()), (1, 0));
+        let id = slab.insert(3).unwrap();
+        assert_eq!(slab.get(id), Some(&3));
+        assert_eq!(slab.iter().count(), 2);
+    }
+}

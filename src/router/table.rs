@@ -1,0 +1,147 @@
+//! The subscriptions: made, replaced and taken back.
+
+use super::Subscription;
+use super::groups::Groups;
+use super::members::{Member, Members};
+use super::slab::NodeId;
+use super::trie::Trie;
+use crate::message::SessionId;
+use crate::protocol::TopicFilter;
+
+/// What hangs at the end of one filter.
+#[derive(Debug)]
+pub(super) struct Spot<S> {
+    /// The child named `+`, which every topic level has to try.
+    pub(super) plus: Option<NodeId>,
+    /// The child named `#`.
+    pub(super) hash: Option<NodeId>,
+    pub(super) members: Members<S>,
+    /// Boxed, because few nodes have any.
+    pub(super) groups: Option<Box<Groups<S>>>,
+}
+
+impl<S> Default for Spot<S> {
+    fn default() -> Self {
+        Self { plus: None, hash: None, members: Members::None, groups: None }
+    }
+}
+
+impl<S> Spot<S> {
+    fn is_vacant(&self) -> bool {
+        matches!(self.members, Members::None) && self.groups.is_none()
+    }
+
+    /// The place for a child that is a wildcard.
+    fn wildcard(&mut self, name: &[u8]) -> Option<&mut Option<NodeId>> {
+        match name {
+            b"+" => Some(&mut self.plus),
+            b"#" => Some(&mut self.hash),
+            _ => None,
+        }
+    }
+}
+
+/// Filters to sessions. `S` is what the caller wants back with each receiver.
+#[derive(Debug)]
+pub struct Router<S> {
+    pub(super) trie: Trie<Spot<S>>,
+    len: usize,
+    generation: u64,
+}
+
+impl<S> Default for Router<S> {
+    fn default() -> Self {
+        Self { trie: Trie::new(), len: 0, generation: 0 }
+    }
+}
+
+impl<S: Clone> Router<S> {
+    /// Without any subscription.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The number of subscriptions.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// True without any subscription.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Changes whenever a subscription is made, replaced or taken back. A caller
+    /// that keeps routes may use them again as long as this stays the same, unless
+    /// a receiver is `shared` (it takes turns) or the publisher differs (No Local).
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// True: the subscription is new. False: it took the place of this session's
+    /// subscription to the same filter [MQTT-3.8.4-3]; the same filter in another
+    /// shared group, or in none, is another subscription.
+    pub fn subscribe(
+        &mut self,
+        filter: &TopicFilter,
+        session: SessionId,
+        handle: S,
+        sub: Subscription,
+    ) -> bool {
+        let end =
+            filter.matched().split('/').try_fold(NodeId::ROOT, |id, name| self.step(id, name));
+        let Some(spot) = end.and_then(|id| self.trie.value_mut(id)) else { return false };
+        let member = Member::new(session, handle, sub);
+        let new = match filter.shared() {
+            None => spot.members.insert(member),
+            Some(group) => {
+                spot.groups.get_or_insert_with(|| Box::new(Groups::new())).insert(group, member)
+            }
+        };
+        self.len += usize::from(new);
+        self.generation += 1;
+        new
+    }
+
+    /// True if the subscription existed.
+    pub fn unsubscribe(&mut self, filter: &TopicFilter, session: SessionId) -> bool {
+        let Some(id) = self.trie.find(filter.matched()) else { return false };
+        let Some(spot) = self.trie.value_mut(id) else { return false };
+        let existed = match (filter.shared(), &mut spot.groups) {
+            (None, _) => spot.members.remove(session),
+            (Some(_), None) => false,
+            (Some(group), Some(groups)) => groups.remove(group, session),
+        };
+        if spot.groups.as_ref().is_some_and(|groups| groups.is_empty()) {
+            spot.groups = None;
+        }
+        if existed {
+            self.len -= 1;
+            self.generation += 1;
+            self.prune(id);
+        }
+        existed
+    }
+
+    /// One level further down, making the node if need be.
+    fn step(&mut self, parent: NodeId, name: &str) -> Option<NodeId> {
+        let id = self.trie.child_or_insert(parent, name.as_bytes())?;
+        if let Some(wildcard) = self.trie.value_mut(parent)?.wildcard(name.as_bytes()) {
+            *wildcard = Some(id);
+        }
+        Some(id)
+    }
+
+    /// Removes a node that nobody needs any more, and the parents that stood there
+    /// only for it.
+    fn prune(&mut self, mut id: NodeId) {
+        while self.trie.get(id).is_some_and(|node| node.value.is_vacant()) {
+            let Some(parent) = self.trie.remove_leaf(id) else { return };
+            if let Some(spot) = self.trie.value_mut(parent) {
+                spot.plus.take_if(|plus| *plus == id);
+                spot.hash.take_if(|hash| *hash == id);
+            }
+            id = parent;
+        }
+    }
+}
