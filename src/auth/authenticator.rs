@@ -1,0 +1,188 @@
+//! Decides who may connect.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use argon2::password_hash::PasswordHashString;
+use tokio::sync::Semaphore;
+
+use super::{AuthError, Decision, Identity, PasswordFile, Request, hashing};
+use crate::config::{Anonymous, Config};
+use crate::protocol::ReasonCode;
+
+/// Built once from the configuration, asked at every CONNECT.
+#[derive(Debug)]
+pub struct Authenticator {
+    anonymous: Anonymous,
+    passwords: Option<Passwords>,
+}
+
+#[derive(Debug)]
+struct Passwords {
+    users: HashMap<String, Arc<PasswordHashString>>,
+    /// Verified for users that do not exist, so that the time an answer takes does
+    /// not tell which do.
+    dummy: Arc<PasswordHashString>,
+    /// Hashing is meant to be slow and large; without a bound, a flood of CONNECTs
+    /// would take all cores and memory.
+    slots: Arc<Semaphore>,
+    patience: Duration,
+}
+
+impl Authenticator {
+    /// Reads the password file, if one is configured.
+    ///
+    /// # Errors
+    /// The file cannot be read, or a line of it means nothing.
+    pub fn load(config: &Config) -> Result<Self, AuthError> {
+        let auth = &config.auth;
+        let passwords = match &auth.password_file {
+            None => None,
+            Some(path) => {
+                let users: HashMap<_, _> = PasswordFile::read(path)?
+                    .users()
+                    .map(|(user, hash)| (user.to_owned(), Arc::new(hash.clone())))
+                    .collect();
+                let dummy = match users.values().next() {
+                    Some(hash) => hashing::dummy(hash),
+                    None => hashing::hash(b""),
+                };
+                Some(Passwords {
+                    users,
+                    dummy: Arc::new(dummy.map_err(AuthError::Hash)?),
+                    slots: Arc::new(Semaphore::new(auth.max_verifications)),
+                    patience: config.mqtt.connect_timeout.duration(),
+                })
+            }
+        };
+        Ok(Self { anonymous: auth.allow_anonymous, passwords })
+    }
+
+    /// Who is this, and may it come in? May wait for others whose password is being
+    /// verified; dropping the future gives up the place in the queue.
+    pub async fn connect(&self, request: Request<'_>) -> Decision {
+        match (&self.passwords, request.username, request.password) {
+            (Some(passwords), Some(user), password) => {
+                passwords.check(user, password.unwrap_or_default()).await
+            }
+            // A password of nobody: there is no user whose it could be.
+            (Some(_), None, Some(_)) => Decision::Refuse(ReasonCode::BadUserNameOrPassword),
+            // Without a password file a name proves nothing: its bearer is anonymous.
+            _ => self.anonymous(request.loopback),
+        }
+    }
+
+    fn anonymous(&self, loopback: bool) -> Decision {
+        let welcome = match self.anonymous {
+            Anonymous::Always => true,
+            Anonymous::Never => false,
+            Anonymous::Loopback => loopback,
+        };
+        if welcome {
+            Decision::Allow(Identity::default())
+        } else {
+            Decision::Refuse(ReasonCode::NotAuthorized)
+        }
+    }
+}
+
+impl Passwords {
+    async fn check(&self, user: &str, password: &[u8]) -> Decision {
+        let known = self.users.get(user);
+        let hash = Arc::clone(known.unwrap_or(&self.dummy));
+        let waiting = Arc::clone(&self.slots).acquire_owned();
+        let Ok(Ok(slot)) = tokio::time::timeout(self.patience, waiting).await else {
+            return Decision::Refuse(ReasonCode::ServerBusy);
+        };
+        let password = password.to_vec();
+        let verified = tokio::task::spawn_blocking(move || {
+            // Held until the work is done, also if the client does not wait for it.
+            let _slot = slot;
+            hashing::verify(&password, &hash)
+        });
+        match verified.await {
+            Ok(true) if known.is_some() => {
+                Decision::Allow(Identity { username: Some(user.into()) })
+            }
+            Ok(_) => Decision::Refuse(ReasonCode::BadUserNameOrPassword),
+            Err(_) => Decision::Refuse(ReasonCode::ServerUnavailable),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn request<'a>(loopback: bool, username: Option<&'a str>, password: Option<&'a [u8]>) -> Request<'a> {
+        let peer = ([127, 0, 0, 1], 50_000).into();
+        Request { listener: "tcp", loopback, client_id: "c", username, password, peer }
+    }
+
+    fn with_password_file(anonymous: Anonymous) -> Authenticator {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("passwords");
+        let mut file = PasswordFile::default();
+        file.set("alice", b"wonderland").unwrap();
+        file.write(&path).unwrap();
+        let mut config = Config::default();
+        config.auth.password_file = Some(path);
+        config.auth.allow_anonymous = anonymous;
+        Authenticator::load(&config).unwrap()
+    }
+
+    fn without_password_file(anonymous: Anonymous) -> Authenticator {
+        let mut config = Config::default();
+        config.auth.allow_anonymous = anonymous;
+        Authenticator::load(&config).unwrap()
+    }
+
+    const BAD: Decision = Decision::Refuse(ReasonCode::BadUserNameOrPassword);
+    const NOT_AUTHORIZED: Decision = Decision::Refuse(ReasonCode::NotAuthorized);
+
+    #[tokio::test]
+    async fn the_right_password_opens_and_nothing_else_does() {
+        let auth = with_password_file(Anonymous::Always);
+        let alice = Decision::Allow(Identity { username: Some("alice".into()) });
+        assert_eq!(auth.connect(request(false, Some("alice"), Some(b"wonderland"))).await, alice);
+        assert_eq!(auth.connect(request(false, Some("alice"), Some(b"Wonderland"))).await, BAD);
+        assert_eq!(auth.connect(request(false, Some("alice"), None)).await, BAD);
+        assert_eq!(auth.connect(request(true, Some("bob"), Some(b"wonderland"))).await, BAD);
+        assert_eq!(auth.connect(request(true, None, Some(b"wonderland"))).await, BAD);
+    }
+
+    #[tokio::test]
+    async fn anonymous_clients_are_welcome_where_the_configuration_says() {
+        let welcome = Decision::Allow(Identity::default());
+        for (policy, loopback, expected) in [
+            (Anonymous::Loopback, true, &welcome),
+            (Anonymous::Loopback, false, &NOT_AUTHORIZED),
+            (Anonymous::Always, false, &welcome),
+            (Anonymous::Never, true, &NOT_AUTHORIZED),
+        ] {
+            for auth in [with_password_file(policy), without_password_file(policy)] {
+                assert_eq!(auth.connect(request(loopback, None, None)).await, *expected, "{policy:?}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_that_nothing_can_verify_is_not_believed() {
+        let auth = without_password_file(Anonymous::Loopback);
+        let decision = auth.connect(request(true, Some("root"), Some(b"x"))).await;
+        assert_eq!(decision, Decision::Allow(Identity { username: None }));
+        assert_eq!(auth.connect(request(false, Some("root"), Some(b"x"))).await, NOT_AUTHORIZED);
+    }
+
+    #[tokio::test]
+    async fn who_waits_too_long_for_a_slot_is_told_that_the_server_is_busy() {
+        let mut auth = with_password_file(Anonymous::Never);
+        let passwords = auth.passwords.as_mut().unwrap();
+        passwords.patience = Duration::from_millis(20);
+        let _all = Arc::clone(&passwords.slots).acquire_many_owned(2).await.unwrap();
+        let decision = auth.connect(request(true, Some("alice"), Some(b"wonderland"))).await;
+        assert_eq!(decision, Decision::Refuse(ReasonCode::ServerBusy));
+    }
+}

@@ -1,0 +1,80 @@
+//! Argon2id, by the book.
+
+use argon2::password_hash::rand_core::OsRng;
+use argon2::password_hash::{PasswordHash, PasswordHashString, SaltString};
+use argon2::{ARGON2ID_IDENT, Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
+
+/// What OWASP asks for at least: 19 MiB, two passes, one lane.
+fn parameters() -> Params {
+    Params::new(19_456, 2, 1, None).unwrap_or(Params::DEFAULT)
+}
+
+/// A new hash with a new salt.
+pub(super) fn hash(password: &[u8]) -> Result<PasswordHashString, String> {
+    hash_like(password, parameters())
+}
+
+/// A hash that no password is known for, as costly to verify as `like`.
+pub(super) fn dummy(like: &PasswordHashString) -> Result<PasswordHashString, String> {
+    let parameters = Params::try_from(&like.password_hash()).unwrap_or_else(|_| parameters());
+    // A salt is as good a secret as any: random, and forgotten at once.
+    hash_like(SaltString::generate(&mut OsRng).as_str().as_bytes(), parameters)
+}
+
+fn hash_like(password: &[u8], parameters: Params) -> Result<PasswordHashString, String> {
+    let salt = SaltString::generate(&mut OsRng);
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, parameters)
+        .hash_password(password, &salt)
+        .map(|hash| hash.serialize())
+        .map_err(|error| error.to_string())
+}
+
+/// Reads a hash as it stands in a password file.
+pub(super) fn parse(text: &str) -> Option<PasswordHashString> {
+    let hash = PasswordHash::new(text).ok()?;
+    let usable = hash.algorithm == ARGON2ID_IDENT
+        && hash.salt.is_some()
+        && hash.hash.is_some()
+        && Params::try_from(&hash).is_ok();
+    usable.then(|| hash.serialize())
+}
+
+/// Takes some 20 ms and 19 MiB: not for the threads that serve connections.
+pub(super) fn verify(password: &[u8], hash: &PasswordHashString) -> bool {
+    Argon2::default().verify_password(password, &hash.password_hash()).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hash_verifies_its_password_and_no_other() {
+        let hash = hash(b"open sesame").unwrap();
+        assert!(hash.as_str().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
+        assert!(verify(b"open sesame", &hash));
+        assert!(!verify(b"open sesam", &hash));
+        assert!(!verify(b"", &hash));
+    }
+
+    #[test]
+    fn two_hashes_of_one_password_differ() {
+        assert_ne!(hash(b"same").unwrap().as_str(), hash(b"same").unwrap().as_str());
+    }
+
+    #[test]
+    fn a_dummy_costs_as_much_as_what_it_stands_for() {
+        let cheap = hash_like(b"x", Params::new(64, 1, 1, None).unwrap()).unwrap();
+        assert!(dummy(&cheap).unwrap().as_str().contains("m=64,t=1,p=1"));
+    }
+
+    #[test]
+    fn only_complete_argon2id_hashes_are_read() {
+        let whole = hash(b"x").unwrap();
+        assert!(parse(whole.as_str()).is_some());
+        assert!(parse(&whole.as_str().replace("argon2id", "argon2i")).is_none());
+        let (without_hash, _) = whole.as_str().rsplit_once('$').unwrap();
+        assert!(parse(without_hash).is_none());
+        assert!(parse("secret").is_none());
+    }
+}

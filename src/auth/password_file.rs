@@ -1,0 +1,244 @@
+//! The password file: lines of `user:$argon2id$...`, and comments.
+
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use argon2::password_hash::PasswordHashString;
+use thiserror::Error;
+
+use super::hashing;
+
+/// Why there are no credentials. No variant ever holds a hash or a password.
+#[derive(Debug, Error)]
+pub enum AuthError {
+    /// The file is missing or may not be read.
+    #[error("cannot read the password file {}: {source}", path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file could not be replaced.
+    #[error("cannot write the password file {}: {source}", path.display())]
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A line that means nothing.
+    #[error("{}, line {line}: {problem}", path.display())]
+    Line {
+        /// Which file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A name that the file could not hold.
+    #[error("a user name cannot be empty, begin with # or a space, or contain a colon or a line break")]
+    UserName,
+    /// Hashing failed.
+    #[error("cannot hash the password: {0}")]
+    Hash(String),
+}
+
+#[derive(Debug, Clone)]
+enum Line {
+    User(String, PasswordHashString),
+    /// A comment or an empty line, kept as it is.
+    Other(String),
+}
+
+/// A password file in memory, comments included.
+#[derive(Debug, Clone, Default)]
+pub struct PasswordFile {
+    lines: Vec<Line>,
+}
+
+impl PasswordFile {
+    /// Reads and checks every line.
+    ///
+    /// # Errors
+    /// The file cannot be read, or a line of it means nothing.
+    pub fn read(path: &Path) -> Result<Self, AuthError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| AuthError::Read { path: path.to_owned(), source })?;
+        let mut file = Self::default();
+        for (index, line) in text.lines().enumerate() {
+            let parsed = file.parse(line).map_err(|problem| AuthError::Line {
+                path: path.to_owned(),
+                line: index + 1,
+                problem,
+            })?;
+            file.lines.push(parsed);
+        }
+        Ok(file)
+    }
+
+    fn parse(&self, line: &str) -> Result<Line, String> {
+        if line.trim().is_empty() || line.trim_start().starts_with('#') {
+            return Ok(Line::Other(line.to_owned()));
+        }
+        let (user, hash) = line.split_once(':').ok_or("expected user:hash, found no colon")?;
+        if !is_user_name(user) {
+            return Err("the user name is missing or begins with a space".to_owned());
+        }
+        if self.hash_of(user).is_some() {
+            return Err(format!("the user {user} was already listed above"));
+        }
+        let hash = hashing::parse(hash.trim_end())
+            .ok_or_else(|| format!("the hash of {user} is not argon2id; write it with `ferrymq passwd`"))?;
+        Ok(Line::User(user.to_owned(), hash))
+    }
+
+    /// Every user with its hash.
+    pub fn users(&self) -> impl Iterator<Item = (&str, &PasswordHashString)> {
+        self.lines.iter().filter_map(|line| match line {
+            Line::User(user, hash) => Some((user.as_str(), hash)),
+            Line::Other(_) => None,
+        })
+    }
+
+    fn hash_of(&self, user: &str) -> Option<&PasswordHashString> {
+        self.users().find(|(name, _)| *name == user).map(|(_, hash)| hash)
+    }
+
+    /// Adds the user, or changes its password. True: it is new.
+    ///
+    /// # Errors
+    /// The name is not possible, or hashing failed.
+    pub fn set(&mut self, user: &str, password: &[u8]) -> Result<bool, AuthError> {
+        if !is_user_name(user) {
+            return Err(AuthError::UserName);
+        }
+        let hash = hashing::hash(password).map_err(AuthError::Hash)?;
+        for line in &mut self.lines {
+            if let Line::User(name, old) = line
+                && name == user
+            {
+                *old = hash;
+                return Ok(false);
+            }
+        }
+        self.lines.push(Line::User(user.to_owned(), hash));
+        Ok(true)
+    }
+
+    /// False: there was no such user.
+    pub fn remove(&mut self, user: &str) -> bool {
+        let before = self.lines.len();
+        self.lines.retain(|line| !matches!(line, Line::User(name, _) if name == user));
+        self.lines.len() < before
+    }
+
+    /// Replaces the file in one step, readable by its owner only: whoever reads it
+    /// at the same time, or after a crash, finds the old or the new one.
+    ///
+    /// # Errors
+    /// The directory is not writable, the disk is full.
+    pub fn write(&self, path: &Path) -> Result<(), AuthError> {
+        self.replace(path).map_err(|source| AuthError::Write { path: path.to_owned(), source })
+    }
+
+    fn replace(&self, path: &Path) -> io::Result<()> {
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".{}.new", std::process::id()));
+        let temporary = path.with_file_name(name);
+        let written = self.write_new(&temporary).and_then(|()| std::fs::rename(&temporary, path));
+        if written.is_err() {
+            // Nothing depends on it; the error before this one is the one to tell.
+            let _ = std::fs::remove_file(&temporary);
+        }
+        written?;
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        std::fs::File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
+    }
+
+    fn write_new(&self, path: &Path) -> io::Result<()> {
+        let mut file =
+            std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        for line in &self.lines {
+            match line {
+                Line::User(user, hash) => writeln!(file, "{user}:{hash}")?,
+                Line::Other(text) => writeln!(file, "{text}")?,
+            }
+        }
+        file.sync_all()
+    }
+}
+
+fn is_user_name(user: &str) -> bool {
+    !user.is_empty()
+        && !user.starts_with(['#', ' ', '\t'])
+        && !user.contains([':', '\n', '\r', '\0'])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn error_of(text: &str) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("p");
+        std::fs::write(&path, text).unwrap();
+        let error = PasswordFile::read(&path).unwrap_err().to_string();
+        error.strip_prefix(path.to_str().unwrap()).unwrap().to_owned()
+    }
+
+    #[test]
+    fn users_and_comments_survive_a_round_trip() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("passwords");
+        std::fs::write(&path, "# sensors\n\n").unwrap();
+        let mut file = PasswordFile::read(&path).unwrap();
+        assert!(file.set("meter 1", b"a").unwrap());
+        assert!(file.set("gate", b"b").unwrap());
+        assert!(!file.set("gate", b"c").unwrap());
+        file.write(&path).unwrap();
+
+        assert!(std::fs::read_to_string(&path).unwrap().starts_with("# sensors\n\nmeter 1:$argon2id$"));
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let mut file = PasswordFile::read(&path).unwrap();
+        assert!(hashing::verify(b"c", file.hash_of("gate").unwrap()));
+        assert!(file.remove("gate"));
+        assert!(!file.remove("gate"));
+        assert_eq!(file.users().count(), 1);
+        let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().collect();
+        assert_eq!(left.len(), 1, "no temporary file is left behind");
+    }
+
+    #[test]
+    fn a_bad_line_is_named_and_its_hash_is_not_shown() {
+        let hash = hashing::hash(b"x").unwrap();
+        assert_eq!(error_of("\nalice\n"), ", line 2: expected user:hash, found no colon");
+        assert_eq!(error_of(":x\n"), ", line 1: the user name is missing or begins with a space");
+        assert_eq!(
+            error_of("# c\nalice:hunter2\n"),
+            ", line 2: the hash of alice is not argon2id; write it with `ferrymq passwd`"
+        );
+        assert_eq!(
+            error_of(&format!("a:{hash}\na:{hash}\n")),
+            ", line 2: the user a was already listed above"
+        );
+    }
+
+    #[test]
+    fn a_name_that_would_break_the_file_is_refused() {
+        let mut file = PasswordFile::default();
+        for name in ["", "#a", " a", "a:b", "a\nb"] {
+            assert!(matches!(file.set(name, b"x"), Err(AuthError::UserName)), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let error = PasswordFile::read(Path::new("/nowhere/p")).unwrap_err().to_string();
+        assert!(error.starts_with("cannot read the password file /nowhere/p: No such file"), "{error}");
+    }
+}

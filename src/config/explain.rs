@@ -1,0 +1,167 @@
+//! Turns figment's errors into one line that helps: key, layer, what is allowed.
+
+use figment::Figment;
+use figment::error::{Error, Kind};
+use figment::value::Value;
+
+use super::sources::{FILE, FLAG, VARIABLE};
+use super::{Config, ConfigError, Origin};
+
+/// The layer that set `key`, or the nearest table above it that was set.
+pub(super) fn origin(figment: &Figment, key: &str) -> Origin {
+    let mut path = key;
+    loop {
+        if let Some(metadata) = figment.find_metadata(path) {
+            return parse_origin(&metadata.name);
+        }
+        match path.rsplit_once('.') {
+            Some((parent, _)) => path = parent,
+            None => return Origin::Default,
+        }
+    }
+}
+
+fn parse_origin(name: &str) -> Origin {
+    if let Some(path) = name.strip_prefix(FILE) {
+        Origin::File(path.into())
+    } else if let Some(variable) = name.strip_prefix(VARIABLE) {
+        Origin::Variable(variable.to_owned())
+    } else if name == FLAG {
+        Origin::Flag
+    } else {
+        Origin::Default
+    }
+}
+
+/// What a failed extraction means to whoever wrote the configuration.
+pub(super) fn explain(figment: &Figment, error: &Error) -> ConfigError {
+    let mut path = error.path.clone();
+    let problem = match &error.kind {
+        Kind::UnknownField(field, allowed) => {
+            path.push(field.clone());
+            unknown_key(&path, allowed)
+        }
+        Kind::MissingField(field) => {
+            path.push(field.to_string());
+            "this key is required".to_owned()
+        }
+        Kind::UnknownVariant(found, allowed) => {
+            format!("\"{found}\" is not allowed; it can be {}", list(allowed))
+        }
+        Kind::InvalidType(found, expected) | Kind::InvalidValue(found, expected) => {
+            format!("found {}, expected {}", actual(found), type_name(expected))
+        }
+        other => other.to_string(),
+    };
+    let key = path.join(".");
+    let origin = origin(figment, &key);
+    ConfigError::Key { key, origin, problem }
+}
+
+fn actual(found: &figment::error::Actual) -> String {
+    use figment::error::Actual;
+    match found {
+        Actual::Str(text) => format!("\"{text}\""),
+        Actual::Unsigned(number) => number.to_string(),
+        Actual::Signed(number) => number.to_string(),
+        Actual::Float(number) => number.to_string(),
+        Actual::Bool(value) => value.to_string(),
+        Actual::Map => "a table".to_owned(),
+        Actual::Seq => "a list".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// Rust's names of types mean nothing in a configuration file.
+fn type_name(expected: &str) -> &str {
+    match expected {
+        "u16" => "a whole number from 0 to 65535",
+        "u32" | "u64" | "usize" => "a whole number",
+        "a boolean" => "true or false",
+        "a string" | "path string" => "text",
+        "a map" => "a table",
+        other if other.starts_with("struct ") => "a table",
+        other => other,
+    }
+}
+
+fn list(allowed: &[&str]) -> String {
+    allowed.iter().map(|value| format!("\"{value}\"")).collect::<Vec<_>>().join(", ")
+}
+
+fn unknown_key(path: &[String], allowed: &[&str]) -> String {
+    match suggestion(path) {
+        Some(key) => format!("there is no such key; did you mean {key}?"),
+        None => format!("there is no such key; there are {}", allowed.join(", ")),
+    }
+}
+
+/// The known key that was probably meant: one spelled alike at the same place, or
+/// one of the same name in another table.
+fn suggestion(path: &[String]) -> Option<String> {
+    let (name, parent) = path.split_last()?;
+    let known = known_paths();
+    let is_sibling = |other: &[String]| match (parent, other) {
+        // Listeners are named by the user: their keys are those of any other.
+        ([table, _], [first, _]) if table == "listeners" => first == table,
+        _ => parent == other,
+    };
+    let near = known
+        .iter()
+        .filter_map(|other| other.split_last())
+        .filter(|(_, other)| is_sibling(other))
+        .map(|(other, _)| (distance(name, other), other))
+        .filter(|(distance, other)| *distance <= (other.len() / 3).max(1))
+        .min();
+    if let Some((_, other)) = near {
+        return Some(parent.iter().chain([other]).cloned().collect::<Vec<_>>().join("."));
+    }
+    known.iter().find(|other| other.last() == Some(name)).map(|other| other.join("."))
+}
+
+/// Every table and key of the defaults.
+fn known_paths() -> Vec<Vec<String>> {
+    fn walk(value: &Value, path: &mut Vec<String>, out: &mut Vec<Vec<String>>) {
+        for (name, child) in value.as_dict().into_iter().flatten() {
+            path.push(name.clone());
+            out.push(path.clone());
+            walk(child, path, out);
+            path.pop();
+        }
+    }
+    let mut paths = Vec::new();
+    if let Ok(defaults) = Value::serialize(Config::default()) {
+        walk(&defaults, &mut Vec::new(), &mut paths);
+    }
+    paths
+}
+
+/// Letters to insert, delete or change to make one word of the other.
+fn distance(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (i, a) in from.chars().enumerate() {
+        let mut left = i + 1;
+        let mut diagonal = std::mem::replace(row.first_mut().unwrap_or(&mut 0), left);
+        for (b, cell) in to.iter().zip(row.iter_mut().skip(1)) {
+            let change = diagonal + usize::from(a != *b);
+            diagonal = *cell;
+            *cell = change.min(left + 1).min(diagonal + 1);
+            left = *cell;
+        }
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distance_counts_single_letters() {
+        for (a, b, expected) in [("", "", 0), ("bind", "bind", 0), ("bnd", "bind", 1), ("kitten", "sitting", 3)] {
+            assert_eq!(distance(a, b), expected, "{a} {b}");
+            assert_eq!(distance(b, a), expected, "{b} {a}");
+        }
+    }
+}

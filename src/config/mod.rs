@@ -1,0 +1,103 @@
+//! The configuration: layers in, one typed and checked [`Config`] out.
+//!
+//! Layers, the later ones win: built-in defaults, the TOML file, environment
+//! variables (`FERRYMQ_TABLE__KEY`), `--set TABLE.KEY=VALUE`. Each error is one
+//! line that names the key, the layer and what is allowed. Every key has its
+//! default in `Default`; `config/ferrymq.toml` shows them all, and a test compares
+//! the two.
+//!
+//! Here live types, defaults, ranges and messages. What a value does is decided by
+//! the module that reads it; nothing here opens a socket or a database.
+
+#[macro_use]
+mod text;
+
+mod access;
+mod bind;
+mod byte_size;
+mod error;
+mod explain;
+mod mqtt;
+mod network;
+mod persistence;
+mod process;
+mod secret;
+mod session;
+mod show;
+mod sources;
+mod span;
+mod validate;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+pub use access::{Anonymous, Auth};
+pub use bind::Bind;
+pub use byte_size::ByteSize;
+pub use error::{ConfigError, Origin};
+pub use mqtt::Mqtt;
+pub use network::{Http, Limits, Listener, Protocol};
+pub use persistence::{Durability, Persistence};
+pub use process::{LogFormat, Runtime, Telemetry};
+pub use secret::Secret;
+pub use session::{Overflow, Session};
+pub use sources::Sources;
+pub use span::Span;
+
+/// Everything that can be set.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// `[listeners.NAME]`: where MQTT clients connect.
+    pub listeners: BTreeMap<String, Listener>,
+    /// `[http]`: metrics and health.
+    pub http: Http,
+    /// `[auth]`: who may connect.
+    pub auth: Auth,
+    /// `[mqtt]`: what a single connection may do.
+    pub mqtt: Mqtt,
+    /// `[session]`: what is kept for a client.
+    pub session: Session,
+    /// `[limits]`: bounds over all clients.
+    pub limits: Limits,
+    /// `[persistence]`: the database file.
+    pub persistence: Persistence,
+    /// `[telemetry]`: logs.
+    pub telemetry: Telemetry,
+    /// `[runtime]`: the process.
+    pub runtime: Runtime,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listeners: BTreeMap::from([("tcp".to_owned(), Listener::default())]),
+            http: Http::default(),
+            auth: Auth::default(),
+            mqtt: Mqtt::default(),
+            session: Session::default(),
+            limits: Limits::default(),
+            persistence: Persistence::default(),
+            telemetry: Telemetry::default(),
+            runtime: Runtime::default(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads and merges the layers, and checks the result.
+    ///
+    /// # Errors
+    /// The first problem that is found.
+    pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
+        let figment = sources.merge()?;
+        let config = figment.extract().map_err(|error| explain::explain(&figment, &error))?;
+        validate::check(&config).map_err(|problem| ConfigError::Key {
+            origin: explain::origin(&figment, &problem.key),
+            key: problem.key,
+            problem: problem.text,
+        })?;
+        Ok(config)
+    }
+}

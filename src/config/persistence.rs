@@ -1,0 +1,84 @@
+//! `[persistence]`.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::{ByteSize, Span};
+
+/// What an acknowledgement to a publisher promises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// On disk: survives a killed process and a power cut.
+    #[default]
+    Fsync,
+    /// Committed: survives a killed process, not a power cut.
+    Commit,
+    /// Accepted: what came within the last `flush_interval` may be lost.
+    Async,
+}
+
+impl Durability {
+    /// As it is written in the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fsync => "fsync",
+            Self::Commit => "commit",
+            Self::Async => "async",
+        }
+    }
+}
+
+/// `[persistence]`: the database file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Persistence {
+    /// False: all in memory, nothing survives the process.
+    pub enabled: bool,
+    /// The database; `-wal` and `-shm` files stand beside it.
+    pub path: PathBuf,
+    /// `fsync`, `commit` or `async`.
+    pub durability: Durability,
+    /// How often an `async` database commits, 1ms to 1m.
+    pub flush_interval: Span,
+    /// How long a message whose receivers are all online and quick is held back,
+    /// since most need not be written at all then; 0s to 10ms.
+    pub elision_window: Span,
+    /// Largest size of the database, at least 1MiB. Choose it well below the
+    /// volume.
+    pub max_size: ByteSize,
+    /// The WAL is emptied before it grows past this, at least 1MiB.
+    pub wal_limit: ByteSize,
+    /// Pages of 4KiB in the WAL after which it is copied back, 1 or more.
+    pub wal_checkpoint_pages: u32,
+    /// SQLite's page cache for each of its connections, at least 64KiB.
+    pub cache_size: ByteSize,
+    /// Check the whole file for damage at the start.
+    pub quick_check: bool,
+    /// A file beside the database that is given up when the volume is full, so that
+    /// deleting still works; 0 for none.
+    pub reserve_size: ByteSize,
+    /// Writes waiting for the database before publishers are slowed, 1 to
+    /// 100,000,000.
+    pub max_pending: usize,
+}
+
+impl Default for Persistence {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            path: PathBuf::from("data/ferrymq.db"),
+            durability: Durability::Fsync,
+            flush_interval: Span::seconds(1),
+            elision_window: Span::millis(5),
+            max_size: ByteSize::gib(10),
+            wal_limit: ByteSize::mib(256),
+            wal_checkpoint_pages: 4000,
+            cache_size: ByteSize::mib(8),
+            quick_check: true,
+            reserve_size: ByteSize::mib(1),
+            max_pending: 200_000,
+        }
+    }
+}

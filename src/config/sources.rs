@@ -1,0 +1,149 @@
+//! The layers, in the order in which they are laid on each other.
+
+use std::path::{Path, PathBuf};
+
+use figment::providers::Serialized;
+use figment::value::{Dict, Map, Value};
+use figment::{Figment, Metadata, Profile, Provider};
+
+use super::{Config, ConfigError};
+
+const PREFIX: &str = "FERRYMQ_";
+/// Read by the command line as `--config`.
+const FILE_VARIABLE: &str = "FERRYMQ_CONFIG";
+/// What [`origin`](super::explain::origin) reads back from figment's metadata.
+pub(super) const FILE: &str = "file ";
+pub(super) const VARIABLE: &str = "variable ";
+pub(super) const FLAG: &str = "flag";
+
+/// Where the configuration is read from.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// The TOML file, if one was named.
+    pub file: Option<PathBuf>,
+    /// Environment variables; those that do not begin with `FERRYMQ_` are ignored.
+    pub env: Vec<(String, String)>,
+    /// `TABLE.KEY=VALUE`, one for each `--set`.
+    pub set: Vec<String>,
+}
+
+impl Sources {
+    /// File and flags as given, variables from this process.
+    pub fn from_process(file: Option<PathBuf>, set: Vec<String>) -> Self {
+        let env = std::env::vars_os()
+            .filter_map(|(name, value)| {
+                let name = name.into_string().ok()?;
+                Some((name, value.to_string_lossy().into_owned()))
+            })
+            .collect();
+        Self { file, env, set }
+    }
+
+    /// All layers merged, each value tagged with the layer that set it.
+    pub(super) fn merge(&self) -> Result<Figment, ConfigError> {
+        let mut figment = Figment::from(Serialized::defaults(Config::default()));
+        if let Some(path) = &self.file {
+            figment = figment.merge(Layer::file(path)?);
+        }
+        for (name, value) in &self.env {
+            if let Some(layer) = Layer::variable(name, value)? {
+                figment = figment.merge(layer);
+            }
+        }
+        for given in &self.set {
+            figment = figment.merge(Layer::flag(given)?);
+        }
+        Ok(figment)
+    }
+}
+
+/// Values of one origin. Each variable is a layer of its own: figment then knows
+/// for each value which variable it came from.
+struct Layer {
+    origin: String,
+    values: Dict,
+}
+
+impl Layer {
+    fn file(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        let values = toml::from_str::<Dict>(&text).map_err(|error| ConfigError::Syntax {
+            path: path.to_owned(),
+            line: line_of(&text, error.span().map_or(0, |span| span.start)),
+            message: error.message().replace('\n', ", "),
+        })?;
+        Ok(Self { origin: format!("{FILE}{}", path.display()), values })
+    }
+
+    fn variable(name: &str, value: &str) -> Result<Option<Self>, ConfigError> {
+        let Some(rest) = name.strip_prefix(PREFIX).filter(|_| name != FILE_VARIABLE) else {
+            return Ok(None);
+        };
+        let path: Vec<String> = rest.split("__").map(str::to_lowercase).collect();
+        if path.len() < 2 {
+            return if is_service_link(rest) {
+                Ok(None)
+            } else {
+                Err(ConfigError::Variable { name: name.to_owned() })
+            };
+        }
+        Ok(Some(Self { origin: format!("{VARIABLE}{name}"), values: nest(&path, parse(value)) }))
+    }
+
+    fn flag(given: &str) -> Result<Self, ConfigError> {
+        let malformed = || ConfigError::Flag { given: given.to_owned() };
+        let (key, value) = given.split_once('=').ok_or_else(malformed)?;
+        let path: Vec<String> = key.trim().split('.').map(str::to_owned).collect();
+        if path.len() < 2 || path.iter().any(String::is_empty) {
+            return Err(malformed());
+        }
+        Ok(Self { origin: FLAG.to_owned(), values: nest(&path, parse(value.trim())) })
+    }
+}
+
+impl Provider for Layer {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(self.origin.clone())
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        Ok(Map::from([(Profile::Default, self.values.clone())]))
+    }
+}
+
+/// Numbers and booleans are what they look like, a quoted number is text, and so is
+/// all else: no key takes a list or a table.
+fn parse(value: &str) -> Value {
+    if let Ok(flag) = value.parse::<bool>() {
+        return Value::from(flag);
+    }
+    if let Ok(number) = value.parse::<i64>() {
+        return Value::from(number);
+    }
+    let unquoted = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    Value::from(unquoted.unwrap_or(value))
+}
+
+fn nest(path: &[String], value: Value) -> Dict {
+    match path {
+        [] => Dict::new(),
+        [last] => Dict::from([(last.clone(), value)]),
+        [first, rest @ ..] => Dict::from([(first.clone(), Value::from(nest(rest, value)))]),
+    }
+}
+
+/// Kubernetes gives a container variables for each service in its namespace, and a
+/// service named `ferrymq` or `ferrymq-...` makes them begin like ours:
+/// `FERRYMQ_SERVICE_HOST`, `FERRYMQ_PORT_1883_TCP_ADDR`.
+fn is_service_link(rest: &str) -> bool {
+    let words: Vec<&str> = rest.split('_').collect();
+    words.windows(2).any(|pair| {
+        matches!(pair, ["SERVICE", "HOST" | "PORT"])
+            || matches!(pair, ["PORT", number] if number.parse::<u16>().is_ok())
+    }) || words.last() == Some(&"PORT")
+}
+
+fn line_of(text: &str, offset: usize) -> usize {
+    text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
+}

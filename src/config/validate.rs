@@ -1,0 +1,150 @@
+//! Ranges of single values and rules between them.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+
+use super::{Anonymous, ByteSize, Config, Span};
+
+/// The first rule that does not hold.
+#[derive(Debug)]
+pub(super) struct Problem {
+    pub key: String,
+    pub text: String,
+}
+
+type Checked = Result<(), Problem>;
+
+pub(super) fn check(config: &Config) -> Checked {
+    listeners(config)?;
+    mqtt(config)?;
+    session(config)?;
+    persistence(config)?;
+    let limits = &config.limits;
+    within("limits.max_connections", limits.max_connections, 1..=10_000_000)?;
+    at_least("limits.max_memory", limits.max_memory, ByteSize::mib(1))?;
+    within("auth.max_verifications", config.auth.max_verifications, 1..=64)?;
+    within("runtime.worker_threads", config.runtime.worker_threads, 0..=1024)?;
+    within("runtime.shutdown_timeout", config.runtime.shutdown_timeout, Span::ZERO..=Span::hours(1))?;
+    log_level(&config.telemetry.level)
+}
+
+fn listeners(config: &Config) -> Checked {
+    for (name, listener) in &config.listeners {
+        let key = format!("listeners.{name}");
+        // What the environment can also name: it knows neither case nor dots.
+        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
+        if name.is_empty() || !name.chars().all(allowed) || name.contains("__") {
+            return Err(Problem {
+                key,
+                text: "a listener's name is made of a-z, 0-9, - and _, never two _ in a row".to_owned(),
+            });
+        }
+        within(&format!("{key}.max_connections"), listener.max_connections, 1..=10_000_000)?;
+        let open = config.auth.password_file.is_none()
+            && config.auth.allow_anonymous != Anonymous::Always;
+        if open && !listener.bind.is_loopback() {
+            return Err(Problem {
+                key: format!("{key}.bind"),
+                text: format!(
+                    "other machines can reach {}: set auth.password_file (see `ferrymq passwd`), \
+                     or write auth.allow_anonymous = true to let everyone in",
+                    listener.bind
+                ),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn mqtt(config: &Config) -> Checked {
+    let mqtt = &config.mqtt;
+    within("mqtt.max_packet_size", mqtt.max_packet_size.0, 64..=268_435_455)?;
+    within("mqtt.max_topic_levels", mqtt.max_topic_levels, 1..=65_535)?;
+    within("mqtt.connect_timeout", mqtt.connect_timeout, Span::millis(100)..=Span::hours(1))?;
+    within_or_never("mqtt.max_keep_alive", mqtt.max_keep_alive, Span::seconds(1)..=Span::seconds(65_535))?;
+    within("mqtt.receive_maximum", mqtt.receive_maximum, 1..=65_535)?;
+    within("mqtt.max_retained_messages", mqtt.max_retained_messages, 0..=1_000_000_000)?;
+    within_or_never("mqtt.sys_interval", mqtt.sys_interval, Span::seconds(1)..=Span::days(365))
+}
+
+fn session(config: &Config) -> Checked {
+    let session = &config.session;
+    within("session.max_sessions", session.max_sessions, 1..=100_000_000)?;
+    within("session.inflight_window", session.inflight_window, 1..=65_535)?;
+    within("session.max_queued_messages", session.max_queued_messages, 1..=4_000_000_000)?;
+    at_least("session.max_queued_bytes", session.max_queued_bytes, ByteSize::kib(1))?;
+    within("session.max_subscriptions", session.max_subscriptions, 1..=10_000_000)?;
+    within("session.memory_window", session.memory_window, 1..=1_000_000)
+}
+
+fn persistence(config: &Config) -> Checked {
+    let disk = &config.persistence;
+    if disk.path.as_os_str().is_empty() {
+        return Err(Problem {
+            key: "persistence.path".to_owned(),
+            text: "found \"\", expected the path of the database file".to_owned(),
+        });
+    }
+    within("persistence.flush_interval", disk.flush_interval, Span::millis(1)..=Span::seconds(60))?;
+    within("persistence.elision_window", disk.elision_window, Span::ZERO..=Span::millis(10))?;
+    at_least("persistence.max_size", disk.max_size, ByteSize::mib(1))?;
+    at_least("persistence.wal_limit", disk.wal_limit, ByteSize::mib(1))?;
+    at_least("persistence.cache_size", disk.cache_size, ByteSize::kib(64))?;
+    within("persistence.max_pending", disk.max_pending, 1..=100_000_000)?;
+    // Copying back has to come before the limit at which the WAL is cut off.
+    let pages = u32::try_from(disk.wal_limit.0 / 4096).unwrap_or(u32::MAX);
+    within("persistence.wal_checkpoint_pages", disk.wal_checkpoint_pages, 1..=pages)?;
+    if disk.reserve_size >= disk.max_size {
+        return Err(Problem {
+            key: "persistence.reserve_size".to_owned(),
+            text: format!(
+                "found {}, expected less than persistence.max_size, which is {}",
+                disk.reserve_size, disk.max_size
+            ),
+        });
+    }
+    Ok(())
+}
+
+fn log_level(level: &str) -> Checked {
+    // The filter itself takes any lone word for a module's name, "inof" too.
+    let is_level = |word: &str| {
+        ["error", "warn", "info", "debug", "trace", "off"].iter().any(|l| word.eq_ignore_ascii_case(l))
+    };
+    let is_directive = |part: &str| is_level(part.rsplit('=').next().unwrap_or(part).trim());
+    if level.split(',').all(is_directive) && tracing_subscriber::EnvFilter::try_new(level).is_ok() {
+        return Ok(());
+    }
+    Err(Problem {
+        key: "telemetry.level".to_owned(),
+        text: format!(
+            "found \"{level}\", expected error, warn, info, debug, trace or off, \
+             also by module as in info,ferrymq::store=debug"
+        ),
+    })
+}
+
+fn within<T: Copy + PartialOrd + Display>(key: &str, value: T, range: RangeInclusive<T>) -> Checked {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    let (from, to) = range.into_inner();
+    Err(Problem { key: key.to_owned(), text: format!("found {value}, expected {from} to {to}") })
+}
+
+fn within_or_never(key: &str, value: Span, range: RangeInclusive<Span>) -> Checked {
+    if value.is_never() {
+        return Ok(());
+    }
+    within(key, value, range).map_err(|problem| Problem {
+        text: format!("{} or \"never\"", problem.text),
+        ..problem
+    })
+}
+
+fn at_least(key: &str, value: ByteSize, least: ByteSize) -> Checked {
+    if value >= least {
+        return Ok(());
+    }
+    Err(Problem { key: key.to_owned(), text: format!("found {value}, expected at least {least}") })
+}

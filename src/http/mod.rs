@@ -1,0 +1,1 @@
+//! Scrapes and probes over HTTP: what Prometheus, Docker and Kubernetes ask for.

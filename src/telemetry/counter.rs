@@ -1,0 +1,132 @@
+//! The atoms of the metrics: numbers that anyone can count up at any time for the
+//! price of one atomic addition.
+
+use std::marker::PhantomData;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+/// Only ever grows. Alone on its cache line, so that two cores that count
+/// different things do not wait for each other.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// One more.
+    pub fn inc(&self) {
+        self.add(1);
+    }
+
+    /// `count` more.
+    pub fn add(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// How many so far.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Goes up and down.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+pub struct Gauge(AtomicI64);
+
+impl Gauge {
+    /// One more.
+    pub fn inc(&self) {
+        self.add(1);
+    }
+
+    /// One less.
+    pub fn dec(&self) {
+        self.add(-1);
+    }
+
+    /// `change` more, or less if it is negative.
+    pub fn add(&self, change: i64) {
+        self.0.fetch_add(change, Ordering::Relaxed);
+    }
+
+    /// Exactly `value`.
+    pub fn set(&self, value: i64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    /// The current value.
+    pub fn get(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The closed set of values that a metric's label can have.
+pub trait Label: Copy + 'static {
+    /// The label's name.
+    const NAME: &'static str;
+    /// Every value, in the order of [`Label::index`].
+    const ALL: &'static [Self];
+
+    /// Its place in [`Label::ALL`].
+    fn index(self) -> usize;
+
+    /// As it is shown in the label.
+    fn as_str(self) -> &'static str;
+}
+
+/// One counter for each value of a label.
+#[derive(Debug)]
+pub struct Counters<L>(Box<[Counter]>, PhantomData<fn(L)>);
+
+impl<L: Label> Default for Counters<L> {
+    fn default() -> Self {
+        Self(L::ALL.iter().map(|_| Counter::default()).collect(), PhantomData)
+    }
+}
+
+impl<L: Label> Counters<L> {
+    /// One more of `label`.
+    pub fn inc(&self, label: L) {
+        self.add(label, 1);
+    }
+
+    /// `count` more of `label`.
+    pub fn add(&self, label: L, count: u64) {
+        if let Some(counter) = self.0.get(label.index()) {
+            counter.add(count);
+        }
+    }
+
+    /// How many of `label` so far.
+    pub fn get(&self, label: L) -> u64 {
+        self.0.get(label.index()).map_or(0, Counter::get)
+    }
+
+    /// Each value with its count.
+    pub fn iter(&self) -> impl Iterator<Item = (L, u64)> {
+        L::ALL.iter().copied().zip(self.0.iter().map(Counter::get))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::DropReason;
+
+    #[test]
+    fn each_label_value_is_counted_on_its_own() {
+        let counters = Counters::<DropReason>::default();
+        counters.inc(DropReason::Expired);
+        counters.add(DropReason::QueueFull, 3);
+        assert_eq!(counters.get(DropReason::Expired), 1);
+        assert_eq!(counters.iter().map(|(_, count)| count).sum::<u64>(), 4);
+    }
+
+    #[test]
+    fn a_gauge_goes_both_ways() {
+        let gauge = Gauge::default();
+        gauge.inc();
+        gauge.add(4);
+        gauge.dec();
+        assert_eq!(gauge.get(), 4);
+    }
+}
