@@ -1,7 +1,7 @@
 //! CONNECT: a new session, an old one again, or one taken from another connection.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+
 
 use super::client::{Client, Peer};
 use super::{Broker, SessionHandle, StoreDown, Turn};
@@ -63,7 +63,7 @@ impl Broker {
         let mut turn = Turn::new(self.clock.now());
         let granted = self.grant(connect);
         let wake = Arc::new(Wake::default());
-        let (handle, present) = self.attach(connect, &granted, &wake, &mut turn);
+        let (handle, present) = self.attach(connect, &granted, &wake, &mut turn)?;
         turn.wake_at_commit(&wake);
         let epoch = handle.lock().life.epoch();
         let gate = turn.finish(self).map_err(|StoreDown| ReasonCode::ServerUnavailable)?;
@@ -120,7 +120,7 @@ impl Broker {
         granted: &Granted,
         wake: &Arc<Wake>,
         turn: &mut Turn,
-    ) -> (Arc<SessionHandle>, bool) {
+    ) -> Result<(Arc<SessionHandle>, bool), ReasonCode> {
         // The registry's lock orders connections of one client id among themselves.
         let mut registry = self.registry.lock();
         let known = registry.get(&granted.client_id).cloned();
@@ -129,9 +129,12 @@ impl Broker {
             let outlives = !connect.clean_start && self.is_alive(&handle, turn);
             if outlives {
                 self.hold_session(&handle, connect, granted, wake, turn);
-                return (handle, true);
+                return Ok((handle, true));
             }
             self.end_session(&handle, &mut registry, turn);
+        }
+        if registry.len() >= self.settings.max_sessions {
+            return Err(ReasonCode::QuotaExceeded);
         }
         let session = Session::new(
             self.ids.session(),
@@ -142,7 +145,7 @@ impl Broker {
         let handle = SessionHandle::new(session);
         registry.insert(Arc::clone(&granted.client_id), Arc::clone(&handle));
         self.hold_session(&handle, connect, granted, wake, turn);
-        (handle, false)
+        Ok((handle, false))
     }
 
     /// False if the session's time was over and only the timer had not come to it.
@@ -164,9 +167,9 @@ impl Broker {
             let will = if due { session.will.take() } else { None };
             if let Some(wake) = old {
                 let gone = session.detach(turn.now.wall);
-                self.metrics.dropped(crate::telemetry::DropReason::SessionEnded, gone.len() as u64);
+                self.metrics.messages.dropped.add(crate::telemetry::DropReason::SessionEnded, gone.len() as u64);
                 turn.wake(&wake);
-                self.metrics.take_overs.fetch_add(1, Ordering::Relaxed);
+                self.metrics.sessions.take_overs.inc();
                 handle.settle_counts(&mut session, turn);
                 (true, will)
             } else {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+
 
 use super::connect::record_of;
 use super::timers::Due;
@@ -56,7 +56,7 @@ impl Broker {
                 session.life.expiry = expiry.min(self.settings.max_session_expiry);
             }
             let gone = session.detach(turn.now.wall);
-            self.metrics.dropped(DropReason::SessionEnded, gone.len() as u64);
+            self.metrics.messages.dropped.add(DropReason::SessionEnded, gone.len() as u64);
             let will = match leaving {
                 Leaving::Normally { .. } => {
                     session.will = None;
@@ -144,7 +144,7 @@ impl Broker {
         if let Some(will) = will {
             self.publish_will(&will, turn);
         }
-        self.metrics.sessions_expired.fetch_add(1, Ordering::Relaxed);
+        self.metrics.sessions.expired.inc();
         tracing::debug!(client_id = %handle.client_id, "session expired");
         self.end_session(handle, &mut registry, turn);
     }
@@ -178,7 +178,7 @@ impl Broker {
             self.settle(entry, turn);
         }
         let dropped = entries.len() + ids.len();
-        self.metrics.dropped(DropReason::SessionEnded, dropped as u64);
+        self.metrics.messages.dropped.add(DropReason::SessionEnded, dropped as u64);
         self.drop_rows(ids, turn);
     }
 
@@ -215,7 +215,6 @@ impl Broker {
             expires_at: will.expiry.map(|seconds| turn.now.wall.plus_seconds(seconds)),
             incoming: None,
         };
-        self.metrics.wills_published.fetch_add(1, Ordering::Relaxed);
         self.publish_from_within(&publication, turn);
     }
 
@@ -226,7 +225,7 @@ impl Broker {
         match self.prepare(publication, &routes, None, turn) {
             Ok(prepared) => self.deliver(&prepared, &routes, turn),
             Err(reason) => {
-                self.metrics.dropped(DropReason::QueueFull, 1);
+                self.metrics.messages.dropped.add(DropReason::QueueFull, 1);
                 tracing::warn!(topic = publication.topic, ?reason, "a will was refused");
             }
         }

@@ -1,7 +1,7 @@
 //! The store as the broker sees it, or its absence.
 
 use crate::message::{CommitNo, MessageId};
-use crate::store::{PageRequest, Store, StoreState, SubmitError, Submission};
+use crate::store::{PageRequest, Store, StoreState, Submission};
 
 /// The store is poisoned or closed: nothing may be acknowledged any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -71,9 +71,7 @@ impl Persistence {
             && submission.waiters.is_empty();
         match &self.store {
             Some(_) if nothing => Ok(0),
-            Some(store) => store.submit(submission).map_err(|error| match error {
-                SubmitError::Poisoned | SubmitError::Closed => StoreDown,
-            }),
+            Some(store) => store.submit(submission).map_err(|_| StoreDown),
             None => {
                 submission.ops.clear();
                 submission.held.clear();

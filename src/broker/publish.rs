@@ -53,6 +53,9 @@ struct Delivering<'a> {
     next_slot: u32,
     durable: usize,
     hold: bool,
+    /// The session that was served last is away and has just begun to keep
+    /// messages in memory.
+    forget: bool,
 }
 
 impl Broker {
@@ -68,7 +71,7 @@ impl Broker {
         publisher: Option<&Arc<Wake>>,
         turn: &Turn,
     ) -> Result<Prepared, ReasonCode> {
-        let receivers = routes.receivers();
+        let receivers = &routes.receivers;
         let mut slots = 0;
         if publication.qos > QoS::AtMostOnce {
             for receiver in receivers.iter().filter(|receiver| receiver.qos > QoS::AtMostOnce) {
@@ -114,6 +117,7 @@ impl Broker {
             next_slot: 0,
             durable: 0,
             hold: true,
+            forget: false,
         };
         // One reference is the publisher's own, so that quick receivers cannot
         // settle the message before all of them have it.
@@ -122,7 +126,7 @@ impl Broker {
             let references = u32::try_from(message.slots.len()).unwrap_or(u32::MAX - 1) + 1;
             self.persistence.add_references(message.id, references);
         }
-        for receiver in routes.receivers() {
+        for receiver in &routes.receivers {
             self.enqueue(receiver, &mut delivering, turn);
         }
         let Delivering { durable, hold, .. } = delivering;
@@ -167,7 +171,7 @@ impl Broker {
             identifiers: receiver.identifiers.clone(),
         };
         let queued = match slot {
-            None => self.enqueue_qos0(&mut session, entry, turn),
+            None => self.enqueue_qos0(&mut session, entry),
             Some(slot) => self.enqueue_kept(&mut session, entry, slot, delivering, turn),
         };
         if queued {
@@ -183,9 +187,13 @@ impl Broker {
             self.persistence.release(message.id);
         }
         handle.settle_counts(&mut session, turn);
+        drop(session);
+        if std::mem::take(&mut delivering.forget) {
+            self.forget_later(handle);
+        }
     }
 
-    fn enqueue_qos0(&self, session: &mut Session, entry: Entry, turn: &Turn) -> bool {
+    fn enqueue_qos0(&self, session: &mut Session, entry: Entry) -> bool {
         if session.life.connected().is_none() && !self.settings.queue_qos0 {
             return false;
         }
@@ -199,8 +207,7 @@ impl Broker {
             session.enqueue(entry, self.persistence.committed());
             return true;
         };
-        let _ = turn;
-        self.metrics.dropped(reason, 1);
+        self.metrics.messages.dropped.add(reason, 1);
         false
     }
 
@@ -213,12 +220,12 @@ impl Broker {
         turn: &mut Turn,
     ) -> bool {
         if session.life.is_ended() {
-            self.metrics.dropped(DropReason::SessionEnded, 1);
+            self.metrics.messages.dropped.add(DropReason::SessionEnded, 1);
             return false;
         }
         let durable = session.durable;
         if !durable && self.is_over_memory() {
-            self.metrics.dropped(DropReason::MemoryLimit, 1);
+            self.metrics.messages.dropped.add(DropReason::MemoryLimit, 1);
             return false;
         }
         match session.room_for(entry.message.size()) {
@@ -228,7 +235,7 @@ impl Broker {
             // in between may stand above the limit, since it was promised a place.
             Room::No if durable && session.refuses() => {}
             Room::No => {
-                self.metrics.dropped(DropReason::QueueFull, 1);
+                self.metrics.messages.dropped.add(DropReason::QueueFull, 1);
                 return false;
             }
         }
@@ -256,6 +263,9 @@ impl Broker {
             self.persistence.release(entry.message.id);
         }
         session.enqueue(entry, self.persistence.committed());
+        if durable && session.is_forgettable() {
+            delivering.forget = true;
+        }
         true
     }
 
@@ -266,7 +276,7 @@ impl Broker {
                 Some(Err(delivery)) => turn.write(Op::Drop(delivery)),
                 None => return,
             }
-            self.metrics.dropped(DropReason::QueueFull, 1);
+            self.metrics.messages.dropped.add(DropReason::QueueFull, 1);
         }
     }
 

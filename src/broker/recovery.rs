@@ -1,7 +1,6 @@
 //! From what the store found at the start back to living sessions.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::connect::record_of;
 use super::timers::Due;
@@ -16,8 +15,8 @@ impl Broker {
         {
             let mut retained = self.retained.write();
             for record in recovered.retained {
+                self.count_retained(1, &record);
                 retained.insert(&record.topic.clone(), Arc::new(record));
-                self.metrics.retained.fetch_add(1, Ordering::Relaxed);
             }
         }
         for session in recovered.sessions {

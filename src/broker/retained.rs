@@ -1,7 +1,6 @@
 //! Retained messages: kept in memory for quick matching, and in the store.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::{Broker, Publication, Turn};
 use crate::message::WallMillis;
@@ -14,9 +13,12 @@ impl Broker {
         if publication.payload.is_empty() {
             return true;
         }
+        let bytes = self.metrics.messages.retained_bytes.get();
+        let bytes = u64::try_from(bytes).unwrap_or(0) + size_of(publication);
         let retained = self.retained.read();
-        retained.len() < self.settings.max_retained_messages
-            || retained.get(publication.topic).is_some()
+        bytes <= self.settings.max_retained_bytes
+            && (retained.len() < self.settings.max_retained_messages
+                || retained.get(publication.topic).is_some())
     }
 
     /// Keeps a message for later subscribers, in place of the one before
@@ -24,20 +26,22 @@ impl Broker {
     pub fn retain(&self, publication: &Publication<'_>, turn: &mut Turn) {
         let topic = publication.topic;
         if publication.payload.is_empty() {
-            if self.retained.write().remove(topic).is_some() {
-                self.metrics.retained.fetch_sub(1, Ordering::Relaxed);
+            let removed = self.retained.write().remove(topic);
+            if let Some(removed) = removed {
+                self.count_retained(-1, &removed);
                 turn.write(Op::Unretain(topic.into()));
             }
             return;
         }
         if !self.has_room_to_retain(publication) {
-            self.metrics.dropped(crate::telemetry::DropReason::RetainedLimit, 1);
+            self.metrics.messages.dropped.add(crate::telemetry::DropReason::RetainedLimit, 1);
             return;
         }
         let record = Arc::new(record_of(publication, turn.now.wall));
-        let replaced = self.retained.write().insert(topic, Arc::clone(&record)).is_some();
-        if !replaced {
-            self.metrics.retained.fetch_add(1, Ordering::Relaxed);
+        let replaced = self.retained.write().insert(topic, Arc::clone(&record));
+        self.count_retained(1, &record);
+        if let Some(replaced) = replaced {
+            self.count_retained(-1, &replaced);
         }
         turn.write(Op::Retain(record));
     }
@@ -58,6 +62,13 @@ impl Broker {
         found
     }
 
+    pub(super) fn count_retained(&self, change: i64, record: &RetainedRecord) {
+        let bytes = record.topic.len() + record.properties.len() + record.payload.len();
+        let messages = &self.metrics.messages;
+        messages.retained.add(change);
+        messages.retained_bytes.add(change * i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
     /// Removes what has expired.
     pub(super) fn expire_retained(&self, turn: &mut Turn) {
         let now = turn.now.wall;
@@ -74,12 +85,18 @@ impl Broker {
             let mut retained = self.retained.write();
             // It may have been replaced since.
             if retained.get(&topic).is_some_and(|record| record.expires_at.is_some_and(|at| at <= now)) {
-                retained.remove(&topic);
-                self.metrics.retained.fetch_sub(1, Ordering::Relaxed);
+                if let Some(removed) = retained.remove(&topic) {
+                    self.count_retained(-1, &removed);
+                }
                 turn.write(Op::Unretain(topic));
             }
         }
     }
+}
+
+fn size_of(publication: &Publication<'_>) -> u64 {
+    let Publication { topic, properties, payload, .. } = publication;
+    (topic.len() + properties.len() + payload.len()) as u64
 }
 
 fn record_of(publication: &Publication<'_>, now: WallMillis) -> RetainedRecord {

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::session::Limits;
+use crate::config::{self, Config};
+use crate::session::{Limits, Overflow};
 
 /// See the configuration keys of the same names.
 #[derive(Debug, Clone)]
@@ -11,6 +12,8 @@ pub struct Settings {
     pub session: Limits,
     /// Seconds; also the life of a 3.1.1 session without clean session.
     pub max_session_expiry: u32,
+    /// Connected and waiting ones together.
+    pub max_sessions: usize,
     /// Per session.
     pub max_subscriptions: usize,
     /// Keep QoS 0 messages for clients that are away.
@@ -29,6 +32,8 @@ pub struct Settings {
     pub retain_available: bool,
     /// Over all topics.
     pub max_retained_messages: usize,
+    /// Their topics, properties and payloads, in bytes.
+    pub max_retained_bytes: u64,
     /// Interval of `$SYS`; `None` is off.
     pub sys_interval: Option<Duration>,
     /// Bytes of queued messages in memory.
@@ -39,4 +44,49 @@ pub struct Settings {
     pub max_pending_writes: usize,
     /// Time for CONNECT to come and be answered.
     pub connect_timeout: Duration,
+}
+
+/// Replies of one connection that may wait for the disk. Two seconds of a publisher
+/// at 5,000 messages/s; one that has more in flight is read no further for now.
+const MAX_UNANSWERED: usize = 10_000;
+
+impl From<&Config> for Settings {
+    fn from(config: &Config) -> Self {
+        let Config { mqtt, session, limits, persistence, .. } = config;
+        Self {
+            session: session_limits(session),
+            max_session_expiry: session.max_expiry.as_mqtt_seconds(),
+            max_sessions: session.max_sessions,
+            max_subscriptions: session.max_subscriptions,
+            queue_qos0: session.queue_qos0,
+            max_packet_size: u32::try_from(mqtt.max_packet_size.bytes()).unwrap_or(u32::MAX),
+            max_topic_levels: mqtt.max_topic_levels,
+            // A keep alive is at most 65,535 s; what is longer bounds nothing.
+            max_keep_alive: u16::try_from(mqtt.max_keep_alive.as_mqtt_seconds()).unwrap_or(0),
+            receive_maximum: mqtt.receive_maximum,
+            topic_alias_maximum: mqtt.topic_alias_maximum,
+            retain_available: mqtt.retain_available,
+            max_retained_messages: mqtt.max_retained_messages,
+            max_retained_bytes: mqtt.max_retained_bytes.bytes(),
+            sys_interval: mqtt.sys_interval.finite().filter(|interval| !interval.is_zero()),
+            max_memory: i64::try_from(limits.max_memory.bytes()).unwrap_or(i64::MAX),
+            max_unanswered: MAX_UNANSWERED,
+            max_pending_writes: persistence.max_pending,
+            connect_timeout: mqtt.connect_timeout.duration(),
+        }
+    }
+}
+
+fn session_limits(session: &config::Session) -> Limits {
+    Limits {
+        inflight_window: usize::from(session.inflight_window),
+        max_queued_messages: session.max_queued_messages,
+        max_queued_bytes: session.max_queued_bytes.bytes(),
+        overflow: match session.overflow {
+            config::Overflow::Refuse => Overflow::Refuse,
+            config::Overflow::DropOldest => Overflow::DropOldest,
+            config::Overflow::DropNewest => Overflow::DropNewest,
+        },
+        memory_window: session.memory_window,
+    }
 }

@@ -102,7 +102,7 @@ impl Broker {
             Subscription { options: subscribed.options, identifier: subscribed.identifier };
         let mut router = self.router.write();
         if router.subscribe(filter, handle.id, Arc::clone(handle), subscription) {
-            self.metrics.subscriptions.fetch_add(1, Ordering::Relaxed);
+            self.metrics.sessions.subscriptions.inc();
         }
         self.generation.store(router.generation(), Ordering::Release);
     }
@@ -116,7 +116,7 @@ impl Broker {
         for filter in filters {
             let Ok(filter) = TopicFilter::new(filter.as_ref()) else { continue };
             if router.unsubscribe(&filter, session) {
-                self.metrics.subscriptions.fetch_sub(1, Ordering::Relaxed);
+                self.metrics.sessions.subscriptions.dec();
             }
         }
         self.generation.store(router.generation(), Ordering::Release);
@@ -132,7 +132,7 @@ impl Broker {
     ) {
         for retained in self.retained_matching(filter.matched(), turn.now.wall) {
             let mut routes = Routes::new();
-            routes.push(Receiver {
+            routes.receivers.push(Receiver {
                 session: handle.id,
                 handle: Arc::clone(handle),
                 qos: subscribed.options.qos,
@@ -154,7 +154,7 @@ impl Broker {
                 Ok(prepared) => self.deliver(&prepared, &routes, turn),
                 // Its own queue is full: what is retained stays retained, and the
                 // next subscribe finds it again.
-                Err(_) => self.metrics.dropped(crate::telemetry::DropReason::QueueFull, 1),
+                Err(_) => self.metrics.messages.dropped.add(crate::telemetry::DropReason::QueueFull, 1),
             }
         }
     }

@@ -2,11 +2,11 @@
 //! that Mosquitto has made customary.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::{Broker, Publication, Turn};
 use crate::protocol::QoS;
 use crate::router::Routes;
+use crate::telemetry::{Counters, Label};
 
 impl Broker {
     /// Publishes all of them once.
@@ -37,24 +37,27 @@ impl Broker {
         let metrics = &self.metrics;
         let (online, waiting) = self.session_counts();
         let uptime = self.clock.started().elapsed().as_secs();
-        let count = |value: u64| value.to_string();
         vec![
             ("version", format!("FerryMQ {}", env!("CARGO_PKG_VERSION"))),
             ("uptime", format!("{uptime} seconds")),
             ("clients/connected", online.to_string()),
             ("clients/disconnected", waiting.to_string()),
             ("clients/total", (online + waiting).to_string()),
-            ("subscriptions/count", metrics.subscriptions.load(Ordering::Relaxed).to_string()),
-            ("retained messages/count", metrics.retained.load(Ordering::Relaxed).to_string()),
-            ("messages/received", count(metrics.packets_received())),
-            ("messages/sent", count(metrics.packets_sent())),
-            ("publish/messages/received", count(metrics.publishes_received())),
-            ("publish/messages/sent", count(metrics.publishes_sent())),
-            ("publish/messages/dropped", count(metrics.publishes_dropped())),
-            ("bytes/received", count(metrics.bytes_received())),
-            ("bytes/sent", count(metrics.bytes_sent())),
+            ("subscriptions/count", metrics.sessions.subscriptions.get().to_string()),
+            ("retained messages/count", metrics.messages.retained.get().to_string()),
+            ("messages/received", sum(&metrics.packets.received)),
+            ("messages/sent", sum(&metrics.packets.sent)),
+            ("publish/messages/received", sum(&metrics.messages.received)),
+            ("publish/messages/sent", sum(&metrics.messages.delivered)),
+            ("publish/messages/dropped", sum(&metrics.messages.dropped)),
+            ("bytes/received", sum(&metrics.packets.received_bytes)),
+            ("bytes/sent", sum(&metrics.packets.sent_bytes)),
             ("store/messages/count", self.queued().to_string()),
             ("store/messages/bytes", self.memory().to_string()),
         ]
     }
+}
+
+fn sum<L: Label>(counters: &Counters<L>) -> String {
+    counters.iter().map(|(_, count)| count).sum::<u64>().to_string()
 }

@@ -74,16 +74,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 // A client that left has no more to hear; the socket is closed.
             }
         }
-        self.metrics.closed(client.version(), &close);
+        self.count_close(&client, &close);
         client.closed(&close);
     }
 
     /// What came together with CONNECT.
     fn begin(&mut self, client: &mut Client) -> Result<(), Close> {
         client.begin();
-        let Self { partial, decoder, metrics, .. } = self;
-        partial.revisit(|bytes| take_frames(decoder, metrics, client, bytes))?;
+        let Self { partial, decoder, .. } = self;
+        partial.revisit(|bytes| take_frames(decoder, client, bytes))?;
         client.finish()
+    }
+
+    fn count_close(&self, client: &Client, close: &Close) {
+        let connections = &self.metrics.connections;
+        connections.closed.inc(client.version());
+        connections.current.dec();
+        if let Close::Error(reason, why) = close {
+            match reason {
+                ReasonCode::KeepAliveTimeout => connections.keep_alive_timeouts.inc(),
+                ReasonCode::ServerShuttingDown | ReasonCode::SessionTakenOver => {}
+                _ => connections.protocol_errors.inc((*reason).into()),
+            }
+            tracing::info!(client_id = %client.client_id(), ?reason, "disconnected: {why}");
+        } else {
+            tracing::info!(client_id = %client.client_id(), "disconnected");
+        }
     }
 
     async fn flush_and_shut_down(&mut self) -> std::io::Result<()> {
@@ -148,15 +164,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             client.wake_when_unsaturated()?;
             return Ok(false);
         }
-        let Self { stream, partial, decoder, metrics, .. } = self;
-        let consume = |bytes: &[u8]| take_frames(decoder, metrics, client, bytes);
+        let Self { stream, partial, decoder, .. } = self;
+        let consume = |bytes: &[u8]| take_frames(decoder, client, bytes);
         match scratch::poll_read(stream, partial, context, consume) {
             Poll::Pending => Ok(false),
             Poll::Ready(Err(_)) => Err(Close::Lost("the connection was reset")),
             Poll::Ready(Ok(Err(close))) => Err(close),
             Poll::Ready(Ok(Ok(0))) => Err(Close::Lost("the client closed without DISCONNECT")),
-            Poll::Ready(Ok(Ok(bytes))) => {
-                self.metrics.read(bytes);
+            Poll::Ready(Ok(Ok(_))) => {
                 self.heard = Instant::now();
                 client.finish()?;
                 Ok(true)
@@ -180,7 +195,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Poll::Ready(Err(_)) => return Err(Close::Lost("the connection was reset")),
                 Poll::Ready(Ok(0)) => return Err(Close::Lost("the client takes no more bytes")),
                 Poll::Ready(Ok(written)) => {
-                    self.metrics.wrote(written);
                     self.out.advance(written);
                 }
             }
@@ -216,7 +230,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 /// Takes every whole frame.
 fn take_frames(
     decoder: &Decoder,
-    metrics: &Metrics,
     client: &mut Client,
     bytes: &[u8],
 ) -> Result<Consumed, Close> {
@@ -229,8 +242,7 @@ fn take_frames(
             Frame::Complete { len } => {
                 let frame = rest.get(..len).unwrap_or_default();
                 let packet = decoder.decode(frame).map_err(malformed)?;
-                metrics.received(&packet);
-                client.handle(packet)?;
+                client.handle(packet, len)?;
                 consumed += len;
             }
         }

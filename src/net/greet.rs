@@ -13,6 +13,7 @@ use super::scratch::{self, Consumed, Partial};
 use crate::auth::{Decision, Request};
 use crate::broker::client::{Client, Peer};
 use crate::broker::{Accepted, Broker};
+use crate::telemetry::{PacketType, RejectReason};
 use crate::protocol::{
     ConnAck, Connect, DecodeError, Decoder, Frame, Packet, ReasonCode, Version, encode,
 };
@@ -43,7 +44,7 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
             return;
         }
         Err(_) => {
-            broker.metrics.connect_timeouts.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            broker.metrics.connections.rejected.inc(RejectReason::ConnectTimeout);
             tracing::debug!(remote = %origin.peer, "no CONNECT within the connect timeout");
             return;
         }
@@ -53,7 +54,8 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         version = ?client.version(), "connected"
     );
     let metrics = Arc::clone(&broker.metrics);
-    metrics.opened(client.version());
+    metrics.connections.opened.inc(client.version());
+    metrics.connections.current.inc();
     Connection::new(stream, partial, decoder, keep_alive, metrics).run(client).await;
 }
 
@@ -74,18 +76,18 @@ async fn greet<S: AsyncRead + AsyncWrite + Unpin>(
         Ok(Some(connect)) => connect,
         Ok(None) => return Err(Refusal::Silent),
         Err(error) => {
-            broker.metrics.refused_connect(error.reason);
+            broker.metrics.connections.protocol_errors.inc(error.reason.into());
             let version = error.connect_version();
             answer(stream, version, error.reason).await;
             return Err(Refusal::Because(error.reason, error.to_string()));
         }
     };
-    broker.metrics.received_connect();
+    broker.metrics.packets.received.inc(PacketType::Connect);
     decoder.set_version(connect.version);
     let accepted = match admit(broker, &connect, origin).await {
         Ok(accepted) => accepted,
         Err(reason) => {
-            broker.metrics.refused_connect(reason);
+            broker.metrics.connections.rejected.inc(rejection(reason));
             answer(stream, Some(connect.version), reason).await;
             let who = format!("client id \"{}\"", connect.client_id.escape_debug());
             return Err(Refusal::Because(reason, who));
@@ -115,15 +117,24 @@ async fn admit(
         password: connect.password.as_deref(),
         peer: origin.peer,
     };
-    match broker.authenticator.connect(request).await {
+    let decision = broker.authenticator.connect(request).await;
+    broker.metrics.connections.authentications.inc(decision.as_result());
+    match decision {
         Decision::Allow(identity) => {
-            broker.metrics.authenticated(true);
             broker.connect(connect, Peer { address: origin.peer, identity })
         }
-        Decision::Refuse(reason) => {
-            broker.metrics.authenticated(false);
-            Err(reason)
-        }
+        Decision::Refuse(reason) => Err(reason),
+    }
+}
+
+fn rejection(reason: ReasonCode) -> RejectReason {
+    match reason {
+        ReasonCode::BadUserNameOrPassword
+        | ReasonCode::NotAuthorized
+        | ReasonCode::BadAuthenticationMethod => RejectReason::Authentication,
+        ReasonCode::ClientIdentifierNotValid => RejectReason::ClientId,
+        ReasonCode::QuotaExceeded => RejectReason::SessionLimit,
+        _ => RejectReason::Unavailable,
     }
 }
 

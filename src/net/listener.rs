@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 
 use super::greet;
 use crate::broker::Broker;
+use crate::telemetry::RejectReason;
 
 /// Pending connections that the kernel keeps for us; it cuts this to `somaxconn`.
 const BACKLOG: i32 = 4096;
@@ -97,7 +98,7 @@ impl Listener {
         let Ok(permits) = permits else {
             // Closed without a word: a CONNACK would need the CONNECT that tells the
             // version, and waiting for it is what the limit forbids.
-            broker.metrics.connections_over_limit();
+            broker.metrics.connections.rejected.inc(RejectReason::ConnectionLimit);
             return;
         };
         // Small packets are answered at once; batching is ours, not the kernel's.

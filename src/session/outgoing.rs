@@ -180,6 +180,11 @@ impl Session {
         self.queue.forget(committed)
     }
 
+    /// True if nobody is connected and the first message has come into memory.
+    pub fn is_forgettable(&self) -> bool {
+        self.life.connected().is_none() && self.queue.in_memory() == 1
+    }
+
     /// True if publishers are to be told that there is no room.
     pub fn refuses(&self) -> bool {
         self.limits.overflow == Overflow::Refuse

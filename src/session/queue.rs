@@ -185,9 +185,9 @@ impl Queue {
 
     /// Takes out QoS 0 messages: they do not wait for a client that is away.
     pub(super) fn discard_unacknowledged_kind(&mut self) -> Vec<Entry> {
-        let (gone, kept) = self.head.drain(..).partition(|entry| entry.qos == QoS::AtMostOnce);
-        self.head = kept;
-        let gone: Vec<Entry> = gone;
+        let (gone, kept): (Vec<_>, Vec<_>) =
+            self.head.drain(..).partition(|entry| entry.qos == QoS::AtMostOnce);
+        self.head = kept.into();
         self.entry_bytes -= gone.iter().map(Entry::size).sum::<u64>();
         gone
     }

@@ -83,6 +83,10 @@ label! {
         SessionEnded => "session_ended",
         /// The receiver may not have it.
         NotAuthorized => "not_authorized",
+        /// The database or its volume is full.
+        DiskFull => "disk_full",
+        /// There is no room for another retained message.
+        RetainedLimit => "retained_limit",
     }
 }
 

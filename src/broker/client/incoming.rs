@@ -10,6 +10,15 @@ use crate::protocol::{
 };
 use crate::session::Known;
 use crate::store::Op;
+use crate::telemetry::RefuseReason;
+
+/// How a refusal is counted.
+pub(super) fn refusal(reason: ReasonCode) -> RefuseReason {
+    match reason {
+        ReasonCode::NotAuthorized | ReasonCode::TopicNameInvalid => RefuseReason::NotAuthorized,
+        _ => RefuseReason::QueueFull,
+    }
+}
 
 /// `$SYS` is the broker's own.
 const SYS: &str = "$SYS/";
@@ -136,7 +145,7 @@ impl Client {
         if publish.retain {
             self.broker.retain(&publication, &mut self.turn);
         }
-        self.broker.metrics.published(publish.qos);
+        self.tally.published(publish.qos);
         if let Some(packet_id) = packet_id {
             self.unanswered += 1;
             let reason = if prepared.has_receivers() {
@@ -169,7 +178,7 @@ impl Client {
         self.routes.clear();
         self.broker.route(topic, Some(self.handle.id), &mut self.routes);
         // Shared subscriptions choose anew for each message.
-        let reusable = !self.routes.receivers().iter().any(|receiver| receiver.shared);
+        let reusable = !self.routes.receivers.iter().any(|receiver| receiver.shared);
         if !reusable {
             self.routed = None;
             return;
@@ -187,7 +196,7 @@ impl Client {
     /// v5 has words for it; an older client is disconnected, since an
     /// acknowledgement would be a lie and silence would make it wait for ever.
     pub(super) fn refuse(&mut self, qos: QoS, packet_id: PacketId, reason: ReasonCode) -> Result<(), Close> {
-        self.broker.metrics.refused(reason);
+        self.broker.metrics.messages.refused.inc(refusal(reason));
         if self.version < Version::V5 {
             return match reason {
                 // Not permitted: 3.1.1 has it acknowledged or disconnected
@@ -243,7 +252,7 @@ impl Client {
             .filters
             .iter()
             .map(|line| {
-                if broker.authenticator.may_subscribe(&self.peer.identity, &line.filter) {
+                if broker.authenticator.may_subscribe(&self.peer.identity, line.filter.as_str()) {
                     let identifier = subscribe.subscription_id;
                     broker.subscribe(&self.handle, self.epoch, line, identifier, &mut self.turn)
                 } else {

@@ -9,6 +9,7 @@ mod incoming;
 mod pending;
 mod pump;
 mod receipts;
+mod tally;
 
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ use crate::auth::Identity;
 use crate::message::{CommitNo, Wake};
 use crate::protocol::{ConnAck, Connect, Disconnect, Packet, ReasonCode, Version, encode};
 use crate::router::Routes;
+use crate::telemetry::PacketType;
 
 /// What is known of the other end beside its packets.
 #[derive(Debug, Clone)]
@@ -64,6 +66,8 @@ pub struct Client {
     routes: Routes<Arc<SessionHandle>>,
     /// Topic and router generation that `routes` was made for.
     routed: Option<(String, u64)>,
+    /// Counts of the running turn.
+    tally: tally::Tally,
     /// PINGREQs without PINGRESP.
     pings: u32,
     /// Entries on their way from the session to the write buffer.
@@ -99,6 +103,7 @@ impl Client {
             unanswered: 0,
             routes: Routes::new(),
             routed: None,
+            tally: tally::Tally::default(),
             pings: 0,
             outgoing: Vec::new(),
             look: true,
@@ -141,11 +146,12 @@ impl Client {
         self.turn.now = self.broker.clock.now();
     }
 
-    /// Takes one packet.
+    /// Takes one packet, which came in a frame of `len` bytes.
     ///
     /// # Errors
     /// The connection has to end, for the reason given.
-    pub fn handle(&mut self, packet: Packet<'_>) -> Result<(), Close> {
+    pub fn handle(&mut self, packet: Packet<'_>, len: usize) -> Result<(), Close> {
+        self.tally.received(PacketType::from(&packet), len);
         match packet {
             Packet::Publish(publish) => self.on_publish(&publish),
             Packet::PubAck(ack) => {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::message::{CommitNo, Message};
 use crate::protocol::{ConnAck, PacketId, ReasonCode, SubAck, UnsubAck};
+use crate::telemetry::PacketType;
 
 /// Stands for the commit of the running turn, until its number is known.
 const THIS_TURN: CommitNo = CommitNo::MAX;
@@ -28,6 +29,21 @@ pub enum Reply {
     SubAck(Box<SubAck>),
     /// Subscriptions are gone.
     UnsubAck(Box<UnsubAck>),
+}
+
+impl Reply {
+    /// For the counters.
+    pub fn packet_type(&self) -> PacketType {
+        match self {
+            Self::ConnAck(_) => PacketType::ConnAck,
+            Self::PubAck(..) => PacketType::PubAck,
+            Self::PubRec(..) => PacketType::PubRec,
+            Self::PubRel(..) => PacketType::PubRel,
+            Self::PubComp(..) => PacketType::PubComp,
+            Self::SubAck(_) => PacketType::SubAck,
+            Self::UnsubAck(_) => PacketType::UnsubAck,
+        }
+    }
 }
 
 /// A reply and what must be true before it leaves.

@@ -9,7 +9,7 @@ use super::{Client, Close, Reply};
 use crate::message::WallMillis;
 use crate::protocol::{AckKind, PublishOut, QoS, ReasonCode, Version, encode};
 use crate::session::{Entry, Outgoing};
-use crate::telemetry::DropReason;
+use crate::telemetry::{DropReason, PacketType, RefuseReason};
 
 /// Deliveries taken under one lock.
 const AT_ONCE: usize = 64;
@@ -22,6 +22,12 @@ impl Client {
     /// The connection has to end: the session was taken over, the broker shuts
     /// down, the store has failed, or a message of an older client was refused.
     pub fn pump(&mut self, out: &mut BytesMut, enough: usize) -> Result<bool, Close> {
+        let pumped = self.pump_uncounted(out, enough);
+        self.tally.hand_in(&self.broker.metrics);
+        pumped
+    }
+
+    fn pump_uncounted(&mut self, out: &mut BytesMut, enough: usize) -> Result<bool, Close> {
         let committed = self.broker.persistence.committed();
         self.send_replies(committed, out)?;
         if !self.look || self.pending.holds_deliveries() {
@@ -50,6 +56,7 @@ impl Client {
         if !self.pending.opens_connection() {
             for _ in 0..std::mem::take(&mut self.pings) {
                 encode::pingresp(out);
+                self.tally.sent(PacketType::PingResp, 2);
             }
         }
         while let Some(mut pending) = self.pending.pop_open(committed) {
@@ -67,7 +74,7 @@ impl Client {
 
     /// The disk had no room for what was already queued: the reply says so.
     fn take_back(&mut self, reply: &mut Reply) -> Result<(), Close> {
-        self.broker.metrics.refused(ReasonCode::QuotaExceeded);
+        self.broker.metrics.messages.refused.inc(RefuseReason::DiskFull);
         match reply {
             Reply::PubAck(_, reason) => *reason = ReasonCode::QuotaExceeded,
             Reply::PubRec(packet_id, reason) => {
@@ -85,18 +92,17 @@ impl Client {
     fn send_reply(&mut self, reply: Reply, out: &mut BytesMut) {
         let version = self.version;
         let max = Some(self.max_packet);
-        let metrics = &self.broker.metrics;
+        let before = out.len();
+        let kind = reply.packet_type();
         match reply {
             Reply::PubAck(id, reason) => {
                 self.unanswered = self.unanswered.saturating_sub(1);
                 encode::ack(out, version, AckKind::PubAck, id, reason);
-                metrics.sent(AckKind::PubAck);
             }
             Reply::PubRec(id, reason) => {
                 // A failure ends the exchange.
                 self.unanswered = self.unanswered.saturating_sub(usize::from(reason.is_failure()));
                 encode::ack(out, version, AckKind::PubRec, id, reason);
-                metrics.sent(AckKind::PubRec);
             }
             Reply::PubRel(id, reason) => encode::ack(out, version, AckKind::PubRel, id, reason),
             Reply::PubComp(id, reason) => encode::ack(out, version, AckKind::PubComp, id, reason),
@@ -107,6 +113,7 @@ impl Client {
             }
             Reply::UnsubAck(unsuback) => encode::unsuback(out, version, &unsuback, max),
         }
+        self.tally.sent(kind, out.len() - before);
     }
 
     /// Takes the next deliveries from the session. False: that was all for now.
@@ -143,7 +150,9 @@ impl Client {
         match next {
             Outgoing::Publish(entry) => self.send_publish(&entry, out),
             Outgoing::Release(id) => {
+                let before = out.len();
                 encode::ack(out, self.version, AckKind::PubRel, id, ReasonCode::Success);
+                self.tally.sent(PacketType::PubRel, out.len() - before);
             }
             Outgoing::Expired(entry) => self.give_up(&entry, DropReason::Expired),
             Outgoing::Refused(entry) => self.give_up(&entry, DropReason::DiskFull),
@@ -151,7 +160,7 @@ impl Client {
     }
 
     fn give_up(&mut self, entry: &Entry, reason: DropReason) {
-        self.broker.metrics.dropped(reason, 1);
+        self.broker.metrics.messages.dropped.add(reason, 1);
         self.broker.settle(entry, &mut self.turn);
     }
 
@@ -186,13 +195,14 @@ impl Client {
             self.outbound_aliases = super::OutboundAliases::new(0);
             publish.topic_alias = None;
         }
+        let before = out.len();
         encode::publish(out, self.version, &publish);
-        self.broker.metrics.delivered(entry.qos);
+        self.tally.delivered(entry, out.len() - before);
     }
 
     /// [MQTT-3.1.2-25]: discarded as if it had been delivered.
     fn too_large(&mut self, entry: &Entry) {
-        self.broker.metrics.dropped(DropReason::TooLarge, 1);
+        self.broker.metrics.messages.dropped.add(DropReason::TooLarge, 1);
         if let Some(packet_id) = entry.packet_id {
             self.handle.lock().abandon(packet_id);
         }

@@ -1,0 +1,93 @@
+//! Counts of one turn, kept beside the connection and handed in at once: the shared
+//! counters are touched per turn, not per packet.
+
+use crate::protocol::QoS;
+use crate::session::Entry;
+use crate::telemetry::{Label, Metrics, PacketType};
+
+const TYPES: usize = PacketType::ALL.len();
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Count {
+    packets: u64,
+    bytes: u64,
+}
+
+/// What has not been handed in yet.
+#[derive(Debug, Default)]
+pub struct Tally {
+    received: [Count; TYPES],
+    sent: [Count; TYPES],
+    published: [u64; 3],
+    delivered: [u64; 3],
+    redelivered: u64,
+    dirty: bool,
+}
+
+impl Tally {
+    /// A packet came.
+    pub fn received(&mut self, kind: PacketType, bytes: usize) {
+        self.dirty = true;
+        count(&mut self.received, kind, bytes);
+    }
+
+    /// A packet goes.
+    pub fn sent(&mut self, kind: PacketType, bytes: usize) {
+        self.dirty = true;
+        count(&mut self.sent, kind, bytes);
+    }
+
+    /// A publish was accepted.
+    pub fn published(&mut self, qos: QoS) {
+        self.dirty = true;
+        if let Some(count) = self.published.get_mut(qos.index()) {
+            *count += 1;
+        }
+    }
+
+    /// A delivery goes.
+    pub fn delivered(&mut self, entry: &Entry, bytes: usize) {
+        self.sent(PacketType::Publish, bytes);
+        if let Some(count) = self.delivered.get_mut(entry.qos.index()) {
+            *count += 1;
+        }
+        self.redelivered += u64::from(entry.dup);
+    }
+
+    /// Adds all to the shared counters.
+    pub fn hand_in(&mut self, metrics: &Metrics) {
+        if !self.dirty {
+            return;
+        }
+        for &kind in PacketType::ALL {
+            let packets = &metrics.packets;
+            if let Some(count) = self.received.get(kind.index()).filter(|count| count.packets > 0) {
+                packets.received.add(kind, count.packets);
+                packets.received_bytes.add(kind, count.bytes);
+            }
+            if let Some(count) = self.sent.get(kind.index()).filter(|count| count.packets > 0) {
+                packets.sent.add(kind, count.packets);
+                packets.sent_bytes.add(kind, count.bytes);
+            }
+        }
+        for &qos in QoS::ALL {
+            if let Some(&count) = self.published.get(qos.index()).filter(|&&count| count > 0) {
+                metrics.messages.received.add(qos, count);
+            }
+            if let Some(&count) = self.delivered.get(qos.index()).filter(|&&count| count > 0) {
+                metrics.messages.delivered.add(qos, count);
+            }
+        }
+        if self.redelivered > 0 {
+            metrics.messages.redelivered.add(self.redelivered);
+        }
+        *self = Self::default();
+    }
+}
+
+fn count(counts: &mut [Count; TYPES], kind: PacketType, bytes: usize) {
+    if let Some(count) = counts.get_mut(kind.index()) {
+        count.packets += 1;
+        count.bytes += bytes as u64;
+    }
+}

@@ -1,0 +1,50 @@
+//! Puts the broker together and takes it apart: opens the database, the listeners
+//! and the HTTP endpoints, waits for a reason to stop, and stops in an order that
+//! loses nothing. No protocol and no policy here.
+
+mod shutdown;
+mod start;
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::auth::AuthError;
+use crate::broker::Broker;
+use crate::net::BindError;
+use crate::store::{OpenError, Store};
+
+pub use start::Server;
+
+/// Why the broker did not start, or did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The database cannot be opened.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// A listener cannot be opened.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The password file cannot be used.
+    #[error(transparent)]
+    Auth(#[from] AuthError),
+    /// The database failed while the broker ran; what was acknowledged is in it.
+    #[error("the database failed: {0}; restart the broker to recover from the file")]
+    Poisoned(String),
+    /// The operating system refused something else.
+    #[error("{what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// Why not.
+        source: std::io::Error,
+    },
+}
+
+/// The parts that run until the end.
+struct Running {
+    broker: Arc<Broker>,
+    store: Option<Store>,
+    /// Set by the store's poison hook.
+    poisoned: watch::Receiver<Option<String>>,
+}

@@ -1,0 +1,53 @@
+//! Why and how the broker stops.
+
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::{Running, ServeError};
+
+impl Running {
+    /// Resolves when there is a reason to stop: SIGTERM, SIGINT, or a failed store.
+    pub(super) async fn until_told(&mut self) -> Result<(), ServeError> {
+        let failed = |source| ServeError::System { what: "signals cannot be received", source };
+        let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!("SIGTERM: shutting down"),
+            _ = interrupt.recv() => tracing::info!("SIGINT: shutting down"),
+            reason = poisoned(&mut self.poisoned) => return Err(ServeError::Poisoned(reason)),
+        }
+        Ok(())
+    }
+
+    /// Says goodbye to the clients, writes what is left, and closes the database.
+    /// Half of `time` is for the clients, the rest for the disk.
+    pub(super) async fn stop(self, mut tasks: JoinSet<()>, time: Duration) {
+        self.broker.shut_down();
+        let _ = timeout(time / 4, async { while tasks.join_next().await.is_some() {} }).await;
+        let gone = timeout(time / 4, self.broker.until_all_left()).await;
+        if gone.is_err() {
+            tracing::warn!("some connections did not end in time and are cut off");
+        }
+        let Some(store) = self.store else { return };
+        let closed = tokio::task::spawn_blocking(move || store.shutdown(time / 2)).await;
+        match closed {
+            Ok(Ok(())) => tracing::info!("the database is closed"),
+            Ok(Err(error)) => tracing::warn!(
+                %error,
+                "the database was not closed in order; the next start recovers from it"
+            ),
+            Err(error) => tracing::error!(%error, "closing the database failed"),
+        }
+    }
+}
+
+async fn poisoned(watch: &mut tokio::sync::watch::Receiver<Option<String>>) -> String {
+    match watch.wait_for(Option::is_some).await {
+        Ok(reason) => reason.clone().unwrap_or_default(),
+        // No store, or one that is being closed: nothing will be heard of it.
+        Err(_) => std::future::pending().await,
+    }
+}
