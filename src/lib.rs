@@ -10,10 +10,11 @@
 //! - [`protocol`]: bytes to packets and back. Pure.
 //!
 //! On the side: [`config`] is read by all of them at the start, [`telemetry`] is
-//! counted into by all of them.
+//! counted into by all of them. [`cli`] is the way in from the shell.
 
 pub mod auth;
 pub mod broker;
+pub mod cli;
 pub mod config;
 pub mod http;
 pub mod message;

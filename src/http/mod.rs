@@ -1,1 +1,96 @@
 //! Scrapes and probes over HTTP: what Prometheus, Docker and Kubernetes ask for.
+//!
+//! - `/metrics`: everything that is counted, for Prometheus.
+//! - `/healthz`: the process lives. Not an answer about its database: a restart is
+//!   what a poisoned store brings about by itself.
+//! - `/readyz`: clients may be sent here.
+//!
+//! Read-only, and without access control: bind it where only those who may ask can
+//! reach it. No MQTT happens here, and no handler waits for the broker.
+
+mod bounded;
+mod probe;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use tokio::net::TcpListener;
+use tracing::error;
+
+pub use probe::{Answer, get as probe};
+
+use crate::telemetry::{Label, MetricsRegistry, Readiness};
+
+/// A scraper that keeps its connection open must not hold up a shutdown.
+const DRAIN: Duration = Duration::from_secs(1);
+
+/// What the handlers read.
+#[derive(Debug, Clone)]
+pub struct AppState {
+    /// For `/metrics`.
+    pub metrics: Arc<MetricsRegistry>,
+    /// For `/readyz`.
+    pub readiness: Readiness,
+}
+
+/// Answers requests until `shutdown`.
+///
+/// # Errors
+/// None that is known: what goes wrong on one connection ends only that one.
+pub async fn serve(
+    listener: TcpListener,
+    state: AppState,
+    shutdown: impl Future<Output = ()>,
+) -> std::io::Result<()> {
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let server = axum::serve(bounded::Bounded::new(listener), router(state))
+        .with_graceful_shutdown(async {
+            // Dropped or sent: both mean the end.
+            let _ = stopped.await;
+        });
+    let mut server = std::pin::pin!(server.into_future());
+    tokio::select! {
+        result = &mut server => return result,
+        () = shutdown => drop(stop),
+    }
+    tokio::time::timeout(DRAIN, server).await.unwrap_or(Ok(()))
+}
+
+fn router(state: AppState) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(readyz))
+        .with_state(state)
+}
+
+async fn metrics(State(state): State<AppState>) -> Response {
+    match state.metrics.render() {
+        Ok(text) => {
+            ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+        }
+        Err(error) => {
+            error!(%error, "no metrics");
+            (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response()
+        }
+    }
+}
+
+async fn readyz(State(state): State<AppState>) -> Response {
+    let current = state.readiness.get();
+    let status = if current.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let body = serde_json::json!({
+        "ready": current.is_ready(),
+        "state": current.as_str(),
+        "reason": current.describe(),
+    });
+    (status, Json(body)).into_response()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,85 @@
+//! `ferrymq config check` and `ferrymq config show`.
+
+use super::Exit;
+use super::output::{complain, say};
+use crate::auth::Authenticator;
+use crate::config::Config;
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// Say whether the configuration is valid: exit 0 if it is, 2 if not
+    Check,
+    /// Print the effective configuration, secrets masked
+    Show {
+        /// As JSON instead of TOML
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+pub(super) fn run(command: &Command, config: &Config) -> Exit {
+    match command {
+        Command::Check => check(config),
+        Command::Show { json } => show(config, *json),
+    }
+}
+
+fn check(config: &Config) -> Exit {
+    // Part of the configuration in all but its place: a broker does not start
+    // without it.
+    if let Err(error) = Authenticator::load(config) {
+        complain(&error);
+        return Exit::Usage;
+    }
+    say(format_args!("configuration ok: {}", summary(config)));
+    Exit::Ok
+}
+
+fn show(config: &Config, json: bool) -> Exit {
+    let shown = if json {
+        config.to_json().map_err(|error| error.to_string())
+    } else {
+        config.to_toml().map_err(|error| error.to_string())
+    };
+    match shown {
+        Ok(text) => say(text.trim_end()),
+        Err(error) => {
+            complain(&error);
+            return Exit::Failure;
+        }
+    }
+    Exit::Ok
+}
+
+/// In one line, what this broker would be.
+fn summary(config: &Config) -> String {
+    let mut parts: Vec<String> = config
+        .listeners
+        .iter()
+        .map(|(name, listener)| format!("{name} on {}", listener.bind))
+        .collect();
+    parts.push(format!("http on {}", config.http.bind));
+    parts.push(if config.persistence.enabled {
+        let disk = &config.persistence;
+        format!("database {} ({})", disk.path.display(), disk.durability.as_str())
+    } else {
+        "in memory only".to_owned()
+    });
+    parts.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_summary_is_one_line() {
+        let mut config = Config::default();
+        assert_eq!(
+            summary(&config),
+            "tcp on 127.0.0.1:1883, http on 127.0.0.1:8080, database data/ferrymq.db (fsync)"
+        );
+        config.persistence.enabled = false;
+        assert!(summary(&config).ends_with("in memory only"));
+    }
+}

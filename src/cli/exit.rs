@@ -1,0 +1,40 @@
+//! Exit codes that mean something to whoever restarts the process.
+
+use std::process::ExitCode;
+
+/// How the process ends. The numbers are part of the interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// 0: all went well.
+    Ok,
+    /// 1: failed while running.
+    Failure,
+    /// 2: the configuration or the command line is wrong.
+    Usage,
+    /// 3: the database cannot be opened.
+    Database,
+    /// 4: a listener cannot be bound.
+    Bind,
+    /// 5: the database failed while running; a restart recovers from the file.
+    Poisoned,
+}
+
+impl Exit {
+    /// As the parent process sees it.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::Failure => 1,
+            Self::Usage => 2,
+            Self::Database => 3,
+            Self::Bind => 4,
+            Self::Poisoned => 5,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        exit.code().into()
+    }
+}

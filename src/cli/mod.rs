@@ -1,0 +1,113 @@
+//! The command line: arguments in, one exit code out.
+//!
+//! Here live the subcommands that people and containers call. They read the
+//! configuration, call one function of the library and print; nothing here knows
+//! how a broker works.
+
+mod config;
+mod exit;
+mod health;
+mod output;
+mod passwd;
+mod serve;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use exit::Exit;
+pub use serve::serve;
+
+use crate::config::{Config, Sources};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  all went well
+  1  failed while running
+  2  the configuration or the command line is wrong
+  3  the database cannot be opened
+  4  a listener cannot be bound
+  5  the database failed while running: restart to recover from the file
+
+Every key of the configuration can also be set in the environment, as
+FERRYMQ_TABLE__KEY=VALUE, or with --set TABLE.KEY=VALUE. Later layers win:
+defaults, file, environment, --set.";
+
+#[derive(Debug, Parser)]
+#[command(name = "ferrymq", version, about, after_help = EXIT_CODES)]
+struct Cli {
+    /// The configuration file
+    #[arg(long, global = true, env = "FERRYMQ_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Set one key, as in --set persistence.path=/data/ferrymq.db
+    #[arg(long, global = true, value_name = "TABLE.KEY=VALUE")]
+    set: Vec<String>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the broker (the default)
+    Serve,
+    /// Check or show the configuration
+    #[command(subcommand)]
+    Config(config::Command),
+    /// Set or delete a user's password in a password file
+    Passwd(passwd::Args),
+    /// Ask the running broker whether it is ready: exit 0 if it is, 1 if not
+    Health,
+}
+
+/// Does what the command line says.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    if let Some(Command::Passwd(args)) = &cli.command {
+        return passwd::run(args).into();
+    }
+    // An empty variable is how compose files and charts say "not set".
+    let file = cli.config.filter(|path| !path.as_os_str().is_empty());
+    let config = match Config::load(&Sources::from_process(file, cli.set)) {
+        Ok(config) => config,
+        Err(error) => {
+            output::complain(&error);
+            return Exit::Usage.into();
+        }
+    };
+    match cli.command {
+        Some(Command::Config(command)) => config::run(&command, &config).into(),
+        Some(Command::Health) => health::run(&config).into(),
+        _ => serve(config),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn serving_is_the_default_and_flags_stand_anywhere() {
+        let cli = Cli::parse_from(["ferrymq", "--set", "a.b=1", "--set", "c.d=2"]);
+        assert!(cli.command.is_none());
+        assert_eq!(cli.set, ["a.b=1", "c.d=2"]);
+        let cli = Cli::parse_from(["ferrymq", "config", "show", "--config", "x.toml", "--set", "a.b=1"]);
+        assert_eq!(cli.config.unwrap(), PathBuf::from("x.toml"));
+        assert_eq!(cli.set, ["a.b=1"]);
+    }
+
+    #[test]
+    fn the_help_tells_what_exit_codes_mean() {
+        let help = Cli::command().render_long_help().to_string();
+        for code in ["0  all", "2  the configuration", "3  the database", "5  the database failed"] {
+            assert!(help.contains(code), "{help}");
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! The state the broker is in, for whoever asks whether it is ready.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use super::Label;
+
+/// From start to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum State {
+    /// Recovering, or listeners are not up yet.
+    Starting = 0,
+    /// Serving.
+    Ready = 1,
+    /// Serving, but the disk is full: new durable messages are refused.
+    Full = 2,
+    /// Going down in order.
+    ShuttingDown = 3,
+    /// The database failed: nothing is acknowledged any more.
+    Poisoned = 4,
+}
+
+impl Label for State {
+    const NAME: &'static str = "state";
+    const ALL: &'static [Self] =
+        &[Self::Starting, Self::Ready, Self::Full, Self::ShuttingDown, Self::Poisoned];
+
+    fn index(self) -> usize {
+        self as usize
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Ready => "ready",
+            Self::Full => "full",
+            Self::ShuttingDown => "shutting_down",
+            Self::Poisoned => "poisoned",
+        }
+    }
+}
+
+impl State {
+    /// Clients may be sent here. A full disk does not change that: subscribers can
+    /// still take away what fills it.
+    pub fn is_ready(self) -> bool {
+        matches!(self, Self::Ready | Self::Full)
+    }
+
+    /// In words, for whoever reads a probe's answer.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Starting => "reading the database back",
+            Self::Ready => "serving",
+            Self::Full => "serving, but the disk is full: durable messages are refused",
+            Self::ShuttingDown => "shutting down",
+            Self::Poisoned => "the database failed: nothing is acknowledged any more",
+        }
+    }
+
+    fn from_u8(value: u8) -> Self {
+        Self::ALL.get(usize::from(value)).copied().unwrap_or(Self::Poisoned)
+    }
+}
+
+/// Set by the broker, read by probes. Clones share one state.
+#[derive(Debug, Clone, Default)]
+pub struct Readiness(Arc<AtomicU8>);
+
+impl Readiness {
+    /// The state now.
+    pub fn get(&self) -> State {
+        State::from_u8(self.0.load(Ordering::Acquire))
+    }
+
+    /// Enters `state`, unless the broker is on its way out: there is no way back
+    /// from a shutdown, and none at all from a poisoned store.
+    pub fn set(&self, state: State) {
+        let enter = |current: u8| {
+            let leaving = current >= State::ShuttingDown as u8;
+            (!leaving || state as u8 > current).then_some(state as u8)
+        };
+        // An error means that the state stays as it is.
+        let _ = self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, enter);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_can_recover() {
+        let readiness = Readiness::default();
+        assert_eq!(readiness.get(), State::Starting);
+        for state in [State::Ready, State::Full, State::Ready] {
+            readiness.set(state);
+            assert_eq!(readiness.get(), state);
+            assert!(state.is_ready());
+        }
+    }
+
+    #[test]
+    fn there_is_no_way_back_from_the_end() {
+        let readiness = Readiness::default();
+        readiness.set(State::ShuttingDown);
+        readiness.set(State::Ready);
+        assert_eq!(readiness.get(), State::ShuttingDown);
+        readiness.set(State::Poisoned);
+        readiness.set(State::ShuttingDown);
+        assert_eq!(readiness.get(), State::Poisoned);
+        assert!(!readiness.get().is_ready());
+    }
+}

@@ -1,0 +1,178 @@
+//! The one set of instruments, read when a scrape comes.
+//!
+//! Each instrument is an OpenTelemetry observable: a closure that reads an atomic.
+//! Only histograms are handed to Prometheus directly, because OpenTelemetry has no
+//! observable one and recording each value would cost more than what is measured.
+
+use std::sync::Arc;
+
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{AsyncInstrument, Meter, MeterProvider as _};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::metrics::SdkMeterProvider;
+use prometheus::{Encoder, Registry, TextEncoder};
+use thiserror::Error;
+
+use super::{Counters, HistogramCollector, HistogramSource, Label, Metrics, Readiness, broker, process};
+
+/// Why there is nothing to scrape.
+#[derive(Debug, Error)]
+pub enum MetricsError {
+    /// Two instruments of one name.
+    #[error("cannot register metrics: {0}")]
+    Register(String),
+    /// The text could not be made.
+    #[error("cannot encode metrics: {0}")]
+    Encode(String),
+}
+
+/// Hands one series to a scrape: its value, its labels.
+pub type See<'a, T> = dyn FnMut(T, &[(&'static str, &str)]) + 'a;
+
+/// All instruments. Modules that count for themselves, like the store, add theirs
+/// with [`MetricsRegistry::counter`], [`MetricsRegistry::gauge`] and
+/// [`MetricsRegistry::histogram`].
+#[derive(Debug)]
+pub struct MetricsRegistry {
+    prometheus: Registry,
+    meter: Meter,
+    /// Its end would be the end of its instruments.
+    _provider: SdkMeterProvider,
+}
+
+impl MetricsRegistry {
+    /// With the instruments of broker and process.
+    ///
+    /// # Errors
+    /// None that is known: the registry is new, and so no name can be taken.
+    pub fn new(metrics: &Arc<Metrics>, readiness: &Readiness) -> Result<Self, MetricsError> {
+        let prometheus = Registry::new();
+        let exporter = opentelemetry_prometheus::exporter()
+            .with_registry(prometheus.clone())
+            // Names are given as they are scraped; one scope needs no label.
+            .without_units()
+            .scope_info_enabled(false)
+            .build()
+            .map_err(|error| MetricsError::Register(error.to_string()))?;
+        let resource = Resource::builder()
+            .with_service_name("ferrymq")
+            .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
+            .build();
+        let provider =
+            SdkMeterProvider::builder().with_reader(exporter).with_resource(resource).build();
+        let registry = Self { prometheus, meter: provider.meter("ferrymq"), _provider: provider };
+        broker::register(&registry, metrics, readiness);
+        process::register(&registry);
+        Ok(registry)
+    }
+
+    /// A number that only grows; `name` ends in `_total`.
+    pub fn counter<F>(&self, name: &'static str, help: &'static str, read: F)
+    where
+        F: Fn(&mut See<'_, u64>) + Send + Sync + 'static,
+    {
+        self.meter
+            .u64_observable_counter(without_total(name))
+            .with_description(help)
+            .with_unit(unit_of(name))
+            .with_callback(move |observer| observe(observer, &read))
+            .build();
+    }
+
+    /// A fraction that only grows; `name` ends in `_seconds_total`.
+    pub fn seconds_counter<F>(&self, name: &'static str, help: &'static str, read: F)
+    where
+        F: Fn(&mut See<'_, f64>) + Send + Sync + 'static,
+    {
+        self.meter
+            .f64_observable_counter(without_total(name))
+            .with_description(help)
+            .with_unit(unit_of(name))
+            .with_callback(move |observer| observe(observer, &read))
+            .build();
+    }
+
+    /// A number that goes up and down.
+    pub fn gauge<F>(&self, name: &'static str, help: &'static str, read: F)
+    where
+        F: Fn(&mut See<'_, f64>) + Send + Sync + 'static,
+    {
+        self.meter
+            .f64_observable_gauge(name)
+            .with_description(help)
+            .with_unit(unit_of(name))
+            .with_callback(move |observer| observe(observer, &read))
+            .build();
+    }
+
+    /// A distribution.
+    ///
+    /// # Errors
+    /// The name is taken.
+    pub fn histogram(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        source: Arc<dyn HistogramSource>,
+    ) -> Result<(), MetricsError> {
+        HistogramCollector::new(name, help, source)
+            .and_then(|collector| self.prometheus.register(Box::new(collector)))
+            .map_err(|error| MetricsError::Register(error.to_string()))
+    }
+
+    /// One series for each value of a label.
+    pub(super) fn counters<L: Label>(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        metrics: &Arc<Metrics>,
+        counters: fn(&Metrics) -> &Counters<L>,
+    ) {
+        let metrics = Arc::clone(metrics);
+        self.counter(name, help, move |see| {
+            for (label, count) in counters(&metrics).iter() {
+                see(count, &[(L::NAME, label.as_str())]);
+            }
+        });
+    }
+
+    /// Everything, in Prometheus' text format 0.0.4.
+    ///
+    /// # Errors
+    /// A family without a series, which the encoder refuses.
+    pub fn render(&self) -> Result<String, MetricsError> {
+        let mut text = Vec::new();
+        TextEncoder::new()
+            .encode(&self.prometheus.gather(), &mut text)
+            .map_err(|error| MetricsError::Encode(error.to_string()))?;
+        String::from_utf8(text).map_err(|error| MetricsError::Encode(error.to_string()))
+    }
+}
+
+fn observe<T>(observer: &dyn AsyncInstrument<T>, read: &impl Fn(&mut See<'_, T>)) {
+    read(&mut |value, labels| {
+        let labels: Vec<KeyValue> =
+            labels.iter().map(|(name, value)| KeyValue::new(*name, (*value).to_owned())).collect();
+        observer.observe(value, &labels);
+    });
+}
+
+/// OpenTelemetry's names lack the suffix; its Prometheus exporter adds it.
+fn without_total(name: &'static str) -> &'static str {
+    name.strip_suffix("_total").unwrap_or(name)
+}
+
+fn unit_of(name: &str) -> &'static str {
+    let name = name.strip_suffix("_total").unwrap_or(name);
+    if name.ends_with("_bytes") {
+        "By"
+    } else if name.ends_with("_seconds") {
+        "s"
+    } else {
+        "1"
+    }
+}
+
+#[cfg(test)]
+#[path = "registry_tests.rs"]
+mod tests;
