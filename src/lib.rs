@@ -21,6 +21,7 @@ pub mod message;
 pub mod net;
 pub mod protocol;
 pub mod router;
+pub mod server;
 pub mod session;
 pub mod store;
 pub mod telemetry;

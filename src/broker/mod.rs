@@ -150,6 +150,20 @@ impl Broker {
         u64::try_from(self.memory.load(Ordering::Relaxed)).unwrap_or(0)
     }
 
+    /// True if the disk has no room for messages.
+    pub fn is_disk_full(&self) -> bool {
+        self.persistence.is_full()
+    }
+
+    /// Resolves when no connection is left. Only after [`Broker::shut_down`].
+    pub async fn until_all_left(&self) {
+        while self.metrics.connections.current.get() > 0 {
+            // Connections have no one to tell; their number is looked at often
+            // enough for a shutdown.
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    }
+
     /// Asks every connection to end with a goodbye.
     pub fn shut_down(&self) {
         self.shutting_down.store(true, Ordering::SeqCst);

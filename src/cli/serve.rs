@@ -1,17 +1,14 @@
 //! `ferrymq serve`: logs, a runtime, the broker.
 
 use std::process::ExitCode;
-use std::sync::Arc;
 
-use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
 
 use super::Exit;
 use super::output::complain;
 use crate::config::Config;
-use crate::http::{AppState, serve as serve_http};
-use crate::telemetry::{self, Metrics, MetricsRegistry, Readiness, State};
+use crate::server::{ServeError, Server};
+use crate::telemetry;
 
 /// Starts logging and a runtime, and runs the broker in it until it ends.
 pub fn serve(config: Config) -> ExitCode {
@@ -33,55 +30,36 @@ pub fn serve(config: Config) -> ExitCode {
     };
     banner(&config);
     let patience = config.runtime.shutdown_timeout.duration();
-    let exit = runtime.block_on(run(Arc::new(config)));
+    let exit = runtime.block_on(run(config));
     // A password that is being verified must not hold up the end for longer.
     runtime.shutdown_timeout(patience);
     exit.into()
 }
 
-/// Binds, serves, and waits for a signal.
-async fn run(config: Arc<Config>) -> Exit {
-    let readiness = Readiness::default();
-    let metrics = Arc::new(Metrics::default());
-    let registry = match MetricsRegistry::new(&metrics, &readiness) {
-        Ok(registry) => Arc::new(registry),
-        Err(error) => {
-            error!(%error, "no metrics");
-            return Exit::Failure;
+/// Starts the broker, says where it listens, and waits for its end.
+async fn run(config: Config) -> Exit {
+    let started = Server::start(config).await;
+    let ended = match started {
+        Ok(server) => {
+            for (name, address) in server.addresses() {
+                info!("listening on {address} ({name})");
+            }
+            info!("ready");
+            server.run().await
         }
+        Err(error) => Err(error),
     };
-    let state = AppState { metrics: registry, readiness: readiness.clone() };
-    let Some(addr) = config.http.bind.addr() else {
-        readiness.set(State::Ready);
-        stop_signal().await;
+    let Err(error) = ended else {
+        info!("stopped");
         return Exit::Ok;
     };
-    let listener = match TcpListener::bind(addr).await {
-        Ok(listener) => listener,
-        Err(error) => {
-            error!(%error, "cannot bind http to {addr}");
-            return Exit::Bind;
-        }
-    };
-    readiness.set(State::Ready);
-    match serve_http(listener, state, stop_signal()).await {
-        Ok(()) => Exit::Ok,
-        Err(error) => {
-            error!(%error, "http failed");
-            Exit::Failure
-        }
-    }
-}
-
-/// Resolves when the process is asked to end.
-async fn stop_signal() {
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-        warn!("cannot listen for SIGTERM");
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => info!("SIGTERM: shutting down"),
-        _ = tokio::signal::ctrl_c() => info!("interrupted: shutting down"),
+    error!("{error}");
+    match error {
+        ServeError::Store(_) => Exit::Database,
+        ServeError::Bind(_) | ServeError::Http { .. } => Exit::Bind,
+        ServeError::Auth(_) => Exit::Usage,
+        ServeError::Poisoned(_) => Exit::Poisoned,
+        ServeError::System { .. } => Exit::Failure,
     }
 }
 

@@ -2,6 +2,7 @@
 //! and the HTTP endpoints, waits for a reason to stop, and stops in an order that
 //! loses nothing. No protocol and no policy here.
 
+mod observe;
 mod shutdown;
 mod start;
 
@@ -25,6 +26,14 @@ pub enum ServeError {
     /// A listener cannot be opened.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The HTTP endpoint cannot be opened.
+    #[error("HTTP cannot listen on {bind} (http.bind): {source}")]
+    Http {
+        /// Where.
+        bind: std::net::SocketAddr,
+        /// Why not.
+        source: std::io::Error,
+    },
     /// The password file cannot be used.
     #[error(transparent)]
     Auth(#[from] AuthError),

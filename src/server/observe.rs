@@ -1,0 +1,142 @@
+//! The store's figures under the names that operators rely on.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::store::{AtomicHistogram, StoreMetrics};
+use crate::telemetry::{HistogramSnapshot, HistogramSource, MetricsError, MetricsRegistry};
+
+/// One histogram of the store.
+struct Source {
+    metrics: Arc<StoreMetrics>,
+    histogram: fn(&StoreMetrics) -> &AtomicHistogram,
+}
+
+impl HistogramSource for Source {
+    fn snapshot(&self) -> HistogramSnapshot {
+        let snapshot = (self.histogram)(&self.metrics).snapshot();
+        HistogramSnapshot {
+            boundaries: snapshot.bounds,
+            counts: snapshot.counts.to_vec(),
+            sum: snapshot.sum,
+        }
+    }
+}
+
+/// Registers everything that the store counts.
+pub(super) fn observe_store(
+    registry: &MetricsRegistry,
+    metrics: &Arc<StoreMetrics>,
+) -> Result<(), MetricsError> {
+    histograms(registry, metrics)?;
+    gauges(registry, metrics);
+    counters(registry, metrics);
+    Ok(())
+}
+
+fn histograms(
+    registry: &MetricsRegistry,
+    metrics: &Arc<StoreMetrics>,
+) -> Result<(), MetricsError> {
+    let all: [(&str, &str, fn(&StoreMetrics) -> &AtomicHistogram); 5] = [
+        (
+            "ferrymq_persistence_commit_duration_seconds",
+            "From BEGIN to the return of COMMIT.",
+            |m| &m.commit_duration,
+        ),
+        (
+            "ferrymq_persistence_batch_messages",
+            "Messages written in one transaction.",
+            |m| &m.batch_messages,
+        ),
+        (
+            "ferrymq_persistence_queue_wait_seconds",
+            "From the first operation of a batch to its BEGIN.",
+            |m| &m.queue_wait,
+        ),
+        (
+            "ferrymq_persistence_checkpoint_duration_seconds",
+            "Of one checkpoint.",
+            |m| &m.checkpoint_duration,
+        ),
+        (
+            "ferrymq_persistence_recovery_duration_seconds",
+            "From opening the file to the end of the scan.",
+            |m| &m.recovery_duration,
+        ),
+    ];
+    for (name, help, histogram) in all {
+        let source = Source { metrics: Arc::clone(metrics), histogram };
+        registry.histogram(name, help, Arc::new(source))?;
+    }
+    Ok(())
+}
+
+fn gauges(registry: &MetricsRegistry, metrics: &Arc<StoreMetrics>) {
+    let all: [(&str, &str, fn(&StoreMetrics) -> &AtomicU64); 5] = [
+        ("ferrymq_persistence_database_size_bytes", "The database file.", |m| &m.database_size),
+        ("ferrymq_persistence_wal_size_bytes", "The write-ahead log.", |m| &m.wal_size),
+        (
+            "ferrymq_persistence_free_bytes",
+            "Unused pages within the database file.",
+            |m| &m.free_bytes,
+        ),
+        (
+            "ferrymq_persistence_volume_available_bytes",
+            "What the volume has left.",
+            |m| &m.volume_available,
+        ),
+        (
+            "ferrymq_persistence_pending_writes",
+            "Operations that wait for the disk.",
+            |m| &m.pending,
+        ),
+    ];
+    for (name, help, gauge) in all {
+        let metrics = Arc::clone(metrics);
+        registry.gauge(name, help, move |see| {
+            // Bytes of a disk are far below 2^52.
+            #[allow(clippy::cast_precision_loss)]
+            see(gauge(&metrics).load(Ordering::Relaxed) as f64, &[]);
+        });
+    }
+}
+
+fn counters(registry: &MetricsRegistry, metrics: &Arc<StoreMetrics>) {
+    let all: [(&str, &str, fn(&StoreMetrics) -> &AtomicU64); 5] = [
+        (
+            "ferrymq_persistence_committed_messages_total",
+            "Messages written and committed.",
+            |m| &m.committed_messages,
+        ),
+        (
+            "ferrymq_persistence_elided_messages_total",
+            "Messages that all receivers had acknowledged before they were written.",
+            |m| &m.elided_messages,
+        ),
+        (
+            "ferrymq_persistence_refused_messages_total",
+            "Messages that found no room on the disk.",
+            |m| &m.refused_messages,
+        ),
+        ("ferrymq_persistence_commits_total", "Transactions.", |m| &m.commits),
+        ("ferrymq_persistence_checkpoints_total", "Checkpoints.", |m| &m.checkpoints),
+    ];
+    for (name, help, counter) in all {
+        let metrics = Arc::clone(metrics);
+        registry.counter(name, help, move |see| {
+            see(counter(&metrics).load(Ordering::Relaxed), &[]);
+        });
+    }
+    let metrics = Arc::clone(metrics);
+    let help = "Errors that SQLite has reported, by its extended result code.";
+    registry.counter("ferrymq_persistence_errors_total", help, move |see| {
+        let errors = metrics.errors();
+        if errors.is_empty() {
+            see(0, &[("code", "none")]);
+        }
+        for (code, count) in errors {
+            see(count, &[("code", &code.to_string())]);
+        }
+    });
+}

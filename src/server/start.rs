@@ -1,0 +1,208 @@
+//! From a configuration to a broker that listens.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+use super::observe::observe_store;
+use super::{Running, ServeError};
+use crate::auth::Authenticator;
+use crate::broker::{Broker, Persistence, Settings};
+use crate::config::{self, Config};
+use crate::http::{self, AppState};
+use crate::net::Listener;
+use crate::store::{DurabilityMode, Recovered, Store, StoreConfig, StoreMetrics};
+use crate::telemetry::{Metrics, MetricsRegistry, Readiness, State};
+
+/// A broker that has been started and not yet been told to stop.
+pub struct Server {
+    running: Running,
+    tasks: JoinSet<()>,
+    readiness: Readiness,
+    config: Arc<Config>,
+    addresses: Vec<(String, SocketAddr)>,
+}
+
+/// The store's face as the start leaves it.
+struct Opened {
+    store: Option<Store>,
+    recovered: Recovered,
+    metrics: Arc<StoreMetrics>,
+    poisoned: watch::Receiver<Option<String>>,
+}
+
+impl Server {
+    /// Starts everything. HTTP comes first, so that a long recovery can be watched.
+    ///
+    /// # Errors
+    /// See [`ServeError`]; nothing is left running then.
+    pub async fn start(config: Config) -> Result<Self, ServeError> {
+        let config = Arc::new(config);
+        let metrics = Arc::new(Metrics::default());
+        let readiness = Readiness::default();
+        let registry = MetricsRegistry::new(&metrics, &readiness).map_err(system("no metrics"))?;
+        let registry = Arc::new(registry);
+        let authenticator = Authenticator::load(&config)?;
+        // Addresses that are taken are told before a long recovery.
+        let listeners = bind(&config)?;
+        let mut tasks = JoinSet::new();
+        let (stop_http, http_stopped) = tokio::sync::oneshot::channel::<()>();
+        let mut addresses = Vec::new();
+        if let Some(address) = config.http.bind.addr() {
+            let state = AppState { metrics: Arc::clone(&registry), readiness: readiness.clone() };
+            let what = "the HTTP endpoint cannot listen (http.bind)";
+            let listener = TcpListener::bind(address)
+                .await
+                .map_err(|source| ServeError::Http { bind: address, source })?;
+            addresses.push(("http".to_owned(), listener.local_addr().map_err(system(what))?));
+            tasks.spawn(async move {
+                let until = async { drop(http_stopped.await) };
+                if let Err(error) = http::serve(listener, state, until).await {
+                    tracing::error!(%error, "HTTP ended");
+                }
+            });
+        }
+        let opened = open_store(&config).await?;
+        observe_store(&registry, &opened.metrics).map_err(system("no metrics of the store"))?;
+        let broker = build(&config, authenticator, metrics, &opened.store, opened.recovered);
+        tasks.spawn(Arc::clone(&broker).upkeep());
+        tasks.spawn(watch_state(Arc::clone(&broker), readiness.clone(), stop_http));
+        let all = config.limits.max_connections.min(Semaphore::MAX_PERMITS);
+        let all = Arc::new(Semaphore::new(all));
+        for (name, listener) in listeners {
+            addresses.extend(listener.address().map(|address| (name, address)));
+            tasks.spawn(listener.run(Arc::clone(&broker), Arc::clone(&all)));
+        }
+        readiness.set(State::Ready);
+        let running = Running { broker, store: opened.store, poisoned: opened.poisoned };
+        Ok(Self { running, tasks, readiness, config, addresses })
+    }
+
+    /// Where it listens, by the listeners' names; `http` among them.
+    pub fn addresses(&self) -> &[(String, SocketAddr)] {
+        &self.addresses
+    }
+
+    /// Runs until there is a reason to stop, and stops.
+    ///
+    /// # Errors
+    /// [`ServeError::Poisoned`] if the store failed.
+    pub async fn run(mut self) -> Result<(), ServeError> {
+        let told = self.running.until_told().await;
+        match &told {
+            Ok(()) => self.readiness.set(State::ShuttingDown),
+            // Nothing more may be acknowledged: there is no orderly way out.
+            Err(_) => {
+                self.readiness.set(State::Poisoned);
+                self.running.broker.shut_down();
+                return told;
+            }
+        }
+        let time = self.config.runtime.shutdown_timeout.duration();
+        self.running.stop(self.tasks, time).await;
+        Ok(())
+    }
+}
+
+fn bind(config: &Config) -> Result<Vec<(String, Listener)>, ServeError> {
+    let mut listeners = Vec::new();
+    for (name, listener) in &config.listeners {
+        if let Some(address) = listener.bind.addr() {
+            let bound = Listener::bind(name, address, listener.max_connections)?;
+            listeners.push((name.clone(), bound));
+        }
+    }
+    Ok(listeners)
+}
+
+fn build(
+    config: &Config,
+    authenticator: Authenticator,
+    metrics: Arc<Metrics>,
+    store: &Option<Store>,
+    recovered: Recovered,
+) -> Arc<Broker> {
+    let sessions = recovered.sessions.len();
+    let queued: usize = recovered.sessions.iter().map(|session| session.queue.len()).sum();
+    let retained = recovered.retained.len();
+    if store.is_some() {
+        tracing::info!(sessions, queued, retained, "recovered");
+    }
+    let waits = config.persistence.durability != config::Durability::Async;
+    let persistence = Persistence::new(store.clone(), waits);
+    Broker::new(Settings::from(config), authenticator, metrics, persistence, recovered)
+}
+
+/// Opening scans the file: not on a thread that serves connections.
+async fn open_store(config: &Config) -> Result<Opened, ServeError> {
+    let metrics = Arc::new(StoreMetrics::default());
+    let (poison, poisoned) = watch::channel(None);
+    if !config.persistence.enabled {
+        return Ok(Opened { store: None, recovered: Recovered::default(), metrics, poisoned });
+    }
+    let store_config = store_config(&config.persistence);
+    let counted = Arc::clone(&metrics);
+    let hook = Box::new(move |reason: &str| {
+        tracing::error!("the database failed: {reason}");
+        poison.send_replace(Some(reason.to_owned()));
+    });
+    let (store, recovered) =
+        tokio::task::spawn_blocking(move || Store::open(&store_config, counted, hook))
+            .await
+            .map_err(|error| ServeError::System {
+                what: "opening the database failed",
+                source: std::io::Error::other(error),
+            })??;
+    Ok(Opened { store: Some(store), recovered, metrics, poisoned })
+}
+
+fn store_config(persistence: &config::Persistence) -> StoreConfig {
+    StoreConfig {
+        path: persistence.path.clone(),
+        durability: match persistence.durability {
+            config::Durability::Fsync => DurabilityMode::Fsync,
+            config::Durability::Commit => DurabilityMode::Commit,
+            config::Durability::Async => DurabilityMode::Async,
+        },
+        flush_interval: persistence.flush_interval.duration(),
+        elision_window: persistence.elision_window.duration(),
+        max_size: persistence.max_size.bytes(),
+        wal_limit: persistence.wal_limit.bytes(),
+        wal_checkpoint_pages: persistence.wal_checkpoint_pages,
+        cache_size: persistence.cache_size.bytes(),
+        quick_check: persistence.quick_check,
+        reserve_size: persistence.reserve_size.bytes(),
+        ..StoreConfig::default()
+    }
+}
+
+/// Keeps the readiness true while the disk is full, and lets HTTP answer until the
+/// broker goes down.
+async fn watch_state(
+    broker: Arc<Broker>,
+    readiness: Readiness,
+    stop_http: tokio::sync::oneshot::Sender<()>,
+) {
+    let mut ticks = tokio::time::interval(std::time::Duration::from_millis(500));
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = broker.until_shut_down() => break,
+        }
+        match (readiness.get(), broker.is_disk_full()) {
+            (State::Ready, true) => readiness.set(State::Full),
+            (State::Full, false) => readiness.set(State::Ready),
+            _ => {}
+        }
+    }
+    drop(stop_http);
+}
+
+fn system<E: std::error::Error + Send + Sync + 'static>(
+    what: &'static str,
+) -> impl FnOnce(E) -> ServeError {
+    move |error| ServeError::System { what, source: std::io::Error::other(error) }
+}
