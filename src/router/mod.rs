@@ -26,6 +26,9 @@ mod slab;
 mod table;
 mod trie;
 
+#[cfg(test)]
+mod tests;
+
 pub use retained::Retained;
 pub use routes::{Receiver, Routes};
 pub use table::Router;

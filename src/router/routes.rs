@@ -13,6 +13,9 @@ use crate::protocol::QoS;
 /// built; that costs about as much as this.
 const LOOKS: usize = 8;
 
+/// An index that could hold this many times what it does is dropped.
+const SPARSE: usize = 64;
+
 /// One session that gets the message, and how.
 #[derive(Debug, Clone)]
 pub struct Receiver<S> {
@@ -58,14 +61,25 @@ pub struct Routes<S> {
     pub receivers: Vec<Receiver<S>>,
     /// Nodes yet to be visited, and where in the topic each goes on.
     pub(super) stack: Vec<(NodeId, usize)>,
-    /// Positions of receivers that are not shared; filled once it pays.
-    index: HashTable<u32>,
+    /// Some receivers are not shared, so that the next filter may find them again.
+    own: bool,
+    /// Looks through all receivers so far.
     looks: usize,
+    /// `index` holds the positions of all receivers that are not shared.
+    indexed: bool,
+    index: HashTable<u32>,
 }
 
 impl<S> Default for Routes<S> {
     fn default() -> Self {
-        Self { receivers: Vec::new(), stack: Vec::new(), index: HashTable::new(), looks: 0 }
+        Self {
+            receivers: Vec::new(),
+            stack: Vec::new(),
+            own: false,
+            looks: 0,
+            indexed: false,
+            index: HashTable::new(),
+        }
     }
 }
 
@@ -79,9 +93,15 @@ impl<S: Clone> Routes<S> {
     pub fn clear(&mut self) {
         self.receivers.clear();
         self.stack.clear();
-        if !self.index.is_empty() {
+        if std::mem::take(&mut self.indexed) {
+            // Clearing costs what the table can hold, so one large fan-out must not
+            // leave its table to the small ones that follow.
+            if self.index.capacity() / SPARSE > self.index.len() {
+                self.index = HashTable::new();
+            }
             self.index.clear();
         }
+        self.own = false;
         self.looks = 0;
     }
 
@@ -95,12 +115,15 @@ impl<S: Clone> Routes<S> {
         // [MQTT-3.8.3-3]: only this subscription is passed over, not the session.
         let wanted =
             members.iter().filter(|m| !(m.options.no_local && publisher == Some(m.session)));
-        if self.receivers.is_empty() {
+        if !self.own {
+            let before = self.receivers.len();
             self.receivers.extend(wanted.map(|member| Receiver::new(member, false)));
+            self.own = self.receivers.len() > before;
             return;
         }
         self.looks = self.looks.saturating_add(members.len());
-        if self.index.is_empty() && self.looks > LOOKS {
+        if !self.indexed && self.looks > LOOKS {
+            self.indexed = true;
             (0..self.receivers.len()).for_each(|at| self.add_to_index(at));
         }
         for member in wanted {
@@ -110,14 +133,14 @@ impl<S: Clone> Routes<S> {
                 continue;
             }
             self.receivers.push(Receiver::new(member, false));
-            if !self.index.is_empty() {
+            if self.indexed {
                 self.add_to_index(self.receivers.len() - 1);
             }
         }
     }
 
     fn find(&self, session: SessionId) -> Option<usize> {
-        if self.index.is_empty() {
+        if !self.indexed {
             return self.receivers.iter().position(|r| r.session == session && !r.shared);
         }
         let is = |at: &u32| self.receivers.get(*at as usize).is_some_and(|r| r.session == session);

@@ -145,6 +145,8 @@ impl<T: Default> Trie<T> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
     use super::*;
 
     fn insert(trie: &mut Trie<u8>, path: &str) -> NodeId {

@@ -1,0 +1,71 @@
+//! The largest and the worst that a client can ask for.
+
+use super::*;
+
+#[test]
+fn the_deepest_topic_costs_no_stack() {
+    let deepest = "/".repeat(65_535);
+    let mut router = TestRouter::new();
+    subscribe(&mut router, &deepest, 1);
+    subscribe(&mut router, &format!("{}#", "+/".repeat(32_767)), 2);
+    subscribe(&mut router, "#", 3);
+    assert_eq!(sessions(&router, &deepest), [1, 2, 3]);
+    for (text, session) in [(deepest.as_str(), 1), (&format!("{}#", "+/".repeat(32_767)), 2)] {
+        assert!(unsubscribe(&mut router, text, session));
+    }
+    assert_eq!(sessions(&router, &deepest), [3]);
+}
+
+/// All filters of names and `+` over 12 levels are 4,096, and all of them match:
+/// each is visited, but none twice.
+#[test]
+fn overlapping_wildcards_cost_no_more_than_their_nodes() {
+    let mut router = TestRouter::new();
+    for bits in 0..4096u32 {
+        let levels: Vec<&str> =
+            (0..12).map(|n| if bits >> n & 1 == 0 { "a" } else { "+" }).collect();
+        subscribe(&mut router, &levels.join("/"), u64::from(bits) + 1);
+    }
+    assert_eq!(route(&router, &["a"; 12].join("/")).len(), 4096);
+    assert_eq!(route(&router, &["a"; 13].join("/")).len(), 0);
+}
+
+#[test]
+fn ten_thousand_receivers_of_two_filters_are_merged_without_comparing_all_to_all() {
+    let mut router = TestRouter::new();
+    for session in 1..=10_000 {
+        subscribe(&mut router, "a/b", session);
+        subscribe(&mut router, "a/+", session + 5_000);
+        subscribe(&mut router, "$share/g/#", session);
+    }
+    let receivers = route(&router, "a/b");
+    assert_eq!(receivers.len(), 15_001);
+    let mut own: Vec<u64> = receivers.iter().filter(|r| !r.shared).map(|r| r.session.0).collect();
+    own.sort_unstable();
+    assert!(own.iter().copied().eq(1..=15_000));
+}
+
+#[test]
+fn a_buffer_is_used_again_without_allocating() {
+    let mut router = TestRouter::new();
+    for session in 1..=100 {
+        subscribe(&mut router, "a/b", session);
+        subscribe(&mut router, "a/+", session);
+    }
+    let mut routes = Routes::new();
+    router.route("a/b", None, &mut routes, |_| true);
+    let (address, capacity) = (routes.receivers.as_ptr(), routes.receivers.capacity());
+    for _ in 0..10 {
+        router.route("a/c", None, &mut routes, |_| true);
+        router.route("a/b", None, &mut routes, |_| true);
+        assert_eq!(routes.receivers.len(), 100);
+    }
+    assert_eq!((address, capacity), (routes.receivers.as_ptr(), routes.receivers.capacity()));
+}
+
+/// Measured in `benches/router.rs`; this only notices when a type grows.
+#[test]
+fn a_node_with_one_subscriber_takes_eighty_bytes() {
+    assert_eq!(size_of::<crate::router::trie::Node<crate::router::table::Spot<usize>>>(), 80);
+    assert_eq!(size_of::<crate::router::trie::Node<Option<Box<u8>>>>(), 48);
+}

@@ -1,0 +1,85 @@
+//! The retained index against a map and the naive matcher.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::model::{topic, topic_filter};
+use super::*;
+use crate::router::Retained;
+
+fn matching(retained: &Retained<usize>, filter: &str) -> Vec<(String, usize)> {
+    let mut found = Vec::new();
+    retained.matching(filter, &mut |topic, value| found.push((topic.to_owned(), *value)));
+    found.sort();
+    found
+}
+
+fn topics(retained: &Retained<usize>, filter: &str) -> Vec<String> {
+    matching(retained, filter).into_iter().map(|(topic, _)| topic).collect()
+}
+
+fn filled(topics: &[&str]) -> Retained<usize> {
+    let mut retained = Retained::new();
+    for (value, topic) in topics.iter().enumerate() {
+        assert_eq!(retained.insert(topic, value), None);
+    }
+    retained
+}
+
+#[test]
+fn mqtt_3_3_1_5_a_new_retained_message_replaces_the_one_before() {
+    let mut retained = filled(&["a/b"]);
+    assert_eq!(retained.insert("a/b", 7), Some(0));
+    assert_eq!((retained.len(), retained.get("a/b")), (1, Some(&7)));
+    assert_eq!(retained.remove("a"), None);
+    assert_eq!(retained.remove("a/b"), Some(7));
+    assert_eq!(retained.remove("a/b"), None);
+    assert!(retained.is_empty());
+}
+
+#[test]
+fn mqtt_4_7_wildcards_find_what_they_match() {
+    let retained = filled(&["a", "a/b", "a/b/c", "a/", "/a", "b", "$SYS/a", "$SYS"]);
+    assert_eq!(topics(&retained, "a/#"), ["a", "a/", "a/b", "a/b/c"]);
+    assert_eq!(topics(&retained, "a/+"), ["a/", "a/b"]);
+    assert_eq!(topics(&retained, "+/a"), ["/a"]);
+    assert_eq!(topics(&retained, "#").len(), 6);
+    assert_eq!(topics(&retained, "$SYS/#"), ["$SYS", "$SYS/a"]);
+    assert_eq!(topics(&retained, "a/b/c"), ["a/b/c"]);
+    assert!(topics(&retained, "a/b/c/d").is_empty());
+}
+
+#[test]
+fn the_deepest_topic_costs_no_stack() {
+    let deepest = "/".repeat(65_535);
+    let mut retained = filled(&[&deepest]);
+    assert_eq!(topics(&retained, "#"), [deepest.as_str()]);
+    assert_eq!(topics(&retained, &format!("{}#", "+/".repeat(32_767))), [deepest.as_str()]);
+    assert_eq!(retained.remove(&deepest), Some(0));
+}
+
+proptest! {
+    #[test]
+    fn finds_as_the_naive_matcher_does(
+        steps in prop::collection::vec((topic(), any::<bool>()), 0..120),
+        filters in prop::collection::vec(topic_filter(), 1..20),
+    ) {
+        let (mut retained, mut model) = (Retained::new(), BTreeMap::new());
+        for (value, (topic, insert)) in steps.into_iter().enumerate() {
+            if insert {
+                prop_assert_eq!(retained.insert(&topic, value), model.insert(topic, value));
+            } else {
+                prop_assert_eq!(retained.remove(&topic), model.remove(&topic));
+            }
+        }
+        prop_assert_eq!(retained.len(), model.len());
+        let all: BTreeMap<String, usize> = retained.iter().map(|(t, v)| (t, *v)).collect();
+        prop_assert_eq!(&all, &model);
+        for filter in filters {
+            let expected: Vec<(String, usize)> =
+                model.clone().into_iter().filter(|(topic, _)| naive_match(&filter, topic)).collect();
+            prop_assert_eq!(matching(&retained, &filter), expected);
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Shared subscriptions, MQTT 5.0 section 4.8.2.
+
+use std::collections::BTreeMap;
+
+use super::*;
+
+/// How often each session got one of `count` messages to `topic`.
+fn shares(
+    router: &TestRouter,
+    topic: &str,
+    count: usize,
+    online: impl Fn(u64) -> bool,
+) -> BTreeMap<u64, usize> {
+    let mut routes = Routes::new();
+    let mut shares = BTreeMap::new();
+    for _ in 0..count {
+        router.route(topic, None, &mut routes, |handle| online(*handle as u64));
+        for receiver in &routes.receivers {
+            *shares.entry(receiver.session.0).or_default() += 1;
+        }
+    }
+    shares
+}
+
+fn group(members: std::ops::RangeInclusive<u64>) -> TestRouter {
+    let mut router = TestRouter::new();
+    for session in members {
+        assert!(subscribe(&mut router, "$share/g/a/+", session));
+    }
+    router
+}
+
+#[test]
+fn mqtt_4_8_2_each_message_goes_to_one_member_in_turn() {
+    let router = group(1..=4);
+    assert_eq!(shares(&router, "a/b", 400, |_| true), (1..=4).map(|s| (s, 100)).collect());
+}
+
+#[test]
+fn members_that_are_offline_are_passed_over_and_their_share_is_spread_evenly() {
+    let router = group(1..=5);
+    let shares = shares(&router, "a/b", 300, |session| session > 2);
+    assert_eq!(shares, (3..=5).map(|s| (s, 100)).collect());
+}
+
+#[test]
+fn with_every_member_offline_the_messages_wait_for_all_of_them_in_turn() {
+    let router = group(1..=3);
+    assert_eq!(shares(&router, "a/b", 300, |_| false), (1..=3).map(|s| (s, 100)).collect());
+}
+
+#[test]
+fn turns_stay_fair_when_members_come_and_go() {
+    let mut router = group(1..=40);
+    shares(&router, "a/b", 57, |_| true);
+    for session in 1..=37 {
+        assert!(unsubscribe(&mut router, "$share/g/a/+", session));
+    }
+    assert_eq!(shares(&router, "a/b", 300, |_| true), (38..=40).map(|s| (s, 100)).collect());
+}
+
+#[test]
+fn every_group_on_every_matching_filter_gets_its_own_copy() {
+    let mut router = TestRouter::new();
+    for text in ["$share/g/a", "$share/h/a", "$share/g/+", "$share/g/b"] {
+        subscribe(&mut router, text, 1);
+    }
+    let receivers = route(&router, "a");
+    assert_eq!(receivers.len(), 3, "g and h on `a`, g on `+`");
+    assert!(receivers.iter().all(|r| r.shared && r.session == SessionId(1)));
+}
+
+#[test]
+fn a_shared_delivery_stands_beside_the_sessions_own_with_its_own_options() {
+    let mut router = TestRouter::new();
+    for (text, qos, id) in
+        [("a", QoS::AtMostOnce, 1), ("$share/g/a", QoS::ExactlyOnce, 2), ("+", QoS::AtLeastOnce, 3)]
+    {
+        let sub = Subscription { identifier: Some(id), ..at(qos) };
+        router.subscribe(&filter(text), SessionId(1), 0, sub);
+    }
+    let mut receivers = route(&router, "a");
+    receivers.sort_by_key(|r| r.shared);
+    assert_eq!(receivers.len(), 2);
+    assert_eq!(receivers[0].qos, QoS::AtLeastOnce);
+    assert_eq!(receivers[0].identifiers.len(), 2);
+    assert_eq!(receivers[1].qos, QoS::ExactlyOnce);
+    assert_eq!(receivers[1].identifiers.as_slice(), [2]);
+}
+
+#[test]
+fn the_publisher_may_be_the_one_whose_turn_it_is() {
+    let router = group(1..=1);
+    let mut routes = Routes::new();
+    router.route("a/b", Some(SessionId(1)), &mut routes, |_| true);
+    assert_eq!(routes.receivers.len(), 1);
+}
