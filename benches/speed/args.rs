@@ -1,0 +1,95 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+use serde::Serialize;
+
+/// Runs brokers in turn under the same load and prints their figures and ratios.
+#[derive(Parser)]
+#[command(name = "speed", bin_name = "cargo bench --bench speed --")]
+pub struct Args {
+    /// What to run.
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_value = "online,offline,many"
+    )]
+    pub scenarios: Vec<Scenario>,
+    /// Whom to run; ratios are the first one's to each of the others.
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_value = "ferrymq,mosquitto,ferrymq-memory"
+    )]
+    pub brokers: Vec<BrokerKind>,
+    /// How often each broker takes its turn.
+    #[arg(long, default_value_t = 3)]
+    pub rounds: u32,
+    /// Seconds that are measured in each run.
+    #[arg(long, default_value = "5", value_parser = seconds)]
+    pub seconds: Duration,
+    /// Seconds of load before that.
+    #[arg(long, default_value = "1", value_parser = seconds)]
+    pub warm_up: Duration,
+    /// Where the brokers' directories go: a real disk, or durability is not measured.
+    #[arg(long, default_value = env!("CARGO_TARGET_TMPDIR"), hide_default_value = true)]
+    pub dir: PathBuf,
+    /// The ferrymq binary [default: the one that cargo has just built].
+    #[arg(long, default_value = env!("CARGO_BIN_EXE_ferrymq"), hide_default_value = true)]
+    pub ferrymq: PathBuf,
+    /// The mosquitto binary.
+    #[arg(long, default_value = "mosquitto")]
+    pub mosquitto: PathBuf,
+    /// Writes every run's figures to this file.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Measures the generator alone, against a sink of its own.
+    #[arg(long)]
+    pub capacity: bool,
+    /// Given by cargo bench, and not by cargo test: this is no test.
+    #[arg(long, hide = true)]
+    pub bench: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scenario {
+    /// 10 publishers, window 50, QoS 1, one durable subscriber online.
+    Online,
+    /// The same publishers, the durable subscriber offline; then it drains.
+    Offline,
+    /// 1,000 publishers, window 1, QoS 1, one durable subscriber online.
+    Many,
+    /// `online` with QoS 0, as fast as the sockets take it.
+    Qos0,
+    /// `online` with QoS 2.
+    Qos2,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum BrokerKind {
+    /// FerryMQ as it comes: durable, with fsync.
+    Ferrymq,
+    /// FerryMQ with `persistence.enabled = false`.
+    FerrymqMemory,
+    /// Mosquitto in memory, without limits.
+    Mosquitto,
+}
+
+/// The name on the command line and in the tables.
+pub fn name(value: &impl ValueEnum) -> String {
+    value
+        .to_possible_value()
+        .map(|value| value.get_name().to_owned())
+        .unwrap_or_default()
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}

@@ -1,0 +1,37 @@
+//! The generator alone: the same load into a sink that does next to nothing.
+
+use std::io;
+use std::time::Instant;
+
+use crate::args::{Args, Scenario, name};
+use crate::load::{Subscriber, Swarm, sink};
+use crate::rig::own_cpu;
+use crate::scenario::shape;
+
+pub fn measure(args: &Args) -> io::Result<()> {
+    println!(
+        "{:10}{:>14}{:>16}{:>26}",
+        "scenario", "messages/s", "µs CPU/message", "messages/s on a full core"
+    );
+    for scenario in [Scenario::Online, Scenario::Many] {
+        let shape = shape(scenario);
+        let sink = sink::start(shape.publishers)?;
+        let subscriber = Subscriber::attach(sink, shape.qos, shape.publishers)?;
+        let mut swarm = Swarm::new(sink, shape)?;
+        swarm.attach(subscriber)?;
+        swarm.run_for(args.warm_up)?;
+        let (start, cpu, count) = (Instant::now(), own_cpu(), swarm.received());
+        swarm.run_for(args.seconds)?;
+        let (seconds, cpu) = (start.elapsed().as_secs_f64(), own_cpu() - cpu);
+        let messages = (swarm.received() - count) as f64;
+        let (rate, micros, full) = (messages / seconds, cpu * 1e6 / messages, messages / cpu);
+        println!(
+            "{:10}{rate:>14.0}{micros:>16.2}{full:>26.0}",
+            name(&scenario)
+        );
+        swarm.stop()?;
+        swarm.drain()?;
+        println!("{:10}{:?}", "", swarm.findings());
+    }
+    Ok(())
+}

@@ -1,0 +1,38 @@
+//! The load generator: one thread, one poll loop, frames encoded beforehand.
+//!
+//! It knows MQTT 3.1.1 over a socket and nothing of which broker is behind it.
+
+mod client;
+mod frames;
+mod histogram;
+mod order;
+mod publisher;
+pub mod sink;
+mod socket;
+mod subscriber;
+mod swarm;
+
+pub use histogram::Histogram;
+pub use order::Findings;
+pub use subscriber::Subscriber;
+pub use swarm::{Shape, Swarm};
+
+/// The topic that everything is published to.
+pub const TOPIC: &str = "speed/load";
+
+/// Bytes of payload in each message.
+pub const PAYLOAD: usize = 256;
+
+/// Nanoseconds since the run began; never 0, so that 0 can mean "nothing".
+#[derive(Clone, Copy)]
+pub struct Clock(std::time::Instant);
+
+impl Clock {
+    pub fn start() -> Self {
+        Self(std::time::Instant::now())
+    }
+
+    pub fn now(self) -> u64 {
+        u64::try_from(self.0.elapsed().as_nanos()).unwrap() + 1
+    }
+}

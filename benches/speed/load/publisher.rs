@@ -1,0 +1,127 @@
+//! A publisher that keeps its window full and times each acknowledgement.
+
+use std::io;
+
+use super::frames::{self, PUBACK, PUBCOMP, PUBREC, PUBREL, Stamp, Template};
+use super::{Clock, Histogram, client::Client, socket::Socket};
+
+/// Messages that a QoS 0 publisher hands to its socket at once.
+const BURST: u64 = 50;
+
+/// Packet ids go round over all but 0, as a real client's do.
+const IDS: u64 = 65_535;
+
+pub struct Publisher {
+    pub socket: Socket,
+    number: u32,
+    qos: u8,
+    window: u64,
+    template: Template,
+    /// The next sequence number to send.
+    next: u64,
+    /// All below this are acknowledged (with QoS 0: written).
+    acknowledged: u64,
+    /// When each message of the window was sent, by its place in the ring; 0 once
+    /// it is acknowledged.
+    sent_at: Box<[u64]>,
+    pub stopped: bool,
+}
+
+impl Publisher {
+    pub fn new(client: Client, number: u32, qos: u8, window: u64) -> io::Result<Self> {
+        Ok(Self {
+            socket: client.into_socket(4096)?,
+            number,
+            qos,
+            window: if qos == 0 { BURST } else { window },
+            template: Template::new(qos),
+            next: 0,
+            acknowledged: 0,
+            sent_at: vec![0; usize::try_from(window).unwrap()].into(),
+            stopped: false,
+        })
+    }
+
+    pub fn acknowledged(&self) -> u64 {
+        self.acknowledged
+    }
+
+    /// Whether nothing that was sent still waits for its acknowledgement.
+    pub fn is_idle(&self) -> bool {
+        self.next == self.acknowledged && self.socket.output.waiting() == 0
+    }
+
+    /// Whether there is more to send without the broker saying anything first.
+    pub fn is_eager(&self) -> bool {
+        self.qos == 0 && !self.stopped && self.socket.output.waiting() == 0
+    }
+
+    /// One turn: takes in the acknowledgements, sends as many messages, writes once.
+    pub fn turn(&mut self, clock: Clock, latency: &mut Histogram) -> io::Result<()> {
+        let mut more = true;
+        while more {
+            more = self.socket.fill()?;
+            self.take_in(clock.now(), latency);
+        }
+        if !self.stopped {
+            self.top_up(clock.now());
+        }
+        self.socket.flush()?;
+        if self.qos == 0 && self.socket.output.waiting() == 0 {
+            self.acknowledged = self.next;
+        }
+        Ok(())
+    }
+
+    fn take_in(&mut self, now: u64, latency: &mut Histogram) {
+        while let Some(frame) = self.socket.input.next() {
+            let (kind, id) = (frame.kind, frame.id());
+            match kind {
+                PUBACK | PUBCOMP => {
+                    // The id's distance from the oldest one that is waiting.
+                    let distance = (u64::from(id) + IDS - 1 - self.acknowledged % IDS) % IDS;
+                    let sent = place(&mut self.sent_at, self.acknowledged + distance);
+                    assert!(
+                        distance < self.window && *sent > 0,
+                        "{id} was acknowledged but not sent"
+                    );
+                    latency.record(now - *sent);
+                    *sent = 0;
+                }
+                PUBREC => self
+                    .socket
+                    .output
+                    .buffer
+                    .extend_from_slice(&frames::answer(PUBREL, id)),
+                other => panic!("a publisher was sent a packet of type {other:#x}"),
+            }
+        }
+        while self.acknowledged < self.next && *place(&mut self.sent_at, self.acknowledged) == 0 {
+            self.acknowledged += 1;
+        }
+    }
+
+    fn top_up(&mut self, now: u64) {
+        while self.next - self.acknowledged < self.window {
+            let id = u16::try_from(self.next % IDS + 1).unwrap();
+            let stamp = Stamp {
+                publisher: self.number,
+                sequence: self.next,
+                sent_at: now,
+            };
+            self.template
+                .write(&mut self.socket.output.buffer, id, stamp);
+            if self.qos > 0 {
+                *place(&mut self.sent_at, self.next) = now;
+            }
+            self.next += 1;
+        }
+    }
+}
+
+/// A message's place in the ring of its window.
+fn place(ring: &mut [u64], sequence: u64) -> &mut u64 {
+    let index = sequence % ring.len() as u64;
+    ring.get_mut(index as usize)
+        .expect("a window has at least one place")
+}

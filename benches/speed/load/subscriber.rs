@@ -1,0 +1,102 @@
+//! The subscriber: answers all that one read brought in one write, and keeps count.
+
+use std::io;
+use std::net::SocketAddr;
+
+use super::frames::{self, PINGREQ, PINGRESP, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL};
+use super::order::{Findings, Sequence};
+use super::{Clock, Histogram, client::Client, socket::Socket};
+
+/// Its one client id: the session is durable and outlives a connection.
+const CLIENT_ID: &str = "speed-subscriber";
+
+/// Small enough to stay in the cache, large enough that reads are few.
+const READ_BUFFER: usize = 128 * 1024;
+
+pub struct Subscriber {
+    pub socket: Socket,
+    sequences: Vec<Sequence>,
+    /// Messages received for the first time.
+    received: u64,
+    pub ponged: bool,
+}
+
+impl Subscriber {
+    /// Leaves a durable session behind that is subscribed and offline.
+    pub fn leave_session(broker: SocketAddr, qos: u8) -> io::Result<()> {
+        let mut client = Client::connect(broker, CLIENT_ID, false)?;
+        client.subscribe(qos)?;
+        client.disconnect()
+    }
+
+    /// Connects with a durable session; subscribes where there was none.
+    pub fn attach(broker: SocketAddr, qos: u8, publishers: u32) -> io::Result<Self> {
+        let mut client = Client::connect(broker, CLIENT_ID, false)?;
+        if !client.session_present {
+            client.subscribe(qos)?;
+        }
+        Ok(Self {
+            socket: client.into_socket(READ_BUFFER)?,
+            sequences: (0..publishers).map(|_| Sequence::default()).collect(),
+            received: 0,
+            ponged: false,
+        })
+    }
+
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Asks for a PINGRESP: when it comes, the broker has read all that was sent.
+    pub fn ping(&mut self) -> io::Result<()> {
+        self.ponged = false;
+        self.socket.output.buffer.extend_from_slice(&[PINGREQ, 0]);
+        self.socket.flush()
+    }
+
+    pub fn turn(&mut self, clock: Clock, latency: &mut Histogram) -> io::Result<()> {
+        let mut more = true;
+        while more {
+            more = self.socket.fill()?;
+            self.take_in(clock.now(), latency);
+            self.socket.flush()?;
+        }
+        Ok(())
+    }
+
+    fn take_in(&mut self, now: u64, latency: &mut Histogram) {
+        let answers = &mut self.socket.output.buffer;
+        while let Some(frame) = self.socket.input.next() {
+            match frame.kind {
+                PINGRESP => self.ponged = true,
+                PUBREL => answers.extend_from_slice(&frames::answer(PUBCOMP, frame.id())),
+                kind if kind & 0xF0 == PUBLISH => {
+                    let (qos, id, stamp) = frame.message().expect("a PUBLISH that is not ours");
+                    match qos {
+                        1 => answers.extend_from_slice(&frames::answer(PUBACK, id)),
+                        2 => answers.extend_from_slice(&frames::answer(PUBREC, id)),
+                        _ => {}
+                    }
+                    let sequence = self.sequences.get_mut(stamp.publisher as usize);
+                    if sequence
+                        .expect("a publisher that is not ours")
+                        .see(stamp.sequence)
+                    {
+                        self.received += 1;
+                    }
+                    latency.record(now.saturating_sub(stamp.sent_at));
+                }
+                other => panic!("the subscriber was sent a packet of type {other:#x}"),
+            }
+        }
+    }
+
+    /// The verdict, given how many messages of each publisher were acknowledged.
+    pub fn findings(&self, acknowledged: impl Iterator<Item = u64>) -> Findings {
+        let mut findings = Findings::default();
+        for (sequence, acknowledged) in self.sequences.iter().zip(acknowledged) {
+            findings.add(sequence.findings(acknowledged));
+        }
+        findings
+    }
+}

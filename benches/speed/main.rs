@@ -1,0 +1,63 @@
+//! Speed of brokers beside each other: `cargo bench --bench speed -- --help`.
+//!
+//! - [`load`]: the load generator.
+//! - [`rig`]: brokers as processes, and what the system says of them.
+//! - [`scenario`]: one run of one broker; [`capacity`]: one of the generator alone.
+//! - [`report`]: tables and ratios.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a bench may stop where it stands"
+)]
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "figures for people, far below where it would matter"
+)]
+
+mod args;
+mod capacity;
+mod load;
+mod report;
+mod rig;
+mod scenario;
+
+use std::io;
+
+use args::Args;
+use clap::Parser as _;
+use report::Report;
+
+fn main() -> io::Result<()> {
+    let args = Args::parse();
+    if !args.bench {
+        println!("nothing to test here; run it with: cargo bench --bench speed");
+        return Ok(());
+    }
+    rig::raise_file_limit()?;
+    if args.capacity {
+        return capacity::measure(&args);
+    }
+    let mut report = Report::default();
+    for &scenario in &args.scenarios {
+        // In turn and not one after the other, so that a busy minute on the
+        // machine hits all of them alike.
+        for round in 1..=args.rounds {
+            for &broker in &args.brokers {
+                let outcome = scenario::run(&args, scenario, broker, round).map_err(|error| {
+                    let run = format!("{} {}", args::name(&scenario), args::name(&broker));
+                    io::Error::new(error.kind(), format!("{run}: {error}"))
+                })?;
+                report.add(outcome);
+            }
+        }
+        report.print_scenario(scenario, &args.brokers);
+    }
+    if let Some(path) = &args.json {
+        report.save(path)?;
+    }
+    Ok(())
+}

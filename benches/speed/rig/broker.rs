@@ -1,0 +1,120 @@
+//! One broker process with a directory and ports of its own.
+
+use std::fs::{self, File};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use super::metrics::Metrics;
+use super::{Vitals, conf};
+use crate::args::{Args, BrokerKind, name};
+
+const START: Duration = Duration::from_secs(10);
+const STOP: Duration = Duration::from_secs(20);
+
+pub struct Broker {
+    child: Child,
+    pub mqtt: SocketAddr,
+    http: Option<SocketAddr>,
+    // Removed when the broker is dropped.
+    _dir: TempDir,
+}
+
+impl Broker {
+    /// Starts a broker from nothing and waits until it accepts connections.
+    pub fn start(args: &Args, kind: BrokerKind) -> io::Result<Self> {
+        fs::create_dir_all(&args.dir)?;
+        let dir = tempfile::Builder::new()
+            .prefix("speed-")
+            .tempdir_in(&args.dir)?;
+        let (mqtt, http) = free_ports()?;
+        let log = dir.path().join("broker.log");
+        let mut command = conf::command(args, kind, mqtt, http, dir.path())?;
+        let output = File::create(&log)?;
+        command
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output);
+        let child = command.spawn().map_err(|error| {
+            io::Error::new(
+                error.kind(),
+                format!("{}: {error}", command.get_program().display()),
+            )
+        })?;
+        let http = (kind != BrokerKind::Mosquitto).then_some(http);
+        let mut broker = Self {
+            child,
+            mqtt,
+            http,
+            _dir: dir,
+        };
+        broker.await_ready(&name(&kind), &log)?;
+        Ok(broker)
+    }
+
+    fn await_ready(&mut self, name: &str, log: &Path) -> io::Result<()> {
+        let deadline = Instant::now() + START;
+        while TcpStream::connect(self.mqtt).is_err() {
+            if Instant::now() > deadline || self.child.try_wait()?.is_some() {
+                let log = fs::read_to_string(log).unwrap_or_default();
+                return Err(io::Error::other(format!("{name} did not start:\n{log}")));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
+    pub fn vitals(&self) -> io::Result<Vitals> {
+        Vitals::read(self.child.id())
+    }
+
+    /// What the broker says of itself, if it is one that does.
+    pub fn metrics(&self) -> Option<Metrics> {
+        Metrics::scrape(self.http?).ok()
+    }
+
+    /// Waits until every delete is on disk. `None` where the broker cannot tell.
+    pub fn await_committed(&self, patience: Duration) -> Option<bool> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let metrics = self.metrics()?;
+            let pending = metrics.get("ferrymq_persistence_pending_writes")?;
+            let queued = metrics
+                .get("ferrymq_persistence_queued_messages")
+                .unwrap_or_default();
+            if pending == 0.0 && queued == 0.0 {
+                return Some(true);
+            }
+            if Instant::now() > deadline {
+                return Some(false);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        let deadline = Instant::now() + STOP;
+        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+            let _ = kill_process(pid, Signal::TERM);
+        }
+        while Instant::now() < deadline && matches!(self.child.try_wait(), Ok(None)) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Two ports that were free a moment ago.
+fn free_ports() -> io::Result<(SocketAddr, SocketAddr)> {
+    let first = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let second = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    Ok((first.local_addr()?, second.local_addr()?))
+}

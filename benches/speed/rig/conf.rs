@@ -1,0 +1,59 @@
+//! How each broker is told where to listen and what to keep.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+
+use crate::args::{Args, BrokerKind};
+
+/// The command that starts a broker that listens on `mqtt` and lives in `dir`.
+pub fn command(
+    args: &Args,
+    kind: BrokerKind,
+    mqtt: SocketAddr,
+    http: SocketAddr,
+    dir: &Path,
+) -> io::Result<Command> {
+    match kind {
+        BrokerKind::Mosquitto => {
+            let file = dir.join("mosquitto.conf");
+            std::fs::write(&file, mosquitto(mqtt))?;
+            let mut command = Command::new(&args.mosquitto);
+            command.arg("-c").arg(file);
+            Ok(command)
+        }
+        BrokerKind::Ferrymq | BrokerKind::FerrymqMemory => {
+            let mut command = Command::new(&args.ferrymq);
+            command
+                .env("FERRYMQ_LISTENERS__TCP__BIND", mqtt.to_string())
+                .env("FERRYMQ_HTTP__BIND", http.to_string())
+                .env("FERRYMQ_PERSISTENCE__PATH", dir.join("ferrymq.db"));
+            if kind == BrokerKind::FerrymqMemory {
+                command.env("FERRYMQ_PERSISTENCE__ENABLED", "false");
+            }
+            Ok(command)
+        }
+    }
+}
+
+/// All in memory, and no limit that would make it drop messages or hold them back:
+/// with its default of 1,000 queued messages it would lose nearly all of `offline`,
+/// and with that of 20 in flight `many` would crawl. Nagle's algorithm stays on, as
+/// is its default: off, it drains slower. No logs, no $SYS. Started by root it would
+/// change to a user that may not read the directory, so it is told to stay root.
+fn mosquitto(listen: SocketAddr) -> String {
+    format!(
+        "listener {} {}\n\
+         allow_anonymous true\n\
+         persistence false\n\
+         max_inflight_messages 0\n\
+         max_queued_messages 0\n\
+         max_queued_bytes 0\n\
+         sys_interval 0\n\
+         log_dest none\n\
+         user root\n",
+        listen.port(),
+        listen.ip()
+    )
+}

@@ -1,0 +1,27 @@
+//! Brokers as processes: started, watched from outside, stopped.
+
+mod broker;
+mod conf;
+mod metrics;
+mod vitals;
+
+pub use broker::Broker;
+pub use vitals::{Vitals, machine_cpu, own_cpu};
+
+use std::io;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// A thousand publishers take more files than the usual soft limit, here and, by
+/// inheritance, in the broker.
+pub fn raise_file_limit() -> io::Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            ..limit
+        },
+    )?;
+    Ok(())
+}
