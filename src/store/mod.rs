@@ -1,9 +1,54 @@
 //! The SQLite file: schema, migrations, the writer thread, pages, checkpoints and
 //! quota. It knows messages and rows; what a session does with them is decided
 //! elsewhere, and no network or protocol exchange happens here.
+//!
+//! # Layout
+//! - `handle`: [`Store`], the face. `shared`: the open batch and what the threads
+//!   tell each other.
+//! - `open`, `lock`, `schema`, `check`, `recover`, `ids`: the start.
+//! - `writer` with `batch`, `plan`, `statements`: one transaction for each batch.
+//!   `thread` is the loop around it, `checkpoint` and `space` its housekeeping.
+//! - `reader`: pages of queues. `references`: who still needs a message.
+//!
+//! # A batch
+//! `submit` appends to the open batch; the writer swaps it out whole, gives it the
+//! next commit number, commits, publishes the number and rings those who wait.
+//! While one batch is being synced the next one fills, so the busier the broker,
+//! the larger its batches.
 
+mod batch;
+mod check;
+mod checkpoint;
+mod config;
+mod error;
+mod handle;
+mod ids;
+mod lock;
+mod metrics;
 mod op;
+mod open;
+mod plan;
+mod reader;
 mod record;
+mod recover;
+mod references;
+mod schema;
+mod shared;
+mod space;
+mod statements;
+mod thread;
+mod writer;
 
+pub use config::{DurabilityMode, StoreConfig};
+pub use error::{OpenError, PageError, SubmitError};
+pub use handle::{PoisonHook, Store};
+pub use metrics::{AtomicHistogram, HistogramSnapshot, StoreMetrics};
 pub use op::{Op, PageReply, PageRequest, Submission};
-pub use record::{PagedDelivery, Recovered, RecoveredSession, RetainedRecord, SessionRecord, SubscriptionRecord};
+pub use record::{
+    PagedDelivery, Recovered, RecoveredSession, RetainedRecord, SessionRecord, SubscriptionRecord,
+};
+pub use references::References;
+pub use shared::StoreState;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,115 @@
+//! Is the file sound? Asked after an unclean stop, with a bound on how long the
+//! start waits for the answer.
+//!
+//! A check reads the whole file, so its time grows with the queue and not with what
+//! a crash may have done. What the budget does not cover goes on in the background,
+//! on a connection that only reads. If damage is found there, the store is poisoned
+//! and a marker is left beside the file: the next start checks to the end before it
+//! says that it is ready, so a damaged file is refused and a restored one passes.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use super::error::OpenError;
+use super::lock::{LockFile, beside};
+use super::shared::Shared;
+
+/// Virtual machine steps between two looks at the clock.
+const STEPS: i32 = 1000;
+
+/// What is known about the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Finding {
+    Sound,
+    Damaged(String),
+    /// The time was up.
+    Unknown,
+}
+
+/// Checks within `budget`. True: sound as far as was asked; false: to be continued
+/// by [`continue_in_background`].
+pub(super) fn at_start(
+    connection: &mut Connection,
+    path: &Path,
+    clean: bool,
+    budget: Duration,
+) -> Result<bool, OpenError> {
+    let marker = marker(path);
+    let marked = marker.exists();
+    if clean && !marked {
+        return Ok(true);
+    }
+    let until = (!marked).then(|| Instant::now() + budget);
+    let stop = move || until.is_some_and(|until| Instant::now() >= until);
+    match quick_check(connection, stop).map_err(|error| OpenError::from_sqlite(path, error))? {
+        Finding::Sound => {
+            if marked {
+                std::fs::remove_file(&marker).map_err(|error| OpenError::io(&marker, error))?;
+            }
+            Ok(true)
+        }
+        Finding::Damaged(detail) => Err(OpenError::Damaged { path: path.to_path_buf(), detail }),
+        Finding::Unknown => Ok(false),
+    }
+}
+
+/// Checks to the end, unless the store is closed first.
+pub(super) fn continue_in_background(
+    path: &Path,
+    shared: Arc<Shared>,
+    lock: Arc<LockFile>,
+) -> std::io::Result<()> {
+    let path = path.to_path_buf();
+    std::thread::Builder::new().name("ferrymq-check".into()).spawn(move || {
+        let _lock = lock;
+        let start = Instant::now();
+        match run(&path, Arc::clone(&shared)) {
+            Ok(Finding::Sound) => {
+                tracing::info!(elapsed = ?start.elapsed(), "the database is sound")
+            }
+            Ok(Finding::Damaged(detail)) => report(&path, &detail, &shared),
+            Ok(Finding::Unknown) => {}
+            Err(error) => tracing::warn!(%error, "cannot check the database"),
+        }
+    })?;
+    Ok(())
+}
+
+fn run(path: &Path, shared: Arc<Shared>) -> rusqlite::Result<Finding> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags)?;
+    quick_check(&mut connection, move || shared.is_ending())
+}
+
+fn report(path: &Path, detail: &str, shared: &Shared) {
+    let marker = marker(path);
+    if let Err(error) = std::fs::write(&marker, detail) {
+        tracing::error!(path = %marker.display(), %error, "cannot mark the database as damaged");
+    }
+    shared.poison(&format!("the database is damaged: {detail}"));
+}
+
+fn quick_check(
+    connection: &mut Connection,
+    mut stop: impl FnMut() -> bool + Send + 'static,
+) -> rusqlite::Result<Finding> {
+    connection.progress_handler(STEPS, Some(move || stop()))?;
+    let result = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
+    connection.progress_handler(0, None::<fn() -> bool>)?;
+    match result {
+        Ok(word) if word == "ok" => Ok(Finding::Sound),
+        Ok(word) => Ok(Finding::Damaged(word)),
+        Err(error) => match error.sqlite_error_code() {
+            Some(ErrorCode::OperationInterrupted) => Ok(Finding::Unknown),
+            Some(ErrorCode::DatabaseCorrupt) => Ok(Finding::Damaged(error.to_string())),
+            _ => Err(error),
+        },
+    }
+}
+
+fn marker(path: &Path) -> PathBuf {
+    beside(path, ".damaged")
+}

@@ -1,0 +1,130 @@
+//! When the WAL is copied back into the database, and cut.
+//!
+//! The writer does it between two batches. While it does, the next batch fills: a
+//! thread of its own brought no throughput and a larger WAL (DESIGN, section 4).
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
+
+use rusqlite::Connection;
+use rusqlite::hooks::Wal;
+use rusqlite::wal::CheckpointMode;
+
+use super::config::StoreConfig;
+use super::error::Failure;
+use super::lock::beside;
+use super::metrics::{StoreMetrics, add};
+
+/// Follows the WAL's length.
+#[derive(Debug)]
+pub(super) struct Checkpointer {
+    /// Pages in the WAL after the last COMMIT, told by SQLite.
+    pages: Arc<AtomicU32>,
+    wal: PathBuf,
+    threshold: u32,
+    limit: u64,
+    /// A checkpoint that a reader cut short is not tried again at each commit.
+    next_at: u32,
+}
+
+/// Cuts the WAL to nothing.
+pub(super) fn truncate(connection: &Connection) -> rusqlite::Result<bool> {
+    run(connection, CheckpointMode::TRUNCATE)
+}
+
+/// True if all of it was copied.
+fn run(connection: &Connection, mode: CheckpointMode) -> rusqlite::Result<bool> {
+    match connection.wal_checkpoint_v2(None::<&str>, mode) {
+        Ok((log, copied)) => Ok(log == copied),
+        // A reader, or somebody's `sqlite3`: there is a next time.
+        Err(error) if Failure::of(&error) == Failure::Busy => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+impl Checkpointer {
+    pub(super) fn new(connection: &mut Connection, config: &StoreConfig) -> rusqlite::Result<Self> {
+        let pages = Arc::new(AtomicU32::new(0));
+        let seen = Arc::clone(&pages);
+        connection.wal_hook(Some(move |_: &mut Wal, pages: i32| {
+            seen.store(u32::try_from(pages).unwrap_or(0), Ordering::Relaxed);
+            Ok(())
+        }))?;
+        let threshold = config.wal_checkpoint_pages.max(1);
+        let wal = beside(&config.path, "-wal");
+        Ok(Self { pages, wal, threshold, limit: config.wal_limit, next_at: threshold })
+    }
+
+    /// After a commit.
+    pub(super) fn after_commit(
+        &mut self,
+        connection: &Connection,
+        metrics: &StoreMetrics,
+    ) -> rusqlite::Result<()> {
+        let pages = self.pages.load(Ordering::Relaxed);
+        if pages < self.next_at {
+            return Ok(());
+        }
+        let truncate = self.limit > 0 && self.measure(metrics) > self.limit;
+        let mode = if truncate { CheckpointMode::TRUNCATE } else { CheckpointMode::PASSIVE };
+        if self.timed(connection, mode, metrics)? {
+            self.next_at = self.threshold;
+        } else {
+            self.next_at = pages.saturating_add(self.threshold / 4).max(self.threshold);
+        }
+        Ok(())
+    }
+
+    /// Nothing else to do: copy what is there, then cut the file.
+    pub(super) fn when_idle(
+        &mut self,
+        connection: &Connection,
+        metrics: &StoreMetrics,
+    ) -> rusqlite::Result<()> {
+        if self.measure(metrics) == 0 {
+            return Ok(());
+        }
+        // PASSIVE waits for nobody; TRUNCATE afterwards has little left to do.
+        if self.timed(connection, CheckpointMode::PASSIVE, metrics)? {
+            self.timed(connection, CheckpointMode::TRUNCATE, metrics)?;
+            self.next_at = self.threshold;
+        }
+        self.measure(metrics);
+        Ok(())
+    }
+
+    /// Copies back what can be, so that the WAL's own space is used again.
+    pub(super) fn passive(
+        &mut self,
+        connection: &Connection,
+        metrics: &StoreMetrics,
+    ) -> rusqlite::Result<bool> {
+        self.timed(connection, CheckpointMode::PASSIVE, metrics)
+    }
+
+    /// Bytes of the WAL file.
+    pub(super) fn measure(&self, metrics: &StoreMetrics) -> u64 {
+        let size = file_size(&self.wal);
+        metrics.wal_size.store(size, Ordering::Relaxed);
+        size
+    }
+
+    fn timed(
+        &self,
+        connection: &Connection,
+        mode: CheckpointMode,
+        metrics: &StoreMetrics,
+    ) -> rusqlite::Result<bool> {
+        let start = Instant::now();
+        let complete = run(connection, mode)?;
+        metrics.checkpoint_duration.record_duration(start.elapsed());
+        add(&metrics.checkpoints, 1);
+        Ok(complete)
+    }
+}
+
+pub(super) fn file_size(path: &Path) -> u64 {
+    std::fs::metadata(path).map_or(0, |metadata| metadata.len())
+}

@@ -1,0 +1,78 @@
+//! What can be set about the store, with defaults that keep the promises.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What "committed" is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DurabilityMode {
+    /// Survives a loss of power: COMMIT returns after fsync.
+    #[default]
+    Fsync,
+    /// Survives a killed process: COMMIT returns when the kernel has the data.
+    Commit,
+    /// As `Commit`, but only once in each `flush_interval`; nobody is to wait for it.
+    Async,
+}
+
+/// How the store is opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreConfig {
+    /// The database file; `-wal`, `-shm`, `.lock` and `.reserve` stand beside it.
+    pub path: PathBuf,
+    /// See [`DurabilityMode`].
+    pub durability: DurabilityMode,
+    /// Time between commits in [`DurabilityMode::Async`].
+    pub flush_interval: Duration,
+    /// How long a held message waits for its receivers before it is written. Cut to
+    /// 10 ms: past that, a receiver that stopped answering costs its publisher more
+    /// than the write does.
+    pub elision_window: Duration,
+    /// Largest size of the database file in bytes, 0 for no limit. The WAL and the
+    /// reserve come on top.
+    pub max_size: u64,
+    /// Past this many bytes the WAL is not only copied back but cut to nothing.
+    pub wal_limit: u64,
+    /// Past this many pages in the WAL they are copied back into the database.
+    pub wal_checkpoint_pages: u32,
+    /// Bytes of pages that the writer keeps in memory.
+    pub cache_size: u64,
+    /// Check the file's structure after an unclean stop.
+    pub quick_check: bool,
+    /// How long the start waits for that check; what is left of it runs in the
+    /// background.
+    pub quick_check_budget: Duration,
+    /// Size of the file that is given up when the volume is full.
+    pub reserve_size: u64,
+    /// How long one attempt waits while another program (`sqlite3`) locks the file.
+    pub busy_timeout: Duration,
+    /// Without work for this long, the WAL is emptied and free pages are given back.
+    pub idle_after: Duration,
+}
+
+impl StoreConfig {
+    /// The defaults for a database at `path`.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), ..Self::default() }
+    }
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self {
+            path: PathBuf::from("data/ferrymq.db"),
+            durability: DurabilityMode::Fsync,
+            flush_interval: Duration::from_millis(500),
+            elision_window: Duration::from_millis(5),
+            max_size: 0,
+            wal_limit: 256 << 20,
+            wal_checkpoint_pages: 8192,
+            cache_size: 16 << 20,
+            quick_check: true,
+            quick_check_budget: Duration::from_millis(500),
+            reserve_size: 4 << 20,
+            busy_timeout: Duration::from_secs(2),
+            idle_after: Duration::from_secs(1),
+        }
+    }
+}

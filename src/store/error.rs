@@ -1,0 +1,140 @@
+//! What can go wrong, sorted by what the caller can do about it.
+
+use std::path::PathBuf;
+
+use rusqlite::ErrorCode;
+
+/// Why the store could not be opened. Each text tells what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another broker has it open.
+    #[error(
+        "{path} is in use by the process {pid}: stop it, or give this broker a database of its own"
+    )]
+    Locked {
+        /// The database.
+        path: PathBuf,
+        /// As written in the lock file by its holder.
+        pid: String,
+    },
+    /// An SQLite database, but not one of ours, or no database at all.
+    #[error(
+        "{path} is not a FerryMQ database ({found}): it was not touched; set persistence.path to another file"
+    )]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What it seems to be.
+        found: String,
+    },
+    /// Written by a later release.
+    #[error(
+        "{path} has schema version {found}, this release knows up to {known}: run the release that wrote it, or restore a backup made before the upgrade"
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its `user_version`.
+        found: i64,
+        /// Ours.
+        known: i64,
+    },
+    /// SQLite found the structure broken.
+    #[error(
+        "{path} is damaged ({detail}): keep a copy of it and of its -wal file, then restore a backup with `ferrymq db restore`, or move it away to start empty"
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// The first finding.
+        detail: String,
+    },
+    /// The directory or a file cannot be created, read or locked.
+    #[error("{path}: {source}: check that the volume is mounted and writable for this user")]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Anything else that SQLite reports.
+    #[error("cannot open {path}: {source}")]
+    Sqlite {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: rusqlite::Error,
+    },
+}
+
+impl OpenError {
+    pub(super) fn from_sqlite(path: &std::path::Path, source: rusqlite::Error) -> Self {
+        let path = path.to_path_buf();
+        match source.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt) => Self::Damaged { path, detail: source.to_string() },
+            Some(ErrorCode::NotADatabase) => {
+                Self::Foreign { path, found: "its header is not SQLite's".into() }
+            }
+            _ => Self::Sqlite { path, source },
+        }
+    }
+
+    pub(super) fn io(path: &std::path::Path, source: std::io::Error) -> Self {
+        Self::Io { path: path.to_path_buf(), source }
+    }
+}
+
+/// Why a submission was not accepted. Its vectors are left as they were.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SubmitError {
+    /// The store failed earlier; nothing is acknowledged any more.
+    #[error("the store has failed and accepts nothing more")]
+    Poisoned,
+    /// [`super::Store::shutdown`] was called.
+    #[error("the store is closed")]
+    Closed,
+    /// The time was up, or the disk is full.
+    #[error("not everything could be committed in time")]
+    TimedOut,
+}
+
+/// Why a page could not be read.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum PageError {
+    /// SQLite's words.
+    #[error("cannot read deliveries back: {0}")]
+    Read(String),
+    /// The store is shut down or poisoned.
+    #[error("the store is closed")]
+    Closed,
+}
+
+/// What a failed transaction means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// No room: under `max_size`, or on the volume.
+    Full,
+    /// Another program holds the lock.
+    Busy,
+    /// The disk or the file cannot be trusted any more.
+    Fatal,
+}
+
+impl Failure {
+    pub(super) fn of(error: &rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Self::Full,
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
+            // The WAL's index lives in a file of its own; SQLite reports a full
+            // volume under another name when it is that one which cannot grow.
+            _ if extended_code(error) == rusqlite::ffi::SQLITE_IOERR_SHMSIZE => Self::Full,
+            _ => Self::Fatal,
+        }
+    }
+}
+
+/// SQLite's extended result code, or its plain `SQLITE_ERROR` for errors that
+/// arose on our side of it.
+pub(super) fn extended_code(error: &rusqlite::Error) -> i32 {
+    error.sqlite_error().map_or(rusqlite::ffi::SQLITE_ERROR, |error| error.extended_code)
+}

@@ -1,0 +1,250 @@
+//! [`Store`]: the face that the broker sees.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::batch::Batch;
+use super::config::StoreConfig;
+use super::error::{OpenError, PageError, SubmitError};
+use super::metrics::StoreMetrics;
+use super::op::{PageRequest, Submission};
+use super::open::{self, Opened};
+use super::reader::{Reader, ReaderThread};
+use super::record::Recovered;
+use super::references::References;
+use super::shared::{Shared, StoreState};
+use super::writer::Writer;
+use super::{check, thread};
+use crate::message::{CommitNo, MessageId};
+
+/// Called once, with the reason, when the store is poisoned. Must not block.
+pub type PoisonHook = Box<dyn Fn(&str) + Send + Sync>;
+
+/// The database of one broker. Clones share it; when the last one is dropped without
+/// [`Store::shutdown`], whatever was not committed is given up, as in a crash.
+#[derive(Debug, Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    shared: Arc<Shared>,
+    threads: Mutex<Option<Threads>>,
+    /// Without threads: stepped by hand.
+    stepped: Option<Mutex<Option<Stepped>>>,
+}
+
+#[derive(Debug)]
+struct Threads {
+    writer: JoinHandle<()>,
+    reader: ReaderThread,
+}
+
+#[derive(Debug)]
+struct Stepped {
+    writer: Writer,
+    reader: Reader,
+    batch: Batch,
+}
+
+impl Store {
+    /// Opens or creates the database and starts its threads. What was on disk counts
+    /// as commit 1.
+    ///
+    /// # Errors
+    /// See [`OpenError`]; each says what to do.
+    pub fn open(
+        config: &StoreConfig,
+        metrics: Arc<StoreMetrics>,
+        on_poisoned: PoisonHook,
+    ) -> Result<(Self, Recovered), OpenError> {
+        let (shared, writer, reader, recovered) = prepare(config, metrics, Some(on_poisoned))?;
+        let io = |error| OpenError::io(&config.path, error);
+        let reader = ReaderThread::spawn(reader).map_err(io)?;
+        let writer = thread::spawn(writer, Arc::clone(&shared), config.idle_after).map_err(io)?;
+        let threads = Mutex::new(Some(Threads { writer, reader }));
+        Ok((Self { inner: Arc::new(Inner { shared, threads, stepped: None }) }, recovered))
+    }
+
+    /// As [`Store::open`], but nothing happens by itself: [`Store::step`] commits, and
+    /// pages are read within [`Store::page`]. For tests and simulations.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_stepped(
+        config: &StoreConfig,
+        metrics: Arc<StoreMetrics>,
+    ) -> Result<(Self, Recovered), OpenError> {
+        let (shared, writer, reader, recovered) = prepare(config, metrics, None)?;
+        let stepped = Stepped { writer, reader, batch: Batch::default() };
+        let stepped = Some(Mutex::new(Some(stepped)));
+        Ok((
+            Self { inner: Arc::new(Inner { shared, threads: Mutex::default(), stepped }) },
+            recovered,
+        ))
+    }
+
+    /// Commits what has been submitted to a stepped store, with or without what is
+    /// held. Returns the last commit number.
+    ///
+    /// # Errors
+    /// [`SubmitError::Closed`] unless the store was opened stepped.
+    pub fn step(&self, with_held: bool) -> Result<CommitNo, SubmitError> {
+        let Some(stepped) = &self.inner.stepped else { return Err(SubmitError::Closed) };
+        let mut guard = stepped.lock();
+        let Stepped { writer, batch, .. } = guard.as_mut().ok_or(SubmitError::Closed)?;
+        if self.state() == StoreState::Poisoned {
+            return Err(SubmitError::Poisoned);
+        }
+        self.inner.shared.take(batch, with_held);
+        let count = batch.len();
+        let result = writer.commit_batch(batch);
+        if let Err(fault) = result {
+            self.inner.shared.poison(&fault.0);
+            batch.ring();
+            writer.ring_all();
+            return Err(SubmitError::Poisoned);
+        }
+        batch.reset();
+        self.inner.shared.finished(count);
+        Ok(self.committed())
+    }
+
+    /// Hands over what one turn of a connection asks for, and returns the number of
+    /// the batch that its operations are in: they are done once [`Store::committed`]
+    /// has reached it. The vectors are drained and keep their memory.
+    ///
+    /// # Errors
+    /// [`SubmitError::Poisoned`] or [`SubmitError::Closed`]; nothing was taken then.
+    pub fn submit(&self, submission: &mut Submission) -> Result<CommitNo, SubmitError> {
+        self.inner.shared.submit(submission)
+    }
+
+    /// The last batch that is on disk.
+    pub fn committed(&self) -> CommitNo {
+        self.inner.shared.committed.load(Ordering::Acquire)
+    }
+
+    /// A message has `count` durable deliveries. Only for more than one.
+    pub fn add_references(&self, message: MessageId, count: u32) {
+        self.inner.shared.references.add(message, count);
+    }
+
+    /// One delivery of a message is gone. True: it was the last, and the message's
+    /// row goes with it.
+    pub fn release(&self, message: MessageId) -> bool {
+        self.inner.shared.references.release(message)
+    }
+
+    /// Messages with more than one delivery.
+    pub fn references(&self) -> &References {
+        &self.inner.shared.references
+    }
+
+    /// Reads part of a queue back. Rows that are missing are left out of the answer,
+    /// which comes on the reader's thread.
+    pub fn page(&self, request: PageRequest) {
+        if let Some(stepped) = &self.inner.stepped {
+            return match stepped.lock().as_ref() {
+                Some(stepped) => stepped.reader.serve(request),
+                None => (request.reply.0)(Err(PageError::Closed)),
+            };
+        }
+        let refused = match self.inner.threads.lock().as_ref() {
+            Some(threads) => threads.reader.requests.send(request).map_err(|refused| refused.0),
+            None => Err(request),
+        };
+        if let Err(request) = refused {
+            (request.reply.0)(Err(PageError::Closed));
+        }
+    }
+
+    /// Operations that wait or are being committed, held messages included.
+    pub fn pending(&self) -> usize {
+        usize::try_from(self.metrics().pending.load(Ordering::Relaxed)).unwrap_or(usize::MAX)
+    }
+
+    /// How the store is.
+    pub fn state(&self) -> StoreState {
+        self.inner.shared.state()
+    }
+
+    /// What it counts.
+    pub fn metrics(&self) -> &StoreMetrics {
+        &self.inner.shared.metrics
+    }
+
+    /// Blocks until everything that has been submitted is committed, held messages
+    /// too. Not for a thread that serves connections.
+    ///
+    /// # Errors
+    /// [`SubmitError::Poisoned`] or [`SubmitError::Closed`] if that will not happen.
+    pub fn flush(&self) -> Result<CommitNo, SubmitError> {
+        if self.inner.stepped.is_some() { self.step(true) } else { self.inner.shared.flush(None) }
+    }
+
+    /// Commits everything, empties the WAL into the database, closes it, and waits
+    /// for the threads. Submissions are refused from the first moment on.
+    ///
+    /// # Errors
+    /// [`SubmitError::TimedOut`] if it takes longer than `timeout`: nothing that was
+    /// acknowledged is lost then, the next start only has more to do.
+    pub fn shutdown(&self, timeout: Duration) -> Result<(), SubmitError> {
+        if let Some(stepped) = &self.inner.stepped {
+            self.step(true)?;
+            let Some(Stepped { writer, .. }) = stepped.lock().take() else { return Ok(()) };
+            self.inner.shared.abandon();
+            return writer.close().map_err(|_| SubmitError::Poisoned);
+        }
+        let result = self.inner.shared.close(Instant::now() + timeout);
+        if result != Err(SubmitError::TimedOut) {
+            join(self.inner.threads.lock().take());
+        }
+        result
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.shared.abandon();
+        join(self.threads.lock().take());
+    }
+}
+
+fn join(threads: Option<Threads>) {
+    let Some(Threads { writer, reader }) = threads else { return };
+    drop(reader.requests);
+    for handle in [writer, reader.handle] {
+        // A reply or a hook may hold the last handle: a thread cannot wait for itself.
+        if handle.thread().id() != std::thread::current().id() {
+            let _ = handle.join();
+        }
+    }
+}
+
+type Prepared = (Arc<Shared>, Writer, Reader, Recovered);
+
+fn prepare(
+    config: &StoreConfig,
+    metrics: Arc<StoreMetrics>,
+    hook: Option<PoisonHook>,
+) -> Result<Prepared, OpenError> {
+    let sqlite = |error| OpenError::from_sqlite(&config.path, error);
+    let Opened { parts, recovered, references, check_later } = open::open(config, &metrics)?;
+    let shared = Arc::new(Shared::new(config, references, metrics, hook));
+    let lock = Arc::clone(&parts.lock);
+    let reader =
+        Reader::open(&config.path, config.busy_timeout, Arc::clone(&shared), Arc::clone(&lock))
+            .map_err(sqlite)?;
+    if check_later {
+        check::continue_in_background(&config.path, Arc::clone(&shared), lock)
+            .map_err(|error| OpenError::io(&config.path, error))?;
+    }
+    let writer = Writer::new(parts, config, Arc::clone(&shared)).map_err(sqlite)?;
+    Ok((shared, writer, reader, recovered))
+}

@@ -1,0 +1,88 @@
+//! Ids never repeat, over restarts too: they are reserved in blocks, and the next
+//! start goes on behind the last block.
+
+use rusqlite::Connection;
+
+use super::batch::Highest;
+use crate::message::{DeliveryId, MessageId, SessionId};
+
+/// Ids in a block. A restart leaves out at most this many of 2^63, and at a million
+/// messages a second a block is extended every eight seconds.
+const BLOCK: u64 = 16 << 20;
+
+/// The ends of the reserved blocks, as they stand in the file.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct IdBlocks {
+    reserved: Highest,
+}
+
+impl IdBlocks {
+    /// Reserves the first blocks of this run. Returns what was reserved before: the
+    /// largest ids that may have been given out.
+    pub(super) fn open(connection: &Connection) -> rusqlite::Result<(Self, Highest)> {
+        let last = Highest {
+            message: MessageId(last(connection, "message")?),
+            delivery: DeliveryId(last(connection, "delivery")?),
+            session: SessionId(last(connection, "session")?),
+        };
+        let mut blocks = Self { reserved: last };
+        blocks.extend(connection, last)?;
+        Ok((blocks, last))
+    }
+
+    /// True if [`Self::extend`] has something to write.
+    pub(super) fn near_end(&self, highest: Highest) -> bool {
+        near(self.reserved.message.0, highest.message.0)
+            || near(self.reserved.delivery.0, highest.delivery.0)
+            || near(self.reserved.session.0, highest.session.0)
+    }
+
+    /// Moves the ends on, in the running transaction. Call [`Self::set`] with the
+    /// result once it is committed.
+    pub(super) fn extended(
+        &self,
+        connection: &Connection,
+        highest: Highest,
+    ) -> rusqlite::Result<Self> {
+        let mut blocks = *self;
+        blocks.extend(connection, highest)?;
+        Ok(blocks)
+    }
+
+    fn extend(&mut self, connection: &Connection, highest: Highest) -> rusqlite::Result<()> {
+        extend(connection, "message", &mut self.reserved.message.0, highest.message.0)?;
+        extend(connection, "delivery", &mut self.reserved.delivery.0, highest.delivery.0)?;
+        extend(connection, "session", &mut self.reserved.session.0, highest.session.0)
+    }
+}
+
+fn near(reserved: u64, highest: u64) -> bool {
+    highest.saturating_add(BLOCK / 2) > reserved
+}
+
+fn extend(
+    connection: &Connection,
+    table: &str,
+    reserved: &mut u64,
+    highest: u64,
+) -> rusqlite::Result<()> {
+    if !near(*reserved, highest) {
+        return Ok(());
+    }
+    *reserved = highest.saturating_add(BLOCK);
+    let value = i64::try_from(*reserved).unwrap_or(i64::MAX);
+    connection
+        .prepare_cached("UPDATE meta SET value = ?2 WHERE key = 'reserved_' || ?1")?
+        .execute((table, value))?;
+    Ok(())
+}
+
+/// The end of the block, or the largest row if somebody edited the file.
+fn last(connection: &Connection, table: &str) -> rusqlite::Result<u64> {
+    let sql = format!(
+        "SELECT max((SELECT value FROM meta WHERE key = 'reserved_{table}'),
+                    (SELECT coalesce(max(id), 0) FROM {table}))"
+    );
+    let value: i64 = connection.query_row(&sql, [], |row| row.get(0))?;
+    Ok(u64::try_from(value).unwrap_or(0))
+}

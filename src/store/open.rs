@@ -1,0 +1,136 @@
+//! The start: from a path to a connection that can be trusted, and what it holds.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+
+use super::config::{DurabilityMode, StoreConfig};
+use super::error::{Failure, OpenError};
+use super::ids::IdBlocks;
+use super::lock::{LockFile, beside};
+use super::metrics::StoreMetrics;
+use super::record::Recovered;
+use super::references::References;
+use super::space::{Space, directory_of};
+use super::writer::WriterParts;
+use super::{check, checkpoint, recover, schema, statements};
+
+/// 4 KiB pages: see the figures in `benches/store.rs`.
+const PAGE_SIZE: i64 = 4096;
+
+/// An open database.
+pub(super) struct Opened {
+    pub(super) parts: WriterParts,
+    pub(super) recovered: Recovered,
+    pub(super) references: References,
+    /// The check at the start ran out of time.
+    pub(super) check_later: bool,
+}
+
+pub(super) fn open(config: &StoreConfig, metrics: &StoreMetrics) -> Result<Opened, OpenError> {
+    let start = Instant::now();
+    let path = config.path.as_path();
+    let directory = directory_of(path);
+    std::fs::create_dir_all(directory).map_err(|error| OpenError::io(directory, error))?;
+    let lock = Arc::new(LockFile::acquire(path)?);
+    let sqlite = |error| OpenError::from_sqlite(path, error);
+
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags).map_err(sqlite)?;
+    connection.busy_timeout(config.busy_timeout).map_err(sqlite)?;
+    let empty = schema::identify(&connection, path)?;
+    configure(&connection, config, empty).map_err(sqlite)?;
+    // What a crash left in the WAL may have been read from the kernel's cache after
+    // a failed fsync. Once it is copied back and synced, it can be built upon.
+    checkpoint::truncate(&connection).map_err(sqlite)?;
+    let clean = empty || schema::is_clean(&connection).map_err(sqlite)?;
+    let sound = !config.quick_check
+        || check::at_start(&mut connection, path, clean, config.quick_check_budget)?;
+    let (ids, last) = begin_run(&mut connection, path)?;
+    let mut scan = recover::scan(&connection).map_err(sqlite)?;
+    scan.recovered.last_message = last.message;
+    scan.recovered.last_delivery = last.delivery;
+    scan.recovered.last_session = last.session;
+    if !scan.orphans.is_empty() {
+        tracing::info!(count = scan.orphans.len(), "removing deliveries of ended sessions");
+    }
+    let space = Space::new(&connection, config).map_err(sqlite)?;
+    space.measure(&connection, metrics).map_err(sqlite)?;
+    sync_directory(directory)?;
+    metrics.recovery_duration.record_duration(start.elapsed());
+    metrics.wal_size.store(checkpoint::file_size(&beside(path, "-wal")), Ordering::Relaxed);
+    let parts = WriterParts { connection, ids, space, orphans: scan.orphans, lock };
+    Ok(Opened {
+        parts,
+        recovered: scan.recovered,
+        references: scan.references,
+        check_later: !sound,
+    })
+}
+
+fn configure(connection: &Connection, config: &StoreConfig, empty: bool) -> rusqlite::Result<()> {
+    if empty {
+        // Both can only be chosen before the first table.
+        connection.pragma_update(None, "page_size", PAGE_SIZE)?;
+        connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    }
+    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+    let synchronous = match config.durability {
+        DurabilityMode::Fsync => "FULL",
+        DurabilityMode::Commit | DurabilityMode::Async => "NORMAL",
+    };
+    connection.pragma_update(None, "synchronous", synchronous)?;
+    // Where fsync does not reach the platter, this does; elsewhere it changes nothing.
+    connection.pragma_update(None, "fullfsync", config.durability == DurabilityMode::Fsync)?;
+    connection.pragma_update_and_check(None, "wal_autocheckpoint", 0, |_| Ok(()))?;
+    let cache = i64::try_from(config.cache_size / 1024).unwrap_or(i64::MAX).max(64);
+    connection.pragma_update(None, "cache_size", -cache)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    // No relation is enforced: rows go in the order in which it costs least.
+    connection.pragma_update(None, "foreign_keys", false)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    // After a failed fsync nothing must be copied back by the closing of the file.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    connection.set_prepared_statement_cache_capacity(statements::CACHE);
+    Ok(())
+}
+
+/// Brings the schema up to date and reserves ids. On a full volume the reserve is
+/// given up for it: a start must be possible, so that queues can drain.
+fn begin_run(
+    connection: &mut Connection,
+    path: &Path,
+) -> Result<(IdBlocks, super::batch::Highest), OpenError> {
+    let mut attempt = || {
+        schema::migrate(connection)?;
+        let transaction = connection.transaction()?;
+        transaction.execute("UPDATE meta SET value = 0 WHERE key = 'clean'", [])?;
+        for table in ["subscription", "incoming"] {
+            let sql = format!("DELETE FROM {table} WHERE session NOT IN (SELECT id FROM session)");
+            transaction.execute(&sql, [])?;
+        }
+        let ids = IdBlocks::open(&transaction)?;
+        transaction.commit()?;
+        Ok(ids)
+    };
+    let mut result: rusqlite::Result<_> = attempt();
+    if result.as_ref().is_err_and(|error| Failure::of(error) == Failure::Full)
+        && std::fs::remove_file(beside(path, ".reserve")).is_ok()
+    {
+        result = attempt();
+    }
+    result.map_err(|error| OpenError::from_sqlite(path, error))
+}
+
+/// The names of new files are on disk only once their directory is.
+fn sync_directory(directory: &Path) -> Result<(), OpenError> {
+    let sync = || File::open(directory)?.sync_all();
+    sync().map_err(|error| OpenError::io(directory, error))
+}

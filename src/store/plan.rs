@@ -1,0 +1,234 @@
+//! A batch, sorted into the order in which it is executed.
+//!
+//! Messages and deliveries by id, so that the tables grow at their ends; then
+//! sessions, subscriptions and retained messages in the order in which they came;
+//! then updates and deletes, as runs of consecutive ids. Deciding what is written
+//! happens here, writing it in `statements`.
+
+use std::sync::Arc;
+
+use super::batch::{Batch, Highest};
+use super::op::Op;
+use crate::message::{CommitNo, Message, MessageId, SessionId, SlotState};
+use crate::protocol::PacketId;
+
+/// A delivery's row, as its slot was when the message was taken.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct DeliveryRow {
+    pub(super) slot: SlotState,
+    pub(super) message: MessageId,
+    pub(super) size: u32,
+    pub(super) shared: bool,
+}
+
+/// One change to the packet ids that a publisher has open.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Incoming {
+    pub(super) session: SessionId,
+    pub(super) packet_id: PacketId,
+    /// Opened by a message, or closed by PUBREL.
+    pub(super) open: bool,
+    /// Its place in the batch.
+    order: usize,
+}
+
+/// Everything that has yet to be committed. Vectors keep their memory.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    pub(super) messages: Vec<Arc<Message>>,
+    pub(super) deliveries: Vec<DeliveryRow>,
+    pub(super) incoming: Vec<Incoming>,
+    /// Sessions and subscriptions.
+    pub(super) ordered: Vec<Op>,
+    /// One for each topic.
+    pub(super) retained: Vec<Op>,
+    pub(super) received: Vec<u64>,
+    pub(super) drops: Vec<u64>,
+    pub(super) deleted_deliveries: Vec<u64>,
+    pub(super) deleted_messages: Vec<u64>,
+    pub(super) highest: Highest,
+    /// Messages that were settled before they were written.
+    pub(super) elided: usize,
+    pub(super) written: usize,
+    order: usize,
+}
+
+impl Plan {
+    /// Takes over a batch; what an earlier one left stays in front.
+    pub(super) fn add(&mut self, batch: &mut Batch) {
+        self.messages.append(&mut batch.held);
+        for op in batch.ops.drain(..) {
+            self.add_op(op);
+        }
+        self.messages.sort_by_key(|message| message.id);
+        if let Some(last) = self.messages.last() {
+            self.highest.message = self.highest.message.max(last.id);
+        }
+        self.keep_last_incoming();
+        self.keep_last_retained();
+        sort_ids(&mut self.received);
+    }
+
+    fn add_op(&mut self, op: Op) {
+        match op {
+            Op::Message(message) => {
+                if let Some((session, packet_id)) = message.incoming {
+                    self.add_incoming(session, packet_id, true);
+                }
+                self.messages.push(message);
+            }
+            Op::Delete { delivery, message } => {
+                self.deleted_deliveries.push(delivery.0);
+                self.deleted_messages.extend(message.map(|message| message.0));
+            }
+            Op::Drop(delivery) => self.drops.push(delivery.0),
+            Op::Received(delivery) => self.received.push(delivery.0),
+            Op::RemoveIncoming(session, packet_id) => self.add_incoming(session, packet_id, false),
+            Op::Retain(_) | Op::Unretain(_) => self.retained.push(op),
+            Op::Session(record) => {
+                self.highest.session = self.highest.session.max(record.id);
+                self.ordered.push(Op::Session(record));
+            }
+            Op::EndSession(_) | Op::Subscribe(..) | Op::Unsubscribe(..) => self.ordered.push(op),
+        }
+    }
+
+    fn add_incoming(&mut self, session: SessionId, packet_id: PacketId, open: bool) {
+        self.order += 1;
+        self.incoming.push(Incoming { session, packet_id, open, order: self.order });
+    }
+
+    /// Decides about one message, as late as can be. False: nothing of it is to be
+    /// written but, perhaps, its incoming packet id.
+    pub(super) fn take(&mut self, message: &Message, commit: CommitNo) -> bool {
+        if !message.durability.take(commit) {
+            self.elided += 1;
+            return false;
+        }
+        let first = self.deliveries.len();
+        let size = u32::try_from(message.size()).unwrap_or(u32::MAX);
+        // After `take` a receiver that acknowledges queues a delete, before it the
+        // slot says so: either way its row does not stay.
+        let rows = message.slots.iter().filter_map(|slot| slot.to_write());
+        self.deliveries.extend(rows.map(|slot| DeliveryRow {
+            slot,
+            message: message.id,
+            size,
+            shared: false,
+        }));
+        let rows = self.deliveries.get_mut(first..).unwrap_or_default();
+        if rows.len() > 1 {
+            rows.iter_mut().for_each(|row| row.shared = true);
+        }
+        let Some(last) = rows.iter().map(|row| row.slot.delivery).max() else { return false };
+        self.highest.delivery = self.highest.delivery.max(last);
+        self.written += 1;
+        true
+    }
+
+    /// Leaves one change for each packet id: what came last holds. An elided message
+    /// leaves its packet id all the same: its PUBREC may be out, and a repeat must be
+    /// known as one.
+    fn keep_last_incoming(&mut self) {
+        self.incoming.sort_unstable_by_key(|change| {
+            (change.session, change.packet_id, std::cmp::Reverse(change.order))
+        });
+        self.incoming.dedup_by_key(|change| (change.session, change.packet_id));
+    }
+
+    fn keep_last_retained(&mut self) {
+        if self.retained.len() < 2 {
+            return;
+        }
+        // Stable: of one topic, the last to come is the last in its run.
+        self.retained.sort_by(|a, b| retained_topic(a).cmp(retained_topic(b)));
+        self.retained.reverse();
+        self.retained.dedup_by(|a, b| retained_topic(a) == retained_topic(b));
+    }
+
+    /// To be called when drops have been looked up.
+    pub(super) fn sort_deletes(&mut self) {
+        sort_ids(&mut self.deleted_deliveries);
+        sort_ids(&mut self.deleted_messages);
+    }
+
+    /// The disk had no room: what would need it most is given up.
+    pub(super) fn without_messages(&mut self) {
+        self.messages.clear();
+        self.deliveries.clear();
+        // An earlier removal of the same packet id may have been merged into it.
+        self.incoming.iter_mut().for_each(|change| change.open = false);
+        self.written = 0;
+    }
+
+    /// Forgets what only takes room away, after it was committed without the rest.
+    pub(super) fn without_deletes(&mut self) {
+        self.incoming.clear();
+        self.received.clear();
+        self.deleted_deliveries.clear();
+        self.deleted_messages.clear();
+    }
+
+    /// Forgets everything, after it was committed.
+    pub(super) fn reset(&mut self) {
+        self.without_messages();
+        self.without_deletes();
+        self.ordered.clear();
+        self.retained.clear();
+        self.drops.clear();
+        self.highest = Highest::default();
+        self.elided = 0;
+        self.order = 0;
+    }
+}
+
+fn retained_topic(op: &Op) -> &str {
+    match op {
+        Op::Retain(record) => &record.topic,
+        Op::Unretain(topic) => topic,
+        _ => "",
+    }
+}
+
+fn sort_ids(ids: &mut Vec<u64>) {
+    ids.sort_unstable();
+    ids.dedup();
+}
+
+/// Splits rising ids into runs of consecutive ones: (first, last).
+pub(super) fn runs(ids: &[u64]) -> impl Iterator<Item = (u64, u64)> + '_ {
+    ids.chunk_by(|a, b| a + 1 == *b).filter_map(|run| Some((*run.first()?, *run.last()?)))
+}
+
+#[cfg(test)]
+mod unit {
+    use super::*;
+
+    #[test]
+    fn consecutive_ids_become_one_run() {
+        let found: Vec<_> = runs(&[1, 2, 3, 7, 9, 10]).collect();
+        assert_eq!(found, [(1, 3), (7, 7), (9, 10)]);
+        assert_eq!(runs(&[]).count(), 0);
+    }
+
+    #[test]
+    fn of_one_retained_topic_the_last_to_come_stays() {
+        let mut plan = Plan::default();
+        let mut batch = Batch::default();
+        batch.ops = vec![
+            Op::Unretain("b".into()),
+            Op::Unretain("a".into()),
+            Op::Retain(Arc::new(super::super::RetainedRecord {
+                topic: "a".into(),
+                properties: Vec::new(),
+                payload: vec![1],
+                qos: crate::protocol::QoS::AtLeastOnce,
+                published_at: crate::message::WallMillis(1),
+                expires_at: None,
+            })),
+        ];
+        plan.add(&mut batch);
+        assert_eq!(plan.retained.len(), 2);
+        assert!(plan.retained.iter().any(|op| matches!(op, Op::Retain(r) if &*r.topic == "a")));
+    }
+}

@@ -1,0 +1,186 @@
+//! What a start reads: sessions and what belongs to them, and one pass over the
+//! deliveries. Payloads stay on disk.
+
+use ahash::AHashMap;
+use rusqlite::{Connection, Result, Row};
+
+use super::reader::qos;
+use super::record::{
+    Recovered, RecoveredSession, RetainedRecord, SessionRecord, SubscriptionRecord,
+};
+use super::references::References;
+use crate::message::{WillRecord, DeliveryId, IdList, MessageId, QueuedId, SessionId, WallMillis};
+use crate::protocol::{PacketId, RetainHandling, SubscriptionOptions, Version};
+
+/// The result of the pass.
+#[derive(Debug, Default)]
+pub(super) struct Scan {
+    pub(super) recovered: Recovered,
+    pub(super) references: References,
+    /// Deliveries of sessions that are no more; the writer removes them little by
+    /// little.
+    pub(super) orphans: IdList,
+}
+
+/// Reads everything that memory has to know.
+pub(super) fn scan(connection: &Connection) -> Result<Scan> {
+    let mut scan = Scan::default();
+    let mut index = AHashMap::new();
+    read_sessions(connection, &mut scan.recovered.sessions, &mut index)?;
+    read_subscriptions(connection, &mut scan.recovered.sessions, &index)?;
+    read_incoming(connection, &mut scan.recovered.sessions, &index)?;
+    read_retained(connection, &mut scan.recovered.retained)?;
+    read_deliveries(connection, &mut scan, &index)?;
+    Ok(scan)
+}
+
+type Index = AHashMap<SessionId, usize>;
+
+fn of<'a>(
+    sessions: &'a mut [RecoveredSession],
+    index: &Index,
+    id: SessionId,
+) -> Option<&'a mut RecoveredSession> {
+    sessions.get_mut(*index.get(&id)?)
+}
+
+fn read_sessions(
+    connection: &Connection,
+    sessions: &mut Vec<RecoveredSession>,
+    index: &mut Index,
+) -> Result<()> {
+    let mut select = connection.prepare(
+        "SELECT id, client_id, version, expiry, disconnected_at, sent_up_to, will_topic, will_payload, \
+         will_properties, will_qos, will_retain, will_delay, will_expiry FROM session ORDER BY id",
+    )?;
+    let mut rows = select.query([])?;
+    while let Some(row) = rows.next()? {
+        let record = session(row)?;
+        index.insert(record.id, sessions.len());
+        sessions.push(RecoveredSession {
+            record,
+            subscriptions: Vec::new(),
+            incoming: Vec::new(),
+            queue: IdList::new(),
+            last_packet_id: None,
+        });
+    }
+    Ok(())
+}
+
+fn session(row: &Row<'_>) -> Result<SessionRecord> {
+    let will = match row.get::<_, Option<Box<str>>>(6)? {
+        None => None,
+        Some(topic) => Some(WillRecord {
+            topic,
+            payload: row.get::<_, Option<_>>(7)?.unwrap_or_default(),
+            properties: row.get::<_, Option<_>>(8)?.unwrap_or_default(),
+            qos: qos(row.get::<_, Option<_>>(9)?.unwrap_or_default()),
+            retain: row.get::<_, Option<_>>(10)?.unwrap_or_default(),
+            delay: row.get::<_, Option<_>>(11)?.unwrap_or_default(),
+            expiry: row.get(12)?,
+        }),
+    };
+    Ok(SessionRecord {
+        id: SessionId::from_sql(row.get(0)?),
+        client_id: row.get(1)?,
+        version: match row.get::<_, u8>(2)? {
+            3 => Version::V31,
+            4 => Version::V311,
+            _ => Version::V5,
+        },
+        expiry: row.get(3)?,
+        disconnected_at: row.get::<_, Option<i64>>(4)?.map(WallMillis::from_sql),
+        sent_up_to: DeliveryId::from_sql(row.get(5)?),
+        will,
+    })
+}
+
+fn read_subscriptions(
+    connection: &Connection,
+    sessions: &mut [RecoveredSession],
+    index: &Index,
+) -> Result<()> {
+    let mut select = connection.prepare(
+        "SELECT session, filter, qos, no_local, retain_as_published, retain_handling, identifier \
+         FROM subscription",
+    )?;
+    let mut rows = select.query([])?;
+    while let Some(row) = rows.next()? {
+        let Some(session) = of(sessions, index, SessionId::from_sql(row.get(0)?)) else { continue };
+        session.subscriptions.push(SubscriptionRecord {
+            filter: row.get(1)?,
+            options: SubscriptionOptions {
+                qos: qos(row.get(2)?),
+                no_local: row.get(3)?,
+                retain_as_published: row.get(4)?,
+                retain_handling: match row.get::<_, u8>(5)? {
+                    0 => RetainHandling::Always,
+                    1 => RetainHandling::IfNew,
+                    _ => RetainHandling::Never,
+                },
+            },
+            identifier: row.get(6)?,
+        });
+    }
+    Ok(())
+}
+
+fn read_incoming(
+    connection: &Connection,
+    sessions: &mut [RecoveredSession],
+    index: &Index,
+) -> Result<()> {
+    let mut select = connection.prepare("SELECT session, packet_id FROM incoming")?;
+    let mut rows = select.query([])?;
+    while let Some(row) = rows.next()? {
+        if let Some(session) = of(sessions, index, SessionId::from_sql(row.get(0)?)) {
+            session.incoming.extend(PacketId::new(row.get(1)?));
+        }
+    }
+    Ok(())
+}
+
+fn read_retained(connection: &Connection, retained: &mut Vec<RetainedRecord>) -> Result<()> {
+    let mut select = connection.prepare(
+        "SELECT topic, payload, qos, properties, published_at, expires_at FROM retained",
+    )?;
+    let mut rows = select.query([])?;
+    while let Some(row) = rows.next()? {
+        retained.push(RetainedRecord {
+            topic: row.get(0)?,
+            payload: row.get(1)?,
+            qos: qos(row.get(2)?),
+            properties: row.get::<_, Option<_>>(3)?.unwrap_or_default(),
+            published_at: WallMillis::from_sql(row.get(4)?),
+            expires_at: row.get::<_, Option<i64>>(5)?.map(WallMillis::from_sql),
+        });
+    }
+    Ok(())
+}
+
+/// In the order of ids, which is each session's order.
+fn read_deliveries(connection: &Connection, scan: &mut Scan, index: &Index) -> Result<()> {
+    let mut counts: AHashMap<MessageId, u32> = AHashMap::new();
+    let mut select = connection.prepare(
+        "SELECT id, session, packet_id, size, shared, message FROM delivery ORDER BY id",
+    )?;
+    let mut rows = select.query([])?;
+    while let Some(row) = rows.next()? {
+        let entry = QueuedId { id: DeliveryId::from_sql(row.get(0)?), size: row.get(3)? };
+        if row.get(4)? {
+            *counts.entry(MessageId::from_sql(row.get(5)?)).or_default() += 1;
+        }
+        match of(&mut scan.recovered.sessions, index, SessionId::from_sql(row.get(1)?)) {
+            Some(session) => {
+                session.queue.push_back(entry);
+                session.last_packet_id = PacketId::new(row.get(2)?);
+            }
+            None => scan.orphans.push_back(entry),
+        }
+    }
+    for (message, count) in counts {
+        scan.references.add(message, count);
+    }
+    Ok(())
+}

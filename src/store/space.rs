@@ -1,0 +1,139 @@
+//! Room on the disk: the quota, the reserve that is given up when the volume is
+//! full, and pages that are given back.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+
+use rusqlite::Connection;
+
+use super::checkpoint::file_size;
+use super::config::StoreConfig;
+use super::lock::beside;
+use super::metrics::StoreMetrics;
+use super::schema::pragma;
+
+/// Pages beyond the quota that are kept for what must go on when it is reached:
+/// sessions, acknowledgements, retained messages that replace larger ones.
+const HEADROOM: i64 = 256;
+
+/// Free pages below this many bytes are kept: the next burst needs them.
+const KEEP_FREE: i64 = 16 << 20;
+
+/// Pages that one idle moment gives back: about 10 ms of work.
+const VACUUM_STEP: i64 = 512;
+
+/// Watches the room.
+#[derive(Debug)]
+pub(super) struct Space {
+    path: PathBuf,
+    reserve: PathBuf,
+    reserve_size: u64,
+    page_size: i64,
+    /// 0 for no limit.
+    max_pages: i64,
+}
+
+impl Space {
+    pub(super) fn new(connection: &Connection, config: &StoreConfig) -> rusqlite::Result<Self> {
+        let page_size = pragma(connection, "page_size")?.max(1);
+        let max_pages = i64::try_from(config.max_size).unwrap_or(i64::MAX) / page_size;
+        let space = Self {
+            path: config.path.clone(),
+            reserve: beside(&config.path, ".reserve"),
+            reserve_size: config.reserve_size,
+            page_size,
+            max_pages,
+        };
+        space.limit(connection, false)?;
+        space.restore_reserve();
+        Ok(space)
+    }
+
+    /// Sets the quota, with or without the headroom.
+    pub(super) fn limit(&self, connection: &Connection, headroom: bool) -> rusqlite::Result<()> {
+        if self.max_pages == 0 {
+            return Ok(());
+        }
+        let pages = self.max_pages + if headroom { HEADROOM } else { 0 };
+        connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
+    }
+
+    /// Frees the reserve. True if there was one.
+    pub(super) fn give_up_reserve(&self) -> bool {
+        std::fs::remove_file(&self.reserve).is_ok()
+    }
+
+    /// Makes the reserve, if the volume has room to spare. A broker without one
+    /// works; it stops earlier on a full volume.
+    pub(super) fn restore_reserve(&self) {
+        if self.reserve_size == 0 || file_size(&self.reserve) >= self.reserve_size {
+            return;
+        }
+        if self.available().is_some_and(|bytes| bytes / 4 > self.reserve_size)
+            && let Err(error) = write_reserve(&self.reserve, self.reserve_size)
+        {
+            tracing::warn!(path = %self.reserve.display(), %error, "cannot make the disk reserve");
+            self.give_up_reserve();
+        }
+    }
+
+    /// Refreshes the gauges.
+    pub(super) fn measure(
+        &self,
+        connection: &Connection,
+        metrics: &StoreMetrics,
+    ) -> rusqlite::Result<()> {
+        let bytes = |pages: i64| u64::try_from(pages * self.page_size).unwrap_or(0);
+        metrics.database_size.store(bytes(pragma(connection, "page_count")?), Ordering::Relaxed);
+        metrics.free_bytes.store(bytes(pragma(connection, "freelist_count")?), Ordering::Relaxed);
+        if let Some(available) = self.available() {
+            metrics.volume_available.store(available, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Gives some free pages back to the volume. True if more are left to give.
+    pub(super) fn vacuum_step(&self, connection: &Connection) -> rusqlite::Result<bool> {
+        let free = pragma(connection, "freelist_count")?;
+        let pages = pragma(connection, "page_count")?;
+        let keep = (KEEP_FREE / self.page_size).max((pages - free) / 4);
+        if free <= keep {
+            return Ok(false);
+        }
+        let step = (free - keep).min(VACUUM_STEP);
+        // The pragma moves one page for each row that is asked of it.
+        let mut vacuum = connection.prepare(&format!("PRAGMA incremental_vacuum({step})"))?;
+        let mut rows = vacuum.query([])?;
+        while rows.next()?.is_some() {}
+        Ok(free - step > keep)
+    }
+
+    fn available(&self) -> Option<u64> {
+        let directory = directory_of(&self.path);
+        let volume = rustix::fs::statvfs(directory).ok()?;
+        Some(volume.f_bavail.saturating_mul(volume.f_frsize))
+    }
+}
+
+/// The directory in which a file stands.
+pub(super) fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Written out, not only sized: a sparse file would reserve nothing.
+fn write_reserve(path: &Path, size: u64) -> std::io::Result<()> {
+    let mut file = File::create(path)?;
+    let block = [0xF5_u8; 1 << 16];
+    let mut left = size;
+    while left > 0 {
+        let part = usize::try_from(left).unwrap_or(usize::MAX).min(block.len());
+        file.write_all(block.get(..part).unwrap_or(&block))?;
+        left -= part as u64;
+    }
+    file.sync_all()
+}

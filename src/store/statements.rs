@@ -1,0 +1,249 @@
+//! The SQL of a batch, phase by phase, with prepared statements.
+//!
+//! Statements live in the connection's cache; each phase looks its own up once.
+
+use std::sync::Arc;
+
+use rusqlite::{CachedStatement, Connection, Result, types::Null};
+
+use super::op::Op;
+use super::plan::{DeliveryRow, Plan, runs};
+use super::record::{RetainedRecord, SessionRecord, SubscriptionRecord};
+use super::references::References;
+use crate::message::{CommitNo, Message, MessageId, SessionId};
+use crate::protocol::Version;
+
+/// Statements in the cache: more than there are.
+pub(super) const CACHE: usize = 64;
+
+const MESSAGE: &str = "INSERT INTO message (id, topic, payload, qos, retain, properties, \
+     published_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+const DELIVERY: &str = "INSERT INTO delivery (id, session, message, qos, packet_id, received, \
+     shared, size, retain) VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?7, ?8)";
+
+/// Messages that are still wanted, and their deliveries.
+pub(super) fn insert_messages(
+    connection: &Connection,
+    plan: &mut Plan,
+    commit: CommitNo,
+) -> Result<()> {
+    if plan.messages.is_empty() {
+        return Ok(());
+    }
+    let mut insert = connection.prepare_cached(MESSAGE)?;
+    let messages = std::mem::take(&mut plan.messages);
+    let result = messages.iter().try_for_each(|message| {
+        if plan.take(message, commit) { insert_message(&mut insert, message) } else { Ok(()) }
+    });
+    plan.messages = messages;
+    result?;
+    plan.deliveries.sort_unstable_by_key(|row| row.slot.delivery);
+    let mut insert = connection.prepare_cached(DELIVERY)?;
+    plan.deliveries.iter().try_for_each(|row| insert_delivery(&mut insert, row))
+}
+
+fn insert_message(insert: &mut CachedStatement<'_>, message: &Message) -> Result<()> {
+    insert.raw_bind_parameter(1, message.id.to_sql())?;
+    insert.raw_bind_parameter(2, message.topic())?;
+    insert.raw_bind_parameter(3, message.payload())?;
+    insert.raw_bind_parameter(4, message.qos as u8)?;
+    insert.raw_bind_parameter(5, message.retain)?;
+    match message.properties() {
+        [] => insert.raw_bind_parameter(6, Null)?,
+        properties => insert.raw_bind_parameter(6, properties)?,
+    }
+    insert.raw_bind_parameter(7, message.published_at.to_sql())?;
+    insert.raw_bind_parameter(8, message.expires_at.map(crate::message::WallMillis::to_sql))?;
+    insert.raw_execute()?;
+    Ok(())
+}
+
+fn insert_delivery(insert: &mut CachedStatement<'_>, row: &DeliveryRow) -> Result<()> {
+    insert.raw_bind_parameter(1, row.slot.delivery.to_sql())?;
+    insert.raw_bind_parameter(2, row.slot.session.to_sql())?;
+    insert.raw_bind_parameter(3, row.message.to_sql())?;
+    insert.raw_bind_parameter(4, row.slot.qos as u8)?;
+    insert.raw_bind_parameter(5, row.slot.packet_id.get())?;
+    insert.raw_bind_parameter(6, row.shared)?;
+    insert.raw_bind_parameter(7, row.size)?;
+    insert.raw_bind_parameter(8, row.slot.retain)?;
+    insert.raw_execute()?;
+    Ok(())
+}
+
+/// Packet ids of publishers.
+pub(super) fn change_incoming(connection: &Connection, plan: &Plan) -> Result<()> {
+    if plan.incoming.is_empty() {
+        return Ok(());
+    }
+    let mut insert = connection
+        .prepare_cached("INSERT OR IGNORE INTO incoming (session, packet_id) VALUES (?1, ?2)")?;
+    let mut delete =
+        connection.prepare_cached("DELETE FROM incoming WHERE session = ?1 AND packet_id = ?2")?;
+    for change in &plan.incoming {
+        let statement = if change.open { &mut insert } else { &mut delete };
+        statement.execute((change.session.to_sql(), change.packet_id.get()))?;
+    }
+    Ok(())
+}
+
+/// Sessions, subscriptions and retained messages.
+pub(super) fn change_state(connection: &Connection, plan: &Plan) -> Result<()> {
+    for op in plan.ordered.iter().chain(&plan.retained) {
+        match op {
+            Op::Session(record) => put_session(connection, record)?,
+            Op::EndSession(session) => end_session(connection, *session)?,
+            Op::Subscribe(session, record) => put_subscription(connection, *session, record)?,
+            Op::Unsubscribe(session, filter) => {
+                connection
+                    .prepare_cached("DELETE FROM subscription WHERE session = ?1 AND filter = ?2")?
+                    .execute((session.to_sql(), filter))?;
+            }
+            Op::Retain(record) => put_retained(connection, record)?,
+            Op::Unretain(topic) => {
+                connection
+                    .prepare_cached("DELETE FROM retained WHERE topic = ?1")?
+                    .execute([topic])?;
+            }
+            Op::Message(_)
+            | Op::Delete { .. }
+            | Op::Drop(_)
+            | Op::Received(_)
+            | Op::RemoveIncoming(..) => {}
+        }
+    }
+    Ok(())
+}
+
+fn put_session(connection: &Connection, record: &SessionRecord) -> Result<()> {
+    let mut put = connection.prepare_cached(
+        "INSERT OR REPLACE INTO session (id, client_id, version, expiry, disconnected_at, sent_up_to, \
+         will_topic, will_payload, will_properties, will_qos, will_retain, will_delay, will_expiry) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+    )?;
+    let will = record.will.as_ref();
+    let level = match record.version {
+        Version::V31 => 3,
+        Version::V311 => 4,
+        Version::V5 => 5,
+    };
+    put.execute(rusqlite::params![
+        record.id.to_sql(),
+        record.client_id,
+        level,
+        record.expiry,
+        record.disconnected_at.map(crate::message::WallMillis::to_sql),
+        record.sent_up_to.to_sql(),
+        will.map(|will| &will.topic),
+        will.map(|will| &will.payload),
+        will.map(|will| &will.properties),
+        will.map(|will| will.qos as u8),
+        will.map(|will| will.retain),
+        will.map(|will| will.delay),
+        will.and_then(|will| will.expiry),
+    ])?;
+    Ok(())
+}
+
+fn end_session(connection: &Connection, session: SessionId) -> Result<()> {
+    let key = [session.to_sql()];
+    connection.prepare_cached("DELETE FROM session WHERE id = ?1")?.execute(key)?;
+    connection.prepare_cached("DELETE FROM subscription WHERE session = ?1")?.execute(key)?;
+    connection.prepare_cached("DELETE FROM incoming WHERE session = ?1")?.execute(key)?;
+    Ok(())
+}
+
+fn put_subscription(
+    connection: &Connection,
+    session: SessionId,
+    record: &SubscriptionRecord,
+) -> Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT OR REPLACE INTO subscription (session, filter, qos, no_local, \
+             retain_as_published, retain_handling, identifier) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        )?
+        .execute((
+            session.to_sql(),
+            &record.filter,
+            record.options.qos as u8,
+            record.options.no_local,
+            record.options.retain_as_published,
+            record.options.retain_handling as u8,
+            record.identifier,
+        ))?;
+    Ok(())
+}
+
+fn put_retained(connection: &Connection, record: &Arc<RetainedRecord>) -> Result<()> {
+    let properties = (!record.properties.is_empty()).then_some(&record.properties);
+    connection
+        .prepare_cached(
+            "INSERT INTO retained (topic, payload, qos, properties, published_at, expires_at) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (topic) DO UPDATE SET \
+             payload = excluded.payload, qos = excluded.qos, properties = excluded.properties, \
+             published_at = excluded.published_at, expires_at = excluded.expires_at",
+        )?
+        .execute((
+            &record.topic,
+            &record.payload,
+            record.qos as u8,
+            properties,
+            record.published_at.to_sql(),
+            record.expires_at.map(crate::message::WallMillis::to_sql),
+        ))?;
+    Ok(())
+}
+
+/// Looks up which messages dropped deliveries belong to and counts those down.
+/// Drains the drops: counting happens once, even if the transaction is repeated.
+pub(super) fn resolve_drops(
+    connection: &Connection,
+    plan: &mut Plan,
+    references: &References,
+) -> Result<()> {
+    if plan.drops.is_empty() {
+        return Ok(());
+    }
+    let mut find = connection.prepare_cached("SELECT message FROM delivery WHERE id = ?1")?;
+    while let Some(delivery) = plan.drops.last().copied() {
+        let mut rows = find.query([i64::try_from(delivery).unwrap_or(i64::MAX)])?;
+        if let Some(row) = rows.next()? {
+            let message = MessageId::from_sql(row.get(0)?);
+            plan.deleted_deliveries.push(delivery);
+            if references.release(message) {
+                plan.deleted_messages.push(message.0);
+            }
+        }
+        plan.drops.pop();
+    }
+    Ok(())
+}
+
+/// Marks deliveries as received and removes rows, a statement for each run.
+pub(super) fn change_rows(connection: &Connection, plan: &Plan) -> Result<()> {
+    for_runs(
+        connection,
+        "UPDATE delivery SET received = 1 WHERE id BETWEEN ?1 AND ?2",
+        &plan.received,
+    )?;
+    for_runs(
+        connection,
+        "DELETE FROM delivery WHERE id BETWEEN ?1 AND ?2",
+        &plan.deleted_deliveries,
+    )?;
+    for_runs(connection, "DELETE FROM message WHERE id BETWEEN ?1 AND ?2", &plan.deleted_messages)
+}
+
+fn for_runs(connection: &Connection, sql: &str, ids: &[u64]) -> Result<()> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let mut statement = connection.prepare_cached(sql)?;
+    for (first, last) in runs(ids) {
+        statement.raw_bind_parameter(1, i64::try_from(first).unwrap_or(i64::MAX))?;
+        statement.raw_bind_parameter(2, i64::try_from(last).unwrap_or(i64::MAX))?;
+        statement.raw_execute()?;
+    }
+    Ok(())
+}

@@ -1,0 +1,110 @@
+//! Tests on real files.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::expect_used)]
+
+mod recovery;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+
+use super::*;
+use crate::message::{
+    CommitNo, DeliveryId, Message, MessageHead, MessageId, QueuedId, SessionId, SlotState, Wake,
+    WallMillis,
+};
+use crate::protocol::{PacketId, QoS, SubscriptionOptions, Version};
+
+/// Commits only when it is told to.
+fn stepped(directory: &Path) -> (Store, Recovered) {
+    Store::open_stepped(&config(directory), Arc::default()).unwrap()
+}
+
+/// With its threads; being poisoned fails the test.
+fn threaded(directory: &Path) -> (Store, Recovered) {
+    let hook = Box::new(|reason: &str| panic!("poisoned: {reason}"));
+    Store::open(&config(directory), Arc::default(), hook).unwrap()
+}
+
+fn config(directory: &Path) -> StoreConfig {
+    StoreConfig { reserve_size: 1 << 16, ..StoreConfig::at(directory.join("data/ferrymq.db")) }
+}
+
+/// A message with a delivery `id` to each of `receivers`: (session, delivery, packet id).
+fn message_to(id: u64, payload: &[u8], receivers: &[(u64, u64, u16)]) -> Arc<Message> {
+    message(id, payload, receivers, None, None)
+}
+
+fn message(
+    id: u64,
+    payload: &[u8],
+    receivers: &[(u64, u64, u16)],
+    incoming: Option<(u64, u16)>,
+    publisher: Option<Arc<Wake>>,
+) -> Arc<Message> {
+    let head = MessageHead {
+        id: MessageId(id),
+        qos: if incoming.is_some() { QoS::ExactlyOnce } else { QoS::AtLeastOnce },
+        retain: false,
+        published_at: WallMillis(1_700_000_000_000),
+        expires_at: None,
+    };
+    let incoming = incoming.map(|(session, id)| (SessionId(session), packet_id(id)));
+    let message =
+        Message::new(head, "a/topic", &[38, 0], payload, receivers.len(), incoming, publisher);
+    for (slot, (session, delivery, packet)) in message.slots.iter().zip(receivers) {
+        slot.fill(SlotState {
+            session: SessionId(*session),
+            delivery: DeliveryId(*delivery),
+            packet_id: packet_id(*packet),
+            qos: head.qos, retain: false });
+    }
+    Arc::new(message)
+}
+
+fn packet_id(value: u16) -> PacketId {
+    PacketId::new(value).unwrap()
+}
+
+fn session(id: u64, client_id: &str) -> Op {
+    Op::Session(Box::new(session_record(id, client_id)))
+}
+
+fn session_record(id: u64, client_id: &str) -> SessionRecord {
+    SessionRecord {
+        id: SessionId(id),
+        client_id: client_id.into(),
+        version: Version::V5,
+        expiry: u32::MAX,
+        disconnected_at: Some(WallMillis(5)),
+        sent_up_to: DeliveryId(3),
+        will: None,
+    }
+}
+
+fn submit(store: &Store, ops: Vec<Op>) -> CommitNo {
+    store.submit(&mut Submission { ops, ..Submission::default() }).unwrap()
+}
+
+/// Submits and commits.
+fn commit(store: &Store, ops: Vec<Op>) {
+    let number = submit(store, ops);
+    assert!(store.step(true).unwrap() >= number);
+}
+
+fn page(store: &Store, ids: &[QueuedId]) -> Vec<PagedDelivery> {
+    let (sender, receiver) = channel();
+    let reply = PageReply(Box::new(move |result| sender.send(result).unwrap()));
+    store.page(PageRequest { ids: ids.to_vec(), reply });
+    receiver.recv().unwrap().unwrap()
+}
+
+fn queue_ids(recovered: &mut Recovered, session: usize) -> Vec<QueuedId> {
+    recovered.sessions[session].queue.take_front(usize::MAX)
+}
+
+/// Rows of a table, read as `sqlite3` would.
+fn count(directory: &Path, table: &str) -> i64 {
+    let connection = rusqlite::Connection::open(directory.join("data/ferrymq.db")).unwrap();
+    connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
+}

@@ -1,0 +1,101 @@
+//! The writer's thread: take a batch, commit it, again.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::batch::Batch;
+use super::shared::{Next, Shared};
+use super::writer::{Fault, Outcome, Writer};
+
+/// Pauses between tries on a full disk.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Between two steps of housekeeping, so that it never keeps a batch waiting long.
+const STEP_PAUSE: Duration = Duration::from_millis(10);
+
+pub(super) fn spawn(
+    writer: Writer,
+    shared: Arc<Shared>,
+    idle_after: Duration,
+) -> std::io::Result<JoinHandle<()>> {
+    std::thread::Builder::new()
+        .name("ferrymq-store".into())
+        .spawn(move || supervise(writer, &shared, idle_after))
+}
+
+/// Whatever happens in the loop, those who wait learn of it.
+fn supervise(mut writer: Writer, shared: &Shared, idle_after: Duration) {
+    let mut batch = Batch::default();
+    let result =
+        catch_unwind(AssertUnwindSafe(|| run(&mut writer, &mut batch, shared, idle_after)));
+    let end = match result {
+        Ok(Ok(End::Closed)) => writer.close(),
+        Ok(Ok(End::Stopped)) => {
+            writer.ring_all();
+            Ok(())
+        }
+        Ok(Err(fault)) => {
+            poison(&fault, &mut writer, &batch, shared);
+            Ok(())
+        }
+        Err(_) => {
+            poison(&Fault("the writer panicked".into()), &mut writer, &batch, shared);
+            Ok(())
+        }
+    };
+    if let Err(fault) = end {
+        shared.poison(&fault.0);
+    }
+    shared.stopped();
+}
+
+fn poison(fault: &Fault, writer: &mut Writer, batch: &Batch, shared: &Shared) {
+    // First the state, so that whoever is rung sees it.
+    shared.poison(&fault.0);
+    batch.ring();
+    writer.ring_all();
+}
+
+enum End {
+    Closed,
+    Stopped,
+}
+
+fn run(
+    writer: &mut Writer,
+    batch: &mut Batch,
+    shared: &Shared,
+    idle_after: Duration,
+) -> Result<End, Fault> {
+    let mut idle_at = Some(Instant::now() + idle_after);
+    let mut pause = FIRST_PAUSE;
+    let mut kept = 0;
+    loop {
+        match if kept == 0 { shared.next(batch, idle_at) } else { shared.next_after(batch, pause) }
+        {
+            Next::Commit => {
+                let count = batch.len();
+                let outcome = writer.commit_batch(batch)?;
+                batch.reset();
+                if outcome == Outcome::Kept {
+                    kept += count.max(1);
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                } else {
+                    shared.finished(std::mem::take(&mut kept) + count);
+                    pause = FIRST_PAUSE;
+                }
+                idle_at = Some(Instant::now() + idle_after);
+            }
+            Next::Idle => {
+                let more = writer.idle()?;
+                // After the last step there is nothing to do before the next commit.
+                idle_at = more.then(|| Instant::now() + STEP_PAUSE);
+            }
+            Next::Close => return Ok(End::Closed),
+            Next::Stop => return Ok(End::Stopped),
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! One batch, one transaction.
+//!
+//! [`Writer::commit_batch`] is all that changes the database while the broker runs.
+//! It knows no thread: the loop around it stands in `thread`, and a simulation steps
+//! it by hand.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+
+use super::batch::Batch;
+use super::checkpoint::{self, Checkpointer};
+use super::config::StoreConfig;
+use super::error::{Failure, extended_code};
+use super::ids::IdBlocks;
+use super::lock::LockFile;
+use super::metrics::add;
+use super::plan::Plan;
+use super::shared::{Shared, StoreState};
+use super::space::Space;
+use super::statements;
+use crate::message::{CommitNo, IdList, Wake};
+
+/// Deliveries without a session that one batch removes beside its own work: about a
+/// millisecond.
+const ORPHANS_PER_STEP: usize = 1024;
+
+/// What of a plan one transaction does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    /// All of it.
+    All,
+    /// Only what needs no new pages: acknowledgements and deletes.
+    Deletes,
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// Committed, apart from messages that were refused.
+    Committed,
+    /// The disk is so full that part of it is kept for the next try.
+    Kept,
+}
+
+/// Why the store can go on no longer.
+#[derive(Debug)]
+pub(super) struct Fault(pub(super) String);
+
+/// Owns the only connection that writes.
+#[derive(Debug)]
+pub(super) struct Writer {
+    connection: Connection,
+    shared: Arc<Shared>,
+    plan: Plan,
+    /// Of batches that are kept.
+    waiters: Vec<Arc<Wake>>,
+    ids: IdBlocks,
+    checkpointer: Checkpointer,
+    space: Space,
+    orphans: IdList,
+    measured: Instant,
+    _lock: Arc<LockFile>,
+}
+
+/// What the start hands to the writer.
+#[derive(Debug)]
+pub(super) struct WriterParts {
+    pub(super) connection: Connection,
+    pub(super) ids: IdBlocks,
+    pub(super) space: Space,
+    pub(super) orphans: IdList,
+    pub(super) lock: Arc<LockFile>,
+}
+
+impl Writer {
+    pub(super) fn new(
+        mut parts: WriterParts,
+        config: &StoreConfig,
+        shared: Arc<Shared>,
+    ) -> rusqlite::Result<Self> {
+        let checkpointer = Checkpointer::new(&mut parts.connection, config)?;
+        Ok(Self {
+            connection: parts.connection,
+            shared,
+            plan: Plan::default(),
+            waiters: Vec::new(),
+            ids: parts.ids,
+            checkpointer,
+            space: parts.space,
+            orphans: parts.orphans,
+            measured: Instant::now(),
+            _lock: parts.lock,
+        })
+    }
+
+    /// Commits a batch, publishes its number, and rings everyone who waits for it.
+    /// Leaves the batch empty.
+    pub(super) fn commit_batch(&mut self, batch: &mut Batch) -> Result<Outcome, Fault> {
+        let start = Instant::now();
+        if let Some(since) = batch.since {
+            self.shared.metrics.queue_wait.record_duration(start - since);
+        }
+        self.waiters.append(&mut batch.waiters);
+        self.plan.add(batch);
+        self.take_orphans();
+        let outcome = match self.attempt(Scope::All, batch.number) {
+            Ok(()) => Outcome::Committed,
+            Err(error) if Failure::of(&error) == Failure::Full => self.make_do(batch.number)?,
+            Err(error) => return Err(self.fault(&error)),
+        };
+        if outcome == Outcome::Committed {
+            self.publish(batch.number, start);
+        }
+        self.checkpoint()?;
+        Ok(outcome)
+    }
+
+    /// From here on `number` is a promise.
+    fn publish(&mut self, number: CommitNo, start: Instant) {
+        let metrics = &self.shared.metrics;
+        self.shared.committed.store(number, Ordering::Release);
+        ring_publishers(&self.plan);
+        self.waiters.drain(..).for_each(|waiter| waiter.ring());
+        metrics.commit_duration.record_duration(start.elapsed());
+        metrics.batch_messages.record_count(self.plan.written);
+        add(&metrics.commits, 1);
+        add(&metrics.committed_messages, self.plan.written);
+        add(&metrics.elided_messages, self.plan.elided);
+        add(&metrics.deleted_deliveries, self.plan.deleted_deliveries.len());
+        if self.plan.written > 0 && self.shared.set_state(StoreState::Running) == StoreState::Full {
+            tracing::info!("the disk has room again");
+        }
+        self.plan.reset();
+    }
+
+    /// No room. The messages are refused, so that their publishers hear of it, and
+    /// the rest is tried again: acknowledgements have to go on.
+    fn make_do(&mut self, number: CommitNo) -> Result<Outcome, Fault> {
+        if self.shared.set_state(StoreState::Full) != StoreState::Full {
+            tracing::error!("the disk is full: messages for durable sessions are refused");
+        }
+        add(&self.shared.metrics.refused_messages, self.plan.messages.len());
+        self.plan.messages.iter().for_each(|message| message.durability.refuse());
+        ring_publishers(&self.plan);
+        self.plan.without_messages();
+        // What has been copied back leaves its place in the WAL to new pages.
+        let _ = self.checkpointer.passive(&self.connection, &self.shared.metrics);
+        let result = self.with_headroom(number);
+        self.space.limit(&self.connection, false).map_err(|error| self.fault(&error))?;
+        result
+    }
+
+    fn with_headroom(&mut self, number: CommitNo) -> Result<Outcome, Fault> {
+        self.space.limit(&self.connection, true).map_err(|error| self.fault(&error))?;
+        if self.fits(Scope::All, number)? {
+            return Ok(Outcome::Committed);
+        }
+        if self.space.give_up_reserve() && self.fits(Scope::All, number)? {
+            return Ok(Outcome::Committed);
+        }
+        if self.fits(Scope::Deletes, number)? {
+            self.plan.without_deletes();
+        }
+        Ok(Outcome::Kept)
+    }
+
+    fn fits(&mut self, scope: Scope, number: CommitNo) -> Result<bool, Fault> {
+        match self.attempt(scope, number) {
+            Ok(()) => Ok(true),
+            Err(error) if Failure::of(&error) == Failure::Full => Ok(false),
+            Err(error) => Err(self.fault(&error)),
+        }
+    }
+
+    /// One transaction. After an error nothing of it is left.
+    fn attempt(&mut self, scope: Scope, number: CommitNo) -> rusqlite::Result<()> {
+        self.begin()?;
+        let result = self.apply(scope, number).and_then(|ids| {
+            self.connection.prepare_cached("COMMIT")?.execute([])?;
+            self.ids = ids;
+            Ok(())
+        });
+        if let Err(error) = &result {
+            self.shared.metrics.count_error(extended_code(error));
+            // SQLite rolls back by itself after some errors, SQLITE_FULL among them.
+            if !self.connection.is_autocommit() {
+                self.connection.execute_batch("ROLLBACK")?;
+            }
+        }
+        result
+    }
+
+    /// Waits as long as another program holds the lock: nothing is lost meanwhile,
+    /// and nothing is acknowledged.
+    fn begin(&self) -> rusqlite::Result<()> {
+        loop {
+            match self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([]) {
+                Err(error)
+                    if Failure::of(&error) == Failure::Busy && !self.shared.is_abandoned() =>
+                {
+                    self.shared.metrics.count_error(extended_code(&error));
+                    tracing::warn!(
+                        "another program keeps the database locked; commits wait for it"
+                    );
+                    // SQLITE_BUSY may come without the busy timeout having passed.
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                result => return result.map(|_| ()),
+            }
+        }
+    }
+
+    fn apply(&mut self, scope: Scope, number: CommitNo) -> rusqlite::Result<IdBlocks> {
+        let (connection, plan) = (&self.connection, &mut self.plan);
+        if scope == Scope::All {
+            statements::insert_messages(connection, plan, number)?;
+            statements::change_incoming(connection, plan)?;
+            statements::change_state(connection, plan)?;
+        } else {
+            statements::change_incoming(connection, plan)?;
+        }
+        statements::resolve_drops(connection, plan, &self.shared.references)?;
+        plan.sort_deletes();
+        statements::change_rows(connection, plan)?;
+        if scope == Scope::All && self.ids.near_end(plan.highest) {
+            return self.ids.extended(connection, plan.highest);
+        }
+        Ok(self.ids)
+    }
+
+    fn take_orphans(&mut self) {
+        let orphans = self.orphans.take_front(ORPHANS_PER_STEP);
+        self.plan.drops.extend(orphans.iter().map(|entry| entry.id.0));
+    }
+
+    fn checkpoint(&mut self) -> Result<(), Fault> {
+        let metrics = &self.shared.metrics;
+        let result = self.checkpointer.after_commit(&self.connection, metrics);
+        self.tolerate_full(result)?;
+        if self.measured.elapsed() >= Duration::from_secs(1) {
+            self.measure()?;
+        }
+        Ok(())
+    }
+
+    fn measure(&mut self) -> Result<(), Fault> {
+        self.measured = Instant::now();
+        self.checkpointer.measure(&self.shared.metrics);
+        let result = self.space.measure(&self.connection, &self.shared.metrics);
+        result.map_err(|error| self.fault(&error))
+    }
+
+    /// A checkpoint that finds no room is tried again later; the WAL keeps all.
+    fn tolerate_full(&self, result: rusqlite::Result<()>) -> Result<(), Fault> {
+        match result {
+            Err(error) if Failure::of(&error) != Failure::Full => Err(self.fault(&error)),
+            Err(error) => {
+                self.shared.metrics.count_error(extended_code(&error));
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// One step of housekeeping. True if there is more to do.
+    pub(super) fn idle(&mut self) -> Result<bool, Fault> {
+        if !self.orphans.is_empty() {
+            self.take_orphans();
+            if self.fits(Scope::Deletes, 0)? {
+                self.plan.without_deletes();
+            }
+            return Ok(true);
+        }
+        let result = self.checkpointer.when_idle(&self.connection, &self.shared.metrics);
+        self.tolerate_full(result)?;
+        if self.shared.state() == StoreState::Running {
+            self.space.restore_reserve();
+        }
+        let more = match self.space.vacuum_step(&self.connection) {
+            Ok(more) => more,
+            Err(error) if Failure::of(&error) != Failure::Fatal => false,
+            Err(error) => return Err(self.fault(&error)),
+        };
+        self.measure()?;
+        Ok(more)
+    }
+
+    /// The orderly end: everything is committed already.
+    pub(super) fn close(self) -> Result<(), Fault> {
+        let end = || {
+            self.connection.execute("UPDATE meta SET value = 1 WHERE key = 'clean'", [])?;
+            checkpoint::truncate(&self.connection)
+        };
+        end().map(|_| ()).map_err(|error| self.fault(&error))
+    }
+
+    /// Rings everyone whose batch will never be committed.
+    pub(super) fn ring_all(&mut self) {
+        ring_publishers(&self.plan);
+        self.waiters.drain(..).for_each(|waiter| waiter.ring());
+    }
+
+    fn fault(&self, error: &rusqlite::Error) -> Fault {
+        self.shared.metrics.count_error(extended_code(error));
+        Fault(format!("{error} (SQLite code {})", extended_code(error)))
+    }
+}
+
+/// Rings each publisher about once: neighbours mostly share one, and a ring that
+/// repeats is cheap.
+fn ring_publishers(plan: &Plan) {
+    /// Publishers seen last, by address: a power of two.
+    const SEEN: usize = 64;
+    let mut seen = [std::ptr::null::<Wake>(); SEEN];
+    for publisher in plan.messages.iter().filter_map(|message| message.publisher.as_ref()) {
+        let address = Arc::as_ptr(publisher);
+        if let Some(slot) = seen.get_mut((address.addr() >> 5) % SEEN)
+            && *slot != address
+        {
+            *slot = address;
+            publisher.ring();
+        }
+    }
+}
