@@ -68,7 +68,7 @@ impl Broker {
         let epoch = handle.lock().life.epoch();
         let gate = turn.finish(self).map_err(|StoreDown| ReasonCode::ServerUnavailable)?;
         let connack = self.connack(connect, &granted, present);
-        let client = Client::new(Arc::clone(self), handle, epoch, wake, connect, &peer);
+        let client = Client::new(Arc::clone(self), handle, epoch, wake, connect, peer);
         let gate = if self.persistence.waits() { gate } else { 0 };
         Ok(Accepted { client, connack, gate })
     }
@@ -126,7 +126,7 @@ impl Broker {
         let known = registry.get(&granted.client_id).cloned();
         if let Some(handle) = known {
             self.end_connection_of(&handle, connect.clean_start, turn);
-            let outlives = !connect.clean_start && self.is_alive(&handle, turn);
+            let outlives = !connect.clean_start && Self::is_alive(&handle, turn);
             if outlives {
                 self.hold_session(&handle, connect, granted, wake, turn);
                 return Ok((handle, true));
@@ -149,7 +149,7 @@ impl Broker {
     }
 
     /// False if the session's time was over and only the timer had not come to it.
-    fn is_alive(&self, handle: &SessionHandle, turn: &Turn) -> bool {
+    fn is_alive(handle: &SessionHandle, turn: &Turn) -> bool {
         let session = handle.lock();
         !session.life.is_ended()
             && session.life.expires_at().is_none_or(|at| at > turn.now.wall)
@@ -207,7 +207,7 @@ impl Broker {
         if session.durable {
             turn.write(Op::Session(Box::new(record_of(&session))));
             if !was_durable {
-                self.write_subscriptions(&session, turn);
+                Self::write_subscriptions(&session, turn);
             }
         } else if was_durable {
             turn.write(Op::EndSession(session.id));
@@ -216,7 +216,7 @@ impl Broker {
     }
 
     /// A session that becomes durable late brings its subscriptions along.
-    fn write_subscriptions(&self, session: &Session, turn: &mut Turn) {
+    fn write_subscriptions(session: &Session, turn: &mut Turn) {
         for (filter, subscribed) in &session.subscriptions {
             turn.write(super::subscribe::subscribe_op(session.id, filter, *subscribed));
         }

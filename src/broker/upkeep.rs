@@ -27,7 +27,10 @@ impl Broker {
             tokio::select! {
                 () = self.next_timer() => self.run_due(),
                 () = self.timers.changed() => {}
-                _ = forget.tick() => self.forget_offline(),
+                _ = forget.tick() => {
+                    self.forget_offline();
+                    self.measure();
+                }
                 _ = purge.tick(), if purging => self.purge_turn(),
                 _ = retained.tick() => {
                     let mut turn = Turn::new(self.clock.now());
@@ -70,6 +73,16 @@ impl Broker {
             handle.settle_counts(&mut session, &mut turn);
         }
         self.finish_or_log(&mut turn);
+    }
+
+    /// Brings gauges up to date that are sums over all sessions.
+    fn measure(&self) {
+        let (online, waiting) = self.session_counts();
+        let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.metrics.sessions.connected.set(gauge(online));
+        self.metrics.sessions.waiting.set(gauge(waiting));
+        self.metrics.messages.queued.set(gauge(self.queued()));
+        self.metrics.messages.memory_bytes.set(self.memory().try_into().unwrap_or(i64::MAX));
     }
 
     fn purge_turn(&self) {

@@ -46,7 +46,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         metrics: Arc<Metrics>,
     ) -> Self {
         let patience = (keep_alive > 0).then(|| Duration::from_millis(u64::from(keep_alive) * 1500));
-        let first = patience.unwrap_or(Duration::from_secs(24 * 60 * 60));
+        // Without patience the timer is never polled.
+        let first = patience.unwrap_or(Duration::ZERO);
         Self {
             stream,
             partial,
@@ -105,7 +106,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     async fn flush_and_shut_down(&mut self) -> std::io::Result<()> {
         use tokio::io::AsyncWriteExt as _;
         self.stream.write_all_buf(&mut self.out).await?;
-        self.stream.shutdown().await
+        super::linger::close(&mut self.stream).await
     }
 
     /// One pass over everything that may have happened, again and again until

@@ -8,6 +8,7 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 
 use super::connection::Connection;
+use super::linger;
 use super::listener::Origin;
 use super::scratch::{self, Consumed, Partial};
 use crate::auth::{Decision, Request};
@@ -15,7 +16,7 @@ use crate::broker::client::{Client, Peer};
 use crate::broker::{Accepted, Broker};
 use crate::telemetry::{PacketType, RejectReason};
 use crate::protocol::{
-    ConnAck, Connect, DecodeError, Decoder, Frame, Packet, ReasonCode, Version, encode,
+    ConnAck, Connect, DecodeError, Decoder, Frame, Packet, ReasonCode, Reply, Version, encode,
 };
 
 /// Why there was no connection.
@@ -38,9 +39,7 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         Ok(Ok(greeted)) => greeted,
         Ok(Err(refusal)) => {
             log_refusal(&origin, &refusal);
-            // Unread bytes would turn the close into a reset, which may overtake
-            // the CONNACK.
-            let _ = stream.shutdown().await;
+            let _ = linger::close(&mut stream).await;
             return;
         }
         Err(_) => {
@@ -77,8 +76,9 @@ async fn greet<S: AsyncRead + AsyncWrite + Unpin>(
         Ok(None) => return Err(Refusal::Silent),
         Err(error) => {
             broker.metrics.connections.protocol_errors.inc(error.reason.into());
-            let version = error.connect_version();
-            answer(stream, version, error.reason).await;
+            if let Reply::ConnAck(version) = error.reply {
+                answer(stream, version, error.reason).await;
+            }
             return Err(Refusal::Because(error.reason, error.to_string()));
         }
     };
@@ -88,7 +88,7 @@ async fn greet<S: AsyncRead + AsyncWrite + Unpin>(
         Ok(accepted) => accepted,
         Err(reason) => {
             broker.metrics.connections.rejected.inc(rejection(reason));
-            answer(stream, Some(connect.version), reason).await;
+            answer(stream, connect.version, reason).await;
             let who = format!("client id \"{}\"", connect.client_id.escape_debug());
             return Err(Refusal::Because(reason, who));
         }
@@ -138,11 +138,10 @@ fn rejection(reason: ReasonCode) -> RejectReason {
     }
 }
 
-async fn answer<S: AsyncWrite + Unpin>(stream: &mut S, version: Option<Version>, reason: ReasonCode) {
-    let Some(version) = version else { return };
+async fn answer<S: AsyncWrite + Unpin>(stream: &mut S, version: Version, reason: ReasonCode) {
     let mut out = BytesMut::new();
     let connack = ConnAck { reason, ..ConnAck::default() };
-    encode::connack(&mut out, version, &connack, None);
+    encode::connack(&mut out, version, &connack);
     let _ = stream.write_all_buf(&mut out).await;
 }
 

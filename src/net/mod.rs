@@ -3,6 +3,7 @@
 
 mod connection;
 mod greet;
+mod linger;
 mod listener;
 mod scratch;
 

@@ -69,6 +69,19 @@ impl PacketId {
     }
 }
 
+/// The acknowledgements of a PUBLISH, which share one layout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AckKind {
+    /// Ends QoS 1.
+    PubAck,
+    /// First of QoS 2.
+    PubRec,
+    /// Second of QoS 2, from the side that published.
+    PubRel,
+    /// Ends QoS 2.
+    PubComp,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

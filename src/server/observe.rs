@@ -6,6 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::store::{AtomicHistogram, StoreMetrics};
 use crate::telemetry::{HistogramSnapshot, HistogramSource, MetricsError, MetricsRegistry};
 
+/// A name, what it means, and where it stands.
+type Figure<T> = (&'static str, &'static str, fn(&StoreMetrics) -> &T);
+
 /// One histogram of the store.
 struct Source {
     metrics: Arc<StoreMetrics>,
@@ -38,7 +41,7 @@ fn histograms(
     registry: &MetricsRegistry,
     metrics: &Arc<StoreMetrics>,
 ) -> Result<(), MetricsError> {
-    let all: [(&str, &str, fn(&StoreMetrics) -> &AtomicHistogram); 5] = [
+    let all: [Figure<AtomicHistogram>; 5] = [
         (
             "ferrymq_persistence_commit_duration_seconds",
             "From BEGIN to the return of COMMIT.",
@@ -73,7 +76,7 @@ fn histograms(
 }
 
 fn gauges(registry: &MetricsRegistry, metrics: &Arc<StoreMetrics>) {
-    let all: [(&str, &str, fn(&StoreMetrics) -> &AtomicU64); 5] = [
+    let all: [Figure<AtomicU64>; 5] = [
         ("ferrymq_persistence_database_size_bytes", "The database file.", |m| &m.database_size),
         ("ferrymq_persistence_wal_size_bytes", "The write-ahead log.", |m| &m.wal_size),
         (
@@ -103,7 +106,7 @@ fn gauges(registry: &MetricsRegistry, metrics: &Arc<StoreMetrics>) {
 }
 
 fn counters(registry: &MetricsRegistry, metrics: &Arc<StoreMetrics>) {
-    let all: [(&str, &str, fn(&StoreMetrics) -> &AtomicU64); 5] = [
+    let all: [Figure<AtomicU64>; 5] = [
         (
             "ferrymq_persistence_committed_messages_total",
             "Messages written and committed.",

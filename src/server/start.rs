@@ -67,7 +67,7 @@ impl Server {
         }
         let opened = open_store(&config).await?;
         observe_store(&registry, &opened.metrics).map_err(system("no metrics of the store"))?;
-        let broker = build(&config, authenticator, metrics, &opened.store, opened.recovered);
+        let broker = build(&config, authenticator, metrics, opened.store.as_ref(), opened.recovered);
         tasks.spawn(Arc::clone(&broker).upkeep());
         tasks.spawn(watch_state(Arc::clone(&broker), readiness.clone(), stop_http));
         let all = config.limits.max_connections.min(Semaphore::MAX_PERMITS);
@@ -92,15 +92,13 @@ impl Server {
     /// [`ServeError::Poisoned`] if the store failed.
     pub async fn run(mut self) -> Result<(), ServeError> {
         let told = self.running.until_told().await;
-        match &told {
-            Ok(()) => self.readiness.set(State::ShuttingDown),
+        if told.is_err() {
             // Nothing more may be acknowledged: there is no orderly way out.
-            Err(_) => {
-                self.readiness.set(State::Poisoned);
-                self.running.broker.shut_down();
-                return told;
-            }
+            self.readiness.set(State::Poisoned);
+            self.running.broker.shut_down();
+            return told;
         }
+        self.readiness.set(State::ShuttingDown);
         let time = self.config.runtime.shutdown_timeout.duration();
         self.running.stop(self.tasks, time).await;
         Ok(())
@@ -122,7 +120,7 @@ fn build(
     config: &Config,
     authenticator: Authenticator,
     metrics: Arc<Metrics>,
-    store: &Option<Store>,
+    store: Option<&Store>,
     recovered: Recovered,
 ) -> Arc<Broker> {
     let sessions = recovered.sessions.len();
@@ -132,7 +130,7 @@ fn build(
         tracing::info!(sessions, queued, retained, "recovered");
     }
     let waits = config.persistence.durability != config::Durability::Async;
-    let persistence = Persistence::new(store.clone(), waits);
+    let persistence = Persistence::new(store.cloned(), waits);
     Broker::new(Settings::from(config), authenticator, metrics, persistence, recovered)
 }
 

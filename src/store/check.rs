@@ -38,15 +38,15 @@ pub(super) fn at_start(
     budget: Duration,
 ) -> Result<bool, OpenError> {
     let marker = marker(path);
-    let marked = marker.exists();
-    if clean && !marked {
+    let was_marked = marker.exists();
+    if clean && !was_marked {
         return Ok(true);
     }
-    let until = (!marked).then(|| Instant::now() + budget);
+    let until = (!was_marked).then(|| Instant::now() + budget);
     let stop = move || until.is_some_and(|until| Instant::now() >= until);
     match quick_check(connection, stop).map_err(|error| OpenError::from_sqlite(path, error))? {
         Finding::Sound => {
-            if marked {
+            if was_marked {
                 std::fs::remove_file(&marker).map_err(|error| OpenError::io(&marker, error))?;
             }
             Ok(true)

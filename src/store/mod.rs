@@ -21,6 +21,7 @@ mod check;
 mod checkpoint;
 mod config;
 mod error;
+mod failpoint;
 mod handle;
 mod ids;
 mod lock;

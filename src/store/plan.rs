@@ -146,6 +146,18 @@ impl Plan {
         self.retained.dedup_by(|a, b| retained_topic(a) == retained_topic(b));
     }
 
+    /// True if a publisher's packet id is opened by this batch.
+    #[cfg(feature = "failpoints")]
+    pub(super) fn opens_incoming(&self) -> bool {
+        self.incoming.iter().any(|change| change.open)
+    }
+
+    /// True if a publisher's packet id is closed by this batch.
+    #[cfg(feature = "failpoints")]
+    pub(super) fn closes_incoming(&self) -> bool {
+        self.incoming.iter().any(|change| !change.open)
+    }
+
     /// To be called when drops have been looked up.
     pub(super) fn sort_deletes(&mut self) {
         sort_ids(&mut self.deleted_deliveries);

@@ -14,6 +14,7 @@ use super::batch::Batch;
 use super::checkpoint::{self, Checkpointer};
 use super::config::StoreConfig;
 use super::error::{Failure, extended_code};
+use super::failpoint::{self, Moment};
 use super::ids::IdBlocks;
 use super::lock::LockFile;
 use super::metrics::add;
@@ -179,7 +180,9 @@ impl Writer {
     fn attempt(&mut self, scope: Scope, number: CommitNo) -> rusqlite::Result<()> {
         self.begin()?;
         let result = self.apply(scope, number).and_then(|ids| {
+            failpoint::reached(Moment::BeforeCommit, &self.plan);
             self.connection.prepare_cached("COMMIT")?.execute([])?;
+            failpoint::reached(Moment::AfterCommit, &self.plan);
             self.ids = ids;
             Ok(())
         });

@@ -57,7 +57,7 @@ impl Client {
     }
 
     fn on_publish_to(&mut self, publish: &Publish<'_>, topic: &str) -> Result<(), Close> {
-        let levels = topic.as_bytes().iter().filter(|&&byte| byte == b'/').count() + 1;
+        let levels = topic.split('/').count();
         let refusal = if levels > self.broker.settings.max_topic_levels {
             Some(ReasonCode::TopicNameInvalid)
         } else if topic.starts_with(SYS)
@@ -119,10 +119,10 @@ impl Client {
             expires_at: publish.expiry.map(|seconds| now.plus_seconds(seconds)),
             incoming: packet_id.filter(|_| durable).map(|id| (self.handle.id, id)),
         };
-        if publish.retain && publish.qos > QoS::AtMostOnce && !self.broker.has_room_to_retain(&publication) {
-            if let Some(packet_id) = packet_id {
-                return self.refuse(publish.qos, packet_id, ReasonCode::QuotaExceeded);
-            }
+        if let Some(packet_id) = packet_id.filter(|_| publish.retain)
+            && !self.broker.has_room_to_retain(&publication)
+        {
+            return self.refuse(publish.qos, packet_id, ReasonCode::QuotaExceeded);
         }
         self.find_routes(topic);
         let prepared =
@@ -246,7 +246,7 @@ impl Client {
         self.pending.push(Pending::at_once(reply).and_this_turn(waits));
     }
 
-    pub(super) fn on_subscribe(&mut self, subscribe: &Subscribe) -> Result<(), Close> {
+    pub(super) fn on_subscribe(&mut self, subscribe: &Subscribe) {
         let broker = Arc::clone(&self.broker);
         let reasons = subscribe
             .filters
@@ -268,7 +268,6 @@ impl Client {
         };
         self.push_when_written(Reply::SubAck(Box::new(sub_ack)));
         self.routed = None;
-        Ok(())
     }
 
     pub(super) fn on_unsubscribe(&mut self, unsubscribe: &Unsubscribe) {

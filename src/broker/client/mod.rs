@@ -83,7 +83,7 @@ impl Client {
         epoch: u64,
         wake: Arc<Wake>,
         connect: &Connect,
-        peer: &Peer,
+        peer: Peer,
     ) -> Self {
         let inbound = broker.settings.topic_alias_maximum;
         let outbound = connect.topic_alias_maximum.min(broker.settings.topic_alias_maximum);
@@ -94,7 +94,7 @@ impl Client {
             epoch,
             wake,
             version: connect.version,
-            peer: peer.clone(),
+            peer,
             pending: PendingQueue::default(),
             inbound_aliases: InboundAliases::new(inbound),
             outbound_aliases: OutboundAliases::new(outbound),
@@ -170,7 +170,10 @@ impl Client {
                 self.on_pubcomp(ack.packet_id);
                 Ok(())
             }
-            Packet::Subscribe(subscribe) => self.on_subscribe(&subscribe),
+            Packet::Subscribe(subscribe) => {
+                self.on_subscribe(&subscribe);
+                Ok(())
+            }
             Packet::Unsubscribe(unsubscribe) => {
                 self.on_unsubscribe(&unsubscribe);
                 Ok(())
@@ -217,6 +220,9 @@ impl Client {
 
     /// Makes sure that the connection is woken when the store has caught up, if it
     /// is saturated for that reason.
+    ///
+    /// # Errors
+    /// As [`Client::finish`].
     pub fn wake_when_unsaturated(&mut self) -> Result<(), Close> {
         self.turn.wake_at_commit(&self.wake);
         self.finish()
@@ -229,7 +235,9 @@ impl Client {
             let reason_string =
                 (self.problem_information && !why.is_empty()).then(|| why.to_owned());
             let disconnect = Disconnect { reason, reason_string, ..Disconnect::default() };
-            encode::disconnect(out, self.version, &disconnect, Some(self.max_packet));
+            self.within(out, &disconnect, |out, packet| {
+                encode::disconnect(out, Version::V5, packet);
+            });
         }
     }
 

@@ -1,5 +1,5 @@
 //! Replies that wait for their gate, in the order in which they must leave: PUBACKs
-//! and PUBRECs in the order of the PUBLISHes [MQTT-4.6.0-2] [MQTT-4.6.0-3], PUBRELs
+//! and PUBRECs in the order of the publishes [MQTT-4.6.0-2] [MQTT-4.6.0-3], PUBRELs
 //! in the order of the PUBRECs [MQTT-4.6.0-4].
 
 use std::collections::VecDeque;
@@ -108,6 +108,11 @@ impl PendingQueue {
         self.new_gates |= pending.commit == THIS_TURN;
         self.subscribes += usize::from(matches!(pending.reply, Reply::SubAck(_)));
         self.queue.push_back(pending);
+    }
+
+    /// True if none waits.
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
     }
 
     /// How many wait.

@@ -91,7 +91,6 @@ impl Client {
 
     fn send_reply(&mut self, reply: Reply, out: &mut BytesMut) {
         let version = self.version;
-        let max = Some(self.max_packet);
         let before = out.len();
         let kind = reply.packet_type();
         match reply {
@@ -106,14 +105,34 @@ impl Client {
             }
             Reply::PubRel(id, reason) => encode::ack(out, version, AckKind::PubRel, id, reason),
             Reply::PubComp(id, reason) => encode::ack(out, version, AckKind::PubComp, id, reason),
-            Reply::ConnAck(connack) => encode::connack(out, version, &connack, max),
+            Reply::ConnAck(connack) => {
+                self.within(out, &*connack, |out, packet| encode::connack(out, version, packet));
+            }
             Reply::SubAck(suback) => {
-                encode::suback(out, version, &suback, max);
+                self.within(out, &*suback, |out, packet| encode::suback(out, version, packet));
                 self.look = true;
             }
-            Reply::UnsubAck(unsuback) => encode::unsuback(out, version, &unsuback, max),
+            Reply::UnsubAck(unsuback) => {
+                self.within(out, &*unsuback, |out, packet| encode::unsuback(out, version, packet));
+            }
         }
         self.tally.sent(kind, out.len() - before);
+    }
+
+    /// A packet that the client has declared too large for itself is not sent
+    /// [MQTT-3.1.2-24].
+    pub(super) fn within<P: encode::Diagnostic>(
+        &self,
+        out: &mut BytesMut,
+        packet: &P,
+        write: impl Fn(&mut BytesMut, &P),
+    ) {
+        if !encode::within(out, Some(self.max_packet), packet, write) {
+            tracing::debug!(
+                client_id = %self.handle.client_id,
+                "a packet exceeds the client's maximum packet size and is not sent"
+            );
+        }
     }
 
     /// Takes the next deliveries from the session. False: that was all for now.
@@ -129,13 +148,11 @@ impl Client {
         }
         let mut more = true;
         for _ in 0..AT_ONCE {
-            match session.next_outgoing(committed, now.wall, now.instant) {
-                Some(next) => self.outgoing.push(next),
-                None => {
-                    more = false;
-                    break;
-                }
-            }
+            let Some(next) = session.next_outgoing(committed, now.wall, now.instant) else {
+                more = false;
+                break;
+            };
+            self.outgoing.push(next);
         }
         let page = session.next_page();
         self.handle.settle_counts(&mut session, &mut self.turn);

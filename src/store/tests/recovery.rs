@@ -1,5 +1,6 @@
 //! What was committed is found again.
 
+use crate::message::WillRecord;
 use super::*;
 
 fn subscription(filter: &str) -> SubscriptionRecord {

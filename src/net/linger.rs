@@ -1,0 +1,29 @@
+//! Closing so that the last words arrive.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+
+/// How long the other end has to close as well.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// What it may still send meanwhile.
+const AT_MOST: usize = 256 * 1024;
+
+/// Ends our side and waits for the other: bytes that are unread when a socket is
+/// closed turn the close into a reset, which may destroy the DISCONNECT or CONNACK
+/// that was just sent.
+pub async fn close<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> std::io::Result<()> {
+    stream.shutdown().await?;
+    let drain = async {
+        let mut buffer = [0; 4096];
+        let mut left = AT_MOST;
+        while left > 0 {
+            match stream.read(&mut buffer).await {
+                Ok(0) | Err(_) => break,
+                Ok(read) => left = left.saturating_sub(read),
+            }
+        }
+    };
+    let _ = tokio::time::timeout(PATIENCE, drain).await;
+    Ok(())
+}

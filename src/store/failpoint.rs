@@ -1,0 +1,46 @@
+//! Crashes on demand, for tests that have to know what a crash at exactly this
+//! point leaves behind. Compiled in by the feature `failpoints` alone, and then only
+//! awake if the environment names a point:
+//! `FERRYMQ_FAILPOINT=before-commit:received`.
+
+use super::plan::Plan;
+
+/// Where in a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Moment {
+    /// All statements have run, COMMIT has not.
+    BeforeCommit,
+    /// COMMIT has returned, and nobody has been told.
+    AfterCommit,
+}
+
+/// Ends the process as `kill -9` would if this is the point that the environment
+/// names.
+#[cfg(feature = "failpoints")]
+pub(super) fn reached(moment: Moment, plan: &Plan) {
+    use std::sync::LazyLock;
+    static POINT: LazyLock<Option<String>> =
+        LazyLock::new(|| std::env::var("FERRYMQ_FAILPOINT").ok());
+    let Some((when, what)) = POINT.as_deref().and_then(|point| point.split_once(':')) else {
+        return;
+    };
+    let now = match moment {
+        Moment::BeforeCommit => "before-commit",
+        Moment::AfterCommit => "after-commit",
+    };
+    let holds = match what {
+        "publish" => !plan.deliveries.is_empty() || plan.opens_incoming(),
+        "received" => !plan.received.is_empty(),
+        "release" => plan.closes_incoming(),
+        "delete" => !plan.deleted_deliveries.is_empty(),
+        _ => false,
+    };
+    if when == now && holds {
+        std::process::abort();
+    }
+}
+
+/// Nothing, without the feature.
+#[cfg(not(feature = "failpoints"))]
+#[inline]
+pub(super) fn reached(_: Moment, _: &Plan) {}
