@@ -116,7 +116,11 @@ mod tests {
     use super::*;
     use crate::config::Config;
 
-    fn request<'a>(loopback: bool, username: Option<&'a str>, password: Option<&'a [u8]>) -> Request<'a> {
+    fn request<'a>(
+        loopback: bool,
+        username: Option<&'a str>,
+        password: Option<&'a [u8]>,
+    ) -> Request<'a> {
         let peer = ([127, 0, 0, 1], 50_000).into();
         Request { listener: "tcp", loopback, client_id: "c", username, password, peer }
     }
@@ -163,7 +167,11 @@ mod tests {
             (Anonymous::Never, true, &NOT_AUTHORIZED),
         ] {
             for auth in [with_password_file(policy), without_password_file(policy)] {
-                assert_eq!(auth.connect(request(loopback, None, None)).await, *expected, "{policy:?}");
+                assert_eq!(
+                    auth.connect(request(loopback, None, None)).await,
+                    *expected,
+                    "{policy:?}"
+                );
             }
         }
     }

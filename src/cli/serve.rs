@@ -4,11 +4,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 use super::Exit;
 use super::output::complain;
+use super::stop::stop_signal;
 use crate::config::Config;
 use crate::http::{AppState, serve as serve_http};
 use crate::telemetry::{self, Metrics, MetricsRegistry, Readiness, State};
@@ -39,8 +40,24 @@ pub fn serve(config: Config) -> ExitCode {
     exit.into()
 }
 
-/// Binds, serves, and waits for a signal.
+/// What everything in this process shares.
+struct Shared {
+    config: Arc<Config>,
+    metrics: Arc<Metrics>,
+    registry: Arc<MetricsRegistry>,
+    readiness: Readiness,
+}
+
+/// HTTP around the broker: probes are answered from before it has recovered until
+/// after it has shut down.
 async fn run(config: Arc<Config>) -> Exit {
+    let stop = match stop_signal() {
+        Ok(stop) => stop,
+        Err(error) => {
+            error!(%error, "cannot listen for signals");
+            return Exit::Failure;
+        }
+    };
     let readiness = Readiness::default();
     let metrics = Arc::new(Metrics::default());
     let registry = match MetricsRegistry::new(&metrics, &readiness) {
@@ -50,39 +67,38 @@ async fn run(config: Arc<Config>) -> Exit {
             return Exit::Failure;
         }
     };
-    let state = AppState { metrics: registry, readiness: readiness.clone() };
-    let Some(addr) = config.http.bind.addr() else {
-        readiness.set(State::Ready);
-        stop_signal().await;
-        return Exit::Ok;
+    let shared = Shared { config, metrics, registry, readiness };
+    let Some(addr) = shared.config.http.bind.addr() else {
+        return broker(shared, stop).await;
     };
     let listener = match TcpListener::bind(addr).await {
         Ok(listener) => listener,
         Err(error) => {
-            error!(%error, "cannot bind http to {addr}");
+            error!("cannot bind http to {addr}: {error}");
             return Exit::Bind;
         }
     };
-    readiness.set(State::Ready);
-    match serve_http(listener, state, stop_signal()).await {
-        Ok(()) => Exit::Ok,
-        Err(error) => {
-            error!(%error, "http failed");
-            Exit::Failure
-        }
+    let state =
+        AppState { metrics: Arc::clone(&shared.registry), readiness: shared.readiness.clone() };
+    let (stop_http, stopped) = oneshot::channel::<()>();
+    let http = tokio::spawn(serve_http(listener, state, async {
+        // Dropped or sent: both mean the end.
+        let _ = stopped.await;
+    }));
+    let exit = broker(shared, stop).await;
+    drop(stop_http);
+    if let Ok(Err(error)) = http.await {
+        warn!(%error, "http ended early");
     }
+    exit
 }
 
-/// Resolves when the process is asked to end.
-async fn stop_signal() {
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-        warn!("cannot listen for SIGTERM");
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => info!("SIGTERM: shutting down"),
-        _ = tokio::signal::ctrl_c() => info!("interrupted: shutting down"),
-    }
+/// Everything between the start and the end of the process.
+async fn broker(shared: Shared, stop: impl Future<Output = ()>) -> Exit {
+    let Shared { config: _config, metrics: _metrics, registry: _registry, readiness } = shared;
+    stop.await;
+    readiness.set(State::ShuttingDown);
+    Exit::Ok
 }
 
 /// What is being started, in a few lines.
