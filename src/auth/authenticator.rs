@@ -77,7 +77,8 @@ impl Authenticator {
         let welcome = match self.anonymous {
             Anonymous::Always => true,
             Anonymous::Never => false,
-            Anonymous::Loopback => loopback,
+            // A password file says that it matters who connects, here as well.
+            Anonymous::Loopback => loopback && self.passwords.is_none(),
         };
         if welcome {
             Decision::Allow(Identity::default())
@@ -116,7 +117,11 @@ mod tests {
     use super::*;
     use crate::config::Config;
 
-    fn request<'a>(loopback: bool, username: Option<&'a str>, password: Option<&'a [u8]>) -> Request<'a> {
+    fn request<'a>(
+        loopback: bool,
+        username: Option<&'a str>,
+        password: Option<&'a [u8]>,
+    ) -> Request<'a> {
         let peer = ([127, 0, 0, 1], 50_000).into();
         Request { listener: "tcp", loopback, client_id: "c", username, password, peer }
     }
@@ -163,7 +168,11 @@ mod tests {
             (Anonymous::Never, true, &NOT_AUTHORIZED),
         ] {
             for auth in [with_password_file(policy), without_password_file(policy)] {
-                assert_eq!(auth.connect(request(loopback, None, None)).await, *expected, "{policy:?}");
+                assert_eq!(
+                    auth.connect(request(loopback, None, None)).await,
+                    *expected,
+                    "{policy:?}"
+                );
             }
         }
     }

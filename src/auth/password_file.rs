@@ -39,7 +39,9 @@ pub enum AuthError {
         problem: String,
     },
     /// A name that the file could not hold.
-    #[error("a user name cannot be empty, begin with # or a space, or contain a colon or a line break")]
+    #[error(
+        "a user name cannot be empty, begin with # or a space, or contain a colon or a line break"
+    )]
     UserName,
     /// Hashing failed.
     #[error("cannot hash the password: {0}")]
@@ -90,8 +92,9 @@ impl PasswordFile {
         if self.hash_of(user).is_some() {
             return Err(format!("the user {user} was already listed above"));
         }
-        let hash = hashing::parse(hash.trim_end())
-            .ok_or_else(|| format!("the hash of {user} is not argon2id; write it with `ferrymq passwd`"))?;
+        let hash = hashing::parse(hash.trim_end()).ok_or_else(|| {
+            format!("the hash of {user} is not argon2id; write it with `ferrymq passwd`")
+        })?;
         Ok(Line::User(user.to_owned(), hash))
     }
 
@@ -202,7 +205,9 @@ mod tests {
         assert!(!file.set("gate", b"c").unwrap());
         file.write(&path).unwrap();
 
-        assert!(std::fs::read_to_string(&path).unwrap().starts_with("# sensors\n\nmeter 1:$argon2id$"));
+        assert!(
+            std::fs::read_to_string(&path).unwrap().starts_with("# sensors\n\nmeter 1:$argon2id$")
+        );
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         let mut file = PasswordFile::read(&path).unwrap();
         assert!(hashing::verify(b"c", file.hash_of("gate").unwrap()));
@@ -239,6 +244,9 @@ mod tests {
     #[test]
     fn a_missing_file_is_named() {
         let error = PasswordFile::read(Path::new("/nowhere/p")).unwrap_err().to_string();
-        assert!(error.starts_with("cannot read the password file /nowhere/p: No such file"), "{error}");
+        assert!(
+            error.starts_with("cannot read the password file /nowhere/p: No such file"),
+            "{error}"
+        );
     }
 }

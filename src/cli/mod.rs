@@ -10,7 +10,9 @@ mod health;
 mod output;
 mod passwd;
 mod serve;
+mod stop;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -18,6 +20,7 @@ use clap::{Parser, Subcommand};
 
 pub use exit::Exit;
 pub use serve::serve;
+pub use stop::stop_signal;
 
 use crate::config::{Config, Sources};
 
@@ -38,8 +41,10 @@ defaults, file, environment, --set.";
 #[command(name = "ferrymq", version, about, after_help = EXIT_CODES)]
 struct Cli {
     /// The configuration file
+    // No PathBuf, since clap refuses an empty one: an empty variable is how compose
+    // files and charts say "not set".
     #[arg(long, global = true, env = "FERRYMQ_CONFIG", value_name = "FILE")]
-    config: Option<PathBuf>,
+    config: Option<OsString>,
     /// Set one key, as in --set persistence.path=/data/ferrymq.db
     #[arg(long, global = true, value_name = "TABLE.KEY=VALUE")]
     set: Vec<String>,
@@ -66,8 +71,7 @@ pub fn run() -> ExitCode {
     if let Some(Command::Passwd(args)) = &cli.command {
         return passwd::run(args).into();
     }
-    // An empty variable is how compose files and charts say "not set".
-    let file = cli.config.filter(|path| !path.as_os_str().is_empty());
+    let file = cli.config.filter(|path| !path.is_empty()).map(PathBuf::from);
     let config = match Config::load(&Sources::from_process(file, cli.set)) {
         Ok(config) => config,
         Err(error) => {
@@ -98,15 +102,17 @@ mod tests {
         let cli = Cli::parse_from(["ferrymq", "--set", "a.b=1", "--set", "c.d=2"]);
         assert!(cli.command.is_none());
         assert_eq!(cli.set, ["a.b=1", "c.d=2"]);
-        let cli = Cli::parse_from(["ferrymq", "config", "show", "--config", "x.toml", "--set", "a.b=1"]);
-        assert_eq!(cli.config.unwrap(), PathBuf::from("x.toml"));
+        let cli =
+            Cli::parse_from(["ferrymq", "config", "show", "--config", "x.toml", "--set", "a.b=1"]);
+        assert_eq!(cli.config.unwrap(), "x.toml");
         assert_eq!(cli.set, ["a.b=1"]);
     }
 
     #[test]
     fn the_help_tells_what_exit_codes_mean() {
         let help = Cli::command().render_long_help().to_string();
-        for code in ["0  all", "2  the configuration", "3  the database", "5  the database failed"] {
+        for code in ["0  all", "2  the configuration", "3  the database", "5  the database failed"]
+        {
             assert!(help.contains(code), "{help}");
         }
     }

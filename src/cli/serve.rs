@@ -6,6 +6,7 @@ use tracing::{error, info, warn};
 
 use super::Exit;
 use super::output::complain;
+use super::stop::stop_signal;
 use crate::config::Config;
 use crate::server::{ServeError, Server};
 use crate::telemetry;
@@ -38,6 +39,14 @@ pub fn serve(config: Config) -> ExitCode {
 
 /// Starts the broker, says where it listens, and waits for its end.
 async fn run(config: Config) -> Exit {
+    // From here on, so that a signal during a long recovery is not lost.
+    let stop = match stop_signal() {
+        Ok(stop) => stop,
+        Err(error) => {
+            error!(%error, "cannot listen for signals");
+            return Exit::Failure;
+        }
+    };
     let started = Server::start(config).await;
     let ended = match started {
         Ok(server) => {
@@ -45,7 +54,7 @@ async fn run(config: Config) -> Exit {
                 info!("listening on {address} ({name})");
             }
             info!("ready");
-            server.run().await
+            server.run(stop).await
         }
         Err(error) => Err(error),
     };

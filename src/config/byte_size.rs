@@ -77,7 +77,10 @@ impl fmt::Display for ByteSize {
     }
 }
 
-serde_as_text!(ByteSize, "a size such as 64KiB, 10MB or 1GiB (B, KB, KiB, MB, MiB, GB, GiB, TB, TiB)");
+serde_as_text!(
+    ByteSize,
+    "a size such as 64KiB, 10MB or 1GiB (B, KB, KiB, MB, MiB, GB, GiB, TB, TiB)"
+);
 
 #[cfg(test)]
 mod tests {

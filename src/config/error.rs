@@ -51,13 +51,17 @@ pub enum ConfigError {
         message: String,
     },
     /// A `--set` without a key or a value.
-    #[error("--set {given}: write it as TABLE.KEY=VALUE, for example persistence.path=/data/ferrymq.db")]
+    #[error(
+        "--set {given}: write it as TABLE.KEY=VALUE, for example persistence.path=/data/ferrymq.db"
+    )]
     Flag {
         /// As it was given.
         given: String,
     },
     /// A variable that begins like ours and names no key.
-    #[error("environment variable {name}: write it as FERRYMQ_TABLE__KEY, with two underscores, for example FERRYMQ_PERSISTENCE__PATH")]
+    #[error(
+        "environment variable {name}: write it as FERRYMQ_TABLE__KEY, with two underscores, for example FERRYMQ_PERSISTENCE__PATH"
+    )]
     Variable {
         /// Which.
         name: String,

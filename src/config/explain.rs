@@ -37,10 +37,7 @@ fn parse_origin(name: &str) -> Origin {
 pub(super) fn explain(figment: &Figment, error: &Error) -> ConfigError {
     let mut path = error.path.clone();
     let problem = match &error.kind {
-        Kind::UnknownField(field, allowed) => {
-            path.push(field.clone());
-            unknown_key(&path, allowed)
-        }
+        Kind::UnknownField(_, allowed) => unknown_key(&path, allowed),
         Kind::MissingField(field) => {
             path.push(field.to_string());
             "this key is required".to_owned()
@@ -111,7 +108,7 @@ fn suggestion(path: &[String]) -> Option<String> {
         .filter_map(|other| other.split_last())
         .filter(|(_, other)| is_sibling(other))
         .map(|(other, _)| (distance(name, other), other))
-        .filter(|(distance, other)| *distance <= (other.len() / 3).max(1))
+        .filter(|(distance, other)| *distance <= (other.len() / 3).max(2))
         .min();
     if let Some((_, other)) = near {
         return Some(parent.iter().chain([other]).cloned().collect::<Vec<_>>().join("."));
@@ -159,7 +156,9 @@ mod tests {
 
     #[test]
     fn distance_counts_single_letters() {
-        for (a, b, expected) in [("", "", 0), ("bind", "bind", 0), ("bnd", "bind", 1), ("kitten", "sitting", 3)] {
+        for (a, b, expected) in
+            [("", "", 0), ("bind", "bind", 0), ("bnd", "bind", 1), ("kitten", "sitting", 3)]
+        {
             assert_eq!(distance(a, b), expected, "{a} {b}");
             assert_eq!(distance(b, a), expected, "{b} {a}");
         }

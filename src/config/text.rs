@@ -22,9 +22,8 @@ macro_rules! serde_as_text {
                     }
 
                     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<$type, E> {
-                        text.parse().map_err(|()| {
-                            E::invalid_value(serde::de::Unexpected::Str(text), &self)
-                        })
+                        text.parse()
+                            .map_err(|()| E::invalid_value(serde::de::Unexpected::Str(text), &self))
                     }
 
                     fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<$type, E> {

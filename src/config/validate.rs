@@ -24,7 +24,11 @@ pub(super) fn check(config: &Config) -> Checked {
     at_least("limits.max_memory", limits.max_memory, ByteSize::mib(1))?;
     within("auth.max_verifications", config.auth.max_verifications, 1..=64)?;
     within("runtime.worker_threads", config.runtime.worker_threads, 0..=1024)?;
-    within("runtime.shutdown_timeout", config.runtime.shutdown_timeout, Span::ZERO..=Span::hours(1))?;
+    within(
+        "runtime.shutdown_timeout",
+        config.runtime.shutdown_timeout,
+        Span::ZERO..=Span::hours(1),
+    )?;
     log_level(&config.telemetry.level)
 }
 
@@ -32,16 +36,18 @@ fn listeners(config: &Config) -> Checked {
     for (name, listener) in &config.listeners {
         let key = format!("listeners.{name}");
         // What the environment can also name: it knows neither case nor dots.
-        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
+        let allowed =
+            |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
         if name.is_empty() || !name.chars().all(allowed) || name.contains("__") {
             return Err(Problem {
                 key,
-                text: "a listener's name is made of a-z, 0-9, - and _, never two _ in a row".to_owned(),
+                text: "a listener's name is made of a-z, 0-9, - and _, never two _ in a row"
+                    .to_owned(),
             });
         }
         within(&format!("{key}.max_connections"), listener.max_connections, 1..=10_000_000)?;
-        let open = config.auth.password_file.is_none()
-            && config.auth.allow_anonymous != Anonymous::Always;
+        let open =
+            config.auth.password_file.is_none() && config.auth.allow_anonymous != Anonymous::Always;
         if open && !listener.bind.is_loopback() {
             return Err(Problem {
                 key: format!("{key}.bind"),
@@ -58,10 +64,14 @@ fn listeners(config: &Config) -> Checked {
 
 fn mqtt(config: &Config) -> Checked {
     let mqtt = &config.mqtt;
-    within("mqtt.max_packet_size", mqtt.max_packet_size.0, 64..=268_435_455)?;
+    within("mqtt.max_packet_size", mqtt.max_packet_size, ByteSize(64)..=ByteSize(268_435_455))?;
     within("mqtt.max_topic_levels", mqtt.max_topic_levels, 1..=65_535)?;
     within("mqtt.connect_timeout", mqtt.connect_timeout, Span::millis(100)..=Span::hours(1))?;
-    within_or_never("mqtt.max_keep_alive", mqtt.max_keep_alive, Span::seconds(1)..=Span::seconds(65_535))?;
+    within_or_never(
+        "mqtt.max_keep_alive",
+        mqtt.max_keep_alive,
+        Span::seconds(1)..=Span::seconds(65_535),
+    )?;
     within("mqtt.receive_maximum", mqtt.receive_maximum, 1..=65_535)?;
     within("mqtt.max_retained_messages", mqtt.max_retained_messages, 0..=1_000_000_000)?;
     within_or_never("mqtt.sys_interval", mqtt.sys_interval, Span::seconds(1)..=Span::days(365))
@@ -109,7 +119,9 @@ fn persistence(config: &Config) -> Checked {
 fn log_level(level: &str) -> Checked {
     // The filter itself takes any lone word for a module's name, "inof" too.
     let is_level = |word: &str| {
-        ["error", "warn", "info", "debug", "trace", "off"].iter().any(|l| word.eq_ignore_ascii_case(l))
+        ["error", "warn", "info", "debug", "trace", "off"]
+            .iter()
+            .any(|l| word.eq_ignore_ascii_case(l))
     };
     let is_directive = |part: &str| is_level(part.rsplit('=').next().unwrap_or(part).trim());
     if level.split(',').all(is_directive) && tracing_subscriber::EnvFilter::try_new(level).is_ok() {
@@ -124,7 +136,11 @@ fn log_level(level: &str) -> Checked {
     })
 }
 
-fn within<T: Copy + PartialOrd + Display>(key: &str, value: T, range: RangeInclusive<T>) -> Checked {
+fn within<T: Copy + PartialOrd + Display>(
+    key: &str,
+    value: T,
+    range: RangeInclusive<T>,
+) -> Checked {
     if range.contains(&value) {
         return Ok(());
     }
@@ -136,10 +152,8 @@ fn within_or_never(key: &str, value: Span, range: RangeInclusive<Span>) -> Check
     if value.is_never() {
         return Ok(());
     }
-    within(key, value, range).map_err(|problem| Problem {
-        text: format!("{} or \"never\"", problem.text),
-        ..problem
-    })
+    within(key, value, range)
+        .map_err(|problem| Problem { text: format!("{} or \"never\"", problem.text), ..problem })
 }
 
 fn at_least(key: &str, value: ByteSize, least: ByteSize) -> Checked {

@@ -71,9 +71,8 @@ fn router(state: AppState) -> Router {
 
 async fn metrics(State(state): State<AppState>) -> Response {
     match state.metrics.render() {
-        Ok(text) => {
-            ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
-        }
+        Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
+            .into_response(),
         Err(error) => {
             error!(%error, "no metrics");
             (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response()

@@ -42,9 +42,12 @@ async fn a_starting_broker_lives_and_is_not_ready() {
     let answer = ask(&server, "/readyz").await;
     assert_eq!(answer.status, 503);
     let body: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
-    assert_eq!(body, serde_json::json!({
-        "ready": false, "state": "starting", "reason": "reading the database back",
-    }));
+    assert_eq!(
+        body,
+        serde_json::json!({
+            "ready": false, "state": "starting", "reason": "reading the database back",
+        })
+    );
 }
 
 #[tokio::test]
@@ -68,7 +71,10 @@ async fn readiness_follows_the_broker() {
 async fn metrics_come_as_prometheus_text() {
     let server = server().await;
     let mut stream = tokio::net::TcpStream::connect(server.addr).await.unwrap();
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+    stream
+        .write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        .await
+        .unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");

@@ -2,24 +2,21 @@
 
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::{Running, ServeError};
 
 impl Running {
-    /// Resolves when there is a reason to stop: SIGTERM, SIGINT, or a failed store.
-    pub(super) async fn until_told(&mut self) -> Result<(), ServeError> {
-        let failed = |source| ServeError::System { what: "signals cannot be received", source };
-        let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    /// Resolves when there is a reason to stop: `stop`, or a failed store.
+    pub(super) async fn until_told(
+        &mut self,
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), ServeError> {
         tokio::select! {
-            _ = terminate.recv() => tracing::info!("SIGTERM: shutting down"),
-            _ = interrupt.recv() => tracing::info!("SIGINT: shutting down"),
-            reason = poisoned(&mut self.poisoned) => return Err(ServeError::Poisoned(reason)),
+            () = stop => Ok(()),
+            reason = poisoned(&mut self.poisoned) => Err(ServeError::Poisoned(reason)),
         }
-        Ok(())
     }
 
     /// Says goodbye to the clients, writes what is left, and closes the database.

@@ -86,12 +86,12 @@ impl Server {
         &self.addresses
     }
 
-    /// Runs until there is a reason to stop, and stops.
+    /// Runs until `stop` resolves or the store fails, and stops.
     ///
     /// # Errors
     /// [`ServeError::Poisoned`] if the store failed.
-    pub async fn run(mut self) -> Result<(), ServeError> {
-        let told = self.running.until_told().await;
+    pub async fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
+        let told = self.running.until_told(stop).await;
         if told.is_err() {
             // Nothing more may be acknowledged: there is no orderly way out.
             self.readiness.set(State::Poisoned);

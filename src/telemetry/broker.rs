@@ -27,33 +27,121 @@ fn build_and_state(registry: &MetricsRegistry, readiness: &Readiness) {
 }
 
 fn connections(registry: &MetricsRegistry, metrics: &Arc<Metrics>) {
-    registry.counters("ferrymq_connections_opened_total", "Clients whose CONNECT was accepted.", metrics, |m| &m.connections.opened);
-    registry.counters("ferrymq_connections_closed_total", "Accepted clients whose connection has ended.", metrics, |m| &m.connections.closed);
-    registry.counters("ferrymq_connections_rejected_total", "Connections turned away before they had a session.", metrics, |m| &m.connections.rejected);
-    registry.counters("ferrymq_authentications_total", "Attempts to log in, by how they ended.", metrics, |m| &m.connections.authentications);
-    registry.counters("ferrymq_protocol_errors_total", "Connections closed for what the client sent.", metrics, |m| &m.connections.protocol_errors);
-    counter(registry, "ferrymq_keep_alive_timeouts_total", "Connections closed because the client was silent.", metrics, |m| &m.connections.keep_alive_timeouts);
-    gauge(registry, "ferrymq_connections", "Open connections.", metrics, |m| &m.connections.current);
+    registry.counters(
+        "ferrymq_connections_opened_total",
+        "Clients whose CONNECT was accepted.",
+        metrics,
+        |m| &m.connections.opened,
+    );
+    registry.counters(
+        "ferrymq_connections_closed_total",
+        "Accepted clients whose connection has ended.",
+        metrics,
+        |m| &m.connections.closed,
+    );
+    registry.counters(
+        "ferrymq_connections_rejected_total",
+        "Connections turned away before they had a session.",
+        metrics,
+        |m| &m.connections.rejected,
+    );
+    registry.counters(
+        "ferrymq_authentications_total",
+        "Attempts to log in, by how they ended.",
+        metrics,
+        |m| &m.connections.authentications,
+    );
+    registry.counters(
+        "ferrymq_protocol_errors_total",
+        "Connections closed for what the client sent.",
+        metrics,
+        |m| &m.connections.protocol_errors,
+    );
+    counter(
+        registry,
+        "ferrymq_keep_alive_timeouts_total",
+        "Connections closed because the client was silent.",
+        metrics,
+        |m| &m.connections.keep_alive_timeouts,
+    );
+    gauge(registry, "ferrymq_connections", "Open connections.", metrics, |m| {
+        &m.connections.current
+    });
 }
 
 fn packets(registry: &MetricsRegistry, metrics: &Arc<Metrics>) {
-    registry.counters("ferrymq_packets_received_total", "Packets from clients.", metrics, |m| &m.packets.received);
-    registry.counters("ferrymq_packets_sent_total", "Packets to clients.", metrics, |m| &m.packets.sent);
-    registry.counters("ferrymq_received_bytes_total", "Bytes of packets from clients.", metrics, |m| &m.packets.received_bytes);
-    registry.counters("ferrymq_sent_bytes_total", "Bytes of packets to clients.", metrics, |m| &m.packets.sent_bytes);
+    registry.counters("ferrymq_packets_received_total", "Packets from clients.", metrics, |m| {
+        &m.packets.received
+    });
+    registry.counters("ferrymq_packets_sent_total", "Packets to clients.", metrics, |m| {
+        &m.packets.sent
+    });
+    registry.counters(
+        "ferrymq_received_bytes_total",
+        "Bytes of packets from clients.",
+        metrics,
+        |m| &m.packets.received_bytes,
+    );
+    registry.counters("ferrymq_sent_bytes_total", "Bytes of packets to clients.", metrics, |m| {
+        &m.packets.sent_bytes
+    });
 }
 
 fn messages(registry: &MetricsRegistry, metrics: &Arc<Metrics>) {
-    registry.counters("ferrymq_messages_received_total", "Messages accepted from publishers, by their QoS.", metrics, |m| &m.messages.received);
-    registry.counters("ferrymq_messages_delivered_total", "Messages sent to receivers for the first time, by the QoS of the delivery.", metrics, |m| &m.messages.delivered);
-    registry.counters("ferrymq_messages_dropped_total", "Deliveries that will not happen, one for each receiver.", metrics, |m| &m.messages.dropped);
-    registry.counters("ferrymq_messages_refused_total", "Messages that the publisher was told are not accepted.", metrics, |m| &m.messages.refused);
-    counter(registry, "ferrymq_messages_redelivered_total", "Messages sent again after a reconnect.", metrics, |m| &m.messages.redelivered);
-    counter(registry, "ferrymq_messages_unrouted_total", "Messages accepted that nobody had subscribed to.", metrics, |m| &m.messages.unrouted);
-    gauge(registry, "ferrymq_queued_messages", "Deliveries waiting in all queues.", metrics, |m| &m.messages.queued);
-    gauge(registry, "ferrymq_retained_messages", "Topics with a retained message.", metrics, |m| &m.messages.retained);
-    gauge(registry, "ferrymq_retained_bytes", "Bytes of all retained messages.", metrics, |m| &m.messages.retained_bytes);
-    gauge(registry, "ferrymq_message_memory_bytes", "Bytes of messages held in memory.", metrics, |m| &m.messages.memory_bytes);
+    registry.counters(
+        "ferrymq_messages_received_total",
+        "Messages accepted from publishers, by their QoS.",
+        metrics,
+        |m| &m.messages.received,
+    );
+    registry.counters(
+        "ferrymq_messages_delivered_total",
+        "Messages sent to receivers for the first time, by the QoS of the delivery.",
+        metrics,
+        |m| &m.messages.delivered,
+    );
+    registry.counters(
+        "ferrymq_messages_dropped_total",
+        "Deliveries that will not happen, one for each receiver.",
+        metrics,
+        |m| &m.messages.dropped,
+    );
+    registry.counters(
+        "ferrymq_messages_refused_total",
+        "Messages that the publisher was told are not accepted.",
+        metrics,
+        |m| &m.messages.refused,
+    );
+    counter(
+        registry,
+        "ferrymq_messages_redelivered_total",
+        "Messages sent again after a reconnect.",
+        metrics,
+        |m| &m.messages.redelivered,
+    );
+    counter(
+        registry,
+        "ferrymq_messages_unrouted_total",
+        "Messages accepted that nobody had subscribed to.",
+        metrics,
+        |m| &m.messages.unrouted,
+    );
+    gauge(registry, "ferrymq_queued_messages", "Deliveries waiting in all queues.", metrics, |m| {
+        &m.messages.queued
+    });
+    gauge(registry, "ferrymq_retained_messages", "Topics with a retained message.", metrics, |m| {
+        &m.messages.retained
+    });
+    gauge(registry, "ferrymq_retained_bytes", "Bytes of all retained messages.", metrics, |m| {
+        &m.messages.retained_bytes
+    });
+    gauge(
+        registry,
+        "ferrymq_message_memory_bytes",
+        "Bytes of messages held in memory.",
+        metrics,
+        |m| &m.messages.memory_bytes,
+    );
 }
 
 fn sessions(registry: &MetricsRegistry, metrics: &Arc<Metrics>) {
@@ -62,9 +150,23 @@ fn sessions(registry: &MetricsRegistry, metrics: &Arc<Metrics>) {
         see(as_f64(&counted.sessions.connected), &[("state", "connected")]);
         see(as_f64(&counted.sessions.waiting), &[("state", "waiting")]);
     });
-    gauge(registry, "ferrymq_subscriptions", "Subscriptions of all sessions.", metrics, |m| &m.sessions.subscriptions);
-    counter(registry, "ferrymq_session_take_overs_total", "Connections replaced by a new one of the same client.", metrics, |m| &m.sessions.take_overs);
-    counter(registry, "ferrymq_sessions_expired_total", "Sessions whose time had passed.", metrics, |m| &m.sessions.expired);
+    gauge(registry, "ferrymq_subscriptions", "Subscriptions of all sessions.", metrics, |m| {
+        &m.sessions.subscriptions
+    });
+    counter(
+        registry,
+        "ferrymq_session_take_overs_total",
+        "Connections replaced by a new one of the same client.",
+        metrics,
+        |m| &m.sessions.take_overs,
+    );
+    counter(
+        registry,
+        "ferrymq_sessions_expired_total",
+        "Sessions whose time had passed.",
+        metrics,
+        |m| &m.sessions.expired,
+    );
 }
 
 fn counter(

@@ -8,12 +8,20 @@ use super::MetricsRegistry;
 pub(super) fn register(registry: &MetricsRegistry) {
     // Close enough: the registry is made as soon as the configuration is read.
     let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-    registry.gauge("process_start_time_seconds", "When the process started, since 1970.", move |see| {
-        see(started, &[]);
-    });
-    registry.seconds_counter("process_cpu_seconds_total", "Time on all cores, user and system.", |see| {
-        see(cpu_seconds(), &[]);
-    });
+    registry.gauge(
+        "process_start_time_seconds",
+        "When the process started, since 1970.",
+        move |see| {
+            see(started, &[]);
+        },
+    );
+    registry.seconds_counter(
+        "process_cpu_seconds_total",
+        "Time on all cores, user and system.",
+        |see| {
+            see(cpu_seconds(), &[]);
+        },
+    );
     registry.gauge("process_resident_memory_bytes", "Memory that is in use.", |see| {
         if let Some(kib) = status_field("VmRSS:") {
             see(kib * 1024.0, &[]);

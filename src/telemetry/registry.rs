@@ -13,7 +13,9 @@ use opentelemetry_sdk::metrics::SdkMeterProvider;
 use prometheus::{Encoder, Registry, TextEncoder};
 use thiserror::Error;
 
-use super::{Counters, HistogramCollector, HistogramSource, Label, Metrics, Readiness, broker, process};
+use super::{
+    Counters, HistogramCollector, HistogramSource, Label, Metrics, Readiness, broker, process,
+};
 
 /// Why there is nothing to scrape.
 #[derive(Debug, Error)]

@@ -27,7 +27,8 @@ fn with_store_metrics(_: &Metrics, _: &Readiness, registry: &MetricsRegistry) {
     registry
         .histogram("ferrymq_persistence_commit_duration_seconds", "COMMIT.", Arc::new(Fixed))
         .unwrap();
-    registry.counter("ferrymq_persistence_errors_total", "Errors.", |see| see(7, &[("code", "full")]));
+    registry
+        .counter("ferrymq_persistence_errors_total", "Errors.", |see| see(7, &[("code", "full")]));
 }
 
 #[test]

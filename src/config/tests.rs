@@ -1,0 +1,266 @@
+//! Layers and messages: what wins, and what is said when something is wrong.
+
+use super::*;
+
+fn sources(env: &[(&str, &str)], set: &[&str]) -> Sources {
+    Sources {
+        file: None,
+        env: env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        set: set.iter().map(|given| (*given).to_owned()).collect(),
+    }
+}
+
+/// The message for a file of this text, with the file's path as FILE.
+fn file_error(text: &str) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("f.toml");
+    std::fs::write(&path, text).unwrap();
+    let error = Config::load(&Sources { file: Some(path.clone()), ..Sources::default() });
+    error.unwrap_err().to_string().replace(path.to_str().unwrap(), "FILE")
+}
+
+fn env_error(name: &str, value: &str) -> String {
+    Config::load(&sources(&[(name, value)], &[])).unwrap_err().to_string()
+}
+
+fn set_error(given: &str) -> String {
+    Config::load(&sources(&[], &[given])).unwrap_err().to_string()
+}
+
+#[test]
+fn without_layers_there_are_the_defaults() {
+    assert_eq!(Config::load(&Sources::default()).unwrap(), Config::default());
+}
+
+#[test]
+fn later_layers_win_and_leave_the_rest_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("f.toml");
+    std::fs::write(
+        &path,
+        "[mqtt]\nreceive_maximum = 1\nmax_topic_levels = 1\nconnect_timeout = \"1s\"\n",
+    )
+    .unwrap();
+    let mut sources = sources(
+        &[("FERRYMQ_MQTT__MAX_TOPIC_LEVELS", "2"), ("FERRYMQ_MQTT__CONNECT_TIMEOUT", "2s")],
+        &["mqtt.connect_timeout=3s"],
+    );
+    sources.file = Some(path);
+    let mqtt = Config::load(&sources).unwrap().mqtt;
+    assert_eq!(mqtt.receive_maximum, 1);
+    assert_eq!(mqtt.max_topic_levels, 2);
+    assert_eq!(mqtt.connect_timeout, Span::seconds(3));
+    assert_eq!(mqtt.topic_alias_maximum, Mqtt::default().topic_alias_maximum);
+}
+
+#[test]
+fn every_kind_of_value_can_be_set_in_the_environment() {
+    let config = Config::load(&sources(
+        &[
+            ("FERRYMQ_LISTENERS__TCP__BIND", "[::1]:1884"),
+            ("FERRYMQ_HTTP__BIND", "off"),
+            ("FERRYMQ_AUTH__ALLOW_ANONYMOUS", "false"),
+            ("FERRYMQ_AUTH__PASSWORD_FILE", "/etc/p"),
+            ("FERRYMQ_MQTT__MAX_PACKET_SIZE", "65536"),
+            ("FERRYMQ_SESSION__OVERFLOW", "drop-oldest"),
+            ("FERRYMQ_SESSION__MAX_EXPIRY", "never"),
+            ("FERRYMQ_PERSISTENCE__ENABLED", "false"),
+            ("FERRYMQ_PERSISTENCE__PATH", "\"123\""),
+            ("PATH", "/bin"),
+        ],
+        &[],
+    ))
+    .unwrap();
+    assert_eq!(config.listeners["tcp"].bind, "[::1]:1884".parse().unwrap());
+    assert_eq!(config.http.bind, Bind::Off);
+    assert_eq!(config.auth.allow_anonymous, Anonymous::Never);
+    assert_eq!(config.auth.password_file, Some("/etc/p".into()));
+    assert_eq!(config.mqtt.max_packet_size, ByteSize::kib(64));
+    assert_eq!(config.session.overflow, Overflow::DropOldest);
+    assert!(config.session.max_expiry.is_never());
+    assert!(!config.persistence.enabled);
+    assert_eq!(config.persistence.path, std::path::PathBuf::from("123"));
+}
+
+#[test]
+fn a_listener_can_be_added_with_its_address_alone() {
+    let config =
+        Config::load(&sources(&[("FERRYMQ_LISTENERS__LAB__BIND", "127.0.0.1:1")], &[])).unwrap();
+    assert_eq!(config.listeners.len(), 2);
+    assert_eq!(config.listeners["lab"].max_connections, 100_000);
+    assert_eq!(
+        set_error("listeners.lab.max_connections=1"),
+        "listeners.lab.bind (--set): this key is required"
+    );
+}
+
+#[test]
+fn what_kubernetes_puts_into_the_environment_is_ignored() {
+    for name in [
+        "FERRYMQ_SERVICE_HOST",
+        "FERRYMQ_SERVICE_PORT",
+        "FERRYMQ_SERVICE_PORT_MQTT",
+        "FERRYMQ_PORT",
+        "FERRYMQ_PORT_1883_TCP",
+        "FERRYMQ_PORT_1883_TCP_ADDR",
+        "FERRYMQ_HEADLESS_SERVICE_HOST",
+        "FERRYMQ_HEADLESS_PORT",
+    ] {
+        assert!(Config::load(&sources(&[(name, "tcp://10.0.0.1:1883")], &[])).is_ok(), "{name}");
+    }
+    assert_eq!(
+        env_error("FERRYMQ_BIND", "x"),
+        "environment variable FERRYMQ_BIND: write it as FERRYMQ_TABLE__KEY, with two underscores, \
+         for example FERRYMQ_PERSISTENCE__PATH"
+    );
+}
+
+#[test]
+fn an_unknown_key_is_named_with_its_layer_and_what_was_meant() {
+    assert_eq!(
+        file_error("[mqtt]\nmax_packet_sise = 1\n"),
+        "mqtt.max_packet_sise (file FILE): there is no such key; did you mean mqtt.max_packet_size?"
+    );
+    assert_eq!(
+        env_error("FERRYMQ_PERSISTENCE__PHAT", "x"),
+        "persistence.phat (environment variable FERRYMQ_PERSISTENCE__PHAT): \
+         there is no such key; did you mean persistence.path?"
+    );
+    assert_eq!(
+        set_error("session.max_packet_size=1"),
+        "session.max_packet_size (--set): there is no such key; did you mean mqtt.max_packet_size?"
+    );
+    assert_eq!(
+        file_error("[sesion]\n"),
+        "sesion (file FILE): there is no such key; did you mean session?"
+    );
+    assert_eq!(
+        set_error("listeners.lab.bnd=x"),
+        "listeners.lab.bnd (--set): there is no such key; did you mean listeners.lab.bind?"
+    );
+    assert_eq!(
+        set_error("listeners.tcp.tls=x"),
+        "listeners.tcp.tls (--set): there is no such key; there are protocol, bind, max_connections"
+    );
+}
+
+#[test]
+fn a_bad_value_is_named_with_what_is_allowed() {
+    for (given, problem) in [
+        (
+            "session.overflow=drop",
+            "\"drop\" is not allowed; it can be \"refuse\", \"drop-oldest\", \"drop-newest\"",
+        ),
+        (
+            "persistence.durability=full",
+            "\"full\" is not allowed; it can be \"fsync\", \"commit\", \"async\"",
+        ),
+        ("persistence.enabled=yes", "found \"yes\", expected true or false"),
+        ("persistence.path=5", "found 5, expected text"),
+        ("mqtt.receive_maximum=70000", "found 70000, expected a whole number from 0 to 65535"),
+        ("mqtt.max_topic_levels=many", "found \"many\", expected a whole number"),
+        ("mqtt.max_topic_levels=-1", "found -1, expected a whole number"),
+        (
+            "mqtt.connect_timeout=30",
+            "found 30, expected a time with its unit, such as 5ms, 30s, 10m, 18h or 7d, or \"never\"",
+        ),
+        (
+            "mqtt.max_packet_size=1M",
+            "found \"1M\", expected a size such as 64KiB, 10MB or 1GiB (B, KB, KiB, MB, MiB, GB, GiB, TB, TiB)",
+        ),
+        (
+            "http.bind=8080",
+            "found 8080, expected an IP address with a port, such as 127.0.0.1:1883 or [::]:1883, or \"off\"",
+        ),
+        ("auth.allow_anonymous=maybe", "found \"maybe\", expected true, false or \"loopback\""),
+    ] {
+        let (key, _) = given.split_once('=').unwrap();
+        assert_eq!(set_error(given), format!("{key} (--set): {problem}"));
+    }
+    assert_eq!(file_error("mqtt = 5\n"), "mqtt (file FILE): found 5, expected a table");
+    assert_eq!(
+        file_error("[mqtt]\nmax_packet_size = 1.5\n"),
+        "mqtt.max_packet_size (file FILE): found 1.5, expected a size such as 64KiB, 10MB or 1GiB \
+         (B, KB, KiB, MB, MiB, GB, GiB, TB, TiB)"
+    );
+}
+
+#[test]
+fn a_value_out_of_range_is_named_with_the_range() {
+    for (given, problem) in [
+        ("mqtt.max_packet_size=1GiB", "found 1GiB, expected 64B to 268435455B"),
+        ("mqtt.max_topic_levels=0", "found 0, expected 1 to 65535"),
+        ("mqtt.receive_maximum=0", "found 0, expected 1 to 65535"),
+        ("mqtt.connect_timeout=never", "found never, expected 100ms to 1h"),
+        ("mqtt.max_keep_alive=1d", "found 1d, expected 1s to 65535s or \"never\""),
+        ("persistence.elision_window=11ms", "found 11ms, expected 0s to 10ms"),
+        ("persistence.max_size=1KiB", "found 1KiB, expected at least 1MiB"),
+        ("persistence.wal_checkpoint_pages=65537", "found 65537, expected 1 to 65536"),
+        (
+            "persistence.reserve_size=10GiB",
+            "found 10GiB, expected less than persistence.max_size, which is 10GiB",
+        ),
+        ("persistence.path=", "found \"\", expected the path of the database file"),
+        ("limits.max_memory=1KiB", "found 1KiB, expected at least 1MiB"),
+        ("auth.max_verifications=0", "found 0, expected 1 to 64"),
+        ("runtime.shutdown_timeout=2h", "found 2h, expected 0s to 1h"),
+        (
+            "telemetry.level=inof",
+            "found \"inof\", expected error, warn, info, debug, trace or off, also by module as in info,ferrymq::store=debug",
+        ),
+    ] {
+        let (key, _) = given.split_once('=').unwrap();
+        assert_eq!(set_error(given), format!("{key} (--set): {problem}"));
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let file = Some("/nowhere/f.toml".into());
+    let error = Config::load(&Sources { file, ..Sources::default() }).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "cannot read the configuration file /nowhere/f.toml: No such file or directory (os error 2)"
+    );
+    let error = file_error("[mqtt]\n\nmax_topic_levels = = 3\n");
+    assert!(error.starts_with("FILE, line 3: ") && error.lines().count() == 1, "{error}");
+    let error = file_error("[mqtt]\nreceive_maximum = 1\nreceive_maximum = 2\n");
+    assert!(error.starts_with("FILE, line 3: duplicate key"), "{error}");
+}
+
+#[test]
+fn a_flag_without_key_or_value_is_explained() {
+    for given in ["x", "mqtt=1", ".a=1", "a..b=1"] {
+        assert_eq!(
+            set_error(given),
+            format!(
+                "--set {given}: write it as TABLE.KEY=VALUE, for example persistence.path=/data/ferrymq.db"
+            )
+        );
+    }
+}
+
+#[test]
+fn a_listener_that_others_can_reach_needs_authentication_or_a_written_word() {
+    let open = "listeners.tcp.bind=0.0.0.0:1883";
+    assert_eq!(
+        set_error(open),
+        "listeners.tcp.bind (--set): other machines can reach 0.0.0.0:1883: set auth.password_file \
+         (see `ferrymq passwd`), or write auth.allow_anonymous = true to let everyone in"
+    );
+    for word in ["auth.allow_anonymous=true", "auth.password_file=/etc/p"] {
+        assert!(Config::load(&sources(&[], &[open, word])).is_ok(), "{word}");
+    }
+    for word in ["auth.allow_anonymous=false", "auth.password_file="] {
+        assert!(Config::load(&sources(&[], &[open, word])).is_err(), "{word}");
+    }
+    assert!(Config::load(&sources(&[], &["listeners.tcp.bind=off"])).is_ok());
+}
+
+#[test]
+fn a_listener_has_a_name_that_every_layer_can_write() {
+    assert_eq!(
+        file_error("[listeners.\"My Lab\"]\nbind = \"127.0.0.1:1\"\n"),
+        "listeners.My Lab (file FILE): a listener's name is made of a-z, 0-9, - and _, never two _ in a row"
+    );
+}

@@ -1,0 +1,137 @@
+//! The binary as people and containers call it: what it prints, how it ends.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)] // As inside the crate's tests.
+
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+
+fn ferrymq(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ferrymq"));
+    command.args(args).env_remove("FERRYMQ_CONFIG");
+    command
+}
+
+fn ended(output: &Output) -> (i32, String, String) {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
+}
+
+fn run(args: &[&str]) -> (i32, String, String) {
+    ended(&ferrymq(args).output().unwrap())
+}
+
+#[test]
+fn config_check_says_one_line_and_ends_with_0_or_2() {
+    let (code, out, err) = run(&["config", "check"]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(out.starts_with("configuration ok: tcp on 127.0.0.1:1883"), "{out}");
+    assert_eq!(out.lines().count(), 1);
+
+    let (code, out, err) = run(&["config", "check", "--set", "mqtt.max_topic_levels=0"]);
+    assert_eq!((code, out.as_str()), (2, ""));
+    assert_eq!(err, "ferrymq: mqtt.max_topic_levels (--set): found 0, expected 1 to 65535\n");
+}
+
+#[test]
+fn config_check_also_reads_the_password_file() {
+    let (code, _, err) = run(&["config", "check", "--set", "auth.password_file=/nowhere/p"]);
+    assert_eq!(code, 2);
+    assert!(err.contains("cannot read the password file /nowhere/p"), "{err}");
+}
+
+#[test]
+fn config_show_prints_what_is_in_force() {
+    let output = ferrymq(&["config", "show", "--json", "--set", "http.bind=off"])
+        .env("FERRYMQ_MQTT__RECEIVE_MAXIMUM", "7")
+        .output()
+        .unwrap();
+    let (code, out, _) = ended(&output);
+    assert_eq!(code, 0);
+    let shown: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(shown["http"]["bind"], "off");
+    assert_eq!(shown["mqtt"]["receive_maximum"], 7);
+    let (_, out, _) = run(&["config", "show"]);
+    assert!(out.contains("[persistence]\nenabled = true\npath = \"data/ferrymq.db\""), "{out}");
+}
+
+#[test]
+fn the_file_comes_from_the_flag_or_the_variable() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("f.toml");
+    std::fs::write(&path, "[runtime]\nworker_threads = 3\n").unwrap();
+    let (_, out, _) = run(&["--config", path.to_str().unwrap(), "config", "show"]);
+    assert!(out.contains("worker_threads = 3"), "{out}");
+    let output = ferrymq(&["config", "show"]).env("FERRYMQ_CONFIG", &path).output().unwrap();
+    assert!(ended(&output).1.contains("worker_threads = 3"));
+    let output = ferrymq(&["config", "show"]).env("FERRYMQ_CONFIG", "").output().unwrap();
+    assert_eq!(ended(&output).0, 0, "an empty variable is none");
+}
+
+#[test]
+fn a_wrong_command_line_ends_with_2() {
+    assert_eq!(run(&["--no-such-flag"]).0, 2);
+    assert_eq!(run(&["serve", "--config", "/nowhere/f.toml"]).0, 2);
+    assert_eq!(run(&["--version"]).1, concat!("ferrymq ", env!("CARGO_PKG_VERSION"), "\n"));
+}
+
+#[test]
+fn nobody_who_answers_is_not_healthy() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (code, _, err) = run(&["health", "--set", &format!("http.bind={free}")]);
+    assert_eq!(code, 1);
+    assert!(err.starts_with(&format!("ferrymq: no answer from {free}: ")), "{err}");
+}
+
+#[test]
+fn a_port_in_use_ends_with_4() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let bind = format!("http.bind={}", taken.local_addr().unwrap());
+    let (code, _, err) = run(&["serve", "--set", &bind, "--set", "persistence.enabled=false"]);
+    assert_eq!(code, 4);
+    assert!(err.contains("cannot bind http"), "{err}");
+}
+
+#[test]
+fn a_broker_that_is_asked_to_end_ends_with_0() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let http = format!("http.bind={free}");
+    let sets =
+        ["--set", &http, "--set", "listeners.tcp.bind=off", "--set", "persistence.enabled=false"];
+    let broker = ferrymq(&sets).stderr(Stdio::piped()).spawn().unwrap();
+    let patience = std::time::Duration::from_secs(1);
+    let answers = || ferrymq::http::probe(free, "/healthz", patience).is_ok();
+    while !answers() {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let id = rustix::process::Pid::from_child(&broker);
+    rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+    let (code, _, err) = ended(&broker.wait_with_output().unwrap());
+    assert_eq!(code, 0, "{err}");
+    assert!(err.contains("SIGTERM: shutting down"), "{err}");
+}
+
+#[test]
+fn passwd_adds_changes_and_deletes() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("passwords");
+    let file = file.to_str().unwrap();
+    let set = |user: &str, password: &str| {
+        let mut child = ferrymq(&["passwd", file, user, "--password-stdin"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(password.as_bytes()).unwrap();
+        ended(&child.wait_with_output().unwrap())
+    };
+    assert_eq!(set("alice", "one\n").1, format!("added alice in {file}\n"));
+    assert_eq!(set("alice", "two\n").1, format!("changed the password of alice in {file}\n"));
+    assert_eq!(set("bob", "\n").2, "ferrymq: the password is empty\n");
+    assert_eq!(set("b:b", "x\n").0, 1);
+    let listed = std::fs::read_to_string(file).unwrap();
+    assert!(listed.starts_with("alice:$argon2id$v=19$m=19456,t=2,p=1$"), "{listed}");
+    assert_eq!(listed.lines().count(), 1);
+    assert_eq!(run(&["passwd", file, "alice", "--delete"]).1, format!("deleted alice in {file}\n"));
+    assert_eq!(run(&["passwd", file, "alice", "--delete"]).0, 1);
+}

@@ -1,0 +1,128 @@
+//! `config/ferrymq.toml` shows every key with its default, and
+//! `docs/configuration.md` is made from it: `BLESS=1 cargo test --test
+//! configuration` writes it anew.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)] // As inside the crate's tests.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use ferrymq::config::{Config, Sources};
+
+fn in_repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn shipped() -> String {
+    std::fs::read_to_string(in_repository("config/ferrymq.toml")).unwrap()
+}
+
+/// Each key that holds a value, with its path.
+fn flatten(table: &toml::Table) -> BTreeMap<String, String> {
+    fn walk(prefix: &str, table: &toml::Table, out: &mut BTreeMap<String, String>) {
+        for (key, value) in table {
+            let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+            match value {
+                toml::Value::Table(inner) => walk(&path, inner, out),
+                value => {
+                    out.insert(path, value.to_string());
+                }
+            }
+        }
+    }
+    let mut out = BTreeMap::new();
+    walk("", table, &mut out);
+    out
+}
+
+#[test]
+fn the_shipped_file_shows_every_key_with_its_default_and_no_other() {
+    let shown = flatten(&toml::from_str(&shipped()).unwrap());
+    let defaults = flatten(&toml::from_str(&Config::default().to_toml().unwrap()).unwrap());
+    assert_eq!(shown, defaults);
+}
+
+#[test]
+fn the_shipped_file_is_a_valid_configuration() {
+    let file = Some(in_repository("config/ferrymq.toml"));
+    let config = Config::load(&Sources { file, ..Sources::default() }).unwrap();
+    assert_eq!(config, Config::default());
+}
+
+#[test]
+fn every_key_and_table_is_explained() {
+    for entry in entries(&shipped()) {
+        assert!(!entry.text.is_empty(), "{} has no comment above it", entry.name);
+        assert!(entry.text.ends_with('.'), "{}: {}", entry.name, entry.text);
+    }
+}
+
+#[test]
+fn the_documentation_is_made_from_the_shipped_file() {
+    let path = in_repository("docs/configuration.md");
+    let made = documentation(&shipped());
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(&path, &made).unwrap();
+    }
+    let kept = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        kept == made,
+        "docs/configuration.md is stale: BLESS=1 cargo test --test configuration"
+    );
+}
+
+/// A `[table]` (without a default) or a key.
+struct Entry {
+    name: String,
+    default: Option<String>,
+    text: String,
+}
+
+/// The comment lines right above an entry explain it.
+fn entries(file: &str) -> Vec<Entry> {
+    let (mut entries, mut text, mut table) = (Vec::new(), String::new(), String::new());
+    for line in file.lines() {
+        if let Some(comment) = line.strip_prefix('#') {
+            let gap = if text.is_empty() { "" } else { " " };
+            write!(text, "{gap}{}", comment.trim()).unwrap();
+        } else if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            name.clone_into(&mut table);
+            entries.push(Entry {
+                name: table.clone(),
+                default: None,
+                text: std::mem::take(&mut text),
+            });
+        } else if let Some((key, default)) = line.split_once(" = ") {
+            let (name, default) = (format!("{table}.{key}"), Some(default.to_owned()));
+            entries.push(Entry { name, default, text: std::mem::take(&mut text) });
+        } else {
+            text.clear();
+        }
+    }
+    entries
+}
+
+fn documentation(file: &str) -> String {
+    let mut out = String::from(
+        "# Configuration\n\n\
+         <!-- Made from config/ferrymq.toml by tests/configuration.rs. -->\n\n\
+         Layers, the later ones win: built-in defaults, the file named with `--config` or\n\
+         `FERRYMQ_CONFIG`, environment variables, `--set table.key=value`. `ferrymq config\n\
+         check` says whether the result is valid, `ferrymq config show` prints it.\n\n\
+         Sizes are written as `64KiB`, `10MB` or a number of bytes; times as `5ms`, `30s`,\n\
+         `10m`, `18h`, `7d` or, where it is mentioned, `never`.\n",
+    );
+    for entry in entries(file) {
+        let Some(default) = entry.default else {
+            let header = "| Key | Default | Environment variable | |\n| --- | --- | --- | --- |";
+            write!(out, "\n## [{}]\n\n{}\n\n{header}\n", entry.name, entry.text).unwrap();
+            continue;
+        };
+        let variable = format!("FERRYMQ_{}", entry.name.replace('.', "__").to_uppercase());
+        let key = entry.name.rsplit('.').next().unwrap();
+        let text = entry.text.replace('|', "\\|");
+        writeln!(out, "| `{key}` | `{default}` | `{variable}` | {text} |").unwrap();
+    }
+    out
+}
