@@ -11,12 +11,7 @@ use serde::Serialize;
 #[command(name = "speed", bin_name = "cargo bench --bench speed --")]
 pub struct Args {
     /// What to run.
-    #[arg(
-        long,
-        value_enum,
-        value_delimiter = ',',
-        default_value = "online,offline,many"
-    )]
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "online,offline,many")]
     pub scenarios: Vec<Scenario>,
     /// Whom to run; ratios are the first one's to each of the others.
     #[arg(
@@ -83,10 +78,7 @@ pub enum BrokerKind {
 
 /// The name on the command line and in the tables.
 pub fn name(value: &impl ValueEnum) -> String {
-    value
-        .to_possible_value()
-        .map(|value| value.get_name().to_owned())
-        .unwrap_or_default()
+    value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

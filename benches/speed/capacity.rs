@@ -25,10 +25,7 @@ pub fn measure(args: &Args) -> io::Result<()> {
         let (seconds, cpu) = (start.elapsed().as_secs_f64(), own_cpu() - cpu);
         let messages = (swarm.received() - count) as f64;
         let (rate, micros, full) = (messages / seconds, cpu * 1e6 / messages, messages / cpu);
-        println!(
-            "{:10}{rate:>14.0}{micros:>16.2}{full:>26.0}",
-            name(&scenario)
-        );
+        println!("{:10}{rate:>14.0}{micros:>16.2}{full:>26.0}", name(&scenario));
         swarm.stop()?;
         swarm.drain()?;
         println!("{:10}{:?}", "", swarm.findings());

@@ -46,15 +46,10 @@ impl Report {
     }
 
     fn print_figures(&self, scenario: Scenario, brokers: &[BrokerKind]) {
-        println!(
-            "| median (min to max) | {} |",
-            list(brokers.iter().map(name), " | ")
-        );
+        println!("| median (min to max) | {} |", list(brokers.iter().map(name), " | "));
         println!("| --- {}|", "| ---: ".repeat(brokers.len()));
         for (label, figure) in FIGURES {
-            let cells = brokers
-                .iter()
-                .map(|broker| cell(&self.values(scenario, *broker, figure)));
+            let cells = brokers.iter().map(|broker| cell(&self.values(scenario, *broker, figure)));
             let cells: Vec<String> = cells.collect();
             if cells.iter().any(|cell| !cell.is_empty()) {
                 println!("| {label} | {} |", list(cells.into_iter(), " | "));
@@ -66,12 +61,7 @@ impl Report {
     fn print_failures(&self, scenario: Scenario) {
         let runs = self.outcomes.iter().filter(|run| run.scenario == scenario);
         for run in runs.filter(|run| !run.kept_its_word()) {
-            println!(
-                "**{} in round {}: {:?}**",
-                name(&run.broker),
-                run.round,
-                run.findings
-            );
+            println!("**{} in round {}: {:?}**", name(&run.broker), run.round, run.findings);
         }
     }
 
@@ -84,29 +74,19 @@ impl Report {
     ) {
         let above = self.values(scenario, of.0, figure);
         let below = self.values(scenario, of.1, figure);
-        let ratios: Vec<f64> = above
-            .iter()
-            .zip(&below)
-            .map(|(above, below)| above / below)
-            .collect();
+        let ratios: Vec<f64> =
+            above.iter().zip(&below).map(|(above, below)| above / below).collect();
         if ratios.is_empty() {
             return;
         }
         let rounds = list(ratios.iter().map(|ratio| format!("{ratio:.2}")), ", ");
-        println!(
-            "{what}, {} / {}: {:.2} ({rounds})",
-            name(&of.0),
-            name(&of.1),
-            median(&ratios)
-        );
+        println!("{what}, {} / {}: {:.2} ({rounds})", name(&of.0), name(&of.1), median(&ratios));
     }
 
     /// A figure of each round, in order.
     fn values(&self, scenario: Scenario, broker: BrokerKind, figure: Figure) -> Vec<f64> {
-        let runs = self
-            .outcomes
-            .iter()
-            .filter(|run| run.scenario == scenario && run.broker == broker);
+        let runs =
+            self.outcomes.iter().filter(|run| run.scenario == scenario && run.broker == broker);
         runs.filter_map(figure).collect()
     }
 }
@@ -120,30 +100,18 @@ const FIGURES: [(&str, Figure); 20] = [
     ("received/s", |run| nonzero(run.received_per_second)),
     ("acknowledged after, p50 µs", |run| nonzero(run.ack_p50_us)),
     ("acknowledged after, p99 µs", |run| nonzero(run.ack_p99_us)),
-    ("delivered after, p50 µs", |run| {
-        nonzero(run.delivery_p50_us)
-    }),
-    ("delivered after, p99 µs", |run| {
-        nonzero(run.delivery_p99_us)
-    }),
+    ("delivered after, p50 µs", |run| nonzero(run.delivery_p50_us)),
+    ("delivered after, p99 µs", |run| nonzero(run.delivery_p99_us)),
     ("broker CPU µs/message", |run| Some(run.cpu_us_per_message)),
-    ("bytes written/message", |run| {
-        Some(run.written_bytes_per_message)
-    }),
+    ("bytes written/message", |run| Some(run.written_bytes_per_message)),
     ("peak RSS MiB", |run| Some(run.peak_rss_mib)),
     ("generator's share of a core", |run| Some(run.generator_cpu)),
     ("cores used by others", |run| Some(run.others_cpu)),
     ("elided share", |run| run.elided),
     ("drained/s", |run| Some(run.drain.as_ref()?.rate)),
-    ("drained messages", |run| {
-        Some(run.drain.as_ref()?.messages as f64)
-    }),
-    ("drain delivered after s", |run| {
-        Some(run.drain.as_ref()?.delivered_seconds)
-    }),
-    ("drain complete (1 is yes)", |run| {
-        Some(f64::from(u8::from(run.drain.as_ref()?.complete)))
-    }),
+    ("drained messages", |run| Some(run.drain.as_ref()?.messages as f64)),
+    ("drain delivered after s", |run| Some(run.drain.as_ref()?.delivered_seconds)),
+    ("drain complete (1 is yes)", |run| Some(f64::from(u8::from(run.drain.as_ref()?.complete)))),
     ("lost", |run| Some(run.findings.lost as f64)),
     ("reordered", |run| Some(run.findings.reordered as f64)),
     ("repeated", |run| Some(run.findings.repeated as f64)),
@@ -159,12 +127,7 @@ fn cell(values: &[f64]) -> String {
     match values.len() {
         0 => String::new(),
         1 => number(least),
-        _ => format!(
-            "{} ({} to {})",
-            number(median(values)),
-            number(least),
-            number(most)
-        ),
+        _ => format!("{} ({} to {})", number(median(values)), number(least), number(most)),
     }
 }
 
@@ -172,10 +135,7 @@ fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let upper = sorted.get(sorted.len() / 2).copied().unwrap_or_default();
-    let lower = sorted
-        .get(sorted.len().saturating_sub(1) / 2)
-        .copied()
-        .unwrap_or_default();
+    let lower = sorted.get(sorted.len().saturating_sub(1) / 2).copied().unwrap_or_default();
     f64::midpoint(lower, upper)
 }
 

@@ -55,11 +55,7 @@ pub fn shape(scenario: Scenario) -> Shape {
         Scenario::Qos0 => (10, 50, 0),
         Scenario::Qos2 => (10, 50, 2),
     };
-    Shape {
-        publishers,
-        window,
-        qos,
-    }
+    Shape { publishers, window, qos }
 }
 
 pub fn run(args: &Args, scenario: Scenario, kind: BrokerKind, round: u32) -> io::Result<Outcome> {
@@ -70,11 +66,7 @@ pub fn run(args: &Args, scenario: Scenario, kind: BrokerKind, round: u32) -> io:
         Subscriber::leave_session(broker.mqtt, shape.qos)?;
         None
     } else {
-        Some(Subscriber::attach(
-            broker.mqtt,
-            shape.qos,
-            shape.publishers,
-        )?)
+        Some(Subscriber::attach(broker.mqtt, shape.qos, shape.publishers)?)
     };
     let mut swarm = Swarm::new(broker.mqtt, shape)?;
     if let Some(subscriber) = subscriber {
@@ -100,16 +92,10 @@ pub fn run(args: &Args, scenario: Scenario, kind: BrokerKind, round: u32) -> io:
 
 fn drain(broker: &Broker, swarm: &mut Swarm, shape: Shape) -> io::Result<Drain> {
     let start = Instant::now();
-    swarm.attach(Subscriber::attach(
-        broker.mqtt,
-        shape.qos,
-        shape.publishers,
-    )?)?;
+    swarm.attach(Subscriber::attach(broker.mqtt, shape.qos, shape.publishers)?)?;
     let complete = swarm.drain()?;
     let delivered_seconds = start.elapsed().as_secs_f64();
-    let committed = broker
-        .await_committed(Duration::from_mins(1))
-        .unwrap_or(true);
+    let committed = broker.await_committed(Duration::from_mins(1)).unwrap_or(true);
     let done_seconds = start.elapsed().as_secs_f64();
     let messages = swarm.received();
     Ok(Drain {
@@ -137,10 +123,7 @@ impl Reading {
     fn take(broker: &Broker, swarm: &Swarm) -> io::Result<Self> {
         let store = broker.metrics().and_then(|metrics| {
             let committed = metrics.get("ferrymq_persistence_committed_messages_total")?;
-            Some((
-                committed,
-                metrics.get("ferrymq_persistence_elided_messages_total")?,
-            ))
+            Some((committed, metrics.get("ferrymq_persistence_elided_messages_total")?))
         });
         Ok(Self {
             at: Instant::now(),
@@ -179,11 +162,7 @@ impl Outcome {
             _ => acknowledged.min(received),
         };
         let each = |total: f64| {
-            if counted == 0 {
-                0.0
-            } else {
-                total / counted as f64
-            }
+            if counted == 0 { 0.0 } else { total / counted as f64 }
         };
         let broker_cpu = after.vitals.cpu_seconds - before.vitals.cpu_seconds;
         let own_cpu = after.own_cpu - before.own_cpu;

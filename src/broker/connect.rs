@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-
 use super::client::{Client, Peer};
 use super::{Broker, SessionHandle, StoreDown, Turn};
 use crate::message::{CommitNo, Wake, WillRecord};
@@ -59,7 +58,11 @@ impl Broker {
     ///
     /// # Errors
     /// [`ReasonCode::ServerUnavailable`] if the store is poisoned.
-    pub fn connect(self: &Arc<Self>, connect: &Connect, peer: Peer) -> Result<Accepted, ReasonCode> {
+    pub fn connect(
+        self: &Arc<Self>,
+        connect: &Connect,
+        peer: Peer,
+    ) -> Result<Accepted, ReasonCode> {
         let mut turn = Turn::new(self.clock.now());
         let granted = self.grant(connect);
         let wake = Arc::new(Wake::default());
@@ -151,8 +154,7 @@ impl Broker {
     /// False if the session's time was over and only the timer had not come to it.
     fn is_alive(handle: &SessionHandle, turn: &Turn) -> bool {
         let session = handle.lock();
-        !session.life.is_ended()
-            && session.life.expires_at().is_none_or(|at| at > turn.now.wall)
+        !session.life.is_ended() && session.life.expires_at().is_none_or(|at| at > turn.now.wall)
     }
 
     /// An older connection of the same client id is told to go [MQTT-3.1.4-3]; its
@@ -167,7 +169,10 @@ impl Broker {
             let will = if due { session.will.take() } else { None };
             if let Some(wake) = old {
                 let gone = session.detach(turn.now.wall);
-                self.metrics.messages.dropped.add(crate::telemetry::DropReason::SessionEnded, gone.len() as u64);
+                self.metrics
+                    .messages
+                    .dropped
+                    .add(crate::telemetry::DropReason::SessionEnded, gone.len() as u64);
                 turn.wake(&wake);
                 self.metrics.sessions.take_overs.inc();
                 handle.settle_counts(&mut session, turn);

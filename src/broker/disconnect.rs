@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-
 use super::connect::record_of;
 use super::timers::Due;
 use super::{Broker, Publication, SessionHandle, Turn};
@@ -38,12 +37,7 @@ pub enum Leaving {
 impl Broker {
     /// Connection `epoch` of the session is gone. Does nothing if another one has
     /// taken the session over.
-    pub fn disconnect(
-        self: &Arc<Self>,
-        handle: &Arc<SessionHandle>,
-        epoch: u64,
-        leaving: Leaving,
-    ) {
+    pub fn disconnect(self: &Arc<Self>, handle: &Arc<SessionHandle>, epoch: u64, leaving: Leaving) {
         let mut turn = Turn::new(self.clock.now());
         let will = {
             let mut session = handle.lock();

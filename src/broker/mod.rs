@@ -88,8 +88,7 @@ impl Broker {
         persistence: Persistence,
         recovered: Recovered,
     ) -> Arc<Self> {
-        let ids =
-            Ids::new(recovered.last_message, recovered.last_delivery, recovered.last_session);
+        let ids = Ids::new(recovered.last_message, recovered.last_delivery, recovered.last_session);
         let broker = Arc::new(Self {
             settings,
             authenticator,

@@ -46,10 +46,8 @@ impl Broker {
         session.life.disconnected_at = Some(ended_at);
         session.restore(queue, last_packet_id, incoming);
         for subscription in &subscriptions {
-            let subscribed = Subscribed {
-                options: subscription.options,
-                identifier: subscription.identifier,
-            };
+            let subscribed =
+                Subscribed { options: subscription.options, identifier: subscription.identifier };
             session.subscriptions.insert(subscription.filter.clone(), subscribed);
         }
         if crashed {
@@ -60,10 +58,8 @@ impl Broker {
             // Written by us, so it was valid once; if it is no more, it matches
             // nothing.
             let Ok(filter) = TopicFilter::new(&subscription.filter) else { continue };
-            let subscribed = Subscribed {
-                options: subscription.options,
-                identifier: subscription.identifier,
-            };
+            let subscribed =
+                Subscribed { options: subscription.options, identifier: subscription.identifier };
             self.enroute(&filter, &handle, subscribed);
         }
         self.set_timers(&handle);

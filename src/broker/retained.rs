@@ -52,7 +52,11 @@ impl Broker {
         self.retained.write().insert(publication.topic, record);
     }
 
-    pub(super) fn retained_matching(&self, filter: &str, now: WallMillis) -> Vec<Arc<RetainedRecord>> {
+    pub(super) fn retained_matching(
+        &self,
+        filter: &str,
+        now: WallMillis,
+    ) -> Vec<Arc<RetainedRecord>> {
         let mut found = Vec::new();
         self.retained.read().matching(filter, &mut |_, record: &Arc<RetainedRecord>| {
             if record.expires_at.is_none_or(|at| at > now) {
@@ -84,7 +88,10 @@ impl Broker {
         for topic in expired {
             let mut retained = self.retained.write();
             // It may have been replaced since.
-            if retained.get(&topic).is_some_and(|record| record.expires_at.is_some_and(|at| at <= now)) {
+            if retained
+                .get(&topic)
+                .is_some_and(|record| record.expires_at.is_some_and(|at| at <= now))
+            {
                 if let Some(removed) = retained.remove(&topic) {
                     self.count_retained(-1, &removed);
                 }

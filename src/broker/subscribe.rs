@@ -154,7 +154,9 @@ impl Broker {
                 Ok(prepared) => self.deliver(&prepared, &routes, turn),
                 // Its own queue is full: what is retained stays retained, and the
                 // next subscribe finds it again.
-                Err(_) => self.metrics.messages.dropped.add(crate::telemetry::DropReason::QueueFull, 1),
+                Err(_) => {
+                    self.metrics.messages.dropped.add(crate::telemetry::DropReason::QueueFull, 1);
+                }
             }
         }
     }

@@ -45,7 +45,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         keep_alive: u16,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let patience = (keep_alive > 0).then(|| Duration::from_millis(u64::from(keep_alive) * 1500));
+        let patience =
+            (keep_alive > 0).then(|| Duration::from_millis(u64::from(keep_alive) * 1500));
         // Without patience the timer is never polled.
         let first = patience.unwrap_or(Duration::ZERO);
         Self {
@@ -152,11 +153,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// True if something was read.
-    fn poll_read(
-        &mut self,
-        client: &mut Client,
-        context: &mut Context<'_>,
-    ) -> Result<bool, Close> {
+    fn poll_read(&mut self, client: &mut Client, context: &mut Context<'_>) -> Result<bool, Close> {
         // Reading on would only pile up what cannot be answered.
         if self.out.len() >= WRITE_AHEAD {
             return Ok(false);
@@ -229,15 +226,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 }
 
 /// Takes every whole frame.
-fn take_frames(
-    decoder: &Decoder,
-    client: &mut Client,
-    bytes: &[u8],
-) -> Result<Consumed, Close> {
+fn take_frames(decoder: &Decoder, client: &mut Client, bytes: &[u8]) -> Result<Consumed, Close> {
     let mut consumed = 0;
     loop {
         let rest = bytes.get(consumed..).unwrap_or_default();
-        let malformed = |error: crate::protocol::DecodeError| Close::Error(error.reason, error.what);
+        let malformed =
+            |error: crate::protocol::DecodeError| Close::Error(error.reason, error.what);
         match decoder.frame(rest).map_err(malformed)? {
             Frame::Incomplete { needed } => return Ok(Consumed { bytes: consumed, needed }),
             Frame::Complete { len } => {

@@ -14,10 +14,10 @@ use super::scratch::{self, Consumed, Partial};
 use crate::auth::{Decision, Request};
 use crate::broker::client::{Client, Peer};
 use crate::broker::{Accepted, Broker};
-use crate::telemetry::{PacketType, RejectReason};
 use crate::protocol::{
     ConnAck, Connect, DecodeError, Decoder, Frame, Packet, ReasonCode, Reply, Version, encode,
 };
+use crate::telemetry::{PacketType, RejectReason};
 
 /// Why there was no connection.
 enum Refusal {

@@ -103,8 +103,7 @@ impl Listener {
         };
         // Small packets are answered at once; batching is ours, not the kernel's.
         let _ = stream.set_nodelay(true);
-        let origin =
-            Origin { listener: Arc::clone(&self.name), loopback: self.loopback, peer };
+        let origin = Origin { listener: Arc::clone(&self.name), loopback: self.loopback, peer };
         let broker = Arc::clone(broker);
         tokio::spawn(async move {
             greet::serve(broker, stream, origin).await;

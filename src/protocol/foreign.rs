@@ -11,7 +11,9 @@ use super::{DecodeError, QoS, UserProperty};
 /// copy, which keeps them from holding on to the connection's read buffer.
 pub fn frame(frame: &[u8]) -> Result<(FixedHeader, Bytes), DecodeError> {
     match frame.split_first().map(|(&first, rest)| (first, varint::read(rest))) {
-        Some((first, Varint::Value(len, used))) => Ok((FixedHeader::new(first, used, len), Bytes::copy_from_slice(frame))),
+        Some((first, Varint::Value(len, used))) => {
+            Ok((FixedHeader::new(first, used, len), Bytes::copy_from_slice(frame)))
+        }
         _ => Err(DecodeError::malformed("no fixed header")),
     }
 }
@@ -47,5 +49,8 @@ pub fn written(result: &Result<usize, mqttbytes::Error>) {
 
 /// User properties whose strings fit their length fields.
 pub fn pairs(pairs: &[UserProperty]) -> Vec<UserProperty> {
-    pairs.iter().map(|(name, value)| (fitting(name).to_owned(), fitting(value).to_owned())).collect()
+    pairs
+        .iter()
+        .map(|(name, value)| (fitting(name).to_owned(), fitting(value).to_owned()))
+        .collect()
 }

@@ -160,7 +160,11 @@ impl<'a> Value<'a> {
 
     /// Two empty strings if it is no pair, which the table rules out.
     pub fn pair(self) -> (String, String) {
-        if let Self::Pair(name, value) = self { (name.into(), value.into()) } else { Default::default() }
+        if let Self::Pair(name, value) = self {
+            (name.into(), value.into())
+        } else {
+            Default::default()
+        }
     }
 }
 
@@ -206,7 +210,8 @@ pub fn walk_block<'a>(
         if packets & packet == 0 {
             return Err(DecodeError::malformed("property that does not belong to this packet"));
         }
-        let repeatable = id == id::USER_PROPERTY || (id == id::SUBSCRIPTION_ID && packet == of::PUBLISH);
+        let repeatable =
+            id == id::USER_PROPERTY || (id == id::SUBSCRIPTION_ID && packet == of::PUBLISH);
         if seen & (1 << id) != 0 && !repeatable {
             return Err(DecodeError::protocol("property that may stand only once"));
         }

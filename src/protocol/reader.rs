@@ -58,7 +58,9 @@ impl<'a> Reader<'a> {
                 Ok(value)
             }
             Varint::Unfinished => Err(SHORT),
-            Varint::Overlong => Err(DecodeError::malformed("variable byte integer is not the shortest [MQTT-1.5.5-1]")),
+            Varint::Overlong => Err(DecodeError::malformed(
+                "variable byte integer is not the shortest [MQTT-1.5.5-1]",
+            )),
         }
     }
 
@@ -91,11 +93,16 @@ impl<'a> Reader<'a> {
     /// Packet identifiers are never 0 [MQTT-2.2.1-3].
     #[inline]
     pub fn packet_id(&mut self) -> Result<PacketId, DecodeError> {
-        PacketId::new(self.u16()?).ok_or(DecodeError::protocol("packet identifier is 0 [MQTT-2.2.1-3]"))
+        PacketId::new(self.u16()?)
+            .ok_or(DecodeError::protocol("packet identifier is 0 [MQTT-2.2.1-3]"))
     }
 
     /// Nothing may follow the last field.
     pub fn finish(self) -> Result<(), DecodeError> {
-        if self.is_empty() { Ok(()) } else { Err(DecodeError::malformed("bytes after the last field")) }
+        if self.is_empty() {
+            Ok(())
+        } else {
+            Err(DecodeError::malformed("bytes after the last field"))
+        }
     }
 }

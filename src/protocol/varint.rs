@@ -24,7 +24,11 @@ pub fn read(bytes: &[u8]) -> Varint {
         value |= usize::from(byte & 0x7F) << (7 * at);
         if byte & 0x80 == 0 {
             // A last byte of zero adds nothing: the encoding was not the shortest.
-            return if byte == 0 && at > 0 { Varint::Overlong } else { Varint::Value(value, at + 1) };
+            return if byte == 0 && at > 0 {
+                Varint::Overlong
+            } else {
+                Varint::Value(value, at + 1)
+            };
         }
     }
     if bytes.len() >= 4 { Varint::Overlong } else { Varint::Unfinished }
@@ -79,7 +83,11 @@ mod tests {
         assert_eq!(read(&[0x80, 0x00]), Varint::Overlong);
         assert_eq!(read(&[0xFF, 0x80, 0x00]), Varint::Overlong);
         assert_eq!(read(&[0xFF, 0xFF, 0xFF, 0x7F]), Varint::Value(MAX, 4));
-        assert_eq!(read(&[0xFF, 0xFF, 0xFF, 0x80]), Varint::Overlong, "a fifth byte need not be seen");
+        assert_eq!(
+            read(&[0xFF, 0xFF, 0xFF, 0x80]),
+            Varint::Overlong,
+            "a fifth byte need not be seen"
+        );
         assert_eq!(read(&[0xFF, 0xFF, 0xFF]), Varint::Unfinished);
         assert_eq!(read(&[]), Varint::Unfinished);
     }

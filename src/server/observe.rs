@@ -37,31 +37,24 @@ pub(super) fn observe_store(
     Ok(())
 }
 
-fn histograms(
-    registry: &MetricsRegistry,
-    metrics: &Arc<StoreMetrics>,
-) -> Result<(), MetricsError> {
+fn histograms(registry: &MetricsRegistry, metrics: &Arc<StoreMetrics>) -> Result<(), MetricsError> {
     let all: [Figure<AtomicHistogram>; 5] = [
         (
             "ferrymq_persistence_commit_duration_seconds",
             "From BEGIN to the return of COMMIT.",
             |m| &m.commit_duration,
         ),
-        (
-            "ferrymq_persistence_batch_messages",
-            "Messages written in one transaction.",
-            |m| &m.batch_messages,
-        ),
+        ("ferrymq_persistence_batch_messages", "Messages written in one transaction.", |m| {
+            &m.batch_messages
+        }),
         (
             "ferrymq_persistence_queue_wait_seconds",
             "From the first operation of a batch to its BEGIN.",
             |m| &m.queue_wait,
         ),
-        (
-            "ferrymq_persistence_checkpoint_duration_seconds",
-            "Of one checkpoint.",
-            |m| &m.checkpoint_duration,
-        ),
+        ("ferrymq_persistence_checkpoint_duration_seconds", "Of one checkpoint.", |m| {
+            &m.checkpoint_duration
+        }),
         (
             "ferrymq_persistence_recovery_duration_seconds",
             "From opening the file to the end of the scan.",
@@ -79,21 +72,15 @@ fn gauges(registry: &MetricsRegistry, metrics: &Arc<StoreMetrics>) {
     let all: [Figure<AtomicU64>; 5] = [
         ("ferrymq_persistence_database_size_bytes", "The database file.", |m| &m.database_size),
         ("ferrymq_persistence_wal_size_bytes", "The write-ahead log.", |m| &m.wal_size),
-        (
-            "ferrymq_persistence_free_bytes",
-            "Unused pages within the database file.",
-            |m| &m.free_bytes,
-        ),
-        (
-            "ferrymq_persistence_volume_available_bytes",
-            "What the volume has left.",
-            |m| &m.volume_available,
-        ),
-        (
-            "ferrymq_persistence_pending_writes",
-            "Operations that wait for the disk.",
-            |m| &m.pending,
-        ),
+        ("ferrymq_persistence_free_bytes", "Unused pages within the database file.", |m| {
+            &m.free_bytes
+        }),
+        ("ferrymq_persistence_volume_available_bytes", "What the volume has left.", |m| {
+            &m.volume_available
+        }),
+        ("ferrymq_persistence_pending_writes", "Operations that wait for the disk.", |m| {
+            &m.pending
+        }),
     ];
     for (name, help, gauge) in all {
         let metrics = Arc::clone(metrics);
@@ -107,11 +94,9 @@ fn gauges(registry: &MetricsRegistry, metrics: &Arc<StoreMetrics>) {
 
 fn counters(registry: &MetricsRegistry, metrics: &Arc<StoreMetrics>) {
     let all: [Figure<AtomicU64>; 5] = [
-        (
-            "ferrymq_persistence_committed_messages_total",
-            "Messages written and committed.",
-            |m| &m.committed_messages,
-        ),
+        ("ferrymq_persistence_committed_messages_total", "Messages written and committed.", |m| {
+            &m.committed_messages
+        }),
         (
             "ferrymq_persistence_elided_messages_total",
             "Messages that all receivers had acknowledged before they were written.",

@@ -67,7 +67,8 @@ impl Server {
         }
         let opened = open_store(&config).await?;
         observe_store(&registry, &opened.metrics).map_err(system("no metrics of the store"))?;
-        let broker = build(&config, authenticator, metrics, opened.store.as_ref(), opened.recovered);
+        let broker =
+            build(&config, authenticator, metrics, opened.store.as_ref(), opened.recovered);
         tasks.spawn(Arc::clone(&broker).upkeep());
         tasks.spawn(watch_state(Arc::clone(&broker), readiness.clone(), stop_http));
         let all = config.limits.max_connections.min(Semaphore::MAX_PERMITS);

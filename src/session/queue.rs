@@ -73,7 +73,8 @@ impl Queue {
         let in_order = self.tail.is_empty() && !self.is_on_disk();
         // Only what has a row may go to disk; the rest is bounded by its limit. The
         // order of QoS 0 beside the other levels is free [MQTT-4.6.0-6].
-        if matches!(entry.home, Home::Memory) || (in_order && self.head.len() < self.memory_window) {
+        if matches!(entry.home, Home::Memory) || (in_order && self.head.len() < self.memory_window)
+        {
             self.head.push_back(entry);
             return;
         }
@@ -139,7 +140,8 @@ impl Queue {
     /// Asks for the next page if the head runs low. The caller reads it and brings
     /// it to [`Queue::paged`].
     pub fn next_page(&mut self) -> Option<Page> {
-        if self.paging.is_some() || self.disk.is_empty() || self.head.len() > self.memory_window / 2 {
+        if self.paging.is_some() || self.disk.is_empty() || self.head.len() > self.memory_window / 2
+        {
             return None;
         }
         let before = self.disk.bytes();

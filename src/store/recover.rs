@@ -9,7 +9,7 @@ use super::record::{
     Recovered, RecoveredSession, RetainedRecord, SessionRecord, SubscriptionRecord,
 };
 use super::references::References;
-use crate::message::{WillRecord, DeliveryId, IdList, MessageId, QueuedId, SessionId, WallMillis};
+use crate::message::{DeliveryId, IdList, MessageId, QueuedId, SessionId, WallMillis, WillRecord};
 use crate::protocol::{PacketId, RetainHandling, SubscriptionOptions, Version};
 
 /// The result of the pass.

@@ -23,14 +23,9 @@ impl Client {
         let mut answer = [0; 4];
         stream.read_exact(&mut answer)?;
         let [CONNACK, 2, present, 0] = answer else {
-            return Err(io::Error::other(format!(
-                "CONNECT was answered with {answer:?}"
-            )));
+            return Err(io::Error::other(format!("CONNECT was answered with {answer:?}")));
         };
-        Ok(Self {
-            stream,
-            session_present: present == 1,
-        })
+        Ok(Self { stream, session_present: present == 1 })
     }
 
     pub fn subscribe(&mut self, qos: u8) -> io::Result<()> {
@@ -40,9 +35,7 @@ impl Client {
         if answer == [SUBACK, 3, 0, 1, qos] {
             return Ok(());
         }
-        Err(io::Error::other(format!(
-            "SUBSCRIBE was answered with {answer:?}"
-        )))
+        Err(io::Error::other(format!("SUBSCRIBE was answered with {answer:?}")))
     }
 
     pub fn disconnect(mut self) -> io::Result<()> {
@@ -55,9 +48,6 @@ impl Client {
     /// Hands the connection over to the poll loop.
     pub fn into_socket(self, read_buffer: usize) -> io::Result<Socket> {
         self.stream.set_nonblocking(true)?;
-        Ok(Socket::new(
-            mio::net::TcpStream::from_std(self.stream),
-            read_buffer,
-        ))
+        Ok(Socket::new(mio::net::TcpStream::from_std(self.stream), read_buffer))
     }
 }

@@ -102,11 +102,7 @@ impl Template {
         let bytes = frame(PUBLISH | (qos << 1), &body);
         let stamp_at = bytes.len() - PAYLOAD;
         let id_at = (qos > 0).then(|| stamp_at - 2);
-        Self {
-            bytes,
-            id_at,
-            stamp_at,
-        }
+        Self { bytes, id_at, stamp_at }
     }
 
     /// Appends one message to `out`.
@@ -149,21 +145,13 @@ impl<'a> Frame<'a> {
                 return Some((Self { kind, body }, head + length));
             }
         }
-        assert!(
-            rest.len() < 4,
-            "the broker sent a length of more than four bytes"
-        );
+        assert!(rest.len() < 4, "the broker sent a length of more than four bytes");
         None
     }
 
     /// The packet id of an answer.
     pub fn id(&self) -> u16 {
-        u16::from_be_bytes(
-            *self
-                .body
-                .first_chunk()
-                .expect("an answer without a packet id"),
-        )
+        u16::from_be_bytes(*self.body.first_chunk().expect("an answer without a packet id"))
     }
 
     /// QoS, packet id (0 without one) and stamp of a PUBLISH.

@@ -10,10 +10,7 @@ pub struct Histogram {
 
 impl Default for Histogram {
     fn default() -> Self {
-        Self {
-            counts: vec![0; BUCKETS].into(),
-            total: 0,
-        }
+        Self { counts: vec![0; BUCKETS].into(), total: 0 }
     }
 }
 
@@ -56,9 +53,5 @@ fn bucket(nanos: u64) -> usize {
 fn upper_end(index: usize) -> u64 {
     let row = (index >> STEPS) as u32;
     let step = (index & ((1 << STEPS) - 1)) as u64;
-    if row == 0 {
-        step
-    } else {
-        (((1 << STEPS) | step) + 1) << (row - 1)
-    }
+    if row == 0 { step } else { (((1 << STEPS) | step) + 1) << (row - 1) }
 }

@@ -71,10 +71,8 @@ impl Sequence {
 
     /// The verdict, given that all below `acknowledged` were acknowledged.
     pub fn findings(&self, acknowledged: u64) -> Findings {
-        let gaps = self
-            .missing
-            .iter()
-            .map(|(&start, &end)| end.min(acknowledged).saturating_sub(start));
+        let gaps =
+            self.missing.iter().map(|(&start, &end)| end.min(acknowledged).saturating_sub(start));
         Findings {
             lost: gaps.sum::<u64>() + acknowledged.saturating_sub(self.next),
             reordered: self.reordered,

@@ -88,11 +88,7 @@ impl Publisher {
                     latency.record(now - *sent);
                     *sent = 0;
                 }
-                PUBREC => self
-                    .socket
-                    .output
-                    .buffer
-                    .extend_from_slice(&frames::answer(PUBREL, id)),
+                PUBREC => self.socket.output.buffer.extend_from_slice(&frames::answer(PUBREL, id)),
                 other => panic!("a publisher was sent a packet of type {other:#x}"),
             }
         }
@@ -104,13 +100,8 @@ impl Publisher {
     fn top_up(&mut self, now: u64) {
         while self.next - self.acknowledged < self.window {
             let id = u16::try_from(self.next % IDS + 1).unwrap();
-            let stamp = Stamp {
-                publisher: self.number,
-                sequence: self.next,
-                sent_at: now,
-            };
-            self.template
-                .write(&mut self.socket.output.buffer, id, stamp);
+            let stamp = Stamp { publisher: self.number, sequence: self.next, sent_at: now };
+            self.template.write(&mut self.socket.output.buffer, id, stamp);
             if self.qos > 0 {
                 *place(&mut self.sent_at, self.next) = now;
             }
@@ -122,6 +113,5 @@ impl Publisher {
 /// A message's place in the ring of its window.
 fn place(ring: &mut [u64], sequence: u64) -> &mut u64 {
     let index = sequence % ring.len() as u64;
-    ring.get_mut(index as usize)
-        .expect("a window has at least one place")
+    ring.get_mut(index as usize).expect("a window has at least one place")
 }

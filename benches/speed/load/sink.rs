@@ -44,11 +44,7 @@ fn serve(listener: &TcpListener, publishers: u32) -> io::Result<()> {
         // What was held back has had its event; nothing else would wake us for it.
         let go_on = !held.is_empty() && subscriber.output.waiting() <= BACKLOG;
         poll.poll(&mut events, go_on.then_some(Duration::ZERO))?;
-        let mut ready: Vec<usize> = events
-            .iter()
-            .map(Event::token)
-            .map(|token| token.0)
-            .collect();
+        let mut ready: Vec<usize> = events.iter().map(Event::token).map(|token| token.0).collect();
         answer_pings(&mut subscriber)?;
         subscriber.flush()?;
         ready.append(&mut held);
@@ -76,10 +72,7 @@ fn pass_on(source: &mut Socket, subscriber: &mut Socket) -> io::Result<()> {
         while let Some((frame, length)) = Frame::split(rest) {
             if frame.kind & 0xF0 == PUBLISH {
                 let (_, id, _) = frame.message().expect("a PUBLISH of ours");
-                source
-                    .output
-                    .buffer
-                    .extend_from_slice(&frames::answer(PUBACK, id));
+                source.output.buffer.extend_from_slice(&frames::answer(PUBACK, id));
             }
             rest = rest.get(length..).unwrap_or_default();
         }
@@ -113,10 +106,7 @@ fn accept(listener: &TcpListener, subscriber: bool) -> io::Result<Socket> {
         stream.write_all(&[SUBACK, 3, 0, 1, qos])?;
     }
     stream.set_nonblocking(true)?;
-    Ok(Socket::new(
-        mio::net::TcpStream::from_std(stream),
-        128 * 1024,
-    ))
+    Ok(Socket::new(mio::net::TcpStream::from_std(stream), 128 * 1024))
 }
 
 fn register(poll: &Poll, socket: &mut Socket, token: usize) -> io::Result<()> {

@@ -17,11 +17,7 @@ pub struct Input {
 
 impl Input {
     fn new(size: usize) -> Self {
-        Self {
-            buffer: vec![0; size].into(),
-            start: 0,
-            end: 0,
-        }
+        Self { buffer: vec![0; size].into(), start: 0, end: 0 }
     }
 
     /// The next whole frame that has been read.
@@ -47,10 +43,9 @@ impl Input {
         let room = self.buffer.get_mut(self.end..).unwrap_or_default();
         let size = room.len();
         match stream.read(room) {
-            Ok(0) => Err(io::Error::new(
-                ErrorKind::UnexpectedEof,
-                "the broker closed a connection",
-            )),
+            Ok(0) => {
+                Err(io::Error::new(ErrorKind::UnexpectedEof, "the broker closed a connection"))
+            }
             Ok(read) => {
                 self.end += read;
                 Ok(read == size)
@@ -75,11 +70,7 @@ impl Output {
     }
 
     fn flush(&mut self, mut stream: &TcpStream) -> io::Result<()> {
-        while let Some(rest) = self
-            .buffer
-            .get(self.written..)
-            .filter(|rest| !rest.is_empty())
-        {
+        while let Some(rest) = self.buffer.get(self.written..).filter(|rest| !rest.is_empty()) {
             match stream.write(rest) {
                 Ok(written) => self.written += written,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -111,11 +102,7 @@ pub struct Socket {
 
 impl Socket {
     pub fn new(stream: TcpStream, read_buffer: usize) -> Self {
-        Self {
-            stream,
-            input: Input::new(read_buffer),
-            output: Output::default(),
-        }
+        Self { stream, input: Input::new(read_buffer), output: Output::default() }
     }
 
     pub fn fill(&mut self) -> io::Result<bool> {

@@ -78,10 +78,7 @@ impl Subscriber {
                         _ => {}
                     }
                     let sequence = self.sequences.get_mut(stamp.publisher as usize);
-                    if sequence
-                        .expect("a publisher that is not ours")
-                        .see(stamp.sequence)
-                    {
+                    if sequence.expect("a publisher that is not ours").see(stamp.sequence) {
                         self.received += 1;
                     }
                     latency.record(now.saturating_sub(stamp.sent_at));

@@ -49,8 +49,7 @@ impl Swarm {
         }
         for (index, publisher) in publishers.iter_mut().enumerate() {
             let interest = Interest::READABLE | Interest::WRITABLE;
-            poll.registry()
-                .register(&mut publisher.socket.stream, Token(index), interest)?;
+            poll.registry().register(&mut publisher.socket.stream, Token(index), interest)?;
         }
         Ok(Self {
             poll,
@@ -66,9 +65,7 @@ impl Swarm {
 
     pub fn attach(&mut self, mut subscriber: Subscriber) -> io::Result<()> {
         let interest = Interest::READABLE | Interest::WRITABLE;
-        self.poll
-            .registry()
-            .register(&mut subscriber.socket.stream, SUBSCRIBER, interest)?;
+        self.poll.registry().register(&mut subscriber.socket.stream, SUBSCRIBER, interest)?;
         self.subscriber = Some(subscriber);
         Ok(())
     }
@@ -96,8 +93,7 @@ impl Swarm {
         for publisher in &mut self.publishers {
             publisher.stopped = true;
         }
-        self.run_until(|swarm| swarm.publishers.iter().all(Publisher::is_idle))
-            .map(|_| ())
+        self.run_until(|swarm| swarm.publishers.iter().all(Publisher::is_idle)).map(|_| ())
     }
 
     /// Waits for all that was acknowledged to arrive, and for the broker to have
@@ -108,10 +104,7 @@ impl Swarm {
             subscriber.ping()?;
         }
         self.run_until(|swarm| {
-            swarm
-                .subscriber
-                .as_ref()
-                .is_none_or(|subscriber| subscriber.ponged)
+            swarm.subscriber.as_ref().is_none_or(|subscriber| subscriber.ponged)
         })?;
         Ok(complete)
     }
@@ -142,11 +135,7 @@ impl Swarm {
 
     fn turn(&mut self) -> io::Result<()> {
         let eager = self.unpaced && self.publishers.iter().any(Publisher::is_eager);
-        let wait = if eager {
-            Duration::ZERO
-        } else {
-            Duration::from_millis(20)
-        };
+        let wait = if eager { Duration::ZERO } else { Duration::from_millis(20) };
         match self.poll.poll(&mut self.events, Some(wait)) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
             _ => {}
@@ -159,11 +148,7 @@ impl Swarm {
             }
         }
         if eager {
-            for publisher in self
-                .publishers
-                .iter_mut()
-                .filter(|publisher| publisher.is_eager())
-            {
+            for publisher in self.publishers.iter_mut().filter(|publisher| publisher.is_eager()) {
                 publisher.turn(self.clock, &mut self.acknowledged_after)?;
             }
         }

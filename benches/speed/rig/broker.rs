@@ -29,30 +29,17 @@ impl Broker {
     /// Starts a broker from nothing and waits until it accepts connections.
     pub fn start(args: &Args, kind: BrokerKind) -> io::Result<Self> {
         fs::create_dir_all(&args.dir)?;
-        let dir = tempfile::Builder::new()
-            .prefix("speed-")
-            .tempdir_in(&args.dir)?;
+        let dir = tempfile::Builder::new().prefix("speed-").tempdir_in(&args.dir)?;
         let (mqtt, http) = free_ports()?;
         let log = dir.path().join("broker.log");
         let mut command = conf::command(args, kind, mqtt, http, dir.path())?;
         let output = File::create(&log)?;
-        command
-            .stdin(Stdio::null())
-            .stdout(output.try_clone()?)
-            .stderr(output);
+        command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
         let child = command.spawn().map_err(|error| {
-            io::Error::new(
-                error.kind(),
-                format!("{}: {error}", command.get_program().display()),
-            )
+            io::Error::new(error.kind(), format!("{}: {error}", command.get_program().display()))
         })?;
         let http = (kind != BrokerKind::Mosquitto).then_some(http);
-        let mut broker = Self {
-            child,
-            mqtt,
-            http,
-            _dir: dir,
-        };
+        let mut broker = Self { child, mqtt, http, _dir: dir };
         broker.await_ready(&name(&kind), &log)?;
         Ok(broker)
     }
@@ -84,9 +71,7 @@ impl Broker {
         loop {
             let metrics = self.metrics()?;
             let pending = metrics.get("ferrymq_persistence_pending_writes")?;
-            let queued = metrics
-                .get("ferrymq_persistence_queued_messages")
-                .unwrap_or_default();
+            let queued = metrics.get("ferrymq_persistence_queued_messages").unwrap_or_default();
             if pending == 0.0 && queued == 0.0 {
                 return Some(true);
             }

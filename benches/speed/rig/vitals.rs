@@ -19,10 +19,7 @@ impl Vitals {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
         // The name in parentheses may contain anything; the 14th and 15th fields of
         // the line are the 12th and 13th after it.
-        let fields = stat
-            .rsplit_once(')')
-            .map(|(_, rest)| rest)
-            .unwrap_or_default();
+        let fields = stat.rsplit_once(')').map(|(_, rest)| rest).unwrap_or_default();
         let ticks: u64 = fields
             .split_whitespace()
             .skip(11)
@@ -40,38 +37,24 @@ impl Vitals {
 /// CPU seconds that the calling thread has used; 0 on a kernel that does not say.
 pub fn own_cpu() -> f64 {
     let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    let nanos = text
-        .split_whitespace()
-        .next()
-        .and_then(|field| field.parse::<u64>().ok());
+    let nanos = text.split_whitespace().next().and_then(|field| field.parse::<u64>().ok());
     nanos.unwrap_or_default() as f64 / 1e9
 }
 
 /// CPU seconds that the whole machine has been busy for, by anyone.
 pub fn machine_cpu() -> f64 {
     let text = fs::read_to_string("/proc/stat").unwrap_or_default();
-    let fields = text
-        .lines()
-        .next()
-        .unwrap_or_default()
-        .split_whitespace()
-        .skip(1);
+    let fields = text.lines().next().unwrap_or_default().split_whitespace().skip(1);
     // user nice system idle iowait irq softirq; what follows is not ours to count.
-    let busy = fields
-        .take(7)
-        .enumerate()
-        .filter(|(place, _)| !matches!(place, 3 | 4));
-    let ticks: u64 = busy
-        .filter_map(|(_, field)| field.parse::<u64>().ok())
-        .sum();
+    let busy = fields.take(7).enumerate().filter(|(place, _)| !matches!(place, 3 | 4));
+    let ticks: u64 = busy.filter_map(|(_, field)| field.parse::<u64>().ok()).sum();
     ticks as f64 / TICKS_PER_SECOND
 }
 
 fn number(path: &str, key: &str) -> io::Result<u64> {
     let text = fs::read_to_string(path)?;
     let line = text.lines().find_map(|line| line.strip_prefix(key));
-    let value = line
-        .and_then(|rest| rest.split_whitespace().next())
-        .and_then(|value| value.parse().ok());
+    let value =
+        line.and_then(|rest| rest.split_whitespace().next()).and_then(|value| value.parse().ok());
     value.ok_or_else(|| io::Error::other(format!("{path} has no {key}")))
 }

@@ -39,7 +39,10 @@ impl Client {
         };
         if !publish.topic.is_empty() {
             if !self.inbound_aliases.set(alias, publish.topic) {
-                return Err(Close::Error(ReasonCode::TopicAliasInvalid, "topic alias out of range"));
+                return Err(Close::Error(
+                    ReasonCode::TopicAliasInvalid,
+                    "topic alias out of range",
+                ));
             }
             return self.on_publish_to(publish, publish.topic);
         }
@@ -159,7 +162,8 @@ impl Client {
             };
             let waits = self.broker.persistence.waits();
             let message = waits.then_some(prepared.message);
-            let pending = Pending::with_message(reply, message).and_this_turn(publish.retain && waits);
+            let pending =
+                Pending::with_message(reply, message).and_this_turn(publish.retain && waits);
             self.pending.push(pending);
         }
         Ok(())
@@ -195,7 +199,12 @@ impl Client {
 
     /// v5 has words for it; an older client is disconnected, since an
     /// acknowledgement would be a lie and silence would make it wait for ever.
-    pub(super) fn refuse(&mut self, qos: QoS, packet_id: PacketId, reason: ReasonCode) -> Result<(), Close> {
+    pub(super) fn refuse(
+        &mut self,
+        qos: QoS,
+        packet_id: PacketId,
+        reason: ReasonCode,
+    ) -> Result<(), Close> {
         self.broker.metrics.messages.refused.inc(refusal(reason));
         if self.version < Version::V5 {
             return match reason {

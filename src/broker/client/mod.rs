@@ -15,8 +15,8 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 
-pub use self::pending::{Pending, PendingQueue, Reply};
 use self::aliases::{InboundAliases, OutboundAliases};
+pub use self::pending::{Pending, PendingQueue, Reply};
 use super::{Broker, Leaving, SessionHandle, Turn};
 use crate::auth::Identity;
 use crate::message::{CommitNo, Wake};
@@ -185,7 +185,9 @@ impl Client {
             }
             Packet::Disconnect(disconnect) => Err(self.on_disconnect(&disconnect)),
             // No method is configured, so none can go on [MQTT-4.12.0-6].
-            Packet::Auth(_) => Err(Close::Error(ReasonCode::ProtocolError, "AUTH without a method")),
+            Packet::Auth(_) => {
+                Err(Close::Error(ReasonCode::ProtocolError, "AUTH without a method"))
+            }
             Packet::Connect(_) => {
                 Err(Close::Error(ReasonCode::ProtocolError, "a second CONNECT [MQTT-3.1.0-2]"))
             }

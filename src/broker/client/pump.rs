@@ -60,10 +60,8 @@ impl Client {
             }
         }
         while let Some(mut pending) = self.pending.pop_open(committed) {
-            let refused = pending
-                .message
-                .as_ref()
-                .is_some_and(|message| message.durability.is_refused());
+            let refused =
+                pending.message.as_ref().is_some_and(|message| message.durability.is_refused());
             if refused {
                 self.take_back(&mut pending.reply)?;
             }

@@ -6,7 +6,11 @@ use crate::protocol::reader::Reader;
 use crate::protocol::reason::ReasonContext;
 use crate::protocol::{Ack, DecodeError, ReasonCode, Version};
 
-pub(super) fn ack(version: Version, kind: Kind, mut reader: Reader<'_>) -> Result<Ack, DecodeError> {
+pub(super) fn ack(
+    version: Version,
+    kind: Kind,
+    mut reader: Reader<'_>,
+) -> Result<Ack, DecodeError> {
     let mut ack = Ack {
         packet_id: reader.packet_id()?,
         reason: ReasonCode::Success,

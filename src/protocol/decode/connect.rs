@@ -42,10 +42,14 @@ fn version(reader: &mut Reader<'_>) -> Result<Version, DecodeError> {
             .with_reply(Reply::ConnAck(Version::V31))),
         // Bridges of some brokers try the level with its highest bit set first, and
         // take return code 1 as the sign to try without: read it as the level below.
-        ("MQTT", _) if level & 0x7F <= 5 => Err(unsupported("protocol level [MQTT-3.1.2-2]")
-            .with_reply(Reply::ConnAck(Version::V311))),
-        ("MQTT", _) => Err(unsupported("protocol level [MQTT-3.1.2-2]")
-            .with_reply(Reply::ConnAck(Version::V5))),
+        ("MQTT", _) if level & 0x7F <= 5 => {
+            Err(unsupported("protocol level [MQTT-3.1.2-2]")
+                .with_reply(Reply::ConnAck(Version::V311)))
+        }
+        ("MQTT", _) => {
+            Err(unsupported("protocol level [MQTT-3.1.2-2]")
+                .with_reply(Reply::ConnAck(Version::V5)))
+        }
         // Whoever does not speak MQTT would not understand a CONNACK.
         _ => Err(unsupported("protocol name [MQTT-3.1.2-1]")),
     }
@@ -78,7 +82,10 @@ fn after_version(version: Version, mut reader: Reader<'_>) -> Result<Connect, De
     }
     reader.text()?.clone_into(&mut connect.client_id);
     if version == Version::V31 && connect.client_id.is_empty() {
-        return Err(DecodeError::new(ReasonCode::ClientIdentifierNotValid, "MQTT 3.1 has no empty client identifier"));
+        return Err(DecodeError::new(
+            ReasonCode::ClientIdentifierNotValid,
+            "MQTT 3.1 has no empty client identifier",
+        ));
     }
     if flags & flag::WILL != 0 {
         connect.will = Some(will(version, flags, &mut reader)?);
@@ -133,7 +140,8 @@ fn read_properties(connect: &mut Connect, reader: &mut Reader<'_>) -> Result<(),
 }
 
 fn will(version: Version, flags: u8, reader: &mut Reader<'_>) -> Result<LastWill, DecodeError> {
-    let qos = QoS::from_bits((flags >> 3) & 3).ok_or(DecodeError::malformed("will QoS 3 [MQTT-3.1.2-12]"))?;
+    let qos = QoS::from_bits((flags >> 3) & 3)
+        .ok_or(DecodeError::malformed("will QoS 3 [MQTT-3.1.2-12]"))?;
     let (mut delay, mut expiry, mut kept) = (0, None, Vec::new());
     if version == Version::V5 {
         properties::walk(reader, of::WILL, |property| {
@@ -145,8 +153,9 @@ fn will(version: Version, flags: u8, reader: &mut Reader<'_>) -> Result<LastWill
             Ok(())
         })?;
     }
-    let topic = TopicName::new(reader.text()?)
-        .map_err(|_| DecodeError::new(ReasonCode::TopicNameInvalid, "will topic is no topic name"))?;
+    let topic = TopicName::new(reader.text()?).map_err(|_| {
+        DecodeError::new(ReasonCode::TopicNameInvalid, "will topic is no topic name")
+    })?;
     let payload = reader.binary()?.into();
     let retain = flags & flag::WILL_RETAIN != 0;
     Ok(LastWill { topic, payload, qos, retain, delay, expiry, properties: kept })

@@ -8,7 +8,11 @@ use crate::protocol::reader::Reader;
 use crate::protocol::reason::ReasonContext;
 use crate::protocol::{Auth, DecodeError, Disconnect, ReasonCode, Version};
 
-pub(super) fn disconnect(version: Version, role: Role, mut reader: Reader<'_>) -> Result<Disconnect, DecodeError> {
+pub(super) fn disconnect(
+    version: Version,
+    role: Role,
+    mut reader: Reader<'_>,
+) -> Result<Disconnect, DecodeError> {
     let mut disconnect = Disconnect::default();
     // A remaining length of 0 says normal disconnection, and is the only one before
     // v5; one of 1 leaves out the property length.
@@ -26,7 +30,11 @@ pub(super) fn disconnect(version: Version, role: Role, mut reader: Reader<'_>) -
     Ok(disconnect)
 }
 
-fn read_disconnect(disconnect: &mut Disconnect, role: Role, reader: &mut Reader<'_>) -> Result<(), DecodeError> {
+fn read_disconnect(
+    disconnect: &mut Disconnect,
+    role: Role,
+    reader: &mut Reader<'_>,
+) -> Result<(), DecodeError> {
     properties::walk(reader, of::DISCONNECT, |property| {
         let value = property.value;
         match (property.id, role) {
@@ -34,7 +42,9 @@ fn read_disconnect(disconnect: &mut Disconnect, role: Role, reader: &mut Reader<
             (id::SESSION_EXPIRY, Role::Client) => {
                 return Err(DecodeError::protocol("session expiry from a server [MQTT-3.14.2-2]"));
             }
-            (id::SERVER_REFERENCE, Role::Client) => disconnect.server_reference = Some(value.text().into()),
+            (id::SERVER_REFERENCE, Role::Client) => {
+                disconnect.server_reference = Some(value.text().into())
+            }
             (id::SERVER_REFERENCE, Role::Server) => {
                 return Err(DecodeError::protocol("server reference from a client"));
             }

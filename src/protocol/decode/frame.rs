@@ -49,14 +49,23 @@ pub(super) fn frame(decoder: &Decoder, buf: &[u8]) -> Result<Frame, DecodeError>
         Varint::Value(value, used) => (value, used),
         Varint::Unfinished => return Ok(Frame::Incomplete { needed: None }),
         Varint::Overlong => {
-            return Err(DecodeError::malformed("remaining length is not the shortest [MQTT-1.5.5-1]"));
+            return Err(DecodeError::malformed(
+                "remaining length is not the shortest [MQTT-1.5.5-1]",
+            ));
         }
     };
     let len = 1 + used + remaining;
     if len > decoder.max_packet_size as usize {
-        return Err(DecodeError::new(ReasonCode::PacketTooLarge, "packet is larger than the maximum"));
+        return Err(DecodeError::new(
+            ReasonCode::PacketTooLarge,
+            "packet is larger than the maximum",
+        ));
     }
-    Ok(if buf.len() < len { Frame::Incomplete { needed: Some(len) } } else { Frame::Complete { len } })
+    Ok(if buf.len() < len {
+        Frame::Incomplete { needed: Some(len) }
+    } else {
+        Frame::Complete { len }
+    })
 }
 
 /// Type and flags, and whether this peer may send the type now.
@@ -112,7 +121,11 @@ fn check_other(decoder: &Decoder, first: u8) -> Result<Kind, DecodeError> {
         14 if v5 => (Kind::Disconnect, 0, From::Both),
         14 => (Kind::Disconnect, 0, From::Client),
         15 if v5 => (Kind::Auth, 0, From::Both),
-        15 => return Err(DecodeError::malformed("packet type 15 is reserved before v5 [MQTT-2.2.2-1]")),
+        15 => {
+            return Err(DecodeError::malformed(
+                "packet type 15 is reserved before v5 [MQTT-2.2.2-1]",
+            ));
+        }
         _ => return Err(DecodeError::malformed("packet type 0 is reserved [MQTT-2.2.2-1]")),
     };
     // MQTT 3.1 repeats packets whose header has QoS 1 with DUP set.

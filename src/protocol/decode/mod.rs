@@ -12,8 +12,8 @@ mod server;
 mod subscribe;
 
 use super::{DecodeError, Packet, Reply, Version, reader::Reader};
-use frame::Kind;
 pub use frame::Frame;
+use frame::Kind;
 
 /// Which side this decoder reads for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +91,13 @@ impl Decoder {
 
     /// Kept out of the hot path.
     #[inline(never)]
-    fn rare<'a>(&self, kind: Kind, version: Version, frame: &[u8], body: &'a [u8]) -> Result<Packet<'a>, DecodeError> {
+    fn rare<'a>(
+        &self,
+        kind: Kind,
+        version: Version,
+        frame: &[u8],
+        body: &'a [u8],
+    ) -> Result<Packet<'a>, DecodeError> {
         let (role, reader) = (self.role, Reader::new(body));
         Ok(match kind {
             Kind::Connect => Packet::Connect(Box::new(connect::connect(reader)?)),
@@ -101,13 +107,19 @@ impl Decoder {
             Kind::PubRec => Packet::PubRec(ack::ack(version, kind, reader)?),
             Kind::PubRel => Packet::PubRel(ack::ack(version, kind, reader)?),
             Kind::PubComp => Packet::PubComp(ack::ack(version, kind, reader)?),
-            Kind::Subscribe => Packet::Subscribe(Box::new(subscribe::subscribe(version, frame, reader)?)),
+            Kind::Subscribe => {
+                Packet::Subscribe(Box::new(subscribe::subscribe(version, frame, reader)?))
+            }
             Kind::SubAck => Packet::SubAck(Box::new(server::suback(version, frame, reader)?)),
-            Kind::Unsubscribe => Packet::Unsubscribe(Box::new(subscribe::unsubscribe(version, reader)?)),
+            Kind::Unsubscribe => {
+                Packet::Unsubscribe(Box::new(subscribe::unsubscribe(version, reader)?))
+            }
             Kind::UnsubAck => Packet::UnsubAck(Box::new(server::unsuback(version, frame, reader)?)),
             Kind::PingReq => reader.finish().map(|()| Packet::PingReq)?,
             Kind::PingResp => reader.finish().map(|()| Packet::PingResp)?,
-            Kind::Disconnect => Packet::Disconnect(Box::new(end::disconnect(version, role, reader)?)),
+            Kind::Disconnect => {
+                Packet::Disconnect(Box::new(end::disconnect(version, role, reader)?))
+            }
             Kind::Auth => Packet::Auth(Box::new(end::auth(role, reader)?)),
         })
     }

@@ -9,7 +9,12 @@ use crate::protocol::reader::Reader;
 use crate::protocol::{DecodeError, Publish, QoS, ReasonCode, Version};
 
 #[inline]
-pub(super) fn publish(version: Version, role: Role, first: u8, body: &[u8]) -> Result<Publish<'_>, DecodeError> {
+pub(super) fn publish(
+    version: Version,
+    role: Role,
+    first: u8,
+    body: &[u8],
+) -> Result<Publish<'_>, DecodeError> {
     let qos = QoS::from_bits((first >> 1) & 3)
         .ok_or(DecodeError::malformed("PUBLISH with QoS 3 [MQTT-3.3.1-4]"))?;
     let mut reader = Reader::new(body);
@@ -37,7 +42,10 @@ pub(super) fn publish(version: Version, role: Role, first: u8, body: &[u8]) -> R
             return Err(DecodeError::protocol("PUBLISH with neither topic nor alias"));
         }
     } else if topic.is_empty() {
-        return Err(DecodeError::new(ReasonCode::TopicNameInvalid, "topic name is empty [MQTT-4.7.3-1]"));
+        return Err(DecodeError::new(
+            ReasonCode::TopicNameInvalid,
+            "topic name is empty [MQTT-4.7.3-1]",
+        ));
     }
     publish.payload = reader.rest();
     Ok(publish)
@@ -47,20 +55,29 @@ pub(super) fn publish(version: Version, role: Role, first: u8, body: &[u8]) -> R
 /// is forbidden in it; only then is it worth knowing what.
 #[inline]
 fn topic(bytes: &[u8]) -> Result<&str, DecodeError> {
-    let forbidden = bytes.iter().fold(false, |found, &b| found | (b == 0) | (b == b'+') | (b == b'#'));
+    let forbidden =
+        bytes.iter().fold(false, |found, &b| found | (b == 0) | (b == b'+') | (b == b'#'));
     if forbidden {
         return Err(if bytes.contains(&0) {
             DecodeError::malformed("topic name holds U+0000 [MQTT-1.5.4-2]")
         } else {
-            DecodeError::new(ReasonCode::TopicNameInvalid, "topic name with a wildcard [MQTT-3.3.2-2]")
+            DecodeError::new(
+                ReasonCode::TopicNameInvalid,
+                "topic name with a wildcard [MQTT-3.3.2-2]",
+            )
         });
     }
-    std::str::from_utf8(bytes).map_err(|_| DecodeError::malformed("topic name is not UTF-8 [MQTT-3.3.2-1]"))
+    std::str::from_utf8(bytes)
+        .map_err(|_| DecodeError::malformed("topic name is not UTF-8 [MQTT-3.3.2-1]"))
 }
 
 /// Takes out what ends at this hop; the rest goes on to receivers unaltered
 /// [MQTT-3.3.2-4] [MQTT-3.3.2-15] [MQTT-3.3.2-17] [MQTT-3.3.2-18].
-fn read_properties<'a>(publish: &mut Publish<'a>, role: Role, block: &'a [u8]) -> Result<(), DecodeError> {
+fn read_properties<'a>(
+    publish: &mut Publish<'a>,
+    role: Role,
+    block: &'a [u8],
+) -> Result<(), DecodeError> {
     let mut kept = Kept { block, range: 0..0, copy: None };
     let mut at = 0;
     properties::walk_block(block, of::PUBLISH, |property| {
@@ -69,7 +86,9 @@ fn read_properties<'a>(publish: &mut Publish<'a>, role: Role, block: &'a [u8]) -
             id::TOPIC_ALIAS => publish.topic_alias = Some(property.value.short()),
             id::MESSAGE_EXPIRY => publish.expiry = Some(property.value.int()),
             id::SUBSCRIPTION_ID if role == Role::Server => {
-                return Err(DecodeError::protocol("subscription identifier from a client [MQTT-3.3.4-6]"));
+                return Err(DecodeError::protocol(
+                    "subscription identifier from a client [MQTT-3.3.4-6]",
+                ));
             }
             id::SUBSCRIPTION_ID => publish.subscription_ids.push(property.value.int()),
             _ => kept.add(at..end, property.raw),
@@ -126,7 +145,10 @@ impl Publish<'_> {
             Ok(())
         })?;
         if is_text && std::str::from_utf8(self.payload).is_err() {
-            return Err(DecodeError::new(ReasonCode::PayloadFormatInvalid, "payload is not the UTF-8 it claims to be"));
+            return Err(DecodeError::new(
+                ReasonCode::PayloadFormatInvalid,
+                "payload is not the UTF-8 it claims to be",
+            ));
         }
         Ok(())
     }

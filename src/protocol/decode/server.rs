@@ -10,7 +10,11 @@ use crate::protocol::reader::Reader;
 use crate::protocol::reason::ReasonContext;
 use crate::protocol::{ConnAck, DecodeError, PacketId, QoS, ReasonCode, SubAck, UnsubAck, Version};
 
-pub(super) fn connack(version: Version, frame: &[u8], mut reader: Reader<'_>) -> Result<ConnAck, DecodeError> {
+pub(super) fn connack(
+    version: Version,
+    frame: &[u8],
+    mut reader: Reader<'_>,
+) -> Result<ConnAck, DecodeError> {
     let flags = reader.u8()?;
     if flags & 0xFE != 0 {
         return Err(DecodeError::malformed("reserved connect acknowledge flags [MQTT-3.2.2-1]"));
@@ -73,26 +77,44 @@ fn with_properties(base: ConnAck, from: v5::ConnAckProperties) -> ConnAck {
     }
 }
 
-pub(super) fn suback(version: Version, frame: &[u8], mut reader: Reader<'_>) -> Result<SubAck, DecodeError> {
+pub(super) fn suback(
+    version: Version,
+    frame: &[u8],
+    mut reader: Reader<'_>,
+) -> Result<SubAck, DecodeError> {
     let (packet_id, reasons) = check_reasons(version, &mut reader, ReasonContext::SubAck)?;
     let (reason_string, user_properties) = if version == Version::V5 {
         let (header, bytes) = foreign::frame(frame)?;
         let read = v5::SubAck::read(header, bytes).map_err(foreign::refused)?;
         read.properties.map_or((None, Vec::new()), |p| (p.reason_string, p.user_properties))
     } else {
-        if reasons.iter().any(|reason| reason.is_failure() && *reason != ReasonCode::UnspecifiedError) {
-            return Err(DecodeError::protocol("SUBACK return code that is reserved [MQTT-3.9.3-2]"));
+        if reasons
+            .iter()
+            .any(|reason| reason.is_failure() && *reason != ReasonCode::UnspecifiedError)
+        {
+            return Err(DecodeError::protocol(
+                "SUBACK return code that is reserved [MQTT-3.9.3-2]",
+            ));
         }
         (None, Vec::new())
     };
     Ok(SubAck { packet_id, reasons, reason_string, user_properties })
 }
 
-pub(super) fn unsuback(version: Version, frame: &[u8], mut reader: Reader<'_>) -> Result<UnsubAck, DecodeError> {
+pub(super) fn unsuback(
+    version: Version,
+    frame: &[u8],
+    mut reader: Reader<'_>,
+) -> Result<UnsubAck, DecodeError> {
     if version != Version::V5 {
         let packet_id = reader.packet_id()?;
         reader.finish()?;
-        return Ok(UnsubAck { packet_id, reasons: Vec::new(), reason_string: None, user_properties: Vec::new() });
+        return Ok(UnsubAck {
+            packet_id,
+            reasons: Vec::new(),
+            reason_string: None,
+            user_properties: Vec::new(),
+        });
     }
     let (packet_id, reasons) = check_reasons(version, &mut reader, ReasonContext::UnsubAck)?;
     let (header, bytes) = foreign::frame(frame)?;
@@ -115,6 +137,7 @@ fn check_reasons(
     if reader.is_empty() {
         return Err(DecodeError::protocol("acknowledgement without a code [MQTT-3.9.3-1]"));
     }
-    let reasons = reader.rest().iter().map(|&byte| reason(byte, context)).collect::<Result<_, _>>()?;
+    let reasons =
+        reader.rest().iter().map(|&byte| reason(byte, context)).collect::<Result<_, _>>()?;
     Ok((packet_id, reasons))
 }

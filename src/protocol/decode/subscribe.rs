@@ -9,23 +9,34 @@ use crate::protocol::foreign::{self, qos};
 use crate::protocol::properties::{self, of};
 use crate::protocol::reader::Reader;
 use crate::protocol::{
-    DecodeError, PacketId, ReasonCode, RetainHandling, Subscribe, SubscribeFilter, SubscriptionOptions, TopicFilter,
-    Unsubscribe, Version,
+    DecodeError, PacketId, ReasonCode, RetainHandling, Subscribe, SubscribeFilter,
+    SubscriptionOptions, TopicFilter, Unsubscribe, Version,
 };
 
-const FILTER: DecodeError = DecodeError::new(ReasonCode::TopicFilterInvalid, "no topic filter [MQTT-4.7.1-1]");
+const FILTER: DecodeError =
+    DecodeError::new(ReasonCode::TopicFilterInvalid, "no topic filter [MQTT-4.7.1-1]");
 
-pub(super) fn subscribe(version: Version, frame: &[u8], reader: Reader<'_>) -> Result<Subscribe, DecodeError> {
+pub(super) fn subscribe(
+    version: Version,
+    frame: &[u8],
+    reader: Reader<'_>,
+) -> Result<Subscribe, DecodeError> {
     let packet_id = check_subscribe(version, reader)?;
     let (header, bytes) = foreign::frame(frame)?;
     if version != Version::V5 {
         let read = v4::Subscribe::read(header, bytes).map_err(foreign::refused)?;
         let filters = read.filters.into_iter().map(|from| {
-            let options = SubscriptionOptions { qos: qos(from.qos), ..SubscriptionOptions::default() };
+            let options =
+                SubscriptionOptions { qos: qos(from.qos), ..SubscriptionOptions::default() };
             filter(&from.path).map(|filter| SubscribeFilter { filter, options })
         });
         let filters = filters.collect::<Result<_, _>>()?;
-        return Ok(Subscribe { packet_id, subscription_id: None, filters, user_properties: Vec::new() });
+        return Ok(Subscribe {
+            packet_id,
+            subscription_id: None,
+            filters,
+            user_properties: Vec::new(),
+        });
     }
     let read = v5::Subscribe::read(header, bytes).map_err(foreign::refused)?;
     let filters = read.filters.iter().map(|from| {
@@ -42,7 +53,8 @@ pub(super) fn subscribe(version: Version, frame: &[u8], reader: Reader<'_>) -> R
         filter(&from.path).map(|filter| SubscribeFilter { filter, options })
     });
     let filters = filters.collect::<Result<_, _>>()?;
-    let (id, user_properties) = read.properties.map_or((None, Vec::new()), |p| (p.id, p.user_properties));
+    let (id, user_properties) =
+        read.properties.map_or((None, Vec::new()), |p| (p.id, p.user_properties));
     let subscription_id = id.and_then(|id| u32::try_from(id).ok());
     Ok(Subscribe { packet_id, subscription_id, filters, user_properties })
 }
@@ -85,7 +97,10 @@ fn check_options(version: Version, options: u8, shared: bool) -> Result<(), Deco
     Ok(())
 }
 
-pub(super) fn unsubscribe(version: Version, mut reader: Reader<'_>) -> Result<Unsubscribe, DecodeError> {
+pub(super) fn unsubscribe(
+    version: Version,
+    mut reader: Reader<'_>,
+) -> Result<Unsubscribe, DecodeError> {
     let packet_id = reader.packet_id()?;
     let mut user_properties = Vec::new();
     if version == Version::V5 {

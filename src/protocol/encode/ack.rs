@@ -8,7 +8,13 @@ use crate::protocol::{Ack, AckKind, PacketId, ReasonCode, Version};
 
 /// The short form, without reason string. Before v5 a reason cannot be said.
 #[inline]
-pub fn ack(out: &mut BytesMut, version: Version, kind: AckKind, packet_id: PacketId, reason: ReasonCode) {
+pub fn ack(
+    out: &mut BytesMut,
+    version: Version,
+    kind: AckKind,
+    packet_id: PacketId,
+    reason: ReasonCode,
+) {
     let first = first_byte(kind);
     let [high, low] = packet_id.get().to_be_bytes();
     if version == Version::V5 && reason != ReasonCode::Success {

@@ -54,7 +54,10 @@ fn properties(packet: &Connect) -> Properties {
     properties.u32(id::SESSION_EXPIRY, packet.session_expiry);
     properties.u16(id::RECEIVE_MAXIMUM, packet.receive_maximum);
     properties.u32(id::MAXIMUM_PACKET_SIZE, packet.maximum_packet_size);
-    properties.u16(id::TOPIC_ALIAS_MAXIMUM, Some(packet.topic_alias_maximum).filter(|&maximum| maximum != 0));
+    properties.u16(
+        id::TOPIC_ALIAS_MAXIMUM,
+        Some(packet.topic_alias_maximum).filter(|&maximum| maximum != 0),
+    );
     if packet.request_response_information {
         properties.flag(id::REQUEST_RESPONSE_INFORMATION, true);
     }

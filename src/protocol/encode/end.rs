@@ -32,7 +32,13 @@ pub fn auth(out: &mut BytesMut, packet: &Auth) {
 }
 
 /// Only DISCONNECT may leave out the property length behind a reason.
-fn finish(out: &mut BytesMut, first: u8, reason: ReasonCode, properties: &Properties, reason_alone: bool) {
+fn finish(
+    out: &mut BytesMut,
+    first: u8,
+    reason: ReasonCode,
+    properties: &Properties,
+    reason_alone: bool,
+) {
     let mut body = BytesMut::new();
     if reason != ReasonCode::Success || !properties.is_empty() {
         body.put_u8(reason.as_u8());

@@ -39,10 +39,16 @@ pub fn publish_len(version: Version, publish: &PublishOut<'_>) -> usize {
 /// PUBLISH. What only v5 has is left out for the older versions.
 #[inline]
 pub fn publish(out: &mut BytesMut, version: Version, publish: &PublishOut<'_>) {
-    debug_assert_eq!(publish.packet_id.is_some(), publish.qos != QoS::AtMostOnce, "an identifier exactly if QoS > 0");
+    debug_assert_eq!(
+        publish.packet_id.is_some(),
+        publish.qos != QoS::AtMostOnce,
+        "an identifier exactly if QoS > 0"
+    );
     debug_assert!(publish.topic.len() <= 65_535, "no topic name is longer");
     let layout = layout(version, publish);
-    let (Ok(topic_len), true) = (u16::try_from(publish.topic.len()), layout.remaining <= varint::MAX) else {
+    let (Ok(topic_len), true) =
+        (u16::try_from(publish.topic.len()), layout.remaining <= varint::MAX)
+    else {
         debug_assert!(false, "no packet is larger");
         return;
     };

@@ -4,14 +4,19 @@ use bytes::BytesMut;
 use mqttbytes::{v4, v5};
 
 use super::writer::fitting;
-use crate::protocol::{ReasonCode, RetainHandling, SubAck, Subscribe, UnsubAck, Unsubscribe, Version, foreign};
+use crate::protocol::{
+    ReasonCode, RetainHandling, SubAck, Subscribe, UnsubAck, Unsubscribe, Version, foreign,
+};
 
 /// SUBSCRIBE, for the client role.
 pub fn subscribe(out: &mut BytesMut, version: Version, packet: &Subscribe) {
     debug_assert!(!packet.filters.is_empty(), "never without a filter [MQTT-3.8.3-2]");
     let written = if version == Version::V5 {
         let filters = packet.filters.iter().map(|from| {
-            let mut to = v5::SubscribeFilter::new(from.filter.as_str().to_owned(), foreign::to_qos(from.options.qos));
+            let mut to = v5::SubscribeFilter::new(
+                from.filter.as_str().to_owned(),
+                foreign::to_qos(from.options.qos),
+            );
             to.nolocal = from.options.no_local;
             to.preserve_retain = from.options.retain_as_published;
             to.retain_forward_rule = match from.options.retain_handling {
@@ -30,7 +35,10 @@ pub fn subscribe(out: &mut BytesMut, version: Version, packet: &Subscribe) {
         to.write(out)
     } else {
         let filters = packet.filters.iter().map(|from| {
-            v4::SubscribeFilter::new(from.filter.as_str().to_owned(), foreign::to_qos(from.options.qos))
+            v4::SubscribeFilter::new(
+                from.filter.as_str().to_owned(),
+                foreign::to_qos(from.options.qos),
+            )
         });
         let mut to = v4::Subscribe::new_many(filters);
         to.pkid = packet.packet_id.get();
@@ -46,7 +54,12 @@ pub fn unsubscribe(out: &mut BytesMut, version: Version, packet: &Unsubscribe) {
     let filters = packet.filters.iter().map(|filter| filter.as_str().to_owned()).collect();
     let written = if version == Version::V5 {
         let user_properties = foreign::pairs(&packet.user_properties);
-        v5::Unsubscribe { pkid, filters, properties: Some(v5::UnsubscribeProperties { user_properties }) }.write(out)
+        v5::Unsubscribe {
+            pkid,
+            filters,
+            properties: Some(v5::UnsubscribeProperties { user_properties }),
+        }
+        .write(out)
     } else {
         v4::Unsubscribe { pkid, topics: filters }.write(out)
     };
@@ -58,8 +71,11 @@ pub fn suback(out: &mut BytesMut, version: Version, packet: &SubAck) {
     let pkid = packet.packet_id.get();
     let written = if version == Version::V5 {
         let codes = packet.reasons.iter().map(|reason| {
-            debug_assert!(!reason.is_failure() || v5::SubscribeReasonCode::try_from(reason.as_u8()).is_ok());
-            v5::SubscribeReasonCode::try_from(reason.as_u8()).unwrap_or(v5::SubscribeReasonCode::Unspecified)
+            debug_assert!(
+                !reason.is_failure() || v5::SubscribeReasonCode::try_from(reason.as_u8()).is_ok()
+            );
+            v5::SubscribeReasonCode::try_from(reason.as_u8())
+                .unwrap_or(v5::SubscribeReasonCode::Unspecified)
         });
         let mut to = v5::SubAck::new(pkid, codes.collect());
         to.properties = Some(v5::SubAckProperties {

@@ -62,7 +62,8 @@ impl World {
     fn step(&mut self, step: &Step) {
         match step {
             Step::Publish => {
-                let message = enqueue(&mut self.session, self.next, QoS::AtLeastOnce, self.committed);
+                let message =
+                    enqueue(&mut self.session, self.next, QoS::AtLeastOnce, self.committed);
                 let packet_id = u16::try_from((self.next - 1) % 65_535 + 1).unwrap();
                 self.model.push_back((self.next, packet_id));
                 self.uncommitted.push(message);

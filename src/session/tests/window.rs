@@ -18,7 +18,12 @@ fn the_smaller_of_receive_maximum_and_window_bounds_what_is_in_flight() {
 
 #[test]
 fn an_id_that_is_still_in_flight_is_not_used_again() {
-    let limits = Limits { inflight_window: 65_535, memory_window: 100_000, max_queued_messages: 100_000, ..LIMITS };
+    let limits = Limits {
+        inflight_window: 65_535,
+        memory_window: 100_000,
+        max_queued_messages: 100_000,
+        ..LIMITS
+    };
     let mut session = session(limits);
     attach(&mut session, 65_535);
     for id in 1..=65_536 {

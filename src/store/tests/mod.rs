@@ -57,7 +57,9 @@ fn message(
             session: SessionId(*session),
             delivery: DeliveryId(*delivery),
             packet_id: packet_id(*packet),
-            qos: head.qos, retain: false });
+            qos: head.qos,
+            retain: false,
+        });
     }
     Arc::new(message)
 }

@@ -1,7 +1,7 @@
 //! What was committed is found again.
 
-use crate::message::WillRecord;
 use super::*;
+use crate::message::WillRecord;
 
 fn subscription(filter: &str) -> SubscriptionRecord {
     SubscriptionRecord {
