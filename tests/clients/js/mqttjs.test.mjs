@@ -90,10 +90,12 @@ for (const protocolVersion of [4, 5]) {
         await broker.restart();
         const client = mqtt.connect(broker.url, { clientId: `wait${qos}`, protocolVersion, ...keep });
         open.push(client);
+        client.on("error", () => {});
         const got = collect(client, 100);
         const [connack] = await once(client, "connect");
         assert.equal(connack.sessionPresent, true);
         assert.deepEqual((await got).map((m) => Number(m.payload)), [...Array(100).keys()]);
+        await client.endAsync();
       });
 
       test(`QoS ${qos}: both sides reconnect by themselves over kill -9`, async () => {
