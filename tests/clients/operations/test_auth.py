@@ -39,6 +39,14 @@ def test_the_wrong_password_is_refused(guarded, open_raw, version, code, user, p
     assert c.closed() == []
 
 
+@pytest.mark.parametrize("version,code", [(raw.V311, 4), (raw.V5, BAD_PASSWORD)])
+def test_a_name_without_a_password_is_refused(guarded, open_raw, version, code):
+    c = open_raw(version, to=guarded)
+    c.send(raw.connect("c", version, username="alice"))
+    c.expect(raw.CONNACK, reason=code)
+    assert c.closed() == []
+
+
 @pytest.mark.parametrize("version,codes", [(raw.V311, (5, 4)), (raw.V5, (NOT_AUTHORISED, BAD_PASSWORD))])
 def test_nobody_comes_in_without_a_name_when_that_is_turned_off(guarded, open_raw, version, codes):
     guarded.restart(env={"AUTH__ALLOW_ANONYMOUS": "false"})

@@ -223,6 +223,16 @@ def test_3_1_2_26_topic_aliases_stay_within_the_clients_maximum(client):
         s.disconnect()
 
 
+def test_3_1_2_26_aliases_are_used_where_they_are_allowed(client):
+    s, p = client("aliases", properties={"topic_alias_maximum": 1}), client("pub")
+    s.subscribe("a/long/topic/name", qos=0)
+    for _ in range(3):
+        p.publish("a/long/topic/name")
+    seen = s.until_quiet(p)
+    assert [m.topic for m in seen] == ["a/long/topic/name", "", ""]
+    assert {m.properties["topic_alias"] for m in seen} == {1}
+
+
 def test_3_1_2_28_response_information_is_not_volunteered(client):
     assert "response_info" not in client("a").connack.properties
     assert "response_info" not in client("b", properties={"request_response_info": 0}).connack.properties
@@ -327,6 +337,16 @@ def test_3_1_3_9_will_is_sent_when_a_clean_start_ends_the_delayed_session(client
     client("gone", clean=False, properties={"session_expiry": 60}, will=will).drop()
     client("gone", clean=True)
     assert watcher.message(timeout=3).topic == "will/a"
+
+
+@pytest.mark.parametrize("clean,delay,sent", [(False, 0, 1), (False, 50, 0), (True, 0, 1), (True, 50, 1)])
+def test_3_1_3_9_will_of_a_connection_that_is_taken_over(client, clean, delay, sent):
+    watcher = will_watcher(client)
+    old = client("one", clean=False, properties={"session_expiry": 60},
+                 will=raw.Will("will/a", properties={"will_delay": delay}))
+    client("one", clean=clean, properties={"session_expiry": 60})
+    old.refused(0x8E)
+    assert len(watcher.until_quiet(client("pub"))) == sent
 
 
 def test_3_1_3_10_will_properties_arrive_in_order(client):
