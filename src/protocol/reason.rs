@@ -1,59 +1,173 @@
-//! Reason codes of MQTT 5.0, section 2.4.
+//! Reason codes of MQTT 5.0, section 2.4: their numbers, what they say to a person,
+//! and in which packets they may stand. How the older versions express them is the
+//! encoder's business.
 
-/// Why. `Success` doubles as Normal Disconnection and Granted QoS 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[repr(u8)]
-#[allow(missing_docs)] // The names are the specification's.
-pub enum ReasonCode {
-    #[default]
-    Success = 0x00,
-    GrantedQoS1 = 0x01,
-    GrantedQoS2 = 0x02,
-    DisconnectWithWill = 0x04,
-    NoMatchingSubscribers = 0x10,
-    NoSubscriptionExisted = 0x11,
-    ContinueAuthentication = 0x18,
-    ReAuthenticate = 0x19,
-    UnspecifiedError = 0x80,
-    MalformedPacket = 0x81,
-    ProtocolError = 0x82,
-    ImplementationSpecificError = 0x83,
-    UnsupportedProtocolVersion = 0x84,
-    ClientIdentifierNotValid = 0x85,
-    BadUserNameOrPassword = 0x86,
-    NotAuthorized = 0x87,
-    ServerUnavailable = 0x88,
-    ServerBusy = 0x89,
-    Banned = 0x8A,
-    ServerShuttingDown = 0x8B,
-    BadAuthenticationMethod = 0x8C,
-    KeepAliveTimeout = 0x8D,
-    SessionTakenOver = 0x8E,
-    TopicFilterInvalid = 0x8F,
-    TopicNameInvalid = 0x90,
-    PacketIdentifierInUse = 0x91,
-    PacketIdentifierNotFound = 0x92,
-    ReceiveMaximumExceeded = 0x93,
-    TopicAliasInvalid = 0x94,
-    PacketTooLarge = 0x95,
-    MessageRateTooHigh = 0x96,
-    QuotaExceeded = 0x97,
-    AdministrativeAction = 0x98,
-    PayloadFormatInvalid = 0x99,
-    RetainNotSupported = 0x9A,
-    QoSNotSupported = 0x9B,
-    UseAnotherServer = 0x9C,
-    ServerMoved = 0x9D,
-    SharedSubscriptionsNotSupported = 0x9E,
-    ConnectionRateExceeded = 0x9F,
-    MaximumConnectTime = 0xA0,
-    SubscriptionIdentifiersNotSupported = 0xA1,
-    WildcardSubscriptionsNotSupported = 0xA2,
+/// One table for number, name and text, so that the three cannot drift apart.
+macro_rules! reason_codes {
+    ($($name:ident = $value:literal, $text:literal;)*) => {
+        /// Why. `Success` doubles as Normal Disconnection and Granted QoS 0.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+        #[repr(u8)]
+        #[allow(missing_docs)] // The names are the specification's.
+        pub enum ReasonCode {
+            #[default]
+            Success = 0x00,
+            $($name = $value,)*
+        }
+
+        impl ReasonCode {
+            /// `None` for a number that section 2.4 does not list.
+            pub fn from_u8(value: u8) -> Option<Self> {
+                match value {
+                    0x00 => Some(Self::Success),
+                    $($value => Some(Self::$name),)*
+                    _ => None,
+                }
+            }
+
+            /// For logs and reason strings.
+            pub fn description(self) -> &'static str {
+                match self {
+                    Self::Success => "success",
+                    $(Self::$name => $text,)*
+                }
+            }
+        }
+    };
+}
+
+reason_codes! {
+    GrantedQoS1 = 0x01, "granted QoS 1";
+    GrantedQoS2 = 0x02, "granted QoS 2";
+    DisconnectWithWill = 0x04, "disconnect with will message";
+    NoMatchingSubscribers = 0x10, "no matching subscribers";
+    NoSubscriptionExisted = 0x11, "no subscription existed";
+    ContinueAuthentication = 0x18, "continue authentication";
+    ReAuthenticate = 0x19, "re-authenticate";
+    UnspecifiedError = 0x80, "unspecified error";
+    MalformedPacket = 0x81, "malformed packet";
+    ProtocolError = 0x82, "protocol error";
+    ImplementationSpecificError = 0x83, "implementation specific error";
+    UnsupportedProtocolVersion = 0x84, "unsupported protocol version";
+    ClientIdentifierNotValid = 0x85, "client identifier not valid";
+    BadUserNameOrPassword = 0x86, "bad user name or password";
+    NotAuthorized = 0x87, "not authorized";
+    ServerUnavailable = 0x88, "server unavailable";
+    ServerBusy = 0x89, "server busy";
+    Banned = 0x8A, "banned";
+    ServerShuttingDown = 0x8B, "server shutting down";
+    BadAuthenticationMethod = 0x8C, "bad authentication method";
+    KeepAliveTimeout = 0x8D, "keep alive timeout";
+    SessionTakenOver = 0x8E, "session taken over";
+    TopicFilterInvalid = 0x8F, "topic filter invalid";
+    TopicNameInvalid = 0x90, "topic name invalid";
+    PacketIdentifierInUse = 0x91, "packet identifier in use";
+    PacketIdentifierNotFound = 0x92, "packet identifier not found";
+    ReceiveMaximumExceeded = 0x93, "receive maximum exceeded";
+    TopicAliasInvalid = 0x94, "topic alias invalid";
+    PacketTooLarge = 0x95, "packet too large";
+    MessageRateTooHigh = 0x96, "message rate too high";
+    QuotaExceeded = 0x97, "quota exceeded";
+    AdministrativeAction = 0x98, "administrative action";
+    PayloadFormatInvalid = 0x99, "payload format invalid";
+    RetainNotSupported = 0x9A, "retain not supported";
+    QoSNotSupported = 0x9B, "QoS not supported";
+    UseAnotherServer = 0x9C, "use another server";
+    ServerMoved = 0x9D, "server moved";
+    SharedSubscriptionsNotSupported = 0x9E, "shared subscriptions not supported";
+    ConnectionRateExceeded = 0x9F, "connection rate exceeded";
+    MaximumConnectTime = 0xA0, "maximum connect time";
+    SubscriptionIdentifiersNotSupported = 0xA1, "subscription identifiers not supported";
+    WildcardSubscriptionsNotSupported = 0xA2, "wildcard subscriptions not supported";
+}
+
+/// Where a reason code stands; each packet has a table of those it may carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReasonContext {
+    /// CONNACK, table in 3.2.2.2.
+    ConnAck,
+    /// PUBACK and PUBREC share one table [MQTT-3.4.2-1] [MQTT-3.5.2-1].
+    PubAckOrPubRec,
+    /// PUBREL and PUBCOMP share one table [MQTT-3.6.2-1] [MQTT-3.7.2-1].
+    PubRelOrPubComp,
+    /// SUBACK [MQTT-3.9.3-2].
+    SubAck,
+    /// UNSUBACK [MQTT-3.11.3-2].
+    UnsubAck,
+    /// DISCONNECT as a client sends it [MQTT-3.14.2-1].
+    DisconnectByClient,
+    /// DISCONNECT as a server sends it [MQTT-3.14.2-1].
+    DisconnectByServer,
+    /// AUTH as a client sends it [MQTT-3.15.2-1].
+    AuthByClient,
+    /// AUTH as a server sends it [MQTT-3.15.2-1].
+    AuthByServer,
 }
 
 impl ReasonCode {
+    /// As it stands in a packet.
+    pub fn as_u8(self) -> u8 {
+        self as u8
+    }
+
     /// 0x80 and above are failures.
     pub fn is_failure(self) -> bool {
         self as u8 >= 0x80
+    }
+
+    /// Whether the packet's table lists this code.
+    pub fn is_valid_in(self, context: ReasonContext) -> bool {
+        let code = self.as_u8();
+        match context {
+            ReasonContext::ConnAck => matches!(
+                code,
+                0x00 | 0x80..=0x8A | 0x8C | 0x90 | 0x95 | 0x97 | 0x99..=0x9D | 0x9F
+            ),
+            ReasonContext::PubAckOrPubRec => {
+                matches!(
+                    code,
+                    0x00 | 0x10 | 0x80 | 0x83 | 0x87 | 0x90 | 0x91 | 0x97 | 0x99
+                )
+            }
+            ReasonContext::PubRelOrPubComp => matches!(code, 0x00 | 0x92),
+            ReasonContext::SubAck => matches!(
+                code,
+                0x00..=0x02 | 0x80 | 0x83 | 0x87 | 0x8F | 0x91 | 0x97 | 0x9E | 0xA1 | 0xA2
+            ),
+            ReasonContext::UnsubAck => {
+                matches!(code, 0x00 | 0x11 | 0x80 | 0x83 | 0x87 | 0x8F | 0x91)
+            }
+            ReasonContext::DisconnectByClient => {
+                matches!(code, 0x00 | 0x04 | 0x80..=0x83 | 0x90 | 0x93..=0x99)
+            }
+            // 0x00 is listed for clients only, but servers do send the short form;
+            // 0x8C is missing in 3.14.2.1 and listed for DISCONNECT in 2.4.
+            ReasonContext::DisconnectByServer => matches!(
+                code,
+                0x00 | 0x80..=0x83 | 0x87 | 0x89 | 0x8B..=0x90 | 0x93..=0xA2
+            ),
+            ReasonContext::AuthByClient => matches!(code, 0x18 | 0x19),
+            ReasonContext::AuthByServer => matches!(code, 0x00 | 0x18),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_number_names_the_code_that_stands_for_it() {
+        let known: Vec<u8> = (0..=u8::MAX)
+            .filter(|&value| {
+                ReasonCode::from_u8(value).is_some_and(|code| {
+                    assert_eq!(code.as_u8(), value);
+                    assert!(!code.description().is_empty());
+                    true
+                })
+            })
+            .collect();
+        assert_eq!(known.len(), 43);
+        assert_eq!(ReasonCode::from_u8(0x03), None);
     }
 }

@@ -65,8 +65,25 @@ impl PacketId {
     /// How many steps of the cycle lead from `earlier` to this one, 0..=65534.
     pub fn steps_from(self, earlier: Self) -> u16 {
         let (a, b) = (self.get(), earlier.get());
-        if a >= b { a - b } else { a.wrapping_sub(b).wrapping_sub(1) }
+        if a >= b {
+            a - b
+        } else {
+            a.wrapping_sub(b).wrapping_sub(1)
+        }
     }
+}
+
+/// The acknowledgements of a PUBLISH, which share one layout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AckKind {
+    /// Ends QoS 1.
+    PubAck,
+    /// First of QoS 2.
+    PubRec,
+    /// Second of QoS 2, from the side that published.
+    PubRel,
+    /// Ends QoS 2.
+    PubComp,
 }
 
 #[cfg(test)]

@@ -1,0 +1,49 @@
+//! PUBACK, PUBREC, PUBREL and PUBCOMP: one layout, two tables of reason codes.
+
+use super::frame::Kind;
+use crate::protocol::properties::{self, id, of};
+use crate::protocol::reader::Reader;
+use crate::protocol::reason::ReasonContext;
+use crate::protocol::{Ack, DecodeError, ReasonCode, Version};
+
+pub(super) fn ack(
+    version: Version,
+    kind: Kind,
+    mut reader: Reader<'_>,
+) -> Result<Ack, DecodeError> {
+    let mut ack = Ack {
+        packet_id: reader.packet_id()?,
+        reason: ReasonCode::Success,
+        reason_string: None,
+        user_properties: Vec::new(),
+    };
+    // A remaining length of 2 says success in v5, and is the only one before.
+    if version == Version::V5 && !reader.is_empty() {
+        let context = match kind {
+            Kind::PubAck | Kind::PubRec => ReasonContext::PubAckOrPubRec,
+            _ => ReasonContext::PubRelOrPubComp,
+        };
+        ack.reason = reason(reader.u8()?, context)?;
+        // A remaining length of 3 leaves out the property length too.
+        if !reader.is_empty() {
+            properties::walk(&mut reader, of::ACK, |property| {
+                match property.id {
+                    id::REASON_STRING => ack.reason_string = Some(property.value.text().into()),
+                    _ => ack.user_properties.push(property.value.pair()),
+                }
+                Ok(())
+            })?;
+        }
+    }
+    reader.finish()?;
+    Ok(ack)
+}
+
+/// A reason code that the packet's table lists.
+pub(super) fn reason(byte: u8, context: ReasonContext) -> Result<ReasonCode, DecodeError> {
+    ReasonCode::from_u8(byte)
+        .filter(|reason| reason.is_valid_in(context))
+        .ok_or(DecodeError::protocol(
+            "reason code that does not belong to this packet",
+        ))
+}

@@ -1,0 +1,166 @@
+//! PUBLISH, the hot path: ours, borrowing, without allocation unless a property has
+//! to be cut out of the middle.
+
+use std::borrow::Cow;
+
+use super::Role;
+use crate::protocol::properties::{self, id, of};
+use crate::protocol::reader::Reader;
+use crate::protocol::{DecodeError, Publish, QoS, ReasonCode, Version};
+
+#[inline]
+pub(super) fn publish(
+    version: Version,
+    role: Role,
+    first: u8,
+    body: &[u8],
+) -> Result<Publish<'_>, DecodeError> {
+    let qos = QoS::from_bits((first >> 1) & 3)
+        .ok_or(DecodeError::malformed("PUBLISH with QoS 3 [MQTT-3.3.1-4]"))?;
+    let mut reader = Reader::new(body);
+    let topic = topic(reader.binary()?)?;
+    let packet_id = if qos == QoS::AtMostOnce {
+        None
+    } else {
+        Some(reader.packet_id()?)
+    };
+    let mut publish = Publish {
+        dup: first & 0x08 != 0,
+        qos,
+        retain: first & 0x01 != 0,
+        packet_id,
+        topic,
+        topic_alias: None,
+        expiry: None,
+        properties: Cow::Borrowed(&[]),
+        subscription_ids: Vec::new(),
+        payload: &[],
+    };
+    if version == Version::V5 {
+        let len = reader.varint()?;
+        let block = reader.take(len)?;
+        if !block.is_empty() {
+            read_properties(&mut publish, role, block)?;
+        }
+        if topic.is_empty() && publish.topic_alias.is_none() {
+            return Err(DecodeError::protocol(
+                "PUBLISH with neither topic nor alias",
+            ));
+        }
+    } else if topic.is_empty() {
+        return Err(DecodeError::new(
+            ReasonCode::TopicNameInvalid,
+            "topic name is empty [MQTT-4.7.3-1]",
+        ));
+    }
+    publish.payload = reader.rest();
+    Ok(publish)
+}
+
+/// A topic name, possibly empty. One pass without branches finds everything that
+/// is forbidden in it; only then is it worth knowing what.
+#[inline]
+fn topic(bytes: &[u8]) -> Result<&str, DecodeError> {
+    let forbidden = bytes.iter().fold(false, |found, &b| {
+        found | (b == 0) | (b == b'+') | (b == b'#')
+    });
+    if forbidden {
+        return Err(if bytes.contains(&0) {
+            DecodeError::malformed("topic name holds U+0000 [MQTT-1.5.4-2]")
+        } else {
+            DecodeError::new(
+                ReasonCode::TopicNameInvalid,
+                "topic name with a wildcard [MQTT-3.3.2-2]",
+            )
+        });
+    }
+    std::str::from_utf8(bytes)
+        .map_err(|_| DecodeError::malformed("topic name is not UTF-8 [MQTT-3.3.2-1]"))
+}
+
+/// Takes out what ends at this hop; the rest goes on to receivers unaltered
+/// [MQTT-3.3.2-4] [MQTT-3.3.2-15] [MQTT-3.3.2-17] [MQTT-3.3.2-18].
+fn read_properties<'a>(
+    publish: &mut Publish<'a>,
+    role: Role,
+    block: &'a [u8],
+) -> Result<(), DecodeError> {
+    let mut kept = Kept {
+        block,
+        range: 0..0,
+        copy: None,
+    };
+    let mut at = 0;
+    properties::walk_block(block, of::PUBLISH, |property| {
+        let end = at + property.raw.len();
+        match property.id {
+            id::TOPIC_ALIAS => publish.topic_alias = Some(property.value.short()),
+            id::MESSAGE_EXPIRY => publish.expiry = Some(property.value.int()),
+            id::SUBSCRIPTION_ID if role == Role::Server => {
+                return Err(DecodeError::protocol(
+                    "subscription identifier from a client [MQTT-3.3.4-6]",
+                ));
+            }
+            id::SUBSCRIPTION_ID => publish.subscription_ids.push(property.value.int()),
+            _ => kept.add(at..end, property.raw),
+        }
+        at = end;
+        Ok(())
+    })?;
+    publish.properties = kept.finish();
+    Ok(())
+}
+
+/// The kept part of a property block: borrowed while it is one piece.
+struct Kept<'a> {
+    block: &'a [u8],
+    range: std::ops::Range<usize>,
+    copy: Option<Vec<u8>>,
+}
+
+impl<'a> Kept<'a> {
+    fn add(&mut self, range: std::ops::Range<usize>, raw: &[u8]) {
+        if let Some(copy) = &mut self.copy {
+            copy.extend_from_slice(raw);
+        } else if self.range.is_empty() {
+            self.range = range;
+        } else if self.range.end == range.start {
+            self.range.end = range.end;
+        } else {
+            let mut copy = Vec::with_capacity(self.block.len());
+            copy.extend_from_slice(self.block.get(self.range.clone()).unwrap_or_default());
+            copy.extend_from_slice(raw);
+            self.copy = Some(copy);
+        }
+    }
+
+    fn finish(self) -> Cow<'a, [u8]> {
+        match self.copy {
+            Some(copy) => Cow::Owned(copy),
+            None => Cow::Borrowed(self.block.get(self.range).unwrap_or_default()),
+        }
+    }
+}
+
+impl Publish<'_> {
+    /// Whether the payload is what the Payload Format Indicator says. Not part of
+    /// decoding: a receiver may check it, at the price of reading the payload
+    /// (section 3.3.2.3.2).
+    ///
+    /// # Errors
+    /// 0x99, if the indicator is 1 and the payload is not UTF-8.
+    pub fn check_payload_format(&self) -> Result<(), DecodeError> {
+        let mut is_text = false;
+        properties::walk_block(&self.properties, of::PUBLISH, |property| {
+            is_text |= property.id == id::PAYLOAD_FORMAT && property.value.flag();
+            Ok(())
+        })?;
+        if is_text && std::str::from_utf8(self.payload).is_err() {
+            return Err(DecodeError::new(
+                ReasonCode::PayloadFormatInvalid,
+                "payload is not the UTF-8 it claims to be",
+            ));
+        }
+        Ok(())
+    }
+}

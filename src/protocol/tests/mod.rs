@@ -1,0 +1,1 @@
+//! The rules, each under the number of its clause, by raw bytes.
