@@ -80,61 +80,25 @@ const TABLE: [(u8, Kind, u16); 27] = [
     (id::CONTENT_TYPE, Kind::Text, of::PUBLISH | of::WILL),
     (id::RESPONSE_TOPIC, Kind::Topic, of::PUBLISH | of::WILL),
     (id::CORRELATION_DATA, Kind::Binary, of::PUBLISH | of::WILL),
-    (
-        id::SUBSCRIPTION_ID,
-        Kind::VarintNonZero,
-        of::PUBLISH | of::SUBSCRIBE,
-    ),
-    (
-        id::SESSION_EXPIRY,
-        Kind::U32,
-        of::CONNECT | of::CONNACK | of::DISCONNECT,
-    ),
+    (id::SUBSCRIPTION_ID, Kind::VarintNonZero, of::PUBLISH | of::SUBSCRIBE),
+    (id::SESSION_EXPIRY, Kind::U32, of::CONNECT | of::CONNACK | of::DISCONNECT),
     (id::ASSIGNED_CLIENT_ID, Kind::Text, of::CONNACK),
     (id::SERVER_KEEP_ALIVE, Kind::U16, of::CONNACK),
-    (
-        id::AUTHENTICATION_METHOD,
-        Kind::Text,
-        of::CONNECT | of::CONNACK | of::AUTH,
-    ),
-    (
-        id::AUTHENTICATION_DATA,
-        Kind::Binary,
-        of::CONNECT | of::CONNACK | of::AUTH,
-    ),
+    (id::AUTHENTICATION_METHOD, Kind::Text, of::CONNECT | of::CONNACK | of::AUTH),
+    (id::AUTHENTICATION_DATA, Kind::Binary, of::CONNECT | of::CONNACK | of::AUTH),
     (id::REQUEST_PROBLEM_INFORMATION, Kind::Flag, of::CONNECT),
     (id::WILL_DELAY, Kind::U32, of::WILL),
     (id::REQUEST_RESPONSE_INFORMATION, Kind::Flag, of::CONNECT),
     (id::RESPONSE_INFORMATION, Kind::Text, of::CONNACK),
-    (
-        id::SERVER_REFERENCE,
-        Kind::Text,
-        of::CONNACK | of::DISCONNECT,
-    ),
-    (
-        id::REASON_STRING,
-        Kind::Text,
-        of::CONNACK | of::ACK | of::DISCONNECT | of::AUTH,
-    ),
-    (
-        id::RECEIVE_MAXIMUM,
-        Kind::U16NonZero,
-        of::CONNECT | of::CONNACK,
-    ),
-    (
-        id::TOPIC_ALIAS_MAXIMUM,
-        Kind::U16,
-        of::CONNECT | of::CONNACK,
-    ),
+    (id::SERVER_REFERENCE, Kind::Text, of::CONNACK | of::DISCONNECT),
+    (id::REASON_STRING, Kind::Text, of::CONNACK | of::ACK | of::DISCONNECT | of::AUTH),
+    (id::RECEIVE_MAXIMUM, Kind::U16NonZero, of::CONNECT | of::CONNACK),
+    (id::TOPIC_ALIAS_MAXIMUM, Kind::U16, of::CONNECT | of::CONNACK),
     (id::TOPIC_ALIAS, Kind::Alias, of::PUBLISH),
     (id::MAXIMUM_QOS, Kind::Flag, of::CONNACK),
     (id::RETAIN_AVAILABLE, Kind::Flag, of::CONNACK),
     (id::USER_PROPERTY, Kind::Pair, of::ANY),
-    (
-        id::MAXIMUM_PACKET_SIZE,
-        Kind::U32NonZero,
-        of::CONNECT | of::CONNACK,
-    ),
+    (id::MAXIMUM_PACKET_SIZE, Kind::U32NonZero, of::CONNECT | of::CONNACK),
     (id::WILDCARD_AVAILABLE, Kind::Flag, of::CONNACK),
     (id::SUBSCRIPTION_ID_AVAILABLE, Kind::Flag, of::CONNACK),
     (id::SHARED_AVAILABLE, Kind::Flag, of::CONNACK),
@@ -171,11 +135,7 @@ pub enum Value<'a> {
 impl<'a> Value<'a> {
     /// 0 if it is no integer, which the table rules out.
     pub fn int(self) -> u32 {
-        if let Self::Int(value) = self {
-            value
-        } else {
-            0
-        }
+        if let Self::Int(value) = self { value } else { 0 }
     }
 
     /// A 16 bit integer of the table; see [`Value::int`].
@@ -190,20 +150,12 @@ impl<'a> Value<'a> {
 
     /// Empty if it is no string, which the table rules out.
     pub fn text(self) -> &'a str {
-        if let Self::Text(text) = self {
-            text
-        } else {
-            ""
-        }
+        if let Self::Text(text) = self { text } else { "" }
     }
 
     /// Empty if it is no binary data, which the table rules out.
     pub fn binary(self) -> &'a [u8] {
-        if let Self::Binary(bytes) = self {
-            bytes
-        } else {
-            &[]
-        }
+        if let Self::Binary(bytes) = self { bytes } else { &[] }
     }
 
     /// Two empty strings if it is no pair, which the table rules out.
@@ -236,11 +188,7 @@ pub fn walk<'a>(
 ) -> Result<(), DecodeError> {
     let len = reader.varint()?;
     let block = reader.take(len)?;
-    if block.is_empty() {
-        Ok(())
-    } else {
-        walk_block(block, packet, each)
-    }
+    if block.is_empty() { Ok(()) } else { walk_block(block, packet, each) }
 }
 
 /// The same without the length in front.
@@ -260,9 +208,7 @@ pub fn walk_block<'a>(
             .flatten()
             .ok_or(DecodeError::malformed("unknown property"))?;
         if packets & packet == 0 {
-            return Err(DecodeError::malformed(
-                "property that does not belong to this packet",
-            ));
+            return Err(DecodeError::malformed("property that does not belong to this packet"));
         }
         let repeatable =
             id == id::USER_PROPERTY || (id == id::SUBSCRIPTION_ID && packet == of::PUBLISH);
@@ -271,9 +217,7 @@ pub fn walk_block<'a>(
         }
         seen |= 1 << id;
         let value = read_value(&mut reader, kind)?;
-        let raw = start
-            .get(..start.len() - reader.rest().len())
-            .unwrap_or_default();
+        let raw = start.get(..start.len() - reader.rest().len()).unwrap_or_default();
         each(Property { id, value, raw })?;
     }
     Ok(())
@@ -294,13 +238,12 @@ fn read_value<'a>(reader: &mut Reader<'a>, kind: Kind) -> Result<Value<'a>, Deco
         (Kind::U16NonZero | Kind::U32NonZero | Kind::VarintNonZero, Value::Int(0)) => {
             Err(DecodeError::protocol("property that must not be 0"))
         }
-        (Kind::Alias, Value::Int(0)) => Err(DecodeError::new(
-            ReasonCode::TopicAliasInvalid,
-            "topic alias is 0 [MQTT-3.3.2-8]",
-        )),
-        (Kind::Topic, Value::Text(text)) if text.is_empty() || text.contains(['+', '#']) => Err(
-            DecodeError::protocol("response topic is no topic name [MQTT-3.3.2-14]"),
-        ),
+        (Kind::Alias, Value::Int(0)) => {
+            Err(DecodeError::new(ReasonCode::TopicAliasInvalid, "topic alias is 0 [MQTT-3.3.2-8]"))
+        }
+        (Kind::Topic, Value::Text(text)) if text.is_empty() || text.contains(['+', '#']) => {
+            Err(DecodeError::protocol("response topic is no topic name [MQTT-3.3.2-14]"))
+        }
         _ => Ok(value),
     }
 }
