@@ -185,6 +185,11 @@ impl Session {
         self.life.connected().is_none() && self.queue.in_memory() == 1
     }
 
+    /// True if it waits for its client to come back.
+    pub fn outlives(&self) -> bool {
+        self.life.expiry > 0
+    }
+
     /// True if publishers are to be told that there is no room.
     pub fn refuses(&self) -> bool {
         self.limits.overflow == Overflow::Refuse
