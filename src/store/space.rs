@@ -128,11 +128,11 @@ pub(super) fn directory_of(path: &Path) -> &Path {
 /// Written out, not only sized: a sparse file would reserve nothing.
 fn write_reserve(path: &Path, size: u64) -> std::io::Result<()> {
     let mut file = File::create(path)?;
-    let block = [0xF5_u8; 1 << 16];
+    let block = vec![0xF5_u8; 1 << 16];
     let mut left = size;
     while left > 0 {
         let part = usize::try_from(left).unwrap_or(usize::MAX).min(block.len());
-        file.write_all(block.get(..part).unwrap_or(&block))?;
+        file.write_all(block.get(..part).unwrap_or_default())?;
         left -= part as u64;
     }
     file.sync_all()
