@@ -131,8 +131,14 @@ fn begin_run(
     result.map_err(|error| OpenError::from_sqlite(path, error))
 }
 
-/// The names of new files are on disk only once their directory is.
+/// The names of new files are on disk only once their directory is, and its own name
+/// once its parent is.
 fn sync_directory(directory: &Path) -> Result<(), OpenError> {
-    let sync = || File::open(directory)?.sync_all();
-    sync().map_err(|error| OpenError::io(directory, error))
+    let sync = |directory: &Path| File::open(directory)?.sync_all();
+    sync(directory).map_err(|error| OpenError::io(directory, error))?;
+    if let Some(parent) = directory.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        // It need not be ours to read, and then we have not created anything in it.
+        let _ = sync(parent);
+    }
+    Ok(())
 }

@@ -12,6 +12,7 @@ mod batches;
 mod files;
 mod model;
 mod recovery;
+mod threads;
 
 use std::path::Path;
 use std::sync::Arc;
