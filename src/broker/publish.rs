@@ -194,17 +194,18 @@ impl Broker {
         }
     }
 
-    fn enqueue_qos0(&self, session: &mut Session, entry: Entry) -> bool {
-        if session.life.connected().is_none() && !self.settings.queue_qos0 {
+    fn enqueue_qos0(&self, session: &mut Session, mut entry: Entry) -> bool {
+        if session.life.connected().is_none() && !session.limits.queue_qos0 {
             return false;
         }
         let reason = if self.is_over_memory() {
             DropReason::MemoryLimit
         } else if session.life.is_ended() {
             DropReason::SessionEnded
-        } else if session.room_for(entry.message.size()) != Room::Yes {
+        } else if !session.room_for_light(entry.message.size()) {
             DropReason::QueueFull
         } else {
+            entry.delivery = self.ids.delivery();
             session.enqueue(entry, self.persistence.committed());
             return true;
         };

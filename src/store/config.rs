@@ -66,7 +66,9 @@ impl Default for StoreConfig {
             elision_window: Duration::from_millis(5),
             max_size: 0,
             wal_limit: 256 << 20,
-            wal_checkpoint_pages: 8192,
+            // 32 MiB: twice as much saves a tenth of the CPU, and doubles the pause in
+            // which nothing is acknowledged.
+            wal_checkpoint_pages: 4096,
             cache_size: 16 << 20,
             quick_check: true,
             quick_check_budget: Duration::from_millis(500),
