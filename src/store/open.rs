@@ -22,7 +22,8 @@ use super::{check, checkpoint, recover, schema, statements};
 
 /// Of 4, 8 and 16 KiB measured with `benches/store.rs`: 8 KiB takes a tenth less CPU
 /// for an insert and a quarter less for a delete than 4 KiB; 16 KiB takes less again,
-/// but writes four times as much for a message that is committed alone.
+/// but a message that is committed alone writes whole pages, so four times as much.
+/// Single runs, on a busy machine: CPU of the writer, not time.
 const PAGE_SIZE: i64 = 8192;
 
 /// An open database.

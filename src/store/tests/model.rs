@@ -333,7 +333,9 @@ proptest! {
         run.apply(Step::Session(1));
         run.apply(Step::Session(2));
         run.apply(Step::Session(3));
-        steps.into_iter().for_each(|step| run.apply(step));
+        for step in steps {
+            run.apply(step);
+        }
         run.apply(Step::Restart);
     }
 }

@@ -137,7 +137,7 @@ fn a_full_volume_refuses_messages_until_there_is_room() {
             "refused {id}; reserve there: {}; errors {:?}",
             reserve.exists(),
             store.metrics().errors()
-        )
+        );
     };
     gap();
     // State and deletes go on.
