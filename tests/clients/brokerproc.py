@@ -1,0 +1,137 @@
+"""The real binary, in a directory of its own, on ports of its own."""
+
+import http.client
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BINARY = os.environ.get("FERRYMQ_BIN", str(ROOT / "target/release/ferrymq"))
+READY_WITHIN = 20.0
+STOPPED_WITHIN = 20.0
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Broker:
+    """`env` takes configuration keys as on the command line: {"SESSION__MAX_EXPIRY": "1h"}."""
+
+    def __init__(self, directory, env=None):
+        self.directory = pathlib.Path(directory)
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.settings = dict(env or {})
+        self.port, self.http_port = free_port(), free_port()
+        self.log = self.directory / "broker.log"
+        self.database = self.directory / "ferrymq.db"
+        self.process = None
+
+    def command(self):
+        return [BINARY]
+
+    def environment(self):
+        keep = {k: v for k, v in os.environ.items() if not k.startswith("FERRYMQ_")}
+        keys = {
+            "LISTENERS__TCP__BIND": f"127.0.0.1:{self.port}",
+            "HTTP__BIND": f"127.0.0.1:{self.http_port}",
+            "PERSISTENCE__PATH": str(self.database),
+            **self.settings,
+        }
+        return keep | {f"FERRYMQ_{key}": str(value) for key, value in keys.items()}
+
+    def start(self, wait=True):
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command(), cwd=self.directory, env=self.environment(),
+                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+        if wait:
+            self.wait_ready()
+        return self
+
+    def is_ready(self):
+        try:
+            return self.get("/readyz", timeout=2)[0] == 200
+        except OSError:
+            return False
+
+    def wait_ready(self):
+        deadline = time.monotonic() + READY_WITHIN
+        while not self.is_ready():
+            assert self.process.poll() is None, f"exit {self.process.returncode}\n{self.logged()}"
+            assert time.monotonic() < deadline, f"not ready in {READY_WITHIN} s\n{self.logged()}"
+            time.sleep(0.01)
+
+    def get(self, path, timeout=5):
+        """(status, text) of a GET on the HTTP listener."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=timeout)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        except http.client.HTTPException as error:
+            raise OSError(str(error)) from error
+        finally:
+            connection.close()
+
+    def metric(self, name, **labels):
+        """One sample of /metrics, or None."""
+        for line in self.get("/metrics")[1].splitlines():
+            series, _, value = line.rpartition(" ")
+            found, _, inside = series.partition("{")
+            if found == name and all(f'{k}="{v}"' in inside for k, v in labels.items()):
+                return float(value)
+        return None
+
+    def await_metric(self, name, wanted, within=10, **labels):
+        deadline = time.monotonic() + within
+        while not wanted(self.metric(name, **labels)):
+            assert time.monotonic() < deadline, f"{name} is {self.metric(name, **labels)}"
+            time.sleep(0.02)
+
+    def kill(self):
+        """kill -9."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def terminate(self):
+        """A clean stop; answers the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.wait_exit()
+
+    def wait_exit(self):
+        try:
+            return self.process.wait(STOPPED_WITHIN)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise AssertionError(f"still running after {STOPPED_WITHIN} s\n{self.logged()}") from None
+
+    def restart(self, crash=True, env=None):
+        """Down (kill -9, or cleanly) and up again on the same directory and ports."""
+        if crash:
+            self.kill()
+        else:
+            assert self.terminate() == 0, self.logged()
+        self.settings |= env or {}
+        return self.start()
+
+    def running(self):
+        return self.process is not None and self.process.poll() is None
+
+    def close(self):
+        if self.running():
+            self.kill()
+
+    def logged(self):
+        return self.log.read_text(errors="replace") if self.log.exists() else "(no log)"
+
+    def run(self, *arguments, input=None):
+        """Another command of the binary, e.g. `passwd`, with this broker's environment."""
+        return subprocess.run([BINARY, *arguments], cwd=self.directory, env=self.environment(),
+                              input=input, capture_output=True, text=True, timeout=30)

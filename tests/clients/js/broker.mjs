@@ -1,0 +1,80 @@
+// The real binary, in a directory of its own, on ports of its own.
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+
+const root = resolve(import.meta.dirname, "../../..");
+const binary = process.env.FERRYMQ_BIN ?? join(root, "target/release/ferrymq");
+
+async function freePort() {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address();
+  server.close();
+  await once(server, "close");
+  return port;
+}
+
+export class Broker {
+  static async start() {
+    const broker = new Broker();
+    broker.directory = mkdtempSync(join(tmpdir(), "ferrymq-js-"));
+    broker.port = await freePort();
+    broker.httpPort = await freePort();
+    await broker.up();
+    return broker;
+  }
+
+  async up() {
+    const log = openSync(join(this.directory, "broker.log"), "a");
+    this.process = spawn(binary, [], {
+      cwd: this.directory,
+      stdio: ["ignore", log, log],
+      env: {
+        ...process.env,
+        FERRYMQ_LISTENERS__TCP__BIND: `127.0.0.1:${this.port}`,
+        FERRYMQ_HTTP__BIND: `127.0.0.1:${this.httpPort}`,
+        FERRYMQ_PERSISTENCE__PATH: join(this.directory, "ferrymq.db"),
+      },
+    });
+    const deadline = Date.now() + 20_000;
+    while (!(await this.ready())) {
+      if (Date.now() > deadline || this.process.exitCode !== null) {
+        throw new Error(`not ready:\n${readFileSync(join(this.directory, "broker.log"))}`);
+      }
+      await pause(10);
+    }
+  }
+
+  async ready() {
+    try {
+      return (await fetch(`http://127.0.0.1:${this.httpPort}/readyz`)).ok;
+    } catch {
+      return false;
+    }
+  }
+
+  async kill() {
+    const gone = once(this.process, "exit");
+    this.process.kill("SIGKILL");
+    await gone;
+  }
+
+  async restart() {
+    await this.kill();
+    await this.up();
+  }
+
+  async stop() {
+    if (this.process.exitCode === null && this.process.signalCode === null) await this.kill();
+    rmSync(this.directory, { recursive: true });
+  }
+
+  get url() {
+    return `mqtt://127.0.0.1:${this.port}`;
+  }
+}

@@ -1,0 +1,123 @@
+"""Who may connect: the password file, and listeners that others can reach."""
+
+import subprocess
+
+import pytest
+
+import brokerproc
+import raw
+
+BAD_PASSWORD, NOT_AUTHORISED = 0x86, 0x87
+
+
+@pytest.fixture
+def guarded(make_broker, tmp_path):
+    broker = make_broker(start=False)
+    users = tmp_path / "users"
+    for user, password in (("alice", "wonderland"), ("böb", "pass:word ü")):
+        made = broker.run("passwd", str(users), user, "--password-stdin", input=password)
+        assert made.returncode == 0, made.stderr
+    broker.settings["AUTH__PASSWORD_FILE"] = str(users)
+    broker.users = users
+    return broker.start()
+
+
+@pytest.mark.parametrize("version", [raw.V311, raw.V5])
+@pytest.mark.parametrize("user,password", [("alice", "wonderland"), ("böb", "pass:word ü")])
+def test_the_right_password_is_let_in(guarded, client, version, user, password):
+    client("c", to=guarded, version=version, username=user, password=password).ping()
+
+
+@pytest.mark.parametrize("user,password", [
+    ("alice", "wrong"), ("alice", ""), ("Alice", "wonderland"), ("nobody", "wonderland"),
+    ("alice", b"wonderland\0"), ("", "")])
+@pytest.mark.parametrize("version,code", [(raw.V311, 4), (raw.V5, BAD_PASSWORD)])
+def test_the_wrong_password_is_refused(guarded, open_raw, version, code, user, password):
+    c = open_raw(version, to=guarded)
+    c.send(raw.connect("c", version, username=user, password=password))
+    c.expect(raw.CONNACK, reason=code, session_present=False)
+    assert c.closed() == []
+
+
+@pytest.mark.parametrize("version,code", [(raw.V311, 4), (raw.V5, BAD_PASSWORD)])
+def test_a_name_without_a_password_is_refused(guarded, open_raw, version, code):
+    c = open_raw(version, to=guarded)
+    c.send(raw.connect("c", version, username="alice"))
+    c.expect(raw.CONNACK, reason=code)
+    assert c.closed() == []
+
+
+@pytest.mark.parametrize("version,codes", [(raw.V311, (5, 4)), (raw.V5, (NOT_AUTHORISED, BAD_PASSWORD))])
+def test_nobody_comes_in_without_a_name_when_that_is_turned_off(guarded, open_raw, version, codes):
+    guarded.restart(env={"AUTH__ALLOW_ANONYMOUS": "false"})
+    c = open_raw(version, to=guarded)
+    c.send(raw.connect("c", version))
+    assert c.expect(raw.CONNACK, session_present=False).reason == codes[0]
+    assert c.closed() == []
+
+
+def test_a_refused_connect_leaves_no_will_and_takes_nobody_over(guarded, client, open_raw):
+    w = client("w", to=guarded, username="alice", password="wonderland")
+    w.subscribe("will")
+    mine = client("mine", to=guarded, username="alice", password="wonderland")
+    c = open_raw(to=guarded)
+    c.send(raw.connect("mine", username="alice", password="wrong", will=raw.Will("will")))
+    assert c.closed()[0].reason == 4
+    mine.ping()
+    assert w.until_quiet(mine) == []
+
+
+def test_the_file_holds_no_passwords(guarded):
+    text = guarded.users.read_text()
+    assert "$argon2id$" in text and "wonderland" not in text
+    assert guarded.users.stat().st_mode & 0o077 == 0
+
+
+def test_passwd_replaces_a_user(guarded, client):
+    made = guarded.run("passwd", str(guarded.users), "alice", "--password-stdin", input="new one\n")
+    assert made.returncode == 0, made.stderr
+    guarded.restart()
+    client("c", to=guarded, username="alice", password="new one").ping()
+    assert guarded.users.read_text().count("alice:") == 1
+
+
+def test_hashing_holds_up_nobody(guarded, client, open_raw):
+    """Many wrong passwords at once; a connected client still gets its answers quickly."""
+    import time
+    good = client("good", to=guarded, username="alice", password="wonderland")
+    many = [open_raw(to=guarded) for _ in range(30)]
+    for n, c in enumerate(many):
+        c.send(raw.connect(f"bad{n}", username="alice", password="wrong"))
+    slowest = 0
+    for _ in range(20):
+        start = time.monotonic()
+        good.ping()
+        slowest = max(slowest, time.monotonic() - start)
+    for c in many:
+        assert c.closed(timeout=30)[0].reason == 4
+    assert slowest < 1.0
+
+
+@pytest.mark.parametrize("settings,starts", [
+    ({}, False), ({"AUTH__ALLOW_ANONYMOUS": "loopback"}, False), ({"AUTH__ALLOW_ANONYMOUS": "true"}, True)])
+def test_a_listener_that_others_can_reach_needs_a_decision(make_broker, settings, starts):
+    broker = make_broker(start=False, **settings)
+    broker.settings["LISTENERS__TCP__BIND"] = f"0.0.0.0:{broker.port}"
+    if starts:
+        broker.start()
+        return
+    broker.start(wait=False)
+    assert broker.wait_exit() != 0
+    assert "allow_anonymous" in broker.logged()
+
+
+def test_a_missing_password_file_stops_the_start(make_broker):
+    broker = make_broker(start=False, AUTH__PASSWORD_FILE="/nowhere/users").start(wait=False)
+    assert broker.wait_exit() != 0
+    assert "/nowhere/users" in broker.logged()
+
+
+def test_passwords_are_not_shown(make_broker):
+    made = subprocess.run([brokerproc.BINARY, "config", "show"], capture_output=True, text=True,
+                          cwd=make_broker(start=False).directory, timeout=30)
+    assert made.returncode == 0 and "password_file" in made.stdout

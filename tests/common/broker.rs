@@ -1,0 +1,187 @@
+//! The binary on ports and a directory of its own.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+const READY_WITHIN: Duration = Duration::from_secs(60);
+
+pub struct Broker {
+    pub port: u16,
+    http: u16,
+    binary: PathBuf,
+    directory: tempfile::TempDir,
+    settings: Vec<(String, String)>,
+    child: Option<Child>,
+}
+
+/// The binary under test: `FERRYMQ_BIN`, or the one that cargo built along.
+pub fn binary() -> PathBuf {
+    std::env::var_os("FERRYMQ_BIN").map_or_else(|| env!("CARGO_BIN_EXE_ferrymq").into(), absolute)
+}
+
+/// The binary with failpoints: `FERRYMQ_FAILPOINTS_BIN`, or built here and now.
+pub fn binary_with_failpoints() -> PathBuf {
+    if let Some(path) = std::env::var_os("FERRYMQ_FAILPOINTS_BIN") {
+        return absolute(path);
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let target = root.join("target/failpoints");
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--features", "failpoints", "--target-dir"])
+        .arg(&target)
+        .current_dir(root)
+        .status()
+        .unwrap();
+    assert!(built.success(), "cargo build --features failpoints");
+    target.join("debug/ferrymq")
+}
+
+fn absolute(path: std::ffi::OsString) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+impl Broker {
+    pub fn start() -> Self {
+        Self::with(&[])
+    }
+
+    pub fn with(settings: &[(&str, &str)]) -> Self {
+        let mut broker = Self::stopped(binary(), settings);
+        broker.up();
+        broker
+    }
+
+    pub fn stopped(binary: PathBuf, settings: &[(&str, &str)]) -> Self {
+        Self {
+            port: free_port(),
+            http: free_port(),
+            binary,
+            directory: tempfile::tempdir().unwrap(),
+            settings: settings.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect(),
+            child: None,
+        }
+    }
+
+    /// Sets or, with an empty value, unsets a variable for the next start.
+    pub fn set(&mut self, key: &str, value: &str) {
+        self.settings.retain(|(k, _)| k != key);
+        if !value.is_empty() {
+            self.settings.push((key.into(), value.into()));
+        }
+    }
+
+    /// Starts, and answers how long it took to be ready.
+    pub fn up(&mut self) -> Duration {
+        let log = OpenOptions::new().create(true).append(true).open(self.log_path()).unwrap();
+        let started = Instant::now();
+        self.child = Some(self.command(log).spawn().unwrap());
+        while !self.is_ready() {
+            let exit = self.child.as_mut().unwrap().try_wait().unwrap();
+            assert!(exit.is_none(), "{exit:?}\n{}", self.log());
+            assert!(started.elapsed() < READY_WITHIN, "not ready\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        started.elapsed()
+    }
+
+    fn command(&self, log: File) -> Command {
+        let mut command = Command::new(&self.binary);
+        for (key, _) in std::env::vars().filter(|(key, _)| key.starts_with("FERRYMQ_")) {
+            command.env_remove(key);
+        }
+        command
+            .current_dir(self.directory.path())
+            .env("FERRYMQ_LISTENERS__TCP__BIND", format!("127.0.0.1:{}", self.port))
+            .env("FERRYMQ_HTTP__BIND", format!("127.0.0.1:{}", self.http))
+            .env("FERRYMQ_PERSISTENCE__PATH", self.directory.path().join("ferrymq.db"))
+            .envs(self.settings.iter().map(|(k, v)| (k, v)))
+            .stdin(Stdio::null())
+            .stderr(log.try_clone().unwrap())
+            .stdout(log);
+        command
+    }
+
+    fn is_ready(&self) -> bool {
+        self.get("/readyz").is_some_and(|answer| answer.starts_with("HTTP/1.1 200"))
+    }
+
+    /// The whole answer to a GET on the HTTP listener.
+    pub fn get(&self, path: &str) -> Option<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.http)).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        Some(answer)
+    }
+
+    /// The sum of a metric's series.
+    pub fn metric(&self, name: &str) -> f64 {
+        let answer = self.get("/metrics").unwrap_or_default();
+        let of_name = answer.lines().filter(|line| {
+            line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']))
+        });
+        of_name.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    }
+
+    /// `VmRSS` or `VmHWM` in KiB.
+    pub fn memory(&self, field: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find(|line| line.starts_with(field)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
+    /// kill -9.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().ok();
+            child.wait().unwrap();
+        }
+    }
+
+    /// Waits until it has died by itself.
+    pub fn wait_dead(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let mut child = self.child.take().unwrap();
+        loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                return status;
+            }
+            if Instant::now() > deadline {
+                child.kill().ok();
+                panic!("it was expected to die\n{}", self.log());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.directory.path().join("broker.log")
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            println!("--- broker log\n{}", self.log());
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! What the integration tests share: the broker as a process that can be killed, a
+//! client that acknowledges nothing by itself, publishers and subscribers that keep
+//! account, and dice whose seed is printed.
+
+#![allow(dead_code)] // Each test binary uses a part of it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(clippy::print_stdout)]
+
+pub mod broker;
+pub mod dice;
+pub mod publisher;
+pub mod raw;
+pub mod subscriber;

@@ -1,0 +1,215 @@
+//! An MQTT client of a hundred lines that does nothing by itself, for exact account
+//! of what was sent and acknowledged.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Packet {
+    ConnAck { session_present: bool, code: u8 },
+    Publish(Publish),
+    PubAck(u16, u8),
+    PubRec(u16, u8),
+    PubRel(u16),
+    PubComp(u16),
+    SubAck(u16),
+    PingResp,
+    Disconnect(u8),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Publish {
+    pub dup: bool,
+    pub qos: u8,
+    pub pid: u16,
+    pub topic: String,
+    pub payload: Vec<u8>,
+}
+
+pub struct Raw {
+    pub version: u8,
+    pub session_present: bool,
+    stream: TcpStream,
+    buffer: Vec<u8>,
+    read: usize,
+}
+
+fn text(out: &mut Vec<u8>, value: &str) {
+    out.extend(u16::try_from(value.len()).unwrap().to_be_bytes());
+    out.extend(value.as_bytes());
+}
+
+/// Appends one packet to `out`.
+pub fn frame(out: &mut Vec<u8>, first: u8, body: &[u8]) {
+    out.push(first);
+    let mut length = body.len();
+    loop {
+        let low = u8::try_from(length % 128).unwrap();
+        length /= 128;
+        out.push(if length > 0 { low | 0x80 } else { low });
+        if length == 0 {
+            break;
+        }
+    }
+    out.extend(body);
+}
+
+pub fn publish(out: &mut Vec<u8>, version: u8, message: &Publish) {
+    let mut body = Vec::with_capacity(message.payload.len() + message.topic.len() + 8);
+    text(&mut body, &message.topic);
+    if message.qos > 0 {
+        body.extend(message.pid.to_be_bytes());
+    }
+    if version == 5 {
+        body.push(0);
+    }
+    body.extend(&message.payload);
+    frame(out, 0x30 | u8::from(message.dup) << 3 | message.qos << 1, &body);
+}
+
+pub const PUBACK: u8 = 0x40;
+pub const PUBREC: u8 = 0x50;
+pub const PUBREL: u8 = 0x62;
+pub const PUBCOMP: u8 = 0x70;
+
+pub fn ack(out: &mut Vec<u8>, first: u8, pid: u16) {
+    frame(out, first, &pid.to_be_bytes());
+}
+
+impl Raw {
+    /// Connects; a durable session unless `clean`.
+    pub fn connect(port: u16, version: u8, id: &str, clean: bool) -> io::Result<Self> {
+        let stream = TcpStream::connect(("127.0.0.1", port))?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+        let mut client =
+            Self { version, session_present: false, stream, buffer: Vec::new(), read: 0 };
+        let mut body = Vec::new();
+        text(&mut body, "MQTT");
+        body.extend([version, u8::from(clean) << 1, 0, 0]);
+        if version == 5 {
+            // Session Expiry Interval, one hour.
+            body.extend([5, 17, 0, 0, 0x0E, 0x10]);
+        }
+        text(&mut body, id);
+        let mut out = Vec::new();
+        frame(&mut out, 0x10, &body);
+        client.send(&out)?;
+        match client.recv()? {
+            Packet::ConnAck { session_present, code: 0 } => client.session_present = session_present,
+            other => panic!("expected CONNACK 0, got {other:?}"),
+        }
+        Ok(client)
+    }
+
+    pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes)
+    }
+
+    /// Another handle to the socket, to write from another thread.
+    pub fn writer(&self) -> io::Result<TcpStream> {
+        self.stream.try_clone()
+    }
+
+    pub fn subscribe(&mut self, filter: &str, qos: u8) -> io::Result<()> {
+        let mut body = vec![0, 1];
+        if self.version == 5 {
+            body.push(0);
+        }
+        text(&mut body, filter);
+        body.push(qos);
+        let mut out = Vec::new();
+        frame(&mut out, 0x82, &body);
+        self.send(&out)?;
+        assert_eq!(self.recv()?, Packet::SubAck(1));
+        Ok(())
+    }
+
+    /// Sends PINGREQ and answers all that comes before PINGRESP.
+    pub fn until_ping(&mut self) -> io::Result<Vec<Packet>> {
+        self.send(&[0xC0, 0])?;
+        let mut seen = Vec::new();
+        loop {
+            match self.recv()? {
+                Packet::PingResp => return Ok(seen),
+                other => seen.push(other),
+            }
+        }
+    }
+
+    /// True if `recv` would answer without reading from the socket.
+    pub fn has_packet(&self) -> bool {
+        self.peek().is_some()
+    }
+
+    pub fn recv(&mut self) -> io::Result<Packet> {
+        loop {
+            if let Some((first, start, end)) = self.peek() {
+                let packet = self.decode(first, &self.buffer[start..end]);
+                self.read = end;
+                return Ok(packet);
+            }
+            self.buffer.drain(..self.read);
+            self.read = 0;
+            let mut chunk = [0; 65536];
+            match self.stream.read(&mut chunk)? {
+                0 => return Err(ErrorKind::UnexpectedEof.into()),
+                n => self.buffer.extend(&chunk[..n]),
+            }
+        }
+    }
+
+    fn peek(&self) -> Option<(u8, usize, usize)> {
+        let data = &self.buffer[self.read..];
+        let (mut length, mut shift) = (0_usize, 0);
+        for (index, byte) in data.iter().enumerate().skip(1).take(4) {
+            length |= usize::from(byte & 0x7F) << shift;
+            shift += 7;
+            if byte & 0x80 == 0 {
+                let start = self.read + index + 1;
+                let end = start + length;
+                return (self.buffer.len() >= end).then_some((data[0], start, end));
+            }
+        }
+        None
+    }
+
+    fn decode(&self, first: u8, body: &[u8]) -> Packet {
+        let number = |at: usize| u16::from_be_bytes([body[at], body[at + 1]]);
+        let reason = body.get(2).copied().unwrap_or(0);
+        match first & 0xF0 {
+            0x20 => Packet::ConnAck { session_present: body[0] & 1 == 1, code: body[1] },
+            0x30 => Packet::Publish(self.decode_publish(first, body)),
+            0x40 => Packet::PubAck(number(0), reason),
+            0x50 => Packet::PubRec(number(0), reason),
+            0x60 => Packet::PubRel(number(0)),
+            0x70 => Packet::PubComp(number(0)),
+            0x90 => Packet::SubAck(number(0)),
+            0xD0 => Packet::PingResp,
+            0xE0 => Packet::Disconnect(body.first().copied().unwrap_or(0)),
+            _ => panic!("unexpected packet {first:#x}"),
+        }
+    }
+
+    fn decode_publish(&self, first: u8, body: &[u8]) -> Publish {
+        let topic_end = 2 + usize::from(u16::from_be_bytes([body[0], body[1]]));
+        let qos = first >> 1 & 3;
+        let (mut at, mut pid) = (topic_end, 0);
+        if qos > 0 {
+            pid = u16::from_be_bytes([body[at], body[at + 1]]);
+            at += 2;
+        }
+        if self.version == 5 {
+            // Property lengths here stay below 128.
+            at += 1 + usize::from(body[at]);
+        }
+        Publish {
+            dup: first & 8 > 0,
+            qos,
+            pid,
+            topic: std::str::from_utf8(&body[2..topic_end]).unwrap().into(),
+            payload: body[at..].into(),
+        }
+    }
+}

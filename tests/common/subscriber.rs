@@ -1,0 +1,137 @@
+//! A subscriber with a durable session that keeps account of every delivery, and
+//! the receiver's half of QoS 2 over reconnects.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+
+use super::raw::{self, Packet, Publish, Raw};
+
+/// What came from one publisher.
+#[derive(Default)]
+pub struct Account {
+    /// How often each sequence number came.
+    pub times: Vec<u32>,
+    /// Sequence numbers that came for the first time after a later one.
+    pub out_of_order: Vec<u64>,
+    highest: Option<u64>,
+}
+
+impl Account {
+    fn note(&mut self, sequence: u64) {
+        let index = usize::try_from(sequence).unwrap();
+        if self.times.len() <= index {
+            self.times.resize(index + 1, 0);
+        }
+        self.times[index] += 1;
+        if self.times[index] == 1 {
+            if self.highest.is_some_and(|highest| sequence < highest) {
+                self.out_of_order.push(sequence);
+            }
+            self.highest = self.highest.max(Some(sequence));
+        }
+    }
+
+    /// Sequence numbers below `count` that never came.
+    pub fn missing(&self, count: u64) -> Vec<u64> {
+        (0..count).filter(|n| self.times.get(usize::try_from(*n).unwrap()).is_none_or(|t| *t == 0)).collect()
+    }
+
+    pub fn repeated(&self) -> u64 {
+        self.times.iter().map(|times| u64::from(times.saturating_sub(1))).sum()
+    }
+
+    pub fn received(&self) -> u64 {
+        self.times.iter().map(|times| u64::from(*times)).sum()
+    }
+}
+
+pub struct Subscriber {
+    pub name: String,
+    pub accounts: BTreeMap<String, Account>,
+    version: u8,
+    /// QoS 2 packet ids that were received and not released: another PUBLISH with
+    /// one of these is a repeat.
+    open: BTreeSet<u16>,
+}
+
+impl Subscriber {
+    pub fn new(name: &str, version: u8) -> Self {
+        Self { name: name.into(), accounts: BTreeMap::new(), version, open: BTreeSet::new() }
+    }
+
+    pub fn connect(&mut self, port: u16) -> io::Result<Raw> {
+        let client = Raw::connect(port, self.version, &self.name, false)?;
+        assert!(
+            client.session_present || self.accounts.is_empty(),
+            "{}: the session is gone",
+            self.name
+        );
+        Ok(client)
+    }
+
+    pub fn subscribe(&mut self, port: u16, filter: &str, qos: u8) {
+        self.connect(port).unwrap().subscribe(filter, qos).unwrap();
+    }
+
+    /// Receives and acknowledges until `done` or the connection breaks.
+    pub fn run(&mut self, client: &mut Raw, mut done: impl FnMut(&Self) -> bool) -> io::Result<()> {
+        let mut out = Vec::new();
+        while !(done(self) && self.open.is_empty()) {
+            let packet = client.recv()?;
+            self.handle(packet, &mut out);
+            if !client.has_packet() {
+                client.send(&out)?;
+                out.clear();
+            }
+        }
+        client.send(&out)?;
+        // What was sent is handled before the answer comes.
+        for packet in client.until_ping()? {
+            let mut out = Vec::new();
+            self.handle(packet, &mut out);
+            client.send(&out)?;
+        }
+        Ok(())
+    }
+
+    fn handle(&mut self, packet: Packet, out: &mut Vec<u8>) {
+        match packet {
+            Packet::Publish(message) => {
+                match message.qos {
+                    1 => raw::ack(out, raw::PUBACK, message.pid),
+                    2 => raw::ack(out, raw::PUBREC, message.pid),
+                    _ => {}
+                }
+                let is_repeat = message.qos == 2 && !self.open.insert(message.pid);
+                assert!(!is_repeat || message.dup, "{}: a repeat without DUP", self.name);
+                if !is_repeat {
+                    self.note(&message);
+                }
+            }
+            Packet::PubRel(pid) => {
+                self.open.remove(&pid);
+                raw::ack(out, raw::PUBCOMP, pid);
+            }
+            other => panic!("{}: unexpected {other:?}", self.name),
+        }
+    }
+
+    fn note(&mut self, message: &Publish) {
+        let sequence = u64::from_be_bytes(message.payload[..8].try_into().unwrap());
+        self.accounts.entry(message.topic.clone()).or_default().note(sequence);
+    }
+
+    /// True if the last of `count` messages of the topic is there.
+    pub fn has(&self, topic: &str, count: u64) -> bool {
+        count == 0
+            || self.accounts.get(topic).is_some_and(|account| account.highest.is_some_and(|h| h + 1 >= count))
+    }
+
+    pub fn received(&self) -> u64 {
+        self.accounts.values().map(Account::received).sum()
+    }
+
+    pub fn repeated(&self) -> u64 {
+        self.accounts.values().map(Account::repeated).sum()
+    }
+}

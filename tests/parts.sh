@@ -1,0 +1,66 @@
+# Part of tests/run: each part's command, and how to read "passed failed" out of its output.
+
+# For commands that are one check: passed or not.
+one() { if (($2 == 0)); then echo 1 0; else echo 0 1; fi; }
+
+# number REGEX FILE: the last number before something in FILE, or 0.
+number() { grep -oE "[0-9]+ $1" "$2" | tail -1 | grep -oE '^[0-9]+' || echo 0; }
+
+part_fmt() { cargo fmt --check; }
+count_fmt() { one "$@"; }
+
+part_clippy() { cargo clippy --all-targets --all-features -- -D warnings; }
+count_clippy() { one "$@"; }
+
+part_rust() {
+    local filter=()
+    [[ $QUICK ]] && filter=(-E 'not (binary(crash) | binary(backlog))')
+    cargo nextest run --color never "${filter[@]}"
+}
+count_rust() {
+    local summary="$WORK/nextest"
+    grep -E 'Summary \[' "$1" | tail -1 >"$summary"
+    echo "$(number passed "$summary") $(($(number failed "$summary") + $(number 'timed out' "$summary")))"
+}
+
+part_doc() { cargo test --doc --quiet; }
+count_doc() { echo "$(number passed "$1") $(number failed "$1")"; }
+
+part_clients() {
+    (cd tests/clients && ../.venv/bin/python -m pytest -n 4 ${QUICK:+--quick} .)
+}
+count_clients() {
+    local summary="$WORK/pytest"
+    grep -E '[0-9]+ (passed|failed|error)' "$1" | tail -1 >"$summary"
+    echo "$(number passed "$summary") $(($(number failed "$summary") + $(number errors? "$summary")))"
+}
+
+part_js() { (cd tests/clients/js && node --test --test-reporter=spec); }
+count_js() {
+    local passed failed
+    passed=$(grep -oE '^ℹ pass [0-9]+' "$1" | grep -oE '[0-9]+')
+    failed=$(grep -oE '^ℹ fail [0-9]+' "$1" | grep -oE '[0-9]+')
+    echo "${passed:-0} ${failed:-0}"
+}
+
+part_fuzz() {
+    if [[ ! -x fuzz/run ]]; then
+        echo "fuzz/run is not there"
+        return 1
+    fi
+    fuzz/run 20
+}
+count_fuzz() { one "$@"; }
+
+# Building it takes minutes: taken if it is there, asked for with --only deny.
+part_deny() {
+    if ! cargo deny --version >/dev/null 2>&1; then
+        if [[ $ONLY != deny ]]; then
+            echo "skipped: cargo-deny is not installed (tests/run --only deny installs it)"
+            return 0
+        fi
+        cargo install --locked cargo-deny || return
+    fi
+    cargo deny --all-features check --hide-inclusion-graph
+}
+count_deny() { if grep -q '^skipped' "$1"; then echo 0 0; else one "$@"; fi; }

@@ -1,0 +1,297 @@
+//! A walk of the table in the design, section 3, "QoS 2: what must be on disk before
+//! what leaves": for each row the broker dies just before and just after the commit
+//! that the row asks for. What had left by then is checked, and that all of it comes
+//! to exactly one delivery when both sides have resumed.
+//!
+//! The binary is built with the feature `failpoints` and told by `FERRYMQ_FAILPOINT`
+//! where to abort.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // As inside the crate's tests.
+
+mod common;
+
+use common::broker::{Broker, binary_with_failpoints};
+use common::raw::{self, PUBCOMP, PUBREC, PUBREL, Packet, Publish, Raw};
+
+const PID: u16 = 7;
+const FAILPOINT: &str = "FERRYMQ_FAILPOINT";
+
+struct Case {
+    broker: Broker,
+    version: u8,
+}
+
+impl Case {
+    /// A broker with a durable session "sub" that subscribes to "t".
+    fn new(version: u8) -> Self {
+        let mut broker = Broker::stopped(binary_with_failpoints(), &[]);
+        broker.up();
+        let case = Self { broker, version };
+        case.client("sub").subscribe("t", 2).unwrap();
+        case.client("pub");
+        case
+    }
+
+    fn client(&self, id: &str) -> Raw {
+        Raw::connect(self.broker.port, self.version, id, false).unwrap()
+    }
+
+    /// Restarted with the failpoint set: `when` is before-commit or after-commit.
+    fn armed(&mut self, when: &str, what: &str) {
+        self.broker.kill();
+        self.broker.set(FAILPOINT, &format!("{when}:{what}"));
+        self.broker.up();
+    }
+
+    /// It has died at the failpoint; restarted without one.
+    fn crashed(&mut self) {
+        let status = self.broker.wait_dead();
+        assert!(!status.success(), "it ended by itself: {status}");
+        self.broker.set(FAILPOINT, "");
+        self.broker.up();
+    }
+
+    fn publish(&self, payload: &str, dup: bool) -> Vec<u8> {
+        let mut out = Vec::new();
+        let message =
+            Publish { dup, qos: 2, pid: PID, topic: "t".into(), payload: payload.as_bytes().into() };
+        raw::publish(&mut out, self.version, &message);
+        out
+    }
+
+    /// The publisher sends its message (again) and completes the exchange.
+    fn publish_to_the_end(&self, publisher: &mut Raw, payload: &str, dup: bool) {
+        publisher.send(&self.publish(payload, dup)).unwrap();
+        assert!(matches!(publisher.recv().unwrap(), Packet::PubRec(PID, 0)));
+        self.release(publisher);
+    }
+
+    fn release(&self, publisher: &mut Raw) {
+        publisher.send(&ack(PUBREL, PID)).unwrap();
+        assert_eq!(publisher.recv().unwrap(), Packet::PubComp(PID));
+    }
+
+    /// What "sub" is sent from now on, with its half of every exchange done.
+    fn received(&self) -> Vec<String> {
+        let mut client = self.client("sub");
+        assert!(client.session_present);
+        let mut payloads = Vec::new();
+        loop {
+            let packets = client.until_ping().unwrap();
+            if packets.is_empty() {
+                return payloads;
+            }
+            for packet in packets {
+                match packet {
+                    Packet::Publish(message) => {
+                        client.send(&ack(PUBREC, message.pid)).unwrap();
+                        payloads.push(String::from_utf8(message.payload).unwrap());
+                    }
+                    Packet::PubRel(pid) => client.send(&ack(PUBCOMP, pid)).unwrap(),
+                    other => panic!("unexpected {other:?}"),
+                }
+            }
+        }
+    }
+}
+
+fn ack(first: u8, pid: u16) -> Vec<u8> {
+    let mut out = Vec::new();
+    raw::ack(&mut out, first, pid);
+    out
+}
+
+/// Everything that comes before the connection breaks.
+fn until_dead(client: &mut Raw) -> Vec<Packet> {
+    std::iter::from_fn(|| client.recv().ok()).collect()
+}
+
+fn for_each_version(test: impl Fn(&mut Case)) {
+    for version in [4, 5] {
+        test(&mut Case::new(version));
+    }
+}
+
+// Row 1: PUBREC to the publisher, after the message, its deliveries and its packet id.
+
+fn row_1(when: &str) {
+    for_each_version(|case| {
+        case.armed(when, "publish");
+        let mut publisher = case.client("pub");
+        publisher.send(&case.publish("x", false)).unwrap();
+        assert_eq!(until_dead(&mut publisher), [], "PUBREC before the commit was known");
+        case.crashed();
+
+        let mut publisher = case.client("pub");
+        assert!(publisher.session_present);
+        case.publish_to_the_end(&mut publisher, "x", true);
+        assert_eq!(case.received(), ["x"]);
+    });
+}
+
+#[test]
+fn row_1_dying_before_the_message_is_committed_loses_and_repeats_nothing() {
+    row_1("before-commit");
+}
+
+#[test]
+fn row_1_dying_after_the_message_is_committed_takes_the_repeat_for_a_repeat() {
+    row_1("after-commit");
+}
+
+#[test]
+fn row_1_after_the_commit_the_message_is_there_even_if_its_publisher_never_returns() {
+    for_each_version(|case| {
+        case.armed("after-commit", "publish");
+        let mut publisher = case.client("pub");
+        publisher.send(&case.publish("x", false)).unwrap();
+        until_dead(&mut publisher);
+        case.crashed();
+        assert_eq!(case.received(), ["x"]);
+    });
+}
+
+// Row 2: PUBLISH to the receiver, after the delivery with its packet id.
+
+fn row_2(when: &str) {
+    for_each_version(|case| {
+        case.armed(when, "publish");
+        let (mut publisher, mut receiver) = (case.client("pub"), case.client("sub"));
+        publisher.send(&case.publish("x", false)).unwrap();
+        assert_eq!(until_dead(&mut receiver), [], "PUBLISH before the commit was known");
+        case.crashed();
+
+        let mut publisher = case.client("pub");
+        case.publish_to_the_end(&mut publisher, "x", true);
+        assert_eq!(case.received(), ["x"]);
+    });
+}
+
+#[test]
+fn row_2_dying_before_the_delivery_is_committed_has_shown_it_to_nobody() {
+    row_2("before-commit");
+}
+
+#[test]
+fn row_2_dying_after_the_delivery_is_committed_sends_it_once() {
+    row_2("after-commit");
+}
+
+#[test]
+fn row_2_a_delivery_keeps_its_packet_id_over_every_restart() {
+    for_each_version(|case| {
+        let mut receiver = case.client("sub");
+        case.publish_to_the_end(&mut case.client("pub"), "x", false);
+        let Packet::Publish(first) = receiver.recv().unwrap() else { panic!() };
+        for _ in 0..3 {
+            case.broker.kill();
+            case.broker.up();
+            let Packet::Publish(again) = case.client("sub").recv().unwrap() else { panic!() };
+            assert_eq!(again, Publish { dup: true, ..first.clone() });
+        }
+        assert_eq!(case.received(), ["x"]);
+    });
+}
+
+// Row 3: PUBREL to the receiver, after "received" on its delivery.
+
+/// A receiver that has the message and answers PUBREC, upon which the broker dies.
+fn row_3(case: &mut Case, when: &str) -> Publish {
+    case.publish_to_the_end(&mut case.client("pub"), "x", false);
+    case.armed(when, "received");
+    let mut receiver = case.client("sub");
+    let Packet::Publish(message) = receiver.recv().unwrap() else { panic!() };
+    receiver.send(&ack(PUBREC, message.pid)).unwrap();
+    assert_eq!(until_dead(&mut receiver), [], "PUBREL before the commit was known");
+    case.crashed();
+    message
+}
+
+#[test]
+fn row_3_dying_before_received_is_committed_repeats_publish_under_its_id() {
+    for_each_version(|case| {
+        let first = row_3(case, "before-commit");
+        let mut receiver = case.client("sub");
+        let Packet::Publish(again) = receiver.recv().unwrap() else { panic!() };
+        // The receiver still holds the id, and so knows the repeat.
+        assert_eq!(again, Publish { dup: true, payload: first.payload.clone(), ..first });
+        receiver.send(&ack(PUBREC, first.pid)).unwrap();
+        assert_eq!(receiver.recv().unwrap(), Packet::PubRel(first.pid));
+        receiver.send(&ack(PUBCOMP, first.pid)).unwrap();
+        assert_eq!(receiver.until_ping().unwrap(), []);
+    });
+}
+
+#[test]
+fn row_3_dying_after_received_is_committed_goes_on_with_pubrel() {
+    for_each_version(|case| {
+        let first = row_3(case, "after-commit");
+        let mut receiver = case.client("sub");
+        assert_eq!(receiver.recv().unwrap(), Packet::PubRel(first.pid), "and no PUBLISH");
+        receiver.send(&ack(PUBCOMP, first.pid)).unwrap();
+        assert_eq!(receiver.until_ping().unwrap(), []);
+    });
+}
+
+// Row 4: PUBCOMP to the publisher, after the removal of its packet id.
+
+fn row_4(when: &str) {
+    for_each_version(|case| {
+        case.armed(when, "release");
+        let mut publisher = case.client("pub");
+        publisher.send(&case.publish("first", false)).unwrap();
+        assert!(matches!(publisher.recv().unwrap(), Packet::PubRec(PID, 0)));
+        publisher.send(&ack(PUBREL, PID)).unwrap();
+        assert_eq!(until_dead(&mut publisher), [], "PUBCOMP before the commit was known");
+        case.crashed();
+
+        let mut publisher = case.client("pub");
+        case.release(&mut publisher);
+        // The id is free: what comes under it now is another message.
+        case.publish_to_the_end(&mut publisher, "second", false);
+        assert_eq!(case.received(), ["first", "second"]);
+    });
+}
+
+#[test]
+fn row_4_dying_before_the_packet_id_is_removed_answers_pubrel_again() {
+    row_4("before-commit");
+}
+
+#[test]
+fn row_4_dying_after_the_packet_id_is_removed_answers_pubrel_again() {
+    row_4("after-commit");
+}
+
+// Below the table: deletion after the receiver's PUBCOMP may be lazy.
+
+fn deletion(when: &str) -> impl Fn(&mut Case) -> Vec<Packet> {
+    move |case| {
+        case.publish_to_the_end(&mut case.client("pub"), "x", false);
+        case.armed(when, "delete");
+        let mut receiver = case.client("sub");
+        let Packet::Publish(message) = receiver.recv().unwrap() else { panic!() };
+        receiver.send(&ack(PUBREC, message.pid)).unwrap();
+        assert_eq!(receiver.recv().unwrap(), Packet::PubRel(message.pid));
+        receiver.send(&ack(PUBCOMP, message.pid)).unwrap();
+        case.crashed();
+        let mut receiver = case.client("sub");
+        let sent = receiver.until_ping().unwrap();
+        for packet in &sent {
+            assert_eq!(*packet, Packet::PubRel(message.pid), "never the message again");
+            receiver.send(&ack(PUBCOMP, message.pid)).unwrap();
+        }
+        assert_eq!(receiver.until_ping().unwrap(), []);
+        sent
+    }
+}
+
+#[test]
+fn deletion_lost_in_a_crash_repeats_only_pubrel() {
+    for_each_version(|case| assert_eq!(deletion("before-commit")(case).len(), 1));
+}
+
+#[test]
+fn deletion_committed_before_a_crash_leaves_nothing() {
+    for_each_version(|case| assert_eq!(deletion("after-commit")(case), []));
+}

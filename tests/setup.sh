@@ -1,0 +1,49 @@
+# Part of tests/run: installs what is missing, and builds. Doing it again changes nothing.
+
+needs() { [[ -z $ONLY || " $* " == *" $ONLY "* ]]; }
+
+debian() {
+    local missing=() package
+    for package in "$@"; do
+        dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+    done
+    ((${#missing[@]} == 0)) && return 0
+    local as_root=()
+    ((EUID == 0)) || as_root=(sudo)
+    "${as_root[@]}" apt-get update -q &&
+        DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -q --no-install-recommends "${missing[@]}"
+}
+
+# Again only when the list has changed.
+python_packages() {
+    local list=tests/clients/requirements.txt stamp=tests/.venv/requirements.txt
+    cmp -s "$list" "$stamp" && return 0
+    python3 -m venv tests/.venv &&
+        tests/.venv/bin/pip install --quiet --disable-pip-version-check -r "$list" &&
+        cp "$list" "$stamp"
+}
+
+node_packages() {
+    (cd tests/clients/js &&
+        { cmp -s package-lock.json node_modules/.installed ||
+            { npm ci --silent && cp package-lock.json node_modules/.installed; }; })
+}
+
+cargo_tool() {
+    cargo "$1" --version >/dev/null 2>&1 || cargo install --locked "cargo-$1"
+}
+
+setup() {
+    debian build-essential python3-venv mosquitto-clients || return
+    if needs clients; then python_packages || return; fi
+    if needs js; then node_packages || return; fi
+    if needs rust; then cargo_tool nextest || return; fi
+    if needs rust clients js; then
+        cargo build --release || return
+        export FERRYMQ_BIN=$PWD/target/release/ferrymq
+    fi
+    if needs rust; then
+        cargo build --features failpoints --target-dir target/failpoints || return
+        export FERRYMQ_FAILPOINTS_BIN=$PWD/target/failpoints/debug/ferrymq
+    fi
+}
