@@ -168,6 +168,7 @@ impl Broker {
             let due = due && (old.is_some() || ends);
             let will = if due { session.will.take() } else { None };
             if let Some(wake) = old {
+                session.life.take_over();
                 let gone = session.detach(turn.now.wall);
                 self.metrics
                     .messages

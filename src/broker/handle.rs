@@ -20,6 +20,7 @@ pub struct SessionHandle {
     state: Mutex<Session>,
     online: AtomicBool,
     full: AtomicBool,
+    memory_only: AtomicBool,
 }
 
 impl SessionHandle {
@@ -30,6 +31,7 @@ impl SessionHandle {
             client_id: Arc::clone(&session.client_id),
             online: AtomicBool::new(session.life.connected().is_some()),
             full: AtomicBool::new(false),
+            memory_only: AtomicBool::new(false),
             state: Mutex::new(session),
         })
     }
@@ -50,18 +52,26 @@ impl SessionHandle {
         self.full.load(Ordering::Relaxed)
     }
 
+    /// It outlives its connections, but its messages have no place on disk: memory
+    /// is all they have.
+    pub fn is_memory_only(&self) -> bool {
+        self.memory_only.load(Ordering::Relaxed)
+    }
+
     /// Brings up to date what is read without the lock, and counts the session's
     /// memory. To be called before the lock is released, by whoever changed
     /// connection, queue or window.
     pub fn settle_counts(&self, session: &mut Session, turn: &mut Turn) {
-        let full = session.durable && session.is_full_and_refusing();
-        if self.full.load(Ordering::Relaxed) != full {
-            self.full.store(full, Ordering::Relaxed);
-        }
-        let online = session.life.connected().is_some();
-        if self.online.load(Ordering::Relaxed) != online {
-            self.online.store(online, Ordering::Relaxed);
-        }
+        update(&self.full, session.outlives() && session.is_full_and_refusing());
+        update(&self.memory_only, session.outlives() && !session.durable && session.refuses());
+        update(&self.online, session.life.connected().is_some());
         turn.count_memory(session.memory_change());
+    }
+}
+
+/// Writes only what changes: others read it all the time.
+fn update(flag: &AtomicBool, value: bool) {
+    if flag.load(Ordering::Relaxed) != value {
+        flag.store(value, Ordering::Relaxed);
     }
 }

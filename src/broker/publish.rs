@@ -75,7 +75,8 @@ impl Broker {
         let mut slots = 0;
         if publication.qos > QoS::AtMostOnce {
             for receiver in receivers.iter().filter(|receiver| receiver.qos > QoS::AtMostOnce) {
-                if receiver.handle.is_full() {
+                let no_memory = || receiver.handle.is_memory_only() && self.is_over_memory();
+                if receiver.handle.is_full() || no_memory() {
                     return Err(ReasonCode::QuotaExceeded);
                 }
                 slots += 1;
@@ -193,17 +194,18 @@ impl Broker {
         }
     }
 
-    fn enqueue_qos0(&self, session: &mut Session, entry: Entry) -> bool {
-        if session.life.connected().is_none() && !self.settings.queue_qos0 {
+    fn enqueue_qos0(&self, session: &mut Session, mut entry: Entry) -> bool {
+        if session.life.connected().is_none() && !session.limits.queue_qos0 {
             return false;
         }
         let reason = if self.is_over_memory() {
             DropReason::MemoryLimit
         } else if session.life.is_ended() {
             DropReason::SessionEnded
-        } else if session.room_for(entry.message.size()) != Room::Yes {
+        } else if !session.room_for_light(entry.message.size()) {
             DropReason::QueueFull
         } else {
+            entry.delivery = self.ids.delivery();
             session.enqueue(entry, self.persistence.committed());
             return true;
         };
@@ -224,16 +226,17 @@ impl Broker {
             return false;
         }
         let durable = session.durable;
-        if !durable && self.is_over_memory() {
+        let promised = session.outlives() && session.refuses();
+        if !durable && !promised && self.is_over_memory() {
             self.metrics.messages.dropped.add(DropReason::MemoryLimit, 1);
             return false;
         }
         match session.room_for(entry.message.size()) {
             Room::Yes => {}
             Room::AfterDropping => self.drop_oldest(session, turn),
-            // A durable session that refuses was looked at in `prepare`; what came
-            // in between may stand above the limit, since it was promised a place.
-            Room::No if durable && session.refuses() => {}
+            // Looked at in `prepare`; what came in between may stand above the
+            // limit, since it was promised a place.
+            Room::No if promised => {}
             Room::No => {
                 self.metrics.messages.dropped.add(DropReason::QueueFull, 1);
                 return false;

@@ -16,8 +16,6 @@ pub struct Settings {
     pub max_sessions: usize,
     /// Per session.
     pub max_subscriptions: usize,
-    /// Keep QoS 0 messages for clients that are away.
-    pub queue_qos0: bool,
     /// Bytes.
     pub max_packet_size: u32,
     /// Levels of a topic name or filter.
@@ -58,7 +56,6 @@ impl From<&Config> for Settings {
             max_session_expiry: session.max_expiry.as_mqtt_seconds(),
             max_sessions: session.max_sessions,
             max_subscriptions: session.max_subscriptions,
-            queue_qos0: session.queue_qos0,
             max_packet_size: u32::try_from(mqtt.max_packet_size.bytes()).unwrap_or(u32::MAX),
             max_topic_levels: mqtt.max_topic_levels,
             // A keep alive is at most 65,535 s; what is longer bounds nothing.
@@ -88,5 +85,6 @@ fn session_limits(session: &config::Session) -> Limits {
             config::Overflow::DropNewest => Overflow::DropNewest,
         },
         memory_window: session.memory_window,
+        queue_qos0: session.queue_qos0,
     }
 }

@@ -11,6 +11,8 @@ use super::{Config, ConfigError};
 const PREFIX: &str = "FERRYMQ_";
 /// Read by the command line as `--config`.
 const FILE_VARIABLE: &str = "FERRYMQ_CONFIG";
+/// Read by the store in builds with the feature `failpoints`.
+const FAILPOINT_VARIABLE: &str = "FERRYMQ_FAILPOINT";
 /// What [`origin`](super::explain::origin) reads back from figment's metadata.
 pub(super) const FILE: &str = "file ";
 pub(super) const VARIABLE: &str = "variable ";
@@ -77,9 +79,10 @@ impl Layer {
     }
 
     fn variable(name: &str, value: &str) -> Result<Option<Self>, ConfigError> {
-        let Some(rest) = name.strip_prefix(PREFIX).filter(|_| name != FILE_VARIABLE) else {
+        if name == FILE_VARIABLE || (cfg!(feature = "failpoints") && name == FAILPOINT_VARIABLE) {
             return Ok(None);
-        };
+        }
+        let Some(rest) = name.strip_prefix(PREFIX) else { return Ok(None) };
         let path: Vec<String> = rest.split("__").map(str::to_lowercase).collect();
         if path.len() < 2 {
             return if is_service_link(rest) {

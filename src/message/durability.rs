@@ -45,7 +45,10 @@ impl Durability {
 
     /// The batch that held it was rolled back because the disk is full.
     pub fn refuse(&self) {
-        self.0.store(REFUSED, Ordering::SeqCst);
+        // Not if all receivers have acknowledged it in the meantime: then nothing is
+        // missing.
+        let refuse = |state| (state != SETTLED).then_some(REFUSED);
+        let _ = self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, refuse);
     }
 
     /// Read back from disk.
@@ -176,6 +179,16 @@ mod tests {
         durability.refuse();
         assert!(!durability.may_acknowledge(100));
         assert!(durability.is_refused());
+    }
+
+    #[test]
+    fn what_every_receiver_has_is_not_refused() {
+        let durability = Durability::default();
+        assert!(durability.take(7));
+        durability.settle();
+        durability.refuse();
+        assert!(!durability.is_refused());
+        assert!(durability.may_acknowledge(0));
     }
 
     #[test]

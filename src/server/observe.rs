@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::store::{AtomicHistogram, StoreMetrics};
 use crate::telemetry::{HistogramSnapshot, HistogramSource, MetricsError, MetricsRegistry};
@@ -82,6 +83,11 @@ fn gauges(registry: &MetricsRegistry, metrics: &Arc<StoreMetrics>) {
             &m.pending
         }),
     ];
+    let oldest = Arc::clone(metrics);
+    let help = "How long the oldest message on disk has waited; 0 without one.";
+    registry.gauge("ferrymq_persistence_oldest_message_age_seconds", help, move |see| {
+        see(age_of(oldest.oldest_message.load(Ordering::Relaxed)), &[]);
+    });
     for (name, help, gauge) in all {
         let metrics = Arc::clone(metrics);
         registry.gauge(name, help, move |see| {
@@ -127,4 +133,12 @@ fn counters(registry: &MetricsRegistry, metrics: &Arc<StoreMetrics>) {
             see(count, &[("code", &code.to_string())]);
         }
     });
+}
+
+fn age_of(millis: u64) -> f64 {
+    if millis == 0 {
+        return 0.0;
+    }
+    let since = UNIX_EPOCH + Duration::from_millis(millis);
+    SystemTime::now().duration_since(since).unwrap_or_default().as_secs_f64()
 }

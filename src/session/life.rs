@@ -34,6 +34,8 @@ pub struct Limits {
     pub overflow: Overflow,
     /// Messages of a durable queue that are kept in memory.
     pub memory_window: usize,
+    /// Keep QoS 0 messages for a client that is away, in memory.
+    pub queue_qos0: bool,
 }
 
 /// What a connection brings along.
@@ -57,6 +59,7 @@ pub struct Life {
     /// When the last connection ended.
     pub disconnected_at: Option<WallMillis>,
     ended: bool,
+    taken_over: bool,
     /// When the client last acknowledged, or was last sent something after a pause.
     progressed_at: Option<Instant>,
 }
@@ -99,6 +102,16 @@ impl Life {
     pub(super) fn detach(&mut self, now: WallMillis) {
         self.connected = None;
         self.disconnected_at = Some(now);
+    }
+
+    /// The session goes to another connection, and ends for the one that has it.
+    pub fn take_over(&mut self) {
+        self.taken_over = true;
+    }
+
+    /// True if [`Life::take_over`] is why the connection has lost it.
+    pub fn is_taken_over(&self) -> bool {
+        self.taken_over
     }
 
     /// The session is over; what still holds it must not use it.

@@ -111,11 +111,12 @@ impl Session {
         self.life.attach(connected);
     }
 
-    /// The connection is gone. QoS 0 messages that it left unsent go with it.
+    /// The connection is gone. QoS 0 messages that it left unsent go with it, unless
+    /// they are to be kept for clients that are away.
     pub fn detach(&mut self, now: crate::message::WallMillis) -> Vec<Entry> {
         self.requeue_in_flight();
         self.life.detach(now);
-        self.queue.discard_unacknowledged_kind()
+        if self.limits.queue_qos0 { Vec::new() } else { self.queue.discard_light() }
     }
 
     fn requeue_in_flight(&mut self) {

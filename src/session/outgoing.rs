@@ -46,6 +46,42 @@ pub enum Room {
     No,
 }
 
+/// Why the front of a queue is not simply sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hindrance {
+    /// Its message is not committed yet.
+    Gate,
+    /// The disk had no room for it.
+    Refused,
+    /// Its time is over.
+    Expired,
+}
+
+impl Hindrance {
+    fn apply(hindrance: Option<Self>, entry: Entry) -> Outgoing {
+        match hindrance {
+            Some(Self::Refused) => Outgoing::Refused(entry),
+            Some(Self::Expired) => Outgoing::Expired(entry),
+            Some(Self::Gate) | None => Outgoing::Publish(entry),
+        }
+    }
+}
+
+fn hindrance(front: &Entry, committed: CommitNo, wall: WallMillis) -> Option<Hindrance> {
+    let durability = &front.message.durability;
+    // Whatever has been sent once is completed [MQTT-3.3.2-5].
+    if front.dup {
+        return None;
+    }
+    if durability.is_refused() {
+        return Some(Hindrance::Refused);
+    }
+    if front.gated && !durability.may_acknowledge(committed) {
+        return Some(Hindrance::Gate);
+    }
+    front.message.is_expired(wall).then_some(Hindrance::Expired)
+}
+
 impl Session {
     /// Whether a message of `size` bytes finds room, by the session's limits.
     pub fn room_for(&self, size: usize) -> Room {
@@ -59,35 +95,52 @@ impl Session {
     }
 
     /// The next thing to send. `committed` opens gates; `now` tells what expired.
-    /// `None`: the window is full, the queue is empty, or its front waits for a
-    /// commit or for a page.
+    /// `None`: nothing waits, or the window is full, or the front waits for a commit
+    /// or for a page. A full window holds up QoS 1 and 2 alone [MQTT-4.9.0-2].
     pub fn next_outgoing(
         &mut self,
         committed: CommitNo,
         wall: WallMillis,
         now: Instant,
     ) -> Option<Outgoing> {
-        let quota = self
-            .life
-            .connected()
-            .map_or(0, |connected| connected.receive_maximum.min(self.limits.inflight_window));
-        let window_full = self.window.len() >= quota;
-        let front = self.queue.front()?;
-        if front.message.durability.is_refused() && !front.dup {
-            return self.queue.pop().map(Outgoing::Refused);
+        let light = self.queue.front_light().map(|entry| entry.delivery);
+        let kept = self.queue.front().map(|entry| entry.delivery);
+        // In the order in which they were queued, as far as nothing stands in the way.
+        if light.is_some_and(|light| kept.is_none_or(|kept| light < kept)) {
+            self.next_light(committed, wall).or_else(|| self.next_kept(committed, wall, now))
+        } else {
+            self.next_kept(committed, wall, now).or_else(|| self.next_light(committed, wall))
         }
-        if front.gated && !front.message.durability.may_acknowledge(committed) {
+    }
+
+    fn next_light(&mut self, committed: CommitNo, wall: WallMillis) -> Option<Outgoing> {
+        let front = self.queue.front_light()?;
+        let hindrance = hindrance(front, committed, wall);
+        if hindrance == Some(Hindrance::Gate) {
             return None;
         }
-        // Expiry counts for what has not been sent yet; a message whose delivery has
-        // begun is completed [MQTT-3.3.2-5].
-        if front.message.is_expired(wall) && !front.dup {
-            return self.queue.pop().map(Outgoing::Expired);
+        let entry = self.queue.pop_light()?;
+        Some(Hindrance::apply(hindrance, entry))
+    }
+
+    fn next_kept(
+        &mut self,
+        committed: CommitNo,
+        wall: WallMillis,
+        now: Instant,
+    ) -> Option<Outgoing> {
+        let quota = self.quota();
+        let front = self.queue.front()?;
+        match hindrance(front, committed, wall) {
+            Some(Hindrance::Gate) => return None,
+            None => {}
+            hindrance => {
+                let entry = self.queue.pop()?;
+                return Some(Hindrance::apply(hindrance, entry));
+            }
         }
-        let Some(packet_id) = front.packet_id else {
-            return self.queue.pop().map(Outgoing::Publish);
-        };
-        if window_full || self.window.contains(packet_id) {
+        let packet_id = front.packet_id?;
+        if self.window.len() >= quota || self.window.contains(packet_id) {
             return None;
         }
         let entry = self.queue.pop()?;
@@ -97,6 +150,20 @@ impl Session {
         self.sent_up_to = self.sent_up_to.max(entry.delivery);
         self.window.insert(packet_id, entry.clone());
         Some(if entry.received { Outgoing::Release(packet_id) } else { Outgoing::Publish(entry) })
+    }
+
+    /// QoS 1 and 2 messages that may be in flight at once.
+    fn quota(&self) -> usize {
+        self.life
+            .connected()
+            .map_or(0, |connected| connected.receive_maximum.min(self.limits.inflight_window))
+    }
+
+    /// Whether a QoS 0 message of `size` bytes finds room beside what waits. What is
+    /// in flight does not count: it is no reason to drop what needs no window.
+    pub fn room_for_light(&self, size: usize) -> bool {
+        self.queue.len() < self.limits.max_queued_messages
+            && self.queue.bytes() + size as u64 <= self.limits.max_queued_bytes
     }
 
     /// The next page to read, if the queue's head runs low.
@@ -150,8 +217,8 @@ impl Session {
     /// True if a QoS 1 message for this session may be held back for the elision
     /// window: the client is there, answers, and has no backlog.
     pub fn is_answering(&self, now: Instant) -> bool {
-        self.life.connected().is_some_and(|connected| {
-            self.window.len() < connected.receive_maximum.min(self.limits.inflight_window)
+        self.life.connected().is_some_and(|_| {
+            self.window.len() < self.quota()
                 && !self.queue.is_on_disk()
                 && (self.window.is_empty() || self.life.progressed_within(now, ANSWERING))
         })
@@ -183,6 +250,11 @@ impl Session {
     /// True if nobody is connected and the first message has come into memory.
     pub fn is_forgettable(&self) -> bool {
         self.life.connected().is_none() && self.queue.in_memory() == 1
+    }
+
+    /// True if it waits for its client to come back.
+    pub fn outlives(&self) -> bool {
+        self.life.expiry > 0
     }
 
     /// True if publishers are to be told that there is no room.

@@ -5,6 +5,8 @@
 //! head (entries) | page on its way | disk (ids) | tail (entries, not yet committed)
 //!   sent first                                          queued last
 //! ```
+//! QoS 0 messages stand in a line beside it: they need no window, so a full one must
+//! not hold them up, and they are never on disk.
 
 use std::collections::VecDeque;
 
@@ -25,6 +27,8 @@ pub struct Queue {
     head: VecDeque<Entry>,
     disk: IdList,
     tail: VecDeque<Entry>,
+    /// QoS 0.
+    light: VecDeque<Entry>,
     /// Deliveries and bytes of the page on its way.
     paging: Option<(usize, u64)>,
     memory_window: usize,
@@ -40,7 +44,7 @@ impl Queue {
     /// All deliveries that wait.
     pub fn len(&self) -> usize {
         let paging = self.paging.map_or(0, |(count, _)| count);
-        self.head.len() + paging + self.disk.len() + self.tail.len()
+        self.head.len() + paging + self.disk.len() + self.tail.len() + self.light.len()
     }
 
     /// Their bytes.
@@ -55,7 +59,7 @@ impl Queue {
 
     /// Entries in memory.
     pub fn in_memory(&self) -> usize {
-        self.head.len() + self.tail.len()
+        self.head.len() + self.tail.len() + self.light.len()
     }
 
     /// True if something waits that is not in memory.
@@ -70,9 +74,12 @@ impl Queue {
     /// Adds one behind the others.
     pub fn push(&mut self, entry: Entry, committed: CommitNo) {
         self.entry_bytes += entry.size();
+        if entry.qos == QoS::AtMostOnce {
+            self.light.push_back(entry);
+            return;
+        }
         let in_order = self.tail.is_empty() && !self.is_on_disk();
-        // Only what has a row may go to disk; the rest is bounded by its limit. The
-        // order of QoS 0 beside the other levels is free [MQTT-4.6.0-6].
+        // Only what has a row may go to disk; the rest is bounded by its limit.
         if matches!(entry.home, Home::Memory) || (in_order && self.head.len() < self.memory_window)
         {
             self.head.push_back(entry);
@@ -121,7 +128,7 @@ impl Queue {
         self.head.is_empty() && self.tail.is_empty()
     }
 
-    /// Looks at the next one to be sent.
+    /// Looks at the next one to be sent at QoS 1 or 2.
     pub fn front(&mut self) -> Option<&mut Entry> {
         if self.head.is_empty() && !self.is_on_disk() {
             std::mem::swap(&mut self.head, &mut self.tail);
@@ -129,7 +136,19 @@ impl Queue {
         self.head.front_mut()
     }
 
-    /// Takes the next one to be sent.
+    /// Looks at the next QoS 0 message.
+    pub fn front_light(&self) -> Option<&Entry> {
+        self.light.front()
+    }
+
+    /// Takes the next QoS 0 message.
+    pub fn pop_light(&mut self) -> Option<Entry> {
+        let entry = self.light.pop_front()?;
+        self.entry_bytes -= entry.size();
+        Some(entry)
+    }
+
+    /// Takes the next one to be sent at QoS 1 or 2.
     pub fn pop(&mut self) -> Option<Entry> {
         self.front()?;
         let entry = self.head.pop_front()?;
@@ -171,6 +190,9 @@ impl Queue {
     /// Takes out the oldest one that may be dropped to make room: its entry, or the
     /// id of its row.
     pub fn drop_oldest(&mut self) -> Option<Result<Entry, DeliveryId>> {
+        if let Some(entry) = self.pop_light() {
+            return Some(Ok(entry));
+        }
         // What the receiver has begun to acknowledge is not ours to drop.
         let at = self.head.iter().position(|entry| !entry.received && !entry.dup);
         if let Some(entry) = at.and_then(|at| self.head.remove(at)) {
@@ -186,10 +208,8 @@ impl Queue {
     }
 
     /// Takes out QoS 0 messages: they do not wait for a client that is away.
-    pub(super) fn discard_unacknowledged_kind(&mut self) -> Vec<Entry> {
-        let (gone, kept): (Vec<_>, Vec<_>) =
-            self.head.drain(..).partition(|entry| entry.qos == QoS::AtMostOnce);
-        self.head = kept.into();
+    pub(super) fn discard_light(&mut self) -> Vec<Entry> {
+        let gone = Vec::from(std::mem::take(&mut self.light));
         self.entry_bytes -= gone.iter().map(Entry::size).sum::<u64>();
         gone
     }
@@ -197,6 +217,7 @@ impl Queue {
     pub(super) fn take_all(&mut self, entries: &mut Vec<Entry>) -> IdList {
         entries.extend(self.head.drain(..));
         entries.extend(self.tail.drain(..));
+        entries.extend(self.light.drain(..));
         self.entry_bytes = 0;
         std::mem::take(&mut self.disk)
     }

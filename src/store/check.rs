@@ -9,12 +9,14 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::error::OpenError;
 use super::lock::{LockFile, beside};
+use super::queue::Phase;
 use super::shared::Shared;
 
 /// Virtual machine steps between two looks at the clock.
@@ -37,17 +39,17 @@ pub(super) fn at_start(
     clean: bool,
     budget: Duration,
 ) -> Result<bool, OpenError> {
-    let marker = marker(path);
-    let was_marked = marker.exists();
-    if clean && !was_marked {
+    let file = marker(path);
+    let marked = file.exists();
+    if clean && !marked {
         return Ok(true);
     }
-    let until = (!was_marked).then(|| Instant::now() + budget);
+    let until = (!marked).then(|| Instant::now() + budget);
     let stop = move || until.is_some_and(|until| Instant::now() >= until);
     match quick_check(connection, stop).map_err(|error| OpenError::from_sqlite(path, error))? {
         Finding::Sound => {
-            if was_marked {
-                std::fs::remove_file(&marker).map_err(|error| OpenError::io(&marker, error))?;
+            if marked {
+                std::fs::remove_file(&file).map_err(|error| OpenError::io(&file, error))?;
             }
             Ok(true)
         }
@@ -61,27 +63,26 @@ pub(super) fn continue_in_background(
     path: &Path,
     shared: Arc<Shared>,
     lock: Arc<LockFile>,
-) -> std::io::Result<()> {
+) -> std::io::Result<JoinHandle<()>> {
     let path = path.to_path_buf();
     std::thread::Builder::new().name("ferrymq-check".into()).spawn(move || {
         let _lock = lock;
         let start = Instant::now();
         match run(&path, Arc::clone(&shared)) {
             Ok(Finding::Sound) => {
-                tracing::info!(elapsed = ?start.elapsed(), "the database is sound")
+                tracing::info!(elapsed = ?start.elapsed(), "the database is sound");
             }
             Ok(Finding::Damaged(detail)) => report(&path, &detail, &shared),
             Ok(Finding::Unknown) => {}
             Err(error) => tracing::warn!(%error, "cannot check the database"),
         }
-    })?;
-    Ok(())
+    })
 }
 
 fn run(path: &Path, shared: Arc<Shared>) -> rusqlite::Result<Finding> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags)?;
-    quick_check(&mut connection, move || shared.is_ending())
+    quick_check(&mut connection, move || shared.phase() > Phase::Open)
 }
 
 fn report(path: &Path, detail: &str, shared: &Shared) {
@@ -94,9 +95,9 @@ fn report(path: &Path, detail: &str, shared: &Shared) {
 
 fn quick_check(
     connection: &mut Connection,
-    mut stop: impl FnMut() -> bool + Send + 'static,
+    stop: impl FnMut() -> bool + Send + 'static,
 ) -> rusqlite::Result<Finding> {
-    connection.progress_handler(STEPS, Some(move || stop()))?;
+    connection.progress_handler(STEPS, Some(stop))?;
     let result = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
     connection.progress_handler(0, None::<fn() -> bool>)?;
     match result {

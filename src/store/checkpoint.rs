@@ -69,7 +69,7 @@ impl Checkpointer {
         }
         let truncate = self.limit > 0 && self.measure(metrics) > self.limit;
         let mode = if truncate { CheckpointMode::TRUNCATE } else { CheckpointMode::PASSIVE };
-        if self.timed(connection, mode, metrics)? {
+        if timed(connection, mode, metrics)? {
             self.next_at = self.threshold;
         } else {
             self.next_at = pages.saturating_add(self.threshold / 4).max(self.threshold);
@@ -87,21 +87,12 @@ impl Checkpointer {
             return Ok(());
         }
         // PASSIVE waits for nobody; TRUNCATE afterwards has little left to do.
-        if self.timed(connection, CheckpointMode::PASSIVE, metrics)? {
-            self.timed(connection, CheckpointMode::TRUNCATE, metrics)?;
+        if passive(connection, metrics)? {
+            timed(connection, CheckpointMode::TRUNCATE, metrics)?;
             self.next_at = self.threshold;
         }
         self.measure(metrics);
         Ok(())
-    }
-
-    /// Copies back what can be, so that the WAL's own space is used again.
-    pub(super) fn passive(
-        &mut self,
-        connection: &Connection,
-        metrics: &StoreMetrics,
-    ) -> rusqlite::Result<bool> {
-        self.timed(connection, CheckpointMode::PASSIVE, metrics)
     }
 
     /// Bytes of the WAL file.
@@ -110,19 +101,23 @@ impl Checkpointer {
         metrics.wal_size.store(size, Ordering::Relaxed);
         size
     }
+}
 
-    fn timed(
-        &self,
-        connection: &Connection,
-        mode: CheckpointMode,
-        metrics: &StoreMetrics,
-    ) -> rusqlite::Result<bool> {
-        let start = Instant::now();
-        let complete = run(connection, mode)?;
-        metrics.checkpoint_duration.record_duration(start.elapsed());
-        add(&metrics.checkpoints, 1);
-        Ok(complete)
-    }
+/// Copies back what can be without waiting. True if that was all.
+pub(super) fn passive(connection: &Connection, metrics: &StoreMetrics) -> rusqlite::Result<bool> {
+    timed(connection, CheckpointMode::PASSIVE, metrics)
+}
+
+fn timed(
+    connection: &Connection,
+    mode: CheckpointMode,
+    metrics: &StoreMetrics,
+) -> rusqlite::Result<bool> {
+    let start = Instant::now();
+    let complete = run(connection, mode)?;
+    metrics.checkpoint_duration.record_duration(start.elapsed());
+    add(&metrics.checkpoints, 1);
+    Ok(complete)
 }
 
 pub(super) fn file_size(path: &Path) -> u64 {

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use super::batch::Batch;
 use super::config::StoreConfig;
 use super::error::{OpenError, PageError, SubmitError};
+use super::lock::LockFile;
 use super::metrics::StoreMetrics;
 use super::op::{PageRequest, Submission};
 use super::open::{self, Opened};
@@ -43,6 +44,8 @@ struct Inner {
 struct Threads {
     writer: JoinHandle<()>,
     reader: ReaderThread,
+    /// What is left of the check at the start.
+    check: Option<JoinHandle<()>>,
 }
 
 #[derive(Debug)]
@@ -63,11 +66,22 @@ impl Store {
         metrics: Arc<StoreMetrics>,
         on_poisoned: PoisonHook,
     ) -> Result<(Self, Recovered), OpenError> {
-        let (shared, writer, reader, recovered) = prepare(config, metrics, Some(on_poisoned))?;
-        let io = |error| OpenError::io(&config.path, error);
-        let reader = ReaderThread::spawn(reader).map_err(io)?;
-        let writer = thread::spawn(writer, Arc::clone(&shared), config.idle_after).map_err(io)?;
-        let threads = Mutex::new(Some(Threads { writer, reader }));
+        let prepared = prepare(config, metrics, Some(on_poisoned))?;
+        let Prepared { shared, writer, reader, recovered, check_later, lock } = prepared;
+        let start = || {
+            let check = |later: bool| {
+                later
+                    .then(|| check::continue_in_background(&config.path, Arc::clone(&shared), lock))
+                    .transpose()
+            };
+            Ok(Threads {
+                check: check(check_later)?,
+                reader: ReaderThread::spawn(reader)?,
+                writer: thread::spawn(writer, Arc::clone(&shared), config.idle_after)?,
+            })
+        };
+        let threads = start().map_err(|error| OpenError::io(&config.path, error))?;
+        let threads = Mutex::new(Some(threads));
         Ok((Self { inner: Arc::new(Inner { shared, threads, stepped: None }) }, recovered))
     }
 
@@ -80,7 +94,8 @@ impl Store {
         config: &StoreConfig,
         metrics: Arc<StoreMetrics>,
     ) -> Result<(Self, Recovered), OpenError> {
-        let (shared, writer, reader, recovered) = prepare(config, metrics, None)?;
+        let patient = StoreConfig { quick_check_budget: Duration::from_hours(1), ..config.clone() };
+        let Prepared { shared, writer, reader, recovered, .. } = prepare(&patient, metrics, None)?;
         let stepped = Stepped { writer, reader, batch: Batch::default() };
         let stepped = Some(Mutex::new(Some(stepped)));
         Ok((
@@ -217,9 +232,9 @@ impl Drop for Inner {
 }
 
 fn join(threads: Option<Threads>) {
-    let Some(Threads { writer, reader }) = threads else { return };
+    let Some(Threads { writer, reader, check }) = threads else { return };
     drop(reader.requests);
-    for handle in [writer, reader.handle] {
+    for handle in [writer, reader.handle].into_iter().chain(check) {
         // A reply or a hook may hold the last handle: a thread cannot wait for itself.
         if handle.thread().id() != std::thread::current().id() {
             let _ = handle.join();
@@ -227,7 +242,14 @@ fn join(threads: Option<Threads>) {
     }
 }
 
-type Prepared = (Arc<Shared>, Writer, Reader, Recovered);
+struct Prepared {
+    shared: Arc<Shared>,
+    writer: Writer,
+    reader: Reader,
+    recovered: Recovered,
+    check_later: bool,
+    lock: Arc<LockFile>,
+}
 
 fn prepare(
     config: &StoreConfig,
@@ -241,10 +263,6 @@ fn prepare(
     let reader =
         Reader::open(&config.path, config.busy_timeout, Arc::clone(&shared), Arc::clone(&lock))
             .map_err(sqlite)?;
-    if check_later {
-        check::continue_in_background(&config.path, Arc::clone(&shared), lock)
-            .map_err(|error| OpenError::io(&config.path, error))?;
-    }
     let writer = Writer::new(parts, config, Arc::clone(&shared)).map_err(sqlite)?;
-    Ok((shared, writer, reader, recovered))
+    Ok(Prepared { shared, writer, reader, recovered, check_later, lock })
 }

@@ -108,6 +108,9 @@ pub struct StoreMetrics {
     pub free_bytes: AtomicU64,
     /// Bytes that the volume has left.
     pub volume_available: AtomicU64,
+    /// When the oldest message on disk was accepted, in milliseconds since 1970; 0
+    /// without one.
+    pub oldest_message: AtomicU64,
     /// Operations that wait or run.
     pub pending: AtomicU64,
     /// Transactions committed.
@@ -137,6 +140,7 @@ impl Default for StoreMetrics {
             wal_size: AtomicU64::new(0),
             free_bytes: AtomicU64::new(0),
             volume_available: AtomicU64::new(0),
+            oldest_message: AtomicU64::new(0),
             pending: AtomicU64::new(0),
             commits: AtomicU64::new(0),
             committed_messages: AtomicU64::new(0),

@@ -3,11 +3,12 @@
 //! elsewhere, and no network or protocol exchange happens here.
 //!
 //! # Layout
-//! - `handle`: [`Store`], the face. `shared`: the open batch and what the threads
-//!   tell each other.
+//! - `handle`: [`Store`], the face. `queue`: the open batch. `shared`: what the
+//!   threads and their callers tell each other.
 //! - `open`, `lock`, `schema`, `check`, `recover`, `ids`: the start.
 //! - `writer` with `batch`, `plan`, `statements`: one transaction for each batch.
-//!   `thread` is the loop around it, `checkpoint` and `space` its housekeeping.
+//!   `thread` is the loop around it, `housekeeping` with `checkpoint` and `space`
+//!   what it does between batches.
 //! - `reader`: pages of queues. `references`: who still needs a message.
 //!
 //! # A batch
@@ -23,12 +24,14 @@ mod config;
 mod error;
 mod failpoint;
 mod handle;
+mod housekeeping;
 mod ids;
 mod lock;
 mod metrics;
 mod op;
 mod open;
 mod plan;
+mod queue;
 mod reader;
 mod record;
 mod recover;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::batch::{Batch, Highest};
 use super::op::Op;
-use crate::message::{CommitNo, Message, MessageId, SessionId, SlotState};
+use crate::message::{CommitNo, Message, MessageId, SessionId, Slot, SlotState};
 use crate::protocol::PacketId;
 
 /// A delivery's row, as its slot was when the message was taken.
@@ -109,7 +109,7 @@ impl Plan {
         let size = u32::try_from(message.size()).unwrap_or(u32::MAX);
         // After `take` a receiver that acknowledges queues a delete, before it the
         // slot says so: either way its row does not stay.
-        let rows = message.slots.iter().filter_map(|slot| slot.to_write());
+        let rows = message.slots.iter().filter_map(Slot::to_write);
         self.deliveries.extend(rows.map(|slot| DeliveryRow {
             slot,
             message: message.id,
@@ -118,7 +118,9 @@ impl Plan {
         }));
         let rows = self.deliveries.get_mut(first..).unwrap_or_default();
         if rows.len() > 1 {
-            rows.iter_mut().for_each(|row| row.shared = true);
+            for row in rows.iter_mut() {
+                row.shared = true;
+            }
         }
         let Some(last) = rows.iter().map(|row| row.slot.delivery).max() else { return false };
         self.highest.delivery = self.highest.delivery.max(last);
@@ -226,8 +228,7 @@ mod unit {
     #[test]
     fn of_one_retained_topic_the_last_to_come_stays() {
         let mut plan = Plan::default();
-        let mut batch = Batch::default();
-        batch.ops = vec![
+        let ops = vec![
             Op::Unretain("b".into()),
             Op::Unretain("a".into()),
             Op::Retain(Arc::new(super::super::RetainedRecord {
@@ -239,6 +240,7 @@ mod unit {
                 expires_at: None,
             })),
         ];
+        let mut batch = Batch { ops, ..Batch::default() };
         plan.add(&mut batch);
         assert_eq!(plan.retained.len(), 2);
         assert!(plan.retained.iter().any(|op| matches!(op, Op::Retain(r) if &*r.topic == "a")));

@@ -105,13 +105,12 @@ impl Page {
         }
         let message = if row.get(5)? {
             let id = MessageId::from_sql(row.get(1)?);
-            match self.shared.get(&id) {
-                Some(message) => Arc::clone(message),
-                None => {
-                    let message = Arc::new(message(row)?);
-                    self.shared.insert(id, Arc::clone(&message));
-                    message
-                }
+            if let Some(message) = self.shared.get(&id) {
+                Arc::clone(message)
+            } else {
+                let message = Arc::new(message(row)?);
+                self.shared.insert(id, Arc::clone(&message));
+                message
             }
         } else {
             Arc::new(message(row)?)

@@ -19,18 +19,15 @@ use super::ids::IdBlocks;
 use super::lock::LockFile;
 use super::metrics::add;
 use super::plan::Plan;
+use super::queue::Phase;
 use super::shared::{Shared, StoreState};
 use super::space::Space;
 use super::statements;
 use crate::message::{CommitNo, IdList, Wake};
 
-/// Deliveries without a session that one batch removes beside its own work: about a
-/// millisecond.
-const ORPHANS_PER_STEP: usize = 1024;
-
 /// What of a plan one transaction does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Scope {
+pub(super) enum Scope {
     /// All of it.
     All,
     /// Only what needs no new pages: acknowledgements and deletes.
@@ -53,16 +50,16 @@ pub(super) struct Fault(pub(super) String);
 /// Owns the only connection that writes.
 #[derive(Debug)]
 pub(super) struct Writer {
-    connection: Connection,
-    shared: Arc<Shared>,
-    plan: Plan,
+    pub(super) connection: Connection,
+    pub(super) shared: Arc<Shared>,
+    pub(super) plan: Plan,
     /// Of batches that are kept.
     waiters: Vec<Arc<Wake>>,
     ids: IdBlocks,
-    checkpointer: Checkpointer,
-    space: Space,
-    orphans: IdList,
-    measured: Instant,
+    pub(super) checkpointer: Checkpointer,
+    pub(super) space: Space,
+    pub(super) orphans: IdList,
+    pub(super) measured: Instant,
     _lock: Arc<LockFile>,
 }
 
@@ -112,6 +109,10 @@ impl Writer {
             Err(error) if Failure::of(&error) == Failure::Full => self.make_do(batch.number)?,
             Err(error) => return Err(self.fault(&error)),
         };
+        if self.shared.state() == StoreState::Poisoned {
+            // A reader found the file damaged: what was written to it proves nothing.
+            return Err(Fault("poisoned while a batch was being committed".into()));
+        }
         if outcome == Outcome::Committed {
             self.publish(batch.number, start);
         }
@@ -148,7 +149,7 @@ impl Writer {
         ring_publishers(&self.plan);
         self.plan.without_messages();
         // What has been copied back leaves its place in the WAL to new pages.
-        let _ = self.checkpointer.passive(&self.connection, &self.shared.metrics);
+        let _ = checkpoint::passive(&self.connection, &self.shared.metrics);
         let result = self.with_headroom(number);
         self.space.limit(&self.connection, false).map_err(|error| self.fault(&error))?;
         result
@@ -168,7 +169,7 @@ impl Writer {
         Ok(Outcome::Kept)
     }
 
-    fn fits(&mut self, scope: Scope, number: CommitNo) -> Result<bool, Fault> {
+    pub(super) fn fits(&mut self, scope: Scope, number: CommitNo) -> Result<bool, Fault> {
         match self.attempt(scope, number) {
             Ok(()) => Ok(true),
             Err(error) if Failure::of(&error) == Failure::Full => Ok(false),
@@ -202,7 +203,8 @@ impl Writer {
         loop {
             match self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([]) {
                 Err(error)
-                    if Failure::of(&error) == Failure::Busy && !self.shared.is_abandoned() =>
+                    if Failure::of(&error) == Failure::Busy
+                        && self.shared.phase() < Phase::Abandoned =>
                 {
                     self.shared.metrics.count_error(extended_code(&error));
                     tracing::warn!(
@@ -234,79 +236,13 @@ impl Writer {
         Ok(self.ids)
     }
 
-    fn take_orphans(&mut self) {
-        let orphans = self.orphans.take_front(ORPHANS_PER_STEP);
-        self.plan.drops.extend(orphans.iter().map(|entry| entry.id.0));
-    }
-
-    fn checkpoint(&mut self) -> Result<(), Fault> {
-        let metrics = &self.shared.metrics;
-        let result = self.checkpointer.after_commit(&self.connection, metrics);
-        self.tolerate_full(result)?;
-        if self.measured.elapsed() >= Duration::from_secs(1) {
-            self.measure()?;
-        }
-        Ok(())
-    }
-
-    fn measure(&mut self) -> Result<(), Fault> {
-        self.measured = Instant::now();
-        self.checkpointer.measure(&self.shared.metrics);
-        let result = self.space.measure(&self.connection, &self.shared.metrics);
-        result.map_err(|error| self.fault(&error))
-    }
-
-    /// A checkpoint that finds no room is tried again later; the WAL keeps all.
-    fn tolerate_full(&self, result: rusqlite::Result<()>) -> Result<(), Fault> {
-        match result {
-            Err(error) if Failure::of(&error) != Failure::Full => Err(self.fault(&error)),
-            Err(error) => {
-                self.shared.metrics.count_error(extended_code(&error));
-                Ok(())
-            }
-            Ok(()) => Ok(()),
-        }
-    }
-
-    /// One step of housekeeping. True if there is more to do.
-    pub(super) fn idle(&mut self) -> Result<bool, Fault> {
-        if !self.orphans.is_empty() {
-            self.take_orphans();
-            if self.fits(Scope::Deletes, 0)? {
-                self.plan.without_deletes();
-            }
-            return Ok(true);
-        }
-        let result = self.checkpointer.when_idle(&self.connection, &self.shared.metrics);
-        self.tolerate_full(result)?;
-        if self.shared.state() == StoreState::Running {
-            self.space.restore_reserve();
-        }
-        let more = match self.space.vacuum_step(&self.connection) {
-            Ok(more) => more,
-            Err(error) if Failure::of(&error) != Failure::Fatal => false,
-            Err(error) => return Err(self.fault(&error)),
-        };
-        self.measure()?;
-        Ok(more)
-    }
-
-    /// The orderly end: everything is committed already.
-    pub(super) fn close(self) -> Result<(), Fault> {
-        let end = || {
-            self.connection.execute("UPDATE meta SET value = 1 WHERE key = 'clean'", [])?;
-            checkpoint::truncate(&self.connection)
-        };
-        end().map(|_| ()).map_err(|error| self.fault(&error))
-    }
-
     /// Rings everyone whose batch will never be committed.
     pub(super) fn ring_all(&mut self) {
         ring_publishers(&self.plan);
         self.waiters.drain(..).for_each(|waiter| waiter.ring());
     }
 
-    fn fault(&self, error: &rusqlite::Error) -> Fault {
+    pub(super) fn fault(&self, error: &rusqlite::Error) -> Fault {
         self.shared.metrics.count_error(extended_code(error));
         Fault(format!("{error} (SQLite code {})", extended_code(error)))
     }

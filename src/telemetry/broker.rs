@@ -101,7 +101,7 @@ fn messages(registry: &MetricsRegistry, metrics: &Arc<Metrics>) {
         |m| &m.messages.delivered,
     );
     registry.counters(
-        "ferrymq_messages_dropped_total",
+        "ferrymq_persistence_dropped_messages_total",
         "Deliveries that will not happen, one for each receiver.",
         metrics,
         |m| &m.messages.dropped,
@@ -126,7 +126,7 @@ fn messages(registry: &MetricsRegistry, metrics: &Arc<Metrics>) {
         metrics,
         |m| &m.messages.unrouted,
     );
-    gauge(registry, "ferrymq_queued_messages", "Deliveries waiting in all queues.", metrics, |m| {
+    gauge(registry, "ferrymq_persistence_queued_messages", "Deliveries waiting in all queues.", metrics, |m| {
         &m.messages.queued
     });
     gauge(registry, "ferrymq_retained_messages", "Topics with a retained message.", metrics, |m| {

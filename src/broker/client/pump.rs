@@ -65,7 +65,7 @@ impl Client {
             if refused {
                 self.take_back(&mut pending.reply)?;
             }
-            self.send_reply(pending.reply, out);
+            self.send_reply(pending.reply, out)?;
         }
         Ok(())
     }
@@ -87,7 +87,7 @@ impl Client {
         Ok(())
     }
 
-    fn send_reply(&mut self, reply: Reply, out: &mut BytesMut) {
+    fn send_reply(&mut self, reply: Reply, out: &mut BytesMut) -> Result<(), Close> {
         let version = self.version;
         let before = out.len();
         let kind = reply.packet_type();
@@ -104,7 +104,14 @@ impl Client {
             Reply::PubRel(id, reason) => encode::ack(out, version, AckKind::PubRel, id, reason),
             Reply::PubComp(id, reason) => encode::ack(out, version, AckKind::PubComp, id, reason),
             Reply::ConnAck(connack) => {
-                self.within(out, &*connack, |out, packet| encode::connack(out, version, packet));
+                if !self.within(out, &*connack, |out, packet| {
+                    encode::connack(out, version, packet);
+                }) {
+                    return Err(Close::Error(
+                        ReasonCode::PacketTooLarge,
+                        "the client accepts no packet as large as its CONNACK",
+                    ));
+                }
             }
             Reply::SubAck(suback) => {
                 self.within(out, &*suback, |out, packet| encode::suback(out, version, packet));
@@ -115,6 +122,7 @@ impl Client {
             }
         }
         self.tally.sent(kind, out.len() - before);
+        Ok(())
     }
 
     /// A packet that the client has declared too large for itself is not sent
@@ -124,13 +132,15 @@ impl Client {
         out: &mut BytesMut,
         packet: &P,
         write: impl Fn(&mut BytesMut, &P),
-    ) {
-        if !encode::within(out, Some(self.max_packet), packet, write) {
+    ) -> bool {
+        let fits = encode::within(out, Some(self.max_packet), packet, write);
+        if !fits {
             tracing::debug!(
                 client_id = %self.handle.client_id,
                 "a packet exceeds the client's maximum packet size and is not sent"
             );
         }
+        fits
     }
 
     /// Takes the next deliveries from the session. False: that was all for now.
@@ -138,7 +148,7 @@ impl Client {
         let now = self.turn.now;
         let mut session = self.handle.lock();
         if !session.life.is_held_by(self.epoch) {
-            return Err(if session.life.is_ended() {
+            return Err(if session.life.is_ended() && !session.life.is_taken_over() {
                 Close::Error(ReasonCode::AdministrativeAction, "the session was ended")
             } else {
                 Close::Error(ReasonCode::SessionTakenOver, "another connection has the session")

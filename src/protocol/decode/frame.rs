@@ -126,7 +126,9 @@ fn check_other(decoder: &Decoder, first: u8) -> Result<Kind, DecodeError> {
                 "packet type 15 is reserved before v5 [MQTT-2.2.2-1]",
             ));
         }
-        _ => return Err(DecodeError::malformed("packet type 0 is reserved [MQTT-2.2.2-1]")),
+        _ => {
+            return Err(DecodeError::malformed("packet type 0 is reserved [MQTT-2.2.2-1]"));
+        }
     };
     // MQTT 3.1 repeats packets whose header has QoS 1 with DUP set.
     let ignored = if decoder.version == Some(Version::V31) && flags == 2 { 0x08 } else { 0 };

@@ -20,6 +20,7 @@ pub const LIMITS: Limits = Limits {
     max_queued_bytes: 1_000_000,
     overflow: Overflow::Refuse,
     memory_window: 4,
+    queue_qos0: false,
 };
 
 pub fn session(limits: Limits) -> Session {

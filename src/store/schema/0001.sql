@@ -88,7 +88,14 @@ CREATE VIEW inflight AS
     FROM delivery d JOIN session s ON s.id = d.session LEFT JOIN message m ON m.id = d.message
     WHERE d.id <= s.sent_up_to ORDER BY d.id;
 
-CREATE VIEW sizes AS
-    SELECT name, count(*) AS pages, sum(ncell) AS cells, sum(pgsize) AS bytes,
-           sum(unused) AS unused_bytes
-    FROM dbstat GROUP BY name ORDER BY bytes DESC;
+CREATE VIEW sizes AS -- of contents; pages and indexes come on top
+    SELECT 'message' AS name, count(*) AS entries,
+           sum(length(CAST(topic AS BLOB)) + length(payload) + ifnull(length(properties), 0)) AS bytes
+    FROM message
+    UNION ALL SELECT 'delivery', count(*), sum(size) FROM delivery
+    UNION ALL SELECT 'retained', count(*),
+           sum(length(CAST(topic AS BLOB)) + length(payload) + ifnull(length(properties), 0))
+    FROM retained
+    UNION ALL SELECT 'session', count(*), sum(length(CAST(client_id AS BLOB))) FROM session
+    UNION ALL SELECT 'subscription', count(*), sum(length(CAST(filter AS BLOB))) FROM subscription
+    UNION ALL SELECT 'incoming', count(*), NULL FROM incoming;

@@ -1,8 +1,18 @@
 //! Tests on real files.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::expect_used)]
+#![allow(
+    clippy::needless_pass_by_value,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::expect_used
+)]
 
+mod batches;
+mod files;
+mod model;
 mod recovery;
+mod threads;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,0 +1,88 @@
+//! What the writer does between batches and when there are none: checkpoints, gauges,
+//! leftovers of ended sessions, free pages, the orderly end.
+
+use std::time::{Duration, Instant};
+
+use super::checkpoint;
+use super::error::{Failure, extended_code};
+use super::shared::StoreState;
+use super::writer::{Fault, Scope, Writer};
+
+/// Deliveries without a session that one batch removes beside its own work: 1 to 2 ms
+/// if each costs what a delete does in `benches/store.rs`.
+const ORPHANS_PER_STEP: usize = 1024;
+
+impl Writer {
+    pub(super) fn take_orphans(&mut self) {
+        let orphans = self.orphans.take_front(ORPHANS_PER_STEP);
+        self.plan.drops.extend(orphans.iter().map(|entry| entry.id.0));
+    }
+
+    pub(super) fn checkpoint(&mut self) -> Result<(), Fault> {
+        let metrics = &self.shared.metrics;
+        let result = self.checkpointer.after_commit(&self.connection, metrics);
+        self.tolerate_full(result)?;
+        if self.measured.elapsed() >= Duration::from_secs(1) {
+            self.measure()?;
+        }
+        Ok(())
+    }
+
+    fn measure(&mut self) -> Result<(), Fault> {
+        self.measured = Instant::now();
+        self.checkpointer.measure(&self.shared.metrics);
+        let result = self.space.measure(&self.connection, &self.shared.metrics);
+        result.map_err(|error| self.fault(&error))
+    }
+
+    /// A checkpoint that finds no room is tried again later; the WAL keeps all.
+    fn tolerate_full(&self, result: rusqlite::Result<()>) -> Result<(), Fault> {
+        match result {
+            Err(error) if Failure::of(&error) != Failure::Full => Err(self.fault(&error)),
+            Err(error) => {
+                self.shared.metrics.count_error(extended_code(&error));
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// One step of housekeeping. True if there is more to do.
+    pub(super) fn idle(&mut self) -> Result<bool, Fault> {
+        if !self.orphans.is_empty() {
+            self.take_orphans();
+            if self.fits(Scope::Deletes, 0)? {
+                self.plan.without_deletes();
+            }
+            return Ok(true);
+        }
+        let result = self.checkpointer.when_idle(&self.connection, &self.shared.metrics);
+        self.tolerate_full(result)?;
+        if self.shared.state() == StoreState::Running {
+            self.space.restore_reserve();
+        }
+        let more = match self.space.vacuum_step(&self.connection) {
+            Ok(more) => more,
+            Err(error) if Failure::of(&error) != Failure::Fatal => false,
+            Err(error) => return Err(self.fault(&error)),
+        };
+        self.measure()?;
+        Ok(more)
+    }
+
+    /// The orderly end: everything is committed already.
+    pub(super) fn close(self) -> Result<(), Fault> {
+        let end = || {
+            self.connection.execute("UPDATE meta SET value = 1 WHERE key = 'clean'", [])?;
+            checkpoint::truncate(&self.connection).map(|_| ())
+        };
+        match end() {
+            // Everything is committed; the next start only checks what it need not.
+            Err(error) if Failure::of(&error) != Failure::Fatal => {
+                tracing::warn!(%error, "cannot close the database in order");
+                Ok(())
+            }
+            result => result.map_err(|error| self.fault(&error)),
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The open batch, and when its time has come. Behind one short lock; nothing here
+//! sleeps or wakes anybody.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::batch::Batch;
+use super::config::{DurabilityMode, StoreConfig};
+use super::error::SubmitError;
+use super::op::Submission;
+use crate::message::Message;
+
+/// The longest that a message may be held back, whatever the configuration says.
+const LONGEST_WINDOW: Duration = Duration::from_millis(10);
+
+/// In [`DurabilityMode::Async`] a batch of this size does not wait for its time: it
+/// would be memory that grows with the load.
+const ASYNC_BATCH: usize = 50_000;
+
+/// How far the store is in its life. It only moves on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(super) enum Phase {
+    #[default]
+    Open,
+    /// What has been submitted is committed, nothing more is taken.
+    Closing,
+    /// Nobody holds a handle any more.
+    Abandoned,
+    Poisoned,
+}
+
+#[derive(Debug)]
+pub(super) struct Queue {
+    pub(super) open: Batch,
+    held: VecDeque<(Instant, Arc<Message>)>,
+    /// Until when the writer sleeps, if it does.
+    pub(super) sleeping: Option<Instant>,
+    last_swap: Option<Instant>,
+    /// Everything is to be taken, held or not.
+    pub(super) flush: bool,
+    pub(super) phase: Phase,
+    /// The writer has ended.
+    pub(super) stopped: bool,
+    window: Duration,
+    /// `None`: commit at once.
+    interval: Option<Duration>,
+}
+
+impl Queue {
+    pub(super) fn new(config: &StoreConfig) -> Self {
+        let asynchronous = config.durability == DurabilityMode::Async;
+        Self {
+            open: Batch { number: 2, ..Batch::default() },
+            held: VecDeque::new(),
+            sleeping: None,
+            last_swap: None,
+            flush: false,
+            phase: Phase::Open,
+            stopped: false,
+            window: config.elision_window.min(LONGEST_WINDOW),
+            interval: asynchronous.then_some(config.flush_interval),
+        }
+    }
+
+    pub(super) fn push(
+        &mut self,
+        submission: &mut Submission,
+        now: Option<Instant>,
+    ) -> Result<(), SubmitError> {
+        match self.phase {
+            Phase::Open => {}
+            Phase::Poisoned => return Err(SubmitError::Poisoned),
+            Phase::Closing | Phase::Abandoned => return Err(SubmitError::Closed),
+        }
+        if !submission.ops.is_empty() || !submission.waiters.is_empty() {
+            if self.open.since.is_none() {
+                self.open.since = now.or_else(|| Some(Instant::now()));
+            }
+            self.open.ops.append(&mut submission.ops);
+            self.open.waiters.append(&mut submission.waiters);
+        }
+        if let Some(now) = now {
+            let deadline = now + self.window;
+            self.held.extend(submission.held.drain(..).map(|message| (deadline, message)));
+        }
+        Ok(())
+    }
+
+    /// True if there is something to commit, be it due or not.
+    pub(super) fn waiting(&self) -> bool {
+        !self.open.is_empty() || !self.held.is_empty()
+    }
+
+    /// When the open batch, or what is held, has to be committed.
+    pub(super) fn due(&self) -> Option<Instant> {
+        let earliest = |pause: Duration| self.last_swap.map(|last| last + pause);
+        let ops = self.open.since.map(|since| match self.interval {
+            Some(interval) if self.open.len() < ASYNC_BATCH => {
+                earliest(interval).map_or(since, |next| next.max(since))
+            }
+            _ => since,
+        });
+        // A quarter of the window between two looks: otherwise each held message
+        // would get a transaction of its own.
+        let held = self.held.front().map(|(deadline, _)| {
+            earliest(self.window / 4).map_or(*deadline, |next| next.max(*deadline))
+        });
+        match (ops, held) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// Puts the open batch into `batch`, which must be empty, and with it what has
+    /// been held long enough, or all that is held.
+    pub(super) fn swap(&mut self, batch: &mut Batch, all_held: bool) {
+        let now = Instant::now();
+        let number = self.open.number;
+        std::mem::swap(&mut self.open, batch);
+        self.open.number = number + 1;
+        self.last_swap = Some(now);
+        self.flush = false;
+        let due = if all_held {
+            self.held.len()
+        } else {
+            self.held.partition_point(|(deadline, _)| *deadline <= now)
+        };
+        batch.held.extend(self.held.drain(..due).map(|(_, message)| message));
+        if self.held.is_empty() {
+            self.held.shrink_to(1 << 16);
+        }
+    }
+}

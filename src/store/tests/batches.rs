@@ -1,0 +1,174 @@
+//! Order, elision and coalescing within a batch.
+
+use super::*;
+
+#[test]
+fn a_message_settled_before_the_batch_leaves_no_row() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _) = stepped(directory.path());
+    let one = message_to(1, b"x", &[(1, 1, 1)]);
+    let submitted = store
+        .submit(&mut Submission { held: vec![Arc::clone(&one)], ..Submission::default() })
+        .unwrap();
+    one.slots[0].acknowledge();
+    assert!(!one.durability.settle(), "not taken yet");
+    assert_eq!(store.step(true), Ok(submitted));
+    assert_eq!((count(directory.path(), "message"), count(directory.path(), "delivery")), (0, 0));
+    assert_eq!(store.metrics().elided_messages.load(std::sync::atomic::Ordering::Relaxed), 1);
+    assert_eq!(store.pending(), 0);
+}
+
+#[test]
+fn a_message_settled_after_the_batch_leaves_no_row_in_the_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _) = stepped(directory.path());
+    let one = message_to(1, b"x", &[(1, 1, 1)]);
+    commit(&store, vec![Op::Message(Arc::clone(&one))]);
+    assert!(one.durability.is_on_disk(store.committed()));
+    assert!(one.durability.settle(), "taken: its rows have to go");
+    commit(&store, vec![Op::Delete { delivery: DeliveryId(1), message: Some(MessageId(1)) }]);
+    assert_eq!((count(directory.path(), "message"), count(directory.path(), "delivery")), (0, 0));
+}
+
+#[test]
+fn of_several_receivers_only_those_that_wait_are_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _) = stepped(directory.path());
+    let one = message_to(1, b"x", &[(1, 1, 1), (2, 2, 1), (3, 3, 1)]);
+    one.slots[1].acknowledge();
+    let two = message_to(2, b"y", &[(1, 4, 2)]);
+    two.slots[0].acknowledge();
+    commit(&store, vec![Op::Message(one), Op::Message(Arc::clone(&two))]);
+    assert_eq!(count(directory.path(), "delivery WHERE shared AND id IN (1, 3)"), 2);
+    assert_eq!(count(directory.path(), "delivery"), 2);
+    assert_eq!(count(directory.path(), "message"), 1, "one that nobody waits for needs no row");
+    assert!(two.durability.may_acknowledge(store.committed()));
+}
+
+#[test]
+fn inserts_run_before_deletes() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _) = stepped(directory.path());
+    commit(
+        &store,
+        vec![
+            Op::Delete { delivery: DeliveryId(1), message: Some(MessageId(1)) },
+            Op::Received(DeliveryId(2)),
+            Op::Message(message_to(1, b"x", &[(1, 1, 1)])),
+            Op::Message(message_to(2, b"y", &[(1, 2, 2)])),
+        ],
+    );
+    assert_eq!(count(directory.path(), "delivery WHERE id = 2 AND received"), 1);
+    assert_eq!((count(directory.path(), "message"), count(directory.path(), "delivery")), (1, 1));
+}
+
+#[test]
+fn messages_that_come_out_of_order_are_all_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, mut recovered) = stepped(directory.path());
+    assert!(queue_is_empty(&mut recovered));
+    let messages = [5, 2, 9, 1].map(|id| Op::Message(message_to(id, b"x", &[(1, 10 - id, 1)])));
+    commit(&store, messages.into());
+    commit(&store, vec![Op::Message(message_to(3, b"x", &[(1, 7, 1)]))]);
+    assert_eq!((count(directory.path(), "message"), count(directory.path(), "delivery")), (5, 5));
+}
+
+fn queue_is_empty(recovered: &mut Recovered) -> bool {
+    recovered.sessions.is_empty()
+}
+
+#[test]
+fn a_packet_id_may_be_opened_and_closed_again_within_a_batch() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _) = stepped(directory.path());
+    let publish = |id| Op::Message(message(id, b"x", &[], Some((1, 7)), None));
+    let release = || Op::RemoveIncoming(SessionId(1), packet_id(7));
+    commit(&store, vec![publish(1), release()]);
+    assert_eq!(count(directory.path(), "incoming"), 0, "opened, then closed");
+    commit(&store, vec![publish(2), release(), publish(3)]);
+    assert_eq!(count(directory.path(), "incoming"), 1, "opened again");
+    commit(&store, vec![release(), publish(4)]);
+    assert_eq!(count(directory.path(), "incoming"), 1);
+    commit(&store, vec![release()]);
+    assert_eq!(count(directory.path(), "incoming"), 0);
+    assert_eq!(count(directory.path(), "message"), 0, "no receiver, no row");
+}
+
+#[test]
+fn a_session_may_end_and_begin_within_a_batch() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _) = stepped(directory.path());
+    commit(&store, vec![session(1, "alice")]);
+    commit(&store, vec![Op::EndSession(SessionId(1)), session(2, "alice")]);
+    assert_eq!(count(directory.path(), "session WHERE id = 2"), 1);
+    commit(&store, vec![session(3, "bob"), Op::EndSession(SessionId(3))]);
+    assert_eq!(count(directory.path(), "session"), 1);
+}
+
+#[test]
+fn dropping_all_deliveries_of_a_message_removes_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _) = stepped(directory.path());
+    store.add_references(MessageId(1), 2);
+    commit(
+        &store,
+        vec![
+            Op::Message(message_to(1, b"x", &[(1, 1, 1), (2, 2, 1)])),
+            Op::Message(message_to(2, b"y", &[(1, 3, 2)])),
+        ],
+    );
+    commit(
+        &store,
+        vec![Op::Drop(DeliveryId(1)), Op::Drop(DeliveryId(3)), Op::Drop(DeliveryId(99))],
+    );
+    assert_eq!((count(directory.path(), "message"), count(directory.path(), "delivery")), (1, 1));
+    commit(&store, vec![Op::Drop(DeliveryId(2))]);
+    assert_eq!((count(directory.path(), "message"), count(directory.path(), "delivery")), (0, 0));
+}
+
+#[test]
+fn publishers_and_waiters_are_rung_at_the_commit_and_not_before() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _) = stepped(directory.path());
+    let (publisher, waiter) = (Arc::new(Wake::default()), Arc::new(Wake::default()));
+    let one = message(1, b"x", &[(1, 1, 1)], None, Some(Arc::clone(&publisher)));
+    let mut submission = Submission {
+        ops: vec![Op::Message(Arc::clone(&one))],
+        waiters: vec![Arc::clone(&waiter)],
+        ..Submission::default()
+    };
+    let number = store.submit(&mut submission).unwrap();
+    assert!(submission.ops.is_empty() && submission.waiters.is_empty(), "drained");
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(!publisher.poll(&context) && !waiter.poll(&context));
+    assert!(!one.durability.may_acknowledge(store.committed()));
+    store.step(false).unwrap();
+    assert_eq!(store.committed(), number);
+    assert!(one.durability.may_acknowledge(store.committed()));
+    let context = &mut context;
+    assert!(publisher.poll(context) && waiter.poll(context));
+}
+
+#[test]
+fn held_messages_wait_for_their_time_and_no_longer() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _) = threaded(directory.path());
+    let one = message_to(1, b"x", &[(1, 1, 1)]);
+    let submitted = std::time::Instant::now();
+    store
+        .submit(&mut Submission { held: vec![Arc::clone(&one)], ..Submission::default() })
+        .unwrap();
+    while !one.durability.may_acknowledge(store.committed()) {
+        std::thread::sleep(std::time::Duration::from_micros(200));
+        assert!(submitted.elapsed() < std::time::Duration::from_secs(20));
+    }
+    assert!(submitted.elapsed() >= std::time::Duration::from_millis(5));
+}
+
+#[test]
+fn a_batch_of_nothing_is_committed_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _) = stepped(directory.path());
+    assert_eq!(store.committed(), 1, "what was on disk at the start");
+    assert_eq!(store.step(true), Ok(2));
+}

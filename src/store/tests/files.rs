@@ -1,0 +1,241 @@
+//! Files that cannot be opened, or have no room.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use super::*;
+
+#[test]
+fn a_second_broker_is_told_who_has_the_database() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _) = threaded(directory.path());
+    let refused = Store::open_stepped(&config(directory.path()), Arc::default());
+    let Err(OpenError::Locked { pid, .. }) = refused else { panic!("{refused:?}") };
+    assert_eq!(pid, std::process::id().to_string());
+    store.shutdown(Duration::from_secs(5)).unwrap();
+    stepped(directory.path());
+}
+
+#[test]
+fn a_foreign_file_is_refused_and_not_touched() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = config(directory.path()).path;
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    rusqlite::Connection::open(&path).unwrap().execute_batch("CREATE TABLE t (x)").unwrap();
+    let before = std::fs::read(&path).unwrap();
+    let refused = Store::open_stepped(&config(directory.path()), Arc::default());
+    assert!(matches!(refused, Err(OpenError::Foreign { .. })), "{refused:?}");
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+
+    std::fs::write(
+        &path,
+        b"This is a letter and no database at all, and longer than a header. ".repeat(9),
+    )
+    .unwrap();
+    let refused = Store::open_stepped(&config(directory.path()), Arc::default());
+    assert!(matches!(refused, Err(OpenError::Foreign { .. })), "{refused:?}");
+}
+
+#[test]
+fn a_file_of_a_later_release_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(stepped(directory.path()));
+    let path = config(directory.path()).path;
+    rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 2).unwrap();
+    let refused = Store::open_stepped(&config(directory.path()), Arc::default());
+    assert!(matches!(refused, Err(OpenError::Newer { found: 2, known: 1, .. })), "{refused:?}");
+}
+
+/// A database with some pages of messages, overwritten in its middle.
+fn damaged(directory: &Path) {
+    let (store, _) = stepped(directory);
+    let ops = (1..=5000).map(|id| Op::Message(message_to(id, &[1; 100], &[(1, id, 1)])));
+    commit(&store, ops.collect());
+    drop(store);
+    drop(stepped(directory)); // copies the WAL back
+    let path = config(directory).path;
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 20_000].fill(0xA5);
+    std::fs::write(&path, bytes).unwrap();
+}
+
+#[test]
+fn a_damaged_file_is_refused_after_an_unclean_stop() {
+    let directory = tempfile::tempdir().unwrap();
+    damaged(directory.path());
+    let refused = Store::open_stepped(&config(directory.path()), Arc::default());
+    assert!(matches!(refused, Err(OpenError::Damaged { .. })), "{refused:?}");
+}
+
+#[test]
+fn damage_found_after_the_start_poisons_and_is_refused_from_then_on() {
+    let directory = tempfile::tempdir().unwrap();
+    damaged(directory.path());
+    let hurried = StoreConfig { quick_check_budget: Duration::ZERO, ..config(directory.path()) };
+    let told = Arc::new(AtomicUsize::new(0));
+    let hook = Arc::clone(&told);
+    let opened = Store::open(
+        &hurried,
+        Arc::default(),
+        Box::new(move |_| {
+            hook.fetch_add(1, Ordering::SeqCst);
+        }),
+    );
+    // The scan may stumble over it first.
+    if let Ok((store, _)) = opened {
+        let mut waited = 0;
+        while store.state() != StoreState::Poisoned {
+            std::thread::sleep(Duration::from_millis(5));
+            waited += 1;
+            assert!(waited < 4000, "not noticed");
+        }
+        assert_eq!(store.submit(&mut Submission::default()), Err(SubmitError::Poisoned));
+        drop(store);
+        assert_eq!(told.load(Ordering::SeqCst), 1);
+    }
+    let refused = Store::open(&hurried, Arc::default(), Box::new(|_| {}));
+    assert!(matches!(refused, Err(OpenError::Damaged { .. })), "{refused:?}");
+}
+
+fn small(directory: &Path) -> StoreConfig {
+    StoreConfig { max_size: 1 << 20, ..config(directory) }
+}
+
+#[test]
+fn a_full_disk_refuses_messages_and_lets_all_else_go_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _) = Store::open_stepped(&small(directory.path()), Arc::default()).unwrap();
+    commit(&store, vec![session(1, "a")]);
+    let publisher = Arc::new(Wake::default());
+    let context = std::task::Context::from_waker(std::task::Waker::noop());
+    let mut id = 0;
+    let refused = loop {
+        id += 1;
+        let next =
+            message(id, &[0; 5000], &[(1, id, 1)], Some((9, 9)), Some(Arc::clone(&publisher)));
+        commit(
+            &store,
+            vec![Op::Message(Arc::clone(&next)), Op::RemoveIncoming(SessionId(9), packet_id(9))],
+        );
+        assert!(publisher.poll(&context), "told in either case");
+        if store.state() == StoreState::Full {
+            break next;
+        }
+        assert!(id < 1000, "max_size does not hold");
+    };
+    assert!(refused.durability.is_refused());
+    assert_eq!(count(directory.path(), "message"), i64::try_from(id).unwrap() - 1);
+    assert_eq!(count(directory.path(), "incoming"), 0);
+    // State and acknowledgements go on, beside another message that is refused.
+    let another = message_to(id + 1, &[0; 5000], &[(1, id + 1, 1)]);
+    commit(
+        &store,
+        vec![
+            Op::Message(Arc::clone(&another)),
+            session(2, "b"),
+            Op::Received(DeliveryId(40)),
+            Op::Delete { delivery: DeliveryId(1), message: Some(MessageId(1)) },
+        ],
+    );
+    assert!(another.durability.is_refused());
+    assert_eq!(count(directory.path(), "session"), 2);
+    assert_eq!(count(directory.path(), "delivery WHERE received"), 1);
+    // Then there is room again.
+    let deletes =
+        (2..30).map(|id| Op::Delete { delivery: DeliveryId(id), message: Some(MessageId(id)) });
+    commit(&store, deletes.collect());
+    let fits = message_to(id + 2, &[0; 5000], &[(1, id + 2, 1)]);
+    commit(&store, vec![Op::Message(Arc::clone(&fits))]);
+    assert!(fits.durability.is_on_disk(store.committed()));
+    assert_eq!(store.state(), StoreState::Running);
+}
+
+#[test]
+fn what_finds_no_room_at_all_is_kept_and_committed_later() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _) = Store::open_stepped(&small(directory.path()), Arc::default()).unwrap();
+    let ops = (1..=100).map(|id| Op::Message(message_to(id, &[0; 5000], &[(1, id, 1)])));
+    commit(&store, ops.collect());
+    // More than the headroom holds.
+    let record = |payload: usize| {
+        Op::Retain(Arc::new(RetainedRecord {
+            topic: "large".into(),
+            properties: Vec::new(),
+            payload: vec![1; payload],
+            qos: QoS::AtLeastOnce,
+            published_at: WallMillis(1),
+            expires_at: None,
+        }))
+    };
+    let number = submit(
+        &store,
+        vec![record(4 << 20), Op::Delete { delivery: DeliveryId(1), message: Some(MessageId(1)) }],
+    );
+    assert!(store.step(true).unwrap() < number, "not committed, so not acknowledged");
+    assert_eq!(store.state(), StoreState::Full);
+    assert_eq!(count(directory.path(), "delivery"), 99, "the delete went through");
+    // A smaller one takes its place.
+    commit(&store, vec![record(10)]);
+    assert!(store.committed() > number);
+    assert_eq!(count(directory.path(), "retained WHERE length(payload) = 10"), 1);
+}
+
+#[test]
+fn somebody_may_look_into_the_file_and_even_lock_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let busy = StoreConfig { busy_timeout: Duration::from_millis(1), ..config(directory.path()) };
+    let (store, _) = Store::open(&busy, Arc::default(), Box::new(|_| {})).unwrap();
+    let other = rusqlite::Connection::open(&busy.path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let number = submit(&store, vec![session(1, "a")]);
+    std::thread::sleep(Duration::from_millis(50));
+    assert!(store.committed() < number, "waits for the lock");
+    other.execute_batch("ROLLBACK").unwrap();
+    store.flush().unwrap();
+    commit_and_flush(&store, vec![Op::Message(message_to(1, b"x", &[(1, 1, 1)]))]);
+    for (view, rows) in [("queue_by_client", 1), ("inflight", 1), ("sizes", 6)] {
+        assert_eq!(count(directory.path(), view), rows, "{view}");
+    }
+}
+
+fn commit_and_flush(store: &Store, ops: Vec<Op>) {
+    submit(store, ops);
+    store.flush().unwrap();
+}
+
+#[test]
+fn a_shutdown_leaves_nothing_in_the_wal() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _) = threaded(directory.path());
+    submit(&store, vec![session(1, "a")]);
+    store.shutdown(Duration::from_secs(5)).unwrap();
+    let wal = directory.path().join("data/ferrymq.db-wal");
+    assert_eq!(std::fs::metadata(wal).map_or(0, |metadata| metadata.len()), 0);
+    assert_eq!(count(directory.path(), "meta WHERE key = 'clean' AND value = 1"), 1);
+}
+
+#[test]
+fn a_failing_disk_poisons_and_everyone_hears_of_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _) = stepped(directory.path());
+    // Stands for any error that is neither "full" nor "busy": the table is gone.
+    let other = rusqlite::Connection::open(config(directory.path()).path).unwrap();
+    other.execute_batch("DROP TABLE delivery").unwrap();
+    let (publisher, waiter) = (Arc::new(Wake::default()), Arc::new(Wake::default()));
+    let one = message(1, b"x", &[(1, 1, 1)], None, Some(Arc::clone(&publisher)));
+    store
+        .submit(&mut Submission {
+            ops: vec![Op::Message(Arc::clone(&one))],
+            waiters: vec![Arc::clone(&waiter)],
+            ..Submission::default()
+        })
+        .unwrap();
+    assert_eq!(store.step(true), Err(SubmitError::Poisoned));
+    let context = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(publisher.poll(&context) && waiter.poll(&context));
+    assert!(!one.durability.may_acknowledge(store.committed()));
+    assert_eq!(store.state(), StoreState::Poisoned);
+    assert_eq!(store.submit(&mut Submission::default()), Err(SubmitError::Poisoned));
+    assert!(!store.metrics().errors().is_empty());
+}
