@@ -18,14 +18,15 @@ pub struct Broker {
     child: Option<Child>,
 }
 
-/// The binary under test: `FERRYMQ_BIN`, or the one that cargo built along.
+/// The binary under test: `BROKER_BINARY`, or the one that cargo built along. (Names
+/// that begin with `FERRYMQ_` are the broker's own.)
 pub fn binary() -> PathBuf {
-    std::env::var_os("FERRYMQ_BIN").map_or_else(|| env!("CARGO_BIN_EXE_ferrymq").into(), absolute)
+    std::env::var_os("BROKER_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_ferrymq").into(), absolute)
 }
 
-/// The binary with failpoints: `FERRYMQ_FAILPOINTS_BIN`, or built here and now.
+/// The binary with failpoints: `BROKER_FAILPOINTS_BINARY`, or built here and now.
 pub fn binary_with_failpoints() -> PathBuf {
-    if let Some(path) = std::env::var_os("FERRYMQ_FAILPOINTS_BIN") {
+    if let Some(path) = std::env::var_os("BROKER_FAILPOINTS_BINARY") {
         return absolute(path);
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -117,7 +118,8 @@ impl Broker {
     pub fn get(&self, path: &str) -> Option<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.http)).ok()?;
         stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
-        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).ok()?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).ok()?;
