@@ -75,7 +75,8 @@ fn crash(version: u8, qos: u8, subscribers: Subscribers, settings: &[(&str, &str
 
     for round in 1..=ROUNDS {
         let pause = Duration::from_millis(dice.between(20, 400));
-        let at_kill = full_rate_until_killed(&mut broker, &mut publishers, &mut online, subscribers, pause);
+        let at_kill =
+            full_rate_until_killed(&mut broker, &mut publishers, &mut online, subscribers, pause);
         let ready = broker.up();
         finish(&broker, &mut publishers);
         let mut all = vec![&mut offline];
@@ -106,8 +107,7 @@ fn full_rate_until_killed(
     pause: Duration,
 ) -> u64 {
     let port = broker.port;
-    let connected =
-        (subscribers == Subscribers::Both).then(|| online.connect(port).unwrap());
+    let connected = (subscribers == Subscribers::Both).then(|| online.connect(port).unwrap());
     thread::scope(|scope| {
         for publisher in publishers.iter_mut() {
             scope.spawn(move || publisher.run(port, u64::MAX).unwrap_err());

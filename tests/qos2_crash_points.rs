@@ -53,8 +53,13 @@ impl Case {
 
     fn publish(&self, payload: &str, dup: bool) -> Vec<u8> {
         let mut out = Vec::new();
-        let message =
-            Publish { dup, qos: 2, pid: PID, topic: "t".into(), payload: payload.as_bytes().into() };
+        let message = Publish {
+            dup,
+            qos: 2,
+            pid: PID,
+            topic: "t".into(),
+            payload: payload.as_bytes().into(),
+        };
         raw::publish(&mut out, self.version, &message);
         out
     }

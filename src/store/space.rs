@@ -148,4 +148,3 @@ fn oldest_message(connection: &Connection) -> rusqlite::Result<u64> {
         .optional()?;
     Ok(oldest.and_then(|at| u64::try_from(at).ok()).unwrap_or(0))
 }
-

@@ -126,9 +126,13 @@ fn messages(registry: &MetricsRegistry, metrics: &Arc<Metrics>) {
         metrics,
         |m| &m.messages.unrouted,
     );
-    gauge(registry, "ferrymq_persistence_queued_messages", "Deliveries waiting in all queues.", metrics, |m| {
-        &m.messages.queued
-    });
+    gauge(
+        registry,
+        "ferrymq_persistence_queued_messages",
+        "Deliveries waiting in all queues.",
+        metrics,
+        |m| &m.messages.queued,
+    );
     gauge(registry, "ferrymq_retained_messages", "Topics with a retained message.", metrics, |m| {
         &m.messages.retained
     });

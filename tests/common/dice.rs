@@ -5,10 +5,11 @@ pub struct Dice(u64);
 
 impl Dice {
     pub fn new() -> Self {
-        let seed = std::env::var("FERRYMQ_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(|| {
-            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-            u64::from(now.unwrap().subsec_nanos()) | 1
-        });
+        let seed =
+            std::env::var("FERRYMQ_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(|| {
+                let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+                u64::from(now.unwrap().subsec_nanos()) | 1
+            });
         println!("seed: FERRYMQ_SEED={seed}");
         Self(seed)
     }

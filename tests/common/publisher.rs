@@ -124,7 +124,8 @@ impl Publisher {
     }
 
     fn finish(&mut self, pid: u16) {
-        let (sequence, _) = self.states.remove(&pid).expect("an acknowledgement for an id under way");
+        let (sequence, _) =
+            self.states.remove(&pid).expect("an acknowledgement for an id under way");
         self.order.remove(&sequence);
         self.free.push_back(pid);
     }

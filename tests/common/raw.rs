@@ -97,7 +97,9 @@ impl Raw {
         frame(&mut out, 0x10, &body);
         client.send(&out)?;
         match client.recv()? {
-            Packet::ConnAck { session_present, code: 0 } => client.session_present = session_present,
+            Packet::ConnAck { session_present, code: 0 } => {
+                client.session_present = session_present
+            }
             other => panic!("expected CONNACK 0, got {other:?}"),
         }
         Ok(client)

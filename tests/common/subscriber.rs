@@ -33,7 +33,9 @@ impl Account {
 
     /// Sequence numbers below `count` that never came.
     pub fn missing(&self, count: u64) -> Vec<u64> {
-        (0..count).filter(|n| self.times.get(usize::try_from(*n).unwrap()).is_none_or(|t| *t == 0)).collect()
+        (0..count)
+            .filter(|n| self.times.get(usize::try_from(*n).unwrap()).is_none_or(|t| *t == 0))
+            .collect()
     }
 
     pub fn repeated(&self) -> u64 {
@@ -124,7 +126,10 @@ impl Subscriber {
     /// True if the last of `count` messages of the topic is there.
     pub fn has(&self, topic: &str, count: u64) -> bool {
         count == 0
-            || self.accounts.get(topic).is_some_and(|account| account.highest.is_some_and(|h| h + 1 >= count))
+            || self
+                .accounts
+                .get(topic)
+                .is_some_and(|account| account.highest.is_some_and(|h| h + 1 >= count))
     }
 
     pub fn received(&self) -> u64 {
