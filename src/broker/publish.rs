@@ -166,6 +166,7 @@ impl Broker {
             qos,
             retain: message.retain && receiver.retain_as_published,
             dup: false,
+            begun: false,
             received: false,
             gated: delivering.gate_all,
             home: Home::Memory,
@@ -202,7 +203,7 @@ impl Broker {
             DropReason::MemoryLimit
         } else if session.life.is_ended() {
             DropReason::SessionEnded
-        } else if !session.room_for_light(entry.message.size()) {
+        } else if session.room_for(entry.message.size()) != Room::Yes {
             DropReason::QueueFull
         } else {
             entry.delivery = self.ids.delivery();

@@ -182,6 +182,7 @@ impl Queue {
     pub(super) fn put_back(&mut self, in_flight: VecDeque<Entry>) {
         for mut entry in in_flight.into_iter().rev() {
             entry.dup = true;
+            entry.begun = true;
             self.entry_bytes += entry.size();
             self.head.push_front(entry);
         }
@@ -194,7 +195,7 @@ impl Queue {
             return Some(Ok(entry));
         }
         // What the receiver has begun to acknowledge is not ours to drop.
-        let at = self.head.iter().position(|entry| !entry.received && !entry.dup);
+        let at = self.head.iter().position(|entry| !entry.received && !entry.begun);
         if let Some(entry) = at.and_then(|at| self.head.remove(at)) {
             self.entry_bytes -= entry.size();
             return Some(Ok(entry));

@@ -118,6 +118,7 @@ def test_a_missing_password_file_stops_the_start(make_broker):
 
 
 def test_passwords_are_not_shown(make_broker):
+    unstarted = make_broker(start=False)
     made = subprocess.run([brokerproc.BINARY, "config", "show"], capture_output=True, text=True,
-                          cwd=make_broker(start=False).directory, timeout=30)
+                          cwd=unstarted.directory, env=unstarted.environment(), timeout=30)
     assert made.returncode == 0 and "password_file" in made.stdout
