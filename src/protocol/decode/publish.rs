@@ -19,7 +19,11 @@ pub(super) fn publish(
         .ok_or(DecodeError::malformed("PUBLISH with QoS 3 [MQTT-3.3.1-4]"))?;
     let mut reader = Reader::new(body);
     let topic = topic(reader.binary()?)?;
-    let packet_id = if qos == QoS::AtMostOnce { None } else { Some(reader.packet_id()?) };
+    let packet_id = if qos == QoS::AtMostOnce {
+        None
+    } else {
+        Some(reader.packet_id()?)
+    };
     let mut publish = Publish {
         dup: first & 0x08 != 0,
         qos,
@@ -39,7 +43,9 @@ pub(super) fn publish(
             read_properties(&mut publish, role, block)?;
         }
         if topic.is_empty() && publish.topic_alias.is_none() {
-            return Err(DecodeError::protocol("PUBLISH with neither topic nor alias"));
+            return Err(DecodeError::protocol(
+                "PUBLISH with neither topic nor alias",
+            ));
         }
     } else if topic.is_empty() {
         return Err(DecodeError::new(
@@ -55,9 +61,10 @@ pub(super) fn publish(
 /// is forbidden in it; only then is it worth knowing what.
 #[inline]
 fn topic(bytes: &[u8]) -> Result<&str, DecodeError> {
-    let forbidden =
-        bytes.iter().fold(false, |found, &b| found | (b == 0) | (b == b'+') | (b == b'#'));
-    if forbidden {
+    let forbidden = bytes.iter().fold(0, |found, &byte| {
+        found | u8::from(byte == 0) | u8::from(byte == b'+') | u8::from(byte == b'#')
+    });
+    if forbidden != 0 {
         return Err(if bytes.contains(&0) {
             DecodeError::malformed("topic name holds U+0000 [MQTT-1.5.4-2]")
         } else {
@@ -78,7 +85,11 @@ fn read_properties<'a>(
     role: Role,
     block: &'a [u8],
 ) -> Result<(), DecodeError> {
-    let mut kept = Kept { block, range: 0..0, copy: None };
+    let mut kept = Kept {
+        block,
+        range: 0..0,
+        copy: None,
+    };
     let mut at = 0;
     properties::walk_block(block, of::PUBLISH, |property| {
         let end = at + property.raw.len();

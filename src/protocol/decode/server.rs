@@ -17,11 +17,15 @@ pub(super) fn connack(
 ) -> Result<ConnAck, DecodeError> {
     let flags = reader.u8()?;
     if flags & 0xFE != 0 {
-        return Err(DecodeError::malformed("reserved connect acknowledge flags [MQTT-3.2.2-1]"));
+        return Err(DecodeError::malformed(
+            "reserved connect acknowledge flags [MQTT-3.2.2-1]",
+        ));
     }
     let code = reader.u8()?;
     if code != 0 && flags != 0 {
-        return Err(DecodeError::protocol("session present in a refusal [MQTT-3.2.2-6]"));
+        return Err(DecodeError::protocol(
+            "session present in a refusal [MQTT-3.2.2-6]",
+        ));
     }
     let (header, bytes) = foreign::frame(frame)?;
     if version != Version::V5 {
@@ -35,7 +39,11 @@ pub(super) fn connack(
             v4::ConnectReturnCode::BadUserNamePassword => ReasonCode::BadUserNameOrPassword,
             v4::ConnectReturnCode::NotAuthorized => ReasonCode::NotAuthorized,
         };
-        return Ok(ConnAck { session_present: read.session_present, reason, ..ConnAck::default() });
+        return Ok(ConnAck {
+            session_present: read.session_present,
+            reason,
+            ..ConnAck::default()
+        });
     }
     let reason = reason(code, ReasonContext::ConnAck)?;
     let (mut method, mut data) = (false, false);
@@ -46,14 +54,20 @@ pub(super) fn connack(
     })?;
     reader.finish()?;
     if data && !method {
-        return Err(DecodeError::protocol("authentication data without a method"));
+        return Err(DecodeError::protocol(
+            "authentication data without a method",
+        ));
     }
     let read = v5::ConnAck::read(header, bytes).map_err(foreign::refused)?;
-    let base = ConnAck { session_present: read.session_present, reason, ..ConnAck::default() };
-    Ok(read.properties.map_or(base.clone(), |properties| with_properties(base, properties)))
+    let mut connack = read
+        .properties
+        .map_or_else(ConnAck::default, from_properties);
+    connack.session_present = read.session_present;
+    connack.reason = reason;
+    Ok(connack)
 }
 
-fn with_properties(base: ConnAck, from: v5::ConnAckProperties) -> ConnAck {
+fn from_properties(from: v5::ConnAckProperties) -> ConnAck {
     let flag = |value: Option<u8>| value.map(|value| value != 0);
     ConnAck {
         session_expiry: from.session_expiry_interval,
@@ -73,7 +87,7 @@ fn with_properties(base: ConnAck, from: v5::ConnAckProperties) -> ConnAck {
         server_reference: from.server_reference,
         authentication_method: from.authentication_method,
         authentication_data: from.authentication_data.map(|data| data.to_vec()),
-        ..base
+        ..ConnAck::default()
     }
 }
 
@@ -86,7 +100,8 @@ pub(super) fn suback(
     let (reason_string, user_properties) = if version == Version::V5 {
         let (header, bytes) = foreign::frame(frame)?;
         let read = v5::SubAck::read(header, bytes).map_err(foreign::refused)?;
-        read.properties.map_or((None, Vec::new()), |p| (p.reason_string, p.user_properties))
+        read.properties
+            .map_or((None, Vec::new()), |p| (p.reason_string, p.user_properties))
     } else {
         if reasons
             .iter()
@@ -98,7 +113,12 @@ pub(super) fn suback(
         }
         (None, Vec::new())
     };
-    Ok(SubAck { packet_id, reasons, reason_string, user_properties })
+    Ok(SubAck {
+        packet_id,
+        reasons,
+        reason_string,
+        user_properties,
+    })
 }
 
 pub(super) fn unsuback(
@@ -119,9 +139,15 @@ pub(super) fn unsuback(
     let (packet_id, reasons) = check_reasons(version, &mut reader, ReasonContext::UnsubAck)?;
     let (header, bytes) = foreign::frame(frame)?;
     let read = v5::UnsubAck::read(header, bytes).map_err(foreign::refused)?;
-    let (reason_string, user_properties) =
-        read.properties.map_or((None, Vec::new()), |p| (p.reason_string, p.user_properties));
-    Ok(UnsubAck { packet_id, reasons, reason_string, user_properties })
+    let (reason_string, user_properties) = read
+        .properties
+        .map_or((None, Vec::new()), |p| (p.reason_string, p.user_properties));
+    Ok(UnsubAck {
+        packet_id,
+        reasons,
+        reason_string,
+        user_properties,
+    })
 }
 
 /// Packet identifier, properties, and at least one code.
@@ -135,9 +161,14 @@ fn check_reasons(
         properties::walk(reader, of::ACK, |_| Ok(()))?;
     }
     if reader.is_empty() {
-        return Err(DecodeError::protocol("acknowledgement without a code [MQTT-3.9.3-1]"));
+        return Err(DecodeError::protocol(
+            "acknowledgement without a code [MQTT-3.9.3-1]",
+        ));
     }
-    let reasons =
-        reader.rest().iter().map(|&byte| reason(byte, context)).collect::<Result<_, _>>()?;
+    let reasons = reader
+        .rest()
+        .iter()
+        .map(|&byte| reason(byte, context))
+        .collect::<Result<_, _>>()?;
     Ok((packet_id, reasons))
 }

@@ -48,7 +48,8 @@ fn code(reason: ReasonCode) -> v5::ConnectReturnCode {
         ReasonCode::ClientIdentifierNotValid => Code::ClientIdentifierNotValid,
         ReasonCode::BadUserNameOrPassword => Code::BadUserNamePassword,
         ReasonCode::NotAuthorized => Code::NotAuthorized,
-        ReasonCode::ServerUnavailable => Code::ServerUnavailable,
+        // Shutting down is said in DISCONNECT only; here it is being unavailable.
+        ReasonCode::ServerUnavailable | ReasonCode::ServerShuttingDown => Code::ServerUnavailable,
         ReasonCode::ServerBusy => Code::ServerBusy,
         ReasonCode::Banned => Code::Banned,
         ReasonCode::BadAuthenticationMethod => Code::BadAuthenticationMethod,
@@ -61,8 +62,6 @@ fn code(reason: ReasonCode) -> v5::ConnectReturnCode {
         ReasonCode::UseAnotherServer => Code::UseAnotherServer,
         ReasonCode::ServerMoved => Code::ServerMoved,
         ReasonCode::ConnectionRateExceeded => Code::ConnectionRateExceeded,
-        // Shutting down is said in DISCONNECT only; here it is being unavailable.
-        ReasonCode::ServerShuttingDown => Code::ServerUnavailable,
         _ => Code::UnspecifiedError,
     }
 }
@@ -74,7 +73,10 @@ fn properties(packet: &ConnAck) -> v5::ConnAckProperties {
         session_expiry_interval: packet.session_expiry,
         receive_max: packet.receive_maximum,
         // Only 0 and 1 may stand here; 2 is said by leaving it out.
-        max_qos: packet.maximum_qos.map(|qos| qos as u8).filter(|&qos| qos < 2),
+        max_qos: packet
+            .maximum_qos
+            .map(|qos| qos as u8)
+            .filter(|&qos| qos < 2),
         retain_available: flag(packet.retain_available),
         max_packet_size: packet.maximum_packet_size,
         assigned_client_identifier: text(&packet.assigned_client_id),
