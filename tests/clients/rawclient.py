@@ -180,7 +180,7 @@ class Raw:
         """
         mark = f"fence/{id(self)}/{next(_fences)}"
         self.subscribe(mark)
-        publisher.publish(mark, qos=2)
+        assert publisher.publish(mark, qos=2).kind == raw.PUBCOMP, "the mark was refused"
         seen = []
         while True:
             packet = self.message()

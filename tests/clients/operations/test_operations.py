@@ -68,8 +68,7 @@ def test_metrics_are_there_and_well_formed(broker, client):
                  "oldest_message_age_seconds", "pending_writes", "committed_messages_total",
                  "elided_messages_total"):
         assert f"ferrymq_persistence_{name}" in typed, name
-    # The process and the target are described under the names that everyone uses.
-    assert all(name.startswith(("ferrymq_", "process_", "target_info")) for name in typed)
+    assert all(name.startswith(("ferrymq_", "process_", "target_")) for name in typed)
     for line in text.splitlines():
         assert line.startswith("#") or re.fullmatch(
             r'[a-z_0-9]+(\{([a-z_]+="([^"\\\n]|\\.)*",?)*\})? (-?[0-9.e+-]+|NaN|[+-]Inf)', line), line
