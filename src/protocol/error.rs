@@ -28,11 +28,7 @@ pub enum Reply {
 
 impl DecodeError {
     pub(super) const fn new(reason: ReasonCode, what: &'static str) -> Self {
-        Self {
-            reason,
-            what,
-            reply: Reply::Close,
-        }
+        Self { reason, what, reply: Reply::Close }
     }
 
     /// Bytes that cannot be parsed according to the specification.

@@ -10,14 +10,10 @@ use super::{DecodeError, QoS, UserProperty};
 /// A whole frame in the form that the library's readers want. They need their own
 /// copy, which keeps them from holding on to the connection's read buffer.
 pub fn frame(frame: &[u8]) -> Result<(FixedHeader, Bytes), DecodeError> {
-    match frame
-        .split_first()
-        .map(|(&first, rest)| (first, varint::read(rest)))
-    {
-        Some((first, Varint::Value(len, used))) => Ok((
-            FixedHeader::new(first, used, len),
-            Bytes::copy_from_slice(frame),
-        )),
+    match frame.split_first().map(|(&first, rest)| (first, varint::read(rest))) {
+        Some((first, Varint::Value(len, used))) => {
+            Ok((FixedHeader::new(first, used, len), Bytes::copy_from_slice(frame)))
+        }
         _ => Err(DecodeError::malformed("no fixed header")),
     }
 }

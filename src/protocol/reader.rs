@@ -93,9 +93,8 @@ impl<'a> Reader<'a> {
     /// Packet identifiers are never 0 [MQTT-2.2.1-3].
     #[inline]
     pub fn packet_id(&mut self) -> Result<PacketId, DecodeError> {
-        PacketId::new(self.u16()?).ok_or(DecodeError::protocol(
-            "packet identifier is 0 [MQTT-2.2.1-3]",
-        ))
+        PacketId::new(self.u16()?)
+            .ok_or(DecodeError::protocol("packet identifier is 0 [MQTT-2.2.1-3]"))
     }
 
     /// Nothing may follow the last field.

@@ -81,10 +81,7 @@ impl TopicFilter {
     /// begins with `$share/` without being a shared filter.
     pub fn new(filter: &str) -> Result<Self, TopicError> {
         let group_end = Self::check(filter)?;
-        Ok(Self {
-            text: filter.into(),
-            group_end,
-        })
+        Ok(Self { text: filter.into(), group_end })
     }
 
     /// Where the group ends, if the filter is valid.

@@ -65,11 +65,7 @@ impl PacketId {
     /// How many steps of the cycle lead from `earlier` to this one, 0..=65534.
     pub fn steps_from(self, earlier: Self) -> u16 {
         let (a, b) = (self.get(), earlier.get());
-        if a >= b {
-            a - b
-        } else {
-            a.wrapping_sub(b).wrapping_sub(1)
-        }
+        if a >= b { a - b } else { a.wrapping_sub(b).wrapping_sub(1) }
     }
 }
 

@@ -31,11 +31,7 @@ pub fn read(bytes: &[u8]) -> Varint {
             };
         }
     }
-    if bytes.len() >= 4 {
-        Varint::Overlong
-    } else {
-        Varint::Unfinished
-    }
+    if bytes.len() >= 4 { Varint::Overlong } else { Varint::Unfinished }
 }
 
 /// Bytes that `value` takes.

@@ -41,6 +41,11 @@ impl Queue {
         Self { memory_window: memory_window.max(1), ..Self::default() }
     }
 
+    /// True if nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// All deliveries that wait.
     pub fn len(&self) -> usize {
         let paging = self.paging.map_or(0, |(count, _)| count);

@@ -43,7 +43,5 @@ pub(super) fn ack(
 pub(super) fn reason(byte: u8, context: ReasonContext) -> Result<ReasonCode, DecodeError> {
     ReasonCode::from_u8(byte)
         .filter(|reason| reason.is_valid_in(context))
-        .ok_or(DecodeError::protocol(
-            "reason code that does not belong to this packet",
-        ))
+        .ok_or(DecodeError::protocol("reason code that does not belong to this packet"))
 }

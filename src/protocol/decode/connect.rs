@@ -106,19 +106,13 @@ fn after_version(version: Version, mut reader: Reader<'_>) -> Result<Connect, De
 fn check_flags(version: Version, flags: u8) -> Result<(), DecodeError> {
     // MQTT 3.1 calls the bit unused and does not ask that it be 0.
     if flags & flag::RESERVED != 0 && version != Version::V31 {
-        return Err(DecodeError::malformed(
-            "reserved connect flag is set [MQTT-3.1.2-3]",
-        ));
+        return Err(DecodeError::malformed("reserved connect flag is set [MQTT-3.1.2-3]"));
     }
     if flags & flag::WILL == 0 && flags & flag::OF_WILL != 0 {
-        return Err(DecodeError::malformed(
-            "will QoS or retain without a will [MQTT-3.1.2-11]",
-        ));
+        return Err(DecodeError::malformed("will QoS or retain without a will [MQTT-3.1.2-11]"));
     }
     if version != Version::V5 && flags & (flag::USERNAME | flag::PASSWORD) == flag::PASSWORD {
-        return Err(DecodeError::malformed(
-            "password without user name [MQTT-3.1.2-22]",
-        ));
+        return Err(DecodeError::malformed("password without user name [MQTT-3.1.2-22]"));
     }
     Ok(())
 }
@@ -140,9 +134,7 @@ fn read_properties(connect: &mut Connect, reader: &mut Reader<'_>) -> Result<(),
         Ok(())
     })?;
     if connect.authentication_data.is_some() && connect.authentication_method.is_none() {
-        return Err(DecodeError::protocol(
-            "authentication data without a method",
-        ));
+        return Err(DecodeError::protocol("authentication data without a method"));
     }
     Ok(())
 }
@@ -166,13 +158,5 @@ fn will(version: Version, flags: u8, reader: &mut Reader<'_>) -> Result<LastWill
     })?;
     let payload = reader.binary()?.into();
     let retain = flags & flag::WILL_RETAIN != 0;
-    Ok(LastWill {
-        topic,
-        payload,
-        qos,
-        retain,
-        delay,
-        expiry,
-        properties: kept,
-    })
+    Ok(LastWill { topic, payload, qos, retain, delay, expiry, properties: kept })
 }

@@ -40,9 +40,7 @@ fn read_disconnect(
         match (property.id, role) {
             (id::SESSION_EXPIRY, Role::Server) => disconnect.session_expiry = Some(value.int()),
             (id::SESSION_EXPIRY, Role::Client) => {
-                return Err(DecodeError::protocol(
-                    "session expiry from a server [MQTT-3.14.2-2]",
-                ));
+                return Err(DecodeError::protocol("session expiry from a server [MQTT-3.14.2-2]"));
             }
             (id::SERVER_REFERENCE, Role::Client) => {
                 disconnect.server_reference = Some(value.text().into());
@@ -68,10 +66,7 @@ pub(super) fn auth(role: Role, mut reader: Reader<'_>) -> Result<Auth, DecodeErr
         reason(ReasonCode::Success.as_u8(), context)?;
         return Ok(Auth::default());
     }
-    let mut auth = Auth {
-        reason: reason(reader.u8()?, context)?,
-        ..Auth::default()
-    };
+    let mut auth = Auth { reason: reason(reader.u8()?, context)?, ..Auth::default() };
     let mut is_bare = true;
     properties::walk(&mut reader, of::AUTH, |property| {
         is_bare = false;
@@ -86,9 +81,7 @@ pub(super) fn auth(role: Role, mut reader: Reader<'_>) -> Result<Auth, DecodeErr
     })?;
     reader.finish()?;
     if auth.method.is_none() && !(is_bare && auth.reason == ReasonCode::Success) {
-        return Err(DecodeError::protocol(
-            "AUTH without an authentication method",
-        ));
+        return Err(DecodeError::protocol("AUTH without an authentication method"));
     }
     Ok(auth)
 }

@@ -84,9 +84,7 @@ fn check_publish(decoder: &Decoder, first: u8) -> Result<Kind, DecodeError> {
         return Err(DecodeError::malformed("PUBLISH with QoS 3 [MQTT-3.3.1-4]"));
     }
     if first & 0x0E == 0x08 {
-        return Err(DecodeError::malformed(
-            "PUBLISH with DUP at QoS 0 [MQTT-3.3.1-2]",
-        ));
+        return Err(DecodeError::malformed("PUBLISH with DUP at QoS 0 [MQTT-3.3.1-2]"));
     }
     if decoder.version.is_none() {
         return Err(FIRST_IS_CONNECT);
@@ -129,21 +127,13 @@ fn check_other(decoder: &Decoder, first: u8) -> Result<Kind, DecodeError> {
             ));
         }
         _ => {
-            return Err(DecodeError::malformed(
-                "packet type 0 is reserved [MQTT-2.2.2-1]",
-            ));
+            return Err(DecodeError::malformed("packet type 0 is reserved [MQTT-2.2.2-1]"));
         }
     };
     // MQTT 3.1 repeats packets whose header has QoS 1 with DUP set.
-    let ignored = if decoder.version == Some(Version::V31) && flags == 2 {
-        0x08
-    } else {
-        0
-    };
+    let ignored = if decoder.version == Some(Version::V31) && flags == 2 { 0x08 } else { 0 };
     if first & 0x0F & !ignored != flags {
-        return Err(DecodeError::malformed(
-            "reserved flags of the fixed header [MQTT-2.1.3-1]",
-        ));
+        return Err(DecodeError::malformed("reserved flags of the fixed header [MQTT-2.1.3-1]"));
     }
     match decoder.role {
         Role::Server if from == From::Server => {

@@ -35,20 +35,12 @@ impl Decoder {
     /// For the side that accepted the connection: CONNECT must come first.
     /// `max_packet_size` counts the whole frame.
     pub fn server(max_packet_size: u32) -> Self {
-        Self {
-            role: Role::Server,
-            max_packet_size,
-            version: None,
-        }
+        Self { role: Role::Server, max_packet_size, version: None }
     }
 
     /// For the side that dialled. It reads 3.1.1 until [`Decoder::set_version`].
     pub fn client(max_packet_size: u32) -> Self {
-        Self {
-            role: Role::Client,
-            max_packet_size,
-            version: Some(Version::V311),
-        }
+        Self { role: Role::Client, max_packet_size, version: Some(Version::V311) }
     }
 
     /// After CONNECT (server), or before anything is read (client).
@@ -135,10 +127,6 @@ impl Decoder {
     /// v5 may say why before it closes [MQTT-4.13.1-1]; CONNECT has set its own.
     #[cold]
     fn with_reply(&self, error: DecodeError) -> DecodeError {
-        if self.version == Some(Version::V5) {
-            error.with_reply(Reply::Disconnect)
-        } else {
-            error
-        }
+        if self.version == Some(Version::V5) { error.with_reply(Reply::Disconnect) } else { error }
     }
 }

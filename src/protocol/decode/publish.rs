@@ -19,11 +19,7 @@ pub(super) fn publish(
         .ok_or(DecodeError::malformed("PUBLISH with QoS 3 [MQTT-3.3.1-4]"))?;
     let mut reader = Reader::new(body);
     let topic = topic(reader.binary()?)?;
-    let packet_id = if qos == QoS::AtMostOnce {
-        None
-    } else {
-        Some(reader.packet_id()?)
-    };
+    let packet_id = if qos == QoS::AtMostOnce { None } else { Some(reader.packet_id()?) };
     let mut publish = Publish {
         dup: first & 0x08 != 0,
         qos,
@@ -43,9 +39,7 @@ pub(super) fn publish(
             read_properties(&mut publish, role, block)?;
         }
         if topic.is_empty() && publish.topic_alias.is_none() {
-            return Err(DecodeError::protocol(
-                "PUBLISH with neither topic nor alias",
-            ));
+            return Err(DecodeError::protocol("PUBLISH with neither topic nor alias"));
         }
     } else if topic.is_empty() {
         return Err(DecodeError::new(
@@ -85,11 +79,7 @@ fn read_properties<'a>(
     role: Role,
     block: &'a [u8],
 ) -> Result<(), DecodeError> {
-    let mut kept = Kept {
-        block,
-        range: 0..0,
-        copy: None,
-    };
+    let mut kept = Kept { block, range: 0..0, copy: None };
     let mut at = 0;
     properties::walk_block(block, of::PUBLISH, |property| {
         let end = at + property.raw.len();

@@ -17,15 +17,11 @@ pub(super) fn connack(
 ) -> Result<ConnAck, DecodeError> {
     let flags = reader.u8()?;
     if flags & 0xFE != 0 {
-        return Err(DecodeError::malformed(
-            "reserved connect acknowledge flags [MQTT-3.2.2-1]",
-        ));
+        return Err(DecodeError::malformed("reserved connect acknowledge flags [MQTT-3.2.2-1]"));
     }
     let code = reader.u8()?;
     if code != 0 && flags != 0 {
-        return Err(DecodeError::protocol(
-            "session present in a refusal [MQTT-3.2.2-6]",
-        ));
+        return Err(DecodeError::protocol("session present in a refusal [MQTT-3.2.2-6]"));
     }
     let (header, bytes) = foreign::frame(frame)?;
     if version != Version::V5 {
@@ -39,11 +35,7 @@ pub(super) fn connack(
             v4::ConnectReturnCode::BadUserNamePassword => ReasonCode::BadUserNameOrPassword,
             v4::ConnectReturnCode::NotAuthorized => ReasonCode::NotAuthorized,
         };
-        return Ok(ConnAck {
-            session_present: read.session_present,
-            reason,
-            ..ConnAck::default()
-        });
+        return Ok(ConnAck { session_present: read.session_present, reason, ..ConnAck::default() });
     }
     let reason = reason(code, ReasonContext::ConnAck)?;
     let (mut method, mut data) = (false, false);
@@ -54,14 +46,10 @@ pub(super) fn connack(
     })?;
     reader.finish()?;
     if data && !method {
-        return Err(DecodeError::protocol(
-            "authentication data without a method",
-        ));
+        return Err(DecodeError::protocol("authentication data without a method"));
     }
     let read = v5::ConnAck::read(header, bytes).map_err(foreign::refused)?;
-    let mut connack = read
-        .properties
-        .map_or_else(ConnAck::default, from_properties);
+    let mut connack = read.properties.map_or_else(ConnAck::default, from_properties);
     connack.session_present = read.session_present;
     connack.reason = reason;
     Ok(connack)
@@ -100,8 +88,7 @@ pub(super) fn suback(
     let (reason_string, user_properties) = if version == Version::V5 {
         let (header, bytes) = foreign::frame(frame)?;
         let read = v5::SubAck::read(header, bytes).map_err(foreign::refused)?;
-        read.properties
-            .map_or((None, Vec::new()), |p| (p.reason_string, p.user_properties))
+        read.properties.map_or((None, Vec::new()), |p| (p.reason_string, p.user_properties))
     } else {
         if reasons
             .iter()
@@ -113,12 +100,7 @@ pub(super) fn suback(
         }
         (None, Vec::new())
     };
-    Ok(SubAck {
-        packet_id,
-        reasons,
-        reason_string,
-        user_properties,
-    })
+    Ok(SubAck { packet_id, reasons, reason_string, user_properties })
 }
 
 pub(super) fn unsuback(
@@ -139,15 +121,9 @@ pub(super) fn unsuback(
     let (packet_id, reasons) = check_reasons(version, &mut reader, ReasonContext::UnsubAck)?;
     let (header, bytes) = foreign::frame(frame)?;
     let read = v5::UnsubAck::read(header, bytes).map_err(foreign::refused)?;
-    let (reason_string, user_properties) = read
-        .properties
-        .map_or((None, Vec::new()), |p| (p.reason_string, p.user_properties));
-    Ok(UnsubAck {
-        packet_id,
-        reasons,
-        reason_string,
-        user_properties,
-    })
+    let (reason_string, user_properties) =
+        read.properties.map_or((None, Vec::new()), |p| (p.reason_string, p.user_properties));
+    Ok(UnsubAck { packet_id, reasons, reason_string, user_properties })
 }
 
 /// Packet identifier, properties, and at least one code.
@@ -161,14 +137,9 @@ fn check_reasons(
         properties::walk(reader, of::ACK, |_| Ok(()))?;
     }
     if reader.is_empty() {
-        return Err(DecodeError::protocol(
-            "acknowledgement without a code [MQTT-3.9.3-1]",
-        ));
+        return Err(DecodeError::protocol("acknowledgement without a code [MQTT-3.9.3-1]"));
     }
-    let reasons = reader
-        .rest()
-        .iter()
-        .map(|&byte| reason(byte, context))
-        .collect::<Result<_, _>>()?;
+    let reasons =
+        reader.rest().iter().map(|&byte| reason(byte, context)).collect::<Result<_, _>>()?;
     Ok((packet_id, reasons))
 }

@@ -13,10 +13,8 @@ use crate::protocol::{
     SubscriptionOptions, TopicFilter, Unsubscribe, Version,
 };
 
-const FILTER: DecodeError = DecodeError::new(
-    ReasonCode::TopicFilterInvalid,
-    "no topic filter [MQTT-4.7.1-1]",
-);
+const FILTER: DecodeError =
+    DecodeError::new(ReasonCode::TopicFilterInvalid, "no topic filter [MQTT-4.7.1-1]");
 
 pub(super) fn subscribe(
     version: Version,
@@ -28,10 +26,8 @@ pub(super) fn subscribe(
     if version != Version::V5 {
         let read = v4::Subscribe::read(header, bytes).map_err(foreign::refused)?;
         let filters = read.filters.into_iter().map(|from| {
-            let options = SubscriptionOptions {
-                qos: qos(from.qos),
-                ..SubscriptionOptions::default()
-            };
+            let options =
+                SubscriptionOptions { qos: qos(from.qos), ..SubscriptionOptions::default() };
             filter(&from.path).map(|filter| SubscribeFilter { filter, options })
         });
         let filters = filters.collect::<Result<_, _>>()?;
@@ -57,16 +53,10 @@ pub(super) fn subscribe(
         filter(&from.path).map(|filter| SubscribeFilter { filter, options })
     });
     let filters = filters.collect::<Result<_, _>>()?;
-    let (id, user_properties) = read
-        .properties
-        .map_or((None, Vec::new()), |p| (p.id, p.user_properties));
+    let (id, user_properties) =
+        read.properties.map_or((None, Vec::new()), |p| (p.id, p.user_properties));
     let subscription_id = id.and_then(|id| u32::try_from(id).ok());
-    Ok(Subscribe {
-        packet_id,
-        subscription_id,
-        filters,
-        user_properties,
-    })
+    Ok(Subscribe { packet_id, subscription_id, filters, user_properties })
 }
 
 /// The strict walk; gives the packet identifier, which the library lets be 0.
@@ -76,9 +66,7 @@ fn check_subscribe(version: Version, mut reader: Reader<'_>) -> Result<PacketId,
         properties::walk(&mut reader, of::SUBSCRIBE, |_| Ok(()))?;
     }
     if reader.is_empty() {
-        return Err(DecodeError::protocol(
-            "SUBSCRIBE without a filter [MQTT-3.8.3-2]",
-        ));
+        return Err(DecodeError::protocol("SUBSCRIBE without a filter [MQTT-3.8.3-2]"));
     }
     while !reader.is_empty() {
         let shared = TopicFilter::check(reader.text()?).map_err(|_| FILTER)? != 0;
@@ -91,15 +79,11 @@ fn check_options(version: Version, options: u8, shared: bool) -> Result<(), Deco
     if version != Version::V5 {
         return match options {
             0..=2 => Ok(()),
-            _ => Err(DecodeError::malformed(
-                "requested QoS byte above 2 [MQTT-3.8.3-4]",
-            )),
+            _ => Err(DecodeError::malformed("requested QoS byte above 2 [MQTT-3.8.3-4]")),
         };
     }
     if options & 0xC0 != 0 {
-        return Err(DecodeError::malformed(
-            "reserved subscription options [MQTT-3.8.3-5]",
-        ));
+        return Err(DecodeError::malformed("reserved subscription options [MQTT-3.8.3-5]"));
     }
     if options & 0x03 == 3 {
         return Err(DecodeError::protocol("subscription with maximum QoS 3"));
@@ -108,9 +92,7 @@ fn check_options(version: Version, options: u8, shared: bool) -> Result<(), Deco
         return Err(DecodeError::protocol("subscription with retain handling 3"));
     }
     if shared && options & 0x04 != 0 {
-        return Err(DecodeError::protocol(
-            "no local on a shared subscription [MQTT-3.8.3-4]",
-        ));
+        return Err(DecodeError::protocol("no local on a shared subscription [MQTT-3.8.3-4]"));
     }
     Ok(())
 }
@@ -128,19 +110,13 @@ pub(super) fn unsubscribe(
         })?;
     }
     if reader.is_empty() {
-        return Err(DecodeError::protocol(
-            "UNSUBSCRIBE without a filter [MQTT-3.10.3-2]",
-        ));
+        return Err(DecodeError::protocol("UNSUBSCRIBE without a filter [MQTT-3.10.3-2]"));
     }
     let mut filters = Vec::new();
     while !reader.is_empty() {
         filters.push(filter(reader.text()?)?);
     }
-    Ok(Unsubscribe {
-        packet_id,
-        filters,
-        user_properties,
-    })
+    Ok(Unsubscribe { packet_id, filters, user_properties })
 }
 
 fn filter(text: &str) -> Result<TopicFilter, DecodeError> {

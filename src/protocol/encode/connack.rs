@@ -73,10 +73,7 @@ fn properties(packet: &ConnAck) -> v5::ConnAckProperties {
         session_expiry_interval: packet.session_expiry,
         receive_max: packet.receive_maximum,
         // Only 0 and 1 may stand here; 2 is said by leaving it out.
-        max_qos: packet
-            .maximum_qos
-            .map(|qos| qos as u8)
-            .filter(|&qos| qos < 2),
+        max_qos: packet.maximum_qos.map(|qos| qos as u8).filter(|&qos| qos < 2),
         retain_available: flag(packet.retain_available),
         max_packet_size: packet.maximum_packet_size,
         assigned_client_identifier: text(&packet.assigned_client_id),

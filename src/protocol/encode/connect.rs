@@ -65,14 +65,8 @@ fn properties(packet: &Connect) -> Properties {
         properties.flag(id::REQUEST_PROBLEM_INFORMATION, false);
     }
     properties.user(&packet.user_properties);
-    properties.text(
-        id::AUTHENTICATION_METHOD,
-        packet.authentication_method.as_deref(),
-    );
-    properties.binary(
-        id::AUTHENTICATION_DATA,
-        packet.authentication_data.as_deref(),
-    );
+    properties.text(id::AUTHENTICATION_METHOD, packet.authentication_method.as_deref());
+    properties.binary(id::AUTHENTICATION_DATA, packet.authentication_data.as_deref());
     properties
 }
 

@@ -18,24 +18,14 @@ fn layout(version: Version, publish: &PublishOut<'_>) -> Layout {
     let id = if publish.packet_id.is_some() { 2 } else { 0 };
     let rest = 2 + publish.topic.len() + id + publish.payload.len();
     if version != Version::V5 {
-        return Layout {
-            remaining: rest,
-            properties: None,
-        };
+        return Layout { remaining: rest, properties: None };
     }
-    let ids: usize = publish
-        .subscription_ids
-        .iter()
-        .map(|&id| 1 + varint::len(id as usize))
-        .sum();
+    let ids: usize = publish.subscription_ids.iter().map(|&id| 1 + varint::len(id as usize)).sum();
     let properties = ids
         + publish.properties.len()
         + if publish.topic_alias.is_some() { 3 } else { 0 }
         + if publish.expiry.is_some() { 5 } else { 0 };
-    Layout {
-        remaining: rest + varint::len(properties) + properties,
-        properties: Some(properties),
-    }
+    Layout { remaining: rest + varint::len(properties) + properties, properties: Some(properties) }
 }
 
 /// Length of the whole frame, to be held against the receiver's Maximum Packet Size
@@ -56,10 +46,9 @@ pub fn publish(out: &mut BytesMut, version: Version, publish: &PublishOut<'_>) {
     );
     debug_assert!(publish.topic.len() <= 65_535, "no topic name is longer");
     let layout = layout(version, publish);
-    let (Ok(topic_len), true) = (
-        u16::try_from(publish.topic.len()),
-        layout.remaining <= varint::MAX,
-    ) else {
+    let (Ok(topic_len), true) =
+        (u16::try_from(publish.topic.len()), layout.remaining <= varint::MAX)
+    else {
         debug_assert!(false, "no packet is larger");
         return;
     };

@@ -25,8 +25,7 @@ pub fn frame(out: &mut BytesMut, first: u8, body: &[u8]) {
 /// A string that fits its length field, cut between characters if it does not.
 pub fn fitting(text: &str) -> &str {
     debug_assert!(text.len() <= LONGEST, "no string is longer");
-    text.get(..text.floor_char_boundary(LONGEST))
-        .unwrap_or_default()
+    text.get(..text.floor_char_boundary(LONGEST)).unwrap_or_default()
 }
 
 /// Binary data that fits its length field.

@@ -26,11 +26,7 @@ pub enum Value<'a> {
 impl<'a> Value<'a> {
     /// 0 if it is no integer, which the table rules out.
     pub fn int(self) -> u32 {
-        if let Self::Int(value) = self {
-            value
-        } else {
-            0
-        }
+        if let Self::Int(value) = self { value } else { 0 }
     }
 
     /// A 16 bit integer of the table; see [`Value::int`].
@@ -45,20 +41,12 @@ impl<'a> Value<'a> {
 
     /// Empty if it is no string, which the table rules out.
     pub fn text(self) -> &'a str {
-        if let Self::Text(text) = self {
-            text
-        } else {
-            ""
-        }
+        if let Self::Text(text) = self { text } else { "" }
     }
 
     /// Empty if it is no binary data, which the table rules out.
     pub fn binary(self) -> &'a [u8] {
-        if let Self::Binary(bytes) = self {
-            bytes
-        } else {
-            &[]
-        }
+        if let Self::Binary(bytes) = self { bytes } else { &[] }
     }
 
     /// Two empty strings if it is no pair, which the table rules out.
@@ -91,11 +79,7 @@ pub fn walk<'a>(
 ) -> Result<(), DecodeError> {
     let len = reader.varint()?;
     let block = reader.take(len)?;
-    if block.is_empty() {
-        Ok(())
-    } else {
-        walk_block(block, packet, each)
-    }
+    if block.is_empty() { Ok(()) } else { walk_block(block, packet, each) }
 }
 
 /// The same without the length in front.
@@ -111,9 +95,7 @@ pub fn walk_block<'a>(
         let id = reader.u8()?;
         let (kind, packets) = table::find(id).ok_or(DecodeError::malformed("unknown property"))?;
         if packets & packet == 0 {
-            return Err(DecodeError::malformed(
-                "property that does not belong to this packet",
-            ));
+            return Err(DecodeError::malformed("property that does not belong to this packet"));
         }
         let repeatable =
             id == id::USER_PROPERTY || (id == id::SUBSCRIPTION_ID && packet == of::PUBLISH);
@@ -122,9 +104,7 @@ pub fn walk_block<'a>(
         }
         seen |= 1 << id;
         let value = read_value(&mut reader, kind)?;
-        let raw = start
-            .get(..start.len() - reader.rest().len())
-            .unwrap_or_default();
+        let raw = start.get(..start.len() - reader.rest().len()).unwrap_or_default();
         each(Property { id, value, raw })?;
     }
     Ok(())
@@ -145,13 +125,12 @@ fn read_value<'a>(reader: &mut Reader<'a>, kind: Kind) -> Result<Value<'a>, Deco
         (Kind::U16NonZero | Kind::U32NonZero | Kind::VarintNonZero, Value::Int(0)) => {
             Err(DecodeError::protocol("property that must not be 0"))
         }
-        (Kind::Alias, Value::Int(0)) => Err(DecodeError::new(
-            ReasonCode::TopicAliasInvalid,
-            "topic alias is 0 [MQTT-3.3.2-8]",
-        )),
-        (Kind::Topic, Value::Text(text)) if text.is_empty() || text.contains(['+', '#']) => Err(
-            DecodeError::protocol("response topic is no topic name [MQTT-3.3.2-14]"),
-        ),
+        (Kind::Alias, Value::Int(0)) => {
+            Err(DecodeError::new(ReasonCode::TopicAliasInvalid, "topic alias is 0 [MQTT-3.3.2-8]"))
+        }
+        (Kind::Topic, Value::Text(text)) if text.is_empty() || text.contains(['+', '#']) => {
+            Err(DecodeError::protocol("response topic is no topic name [MQTT-3.3.2-14]"))
+        }
         _ => Ok(value),
     }
 }

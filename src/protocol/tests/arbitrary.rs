@@ -28,11 +28,7 @@ fn only_v5<T: Clone + std::fmt::Debug + 'static>(
     version: Version,
     value: impl Strategy<Value = T> + 'static,
 ) -> BoxedStrategy<Option<T>> {
-    if version == Version::V5 {
-        of(value).boxed()
-    } else {
-        Just(None).boxed()
-    }
+    if version == Version::V5 { of(value).boxed() } else { Just(None).boxed() }
 }
 
 pub fn packet_id() -> impl Strategy<Value = PacketId> {
@@ -64,31 +60,19 @@ pub fn passing_properties() -> impl Strategy<Value = Vec<u8>> {
         of(vec(any::<u8>(), 0..6).prop_map(|data| [&[0x09][..], &field(data)].concat())),
     );
     (once, vec(user, 0..3)).prop_flat_map(|((format, content, response, data), users)| {
-        let all = [format, content, response, data]
-            .into_iter()
-            .flatten()
-            .chain(users);
-        Just(all.collect::<Vec<_>>())
-            .prop_shuffle()
-            .prop_map(|all| all.concat())
+        let all = [format, content, response, data].into_iter().flatten().chain(users);
+        Just(all.collect::<Vec<_>>()).prop_shuffle().prop_map(|all| all.concat())
     })
 }
 
 fn reasons(context: ReasonContext) -> impl Strategy<Value = ReasonCode> {
     let all = (0..=u8::MAX).filter_map(ReasonCode::from_u8);
-    select(
-        all.filter(|reason| reason.is_valid_in(context))
-            .collect::<Vec<_>>(),
-    )
+    select(all.filter(|reason| reason.is_valid_in(context)).collect::<Vec<_>>())
 }
 
 fn will(version: Version) -> impl Strategy<Value = LastWill> {
     let v5 = version == Version::V5;
-    let properties = if v5 {
-        passing_properties().boxed()
-    } else {
-        Just(Vec::new()).boxed()
-    };
+    let properties = if v5 { passing_properties().boxed() } else { Just(Vec::new()).boxed() };
     (
         topic(),
         vec(any::<u8>(), 0..20),
@@ -98,17 +82,15 @@ fn will(version: Version) -> impl Strategy<Value = LastWill> {
         only_v5(version, any::<u32>()),
         properties,
     )
-        .prop_map(
-            |(topic, payload, qos, retain, delay, expiry, properties)| LastWill {
-                topic: TopicName::new(&topic).unwrap(),
-                payload,
-                qos,
-                retain,
-                delay: delay.unwrap_or(0),
-                expiry,
-                properties,
-            },
-        )
+        .prop_map(|(topic, payload, qos, retain, delay, expiry, properties)| LastWill {
+            topic: TopicName::new(&topic).unwrap(),
+            payload,
+            qos,
+            retain,
+            delay: delay.unwrap_or(0),
+            expiry,
+            properties,
+        })
 }
 
 pub fn connect(version: Version) -> impl Strategy<Value = Connect> {
@@ -127,16 +109,11 @@ pub fn connect(version: Version) -> impl Strategy<Value = Connect> {
         only_v5(version, any::<u16>()),
         only_v5(version, any::<(bool, bool)>()),
     );
-    let rest = (
-        users(version),
-        only_v5(version, (text(), of(vec(any::<u8>(), 0..8)))),
-    );
+    let rest = (users(version), only_v5(version, (text(), of(vec(any::<u8>(), 0..8)))));
     (head, numbers, rest).prop_map(move |(head, numbers, rest)| {
         let (clean_start, keep_alive, client_id, will, username, password) = head;
         let (response, problem) = numbers.4.unwrap_or((false, true));
-        let (method, data) = rest
-            .1
-            .map_or((None, None), |(method, data)| (Some(method), data));
+        let (method, data) = rest.1.map_or((None, None), |(method, data)| (Some(method), data));
         // Before v5 a password needs a user name.
         let username = if version == Version::V5 {
             username
@@ -167,37 +144,14 @@ pub fn connect(version: Version) -> impl Strategy<Value = Connect> {
 fn connack_v5() -> impl Strategy<Value = ConnAck> {
     let flags = of(any::<bool>());
     (
-        (
-            any::<bool>(),
-            reasons(ReasonContext::ConnAck),
-            users(Version::V5),
-        ),
-        (
-            of(any::<u32>()),
-            of(1..=u16::MAX),
-            of(1..=u32::MAX),
-            of(any::<u16>()),
-            of(any::<u16>()),
-        ),
-        (
-            flags.clone(),
-            flags.clone(),
-            flags.clone(),
-            flags.clone(),
-            flags,
-        ),
-        (
-            texts(),
-            texts(),
-            texts(),
-            texts(),
-            of((text(), of(vec(any::<u8>(), 0..8)))),
-        ),
+        (any::<bool>(), reasons(ReasonContext::ConnAck), users(Version::V5)),
+        (of(any::<u32>()), of(1..=u16::MAX), of(1..=u32::MAX), of(any::<u16>()), of(any::<u16>())),
+        (flags.clone(), flags.clone(), flags.clone(), flags.clone(), flags),
+        (texts(), texts(), texts(), texts(), of((text(), of(vec(any::<u8>(), 0..8))))),
     )
         .prop_map(|(head, numbers, flags, strings)| {
-            let (method, data) = strings
-                .4
-                .map_or((None, None), |(method, data)| (Some(method), data));
+            let (method, data) =
+                strings.4.map_or((None, None), |(method, data)| (Some(method), data));
             ConnAck {
                 session_present: head.0 && head.1 == ReasonCode::Success,
                 reason: head.1,
@@ -239,39 +193,23 @@ fn connack(version: Version) -> BoxedStrategy<ConnAck> {
 
 fn ack(version: Version, context: ReasonContext) -> impl Strategy<Value = Ack> {
     let reason = only_v5(version, reasons(context));
-    (
-        packet_id(),
-        reason,
-        only_v5(version, text()),
-        users(version),
-    )
-        .prop_map(|(packet_id, reason, reason_string, user_properties)| Ack {
+    (packet_id(), reason, only_v5(version, text()), users(version)).prop_map(
+        |(packet_id, reason, reason_string, user_properties)| Ack {
             packet_id,
             reason: reason.unwrap_or_default(),
             reason_string,
             user_properties,
-        })
+        },
+    )
 }
 
 fn options(version: Version) -> impl Strategy<Value = SubscriptionOptions> {
-    let handling = select(vec![
-        RetainHandling::Always,
-        RetainHandling::IfNew,
-        RetainHandling::Never,
-    ]);
-    (
-        qos(),
-        only_v5(version, (any::<bool>(), any::<bool>(), handling)),
-    )
-        .prop_map(|(qos, v5)| {
-            let (no_local, retain_as_published, retain_handling) = v5.unwrap_or_default();
-            SubscriptionOptions {
-                qos,
-                no_local,
-                retain_as_published,
-                retain_handling,
-            }
-        })
+    let handling =
+        select(vec![RetainHandling::Always, RetainHandling::IfNew, RetainHandling::Never]);
+    (qos(), only_v5(version, (any::<bool>(), any::<bool>(), handling))).prop_map(|(qos, v5)| {
+        let (no_local, retain_as_published, retain_handling) = v5.unwrap_or_default();
+        SubscriptionOptions { qos, no_local, retain_as_published, retain_handling }
+    })
 }
 
 fn subscribe(version: Version) -> impl Strategy<Value = Subscribe> {
@@ -279,20 +217,13 @@ fn subscribe(version: Version) -> impl Strategy<Value = Subscribe> {
         options.no_local &= filter.shared().is_none();
         SubscribeFilter { filter, options }
     });
-    (
-        packet_id(),
-        only_v5(version, 1..=268_435_455u32),
-        vec(filters, 1..4),
-        users(version),
-    )
-        .prop_map(
-            |(packet_id, subscription_id, filters, user_properties)| Subscribe {
-                packet_id,
-                subscription_id,
-                filters,
-                user_properties,
-            },
-        )
+    (packet_id(), only_v5(version, 1..=268_435_455u32), vec(filters, 1..4), users(version))
+        .prop_map(|(packet_id, subscription_id, filters, user_properties)| Subscribe {
+            packet_id,
+            subscription_id,
+            filters,
+            user_properties,
+        })
 }
 
 fn suback(version: Version) -> impl Strategy<Value = SubAck> {
@@ -303,20 +234,14 @@ fn suback(version: Version) -> impl Strategy<Value = SubAck> {
             reason
         }
     });
-    (
-        packet_id(),
-        vec(reason, 1..4),
-        only_v5(version, text()),
-        users(version),
+    (packet_id(), vec(reason, 1..4), only_v5(version, text()), users(version)).prop_map(
+        |(packet_id, reasons, reason_string, user_properties)| SubAck {
+            packet_id,
+            reasons,
+            reason_string,
+            user_properties,
+        },
     )
-        .prop_map(
-            |(packet_id, reasons, reason_string, user_properties)| SubAck {
-                packet_id,
-                reasons,
-                reason_string,
-                user_properties,
-            },
-        )
 }
 
 fn unsuback(version: Version) -> impl Strategy<Value = UnsubAck> {
@@ -326,60 +251,40 @@ fn unsuback(version: Version) -> impl Strategy<Value = UnsubAck> {
         only_v5(version, text()),
         users(version),
     )
-        .prop_map(
-            move |(packet_id, mut reasons, reason_string, user_properties)| {
-                if version != Version::V5 {
-                    reasons.clear();
-                }
-                UnsubAck {
-                    packet_id,
-                    reasons,
-                    reason_string,
-                    user_properties,
-                }
-            },
-        )
+        .prop_map(move |(packet_id, mut reasons, reason_string, user_properties)| {
+            if version != Version::V5 {
+                reasons.clear();
+            }
+            UnsubAck { packet_id, reasons, reason_string, user_properties }
+        })
 }
 
 fn disconnect(version: Version, context: ReasonContext) -> impl Strategy<Value = Disconnect> {
     let reason = only_v5(version, reasons(context));
-    (
-        reason,
-        only_v5(version, any::<u32>()),
-        only_v5(version, text()),
-        users(version),
-    )
-        .prop_map(move |(reason, number, reason_string, user_properties)| {
+    (reason, only_v5(version, any::<u32>()), only_v5(version, text()), users(version)).prop_map(
+        move |(reason, number, reason_string, user_properties)| {
             let by_client = context == ReasonContext::DisconnectByClient;
             Disconnect {
                 reason: reason.unwrap_or_default(),
                 session_expiry: number.filter(|_| by_client),
-                server_reference: number
-                    .filter(|_| !by_client)
-                    .map(|number| number.to_string()),
+                server_reference: number.filter(|_| !by_client).map(|number| number.to_string()),
                 reason_string,
                 user_properties,
             }
-        })
+        },
+    )
 }
 
 fn auth(context: ReasonContext) -> impl Strategy<Value = Auth> {
-    (
-        reasons(context),
-        text(),
-        of(vec(any::<u8>(), 0..8)),
-        texts(),
-        users(Version::V5),
+    (reasons(context), text(), of(vec(any::<u8>(), 0..8)), texts(), users(Version::V5)).prop_map(
+        |(reason, method, data, reason_string, user_properties)| Auth {
+            reason,
+            method: Some(method),
+            data,
+            reason_string,
+            user_properties,
+        },
     )
-        .prop_map(
-            |(reason, method, data, reason_string, user_properties)| Auth {
-                reason,
-                method: Some(method),
-                data,
-                reason_string,
-                user_properties,
-            },
-        )
 }
 
 fn either(version: Version) -> BoxedStrategy<Packet<'static>> {
@@ -400,11 +305,7 @@ pub fn from_client(version: Version) -> BoxedStrategy<Packet<'static>> {
         subscribe(version).prop_map(|p| Packet::Subscribe(Box::new(p))),
         (packet_id(), vec(filter(), 1..4), users(version)).prop_map(
             |(packet_id, filters, user_properties)| {
-                Packet::Unsubscribe(Box::new(Unsubscribe {
-                    packet_id,
-                    filters,
-                    user_properties,
-                }))
+                Packet::Unsubscribe(Box::new(Unsubscribe { packet_id, filters, user_properties }))
             }
         ),
         disconnect(version, ReasonContext::DisconnectByClient)

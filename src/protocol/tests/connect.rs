@@ -4,10 +4,7 @@ use super::*;
 
 /// Header with protocol name, level, flags and keep alive, then `rest`.
 fn connect(name: &str, level: u8, flags: u8, rest: &[&[u8]]) -> Vec<u8> {
-    framed(
-        0x10,
-        &[&field(name), &[level, flags, 0, 60], &rest.concat()],
-    )
+    framed(0x10, &[&field(name), &[level, flags, 0, 60], &rest.concat()])
 }
 
 fn v311(flags: u8, rest: &[&[u8]]) -> Vec<u8> {
@@ -16,12 +13,7 @@ fn v311(flags: u8, rest: &[&[u8]]) -> Vec<u8> {
 
 /// With a client id behind the properties.
 fn v5(flags: u8, properties: &[&[u8]], rest: &[&[u8]]) -> Vec<u8> {
-    connect(
-        "MQTT",
-        5,
-        flags,
-        &[&block(properties), &field("c"), &rest.concat()],
-    )
+    connect("MQTT", 5, flags, &[&block(properties), &field("c"), &rest.concat()])
 }
 
 fn error(bytes: &[u8]) -> (ReasonCode, Reply) {
@@ -43,19 +35,10 @@ const PROTOCOL_V5: (ReasonCode, Reply) = (ReasonCode::ProtocolError, Reply::Conn
 
 #[test]
 fn all_three_versions_are_read() {
-    assert_eq!(
-        read_connect(&connect("MQIsdp", 3, 2, &[&field("c")])).version,
-        Version::V31
-    );
-    assert_eq!(
-        read_connect(&v311(2, &[&field("c")])).version,
-        Version::V311
-    );
+    assert_eq!(read_connect(&connect("MQIsdp", 3, 2, &[&field("c")])).version, Version::V31);
+    assert_eq!(read_connect(&v311(2, &[&field("c")])).version, Version::V311);
     let connect = read_connect(&v5(2, &[], &[]));
-    assert_eq!(
-        (connect.version, connect.keep_alive, connect.clean_start),
-        (Version::V5, 60, true)
-    );
+    assert_eq!((connect.version, connect.keep_alive, connect.clean_start), (Version::V5, 60, true));
     assert!(connect.request_problem_information, "true if absent");
 }
 
@@ -105,27 +88,15 @@ fn mqtt_3_1_2_11_will_flags_need_a_will() {
 
 #[test]
 fn mqtt_3_1_2_12_will_qos_3_is_malformed() {
-    assert_eq!(
-        error(&v311(0x1C, &[&field("c"), &field("w"), &field("")])),
-        MALFORMED
-    );
-    assert_eq!(
-        error(&v5(0x1C, &[], &[&[0], &field("w"), &field("")])),
-        MALFORMED_V5
-    );
+    assert_eq!(error(&v311(0x1C, &[&field("c"), &field("w"), &field("")])), MALFORMED);
+    assert_eq!(error(&v5(0x1C, &[], &[&[0], &field("w"), &field("")])), MALFORMED_V5);
 }
 
 #[test]
 fn mqtt_3_1_2_22_a_password_needs_a_user_name_before_v5() {
-    assert_eq!(
-        error(&v311(0x42, &[&field("c"), &field("secret")])),
-        MALFORMED
-    );
+    assert_eq!(error(&v311(0x42, &[&field("c"), &field("secret")])), MALFORMED);
     let connect = read_connect(&v5(0x42, &[], &[&field(b"\xFF\x00")]));
-    assert_eq!(
-        (connect.username, connect.password),
-        (None, Some(vec![0xFF, 0]))
-    );
+    assert_eq!((connect.username, connect.password), (None, Some(vec![0xFF, 0])));
 }
 
 #[test]
@@ -139,22 +110,11 @@ fn an_empty_user_name_is_not_an_absent_one() {
 
 #[test]
 fn mqtt_3_1_3_3_fields_come_in_order_and_nothing_follows() {
-    let body: [&[u8]; 5] = [
-        &field("c"),
-        &field("w"),
-        &field("bye"),
-        &field("u"),
-        &field(b"\xFE"),
-    ];
+    let body: [&[u8]; 5] = [&field("c"), &field("w"), &field("bye"), &field("u"), &field(b"\xFE")];
     let connect = read_connect(&v311(0xF6, &body));
     let will = connect.will.unwrap();
     assert_eq!(
-        (
-            will.topic.as_str(),
-            &will.payload[..],
-            will.qos,
-            will.retain
-        ),
+        (will.topic.as_str(), &will.payload[..], will.qos, will.retain),
         ("w", &b"bye"[..], QoS::ExactlyOnce, true)
     );
     assert_eq!(connect.username.as_deref(), Some("u"));
@@ -174,11 +134,7 @@ fn mqtt_3_1_lets_the_remaining_length_have_the_last_word() {
 fn mqtt_3_1_3_4_strings_are_utf_8_without_nul() {
     for bad in [&b"\xFF"[..], b"\xED\xA0\x80", b"a\0b"] {
         assert_eq!(error(&v311(2, &[&field(bad)])), MALFORMED, "client id");
-        assert_eq!(
-            error(&v311(0x82, &[&field("c"), &field(bad)])),
-            MALFORMED,
-            "user name"
-        );
+        assert_eq!(error(&v311(0x82, &[&field("c"), &field(bad)])), MALFORMED, "user name");
         assert_eq!(
             error(&v311(6, &[&field("c"), &field(bad), &field("")])),
             MALFORMED,
@@ -193,10 +149,7 @@ fn mqtt_3_1_3_8_an_empty_client_id_is_left_to_the_broker_since_3_1_1() {
     assert!(connect311.client_id.is_empty() && !connect311.clean_start);
     assert_eq!(
         error(&connect("MQIsdp", 3, 2, &[&field("")])),
-        (
-            ReasonCode::ClientIdentifierNotValid,
-            Reply::ConnAck(Version::V31)
-        )
+        (ReasonCode::ClientIdentifierNotValid, Reply::ConnAck(Version::V31))
     );
     read_connect(&connect("MQIsdp", 3, 2, &[&field("c".repeat(40))]));
 }
@@ -218,15 +171,8 @@ fn mqtt_3_1_3_10_the_will_topic_is_a_topic_name() {
 #[test]
 fn will_properties_that_end_here_are_cut_out() {
     let content_type = [&[0x03][..], &field("text")].concat();
-    let properties = block(&[
-        &[0x18, 0, 0, 0, 9],
-        &content_type,
-        &[0x02, 0, 0, 0, 7],
-        &[0x01, 1],
-    ]);
-    let will = read_connect(&v5(6, &[], &[&properties, &field("w"), &field("")]))
-        .will
-        .unwrap();
+    let properties = block(&[&[0x18, 0, 0, 0, 9], &content_type, &[0x02, 0, 0, 0, 7], &[0x01, 1]]);
+    let will = read_connect(&v5(6, &[], &[&properties, &field("w"), &field("")])).will.unwrap();
     assert_eq!((will.delay, will.expiry), (9, Some(7)));
     assert_eq!(will.properties, [&content_type[..], &[0x01, 1]].concat());
 }
@@ -257,22 +203,14 @@ fn connect_properties_are_read() {
     assert_eq!(connect.maximum_packet_size, Some(65_536));
     assert_eq!(connect.topic_alias_maximum, 5);
     assert!(connect.request_response_information && !connect.request_problem_information);
-    assert_eq!(
-        connect.user_properties,
-        vec![("k".into(), "v".into()), ("k".into(), "v".into())]
-    );
+    assert_eq!(connect.user_properties, vec![("k".into(), "v".into()), ("k".into(), "v".into())]);
     assert_eq!(connect.authentication_method.as_deref(), Some("SCRAM"));
     assert_eq!(connect.authentication_data.as_deref(), Some(&[0xFF][..]));
 }
 
 #[test]
 fn values_out_of_range_are_protocol_errors() {
-    for bad in [
-        &[0x21, 0, 0][..],
-        &[0x27, 0, 0, 0, 0],
-        &[0x19, 2],
-        &[0x17, 2],
-    ] {
+    for bad in [&[0x21, 0, 0][..], &[0x27, 0, 0, 0, 0], &[0x19, 2], &[0x17, 2]] {
         assert_eq!(error(&v5(2, &[bad], &[])), PROTOCOL_V5, "{bad:?}");
     }
 }

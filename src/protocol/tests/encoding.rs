@@ -55,9 +55,7 @@ fn what_only_v5_has_is_left_out_before() {
     }
     assert_eq!(
         written(|out| encode::publish(out, Version::V5, &publish)),
-        [
-            0x30, 17, 0, 1, b't', 12, 0x23, 0, 1, 0x02, 0, 0, 0, 2, 0x0B, 3, 0x01, 1, b'p'
-        ]
+        [0x30, 17, 0, 1, b't', 12, 0x23, 0, 1, 0x02, 0, 0, 0, 2, 0x0B, 3, 0x01, 1, b'p']
     );
 }
 
@@ -65,26 +63,16 @@ fn what_only_v5_has_is_left_out_before() {
 fn acknowledgements_take_their_shortest_form() {
     let short =
         |version, kind, reason| written(|out| encode::ack(out, version, kind, id(258), reason));
-    assert_eq!(
-        short(Version::V5, AckKind::PubAck, ReasonCode::Success),
-        [0x40, 2, 1, 2]
-    );
+    assert_eq!(short(Version::V5, AckKind::PubAck, ReasonCode::Success), [0x40, 2, 1, 2]);
     assert_eq!(
         short(Version::V5, AckKind::PubRec, ReasonCode::QuotaExceeded),
         [0x50, 3, 1, 2, 0x97]
     );
     assert_eq!(
-        short(
-            Version::V311,
-            AckKind::PubRel,
-            ReasonCode::PacketIdentifierNotFound
-        ),
+        short(Version::V311, AckKind::PubRel, ReasonCode::PacketIdentifierNotFound),
         [0x62, 2, 1, 2]
     );
-    assert_eq!(
-        short(Version::V311, AckKind::PubComp, ReasonCode::Success),
-        [0x70, 2, 1, 2]
-    );
+    assert_eq!(short(Version::V311, AckKind::PubComp, ReasonCode::Success), [0x70, 2, 1, 2]);
     let full = Ack {
         packet_id: id(1),
         reason: ReasonCode::Success,
@@ -95,10 +83,7 @@ fn acknowledgements_take_their_shortest_form() {
         written(|out| encode::ack_full(out, Version::V5, AckKind::PubAck, &full)),
         [0x40, 2, 0, 1]
     );
-    let full = Ack {
-        reason_string: Some("x".into()),
-        ..full
-    };
+    let full = Ack { reason_string: Some("x".into()), ..full };
     assert_eq!(
         written(|out| encode::ack_full(out, Version::V5, AckKind::PubAck, &full)),
         [0x40, 8, 0, 1, 0, 4, 0x1F, 0, 1, b'x']
@@ -122,11 +107,7 @@ fn reasons_become_return_codes_before_v5() {
         (ReasonCode::NotAuthorized, 5),
         (ReasonCode::Banned, 5),
     ] {
-        let connack = ConnAck {
-            reason,
-            session_present: true,
-            ..ConnAck::default()
-        };
+        let connack = ConnAck { reason, session_present: true, ..ConnAck::default() };
         for version in BEFORE_V5 {
             let present = u8::from(version == Version::V311 && code == 0);
             assert_eq!(
@@ -145,14 +126,8 @@ fn every_code_of_connack_is_written_as_itself() {
         .filter_map(ReasonCode::from_u8)
         .filter(|r| r.is_valid_in(ReasonContext::ConnAck))
     {
-        let connack = ConnAck {
-            reason,
-            ..ConnAck::default()
-        };
-        assert_eq!(
-            written(|out| encode::connack(out, Version::V5, &connack))[3],
-            reason.as_u8()
-        );
+        let connack = ConnAck { reason, ..ConnAck::default() };
+        assert_eq!(written(|out| encode::connack(out, Version::V5, &connack))[3], reason.as_u8());
     }
 }
 
@@ -187,10 +162,7 @@ fn unsuback_has_codes_since_v5() {
         reason_string: None,
         user_properties: Vec::new(),
     };
-    assert_eq!(
-        written(|out| encode::unsuback(out, Version::V311, &unsuback)),
-        [0xB0, 2, 0, 1]
-    );
+    assert_eq!(written(|out| encode::unsuback(out, Version::V311, &unsuback)), [0xB0, 2, 0, 1]);
     assert_eq!(
         written(|out| encode::unsuback(out, Version::V5, &unsuback)),
         [0xB0, 5, 0, 1, 0, 0, 0x11]
@@ -200,22 +172,10 @@ fn unsuback_has_codes_since_v5() {
 #[test]
 fn disconnect_takes_its_shortest_form() {
     let normal = Disconnect::default();
-    let busy = Disconnect {
-        reason: ReasonCode::ServerBusy,
-        ..Disconnect::default()
-    };
-    assert_eq!(
-        written(|out| encode::disconnect(out, Version::V5, &normal)),
-        [0xE0, 0]
-    );
-    assert_eq!(
-        written(|out| encode::disconnect(out, Version::V5, &busy)),
-        [0xE0, 1, 0x89]
-    );
-    assert_eq!(
-        written(|out| encode::disconnect(out, Version::V311, &busy)),
-        [0xE0, 0]
-    );
+    let busy = Disconnect { reason: ReasonCode::ServerBusy, ..Disconnect::default() };
+    assert_eq!(written(|out| encode::disconnect(out, Version::V5, &normal)), [0xE0, 0]);
+    assert_eq!(written(|out| encode::disconnect(out, Version::V5, &busy)), [0xE0, 1, 0x89]);
+    assert_eq!(written(|out| encode::disconnect(out, Version::V311, &busy)), [0xE0, 0]);
 }
 
 #[test]
@@ -243,16 +203,11 @@ fn mqtt_3_9_2_2_diagnostics_are_dropped_rather_than_exceed_the_maximum() {
 #[test]
 #[cfg(not(debug_assertions))]
 fn what_no_packet_can_hold_is_made_to_fit() {
-    let disconnect = Disconnect {
-        reason_string: Some("é".repeat(40_000)),
-        ..Disconnect::default()
-    };
+    let disconnect =
+        Disconnect { reason_string: Some("é".repeat(40_000)), ..Disconnect::default() };
     let bytes = written(|out| encode::disconnect(out, Version::V5, &disconnect));
     accepted(&client(Version::V5), &bytes);
     let mut publish = out("t", b"");
     publish.qos = QoS::ExactlyOnce;
-    assert_eq!(
-        written(|out| encode::publish(out, Version::V311, &publish)),
-        [0x30, 3, 0, 1, b't']
-    );
+    assert_eq!(written(|out| encode::publish(out, Version::V311, &publish)), [0x30, 3, 0, 1, b't']);
 }

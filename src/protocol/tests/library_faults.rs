@@ -13,14 +13,8 @@ fn the_short_disconnect_of_v5_is_accepted() {
 fn a_malformed_frame_is_not_an_unfinished_one() {
     // A topic that is longer than the frame.
     let bytes = [0x30, 4, 0, 9, b'a', 0];
-    assert_eq!(
-        server(Version::V5).frame(&bytes),
-        Ok(Frame::Complete { len: 6 })
-    );
-    assert_eq!(
-        refused(&server(Version::V5), &bytes),
-        ReasonCode::MalformedPacket
-    );
+    assert_eq!(server(Version::V5).frame(&bytes), Ok(Frame::Complete { len: 6 }));
+    assert_eq!(refused(&server(Version::V5), &bytes), ReasonCode::MalformedPacket);
 }
 
 #[test]
@@ -33,15 +27,9 @@ fn connack_of_v5_has_a_property_length() {
 #[test]
 fn disconnect_of_v5_keeps_its_reason() {
     let mut out = BytesMut::new();
-    let packet = Disconnect {
-        reason: ReasonCode::SessionTakenOver,
-        ..Disconnect::default()
-    };
+    let packet = Disconnect { reason: ReasonCode::SessionTakenOver, ..Disconnect::default() };
     encode::disconnect(&mut out, Version::V5, &packet);
-    assert_eq!(
-        accepted(&client(Version::V5), &out),
-        Packet::Disconnect(Box::new(packet))
-    );
+    assert_eq!(accepted(&client(Version::V5), &out), Packet::Disconnect(Box::new(packet)));
 }
 
 #[test]
@@ -60,29 +48,17 @@ fn nothing_is_half_written() {
 fn subscription_identifiers_and_property_lengths_are_bounded() {
     let five_bytes = [0x0B, 0xFF, 0xFF, 0xFF, 0xFF, 0x7F];
     let bytes = framed(0x30, &[&field("a"), &block(&[&five_bytes]), b"payload"]);
-    assert_eq!(
-        refused(&client(Version::V5), &bytes),
-        ReasonCode::MalformedPacket
-    );
+    assert_eq!(refused(&client(Version::V5), &bytes), ReasonCode::MalformedPacket);
     // A property that ends behind its block would take its last bytes from the payload.
     let bytes = framed(0x30, &[&field("a"), &[3], &[0x02, 0, 0], b"payload"]);
-    assert_eq!(
-        refused(&client(Version::V5), &bytes),
-        ReasonCode::MalformedPacket
-    );
+    assert_eq!(refused(&client(Version::V5), &bytes), ReasonCode::MalformedPacket);
 }
 
 #[test]
 fn a_password_is_any_bytes() {
     let bytes = framed(
         0x10,
-        &[
-            &field("MQTT"),
-            &[4, 0xC2, 0, 0],
-            &field("c"),
-            &field("u"),
-            &field(b"\xFF\xFE"),
-        ],
+        &[&field("MQTT"), &[4, 0xC2, 0, 0], &field("c"), &field("u"), &field(b"\xFF\xFE")],
     );
     let Packet::Connect(connect) = accepted(&Decoder::server(MAX), &bytes) else {
         panic!("no CONNECT")

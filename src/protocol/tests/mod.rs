@@ -48,11 +48,7 @@ fn framed(first: u8, parts: &[&[u8]]) -> Vec<u8> {
 /// A string or binary data with its length.
 fn field(bytes: impl AsRef<[u8]>) -> Vec<u8> {
     let bytes = bytes.as_ref();
-    [
-        &u16::try_from(bytes.len()).unwrap().to_be_bytes()[..],
-        bytes,
-    ]
-    .concat()
+    [&u16::try_from(bytes.len()).unwrap().to_be_bytes()[..], bytes].concat()
 }
 
 /// Properties with their length.

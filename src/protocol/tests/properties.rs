@@ -10,12 +10,8 @@ fn all() -> Vec<(u8, Vec<u8>)> {
     let strings =
         [0x03, 0x08, 0x09, 0x12, 0x15, 0x16, 0x1A, 0x1C, 0x1F].map(|id| vec![id, 0, 1, b'x']);
     let pair = [&[0x26][..], &field("k"), &field("v")].concat();
-    let encoded = flags
-        .into_iter()
-        .chain(shorts)
-        .chain(longs)
-        .chain(strings)
-        .chain([vec![0x0B, 1], pair]);
+    let encoded =
+        flags.into_iter().chain(shorts).chain(longs).chain(strings).chain([vec![0x0B, 1], pair]);
     encoded.map(|bytes| (bytes[0], bytes)).collect()
 }
 
@@ -38,14 +34,7 @@ fn cases() -> [Case; 13] {
             |p| {
                 framed(
                     0x10,
-                    &[
-                        &field("MQTT"),
-                        &[5, 6, 0, 0, 0],
-                        &field("c"),
-                        p,
-                        &field("w"),
-                        &field(""),
-                    ],
+                    &[&field("MQTT"), &[5, 6, 0, 0, 0], &field("c"), p, &field("w"), &field("")],
                 )
             },
             &[0x01, 0x02, 0x03, 0x08, 0x09, 0x18, 0x26],
@@ -65,60 +54,20 @@ fn cases() -> [Case; 13] {
             |p| framed(0x30, &[&field("t"), p, b"payload"]),
             &[0x01, 0x02, 0x03, 0x08, 0x09, 0x0B, 0x23, 0x26],
         ),
-        (
-            "PUBACK",
-            server.clone(),
-            |p| framed(0x40, &[&[0, 1, 0], p]),
-            ack,
-        ),
-        (
-            "PUBREC",
-            server.clone(),
-            |p| framed(0x50, &[&[0, 1, 0], p]),
-            ack,
-        ),
-        (
-            "PUBREL",
-            server.clone(),
-            |p| framed(0x62, &[&[0, 1, 0], p]),
-            ack,
-        ),
-        (
-            "PUBCOMP",
-            server.clone(),
-            |p| framed(0x70, &[&[0, 1, 0], p]),
-            ack,
-        ),
+        ("PUBACK", server.clone(), |p| framed(0x40, &[&[0, 1, 0], p]), ack),
+        ("PUBREC", server.clone(), |p| framed(0x50, &[&[0, 1, 0], p]), ack),
+        ("PUBREL", server.clone(), |p| framed(0x62, &[&[0, 1, 0], p]), ack),
+        ("PUBCOMP", server.clone(), |p| framed(0x70, &[&[0, 1, 0], p]), ack),
         (
             "SUBSCRIBE",
             server.clone(),
             |p| framed(0x82, &[&[0, 1], p, &field("t"), &[0]]),
             &[0x0B, 0x26],
         ),
-        (
-            "SUBACK",
-            client.clone(),
-            |p| framed(0x90, &[&[0, 1], p, &[0]]),
-            ack,
-        ),
-        (
-            "UNSUBSCRIBE",
-            server.clone(),
-            |p| framed(0xA2, &[&[0, 1], p, &field("t")]),
-            &[0x26],
-        ),
-        (
-            "UNSUBACK",
-            client,
-            |p| framed(0xB0, &[&[0, 1], p, &[0]]),
-            ack,
-        ),
-        (
-            "AUTH",
-            server,
-            |p| framed(0xF0, &[&[0x18], p]),
-            &[0x15, 0x16, 0x1F, 0x26],
-        ),
+        ("SUBACK", client.clone(), |p| framed(0x90, &[&[0, 1], p, &[0]]), ack),
+        ("UNSUBSCRIBE", server.clone(), |p| framed(0xA2, &[&[0, 1], p, &field("t")]), &[0x26]),
+        ("UNSUBACK", client, |p| framed(0xB0, &[&[0, 1], p, &[0]]), ack),
+        ("AUTH", server, |p| framed(0xF0, &[&[0x18], p]), &[0x15, 0x16, 0x1F, 0x26]),
     ]
 }
 
@@ -127,11 +76,8 @@ fn section_2_2_2_2_a_property_belongs_to_its_packets() {
     for (name, decoder, frame, allowed) in cases() {
         for (id, property) in all() {
             // Data needs a method and AUTH always does; give one where it may stand.
-            let method: &[u8] = if allowed.contains(&0x15) && id != 0x15 {
-                &[0x15, 0, 1, b'm']
-            } else {
-                &[]
-            };
+            let method: &[u8] =
+                if allowed.contains(&0x15) && id != 0x15 { &[0x15, 0, 1, b'm'] } else { &[] };
             let bytes = frame(&block(&[method, &property]));
             match read(&decoder, &bytes) {
                 Ok(_) => assert!(allowed.contains(&id), "{name} took {id:#x}"),
@@ -148,11 +94,8 @@ fn section_2_2_2_2_a_property_belongs_to_its_packets() {
 fn section_2_2_2_2_a_property_stands_once() {
     for (name, decoder, frame, allowed) in cases() {
         for (id, property) in all().into_iter().filter(|(id, _)| allowed.contains(id)) {
-            let method: &[u8] = if allowed.contains(&0x15) && id != 0x15 {
-                &[0x15, 0, 1, b'm']
-            } else {
-                &[]
-            };
+            let method: &[u8] =
+                if allowed.contains(&0x15) && id != 0x15 { &[0x15, 0, 1, b'm'] } else { &[] };
             let bytes = frame(&block(&[method, &property, &property]));
             let repeats = id == 0x26 || (id == 0x0B && name == "PUBLISH");
             match read(&decoder, &bytes) {
@@ -174,21 +117,9 @@ fn a_property_block_is_exactly_as_long_as_it_says() {
         // One byte short: the last property crosses the end of its block.
         let mut short = block(&[&user]);
         short[0] -= 1;
-        assert_eq!(
-            refused(&decoder, &frame(&short)),
-            ReasonCode::MalformedPacket,
-            "{name}"
-        );
-        for bad in [
-            &[0x80, 0x00][..],
-            &[0xFF, 0xFF, 0xFF, 0xFF, 0x01],
-            &[0xFF, 0xFF, 0xFF, 0x7F],
-        ] {
-            assert_eq!(
-                refused(&decoder, &frame(bad)),
-                ReasonCode::MalformedPacket,
-                "{name}"
-            );
+        assert_eq!(refused(&decoder, &frame(&short)), ReasonCode::MalformedPacket, "{name}");
+        for bad in [&[0x80, 0x00][..], &[0xFF, 0xFF, 0xFF, 0xFF, 0x01], &[0xFF, 0xFF, 0xFF, 0x7F]] {
+            assert_eq!(refused(&decoder, &frame(bad)), ReasonCode::MalformedPacket, "{name}");
         }
     }
 }
@@ -210,16 +141,9 @@ fn unknown_properties_are_malformed() {
 fn mqtt_1_5_4_strings_in_properties_are_utf_8_without_nul() {
     for (name, decoder, frame, _) in cases() {
         for bad in [&b"\xFF"[..], b"a\0"] {
-            for pair in [
-                [&field(bad)[..], &field("v")],
-                [&field("k")[..], &field(bad)],
-            ] {
+            for pair in [[&field(bad)[..], &field("v")], [&field("k")[..], &field(bad)]] {
                 let bytes = frame(&block(&[&[0x26], pair[0], pair[1]]));
-                assert_eq!(
-                    refused(&decoder, &bytes),
-                    ReasonCode::MalformedPacket,
-                    "{name}"
-                );
+                assert_eq!(refused(&decoder, &bytes), ReasonCode::MalformedPacket, "{name}");
             }
         }
     }

@@ -14,9 +14,7 @@ fn v5(topic: &str, properties: &[&[u8]], payload: &[u8]) -> Vec<u8> {
 }
 
 fn publish<'a>(decoder: &Decoder, bytes: &'a [u8]) -> Publish<'a> {
-    let Packet::Publish(publish) = accepted(decoder, bytes) else {
-        panic!("no PUBLISH")
-    };
+    let Packet::Publish(publish) = accepted(decoder, bytes) else { panic!("no PUBLISH") };
     publish
 }
 
@@ -35,15 +33,9 @@ fn every_field_is_read_and_borrowed() {
 #[test]
 fn a_payload_may_be_empty() {
     for version in BEFORE_V5 {
-        assert_eq!(
-            publish(&server(version), &v311(0x31, "a", &[])).payload,
-            &[] as &[u8]
-        );
+        assert_eq!(publish(&server(version), &v311(0x31, "a", &[])).payload, &[] as &[u8]);
     }
-    assert_eq!(
-        publish(&server(Version::V5), &v5("a", &[], &[])).payload,
-        &[] as &[u8]
-    );
+    assert_eq!(publish(&server(Version::V5), &v5("a", &[], &[])).payload, &[] as &[u8]);
 }
 
 #[test]
@@ -59,10 +51,7 @@ fn mqtt_3_3_1_4_qos_3_is_malformed() {
 #[test]
 fn mqtt_3_3_1_2_dup_at_qos_0_is_malformed() {
     for version in ALL {
-        assert_eq!(
-            refused(&server(version), &v311(0x38, "a", &[0])),
-            ReasonCode::MalformedPacket
-        );
+        assert_eq!(refused(&server(version), &v311(0x38, "a", &[0])), ReasonCode::MalformedPacket);
     }
 }
 
@@ -73,10 +62,7 @@ fn mqtt_2_2_1_3_packet_identifier_0_is_refused() {
             refused(&server(version), &v311(0x32, "a", &[0, 0, 0])),
             ReasonCode::ProtocolError
         );
-        assert_eq!(
-            refused(&server(version), &v311(0x32, "a", &[])),
-            ReasonCode::MalformedPacket
-        );
+        assert_eq!(refused(&server(version), &v311(0x32, "a", &[])), ReasonCode::MalformedPacket);
     }
 }
 
@@ -90,10 +76,7 @@ fn mqtt_3_3_2_1_the_topic_is_utf_8_without_nul() {
             );
         }
     }
-    assert_eq!(
-        publish(&server(Version::V311), &v311(0x30, "é/✓", &[])).topic,
-        "é/✓"
-    );
+    assert_eq!(publish(&server(Version::V311), &v311(0x30, "é/✓", &[])).topic, "é/✓");
     assert_eq!(
         publish(&server(Version::V311), &v311(0x30, "\u{FEFF}a", &[])).topic,
         "\u{FEFF}a",
@@ -116,19 +99,10 @@ fn mqtt_3_3_2_2_wildcards_in_a_topic_name_are_refused() {
 #[test]
 fn mqtt_4_7_3_1_an_empty_topic_needs_an_alias() {
     for version in BEFORE_V5 {
-        assert_eq!(
-            refused(&server(version), &v311(0x30, "", &[])),
-            ReasonCode::TopicNameInvalid
-        );
+        assert_eq!(refused(&server(version), &v311(0x30, "", &[])), ReasonCode::TopicNameInvalid);
     }
-    assert_eq!(
-        refused(&server(Version::V5), &v5("", &[], &[])),
-        ReasonCode::ProtocolError
-    );
-    assert_eq!(
-        publish(&server(Version::V5), &v5("", &[&[0x23, 0, 1]], &[])).topic_alias,
-        Some(1)
-    );
+    assert_eq!(refused(&server(Version::V5), &v5("", &[], &[])), ReasonCode::ProtocolError);
+    assert_eq!(publish(&server(Version::V5), &v5("", &[&[0x23, 0, 1]], &[])).topic_alias, Some(1));
 }
 
 #[test]
@@ -142,24 +116,12 @@ fn mqtt_3_3_2_8_topic_alias_0_is_invalid() {
 #[test]
 fn mqtt_3_3_4_6_a_client_sends_no_subscription_identifier() {
     let bytes = v5("a", &[&[0x0B, 5], &[0x0B, 6]], &[]);
-    assert_eq!(
-        refused(&server(Version::V5), &bytes),
-        ReasonCode::ProtocolError
-    );
-    assert_eq!(
-        publish(&client(Version::V5), &bytes).subscription_ids,
-        [5, 6]
-    );
+    assert_eq!(refused(&server(Version::V5), &bytes), ReasonCode::ProtocolError);
+    assert_eq!(publish(&client(Version::V5), &bytes).subscription_ids, [5, 6]);
     let zero = v5("a", &[&[0x0B, 0]], &[]);
-    assert_eq!(
-        refused(&client(Version::V5), &zero),
-        ReasonCode::ProtocolError
-    );
+    assert_eq!(refused(&client(Version::V5), &zero), ReasonCode::ProtocolError);
     let overlong = v5("a", &[&[0x0B, 0x85, 0x00]], &[]);
-    assert_eq!(
-        refused(&client(Version::V5), &overlong),
-        ReasonCode::MalformedPacket
-    );
+    assert_eq!(refused(&client(Version::V5), &overlong), ReasonCode::MalformedPacket);
 }
 
 #[test]
@@ -185,19 +147,10 @@ fn the_payload_format_indicator_is_0_or_1() {
 fn a_payload_is_held_against_its_format_only_when_asked() {
     let decoder = server(Version::V5);
     let broken = v5("a", &[&[0x01, 1]], &[0xFF]);
-    let reason = publish(&decoder, &broken)
-        .check_payload_format()
-        .unwrap_err()
-        .reason;
+    let reason = publish(&decoder, &broken).check_payload_format().unwrap_err().reason;
     assert_eq!(reason, ReasonCode::PayloadFormatInvalid);
-    assert_eq!(
-        publish(&decoder, &v5("a", &[&[0x01, 0]], &[0xFF])).check_payload_format(),
-        Ok(())
-    );
-    assert_eq!(
-        publish(&decoder, &v5("a", &[&[0x01, 1]], b"a")).check_payload_format(),
-        Ok(())
-    );
+    assert_eq!(publish(&decoder, &v5("a", &[&[0x01, 0]], &[0xFF])).check_payload_format(), Ok(()));
+    assert_eq!(publish(&decoder, &v5("a", &[&[0x01, 1]], b"a")).check_payload_format(), Ok(()));
 }
 
 #[test]
@@ -215,10 +168,7 @@ fn what_goes_on_to_receivers_is_borrowed_while_it_is_one_piece() {
         let bytes = v5("a", parts, b"payload");
         let read = publish(&server(Version::V5), &bytes);
         assert!(matches!(read.properties, Cow::Borrowed(_)));
-        assert_eq!(
-            (&read.properties[..], read.payload),
-            (&kept[..], &b"payload"[..])
-        );
+        assert_eq!((&read.properties[..], read.payload), (&kept[..], &b"payload"[..]));
     }
     let bytes = v5("a", &[&user, alias, &data, expiry, &user], b"payload");
     let read = publish(&server(Version::V5), &bytes);

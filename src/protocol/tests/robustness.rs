@@ -7,12 +7,8 @@ use super::arbitrary as any_of;
 use super::*;
 
 fn decoders() -> Vec<Decoder> {
-    let with_version = ALL
-        .into_iter()
-        .flat_map(|version| [server(version), client(version)]);
-    with_version
-        .chain([Decoder::server(MAX), Decoder::client(64)])
-        .collect()
+    let with_version = ALL.into_iter().flat_map(|version| [server(version), client(version)]);
+    with_version.chain([Decoder::server(MAX), Decoder::client(64)]).collect()
 }
 
 /// Reads frames until one is refused or unfinished.

@@ -26,25 +26,10 @@ fn seeds(version: Version) -> Vec<(String, Vec<u8>)> {
         }
     };
     for _ in 0..200 {
-        let connect = any_of::connect(version)
-            .new_tree(&mut runner)
-            .unwrap()
-            .current();
+        let connect = any_of::connect(version).new_tree(&mut runner).unwrap().current();
         add(0, &Packet::Connect(Box::new(connect)));
-        add(
-            0,
-            &any_of::from_client(version)
-                .new_tree(&mut runner)
-                .unwrap()
-                .current(),
-        );
-        add(
-            1,
-            &any_of::from_server(version)
-                .new_tree(&mut runner)
-                .unwrap()
-                .current(),
-        );
+        add(0, &any_of::from_client(version).new_tree(&mut runner).unwrap().current());
+        add(1, &any_of::from_server(version).new_tree(&mut runner).unwrap().current());
     }
     for role in [0, 1] {
         add(role, &Packet::Publish(publish(version, role == 1)));
@@ -67,20 +52,14 @@ fn publish(version: Version, to_client: bool) -> Publish<'static> {
         } else {
             (&[][..]).into()
         },
-        subscription_ids: if v5 && to_client {
-            vec![1, 300]
-        } else {
-            Vec::new()
-        },
+        subscription_ids: if v5 && to_client { vec![1, 300] } else { Vec::new() },
         payload: b"payload",
     }
 }
 
 fn packet_name(packet: &Packet<'_>) -> String {
     let debug = format!("{packet:?}");
-    let end = debug
-        .find(|c: char| !c.is_alphanumeric())
-        .unwrap_or(debug.len());
+    let end = debug.find(|c: char| !c.is_alphanumeric()).unwrap_or(debug.len());
     debug[..end].to_lowercase()
 }
 
@@ -100,9 +79,7 @@ fn check_seed(version: Version, seed: &[u8]) {
 #[test]
 fn fuzz_seeds_are_valid_packets_of_each_type_from_each_side() {
     for (target, version) in [("decode_v311", Version::V311), ("decode_v5", Version::V5)] {
-        let directory = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("fuzz/seeds")
-            .join(target);
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(target);
         let seeds = seeds(version);
         assert_eq!(seeds.len(), if version == Version::V5 { 22 } else { 19 });
         for (name, bytes) in seeds {

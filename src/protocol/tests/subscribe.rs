@@ -22,32 +22,15 @@ fn read_subscribe(version: Version, bytes: &[u8]) -> Subscribe {
 #[test]
 fn filters_come_in_the_order_received() {
     for version in BEFORE_V5 {
-        let bytes = framed(
-            0x82,
-            &[
-                &[1, 0],
-                &field("a/+"),
-                &[0],
-                &field("#"),
-                &[1],
-                &field("b"),
-                &[2],
-            ],
-        );
+        let bytes =
+            framed(0x82, &[&[1, 0], &field("a/+"), &[0], &field("#"), &[1], &field("b"), &[2]]);
         let subscribe = read_subscribe(version, &bytes);
         assert_eq!(subscribe.packet_id, id(256));
-        let read: Vec<_> = subscribe
-            .filters
-            .iter()
-            .map(|f| (f.filter.as_str(), f.options.qos))
-            .collect();
+        let read: Vec<_> =
+            subscribe.filters.iter().map(|f| (f.filter.as_str(), f.options.qos)).collect();
         assert_eq!(
             read,
-            [
-                ("a/+", QoS::AtMostOnce),
-                ("#", QoS::AtLeastOnce),
-                ("b", QoS::ExactlyOnce)
-            ]
+            [("a/+", QoS::AtMostOnce), ("#", QoS::AtLeastOnce), ("b", QoS::ExactlyOnce)]
         );
     }
 }
@@ -55,21 +38,9 @@ fn filters_come_in_the_order_received() {
 #[test]
 fn options_of_v5_are_read() {
     let user = [&[0x26][..], &field("k"), &field("v")].concat();
-    for properties in [
-        block(&[&[0x0B, 0xC8, 0x01], &user]),
-        block(&[&user, &[0x0B, 0xC8, 0x01]]),
-    ] {
-        let bytes = framed(
-            0x82,
-            &[
-                &[0, 1],
-                &properties,
-                &field("a"),
-                &[0x2E],
-                &field("b"),
-                &[0x11],
-            ],
-        );
+    for properties in [block(&[&[0x0B, 0xC8, 0x01], &user]), block(&[&user, &[0x0B, 0xC8, 0x01]])] {
+        let bytes =
+            framed(0x82, &[&[0, 1], &properties, &field("a"), &[0x2E], &field("b"), &[0x11]]);
         let subscribe = read_subscribe(Version::V5, &bytes);
         assert_eq!(subscribe.subscription_id, Some(200));
         assert_eq!(subscribe.user_properties, [("k".into(), "v".into())]);
@@ -80,33 +51,18 @@ fn options_of_v5_are_read() {
             retain_handling: RetainHandling::Never,
         };
         assert_eq!(subscribe.filters[0].options, expected);
-        assert_eq!(
-            subscribe.filters[1].options.retain_handling,
-            RetainHandling::IfNew
-        );
+        assert_eq!(subscribe.filters[1].options.retain_handling, RetainHandling::IfNew);
     }
 }
 
 #[test]
 fn mqtt_3_8_3_2_a_filter_is_required() {
     for version in BEFORE_V5 {
-        assert_eq!(
-            refused(&server(version), &[0x82, 2, 0, 1]),
-            ReasonCode::ProtocolError
-        );
-        assert_eq!(
-            refused(&server(version), &[0xA2, 2, 0, 1]),
-            ReasonCode::ProtocolError
-        );
+        assert_eq!(refused(&server(version), &[0x82, 2, 0, 1]), ReasonCode::ProtocolError);
+        assert_eq!(refused(&server(version), &[0xA2, 2, 0, 1]), ReasonCode::ProtocolError);
     }
-    assert_eq!(
-        refused(&server(Version::V5), &[0x82, 3, 0, 1, 0]),
-        ReasonCode::ProtocolError
-    );
-    assert_eq!(
-        refused(&server(Version::V5), &[0xA2, 3, 0, 1, 0]),
-        ReasonCode::ProtocolError
-    );
+    assert_eq!(refused(&server(Version::V5), &[0x82, 3, 0, 1, 0]), ReasonCode::ProtocolError);
+    assert_eq!(refused(&server(Version::V5), &[0xA2, 3, 0, 1, 0]), ReasonCode::ProtocolError);
 }
 
 #[test]
@@ -154,10 +110,7 @@ fn maximum_qos_3_and_retain_handling_3_are_protocol_errors() {
 #[test]
 fn mqtt_3_8_3_4_no_local_on_a_shared_subscription_is_a_protocol_error() {
     assert_eq!(
-        refused(
-            &server(Version::V5),
-            &subscribe(Version::V5, "$share/g/a", 0x04)
-        ),
+        refused(&server(Version::V5), &subscribe(Version::V5, "$share/g/a", 0x04)),
         ReasonCode::ProtocolError
     );
     read_subscribe(Version::V5, &subscribe(Version::V5, "a", 0x04));
@@ -167,25 +120,13 @@ fn mqtt_3_8_3_4_no_local_on_a_shared_subscription_is_a_protocol_error() {
 #[test]
 fn subscription_identifier_0_is_a_protocol_error() {
     let bytes = framed(0x82, &[&[0, 1], &block(&[&[0x0B, 0]]), &field("a"), &[0]]);
-    assert_eq!(
-        refused(&server(Version::V5), &bytes),
-        ReasonCode::ProtocolError
-    );
+    assert_eq!(refused(&server(Version::V5), &bytes), ReasonCode::ProtocolError);
 }
 
 #[test]
 fn mqtt_4_7_1_1_what_is_no_topic_filter_is_refused() {
     for version in ALL {
-        for bad in [
-            "",
-            "a#",
-            "#/a",
-            "a+",
-            "$share/g",
-            "$share//a",
-            "$share/+/a",
-            "$share/g/",
-        ] {
+        for bad in ["", "a#", "#/a", "a+", "$share/g", "$share//a", "$share/+/a", "$share/g/"] {
             assert_eq!(
                 refused(&server(version), &subscribe(version, bad, 0)),
                 ReasonCode::TopicFilterInvalid,
@@ -219,10 +160,7 @@ fn a_filter_without_options_is_malformed() {
         );
     }
     assert_eq!(
-        refused(
-            &server(Version::V5),
-            &framed(0x82, &[&[0, 1, 0], &field("a")])
-        ),
+        refused(&server(Version::V5), &framed(0x82, &[&[0, 1, 0], &field("a")])),
         ReasonCode::MalformedPacket
     );
 }
@@ -233,10 +171,7 @@ fn bytes_after_the_last_filter_are_malformed() {
         for mut bytes in [subscribe(version, "a", 0), unsubscribe(version, "a")] {
             bytes.push(0);
             bytes[1] += 1;
-            assert_eq!(
-                refused(&server(version), &bytes),
-                ReasonCode::MalformedPacket
-            );
+            assert_eq!(refused(&server(version), &bytes), ReasonCode::MalformedPacket);
         }
     }
 }
@@ -244,20 +179,14 @@ fn bytes_after_the_last_filter_are_malformed() {
 #[test]
 fn unsubscribe_reads_filters_and_user_properties() {
     let properties = block(&[&[0x26], &field("k"), &field("v")]);
-    let bytes = framed(
-        0xA2,
-        &[&[0, 9], &properties, &field("a/#"), &field("$share/g/b")],
-    );
+    let bytes = framed(0xA2, &[&[0, 9], &properties, &field("a/#"), &field("$share/g/b")]);
     let Packet::Unsubscribe(read) = accepted(&server(Version::V5), &bytes) else {
         panic!("no UNSUBSCRIBE")
     };
     assert_eq!(read.packet_id, id(9));
     assert_eq!(read.user_properties, [("k".into(), "v".into())]);
     assert_eq!(
-        read.filters
-            .iter()
-            .map(TopicFilter::as_str)
-            .collect::<Vec<_>>(),
+        read.filters.iter().map(TopicFilter::as_str).collect::<Vec<_>>(),
         ["a/#", "$share/g/b"]
     );
 }
