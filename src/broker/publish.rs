@@ -207,7 +207,7 @@ impl Broker {
             DropReason::QueueFull
         } else {
             entry.delivery = self.ids.delivery();
-            session.enqueue(entry, self.persistence.committed());
+            session.enqueue(entry, self.persistence.committed(), false);
             return true;
         };
         self.metrics.messages.dropped.add(reason, 1);
@@ -266,7 +266,7 @@ impl Broker {
             // Not the store's business: its reference is given back at once.
             self.persistence.release(entry.message.id);
         }
-        session.enqueue(entry, self.persistence.committed());
+        session.enqueue(entry, self.persistence.committed(), self.is_over_memory());
         if durable && session.is_forgettable() {
             delivering.forget = true;
         }

@@ -220,9 +220,9 @@ impl Session {
 }
 
 impl Session {
-    /// Adds a delivery at the end of the queue.
-    pub fn enqueue(&mut self, entry: Entry, committed: CommitNo) {
-        self.queue.push(entry, committed);
+    /// Adds a delivery at the end of the queue; see [`super::Queue::push`].
+    pub fn enqueue(&mut self, entry: Entry, committed: CommitNo, spill: bool) {
+        self.queue.push(entry, committed, spill);
     }
 
     /// See [`super::Queue::drop_oldest`].

@@ -61,7 +61,7 @@ fn a_message_that_expired_while_waiting_is_not_sent() {
         identifiers: SmallVec::new(),
     };
     attach(&mut session, 10);
-    session.enqueue(entry, 0);
+    session.enqueue(entry, 0, false);
     let next = session.next_outgoing(0, WallMillis(1000), Instant::now());
     assert!(matches!(next, Some(Outgoing::Expired(_))));
 }

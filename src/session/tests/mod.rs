@@ -68,7 +68,7 @@ pub fn enqueue(session: &mut Session, id: u64, qos: QoS, committed: u64) -> Arc<
         home: if kept { Home::Slot(0) } else { Home::Memory },
         identifiers: SmallVec::new(),
     };
-    session.enqueue(entry, committed);
+    session.enqueue(entry, committed, false);
     message
 }
 
