@@ -40,10 +40,13 @@ setup() {
     if needs rust; then cargo_tool nextest || return; fi
     if needs rust clients js; then
         cargo build --release || return
-        export FERRYMQ_BIN=$PWD/target/release/ferrymq
+        export BROKER_BINARY=$PWD/target/release/ferrymq
     fi
     if needs rust; then
-        cargo build --features failpoints --target-dir target/failpoints || return
-        export FERRYMQ_FAILPOINTS_BIN=$PWD/target/failpoints/debug/ferrymq
+        # In the same target directory, so that the dependencies are built once; set
+        # aside, since the next build without the feature takes its place.
+        cargo build --features failpoints &&
+            install -D target/debug/ferrymq target/failpoints/ferrymq || return
+        export BROKER_FAILPOINTS_BINARY=$PWD/target/failpoints/ferrymq
     fi
 }

@@ -18,14 +18,15 @@ pub struct Broker {
     child: Option<Child>,
 }
 
-/// The binary under test: `FERRYMQ_BIN`, or the one that cargo built along.
+/// The binary under test: `BROKER_BINARY`, or the one that cargo built along. (Names
+/// that begin with `FERRYMQ_` are the broker's own.)
 pub fn binary() -> PathBuf {
-    std::env::var_os("FERRYMQ_BIN").map_or_else(|| env!("CARGO_BIN_EXE_ferrymq").into(), absolute)
+    std::env::var_os("BROKER_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_ferrymq").into(), absolute)
 }
 
-/// The binary with failpoints: `FERRYMQ_FAILPOINTS_BIN`, or built here and now.
+/// The binary with failpoints: `BROKER_FAILPOINTS_BINARY`, or built here and now.
 pub fn binary_with_failpoints() -> PathBuf {
-    if let Some(path) = std::env::var_os("FERRYMQ_FAILPOINTS_BIN") {
+    if let Some(path) = std::env::var_os("BROKER_FAILPOINTS_BINARY") {
         return absolute(path);
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -1,4 +1,4 @@
-//! Random numbers that can be had again: set `FERRYMQ_SEED` to the printed seed.
+//! Random numbers that can be had again: set `CRASH_SEED` to the printed seed.
 
 /// Xorshift; good enough to choose moments.
 pub struct Dice(u64);
@@ -6,11 +6,11 @@ pub struct Dice(u64);
 impl Dice {
     pub fn new() -> Self {
         let seed =
-            std::env::var("FERRYMQ_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(|| {
+            std::env::var("CRASH_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(|| {
                 let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
                 u64::from(now.unwrap().subsec_nanos()) | 1
             });
-        println!("seed: FERRYMQ_SEED={seed}");
+        println!("seed: CRASH_SEED={seed}");
         Self(seed)
     }
 

@@ -35,7 +35,7 @@ export class Broker {
       cwd: this.directory,
       stdio: ["ignore", log, log],
       env: {
-        ...process.env,
+        ...Object.fromEntries(Object.entries(process.env).filter(([key]) => !key.startsWith("FERRYMQ_"))),
         FERRYMQ_LISTENERS__TCP__BIND: `127.0.0.1:${this.port}`,
         FERRYMQ_HTTP__BIND: `127.0.0.1:${this.httpPort}`,
         FERRYMQ_PERSISTENCE__PATH: join(this.directory, "ferrymq.db"),

@@ -58,7 +58,11 @@ class Listening:
     def stop(self):
         self.watchdog.cancel()
         self.process.terminate()
-        self.process.wait()
+        try:
+            self.process.wait(2)
+        except subprocess.TimeoutExpired:  # its signal handler can lock itself out
+            self.process.kill()
+            self.process.wait()
 
 
 @VERSIONS
