@@ -64,6 +64,7 @@ fn message(id: u64) -> Arc<Message> {
     };
     let message = Message::new(head, "sensors/hall-7/temperature", &[], &[7; 256], 1, None, None);
     message.slots.first().unwrap().fill(SlotState {
+        retain: false,
         session: SessionId(1),
         delivery: DeliveryId(id),
         packet_id: PacketId::new((id % 65_535) as u16 + 1).unwrap(),

@@ -145,7 +145,7 @@ fn drain(broker: &Broker, publishers: &[Publisher], subscriber: &mut Subscriber)
 
 fn check(subscriber: &Subscriber, publishers: &[Publisher]) {
     for publisher in publishers {
-        let account = &subscriber.accounts[&publisher.topic()];
+        let account = subscriber.accounts.get(&publisher.topic()).unwrap();
         let missing = account.missing(publisher.next);
         assert!(
             missing.is_empty(),

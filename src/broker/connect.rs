@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::client::{Client, Peer};
 use super::{Broker, SessionHandle, StoreDown, Turn};
+use crate::auth::Identity;
 use crate::message::{CommitNo, Wake, WillRecord};
 use crate::protocol::{ConnAck, Connect, LastWill, QoS, ReasonCode, Version};
 use crate::session::{Connected, Session};
@@ -47,11 +48,27 @@ impl Broker {
             if will.topic.levels().count() > self.settings.max_topic_levels {
                 return Err(ReasonCode::TopicNameInvalid);
             }
+            if will.topic.as_str().starts_with(super::SYS) {
+                return Err(ReasonCode::NotAuthorized);
+            }
             if will.retain && !self.settings.retain_available {
                 return Err(ReasonCode::RetainNotSupported);
             }
         }
         Ok(())
+    }
+
+    /// Asks for the will what is asked for every publish.
+    ///
+    /// # Errors
+    /// The reason code for the CONNACK.
+    pub fn check_will(&self, connect: &Connect, identity: &Identity) -> Result<(), ReasonCode> {
+        match &connect.will {
+            Some(will) if !self.authenticator.may_publish(identity, will.topic.as_str()) => {
+                Err(ReasonCode::NotAuthorized)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Attaches an authenticated client to its session.

@@ -51,6 +51,9 @@ use crate::router::{Retained, Router};
 use crate::store::{Recovered, RetainedRecord, Submission};
 use crate::telemetry::Metrics;
 
+/// The broker's own topics, which clients cannot write.
+const SYS: &str = "$SYS/";
+
 /// One broker; shared by all connections.
 #[derive(Debug)]
 pub struct Broker {

@@ -62,6 +62,7 @@ fn entry_of(session: &Session, row: PagedDelivery) -> Entry {
         qos: row.qos,
         retain: row.retain,
         dup: row.delivery <= session.sent_up_to,
+        begun: false,
         received: row.received,
         gated: false,
         home: Home::Row,

@@ -166,6 +166,7 @@ impl Broker {
             qos,
             retain: message.retain && receiver.retain_as_published,
             dup: false,
+            begun: false,
             received: false,
             gated: delivering.gate_all,
             home: Home::Memory,
@@ -202,11 +203,11 @@ impl Broker {
             DropReason::MemoryLimit
         } else if session.life.is_ended() {
             DropReason::SessionEnded
-        } else if !session.room_for_light(entry.message.size()) {
+        } else if session.room_for(entry.message.size()) != Room::Yes {
             DropReason::QueueFull
         } else {
             entry.delivery = self.ids.delivery();
-            session.enqueue(entry, self.persistence.committed());
+            session.enqueue(entry, self.persistence.committed(), false);
             return true;
         };
         self.metrics.messages.dropped.add(reason, 1);
@@ -265,7 +266,7 @@ impl Broker {
             // Not the store's business: its reference is given back at once.
             self.persistence.release(entry.message.id);
         }
-        session.enqueue(entry, self.persistence.committed());
+        session.enqueue(entry, self.persistence.committed(), self.is_over_memory());
         if durable && session.is_forgettable() {
             delivering.forget = true;
         }

@@ -40,7 +40,8 @@ impl Broker {
         // ended there, as far as we can know now.
         let crashed = record.disconnected_at.is_none();
         if crashed {
-            session.sent_up_to = crate::message::DeliveryId(u64::MAX >> 1);
+            // Any of them may have been sent.
+            session.sent_up_to = session.sent_up_to.max(queue.last().unwrap_or_default());
         }
         let ended_at = record.disconnected_at.unwrap_or(turn.now.wall).min(turn.now.wall);
         session.life.disconnected_at = Some(ended_at);

@@ -17,7 +17,8 @@ impl Broker {
         let bytes = u64::try_from(bytes).unwrap_or(0) + size_of(publication);
         let retained = self.retained.read();
         bytes <= self.settings.max_retained_bytes
-            && (retained.len() < self.settings.max_retained_messages
+            // The broker's own, under $SYS, do not count.
+            && (self.retained_count() < self.settings.max_retained_messages
                 || retained.get(publication.topic).is_some())
     }
 
@@ -64,6 +65,10 @@ impl Broker {
             }
         });
         found
+    }
+
+    fn retained_count(&self) -> usize {
+        usize::try_from(self.metrics.messages.retained.get()).unwrap_or(0)
     }
 
     pub(super) fn count_retained(&self, change: i64, record: &RetainedRecord) {

@@ -48,13 +48,13 @@ pub struct Persistence {
     /// Largest size of the database, at least 1MiB. Choose it well below the
     /// volume.
     pub max_size: ByteSize,
-    /// The WAL is emptied before it grows past this, at least 1MiB.
+    /// The first checkpoint that finds the WAL larger cuts it to nothing, at least 1MiB.
     pub wal_limit: ByteSize,
-    /// Pages of 4KiB in the WAL after which it is copied back, 1 or more.
+    /// Pages of 8KiB in the WAL after which it is copied back, 1 or more.
     pub wal_checkpoint_pages: u32,
     /// SQLite's page cache for each of its connections, at least 64KiB.
     pub cache_size: ByteSize,
-    /// Check the whole file for damage at the start.
+    /// Check the file for damage after an unclean stop.
     pub quick_check: bool,
     /// A file beside the database that is given up when the volume is full, so that
     /// deleting still works; 0 for none.

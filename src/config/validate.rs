@@ -102,7 +102,7 @@ fn persistence(config: &Config) -> Checked {
     at_least("persistence.cache_size", disk.cache_size, ByteSize::kib(64))?;
     within("persistence.max_pending", disk.max_pending, 1..=100_000_000)?;
     // Copying back has to come before the limit at which the WAL is cut off.
-    let pages = u32::try_from(disk.wal_limit.0 / 4096).unwrap_or(u32::MAX);
+    let pages = u32::try_from(disk.wal_limit.0 / 8192).unwrap_or(u32::MAX);
     within("persistence.wal_checkpoint_pages", disk.wal_checkpoint_pages, 1..=pages)?;
     if disk.reserve_size >= disk.max_size {
         return Err(Problem {

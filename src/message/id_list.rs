@@ -100,6 +100,24 @@ impl IdList {
         Some(entry)
     }
 
+    /// The id of the last one.
+    pub fn last(&self) -> Option<DeliveryId> {
+        self.chunks.back().map(|chunk| DeliveryId(chunk.last))
+    }
+
+    /// Takes up to `count` from the front, and no more than fit in `bytes`, but
+    /// always one.
+    pub fn take_page(&mut self, count: usize, bytes: u64) -> Vec<QueuedId> {
+        let mut taken = Vec::new();
+        let mut size = 0;
+        while taken.len() < count && (taken.is_empty() || size < bytes) {
+            let Some(entry) = self.pop_front() else { break };
+            size += u64::from(entry.size);
+            taken.push(entry);
+        }
+        taken
+    }
+
     /// Takes up to `count` from the front.
     pub fn take_front(&mut self, count: usize) -> Vec<QueuedId> {
         let count = count.min(self.len);

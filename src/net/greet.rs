@@ -121,6 +121,7 @@ async fn admit(
     broker.metrics.connections.authentications.inc(decision.as_result());
     match decision {
         Decision::Allow(identity) => {
+            broker.check_will(connect, &identity)?;
             broker.connect(connect, Peer { address: origin.peer, identity })
         }
         Decision::Refuse(reason) => Err(reason),

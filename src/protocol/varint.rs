@@ -50,10 +50,11 @@ pub fn len(value: usize) -> usize {
 pub fn encode(value: usize) -> ([u8; 4], usize) {
     debug_assert!(value <= MAX, "no variable byte integer is larger");
     let mut bytes = [0; 4];
-    let mut rest = value.min(MAX);
+    let mut rest = u32::try_from(value.min(MAX)).unwrap_or(0);
     let mut used = 0;
     for byte in &mut bytes {
-        *byte = (rest & 0x7F) as u8;
+        let [.., low] = rest.to_be_bytes();
+        *byte = low & 0x7F;
         rest >>= 7;
         used += 1;
         if rest == 0 {

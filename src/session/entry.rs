@@ -33,8 +33,11 @@ pub struct Entry {
     pub qos: QoS,
     /// The RETAIN flag that the receiver is to see.
     pub retain: bool,
-    /// May have been sent before.
+    /// May have been sent before, for all that is known: after a crash that is true
+    /// of many that were not.
     pub dup: bool,
+    /// Was sent by this process: its delivery is completed, whatever expires.
+    pub begun: bool,
     /// PUBREC has come: only PUBREL is to be sent from now on [MQTT-4.3.3-7].
     pub received: bool,
     /// Must not leave before its message is committed (see the QoS 2 table of the

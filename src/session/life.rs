@@ -26,9 +26,9 @@ pub struct Limits {
     /// Unacknowledged QoS 1 and 2 messages at once, before the client's own
     /// Receive Maximum is looked at.
     pub inflight_window: usize,
-    /// Messages that wait or are in flight.
+    /// Messages that wait, beside those in flight.
     pub max_queued_messages: usize,
-    /// Bytes that wait or are in flight.
+    /// Bytes that wait, beside those in flight.
     pub max_queued_bytes: u64,
     /// What to do beyond.
     pub overflow: Overflow,

@@ -70,7 +70,7 @@ impl Hindrance {
 fn hindrance(front: &Entry, committed: CommitNo, wall: WallMillis) -> Option<Hindrance> {
     let durability = &front.message.durability;
     // Whatever has been sent once is completed [MQTT-3.3.2-5].
-    if front.dup {
+    if front.begun || front.received {
         return None;
     }
     if durability.is_refused() {
@@ -83,10 +83,11 @@ fn hindrance(front: &Entry, committed: CommitNo, wall: WallMillis) -> Option<Hin
 }
 
 impl Session {
-    /// Whether a message of `size` bytes finds room, by the session's limits.
+    /// Whether a message of `size` bytes finds room, by the session's limits. What is
+    /// in flight does not count: the window bounds it.
     pub fn room_for(&self, size: usize) -> Room {
-        let fits = self.backlog() < self.limits.max_queued_messages
-            && self.backlog_bytes() + size as u64 <= self.limits.max_queued_bytes;
+        let fits = self.queue.len() < self.limits.max_queued_messages
+            && self.queue.bytes() + size as u64 <= self.limits.max_queued_bytes;
         match self.limits.overflow {
             _ if fits => Room::Yes,
             Overflow::DropOldest => Room::AfterDropping,
@@ -159,13 +160,6 @@ impl Session {
             .map_or(0, |connected| connected.receive_maximum.min(self.limits.inflight_window))
     }
 
-    /// Whether a QoS 0 message of `size` bytes finds room beside what waits. What is
-    /// in flight does not count: it is no reason to drop what needs no window.
-    pub fn room_for_light(&self, size: usize) -> bool {
-        self.queue.len() < self.limits.max_queued_messages
-            && self.queue.bytes() + size as u64 <= self.limits.max_queued_bytes
-    }
-
     /// The next page to read, if the queue's head runs low.
     pub fn next_page(&mut self) -> Option<Page> {
         self.queue.next_page()
@@ -226,9 +220,9 @@ impl Session {
 }
 
 impl Session {
-    /// Adds a delivery at the end of the queue.
-    pub fn enqueue(&mut self, entry: Entry, committed: CommitNo) {
-        self.queue.push(entry, committed);
+    /// Adds a delivery at the end of the queue; see [`super::Queue::push`].
+    pub fn enqueue(&mut self, entry: Entry, committed: CommitNo, spill: bool) {
+        self.queue.push(entry, committed, spill);
     }
 
     /// See [`super::Queue::drop_oldest`].

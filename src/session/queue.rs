@@ -14,6 +14,10 @@ use super::{Entry, Home};
 use crate::message::{CommitNo, DeliveryId, IdList, QueuedId};
 use crate::protocol::QoS;
 
+/// Bytes of a durable queue that are kept in memory beyond its first entry: enough for
+/// a page of small messages, and not a thousand large ones.
+const MEMORY_BYTES: u64 = 4 << 20;
+
 /// Part of the queue that is to be read back from disk.
 #[derive(Debug)]
 pub struct Page {
@@ -39,6 +43,11 @@ impl Queue {
     /// `memory_window`: entries of a durable queue that are kept in memory.
     pub fn new(memory_window: usize) -> Self {
         Self { memory_window: memory_window.max(1), ..Self::default() }
+    }
+
+    /// True if nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// All deliveries that wait.
@@ -71,8 +80,9 @@ impl Queue {
         self.disk = waiting;
     }
 
-    /// Adds one behind the others.
-    pub fn push(&mut self, entry: Entry, committed: CommitNo) {
+    /// Adds one behind the others. `spill`: memory is short, and what has a row is to
+    /// wait on disk.
+    pub fn push(&mut self, entry: Entry, committed: CommitNo, spill: bool) {
         self.entry_bytes += entry.size();
         if entry.qos == QoS::AtMostOnce {
             self.light.push_back(entry);
@@ -80,8 +90,10 @@ impl Queue {
         }
         let in_order = self.tail.is_empty() && !self.is_on_disk();
         // Only what has a row may go to disk; the rest is bounded by its limit.
-        if matches!(entry.home, Home::Memory) || (in_order && self.head.len() < self.memory_window)
-        {
+        let room = !spill
+            && self.head.len() < self.memory_window
+            && (self.head.is_empty() || self.entry_bytes < MEMORY_BYTES);
+        if matches!(entry.home, Home::Memory) || (in_order && room) {
             self.head.push_back(entry);
             return;
         }
@@ -111,6 +123,11 @@ impl Queue {
             return false;
         }
         self.forget_tail(committed);
+        // Nobody gets what the disk had no room for.
+        let refused = |entry: &Entry| entry.message.durability.is_refused() && !entry.begun;
+        self.entry_bytes -=
+            self.head.iter().filter(|entry| refused(entry)).map(Entry::size).sum::<u64>();
+        self.head.retain(|entry| !refused(entry));
         let keep = self.head.iter().rposition(|entry| !entry.is_on_disk(committed));
         let keep = keep.map_or(0, |last| last + 1);
         let mut ids = IdList::new();
@@ -164,7 +181,7 @@ impl Queue {
             return None;
         }
         let before = self.disk.bytes();
-        let ids = self.disk.take_front(self.memory_window);
+        let ids = self.disk.take_page(self.memory_window, MEMORY_BYTES);
         self.paging = Some((ids.len(), before - self.disk.bytes()));
         Some(Page { ids })
     }
@@ -182,6 +199,7 @@ impl Queue {
     pub(super) fn put_back(&mut self, in_flight: VecDeque<Entry>) {
         for mut entry in in_flight.into_iter().rev() {
             entry.dup = true;
+            entry.begun = true;
             self.entry_bytes += entry.size();
             self.head.push_front(entry);
         }
@@ -194,7 +212,7 @@ impl Queue {
             return Some(Ok(entry));
         }
         // What the receiver has begun to acknowledge is not ours to drop.
-        let at = self.head.iter().position(|entry| !entry.received && !entry.dup);
+        let at = self.head.iter().position(|entry| !entry.received && !entry.begun);
         if let Some(entry) = at.and_then(|at| self.head.remove(at)) {
             self.entry_bytes -= entry.size();
             return Some(Ok(entry));

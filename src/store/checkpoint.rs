@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use rusqlite::hooks::Wal;
@@ -27,7 +27,14 @@ pub(super) struct Checkpointer {
     limit: u64,
     /// A checkpoint that a reader cut short is not tried again at each commit.
     next_at: u32,
+    /// When cutting the WAL was last tried in vain.
+    tried_at: Option<Instant>,
+    busy_timeout: Duration,
 }
+
+/// How long the WAL stays over its limit before cutting it is tried again, while some
+/// reader keeps it from being cut.
+const RETRY_TRUNCATE: Duration = Duration::from_secs(1);
 
 /// Cuts the WAL to nothing.
 pub(super) fn truncate(connection: &Connection) -> rusqlite::Result<bool> {
@@ -54,7 +61,15 @@ impl Checkpointer {
         }))?;
         let threshold = config.wal_checkpoint_pages.max(1);
         let wal = beside(&config.path, "-wal");
-        Ok(Self { pages, wal, threshold, limit: config.wal_limit, next_at: threshold })
+        Ok(Self {
+            pages,
+            wal,
+            threshold,
+            limit: config.wal_limit,
+            next_at: threshold,
+            tried_at: None,
+            busy_timeout: config.busy_timeout,
+        })
     }
 
     /// After a commit.
@@ -67,14 +82,32 @@ impl Checkpointer {
         if pages < self.next_at {
             return Ok(());
         }
-        let truncate = self.limit > 0 && self.measure(metrics) > self.limit;
-        let mode = if truncate { CheckpointMode::TRUNCATE } else { CheckpointMode::PASSIVE };
-        if timed(connection, mode, metrics)? {
+        let over = self.limit > 0 && self.measure(metrics) > self.limit;
+        let complete = if over && self.tried_at.is_none_or(|at| at.elapsed() >= RETRY_TRUNCATE) {
+            let cut = self.truncate_at_once(connection, metrics)?;
+            self.tried_at = if cut { None } else { Some(Instant::now()) };
+            cut
+        } else {
+            passive(connection, metrics)?
+        };
+        if complete {
             self.next_at = self.threshold;
         } else {
             self.next_at = pages.saturating_add(self.threshold / 4).max(self.threshold);
         }
         Ok(())
+    }
+
+    /// Does not wait for readers: commits would wait with it.
+    fn truncate_at_once(
+        &self,
+        connection: &Connection,
+        metrics: &StoreMetrics,
+    ) -> rusqlite::Result<bool> {
+        connection.busy_timeout(Duration::ZERO)?;
+        let cut = timed(connection, CheckpointMode::TRUNCATE, metrics);
+        connection.busy_timeout(self.busy_timeout)?;
+        cut
     }
 
     /// Nothing else to do: copy what is there, then cut the file.
@@ -88,7 +121,7 @@ impl Checkpointer {
         }
         // PASSIVE waits for nobody; TRUNCATE afterwards has little left to do.
         if passive(connection, metrics)? {
-            timed(connection, CheckpointMode::TRUNCATE, metrics)?;
+            self.truncate_at_once(connection, metrics)?;
             self.next_at = self.threshold;
         }
         self.measure(metrics);

@@ -41,7 +41,7 @@ pub enum OpenError {
     },
     /// SQLite found the structure broken.
     #[error(
-        "{path} is damaged ({detail}): keep a copy of it and of its -wal file, then restore a backup with `ferrymq db restore`, or move it away to start empty"
+        "{path} is damaged ({detail}): keep a copy of it and of its -wal file, then put a backup in its place, or move it away to start empty"
     )]
     Damaged {
         /// The file.

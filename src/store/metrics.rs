@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-/// Upper bounds for durations in seconds: from an NVMe's fsync to a stalled disk.
+/// Upper bounds for durations in seconds: from the fsync of a fast SSD to a stalled disk.
 pub const SECONDS: [f64; 16] = [
     0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
     1.0, 2.5, 10.0,

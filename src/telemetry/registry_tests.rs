@@ -44,7 +44,7 @@ fn counts_are_scraped_under_their_names() {
         "# TYPE ferrymq_messages_received_total counter",
         "ferrymq_messages_received_total{qos=\"1\"} 5",
         "ferrymq_messages_received_total{qos=\"2\"} 0",
-        "ferrymq_messages_dropped_total{reason=\"too_large\"} 1",
+        "ferrymq_persistence_dropped_messages_total{reason=\"too_large\"} 1",
         "ferrymq_received_bytes_total{type=\"publish\"} 1234",
         "ferrymq_sessions{state=\"waiting\"} 3",
         "ferrymq_state{state=\"ready\"} 1",

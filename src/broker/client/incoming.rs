@@ -20,9 +20,6 @@ pub(super) fn refusal(reason: ReasonCode) -> RefuseReason {
     }
 }
 
-/// `$SYS` is the broker's own.
-const SYS: &str = "$SYS/";
-
 impl Client {
     pub(super) fn on_publish(&mut self, publish: &Publish<'_>) -> Result<(), Close> {
         if publish.qos > QoS::AtMostOnce && self.is_over_receive_maximum(publish) {
@@ -63,7 +60,7 @@ impl Client {
         let levels = topic.split('/').count();
         let refusal = if levels > self.broker.settings.max_topic_levels {
             Some(ReasonCode::TopicNameInvalid)
-        } else if topic.starts_with(SYS)
+        } else if topic.starts_with(crate::broker::SYS)
             || !self.broker.authenticator.may_publish(&self.peer.identity, topic)
         {
             Some(ReasonCode::NotAuthorized)
@@ -125,7 +122,8 @@ impl Client {
         if let Some(packet_id) = packet_id.filter(|_| publish.retain)
             && !self.broker.has_room_to_retain(&publication)
         {
-            return self.refuse(publish.qos, packet_id, ReasonCode::QuotaExceeded);
+            self.broker.metrics.messages.refused.inc(RefuseReason::RetainedLimit);
+            return self.answer_refusal(publish.qos, packet_id, ReasonCode::QuotaExceeded);
         }
         self.find_routes(topic);
         let prepared =
@@ -154,6 +152,7 @@ impl Client {
             let reason = if prepared.has_receivers() {
                 ReasonCode::Success
             } else {
+                self.broker.metrics.messages.unrouted.inc();
                 ReasonCode::NoMatchingSubscribers
             };
             let reply = match publish.qos {
@@ -197,15 +196,19 @@ impl Client {
         }
     }
 
+    fn refuse(&mut self, qos: QoS, packet_id: PacketId, reason: ReasonCode) -> Result<(), Close> {
+        self.broker.metrics.messages.refused.inc(refusal(reason));
+        self.answer_refusal(qos, packet_id, reason)
+    }
+
     /// v5 has words for it; an older client is disconnected, since an
     /// acknowledgement would be a lie and silence would make it wait for ever.
-    pub(super) fn refuse(
+    fn answer_refusal(
         &mut self,
         qos: QoS,
         packet_id: PacketId,
         reason: ReasonCode,
     ) -> Result<(), Close> {
-        self.broker.metrics.messages.refused.inc(refusal(reason));
         if self.version < Version::V5 {
             return match reason {
                 // Not permitted: 3.1.1 has it acknowledged or disconnected

@@ -24,6 +24,10 @@ use crate::protocol::{ConnAck, Connect, Disconnect, Packet, ReasonCode, Version,
 use crate::router::Routes;
 use crate::telemetry::PacketType;
 
+/// Bytes of one connection's messages that may wait for the disk before it is read no
+/// further: half a second of a fast disk.
+const MAX_UNANSWERED_BYTES: usize = 16 << 20;
+
 /// What is known of the other end beside its packets.
 #[derive(Debug, Clone)]
 pub struct Peer {
@@ -217,6 +221,10 @@ impl Client {
     /// what it sent is unanswered, or too many writes wait for the disk.
     pub fn is_saturated(&self) -> bool {
         self.pending.len() >= self.broker.settings.max_unanswered
+            || self.pending.bytes() >= MAX_UNANSWERED_BYTES
+            // Whoever waits for the disk is to wait until memory is free again; the
+            // disk frees it, so this ends.
+            || (self.broker.is_over_memory() && !self.pending.is_empty())
             || self.broker.persistence.pending() > self.broker.settings.max_pending_writes
     }
 

@@ -82,6 +82,10 @@ impl Pending {
         self
     }
 
+    fn size(&self) -> usize {
+        self.message.as_ref().map_or(0, |message| message.size())
+    }
+
     fn is_open(&self, committed: CommitNo) -> bool {
         self.commit <= committed
             && self.message.as_ref().is_none_or(|message| {
@@ -94,6 +98,8 @@ impl Pending {
 #[derive(Debug, Default)]
 pub struct PendingQueue {
     queue: VecDeque<Pending>,
+    /// Bytes of the messages that replies wait for.
+    bytes: usize,
     /// How many of them, at the end, belong to the running turn.
     new: usize,
     new_gates: bool,
@@ -107,7 +113,13 @@ impl PendingQueue {
         self.new += 1;
         self.new_gates |= pending.commit == THIS_TURN;
         self.subscribes += usize::from(matches!(pending.reply, Reply::SubAck(_)));
+        self.bytes += pending.size();
         self.queue.push_back(pending);
+    }
+
+    /// Bytes of the messages that replies wait for.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// True if none waits.
@@ -154,6 +166,7 @@ impl PendingQueue {
             return None;
         }
         let pending = self.queue.pop_front()?;
+        self.bytes -= pending.size();
         self.subscribes -= usize::from(matches!(pending.reply, Reply::SubAck(_)));
         Some(pending)
     }

@@ -203,8 +203,12 @@ impl Client {
             properties: message.properties(),
             payload: message.payload(),
         };
+        if !self.broker.authenticator.may_deliver(&self.peer.identity, publish.topic) {
+            self.discard(entry, DropReason::NotAuthorized);
+            return;
+        }
         if encode::publish_len(self.version, &publish) > self.max_packet as usize {
-            self.too_large(entry);
+            self.discard(entry, DropReason::TooLarge);
             return;
         }
         let mut hide_topic = false;
@@ -226,8 +230,8 @@ impl Client {
     }
 
     /// [MQTT-3.1.2-25]: discarded as if it had been delivered.
-    fn too_large(&mut self, entry: &Entry) {
-        self.broker.metrics.messages.dropped.add(DropReason::TooLarge, 1);
+    fn discard(&mut self, entry: &Entry, reason: DropReason) {
+        self.broker.metrics.messages.dropped.add(reason, 1);
         if let Some(packet_id) = entry.packet_id {
             self.handle.lock().abandon(packet_id);
         }

@@ -43,7 +43,7 @@ fn read_disconnect(
                 return Err(DecodeError::protocol("session expiry from a server [MQTT-3.14.2-2]"));
             }
             (id::SERVER_REFERENCE, Role::Client) => {
-                disconnect.server_reference = Some(value.text().into())
+                disconnect.server_reference = Some(value.text().into());
             }
             (id::SERVER_REFERENCE, Role::Server) => {
                 return Err(DecodeError::protocol("server reference from a client"));
@@ -60,23 +60,25 @@ pub(super) fn auth(role: Role, mut reader: Reader<'_>) -> Result<Auth, DecodeErr
         Role::Server => ReasonContext::AuthByClient,
         Role::Client => ReasonContext::AuthByServer,
     };
-    let mut auth = Auth::default();
-    // A remaining length of 0 says success, which only a server can.
-    auth.reason = reason(if reader.is_empty() { 0 } else { reader.u8()? }, context)?;
-    let mut is_bare = true;
-    if auth.reason != ReasonCode::Success || !reader.is_empty() {
-        properties::walk(&mut reader, of::AUTH, |property| {
-            is_bare = false;
-            let value = property.value;
-            match property.id {
-                id::AUTHENTICATION_METHOD => auth.method = Some(value.text().into()),
-                id::AUTHENTICATION_DATA => auth.data = Some(value.binary().into()),
-                id::REASON_STRING => auth.reason_string = Some(value.text().into()),
-                _ => auth.user_properties.push(value.pair()),
-            }
-            Ok(())
-        })?;
+    // A remaining length of 0 says success, which only a server can. Otherwise reason
+    // and property length both stand there.
+    if reader.is_empty() {
+        reason(ReasonCode::Success.as_u8(), context)?;
+        return Ok(Auth::default());
     }
+    let mut auth = Auth { reason: reason(reader.u8()?, context)?, ..Auth::default() };
+    let mut is_bare = true;
+    properties::walk(&mut reader, of::AUTH, |property| {
+        is_bare = false;
+        let value = property.value;
+        match property.id {
+            id::AUTHENTICATION_METHOD => auth.method = Some(value.text().into()),
+            id::AUTHENTICATION_DATA => auth.data = Some(value.binary().into()),
+            id::REASON_STRING => auth.reason_string = Some(value.text().into()),
+            _ => auth.user_properties.push(value.pair()),
+        }
+        Ok(())
+    })?;
     reader.finish()?;
     if auth.method.is_none() && !(is_bare && auth.reason == ReasonCode::Success) {
         return Err(DecodeError::protocol("AUTH without an authentication method"));

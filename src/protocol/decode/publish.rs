@@ -55,9 +55,10 @@ pub(super) fn publish(
 /// is forbidden in it; only then is it worth knowing what.
 #[inline]
 fn topic(bytes: &[u8]) -> Result<&str, DecodeError> {
-    let forbidden =
-        bytes.iter().fold(false, |found, &b| found | (b == 0) | (b == b'+') | (b == b'#'));
-    if forbidden {
+    let forbidden = bytes.iter().fold(0, |found, &byte| {
+        found | u8::from(byte == 0) | u8::from(byte == b'+') | u8::from(byte == b'#')
+    });
+    if forbidden != 0 {
         return Err(if bytes.contains(&0) {
             DecodeError::malformed("topic name holds U+0000 [MQTT-1.5.4-2]")
         } else {

@@ -49,11 +49,13 @@ pub(super) fn connack(
         return Err(DecodeError::protocol("authentication data without a method"));
     }
     let read = v5::ConnAck::read(header, bytes).map_err(foreign::refused)?;
-    let base = ConnAck { session_present: read.session_present, reason, ..ConnAck::default() };
-    Ok(read.properties.map_or(base.clone(), |properties| with_properties(base, properties)))
+    let mut connack = read.properties.map_or_else(ConnAck::default, from_properties);
+    connack.session_present = read.session_present;
+    connack.reason = reason;
+    Ok(connack)
 }
 
-fn with_properties(base: ConnAck, from: v5::ConnAckProperties) -> ConnAck {
+fn from_properties(from: v5::ConnAckProperties) -> ConnAck {
     let flag = |value: Option<u8>| value.map(|value| value != 0);
     ConnAck {
         session_expiry: from.session_expiry_interval,
@@ -73,7 +75,7 @@ fn with_properties(base: ConnAck, from: v5::ConnAckProperties) -> ConnAck {
         server_reference: from.server_reference,
         authentication_method: from.authentication_method,
         authentication_data: from.authentication_data.map(|data| data.to_vec()),
-        ..base
+        ..ConnAck::default()
     }
 }
 

@@ -48,7 +48,8 @@ fn code(reason: ReasonCode) -> v5::ConnectReturnCode {
         ReasonCode::ClientIdentifierNotValid => Code::ClientIdentifierNotValid,
         ReasonCode::BadUserNameOrPassword => Code::BadUserNamePassword,
         ReasonCode::NotAuthorized => Code::NotAuthorized,
-        ReasonCode::ServerUnavailable => Code::ServerUnavailable,
+        // Shutting down is said in DISCONNECT only; here it is being unavailable.
+        ReasonCode::ServerUnavailable | ReasonCode::ServerShuttingDown => Code::ServerUnavailable,
         ReasonCode::ServerBusy => Code::ServerBusy,
         ReasonCode::Banned => Code::Banned,
         ReasonCode::BadAuthenticationMethod => Code::BadAuthenticationMethod,
@@ -61,8 +62,6 @@ fn code(reason: ReasonCode) -> v5::ConnectReturnCode {
         ReasonCode::UseAnotherServer => Code::UseAnotherServer,
         ReasonCode::ServerMoved => Code::ServerMoved,
         ReasonCode::ConnectionRateExceeded => Code::ConnectionRateExceeded,
-        // Shutting down is said in DISCONNECT only; here it is being unavailable.
-        ReasonCode::ServerShuttingDown => Code::ServerUnavailable,
         _ => Code::UnspecifiedError,
     }
 }

@@ -6,6 +6,7 @@
 //! release build sends the nearest packet that is valid, or none.
 
 mod ack;
+mod any;
 mod connack;
 mod connect;
 mod end;
@@ -17,6 +18,7 @@ mod writer;
 use bytes::{BufMut, BytesMut};
 
 pub use ack::{ack, ack_full};
+pub use any::packet;
 pub use connack::connack;
 pub use connect::connect;
 pub use end::{auth, disconnect};

@@ -62,12 +62,13 @@ pub fn enqueue(session: &mut Session, id: u64, qos: QoS, committed: u64) -> Arc<
         qos,
         retain: false,
         dup: false,
+        begun: false,
         received: false,
         gated: qos == QoS::ExactlyOnce,
         home: if kept { Home::Slot(0) } else { Home::Memory },
         identifiers: SmallVec::new(),
     };
-    session.enqueue(entry, committed);
+    session.enqueue(entry, committed, false);
     message
 }
 

@@ -131,6 +131,7 @@ impl World {
                 qos: QoS::AtLeastOnce,
                 retain: false,
                 dup: false,
+                begun: false,
                 received: false,
                 gated: false,
                 home: Home::Row,

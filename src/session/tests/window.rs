@@ -4,15 +4,15 @@ use super::*;
 
 #[test]
 fn the_smaller_of_receive_maximum_and_window_bounds_what_is_in_flight() {
-    for (receive_maximum, expected) in [(3, 3), (65_535, 10)] {
+    for (receive_maximum, expected) in [(3, 3u16), (65_535, 10)] {
         let mut session = session(LIMITS);
         attach(&mut session, receive_maximum);
         for id in 1..=20 {
             enqueue(&mut session, id, QoS::AtLeastOnce, 0);
         }
-        assert_eq!(sent(&mut session, 0).len(), expected);
+        assert_eq!(sent(&mut session, 0).len(), usize::from(expected));
         session.puback(packet_id(2), Instant::now());
-        assert_eq!(sent(&mut session, 0), [(expected as u64 + 1, expected as u16 + 1, false)]);
+        assert_eq!(sent(&mut session, 0), [(u64::from(expected) + 1, expected + 1, false)]);
     }
 }
 

@@ -41,6 +41,12 @@ def test_3_1_2_2_unknown_level_is_answered_with_1_and_closed(open_raw, level):
     assert [(p.kind, p.reason, p.session_present) for p in answers] == [(raw.CONNACK, 1, False)]
 
 
+@pytest.mark.parametrize("level", [6, 0x7F])
+def test_3_1_2_2_a_level_beyond_5_is_answered_as_5_0_asks(open_raw, level):
+    c = open_raw(version=5).send(raw.connect("x", level=level))
+    assert [(p.kind, p.reason, p.session_present) for p in c.closed()] == [(raw.CONNACK, 0x84, False)]
+
+
 def test_3_1_2_3_reserved_connect_flag_closes(open_raw):
     refuses(open_raw, raw.connect("x", flags=0x03))
 
