@@ -82,7 +82,7 @@ impl Raw {
     pub fn connect(port: u16, version: u8, id: &str, clean: bool) -> io::Result<Self> {
         let stream = TcpStream::connect(("127.0.0.1", port))?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+        stream.set_read_timeout(Some(Duration::from_mins(1)))?;
         let mut client =
             Self { version, session_present: false, stream, buffer: Vec::new(), read: 0 };
         let mut body = Vec::new();
@@ -98,7 +98,7 @@ impl Raw {
         client.send(&out)?;
         match client.recv()? {
             Packet::ConnAck { session_present, code: 0 } => {
-                client.session_present = session_present
+                client.session_present = session_present;
             }
             other => panic!("expected CONNACK 0, got {other:?}"),
         }
@@ -154,7 +154,7 @@ impl Raw {
             }
             self.buffer.drain(..self.read);
             self.read = 0;
-            let mut chunk = [0; 65536];
+            let mut chunk = [0; 16384];
             match self.stream.read(&mut chunk)? {
                 0 => return Err(ErrorKind::UnexpectedEof.into()),
                 n => self.buffer.extend(&chunk[..n]),
