@@ -33,6 +33,9 @@ pub enum Receipt {
     Release(Entry),
     /// No such packet id is in flight.
     Unknown,
+    /// The id is in flight, and this is not what can come now: the client breaks the
+    /// protocol [MQTT-4.8.0-1].
+    OutOfPlace,
 }
 
 /// What became of a message at the end of the queue.
@@ -169,7 +172,8 @@ impl Session {
     pub fn puback(&mut self, packet_id: PacketId, now: Instant) -> Receipt {
         match self.window.get_mut(packet_id) {
             Some(entry) if entry.qos == QoS::AtLeastOnce => self.complete(packet_id, now),
-            _ => Receipt::Unknown,
+            Some(_) => Receipt::OutOfPlace,
+            None => Receipt::Unknown,
         }
     }
 
@@ -186,7 +190,8 @@ impl Session {
                 self.life.progress(now);
                 Receipt::Release(entry)
             }
-            _ => Receipt::Unknown,
+            Some(_) => Receipt::OutOfPlace,
+            None => Receipt::Unknown,
         }
     }
 
@@ -194,7 +199,8 @@ impl Session {
     pub fn pubcomp(&mut self, packet_id: PacketId, now: Instant) -> Receipt {
         match self.window.get_mut(packet_id) {
             Some(entry) if entry.received => self.complete(packet_id, now),
-            _ => Receipt::Unknown,
+            Some(_) => Receipt::OutOfPlace,
+            None => Receipt::Unknown,
         }
     }
 

@@ -44,7 +44,8 @@ impl Client {
             return self.on_publish_to(publish, publish.topic);
         }
         let Some(topic) = self.inbound_aliases.get(alias).map(str::to_owned) else {
-            return Err(Close::Error(ReasonCode::TopicAliasInvalid, "unknown topic alias"));
+            // Without a mapping that is no name at all (v5, 3.3.4).
+            return Err(Close::Error(ReasonCode::ProtocolError, "unknown topic alias"));
         };
         self.on_publish_to(publish, &topic)
     }

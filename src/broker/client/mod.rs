@@ -158,22 +158,13 @@ impl Client {
         self.tally.received(PacketType::from(&packet), len);
         match packet {
             Packet::Publish(publish) => self.on_publish(&publish),
-            Packet::PubAck(ack) => {
-                self.on_puback(ack.packet_id);
-                Ok(())
-            }
-            Packet::PubRec(ack) => {
-                self.on_pubrec(ack.packet_id, ack.reason);
-                Ok(())
-            }
+            Packet::PubAck(ack) => self.on_puback(ack.packet_id),
+            Packet::PubRec(ack) => self.on_pubrec(ack.packet_id, ack.reason),
             Packet::PubRel(ack) => {
                 self.on_pubrel(ack.packet_id);
                 Ok(())
             }
-            Packet::PubComp(ack) => {
-                self.on_pubcomp(ack.packet_id);
-                Ok(())
-            }
+            Packet::PubComp(ack) => self.on_pubcomp(ack.packet_id),
             Packet::Subscribe(subscribe) => {
                 self.on_subscribe(&subscribe);
                 Ok(())

@@ -1,20 +1,24 @@
 //! What a client acknowledges of what was delivered to it.
 
-use super::{Client, Pending, Reply};
+use super::{Client, Close, Pending, Reply};
 use crate::protocol::{PacketId, ReasonCode};
 use crate::session::{Home, Receipt};
 use crate::store::Op;
 
 impl Client {
-    pub(super) fn on_puback(&mut self, packet_id: PacketId) {
+    pub(super) fn on_puback(&mut self, packet_id: PacketId) -> Result<(), Close> {
         let now = self.turn.now.instant;
-        self.receive(|session| session.puback(packet_id, now));
+        self.receive(|session| session.puback(packet_id, now)).map(drop)
     }
 
-    pub(super) fn on_pubrec(&mut self, packet_id: PacketId, reason: ReasonCode) {
+    pub(super) fn on_pubrec(
+        &mut self,
+        packet_id: PacketId,
+        reason: ReasonCode,
+    ) -> Result<(), Close> {
         let now = self.turn.now.instant;
         let failed = reason.is_failure();
-        match self.receive(|session| session.pubrec(packet_id, failed, now)) {
+        match self.receive(|session| session.pubrec(packet_id, failed, now))? {
             Some(Receipt::Release(entry)) => {
                 // A crash after PUBREL must not repeat PUBLISH to a receiver that has
                 // forgotten the id: "received" is on disk first.
@@ -32,11 +36,12 @@ impl Client {
             }
             _ => {}
         }
+        Ok(())
     }
 
-    pub(super) fn on_pubcomp(&mut self, packet_id: PacketId) {
+    pub(super) fn on_pubcomp(&mut self, packet_id: PacketId) -> Result<(), Close> {
         let now = self.turn.now.instant;
-        self.receive(|session| session.pubcomp(packet_id, now));
+        self.receive(|session| session.pubcomp(packet_id, now)).map(drop)
     }
 
     /// Lets the session look at an acknowledgement; a delivery that is done with it
@@ -44,11 +49,11 @@ impl Client {
     fn receive(
         &mut self,
         look: impl FnOnce(&mut crate::session::Session) -> Receipt,
-    ) -> Option<Receipt> {
+    ) -> Result<Option<Receipt>, Close> {
         let receipt = {
             let mut session = self.handle.lock();
             if !session.life.is_held_by(self.epoch) {
-                return None;
+                return Ok(None);
             }
             let receipt = look(&mut session);
             self.handle.settle_counts(&mut session, &mut self.turn);
@@ -59,9 +64,13 @@ impl Client {
                 self.broker.settle(&entry, &mut self.turn);
                 // There is room in the window again.
                 self.look = true;
-                None
+                Ok(None)
             }
-            other => Some(other),
+            Receipt::OutOfPlace => Err(Close::Error(
+                ReasonCode::ProtocolError,
+                "an acknowledgement of the wrong kind for its packet identifier",
+            )),
+            other => Ok(Some(other)),
         }
     }
 }

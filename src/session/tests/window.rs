@@ -71,8 +71,8 @@ fn an_acknowledgement_of_the_wrong_kind_or_id_changes_nothing() {
     sent(&mut session, 0);
     let now = Instant::now();
     assert!(matches!(session.puback(packet_id(9), now), Receipt::Unknown));
-    assert!(matches!(session.pubrec(packet_id(1), false, now), Receipt::Unknown));
-    assert!(matches!(session.pubcomp(packet_id(1), now), Receipt::Unknown));
+    assert!(matches!(session.pubrec(packet_id(1), false, now), Receipt::OutOfPlace));
+    assert!(matches!(session.pubcomp(packet_id(1), now), Receipt::OutOfPlace));
     assert_eq!(session.backlog(), 1);
     assert!(matches!(session.puback(packet_id(1), now), Receipt::Done(_)));
     assert_eq!(session.backlog(), 0);
