@@ -9,7 +9,7 @@ use protocol::{Decoder, Frame, Packet, Version, encode};
 
 /// Small enough that the fuzzer reaches the limit.
 const MAX_PACKET_SIZE: u32 = 4096;
-/// Properties that were left to their defaults may be written out, never the reverse.
+/// The second reading is about what was said, not about its size.
 const NO_LIMIT: u32 = u32::MAX;
 
 /// The first byte says whose packets follow: a client's if it is even, else a
