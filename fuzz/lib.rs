@@ -14,7 +14,7 @@ const NO_LIMIT: u32 = u32::MAX;
 
 /// The first byte says whose packets follow: a client's if it is even, else a
 /// server's.
-pub fn run(version: Version, input: &[u8]) {
+pub fn run(mut version: Version, input: &[u8]) {
     let Some((role, mut stream)) = input.split_first() else {
         return;
     };
@@ -35,10 +35,10 @@ pub fn run(version: Version, input: &[u8]) {
         let Ok(packet) = decoder.decode(frame) else {
             return;
         };
-        let version = match &packet {
-            Packet::Connect(connect) => connect.version,
-            _ => version,
-        };
+        // A CONNECT brings its own version, whatever the target began with.
+        if let Packet::Connect(connect) = &packet {
+            version = connect.version;
+        }
         check(&again, version, &packet);
         if matches!(packet, Packet::Connect(_)) {
             decoder.set_version(version);
