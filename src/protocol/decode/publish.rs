@@ -23,24 +23,14 @@ fn parts(version: Version, first: u8, body: &[u8]) -> Result<Parts<'_>, DecodeEr
         .ok_or(DecodeError::malformed("PUBLISH with QoS 3 [MQTT-3.3.1-4]"))?;
     let mut reader = Reader::new(body);
     let topic = topic(reader.binary()?)?;
-    let packet_id = if qos == QoS::AtMostOnce {
-        None
-    } else {
-        Some(reader.packet_id()?)
-    };
+    let packet_id = if qos == QoS::AtMostOnce { None } else { Some(reader.packet_id()?) };
     let block = if version == Version::V5 {
         let len = reader.varint()?;
         reader.take(len)?
     } else {
         &[]
     };
-    Ok(Parts {
-        qos,
-        packet_id,
-        topic,
-        block,
-        payload: reader.rest(),
-    })
+    Ok(Parts { qos, packet_id, topic, block, payload: reader.rest() })
 }
 
 /// The packet is large enough that moving it costs as much as reading it: it is
@@ -97,9 +87,7 @@ fn read_extras<'a>(
 fn check_empty_topic(version: Version, alias: Option<u16>) -> Result<(), DecodeError> {
     match (version, alias) {
         (Version::V5, Some(_)) => Ok(()),
-        (Version::V5, None) => Err(DecodeError::protocol(
-            "PUBLISH with neither topic nor alias",
-        )),
+        (Version::V5, None) => Err(DecodeError::protocol("PUBLISH with neither topic nor alias")),
         _ => Err(DecodeError::new(
             ReasonCode::TopicNameInvalid,
             "topic name is empty [MQTT-4.7.3-1]",
@@ -141,11 +129,7 @@ fn topic(bytes: &[u8]) -> Result<&str, DecodeError> {
 /// [MQTT-3.3.2-4] [MQTT-3.3.2-15] [MQTT-3.3.2-17] [MQTT-3.3.2-18].
 fn read_properties(role: Role, block: &[u8]) -> Result<Extras<'_>, DecodeError> {
     let mut extras = Extras::default();
-    let mut kept = Kept {
-        block,
-        range: 0..0,
-        copy: None,
-    };
+    let mut kept = Kept { block, range: 0..0, copy: None };
     let mut at = 0;
     properties::walk_block(block, of::PUBLISH, |property| {
         let end = at + property.raw.len();

@@ -10,10 +10,7 @@ use crate::protocol::{
 
 /// SUBSCRIBE, for the client role.
 pub fn subscribe(out: &mut BytesMut, version: Version, packet: &Subscribe) {
-    debug_assert!(
-        !packet.filters.is_empty(),
-        "never without a filter [MQTT-3.8.3-2]"
-    );
+    debug_assert!(!packet.filters.is_empty(), "never without a filter [MQTT-3.8.3-2]");
     foreign::write(out, |out| {
         if version == Version::V5 {
             let filters = packet.filters.iter().map(|from| {
@@ -55,11 +52,7 @@ pub fn subscribe(out: &mut BytesMut, version: Version, packet: &Subscribe) {
 pub fn unsubscribe(out: &mut BytesMut, version: Version, packet: &Unsubscribe) {
     debug_assert!(!packet.filters.is_empty(), "never without a filter [MQTT-3.10.3-2]");
     let pkid = packet.packet_id.get();
-    let filters = packet
-        .filters
-        .iter()
-        .map(|filter| filter.as_str().to_owned())
-        .collect();
+    let filters = packet.filters.iter().map(|filter| filter.as_str().to_owned()).collect();
     foreign::write(out, |out| {
         if version == Version::V5 {
             let user_properties = foreign::pairs(&packet.user_properties);
@@ -70,11 +63,7 @@ pub fn unsubscribe(out: &mut BytesMut, version: Version, packet: &Unsubscribe) {
             }
             .write(out)
         } else {
-            v4::Unsubscribe {
-                pkid,
-                topics: filters,
-            }
-            .write(out)
+            v4::Unsubscribe { pkid, topics: filters }.write(out)
         }
     });
 }
@@ -94,21 +83,15 @@ pub fn suback(out: &mut BytesMut, version: Version, packet: &SubAck) {
             });
             let mut to = v5::SubAck::new(pkid, codes.collect());
             to.properties = Some(v5::SubAckProperties {
-                reason_string: packet
-                    .reason_string
-                    .as_deref()
-                    .map(|text| fitting(text).to_owned()),
+                reason_string: packet.reason_string.as_deref().map(|text| fitting(text).to_owned()),
                 user_properties: foreign::pairs(&packet.user_properties),
             });
             to.write(out)
         } else {
-            let codes = packet
-                .reasons
-                .iter()
-                .map(|reason| match mqttbytes::qos(reason.as_u8()) {
-                    Ok(qos) => v4::SubscribeReasonCode::Success(qos),
-                    Err(_) => v4::SubscribeReasonCode::Failure,
-                });
+            let codes = packet.reasons.iter().map(|reason| match mqttbytes::qos(reason.as_u8()) {
+                Ok(qos) => v4::SubscribeReasonCode::Success(qos),
+                Err(_) => v4::SubscribeReasonCode::Failure,
+            });
             v4::SubAck::new(pkid, codes.collect()).write(out)
         }
     });
@@ -120,16 +103,9 @@ pub fn unsuback(out: &mut BytesMut, version: Version, packet: &UnsubAck) {
     foreign::write(out, |out| {
         if version == Version::V5 {
             let mut to = v5::UnsubAck::new(pkid);
-            to.reasons = packet
-                .reasons
-                .iter()
-                .map(|&reason| unsuback_reason(reason))
-                .collect();
+            to.reasons = packet.reasons.iter().map(|&reason| unsuback_reason(reason)).collect();
             to.properties = Some(v5::UnsubAckProperties {
-                reason_string: packet
-                    .reason_string
-                    .as_deref()
-                    .map(|text| fitting(text).to_owned()),
+                reason_string: packet.reason_string.as_deref().map(|text| fitting(text).to_owned()),
                 user_properties: foreign::pairs(&packet.user_properties),
             });
             to.write(out)
