@@ -72,13 +72,9 @@ async fn run(config: Config) -> Exit {
     }
 }
 
-/// What is being started, in a few lines.
+/// What is being started; where it listens is said once it does.
 fn banner(config: &Config) {
     info!("FerryMQ {}", env!("CARGO_PKG_VERSION"));
-    for (name, listener) in &config.listeners {
-        info!("listener {name}: {}", listener.bind);
-    }
-    info!("http: {}", config.http.bind);
     let disk = &config.persistence;
     if disk.enabled {
         info!("database: {}, durability {}", disk.path.display(), disk.durability.as_str());

@@ -17,7 +17,7 @@ use crate::broker::{Accepted, Broker};
 use crate::protocol::{
     ConnAck, Connect, DecodeError, Decoder, Frame, Packet, ReasonCode, Reply, Version, encode,
 };
-use crate::telemetry::{PacketType, RejectReason};
+use crate::telemetry::{Label as _, PacketType, RejectReason};
 
 /// Why there was no connection.
 enum Refusal {
@@ -50,7 +50,7 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     };
     tracing::info!(
         client_id = %client.client_id(), remote = %origin.peer,
-        version = ?client.version(), "connected"
+        version = client.version().as_str(), "connected"
     );
     let metrics = Arc::clone(&broker.metrics);
     metrics.connections.opened.inc(client.version());
