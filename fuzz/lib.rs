@@ -9,12 +9,12 @@ use protocol::{Decoder, Frame, Packet, Version, encode};
 
 /// Small enough that the fuzzer reaches the limit.
 const MAX_PACKET_SIZE: u32 = 4096;
-/// Properties that were left to their defaults may be written out, never the reverse.
+/// The second reading is about what was said, not about its size.
 const NO_LIMIT: u32 = u32::MAX;
 
 /// The first byte says whose packets follow: a client's if it is even, else a
 /// server's.
-pub fn run(version: Version, input: &[u8]) {
+pub fn run(mut version: Version, input: &[u8]) {
     let Some((role, mut stream)) = input.split_first() else {
         return;
     };
@@ -35,10 +35,10 @@ pub fn run(version: Version, input: &[u8]) {
         let Ok(packet) = decoder.decode(frame) else {
             return;
         };
-        let version = match &packet {
-            Packet::Connect(connect) => connect.version,
-            _ => version,
-        };
+        // A CONNECT brings its own version, whatever the target began with.
+        if let Packet::Connect(connect) = &packet {
+            version = connect.version;
+        }
         check(&again, version, &packet);
         if matches!(packet, Packet::Connect(_)) {
             decoder.set_version(version);

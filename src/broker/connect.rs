@@ -84,12 +84,16 @@ impl Broker {
         let granted = self.grant(connect);
         let wake = Arc::new(Wake::default());
         let (handle, present) = self.attach(connect, &granted, &wake, &mut turn)?;
-        turn.wake_at_commit(&wake);
+        // A session that is not durable has nothing to wait for.
+        let waits = self.persistence.waits() && turn.has_writes();
+        if waits {
+            turn.wake_at_commit(&wake);
+        }
         let epoch = handle.lock().life.epoch();
         let gate = turn.finish(self).map_err(|StoreDown| ReasonCode::ServerUnavailable)?;
         let connack = self.connack(connect, &granted, present);
         let client = Client::new(Arc::clone(self), handle, epoch, wake, connect, peer);
-        let gate = if self.persistence.waits() { gate } else { 0 };
+        let gate = if waits { gate } else { 0 };
         Ok(Accepted { client, connack, gate })
     }
 

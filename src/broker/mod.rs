@@ -25,6 +25,9 @@ mod timers;
 mod turn;
 mod upkeep;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::Weak;

@@ -1,6 +1,6 @@
 //! The seam to `mqttbytes`: its types to ours and back.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use mqttbytes::FixedHeader;
 
 use super::encode::fitting;
@@ -41,10 +41,17 @@ pub fn to_qos(qos: QoS) -> mqttbytes::QoS {
     }
 }
 
-/// The library's writers fail only for packets larger than any may be, with the
-/// first byte written; [`super::varint::MAX`] bounds what is handed to them.
-pub fn written(result: &Result<usize, mqttbytes::Error>) {
-    debug_assert!(result.is_ok(), "no packet is larger");
+/// Runs one of the library's writers. They fail only for packets larger than any may
+/// be, and then with the first byte written, which is taken back.
+pub fn write(
+    out: &mut BytesMut,
+    write: impl FnOnce(&mut BytesMut) -> Result<usize, mqttbytes::Error>,
+) {
+    let start = out.len();
+    if write(out).is_err() {
+        debug_assert!(false, "no packet is larger");
+        out.truncate(start);
+    }
 }
 
 /// User properties whose strings fit their length fields.

@@ -1,16 +1,27 @@
 //! PUBACK, PUBREC, PUBREL and PUBCOMP: one layout, two tables of reason codes.
 
-use super::frame::Kind;
 use crate::protocol::properties::{self, id, of};
 use crate::protocol::reader::Reader;
 use crate::protocol::reason::ReasonContext;
-use crate::protocol::{Ack, DecodeError, ReasonCode, Version};
+use crate::protocol::{Ack, AckKind, DecodeError, Packet, ReasonCode, Version};
 
-pub(super) fn ack(
+#[inline]
+pub(super) fn packet(
     version: Version,
-    kind: Kind,
-    mut reader: Reader<'_>,
-) -> Result<Ack, DecodeError> {
+    kind: AckKind,
+    body: &[u8],
+) -> Result<Packet<'static>, DecodeError> {
+    let ack = ack(version, kind, Reader::new(body))?;
+    Ok(match kind {
+        AckKind::PubAck => Packet::PubAck(ack),
+        AckKind::PubRec => Packet::PubRec(ack),
+        AckKind::PubRel => Packet::PubRel(ack),
+        AckKind::PubComp => Packet::PubComp(ack),
+    })
+}
+
+#[inline]
+fn ack(version: Version, kind: AckKind, mut reader: Reader<'_>) -> Result<Ack, DecodeError> {
     let mut ack = Ack {
         packet_id: reader.packet_id()?,
         reason: ReasonCode::Success,
@@ -20,7 +31,7 @@ pub(super) fn ack(
     // A remaining length of 2 says success in v5, and is the only one before.
     if version == Version::V5 && !reader.is_empty() {
         let context = match kind {
-            Kind::PubAck | Kind::PubRec => ReasonContext::PubAckOrPubRec,
+            AckKind::PubAck | AckKind::PubRec => ReasonContext::PubAckOrPubRec,
             _ => ReasonContext::PubRelOrPubComp,
         };
         ack.reason = reason(reader.u8()?, context)?;

@@ -2,7 +2,7 @@
 
 use super::{Decoder, Role};
 use crate::protocol::varint::{self, Varint};
-use crate::protocol::{DecodeError, ReasonCode, Version};
+use crate::protocol::{AckKind, DecodeError, ReasonCode, Version};
 
 /// What the buffer holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,13 +22,16 @@ pub enum Frame {
 /// Control packet types, section 2.1.2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
+    Publish,
+    Ack(AckKind),
+    Rare(Rare),
+}
+
+/// Those that do not come with every message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rare {
     Connect,
     ConnAck,
-    Publish,
-    PubAck,
-    PubRec,
-    PubRel,
-    PubComp,
     Subscribe,
     SubAck,
     Unsubscribe,
@@ -106,21 +109,21 @@ enum From {
 fn check_other(decoder: &Decoder, first: u8) -> Result<Kind, DecodeError> {
     let v5 = decoder.version == Some(Version::V5);
     let (kind, flags, from) = match first >> 4 {
-        1 => (Kind::Connect, 0, From::Client),
-        2 => (Kind::ConnAck, 0, From::Server),
-        4 => (Kind::PubAck, 0, From::Both),
-        5 => (Kind::PubRec, 0, From::Both),
-        6 => (Kind::PubRel, 2, From::Both),
-        7 => (Kind::PubComp, 0, From::Both),
-        8 => (Kind::Subscribe, 2, From::Client),
-        9 => (Kind::SubAck, 0, From::Server),
-        10 => (Kind::Unsubscribe, 2, From::Client),
-        11 => (Kind::UnsubAck, 0, From::Server),
-        12 => (Kind::PingReq, 0, From::Client),
-        13 => (Kind::PingResp, 0, From::Server),
-        14 if v5 => (Kind::Disconnect, 0, From::Both),
-        14 => (Kind::Disconnect, 0, From::Client),
-        15 if v5 => (Kind::Auth, 0, From::Both),
+        1 => (Kind::Rare(Rare::Connect), 0, From::Client),
+        2 => (Kind::Rare(Rare::ConnAck), 0, From::Server),
+        4 => (Kind::Ack(AckKind::PubAck), 0, From::Both),
+        5 => (Kind::Ack(AckKind::PubRec), 0, From::Both),
+        6 => (Kind::Ack(AckKind::PubRel), 2, From::Both),
+        7 => (Kind::Ack(AckKind::PubComp), 0, From::Both),
+        8 => (Kind::Rare(Rare::Subscribe), 2, From::Client),
+        9 => (Kind::Rare(Rare::SubAck), 0, From::Server),
+        10 => (Kind::Rare(Rare::Unsubscribe), 2, From::Client),
+        11 => (Kind::Rare(Rare::UnsubAck), 0, From::Server),
+        12 => (Kind::Rare(Rare::PingReq), 0, From::Client),
+        13 => (Kind::Rare(Rare::PingResp), 0, From::Server),
+        14 if v5 => (Kind::Rare(Rare::Disconnect), 0, From::Both),
+        14 => (Kind::Rare(Rare::Disconnect), 0, From::Client),
+        15 if v5 => (Kind::Rare(Rare::Auth), 0, From::Both),
         15 => {
             return Err(DecodeError::malformed(
                 "packet type 15 is reserved before v5 [MQTT-2.2.2-1]",
@@ -146,9 +149,9 @@ fn check_other(decoder: &Decoder, first: u8) -> Result<Kind, DecodeError> {
     }
     if decoder.role == Role::Server {
         match (decoder.version, kind) {
-            (None, Kind::Connect) => {}
+            (None, Kind::Rare(Rare::Connect)) => {}
             (None, _) => return Err(FIRST_IS_CONNECT),
-            (Some(_), Kind::Connect) => {
+            (Some(_), Kind::Rare(Rare::Connect)) => {
                 return Err(DecodeError::protocol("a second CONNECT [MQTT-3.1.0-2]"));
             }
             (Some(_), _) => {}

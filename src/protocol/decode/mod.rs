@@ -13,7 +13,7 @@ mod subscribe;
 
 use super::{DecodeError, Packet, Reply, Version, reader::Reader};
 pub use frame::Frame;
-use frame::Kind;
+use frame::{Kind, Rare};
 
 /// Which side this decoder reads for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,11 +68,22 @@ impl Decoder {
     /// The packet breaks a rule; the connection has to be closed.
     #[inline]
     pub fn decode<'a>(&self, frame: &'a [u8]) -> Result<Packet<'a>, DecodeError> {
-        self.packet(frame).map_err(|error| self.with_reply(error))
+        let (first, kind, body) = match self.open(frame) {
+            Ok(opened) => opened,
+            Err(error) => return Err(self.with_reply(error)),
+        };
+        // A server that has no version yet was handed a CONNECT, which brings its own.
+        let version = self.version.unwrap_or(Version::V311);
+        match kind {
+            Kind::Publish => publish::publish(self, version, first, body),
+            Kind::Ack(kind) => self.reply_in(ack::packet(version, kind, body)),
+            Kind::Rare(kind) => self.reply_in(rare(kind, version, self.role, frame, body)),
+        }
     }
 
+    /// First byte, type and body.
     #[inline]
-    fn packet<'a>(&self, frame: &'a [u8]) -> Result<Packet<'a>, DecodeError> {
+    fn open<'a>(&self, frame: &'a [u8]) -> Result<(u8, Kind, &'a [u8]), DecodeError> {
         let mut reader = Reader::new(frame);
         let first = reader.u8()?;
         let kind = frame::check_first_byte(self, first)?;
@@ -81,47 +92,18 @@ impl Decoder {
         if body.len() != len {
             return Err(DecodeError::malformed("frame and remaining length differ"));
         }
-        // A server that has no version yet was handed a CONNECT, which brings its own.
-        let version = self.version.unwrap_or(Version::V311);
-        if kind == Kind::Publish {
-            return publish::publish(version, self.role, first, body).map(Packet::Publish);
-        }
-        self.rare(kind, version, frame, body)
+        Ok((first, kind, body))
     }
 
-    /// Kept out of the hot path.
-    #[inline(never)]
-    fn rare<'a>(
+    #[inline]
+    fn reply_in<'a>(
         &self,
-        kind: Kind,
-        version: Version,
-        frame: &[u8],
-        body: &'a [u8],
+        mut packet: Result<Packet<'a>, DecodeError>,
     ) -> Result<Packet<'a>, DecodeError> {
-        let (role, reader) = (self.role, Reader::new(body));
-        Ok(match kind {
-            Kind::Connect => Packet::Connect(Box::new(connect::connect(reader)?)),
-            Kind::ConnAck => Packet::ConnAck(Box::new(server::connack(version, frame, reader)?)),
-            Kind::Publish => Packet::Publish(publish::publish(version, role, 0x30, body)?),
-            Kind::PubAck => Packet::PubAck(ack::ack(version, kind, reader)?),
-            Kind::PubRec => Packet::PubRec(ack::ack(version, kind, reader)?),
-            Kind::PubRel => Packet::PubRel(ack::ack(version, kind, reader)?),
-            Kind::PubComp => Packet::PubComp(ack::ack(version, kind, reader)?),
-            Kind::Subscribe => {
-                Packet::Subscribe(Box::new(subscribe::subscribe(version, frame, reader)?))
-            }
-            Kind::SubAck => Packet::SubAck(Box::new(server::suback(version, frame, reader)?)),
-            Kind::Unsubscribe => {
-                Packet::Unsubscribe(Box::new(subscribe::unsubscribe(version, reader)?))
-            }
-            Kind::UnsubAck => Packet::UnsubAck(Box::new(server::unsuback(version, frame, reader)?)),
-            Kind::PingReq => reader.finish().map(|()| Packet::PingReq)?,
-            Kind::PingResp => reader.finish().map(|()| Packet::PingResp)?,
-            Kind::Disconnect => {
-                Packet::Disconnect(Box::new(end::disconnect(version, role, reader)?))
-            }
-            Kind::Auth => Packet::Auth(Box::new(end::auth(role, reader)?)),
-        })
+        if let Err(error) = &mut packet {
+            *error = self.with_reply(*error);
+        }
+        packet
     }
 
     /// v5 may say why before it closes [MQTT-4.13.1-1]; CONNECT has set its own.
@@ -129,4 +111,32 @@ impl Decoder {
     fn with_reply(&self, error: DecodeError) -> DecodeError {
         if self.version == Some(Version::V5) { error.with_reply(Reply::Disconnect) } else { error }
     }
+}
+
+/// Kept out of line, for the sake of the packets that come often.
+#[inline(never)]
+fn rare(
+    kind: Rare,
+    version: Version,
+    role: Role,
+    frame: &[u8],
+    body: &[u8],
+) -> Result<Packet<'static>, DecodeError> {
+    let reader = Reader::new(body);
+    Ok(match kind {
+        Rare::Connect => Packet::Connect(Box::new(connect::connect(reader)?)),
+        Rare::ConnAck => Packet::ConnAck(Box::new(server::connack(version, frame, reader)?)),
+        Rare::Subscribe => {
+            Packet::Subscribe(Box::new(subscribe::subscribe(version, frame, reader)?))
+        }
+        Rare::SubAck => Packet::SubAck(Box::new(server::suback(version, frame, reader)?)),
+        Rare::Unsubscribe => {
+            Packet::Unsubscribe(Box::new(subscribe::unsubscribe(version, reader)?))
+        }
+        Rare::UnsubAck => Packet::UnsubAck(Box::new(server::unsuback(version, frame, reader)?)),
+        Rare::PingReq => reader.finish().map(|()| Packet::PingReq)?,
+        Rare::PingResp => reader.finish().map(|()| Packet::PingResp)?,
+        Rare::Disconnect => Packet::Disconnect(Box::new(end::disconnect(version, role, reader)?)),
+        Rare::Auth => Packet::Auth(Box::new(end::auth(role, reader)?)),
+    })
 }

@@ -3,52 +3,105 @@
 
 use std::borrow::Cow;
 
-use super::Role;
+use super::{Decoder, Role};
 use crate::protocol::properties::{self, id, of};
 use crate::protocol::reader::Reader;
-use crate::protocol::{DecodeError, Publish, QoS, ReasonCode, Version};
+use crate::protocol::{DecodeError, Packet, PacketId, Publish, QoS, ReasonCode, Version};
+
+/// What a PUBLISH consists of, its properties unread.
+struct Parts<'a> {
+    qos: QoS,
+    packet_id: Option<PacketId>,
+    topic: &'a str,
+    block: &'a [u8],
+    payload: &'a [u8],
+}
 
 #[inline]
-pub(super) fn publish(
-    version: Version,
-    role: Role,
-    first: u8,
-    body: &[u8],
-) -> Result<Publish<'_>, DecodeError> {
+fn parts(version: Version, first: u8, body: &[u8]) -> Result<Parts<'_>, DecodeError> {
     let qos = QoS::from_bits((first >> 1) & 3)
         .ok_or(DecodeError::malformed("PUBLISH with QoS 3 [MQTT-3.3.1-4]"))?;
     let mut reader = Reader::new(body);
     let topic = topic(reader.binary()?)?;
     let packet_id = if qos == QoS::AtMostOnce { None } else { Some(reader.packet_id()?) };
-    let mut publish = Publish {
-        dup: first & 0x08 != 0,
-        qos,
-        retain: first & 0x01 != 0,
-        packet_id,
-        topic,
-        topic_alias: None,
-        expiry: None,
-        properties: Cow::Borrowed(&[]),
-        subscription_ids: Vec::new(),
-        payload: &[],
-    };
-    if version == Version::V5 {
+    let block = if version == Version::V5 {
         let len = reader.varint()?;
-        let block = reader.take(len)?;
-        if !block.is_empty() {
-            read_properties(&mut publish, role, block)?;
-        }
-        if topic.is_empty() && publish.topic_alias.is_none() {
-            return Err(DecodeError::protocol("PUBLISH with neither topic nor alias"));
-        }
-    } else if topic.is_empty() {
-        return Err(DecodeError::new(
+        reader.take(len)?
+    } else {
+        &[]
+    };
+    Ok(Parts { qos, packet_id, topic, block, payload: reader.rest() })
+}
+
+/// The packet is large enough that moving it costs as much as reading it: it is
+/// built once, where the caller wants it, and only small things are passed on the
+/// way there.
+#[inline]
+pub(super) fn publish<'a>(
+    decoder: &Decoder,
+    version: Version,
+    first: u8,
+    body: &'a [u8],
+) -> Result<Packet<'a>, DecodeError> {
+    let parts = match parts(version, first, body) {
+        Ok(parts) => parts,
+        Err(error) => return Err(decoder.with_reply(error)),
+    };
+    let build = |extras: Extras<'a>| {
+        Packet::Publish(Publish {
+            dup: first & 0x08 != 0,
+            qos: parts.qos,
+            retain: first & 0x01 != 0,
+            packet_id: parts.packet_id,
+            topic: parts.topic,
+            topic_alias: extras.topic_alias,
+            expiry: extras.expiry,
+            properties: extras.properties,
+            subscription_ids: extras.subscription_ids,
+            payload: parts.payload,
+        })
+    };
+    if parts.block.is_empty() && !parts.topic.is_empty() {
+        return Ok(build(Extras::default()));
+    }
+    match read_extras(version, decoder.role, &parts) {
+        Ok(extras) => Ok(build(extras)),
+        Err(error) => Err(decoder.with_reply(error)),
+    }
+}
+
+fn read_extras<'a>(
+    version: Version,
+    role: Role,
+    parts: &Parts<'a>,
+) -> Result<Extras<'a>, DecodeError> {
+    let extras = read_properties(role, parts.block)?;
+    if parts.topic.is_empty() {
+        check_empty_topic(version, extras.topic_alias)?;
+    }
+    Ok(extras)
+}
+
+/// Only an alias can stand for a topic.
+#[cold]
+fn check_empty_topic(version: Version, alias: Option<u16>) -> Result<(), DecodeError> {
+    match (version, alias) {
+        (Version::V5, Some(_)) => Ok(()),
+        (Version::V5, None) => Err(DecodeError::protocol("PUBLISH with neither topic nor alias")),
+        _ => Err(DecodeError::new(
             ReasonCode::TopicNameInvalid,
             "topic name is empty [MQTT-4.7.3-1]",
-        ));
+        )),
     }
-    publish.payload = reader.rest();
-    Ok(publish)
+}
+
+/// What the properties say.
+#[derive(Default)]
+struct Extras<'a> {
+    topic_alias: Option<u16>,
+    expiry: Option<u32>,
+    properties: Cow<'a, [u8]>,
+    subscription_ids: Vec<u32>,
 }
 
 /// A topic name, possibly empty. One pass without branches finds everything that
@@ -74,31 +127,28 @@ fn topic(bytes: &[u8]) -> Result<&str, DecodeError> {
 
 /// Takes out what ends at this hop; the rest goes on to receivers unaltered
 /// [MQTT-3.3.2-4] [MQTT-3.3.2-15] [MQTT-3.3.2-17] [MQTT-3.3.2-18].
-fn read_properties<'a>(
-    publish: &mut Publish<'a>,
-    role: Role,
-    block: &'a [u8],
-) -> Result<(), DecodeError> {
+fn read_properties(role: Role, block: &[u8]) -> Result<Extras<'_>, DecodeError> {
+    let mut extras = Extras::default();
     let mut kept = Kept { block, range: 0..0, copy: None };
     let mut at = 0;
     properties::walk_block(block, of::PUBLISH, |property| {
         let end = at + property.raw.len();
         match property.id {
-            id::TOPIC_ALIAS => publish.topic_alias = Some(property.value.short()),
-            id::MESSAGE_EXPIRY => publish.expiry = Some(property.value.int()),
+            id::TOPIC_ALIAS => extras.topic_alias = Some(property.value.short()),
+            id::MESSAGE_EXPIRY => extras.expiry = Some(property.value.int()),
             id::SUBSCRIPTION_ID if role == Role::Server => {
                 return Err(DecodeError::protocol(
                     "subscription identifier from a client [MQTT-3.3.4-6]",
                 ));
             }
-            id::SUBSCRIPTION_ID => publish.subscription_ids.push(property.value.int()),
+            id::SUBSCRIPTION_ID => extras.subscription_ids.push(property.value.int()),
             _ => kept.add(at..end, property.raw),
         }
         at = end;
         Ok(())
     })?;
-    publish.properties = kept.finish();
-    Ok(())
+    extras.properties = kept.finish();
+    Ok(extras)
 }
 
 /// The kept part of a property block: borrowed while it is one piece.

@@ -11,7 +11,7 @@ use crate::protocol::{ConnAck, ReasonCode, Version, foreign};
 /// never has a session [MQTT-3.2.2-4] [MQTT-3.2.2-6].
 pub fn connack(out: &mut BytesMut, version: Version, packet: &ConnAck) {
     let session_present = packet.session_present && packet.reason == ReasonCode::Success;
-    let written = match version {
+    foreign::write(out, |out| match version {
         Version::V5 => {
             let mut to = v5::ConnAck::new(code(packet.reason), session_present);
             to.properties = Some(properties(packet));
@@ -20,8 +20,7 @@ pub fn connack(out: &mut BytesMut, version: Version, packet: &ConnAck) {
         // MQTT 3.1 calls the byte of the flag reserved.
         Version::V31 => v4::ConnAck::new(return_code(packet.reason), false).write(out),
         Version::V311 => v4::ConnAck::new(return_code(packet.reason), session_present).write(out),
-    };
-    foreign::written(&written);
+    });
 }
 
 fn return_code(reason: ReasonCode) -> v4::ConnectReturnCode {

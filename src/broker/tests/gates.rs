@@ -1,0 +1,115 @@
+//! Promise 1: durable before acknowledged.
+
+use super::world::{World, ack};
+use crate::broker::client::Close;
+use crate::protocol::{Packet, QoS, ReasonCode};
+
+#[test]
+fn connack_and_suback_of_a_durable_session_wait_for_the_commit() {
+    let world = World::new();
+    let mut user = world.connect("sub", false);
+    assert!(user.received().is_empty());
+    world.commit();
+    assert_eq!(user.received(), ["CONNACK false"]);
+    user.subscribe("t", QoS::AtLeastOnce);
+    assert!(user.received().is_empty());
+    world.commit();
+    assert_eq!(user.received(), ["SUBACK"]);
+}
+
+#[test]
+fn puback_waits_for_the_commit_if_a_durable_receiver_is_away() {
+    let world = World::new();
+    let mut receiver = world.durable("sub");
+    receiver.subscribe("t", QoS::AtLeastOnce);
+    world.commit();
+    receiver.leave();
+    let mut publisher = world.passing("pub");
+    publisher.publish(QoS::AtLeastOnce, 7, "x");
+    assert!(publisher.received().is_empty());
+    world.commit();
+    assert_eq!(publisher.received(), ["PUBACK 7"]);
+    assert_eq!(world.rows("delivery"), 1);
+}
+
+#[test]
+fn puback_is_sent_at_once_if_no_receiver_is_durable() {
+    let world = World::new();
+    let mut receiver = world.passing("sub");
+    receiver.subscribe("t", QoS::AtLeastOnce);
+    assert_eq!(receiver.received(), ["SUBACK"]);
+    let mut publisher = world.passing("pub");
+    publisher.publish(QoS::AtLeastOnce, 7, "x");
+    assert_eq!(publisher.received(), ["PUBACK 7"]);
+    assert_eq!(receiver.received(), ["PUBLISH 1 x"]);
+}
+
+#[test]
+fn mqtt_4_6_0_2_pubacks_keep_the_order_of_the_publishes_whatever_is_settled_first() {
+    let world = World::new();
+    let mut away = world.durable("away");
+    away.subscribe("t", QoS::AtLeastOnce);
+    world.commit();
+    away.leave();
+    let mut publisher = world.passing("pub");
+    publisher.publish(QoS::AtLeastOnce, 1, "waits for the disk");
+    let mut elsewhere = super::world::publish(QoS::AtLeastOnce, 2, "goes nowhere");
+    elsewhere.topic = "nobody";
+    publisher.send(Packet::Publish(elsewhere));
+    assert!(publisher.received().is_empty(), "the second must not overtake the first");
+    world.commit();
+    assert_eq!(publisher.received(), ["PUBACK 1", "PUBACK 2"]);
+}
+
+#[test]
+fn what_was_acknowledged_is_there_after_a_crash_and_in_order() {
+    let world = World::new();
+    let mut receiver = world.durable("sub");
+    receiver.subscribe("t", QoS::AtLeastOnce);
+    world.commit();
+    receiver.leave();
+    let mut publisher = world.passing("pub");
+    for packet in 1..=5 {
+        publisher.publish(QoS::AtLeastOnce, packet, &packet.to_string());
+    }
+    world.commit();
+    assert_eq!(publisher.received().len(), 5);
+    publisher.publish(QoS::AtLeastOnce, 6, "never acknowledged");
+    let world = world.crash([publisher]);
+    let mut receiver = world.connect("sub", false);
+    world.commit();
+    assert_eq!(receiver.received()[0], "CONNACK true");
+    let payloads: Vec<String> =
+        receiver.received().iter().map(|packet| packet.split(' ').nth(2).unwrap().into()).collect();
+    assert_eq!(payloads, ["1", "2", "3", "4", "5"]);
+}
+
+#[test]
+fn an_acknowledged_delivery_leaves_no_row() {
+    let world = World::new();
+    let mut receiver = world.durable("sub");
+    receiver.subscribe("t", QoS::AtLeastOnce);
+    world.commit();
+    let mut publisher = world.passing("pub");
+    publisher.publish(QoS::AtLeastOnce, 1, "x");
+    world.commit();
+    assert_eq!(receiver.received(), ["SUBACK", "PUBLISH 1 x"]);
+    assert_eq!((world.rows("message"), world.rows("delivery")), (1, 1));
+    receiver.send(Packet::PubAck(ack(1)));
+    world.commit();
+    assert_eq!((world.rows("message"), world.rows("delivery")), (0, 0));
+}
+
+#[test]
+fn mqtt_3_1_4_3_the_older_connection_loses_the_session() {
+    let world = World::new();
+    let mut older = world.durable("same");
+    older.subscribe("t", QoS::AtLeastOnce);
+    world.commit();
+    assert_eq!(older.received(), ["SUBACK"]);
+    let mut newer = world.connect("same", false);
+    world.commit();
+    assert_eq!(newer.received(), ["CONNACK true"]);
+    let lost = older.try_received().unwrap_err();
+    assert!(matches!(lost, Close::Error(ReasonCode::SessionTakenOver, _)));
+}

@@ -1,0 +1,207 @@
+//! A broker without network, threads or time of its own: packets go in, packets come
+//! out, and commits happen when the test says so.
+
+use std::sync::Arc;
+
+use bytes::{Buf, BytesMut};
+use tempfile::TempDir;
+
+use crate::auth::{Authenticator, Identity};
+use crate::broker::client::{Client, Close, Peer};
+use crate::broker::{Broker, Leaving, Persistence, Settings};
+use crate::config::Config;
+use crate::protocol::{
+    Ack, Connect, Decoder, Frame, Packet, PacketId, Publish, QoS, ReasonCode, Subscribe,
+    SubscribeFilter, SubscriptionOptions, TopicFilter, Version,
+};
+use crate::store::{Store, StoreConfig, StoreMetrics};
+use crate::telemetry::Metrics;
+
+pub struct World {
+    pub broker: Arc<Broker>,
+    pub store: Store,
+    directory: TempDir,
+}
+
+impl World {
+    pub fn new() -> Self {
+        Self::in_directory(tempfile::tempdir().unwrap())
+    }
+
+    fn in_directory(directory: TempDir) -> Self {
+        let config = StoreConfig::at(directory.path().join("ferrymq.db"));
+        let metrics = Arc::new(StoreMetrics::default());
+        let (store, recovered) = Store::open_stepped(&config, metrics).unwrap();
+        let config = Config::default();
+        let broker = Broker::new(
+            Settings::from(&config),
+            Authenticator::load(&config).unwrap(),
+            Arc::new(Metrics::default()),
+            Persistence::new(Some(store.clone()), true),
+            recovered,
+        );
+        Self { broker, store, directory }
+    }
+
+    /// A killed process: what was not committed is gone, and so are the connections.
+    pub fn crash(self, users: impl IntoIterator<Item = User>) -> Self {
+        users.into_iter().for_each(drop);
+        let Self { broker, store, directory } = self;
+        drop(broker);
+        drop(store);
+        Self::in_directory(directory)
+    }
+
+    /// What is held for the elision window is written as well.
+    pub fn commit(&self) {
+        self.store.step(true).unwrap();
+    }
+
+    pub fn rows(&self, table: &str) -> i64 {
+        let file = rusqlite::Connection::open(self.directory.path().join("ferrymq.db")).unwrap();
+        file.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
+    }
+
+    /// Connects a client with a durable session, and commits.
+    pub fn durable(&self, client_id: &str) -> User {
+        let user = self.connect(client_id, false);
+        self.commit();
+        user.then(|user| assert_eq!(user.received().len(), 1, "CONNACK"))
+    }
+
+    /// Connects a client whose session ends with its connection.
+    pub fn passing(&self, client_id: &str) -> User {
+        let user = self.connect(client_id, true);
+        user.then(|user| assert_eq!(user.received().len(), 1, "CONNACK"))
+    }
+
+    pub fn connect(&self, client_id: &str, clean_start: bool) -> User {
+        let connect = Connect {
+            version: Version::V5,
+            clean_start,
+            keep_alive: 0,
+            client_id: client_id.into(),
+            will: None,
+            username: None,
+            password: None,
+            session_expiry: (!clean_start).then_some(1000),
+            receive_maximum: None,
+            maximum_packet_size: None,
+            topic_alias_maximum: 0,
+            request_response_information: false,
+            request_problem_information: true,
+            user_properties: Vec::new(),
+            authentication_method: None,
+            authentication_data: None,
+        };
+        let peer = Peer { address: ([127, 0, 0, 1], 1).into(), identity: Identity::default() };
+        let accepted = self.broker.connect(&connect, peer).unwrap();
+        let mut client = accepted.client;
+        client.open(accepted.connack, accepted.gate);
+        User { client, out: BytesMut::new() }
+    }
+}
+
+/// The other end of one connection.
+pub struct User {
+    client: Client,
+    out: BytesMut,
+}
+
+impl User {
+    fn then(mut self, check: impl FnOnce(&mut Self)) -> Self {
+        check(&mut self);
+        self
+    }
+
+    pub fn send(&mut self, packet: Packet<'_>) {
+        self.client.begin();
+        self.client.handle(packet, 0).unwrap();
+        self.client.finish().unwrap();
+    }
+
+    pub fn publish(&mut self, qos: QoS, packet: u16, payload: &str) {
+        self.send(Packet::Publish(publish(qos, packet, payload)));
+    }
+
+    pub fn subscribe(&mut self, filter: &str, qos: QoS) {
+        let filter = TopicFilter::new(filter).unwrap();
+        let options = SubscriptionOptions { qos, ..SubscriptionOptions::default() };
+        self.send(Packet::Subscribe(Box::new(Subscribe {
+            packet_id: id(1),
+            subscription_id: None,
+            filters: vec![SubscribeFilter { filter, options }],
+            user_properties: Vec::new(),
+        })));
+    }
+
+    /// Everything that has been sent to this end since the last look.
+    pub fn received(&mut self) -> Vec<String> {
+        self.try_received().unwrap()
+    }
+
+    pub fn try_received(&mut self) -> Result<Vec<String>, Close> {
+        self.client.begin();
+        self.client.woken();
+        self.client.pump(&mut self.out, usize::MAX)?;
+        let mut decoder = Decoder::client(u32::MAX);
+        decoder.set_version(Version::V5);
+        let mut packets = Vec::new();
+        while let Ok(Frame::Complete { len }) = decoder.frame(&self.out) {
+            packets.push(describe(&decoder.decode(&self.out[..len]).unwrap()));
+            self.out.advance(len);
+        }
+        Ok(packets)
+    }
+
+    pub fn leave(self) {
+        let leaving = Leaving::Normally { session_expiry: None };
+        self.client.closed(&Close::Left(leaving));
+    }
+}
+
+pub fn publish(qos: QoS, packet: u16, payload: &str) -> Publish<'_> {
+    Publish {
+        dup: false,
+        qos,
+        retain: false,
+        packet_id: PacketId::new(packet),
+        topic: "t",
+        topic_alias: None,
+        expiry: None,
+        properties: std::borrow::Cow::Borrowed(&[]),
+        subscription_ids: Vec::new(),
+        payload: payload.as_bytes(),
+    }
+}
+
+pub fn ack(packet: u16) -> Ack {
+    Ack {
+        packet_id: id(packet),
+        reason: ReasonCode::Success,
+        reason_string: None,
+        user_properties: Vec::new(),
+    }
+}
+
+fn id(value: u16) -> PacketId {
+    PacketId::new(value).unwrap()
+}
+
+fn describe(packet: &Packet<'_>) -> String {
+    let acknowledged = |name: &str, ack: &Ack| format!("{name} {}", ack.packet_id.get());
+    match packet {
+        Packet::ConnAck(connack) => format!("CONNACK {}", connack.session_present),
+        Packet::Publish(publish) => {
+            let id = publish.packet_id.map_or(0, PacketId::get);
+            let dup = if publish.dup { " again" } else { "" };
+            format!("PUBLISH {id} {}{dup}", String::from_utf8_lossy(publish.payload))
+        }
+        Packet::PubAck(ack) => acknowledged("PUBACK", ack),
+        Packet::PubRec(ack) => acknowledged("PUBREC", ack),
+        Packet::PubRel(ack) => acknowledged("PUBREL", ack),
+        Packet::PubComp(ack) => acknowledged("PUBCOMP", ack),
+        Packet::SubAck(_) => "SUBACK".into(),
+        other => format!("{other:?}"),
+    }
+}
