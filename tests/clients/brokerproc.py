@@ -1,11 +1,14 @@
 """The real binary, in a directory of its own, on ports of its own."""
 
+import fcntl
 import http.client
 import os
 import pathlib
+import random
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -14,10 +17,25 @@ READY_WITHIN = 20.0
 STOPPED_WITHIN = 20.0
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+class Port:
+    """A port of this test's own until it is let go: from below the range that outgoing connections
+    are given, and held by a lock against the other workers."""
+
+    LEASES = pathlib.Path(tempfile.gettempdir()) / f"ferrymq-ports-{os.getuid()}"
+
+    def __init__(self):
+        self.LEASES.mkdir(exist_ok=True)
+        while True:
+            self.number = random.randrange(10240, 20000)
+            self.lease = (self.LEASES / str(self.number)).open("w")
+            try:
+                fcntl.flock(self.lease, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                with socket.socket() as probe:
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    probe.bind(("127.0.0.1", self.number))
+                return
+            except OSError:
+                self.lease.close()
 
 
 class Broker:
@@ -27,7 +45,8 @@ class Broker:
         self.directory = pathlib.Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.settings = dict(env or {})
-        self.port, self.http_port = free_port(), free_port()
+        self.leases = Port(), Port()
+        self.port, self.http_port = (lease.number for lease in self.leases)
         self.log = self.directory / "broker.log"
         self.database = self.directory / "ferrymq.db"
         self.process = None
@@ -127,6 +146,8 @@ class Broker:
     def close(self):
         if self.running():
             self.kill()
+        for lease in self.leases:
+            lease.lease.close()
 
     def logged(self):
         return self.log.read_text(errors="replace") if self.log.exists() else "(no log)"

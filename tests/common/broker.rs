@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 const READY_WITHIN: Duration = Duration::from_mins(1);
@@ -12,6 +13,7 @@ const READY_WITHIN: Duration = Duration::from_mins(1);
 pub struct Broker {
     pub port: u16,
     http: u16,
+    _leases: [Port; 2],
     binary: PathBuf,
     directory: tempfile::TempDir,
     settings: Vec<(String, String)>,
@@ -45,8 +47,29 @@ fn absolute(path: std::ffi::OsString) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+/// A port of this broker's own until it is dropped: from below the range that outgoing
+/// connections are given, and held by a lock against other test processes.
+struct Port {
+    number: u16,
+    _lease: File,
+}
+
+impl Port {
+    fn lease() -> Self {
+        let directory = std::env::temp_dir().join("ferrymq-ports-rust");
+        std::fs::create_dir_all(&directory).unwrap();
+        // A start that differs between processes and brokers; after that in order.
+        static NEXT: AtomicU16 = AtomicU16::new(0);
+        let start = u16::try_from(std::process::id().wrapping_mul(37) % 8_000).unwrap();
+        loop {
+            let offset = start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+            let number = 20_000 + offset % 8_000;
+            let lease = File::create(directory.join(number.to_string())).unwrap();
+            if lease.try_lock().is_ok() && TcpListener::bind(("127.0.0.1", number)).is_ok() {
+                return Self { number, _lease: lease };
+            }
+        }
+    }
 }
 
 impl Broker {
@@ -61,9 +84,11 @@ impl Broker {
     }
 
     pub fn stopped(binary: PathBuf, settings: &[(&str, &str)]) -> Self {
+        let leases = [Port::lease(), Port::lease()];
         Self {
-            port: free_port(),
-            http: free_port(),
+            port: leases[0].number,
+            http: leases[1].number,
+            _leases: leases,
             binary,
             directory: tempfile::tempdir().unwrap(),
             settings: settings.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect(),

@@ -10,13 +10,22 @@ import { setTimeout as pause } from "node:timers/promises";
 const root = resolve(import.meta.dirname, "../../..");
 const binary = process.env.FERRYMQ_BIN ?? join(root, "target/release/ferrymq");
 
+// From below the range that outgoing connections are given, so that a port stays free
+// while the broker is down.
 async function freePort() {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address();
-  server.close();
-  await once(server, "close");
-  return port;
+  for (;;) {
+    const port = 28_000 + Math.floor(Math.random() * 4_000);
+    const server = createServer();
+    try {
+      server.listen(port, "127.0.0.1");
+      await once(server, "listening");
+    } catch {
+      continue;
+    }
+    server.close();
+    await once(server, "close");
+    return port;
+  }
 }
 
 export class Broker {
