@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use argon2::password_hash::PasswordHashString;
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use super::{AuthError, Decision, Identity, PasswordFile, Request, hashing};
@@ -27,6 +28,8 @@ struct Passwords {
     /// Hashing is meant to be slow and large; without a bound, a flood of CONNECTs
     /// would take all cores and memory.
     slots: Arc<Semaphore>,
+    /// Of verifications that are not running, one for each slot at the most.
+    memory: Arc<Mutex<Vec<hashing::Memory>>>,
     patience: Duration,
 }
 
@@ -51,6 +54,7 @@ impl Authenticator {
                 Some(Passwords {
                     users,
                     dummy: Arc::new(dummy.map_err(AuthError::Hash)?),
+                    memory: Arc::default(),
                     slots: Arc::new(Semaphore::new(auth.max_verifications)),
                     patience: config.mqtt.connect_timeout.duration(),
                 })
@@ -97,10 +101,15 @@ impl Passwords {
             return Decision::Refuse(ReasonCode::ServerBusy);
         };
         let password = password.to_vec();
+        let pool = Arc::clone(&self.memory);
         let verified = tokio::task::spawn_blocking(move || {
             // Held until the work is done, also if the client does not wait for it.
             let _slot = slot;
-            hashing::verify(&password, &hash)
+            // As many as there are slots, at the most.
+            let mut memory = pool.lock().pop().unwrap_or_default();
+            let verified = hashing::verify(&password, &hash, &mut memory);
+            pool.lock().push(memory);
+            verified
         });
         match verified.await {
             Ok(true) if known.is_some() => {

@@ -210,7 +210,7 @@ mod tests {
         );
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         let mut file = PasswordFile::read(&path).unwrap();
-        assert!(hashing::verify(b"c", file.hash_of("gate").unwrap()));
+        assert!(hashing::verify(b"c", file.hash_of("gate").unwrap(), &mut hashing::Memory::new()));
         assert!(file.remove("gate"));
         assert!(!file.remove("gate"));
         assert_eq!(file.users().count(), 1);

@@ -157,7 +157,9 @@ impl Broker {
             }
             self.end_session(&handle, &mut registry, turn);
         }
-        if registry.len() >= self.settings.max_sessions {
+        // A full disk keeps its last room for the sessions that are there.
+        let no_room = granted.expiry > 0 && self.persistence.is_full();
+        if no_room || registry.len() >= self.settings.max_sessions {
             return Err(ReasonCode::QuotaExceeded);
         }
         let session = Session::new(

@@ -207,6 +207,7 @@ impl Broker {
             qos: will.qos,
             retain: will.retain,
             expires_at: will.expiry.map(|seconds| turn.now.wall.plus_seconds(seconds)),
+            is_copy: false,
             incoming: None,
         };
         self.publish_from_within(&publication, turn);

@@ -42,6 +42,7 @@ pub use disconnect::Leaving;
 pub use handle::SessionHandle;
 pub use persistence::{Persistence, StoreDown};
 pub use publish::{Prepared, Publication};
+pub use retained::Retaining;
 pub use settings::Settings;
 pub use turn::Turn;
 

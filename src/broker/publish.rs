@@ -26,6 +26,8 @@ pub struct Publication<'a> {
     pub retain: bool,
     /// From the Message Expiry Interval.
     pub expires_at: Option<WallMillis>,
+    /// A copy of what is retained already, for a new subscription.
+    pub is_copy: bool,
     /// A durable publisher's QoS 2 packet id, to be committed with the message.
     pub incoming: Option<(SessionId, PacketId)>,
 }
@@ -90,7 +92,7 @@ impl Broker {
             expires_at: publication.expires_at,
         };
         let waits = publication.qos > QoS::AtMostOnce && self.persistence.waits();
-        let message = Arc::new(Message::new(
+        let mut message = Message::new(
             head,
             publication.topic,
             publication.properties,
@@ -98,7 +100,9 @@ impl Broker {
             slots,
             publication.incoming,
             publisher.filter(|_| waits).cloned(),
-        ));
+        );
+        message.is_kept = publication.retain && !publication.is_copy && waits;
+        let message = Arc::new(message);
         Ok(Prepared { message, receivers: receivers.len() })
     }
 
@@ -131,14 +135,15 @@ impl Broker {
             self.enqueue(receiver, &mut delivering, turn);
         }
         let Delivering { durable, hold, .. } = delivering;
-        if shared && self.persistence.release(message.id) && message.incoming.is_none() {
+        let must_commit = message.must_commit() && self.persistence.is_enabled();
+        if shared && self.persistence.release(message.id) && !must_commit {
             // All that are durable have acknowledged already, or none is.
             message.durability.settle();
             return;
         }
-        if durable == 0 && message.incoming.is_none() {
+        if durable == 0 && !must_commit {
             message.durability.settle();
-        } else if hold && message.incoming.is_none() {
+        } else if hold && !must_commit {
             turn.hold(Arc::clone(message));
         } else {
             turn.write(Op::Message(Arc::clone(message)));

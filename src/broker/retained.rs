@@ -6,6 +6,13 @@ use super::{Broker, Publication, Turn};
 use crate::message::WallMillis;
 use crate::store::{Op, RetainedRecord};
 
+/// A message that was retained, and the one before it under the same topic.
+#[derive(Debug, Clone)]
+pub struct Retaining {
+    new: Arc<RetainedRecord>,
+    old: Option<Arc<RetainedRecord>>,
+}
+
 impl Broker {
     /// True if a retained message under this topic could be kept: it would replace
     /// one, or there is room.
@@ -23,28 +30,47 @@ impl Broker {
     }
 
     /// Keeps a message for later subscribers, in place of the one before
-    /// [MQTT-3.3.1-5]; an empty payload removes it [MQTT-3.3.1-6].
-    pub fn retain(&self, publication: &Publication<'_>, turn: &mut Turn) {
+    /// [MQTT-3.3.1-5]; an empty payload removes it [MQTT-3.3.1-6]. What it did can be
+    /// taken back.
+    pub fn retain(&self, publication: &Publication<'_>, turn: &mut Turn) -> Option<Retaining> {
         let topic = publication.topic;
         if publication.payload.is_empty() {
-            let removed = self.retained.write().remove(topic);
-            if let Some(removed) = removed {
-                self.count_retained(-1, &removed);
-                turn.write(Op::Unretain(topic.into()));
-            }
-            return;
+            let removed = self.retained.write().remove(topic)?;
+            self.count_retained(-1, &removed);
+            turn.write(Op::Unretain(topic.into()));
+            return None;
         }
         if !self.has_room_to_retain(publication) {
             self.metrics.messages.dropped.add(crate::telemetry::DropReason::RetainedLimit, 1);
+            return None;
+        }
+        let new = Arc::new(record_of(publication, turn.now.wall));
+        let old = self.retained.write().insert(topic, Arc::clone(&new));
+        self.count_retained(1, &new);
+        if let Some(old) = &old {
+            self.count_retained(-1, old);
+        }
+        turn.write(Op::Retain(Arc::clone(&new)));
+        Some(Retaining { new, old })
+    }
+
+    /// The disk had no room: what was retained before is so again.
+    pub fn retain_no_more(&self, retaining: &Retaining) {
+        let Retaining { new, old } = retaining;
+        let mut retained = self.retained.write();
+        if !retained.get(&new.topic).is_some_and(|now| Arc::ptr_eq(now, new)) {
             return;
         }
-        let record = Arc::new(record_of(publication, turn.now.wall));
-        let replaced = self.retained.write().insert(topic, Arc::clone(&record));
-        self.count_retained(1, &record);
-        if let Some(replaced) = replaced {
-            self.count_retained(-1, &replaced);
+        self.count_retained(-1, new);
+        match old {
+            Some(old) => {
+                self.count_retained(1, old);
+                retained.insert(&old.topic, Arc::clone(old));
+            }
+            None => {
+                retained.remove(&new.topic);
+            }
         }
-        turn.write(Op::Retain(record));
     }
 
     /// Keeps a message of the broker's own, such as `$SYS`, in memory alone.

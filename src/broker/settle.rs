@@ -31,7 +31,7 @@ impl Broker {
         if last {
             // A durable publisher's packet id still has to reach the disk: such a
             // message is never elided, and its receivers saw it after the commit.
-            let written = if message.incoming.is_some() {
+            let written = if message.must_commit() {
                 message.durability.is_taken()
             } else {
                 message.durability.settle()

@@ -32,7 +32,9 @@ impl Broker {
                 return ReasonCode::UnspecifiedError;
             }
             let known = session.subscriptions.contains_key(filter.as_str());
-            if !known && session.subscriptions.len() >= self.settings.max_subscriptions {
+            let no_room = session.durable && self.persistence.is_full();
+            if !known && (no_room || session.subscriptions.len() >= self.settings.max_subscriptions)
+            {
                 return ReasonCode::QuotaExceeded;
             }
             session.subscriptions.insert(filter.as_str().into(), subscribed);
@@ -148,6 +150,7 @@ impl Broker {
                 qos: retained.qos,
                 retain: true,
                 expires_at: retained.expires_at,
+                is_copy: true,
                 incoming: None,
             };
             match self.prepare(&publication, &routes, None, turn) {

@@ -21,6 +21,7 @@ impl Broker {
                 qos: QoS::AtMostOnce,
                 retain: true,
                 expires_at: None,
+                is_copy: false,
                 incoming: None,
             };
             let mut routes = Routes::new();

@@ -195,7 +195,7 @@ fn a_value_out_of_range_is_named_with_the_range() {
         ("mqtt.max_keep_alive=1d", "found 1d, expected 1s to 65535s or \"never\""),
         ("persistence.elision_window=11ms", "found 11ms, expected 0s to 10ms"),
         ("persistence.max_size=1KiB", "found 1KiB, expected at least 1MiB"),
-        ("persistence.wal_checkpoint_pages=65537", "found 65537, expected 1 to 65536"),
+        ("persistence.wal_checkpoint_pages=32769", "found 32769, expected 1 to 32768"),
         (
             "persistence.reserve_size=10GiB",
             "found 10GiB, expected less than persistence.max_size, which is 10GiB",

@@ -47,6 +47,8 @@ pub struct Message {
     /// The packet id of a durable publisher's QoS 2 PUBLISH: committed together
     /// with the message, so that a repeat after a crash is known as one.
     pub incoming: Option<(SessionId, PacketId)>,
+    /// It is to be retained, and its publisher is acknowledged when it is.
+    pub is_kept: bool,
     /// Where the message stands between memory and disk.
     pub durability: Durability,
     /// One slot for each receiver whose delivery is QoS 1 or 2.
@@ -114,6 +116,7 @@ impl Message {
             published_at: head.published_at,
             expires_at: head.expires_at,
             incoming: None,
+            is_kept: false,
             durability: Durability::default(),
             slots: SmallVec::new(),
             publisher: None,
@@ -143,6 +146,12 @@ impl Message {
     /// Bytes of topic, properties and payload: what counts against queue limits.
     pub fn size(&self) -> usize {
         self.body.len()
+    }
+
+    /// True if it has to reach the disk whatever its receivers do: with it goes a
+    /// packet id, or what it is to be retained as. Such a message is never elided.
+    pub fn must_commit(&self) -> bool {
+        self.incoming.is_some() || self.is_kept
     }
 
     /// True once its expiry has passed.

@@ -128,6 +128,23 @@ impl Checkpointer {
         Ok(())
     }
 
+    /// Copies back what is there and cuts the file, without waiting for readers.
+    pub(super) fn cut(
+        &mut self,
+        connection: &Connection,
+        metrics: &StoreMetrics,
+    ) -> rusqlite::Result<()> {
+        if self.truncate_at_once(connection, metrics)? {
+            self.next_at = self.threshold;
+        }
+        Ok(())
+    }
+
+    /// Bytes of the WAL file, without telling anyone.
+    pub(super) fn wal_bytes(&self) -> u64 {
+        file_size(&self.wal)
+    }
+
     /// Bytes of the WAL file.
     pub(super) fn measure(&self, metrics: &StoreMetrics) -> u64 {
         let size = file_size(&self.wal);

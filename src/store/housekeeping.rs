@@ -30,13 +30,17 @@ impl Writer {
 
     fn measure(&mut self) -> Result<(), Fault> {
         self.measured = Instant::now();
+        if !self.space.is_in_place() {
+            // What is acknowledged from here on would be gone with the process.
+            return Err(Fault("the database file has been removed or replaced".into()));
+        }
         self.checkpointer.measure(&self.shared.metrics);
         let result = self.space.measure(&self.connection, &self.shared.metrics);
         result.map_err(|error| self.fault(&error))
     }
 
     /// A checkpoint that finds no room is tried again later; the WAL keeps all.
-    fn tolerate_full(&self, result: rusqlite::Result<()>) -> Result<(), Fault> {
+    pub(super) fn tolerate_full(&self, result: rusqlite::Result<()>) -> Result<(), Fault> {
         match result {
             Err(error) if Failure::of(&error) != Failure::Full => Err(self.fault(&error)),
             Err(error) => {

@@ -160,6 +160,18 @@ impl Plan {
         self.incoming.iter().any(|change| !change.open)
     }
 
+    /// About as many bytes as its inserts will take in the WAL.
+    pub(super) fn insert_bytes(&self) -> u64 {
+        /// Of a row of each table, and its share of index pages.
+        const ROW: usize = 256;
+        let messages = self.messages.iter().map(|message| message.size() + ROW);
+        let retained = self.retained.iter().map(|op| match op {
+            Op::Retain(record) => record.payload.len() + record.topic.len() + ROW,
+            _ => ROW,
+        });
+        messages.chain(retained).sum::<usize>() as u64
+    }
+
     /// To be called when drops have been looked up.
     pub(super) fn sort_deletes(&mut self) {
         sort_ids(&mut self.deleted_deliveries);
@@ -170,6 +182,8 @@ impl Plan {
     pub(super) fn without_messages(&mut self) {
         self.messages.clear();
         self.deliveries.clear();
+        // Their publishers are told as well; removals make room.
+        self.retained.retain(|op| !matches!(op, Op::Retain(_)));
         // An earlier removal of the same packet id may have been merged into it.
         self.incoming.iter_mut().for_each(|change| change.open = false);
         self.written = 0;

@@ -34,6 +34,8 @@ pub(super) struct Space {
     page_size: i64,
     /// 0 for no limit.
     max_pages: i64,
+    /// Device and inode of the file that was opened.
+    identity: Option<(u64, u64)>,
 }
 
 impl Space {
@@ -46,6 +48,7 @@ impl Space {
             reserve_size: config.reserve_size,
             page_size,
             max_pages,
+            identity: identity(&config.path),
         };
         space.limit(connection, false)?;
         space.restore_reserve();
@@ -59,6 +62,24 @@ impl Space {
         }
         let pages = self.max_pages + if headroom { HEADROOM } else { 0 };
         connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
+    }
+
+    /// True if a batch of `bytes` leaves enough on the volume to copy a WAL of `wal`
+    /// bytes back into the database, and some more for deletes: a volume that is full
+    /// to the last block could do neither, and would never get better.
+    pub(super) fn has_room_for(&self, bytes: u64, wal: u64) -> bool {
+        /// For deletes and checkpoints of deletes; small volumes spare an eighth.
+        const MARGIN: u64 = 4 << 20;
+        let Ok(volume) = rustix::fs::statvfs(&self.path) else { return true };
+        let size = volume.f_blocks.saturating_mul(volume.f_frsize);
+        let available = volume.f_bavail.saturating_mul(volume.f_frsize);
+        available >= bytes.saturating_mul(2) + wal + MARGIN.min(size / 8)
+    }
+
+    /// False if the file that is open is no longer the one at the path: what is
+    /// written to it would be gone with the process.
+    pub(super) fn is_in_place(&self) -> bool {
+        self.identity.is_none() || identity(&self.path) == self.identity
     }
 
     /// Frees the reserve. True if there was one.
@@ -139,6 +160,12 @@ fn write_reserve(path: &Path, size: u64) -> std::io::Result<()> {
     }
     file.sync_all()
 }
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt as _;
+    let metadata = std::fs::metadata(path).ok()?;
+    Some((metadata.dev(), metadata.ino()))
+}
+
 /// Ids grow with time, so the first row is the oldest.
 fn oldest_message(connection: &Connection) -> rusqlite::Result<u64> {
     use rusqlite::OptionalExtension as _;

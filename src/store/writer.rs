@@ -104,10 +104,14 @@ impl Writer {
         self.waiters.append(&mut batch.waiters);
         self.plan.add(batch);
         self.take_orphans();
-        let outcome = match self.attempt(Scope::All, batch.number) {
-            Ok(()) => Outcome::Committed,
-            Err(error) if Failure::of(&error) == Failure::Full => self.make_do(batch.number)?,
-            Err(error) => return Err(self.fault(&error)),
+        let outcome = if self.is_short_of_room()? {
+            self.make_do(batch.number)?
+        } else {
+            match self.attempt(Scope::All, batch.number) {
+                Ok(()) => Outcome::Committed,
+                Err(error) if Failure::of(&error) == Failure::Full => self.make_do(batch.number)?,
+                Err(error) => return Err(self.fault(&error)),
+            }
         };
         if self.shared.state() == StoreState::Poisoned {
             // A reader found the file damaged: what was written to it proves nothing.
@@ -118,6 +122,22 @@ impl Writer {
         }
         self.checkpoint()?;
         Ok(outcome)
+    }
+
+    /// True if the batch's messages would take room on the volume that copying the WAL
+    /// back, or deleting, may need later.
+    fn is_short_of_room(&mut self) -> Result<bool, Fault> {
+        let bytes = self.plan.insert_bytes();
+        if bytes == 0 {
+            return Ok(false);
+        }
+        if self.space.has_room_for(bytes, self.checkpointer.wal_bytes()) {
+            return Ok(false);
+        }
+        // What has been copied back need not be counted.
+        let result = self.checkpointer.cut(&self.connection, &self.shared.metrics);
+        self.tolerate_full(result)?;
+        Ok(!self.space.has_room_for(bytes, self.checkpointer.wal_bytes()))
     }
 
     /// From here on `number` is a promise.

@@ -40,8 +40,13 @@ where
 {
     let filter =
         EnvFilter::try_new(&config.level).map_err(|error| LogError::Level(error.to_string()))?;
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(ansi);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(writer)
+        .with_ansi(ansi)
+        // Whoever reads the log may be gone, or its volume full: that is no reason to
+        // panic, and standard error is no place to say so.
+        .log_internal_errors(false);
     Ok(match config.format {
         LogFormat::Text => Box::new(builder.finish()),
         LogFormat::Json => Box::new(builder.json().flatten_event(true).finish()),

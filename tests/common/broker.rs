@@ -56,10 +56,10 @@ struct Port {
 
 impl Port {
     fn lease() -> Self {
-        let directory = std::env::temp_dir().join("ferrymq-ports-rust");
-        std::fs::create_dir_all(&directory).unwrap();
         // A start that differs between processes and brokers; after that in order.
         static NEXT: AtomicU16 = AtomicU16::new(0);
+        let directory = std::env::temp_dir().join("ferrymq-ports-rust");
+        std::fs::create_dir_all(&directory).unwrap();
         let start = u16::try_from(std::process::id().wrapping_mul(37) % 8_000).unwrap();
         loop {
             let offset = start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));

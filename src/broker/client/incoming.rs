@@ -118,6 +118,7 @@ impl Client {
             qos: publish.qos,
             retain: publish.retain,
             expires_at: publish.expiry.map(|seconds| now.plus_seconds(seconds)),
+            is_copy: false,
             incoming: packet_id.filter(|_| durable).map(|id| (self.handle.id, id)),
         };
         if let Some(packet_id) = packet_id.filter(|_| publish.retain)
@@ -144,9 +145,8 @@ impl Client {
             session.incoming.insert(packet_id, message, self.epoch);
         }
         self.broker.deliver(&prepared, &self.routes, &mut self.turn);
-        if publish.retain {
-            self.broker.retain(&publication, &mut self.turn);
-        }
+        let retained =
+            if publish.retain { self.broker.retain(&publication, &mut self.turn) } else { None };
         self.tally.published(publish.qos);
         if let Some(packet_id) = packet_id {
             self.unanswered += 1;
@@ -162,9 +162,7 @@ impl Client {
             };
             let waits = self.broker.persistence.waits();
             let message = waits.then_some(prepared.message);
-            let pending =
-                Pending::with_message(reply, message).and_this_turn(publish.retain && waits);
-            self.pending.push(pending);
+            self.pending.push(Pending::with_message(reply, message).that_retains(retained));
         }
         Ok(())
     }

@@ -232,7 +232,8 @@ impl Client {
     /// The DISCONNECT that tells a v5 client why [MQTT-4.13.2-1]; older ones have
     /// none.
     pub fn farewell(&self, reason: ReasonCode, why: &str, out: &mut BytesMut) {
-        if self.version == Version::V5 {
+        // Before the CONNACK there is nothing to disconnect from [MQTT-3.2.0-1].
+        if self.version == Version::V5 && !self.pending.opens_connection() {
             let reason_string =
                 (self.problem_information && !why.is_empty()).then(|| why.to_owned());
             let disconnect = Disconnect { reason, reason_string, ..Disconnect::default() };

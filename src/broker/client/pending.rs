@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::broker::Retaining;
 use crate::message::{CommitNo, Message};
 use crate::protocol::{ConnAck, PacketId, ReasonCode, SubAck, UnsubAck};
 use crate::telemetry::PacketType;
@@ -53,6 +54,8 @@ pub struct Pending {
     pub reply: Reply,
     /// Must be committed or settled.
     pub message: Option<Arc<Message>>,
+    /// What the message was retained as, to be taken back if the disk has no room.
+    pub retained: Option<Box<Retaining>>,
     /// Must be reached; 0 is no condition.
     commit: CommitNo,
 }
@@ -60,17 +63,24 @@ pub struct Pending {
 impl Pending {
     /// Waits for nothing but its turn.
     pub fn at_once(reply: Reply) -> Self {
-        Self { reply, message: None, commit: 0 }
+        Self { reply, message: None, retained: None, commit: 0 }
     }
 
     /// Waits for a commit that is already numbered.
     pub fn at_commit(reply: Reply, commit: CommitNo) -> Self {
-        Self { reply, message: None, commit }
+        Self { reply, message: None, retained: None, commit }
     }
 
     /// Waits for a message to be on disk or with its receivers.
     pub fn with_message(reply: Reply, message: Option<Arc<Message>>) -> Self {
-        Self { reply, message, commit: 0 }
+        Self { reply, message, retained: None, commit: 0 }
+    }
+
+    /// Notes what the message was retained as.
+    #[must_use]
+    pub fn that_retains(mut self, retained: Option<Retaining>) -> Self {
+        self.retained = retained.map(Box::new);
+        self
     }
 
     /// Waits, besides, for what this turn writes.

@@ -63,6 +63,9 @@ impl Client {
             let refused =
                 pending.message.as_ref().is_some_and(|message| message.durability.is_refused());
             if refused {
+                if let Some(retained) = pending.retained.take() {
+                    self.broker.retain_no_more(&retained);
+                }
                 self.take_back(&mut pending.reply)?;
             }
             self.send_reply(pending.reply, out)?;
