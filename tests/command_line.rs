@@ -86,9 +86,11 @@ fn nobody_who_answers_is_not_healthy() {
 fn a_port_in_use_ends_with_4() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let bind = format!("http.bind={}", taken.local_addr().unwrap());
-    let (code, _, err) = run(&["serve", "--set", &bind, "--set", "persistence.enabled=false"]);
+    let off = "listeners.tcp.bind=off";
+    let (code, _, err) =
+        run(&["serve", "--set", &bind, "--set", off, "--set", "persistence.enabled=false"]);
     assert_eq!(code, 4);
-    assert!(err.contains("cannot bind http"), "{err}");
+    assert!(err.contains("HTTP cannot listen on"), "{err}");
 }
 
 #[test]

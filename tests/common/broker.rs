@@ -54,15 +54,17 @@ struct Port {
     _lease: File,
 }
 
+/// How many ports this process has tried.
+static TRIED: AtomicU16 = AtomicU16::new(0);
+
 impl Port {
     fn lease() -> Self {
-        // A start that differs between processes and brokers; after that in order.
-        static NEXT: AtomicU16 = AtomicU16::new(0);
         let directory = std::env::temp_dir().join("ferrymq-ports-rust");
         std::fs::create_dir_all(&directory).unwrap();
+        // Processes start at different places, and go on in order.
         let start = u16::try_from(std::process::id().wrapping_mul(37) % 8_000).unwrap();
         loop {
-            let offset = start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+            let offset = start.wrapping_add(TRIED.fetch_add(1, Ordering::Relaxed));
             let number = 20_000 + offset % 8_000;
             let lease = File::create(directory.join(number.to_string())).unwrap();
             if lease.try_lock().is_ok() && TcpListener::bind(("127.0.0.1", number)).is_ok() {

@@ -29,6 +29,13 @@ pub fn command(
                 .env("FERRYMQ_LISTENERS__TCP__BIND", mqtt.to_string())
                 .env("FERRYMQ_HTTP__BIND", http.to_string())
                 .env("FERRYMQ_PERSISTENCE__PATH", dir.join("ferrymq.db"));
+            // As for Mosquitto: no limit that would refuse load. What is set outside
+            // holds.
+            for (key, value) in UNLIMITED {
+                if std::env::var_os(key).is_none() {
+                    command.env(key, value);
+                }
+            }
             if kind == BrokerKind::FerrymqMemory {
                 command.env("FERRYMQ_PERSISTENCE__ENABLED", "false");
             }
@@ -36,6 +43,12 @@ pub fn command(
         }
     }
 }
+
+const UNLIMITED: [(&str, &str); 3] = [
+    ("FERRYMQ_SESSION__MAX_QUEUED_MESSAGES", "100000000"),
+    ("FERRYMQ_SESSION__MAX_QUEUED_BYTES", "100GiB"),
+    ("FERRYMQ_PERSISTENCE__MAX_SIZE", "50GiB"),
+];
 
 /// All in memory, and no limit that would make it drop messages or hold them back:
 /// with its default of 1,000 queued messages it would lose nearly all of `offline`,

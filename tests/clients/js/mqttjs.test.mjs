@@ -109,11 +109,15 @@ for (const protocolVersion of [4, 5]) {
           if (Number(payload) === 399) finished();
         });
         const p = await connect(`againp${qos}`, keep);
+        // PUBCOMP 0x92 to a PUBREL that is repeated after the crash is "not an error during
+        // recovery" (MQTT 5.0, 3.7.2.1), though MQTT.js reports it as one.
+        const known = (error) => { if (error.code !== 0x92) throw error; };
+        const publish = (n) => p.publishAsync(`again/${qos}`, String(n), { qos }).catch(known);
         const sent = [];
-        for (let n = 0; n < 200; n++) sent.push(p.publishAsync(`again/${qos}`, String(n), { qos }));
+        for (let n = 0; n < 200; n++) sent.push(publish(n));
         await sent[50];
         await broker.restart();
-        for (let n = 200; n < 400; n++) sent.push(p.publishAsync(`again/${qos}`, String(n), { qos }));
+        for (let n = 200; n < 400; n++) sent.push(publish(n));
         await Promise.all(sent);
         await done;
         const everything = [...Array(400).keys()];
