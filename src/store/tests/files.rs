@@ -196,7 +196,7 @@ fn what_cannot_be_retained_is_refused_and_leaves_the_headroom_to_others() {
     let mut number = 0;
     let refused = loop {
         number += 1;
-        let message = message_to(number, &[0; 20_000], &[]);
+        let message = message_to(number, &vec![0; 20_000], &[]);
         let record = RetainedRecord {
             topic: number.to_string().into(),
             properties: Vec::new(),
