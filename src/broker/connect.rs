@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::client::{Client, Peer};
+use super::disconnect::Registry;
 use super::{Broker, SessionHandle, StoreDown, Turn};
 use crate::auth::Identity;
 use crate::message::{CommitNo, Wake, WillRecord};
@@ -20,6 +21,13 @@ pub struct Accepted {
     pub connack: ConnAck,
     /// The session's row must be on disk before the client hears of it.
     pub gate: CommitNo,
+}
+
+/// A session and the connection that holds it now.
+struct Attached {
+    handle: Arc<SessionHandle>,
+    epoch: u64,
+    present: bool,
 }
 
 /// What was granted of what the client asked for.
@@ -83,14 +91,19 @@ impl Broker {
         let mut turn = Turn::new(self.clock.now());
         let granted = self.grant(connect);
         let wake = Arc::new(Wake::default());
-        let (handle, present) = self.attach(connect, &granted, &wake, &mut turn)?;
+        // The registry's lock orders connections of one client id among themselves, and
+        // what they write with them: a row must not end up as an older one left it.
+        let mut registry = self.registry.lock();
+        let attached = self.attach(connect, &granted, &wake, &mut registry, &mut turn);
         // A session that is not durable has nothing to wait for.
         let waits = self.persistence.waits() && turn.has_writes();
         if waits {
             turn.wake_at_commit(&wake);
         }
-        let epoch = handle.lock().life.epoch();
+        // Refused or not: an older connection may have been ended for it.
         let gate = turn.finish(self).map_err(|StoreDown| ReasonCode::ServerUnavailable)?;
+        drop(registry);
+        let Attached { handle, epoch, present } = attached?;
         let connack = self.connack(connect, &granted, present);
         let client = Client::new(Arc::clone(self), handle, epoch, wake, connect, peer);
         let gate = if waits { gate } else { 0 };
@@ -143,19 +156,18 @@ impl Broker {
         connect: &Connect,
         granted: &Granted,
         wake: &Arc<Wake>,
+        registry: &mut Registry,
         turn: &mut Turn,
-    ) -> Result<(Arc<SessionHandle>, bool), ReasonCode> {
-        // The registry's lock orders connections of one client id among themselves.
-        let mut registry = self.registry.lock();
+    ) -> Result<Attached, ReasonCode> {
         let known = registry.get(&granted.client_id).cloned();
         if let Some(handle) = known {
             self.end_connection_of(&handle, connect.clean_start, turn);
             let outlives = !connect.clean_start && Self::is_alive(&handle, turn);
             if outlives {
-                self.hold_session(&handle, connect, granted, wake, turn);
-                return Ok((handle, true));
+                let epoch = self.hold_session(&handle, connect, granted, wake, turn);
+                return Ok(Attached { handle, epoch, present: true });
             }
-            self.end_session(&handle, &mut registry, turn);
+            self.end_session(&handle, registry, turn);
         }
         // A full disk keeps its last room for the sessions that are there.
         let no_room = granted.expiry > 0 && self.persistence.is_full();
@@ -170,8 +182,8 @@ impl Broker {
         );
         let handle = SessionHandle::new(session);
         registry.insert(Arc::clone(&granted.client_id), Arc::clone(&handle));
-        self.hold_session(&handle, connect, granted, wake, turn);
-        Ok((handle, false))
+        let epoch = self.hold_session(&handle, connect, granted, wake, turn);
+        Ok(Attached { handle, epoch, present: false })
     }
 
     /// False if the session's time was over and only the timer had not come to it.
@@ -220,7 +232,7 @@ impl Broker {
         granted: &Granted,
         wake: &Arc<Wake>,
         turn: &mut Turn,
-    ) {
+    ) -> u64 {
         let mut session = handle.lock();
         session.version = connect.version;
         let was_durable = session.durable;
@@ -242,6 +254,7 @@ impl Broker {
             turn.write(Op::EndSession(session.id));
         }
         handle.settle_counts(&mut session, turn);
+        epoch
     }
 
     /// A session that becomes durable late brings its subscriptions along.

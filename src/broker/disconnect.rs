@@ -39,6 +39,9 @@ impl Broker {
     /// taken the session over.
     pub fn disconnect(self: &Arc<Self>, handle: &Arc<SessionHandle>, epoch: u64, leaving: Leaving) {
         let mut turn = Turn::new(self.clock.now());
+        // Held to the end, as in `connect`: what is written has to keep the order of
+        // the connections.
+        let mut registry = self.registry.lock();
         let will = {
             let mut session = handle.lock();
             if !session.life.is_held_by(epoch) {
@@ -75,11 +78,7 @@ impl Broker {
         }
         let ends = handle.lock().life.expiry == 0;
         if ends {
-            let mut registry = self.registry.lock();
-            // Unless somebody came back in the meantime.
-            if handle.lock().life.connected().is_none() {
-                self.end_session(handle, &mut registry, &mut turn);
-            }
+            self.end_session(handle, &mut registry, &mut turn);
         }
         self.finish_or_log(&mut turn);
     }
