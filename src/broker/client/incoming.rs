@@ -247,6 +247,9 @@ impl Client {
                 }
                 Reply::PubComp(packet_id, ReasonCode::Success)
             }
+            // A repeat after a reconnect, whose PUBCOMP was lost: no error, and clients
+            // that take 0x92 for one would publish again (v5, 4.3.3).
+            None if self.resumed => Reply::PubComp(packet_id, ReasonCode::Success),
             None => Reply::PubComp(packet_id, ReasonCode::PacketIdentifierNotFound),
         };
         // Even for an id that is not known: its row may still be on its way out.

@@ -62,6 +62,8 @@ pub struct Client {
     pending: PendingQueue,
     inbound_aliases: InboundAliases,
     outbound_aliases: OutboundAliases,
+    /// The session was there before this connection.
+    resumed: bool,
     /// The largest packet that the client accepts, in bytes.
     max_packet: u32,
     problem_information: bool,
@@ -103,6 +105,7 @@ impl Client {
             inbound_aliases: InboundAliases::new(inbound),
             outbound_aliases: OutboundAliases::new(outbound),
             max_packet: connect.maximum_packet_size.unwrap_or(u32::MAX),
+            resumed: false,
             problem_information: connect.request_problem_information,
             unanswered: 0,
             routes: Routes::new(),
@@ -116,6 +119,7 @@ impl Client {
 
     /// Queues the CONNACK: it leaves first, and not before `gate` is committed.
     pub fn open(&mut self, connack: ConnAck, gate: CommitNo) {
+        self.resumed = connack.session_present;
         let reply = Reply::ConnAck(Box::new(connack));
         self.pending.push(Pending::at_commit(reply, gate));
     }
