@@ -104,3 +104,16 @@ fn receivers_of_any_qos_see_a_durable_publishers_message_after_its_commit() {
     assert_eq!(users[0].received(), ["PUBLISH 0 x"]);
     assert_eq!(users[1].received(), ["PUBLISH 1 x"]);
 }
+
+#[test]
+fn a_durable_receiver_sees_it_after_the_commit_whoever_published() {
+    let world = World::new();
+    let mut receiver = subscribed(&world);
+    let mut publisher = world.passing("pub");
+    publisher.publish(QoS::ExactlyOnce, 9, "x");
+    assert!(receiver.received().is_empty(), "it would see it under two ids after a crash");
+    assert!(publisher.received().is_empty());
+    world.commit();
+    assert_eq!(publisher.received(), ["PUBREC 9"]);
+    assert_eq!(receiver.received(), ["PUBLISH 1 x"]);
+}
