@@ -85,7 +85,7 @@ impl Layer {
         let Some(rest) = name.strip_prefix(PREFIX) else { return Ok(None) };
         let path: Vec<String> = rest.split("__").map(str::to_lowercase).collect();
         if path.len() < 2 {
-            return if is_service_link(rest) {
+            return if is_service_link(rest) || !resembles_a_key(&rest.to_lowercase()) {
                 Ok(None)
             } else {
                 Err(ConfigError::Variable { name: name.to_owned() })
@@ -134,6 +134,18 @@ fn nest(path: &[String], value: Value) -> Dict {
         [last] => Dict::from([(last.clone(), value)]),
         [first, rest @ ..] => Dict::from([(first.clone(), Value::from(nest(rest, value)))]),
     }
+}
+
+/// True for what is most likely meant to be a key and would be ignored in silence:
+/// `FERRYMQ_PERSISTENCE_PATH`, `FERRYMQ_BIND`. Other names are other people's business,
+/// such as a script's `FERRYMQ_VERSION`.
+fn resembles_a_key(rest: &str) -> bool {
+    let Ok(Value::Dict(_, tables)) = Value::serialize(Config::default()) else { return true };
+    tables.iter().any(|(table, keys)| {
+        let begins = rest.strip_prefix(table.as_str());
+        let is_key = matches!(keys, Value::Dict(_, keys) if keys.contains_key(rest));
+        is_key || begins.is_some_and(|more| more.is_empty() || more.starts_with('_'))
+    })
 }
 
 /// Kubernetes gives a container variables for each service in its namespace, and a

@@ -95,6 +95,18 @@ fn a_listener_can_be_added_with_its_address_alone() {
 }
 
 #[test]
+fn a_variable_that_resembles_no_key_is_somebody_elses() {
+    for name in ["FERRYMQ_BIN", "FERRYMQ_VERSION", "FERRYMQ_HOME"] {
+        let env = vec![(name.to_owned(), "x".to_owned())];
+        assert!(Config::load(&Sources { env, ..Sources::default() }).is_ok(), "{name}");
+    }
+    for name in ["FERRYMQ_PERSISTENCE_PATH", "FERRYMQ_HTTP", "FERRYMQ_DURABILITY"] {
+        let env = vec![(name.to_owned(), "x".to_owned())];
+        assert!(Config::load(&Sources { env, ..Sources::default() }).is_err(), "{name}");
+    }
+}
+
+#[test]
 fn what_kubernetes_puts_into_the_environment_is_ignored() {
     for name in [
         "FERRYMQ_SERVICE_HOST",
