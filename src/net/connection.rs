@@ -13,7 +13,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::scratch::{self, Consumed, Partial};
 use crate::broker::client::{Client, Close};
-use crate::protocol::{Decoder, Frame, ReasonCode};
+use crate::protocol::{Decoder, Frame, ReasonCode, Version};
 use crate::telemetry::Metrics;
 
 /// Deliveries are encoded as long as less than this waits to be written.
@@ -67,17 +67,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Ok(()) => poll_fn(|context| self.poll(&mut client, context)).await,
             Err(close) => self.close_after(&mut client, close),
         };
-        match &close {
-            Close::Error(reason, why) => {
-                client.farewell(*reason, why, &mut self.out);
-                let _ = tokio::time::timeout(FAREWELL, self.flush_and_shut_down()).await;
-            }
-            Close::Left(_) | Close::Lost(_) => {
-                // A client that left has no more to hear; the socket is closed.
-            }
+        let (version, client_id) = (client.version(), Arc::clone(client.client_id()));
+        if let Close::Error(reason, why) = &close {
+            client.farewell(*reason, why, &mut self.out);
         }
-        self.count_close(&client, &close);
+        // Session and will do not wait for the last words to be written.
         client.closed(&close);
+        // A client that left has no more to hear.
+        if matches!(close, Close::Error(..)) {
+            let _ = tokio::time::timeout(FAREWELL, self.flush_and_shut_down()).await;
+        }
+        self.count_close(version, &client_id, &close);
     }
 
     /// What came together with CONNECT.
@@ -88,9 +88,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         client.finish()
     }
 
-    fn count_close(&self, client: &Client, close: &Close) {
+    fn count_close(&self, version: Version, client_id: &str, close: &Close) {
         let connections = &self.metrics.connections;
-        connections.closed.inc(client.version());
+        connections.closed.inc(version);
         connections.current.dec();
         if let Close::Error(reason, why) = close {
             match reason {
@@ -98,9 +98,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 ReasonCode::ServerShuttingDown | ReasonCode::SessionTakenOver => {}
                 _ => connections.protocol_errors.inc((*reason).into()),
             }
-            tracing::info!(client_id = %client.client_id(), ?reason, "disconnected: {why}");
+            tracing::info!(client_id, ?reason, "disconnected: {why}");
         } else {
-            tracing::info!(client_id = %client.client_id(), "disconnected");
+            tracing::info!(client_id, "disconnected");
         }
     }
 
