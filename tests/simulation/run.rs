@@ -75,6 +75,7 @@ pub fn play(seed: u64, trace: bool) -> Summary {
     for client in &run.clients {
         run.say(|| format!("{client:?}"));
     }
+    run.model.has_been_full = run.shape.max_size > 0;
     run.start(Remains::empty(seed));
     let steps = run.dice.between(150, 700);
     // Some histories are calm: a crash ends what only a long run would show.
@@ -300,6 +301,7 @@ impl Run {
         };
         self.summary.faults += u64::from(fault.is_some());
         self.say(|| format!("the disk: {fault:?}"));
+        self.model.has_been_full |= fault == Some(Fault::Full);
         self.world().disk.set_fault(fault);
     }
 
@@ -411,6 +413,7 @@ impl Run {
             }
             self.world().step(true);
             self.world().broker.upkeep_once();
+            let _ = self.world().store.step_idle();
             quiet = if busy { 0 } else { quiet + 1 };
             if quiet == 3 {
                 return;

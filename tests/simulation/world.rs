@@ -154,7 +154,17 @@ impl World {
             let number = number.map(|hex| u32::from_str_radix(&hex, 16).unwrap());
             Ok(format!("  {client:?} delivery {id} packet {packet} row {message} message {number:?} received {received}\n"))
         });
-        rows.unwrap().map(Result::unwrap).collect()
+        let mut all: String = rows.unwrap().map(Result::unwrap).collect();
+        let mut select = file
+            .prepare("SELECT s.client_id, s.id, u.filter FROM session s LEFT JOIN subscription u ON u.session = s.id")
+            .unwrap();
+        let rows = select.query_map([], |row| {
+            let (client, id): (String, i64) = (row.get(0)?, row.get(1)?);
+            let filter: Option<String> = row.get(2)?;
+            Ok(format!("  {client} session {id} subscribed to {filter:?}\n"))
+        });
+        all.extend(rows.unwrap().map(Result::unwrap));
+        all
     }
 
     pub fn advance(&self, millis: u64) {
