@@ -36,7 +36,7 @@ pub use access::{Anonymous, Auth};
 pub use bind::Bind;
 pub use byte_size::ByteSize;
 pub use error::{ConfigError, Origin};
-pub use mqtt::Mqtt;
+pub use mqtt::{Mqtt, OnFull};
 pub use network::{Http, Limits, Listener, Protocol};
 pub use persistence::{Durability, Persistence};
 pub use process::{LogFormat, Runtime, Telemetry};

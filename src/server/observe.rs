@@ -70,7 +70,12 @@ fn histograms(registry: &MetricsRegistry, metrics: &Arc<StoreMetrics>) -> Result
 }
 
 fn gauges(registry: &MetricsRegistry, metrics: &Arc<StoreMetrics>) {
-    let all: [Figure<AtomicU64>; 5] = [
+    let all: [Figure<AtomicU64>; 6] = [
+        (
+            "ferrymq_persistence_stalled_messages",
+            "Messages that wait for room on the disk, unacknowledged (mqtt.on_full).",
+            |m| &m.stalled,
+        ),
         ("ferrymq_persistence_database_size_bytes", "The database file.", |m| &m.database_size),
         ("ferrymq_persistence_wal_size_bytes", "The write-ahead log.", |m| &m.wal_size),
         ("ferrymq_persistence_free_bytes", "Unused pages within the database file.", |m| {

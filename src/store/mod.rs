@@ -9,6 +9,7 @@
 //! - `writer` with `batch`, `plan`, `statements`: one transaction for each batch.
 //!   `thread` is the loop around it, `housekeeping` with `checkpoint` and `space`
 //!   what it does between batches.
+//! - `full`, `fullness`, `parked`, `give_up`: a disk without room.
 //! - `reader`: pages of queues. `references`: who still needs a message.
 //!
 //! # A batch
@@ -23,6 +24,9 @@ mod checkpoint;
 mod config;
 mod error;
 mod failpoint;
+mod full;
+mod fullness;
+mod give_up;
 mod handle;
 mod housekeeping;
 mod ids;
@@ -30,6 +34,7 @@ mod lock;
 mod metrics;
 mod op;
 mod open;
+mod parked;
 mod plan;
 mod queue;
 mod reader;
