@@ -38,7 +38,7 @@ pub use byte_size::ByteSize;
 pub use error::{ConfigError, Origin};
 pub use mqtt::{Mqtt, OnFull};
 pub use network::{Http, Limits, Listener, Protocol};
-pub use persistence::{Durability, Persistence};
+pub use persistence::{Checkpoints, Durability, Persistence};
 pub use process::{LogFormat, Runtime, Telemetry};
 pub use secret::Secret;
 pub use session::{Overflow, Session};

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::batch::Batch;
 use super::checkpoint;
+use super::error::Failure;
 use super::fullness::LEAST;
 use super::metrics::add;
 use super::shared::StoreState;
@@ -113,6 +114,9 @@ impl Writer {
     /// Bytes of messages for which there is room, carefully estimated.
     fn room(&self) -> Result<u64, Fault> {
         let wal = self.checkpointer.wal_bytes();
-        self.space.room(&self.connection, wal).map_err(|error| self.fault(&error))
+        match self.space.room(&self.connection, wal) {
+            Err(error) if Failure::of(&error) == Failure::Busy => Ok(0),
+            room => room.map_err(|error| self.fault(&error)),
+        }
     }
 }

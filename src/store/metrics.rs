@@ -127,6 +127,8 @@ pub struct StoreMetrics {
     pub deleted_deliveries: AtomicU64,
     /// Checkpoints run.
     pub checkpoints: AtomicU64,
+    /// Checkpoints that another program should have run.
+    pub forced_checkpoints: AtomicU64,
     errors: Mutex<BTreeMap<i32, u64>>,
 }
 
@@ -151,6 +153,7 @@ impl Default for StoreMetrics {
             refused_messages: AtomicU64::new(0),
             deleted_deliveries: AtomicU64::new(0),
             checkpoints: AtomicU64::new(0),
+            forced_checkpoints: AtomicU64::new(0),
             errors: Mutex::default(),
         }
     }

@@ -48,7 +48,7 @@ mod statements;
 mod thread;
 mod writer;
 
-pub use config::{DurabilityMode, StoreConfig};
+pub use config::{Checkpoints, DurabilityMode, StoreConfig};
 pub use error::{OpenError, PageError, SubmitError};
 pub use handle::{PoisonHook, Store};
 pub use metrics::{AtomicHistogram, HistogramSnapshot, StoreMetrics};

@@ -55,6 +55,22 @@ impl Space {
         Ok(space)
     }
 
+    /// Says so, in one line, if a start finds little room.
+    pub(super) fn warn_if_nearly_full(&self, connection: &Connection, wal: u64) {
+        /// Less than this, or a tenth of the quota, is used up before anyone looks.
+        const LITTLE: u64 = 64 << 20;
+        let Ok(room) = self.room(connection, wal) else { return };
+        let quota = u64::try_from(self.max_pages * self.page_size).unwrap_or(0);
+        let little = if quota == 0 { LITTLE } else { LITTLE.min(quota / 10) };
+        if room < little {
+            tracing::warn!(
+                "little room for messages: {}; enlarge persistence.max_size or the volume, or let \
+                 subscribers drain their queues",
+                self.describe(connection)
+            );
+        }
+    }
+
     /// Sets the quota, with or without the headroom.
     pub(super) fn limit(&self, connection: &Connection, headroom: bool) -> rusqlite::Result<()> {
         if self.max_pages == 0 {
