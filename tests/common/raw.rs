@@ -80,6 +80,17 @@ pub fn ack(out: &mut Vec<u8>, first: u8, pid: u16) {
 impl Raw {
     /// Connects; a durable session unless `clean`.
     pub fn connect(port: u16, version: u8, id: &str, clean: bool) -> io::Result<Self> {
+        Self::connect_alive(port, version, id, clean, 0)
+    }
+
+    /// As [`Raw::connect`], with a keep alive in seconds.
+    pub fn connect_alive(
+        port: u16,
+        version: u8,
+        id: &str,
+        clean: bool,
+        keep_alive: u8,
+    ) -> io::Result<Self> {
         let stream = TcpStream::connect(("127.0.0.1", port))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_mins(1)))?;
@@ -87,7 +98,7 @@ impl Raw {
             Self { version, session_present: false, stream, buffer: Vec::new(), read: 0 };
         let mut body = Vec::new();
         text(&mut body, "MQTT");
-        body.extend([version, u8::from(clean) << 1, 0, 0]);
+        body.extend([version, u8::from(clean) << 1, 0, keep_alive]);
         if version == 5 {
             // Session Expiry Interval, one hour.
             body.extend([5, 17, 0, 0, 0x0E, 0x10]);
