@@ -37,6 +37,16 @@ pub fn count(number: u64) -> String {
     text
 }
 
+/// `1 session`, `1,234 sessions`: for names that take an s.
+pub fn things(number: u64, name: &str) -> String {
+    format!("{} {name}{}", count(number), if number == 1 { "" } else { "s" })
+}
+
+/// `1 delivery`, `2 deliveries`.
+pub fn deliveries(number: u64) -> String {
+    format!("{} {}", count(number), if number == 1 { "delivery" } else { "deliveries" })
+}
+
 /// `45 s`, `3 min 20 s`, `5 h 7 min`, `12 d 4 h`: two units at most.
 pub fn seconds(count: u64) -> String {
     let (first, second) = match count {
@@ -117,6 +127,7 @@ mod tests {
         assert_eq!(count(0), "0");
         assert_eq!(count(999), "999");
         assert_eq!(count(1_234_567), "1,234,567");
+        assert_eq!((things(1, "row").as_str(), things(0, "row").as_str()), ("1 row", "0 rows"));
         assert_eq!(seconds(59), "59 s");
         assert_eq!(seconds(3600), "1 h");
         assert_eq!(seconds(3661), "1 h 1 min");
