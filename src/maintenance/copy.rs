@@ -20,8 +20,9 @@ use super::status::{unsigned, volume};
 use super::watch::{Phase, Watch};
 use crate::store::{APPLICATION_ID, pragma};
 
-/// Pages between two looks at the clock and at the watch: 2 MiB.
-const PAGES: i32 = 256;
+/// Pages between two looks at the clock and at the watch: 2 MiB. With a rate, no more
+/// than are due in a tenth of a second, so that the disk is not loaded in bursts.
+const PAGES: u64 = 256;
 
 /// What was copied.
 #[derive(Debug, Clone, Copy)]
@@ -139,9 +140,11 @@ fn run(
     watch: &Watch,
 ) -> Result<(), Fault> {
     let start = Instant::now();
+    let due = if rate == 0 { PAGES } else { (rate / 10 / page_size.max(1)).clamp(1, PAGES) };
+    let pages = i32::try_from(due).unwrap_or(1);
     let backup = Backup::new(&source.connection, target)?;
     loop {
-        let step = backup.step(PAGES)?;
+        let step = backup.step(pages)?;
         let progress = backup.progress();
         let (total, left) = (unsigned(progress.pagecount.into()), progress.remaining.into());
         copied.pages = total;
@@ -182,7 +185,8 @@ fn open_target(path: &Path) -> rusqlite::Result<Connection> {
     let target = Connection::open_with_flags(path, flags)?;
     target.pragma_update_and_check(None, "journal_mode", "OFF", |_| Ok(()))?;
     target.pragma_update(None, "synchronous", "OFF")?;
-    target.pragma_update(None, "cache_size", -4096)?;
+    // Pages are written once and not read again.
+    target.pragma_update(None, "cache_size", -512)?;
     Ok(target)
 }
 

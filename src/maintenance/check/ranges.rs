@@ -48,7 +48,9 @@ mod tests {
     #[test]
     fn ids_are_found_whatever_their_order_and_repeats_are_told() {
         let mut ranges = Ranges::default();
-        [5, 6, 7, 1, 2, 9, 8].into_iter().for_each(|id| ranges.push(id));
+        for id in [5, 6, 7, 1, 2, 9, 8] {
+            ranges.push(id);
+        }
         assert_eq!(ranges.settle(), None);
         let held: Vec<i64> = (0..12).filter(|id| ranges.has(*id)).collect();
         assert_eq!(held, [1, 2, 5, 6, 7, 8, 9]);
