@@ -28,6 +28,8 @@ fn a_backup_under_load_holds_all_that_was_acknowledged_before() {
     let after = tools::more_than(&acknowledged, before);
     assert!(saved["milliseconds"].as_u64().unwrap() >= 500, "it was held back: {saved}");
     assert!(saved["wal_peak_bytes"].as_u64() > saved["wal_before_bytes"].as_u64(), "{saved}");
+    let copied = saved["pages"].as_u64().unwrap() * 8192;
+    assert_eq!(saved["bytes"], copied, "one state, from the first step to the last");
     println!("{before} acknowledged before, {after} after: {saved}");
     run_ok(&backup, &["check"]);
 
