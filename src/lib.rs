@@ -9,6 +9,9 @@
 //! - [`message`]: the message that all of them share.
 //! - [`protocol`]: bytes to packets and back. Pure.
 //!
+//! Beside the broker: [`maintenance`], an operator's work on the database, above
+//! [`store`].
+//!
 //! On the side: [`config`] is read by all of them at the start, [`telemetry`] is
 //! counted into by all of them. [`cli`] is the way in from the shell. [`sabotage`] is
 //! for tests of the tests and does nothing in a release.
@@ -18,6 +21,7 @@ pub mod broker;
 pub mod cli;
 pub mod config;
 pub mod http;
+pub mod maintenance;
 pub mod message;
 pub mod net;
 pub mod protocol;

@@ -11,7 +11,7 @@ pub enum Exit {
     Failure,
     /// 2: the configuration or the command line is wrong.
     Usage,
-    /// 3: the database cannot be opened.
+    /// 3: the database cannot be opened, is in use, or `db check` found it damaged.
     Database,
     /// 4: a listener cannot be bound.
     Bind,

@@ -5,10 +5,13 @@
 //! how a broker works.
 
 mod config;
+mod db;
 mod exit;
 mod health;
+pub mod human;
 mod output;
 mod passwd;
+pub mod progress;
 mod serve;
 mod stop;
 
@@ -29,7 +32,7 @@ Exit codes:
   0  all went well
   1  failed while running
   2  the configuration or the command line is wrong
-  3  the database cannot be opened
+  3  the database cannot be opened, or `db check` found it damaged
   4  a listener cannot be bound
   5  the database failed while running: restart to recover from the file
 
@@ -61,6 +64,8 @@ enum Command {
     Config(config::Command),
     /// Set or delete a user's password in a password file
     Passwd(passwd::Args),
+    /// Look into the database, check, save, restore and clear it
+    Db(db::Args),
     /// Ask the running broker whether it is ready: exit 0 if it is, 1 if not
     Health,
 }
@@ -81,6 +86,7 @@ pub fn run() -> ExitCode {
     };
     match cli.command {
         Some(Command::Config(command)) => config::run(&command, &config).into(),
+        Some(Command::Db(args)) => db::run(&args, &config).into(),
         Some(Command::Health) => health::run(&config).into(),
         _ => serve(config),
     }

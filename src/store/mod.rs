@@ -54,13 +54,16 @@ mod writer;
 pub use config::{Checkpoints, DurabilityMode, StoreConfig};
 pub use error::{OpenError, PageError, SubmitError};
 pub use handle::{PoisonHook, Store};
+pub(crate) use lock::{LockFile, beside, give_to_owner_of};
 pub use metrics::{AtomicHistogram, HistogramSnapshot, StoreMetrics};
 pub use op::{Op, PageReply, PageRequest, Submission};
 pub use record::{
     PagedDelivery, Recovered, RecoveredSession, RetainedRecord, SessionRecord, SubscriptionRecord,
 };
 pub use references::References;
+pub(crate) use schema::{APPLICATION_ID, identify, is_clean, new_in_memory, pragma};
 pub use shared::StoreState;
+pub(crate) use space::directory_of;
 
 #[cfg(test)]
 mod tests;

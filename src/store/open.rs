@@ -42,6 +42,10 @@ pub(super) fn open(config: &StoreConfig, metrics: &StoreMetrics) -> Result<Opene
     let directory = directory_of(path);
     std::fs::create_dir_all(directory).map_err(|error| OpenError::io(directory, error))?;
     let lock = Arc::new(LockFile::acquire(path)?);
+    if beside(path, ".restoring").exists() {
+        // See `maintenance/restore.rs`: what stands at the path may lack its WAL.
+        return Err(OpenError::Unfinished { path: path.to_path_buf() });
+    }
     let sqlite = |error| OpenError::from_sqlite(path, error);
 
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
