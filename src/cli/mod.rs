@@ -7,8 +7,10 @@
 mod config;
 mod exit;
 mod health;
+pub mod human;
 mod output;
 mod passwd;
+pub mod progress;
 mod serve;
 mod stop;
 
