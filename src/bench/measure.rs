@@ -179,6 +179,7 @@ fn row(load: Load, level: Level, full: &Full) -> Throughput {
         cpu_share: usage.machine_cpu.map(of_all_cores),
         clients_cpu_share: of_all_cores(usage.own_cpu),
         writer_cpu_share: (usage.writer_cpu / elapsed).clamp(0.0, 1.0),
+        writer_busy_share: (usage.committing / elapsed).clamp(0.0, 1.0),
         disk_wait_share: (usage.disk_wait / elapsed).clamp(0.0, 1.0),
         commits_per_second: usage.commits / elapsed,
         elided_share: usage.elided / (usage.elided + usage.committed).max(1.0),

@@ -123,24 +123,24 @@ pub fn run(
     let loads = options.loads();
     let total = 1 + 2 * (loads.len() * options.levels.len()) as u64;
     let mut done = 0;
-    let mut step = |what: &str| {
+    let mut next = |what: &str| {
         progress(done, total, what);
         done += 1;
     };
-    step("the disk");
+    next("the disk");
     let disk = disk::measure(scratch.path(), options.time, stop)?;
     let bench = Bench { config, options, scratch: &scratch, stop };
     let (mut throughput, mut latency) = (Vec::new(), Vec::new());
     for load in loads {
         let mut rate = f64::INFINITY;
         for &level in &options.levels {
-            step(&format!("throughput, {load}, {}", level.as_str()));
+            next(&format!("throughput, {load}, {}", level.as_str()));
             let row = bench.throughput(load, level)?;
             rate = rate.min(row.messages_per_second * MODERATE);
             throughput.push(row);
         }
         for &level in &options.levels {
-            step(&format!("latency, {load}, {}", level.as_str()));
+            next(&format!("latency, {load}, {}", level.as_str()));
             latency.push(bench.latency(load, level, rate.max(1.0))?);
         }
     }
@@ -178,7 +178,7 @@ mod tests {
         let config = Config::default();
         let room = options().room(&config);
         assert!((300 << 20..1 << 30).contains(&room), "{room}");
-        let long = Options { time: Duration::from_secs(86_400), payload: 1 << 20, ..options() };
+        let long = Options { time: Duration::from_hours(24), payload: 1 << 20, ..options() };
         assert!(long.room(&config) < 2 << 30);
         assert!(long.demand().messages > 0);
     }

@@ -107,6 +107,8 @@ pub struct Throughput {
     pub clients_cpu_share: f64,
     /// CPU of the thread that writes the database, of one core.
     pub writer_cpu_share: f64,
+    /// Of the time: that thread was within a transaction or a checkpoint.
+    pub writer_busy_share: f64,
     /// Of the time: that thread waited for the disk.
     pub disk_wait_share: f64,
     /// Transactions.

@@ -6,11 +6,12 @@ use crate::sandbox::Level;
 /// What holds a load back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit {
-    /// The thread that writes waits for the disk for half of the time or more.
+    /// The thread that writes is what is waited for, and it waits for the disk.
     Disk,
     /// All cores are busy.
     Cpu,
-    /// The thread that writes fills one core.
+    /// The thread that writes is what is waited for, and it computes; other cores are
+    /// free.
     Writer,
     /// None of these: publishers wait for answers.
     RoundTrip,
@@ -21,7 +22,7 @@ impl Limit {
         match self {
             Self::Disk => "the disk is the limit",
             Self::Cpu => "the CPU is the limit",
-            Self::Writer => "the CPU is the limit: the thread that writes fills one core",
+            Self::Writer => "one core is the limit: that of the thread that writes the database",
             Self::RoundTrip => {
                 "the round trip is the limit: more publishers or a larger window would give more"
             }
@@ -31,11 +32,13 @@ impl Limit {
 
 /// Which limit a measurement ran into.
 pub fn limit(row: &Throughput) -> Limit {
-    if row.disk_wait_share >= 0.5 {
+    // Where most is acknowledged without being written, nobody waits for the writer.
+    let waits_for_writer = row.elided_share < 0.5 && row.writer_busy_share >= 0.6;
+    if waits_for_writer && row.disk_wait_share >= row.writer_busy_share / 2.0 {
         Limit::Disk
     } else if row.cpu_share.is_some_and(|share| share >= 0.85) {
         Limit::Cpu
-    } else if row.writer_cpu_share >= 0.7 {
+    } else if waits_for_writer {
         Limit::Writer
     } else {
         Limit::RoundTrip
@@ -57,12 +60,18 @@ fn sentence(report: &Report, row: &Throughput) -> String {
     let level = row.durability.as_str();
     let cost = match (throughput_cost(report, row), latency_cost(report, row)) {
         (Some(share), Some(seconds)) => {
-            format!("{level} costs {} of throughput and {} at p99 here", percent(share), millis(seconds))
+            format!(
+                "{level} costs {} of throughput and {} at p99 here",
+                percent(share),
+                millis(seconds)
+            )
         }
         (Some(share), None) => format!("{level} costs {} of throughput here", percent(share)),
         _ => format!("{level} gives {:.0} messages/s here", row.messages_per_second),
     };
-    let busy = row.cpu_share.map_or(String::new(), |share| format!(", the cores are busy for {}", percent(share)));
+    let busy = row
+        .cpu_share
+        .map_or(String::new(), |share| format!(", the cores are busy for {}", percent(share)));
     format!(
         "{load}: {cost}; the disk is waited for {} of the time{busy}: {}.",
         percent(row.disk_wait_share),
@@ -114,7 +123,7 @@ fn latency_cost(report: &Report, row: &Throughput) -> Option<f64> {
 /// As people read it.
 pub(super) fn percent(share: f64) -> String {
     let percent = share * 100.0;
-    if percent > 0.0 && percent < 1.0 { "less than 1%".to_owned() } else { format!("{percent:.0}%") }
+    if percent < 1.0 { "less than 1%".to_owned() } else { format!("{percent:.0}%") }
 }
 
 /// As people read it.
@@ -142,6 +151,7 @@ mod tests {
             cpu_share: Some(cpu),
             clients_cpu_share: 0.0,
             writer_cpu_share: 0.0,
+            writer_busy_share: 0.7,
             disk_wait_share: disk,
             commits_per_second: 0.0,
             elided_share: 0.0,
@@ -182,12 +192,12 @@ mod tests {
     #[test]
     fn the_cost_is_told_against_memory() {
         let throughput =
-            vec![row(Level::Memory, 1000.0, 0.0, 1.0), row(Level::Fsync, 880.0, 0.35, 0.97)];
+            vec![row(Level::Memory, 1000.0, 0.0, 1.0), row(Level::Fsync, 880.0, 0.34, 0.97)];
         let latency = vec![latency(Level::Memory, 0.0001), latency(Level::Fsync, 0.0015)];
         assert_eq!(
             conclude(&report(throughput, latency)),
             [
-                "QoS 1, subscriber online: fsync costs 12% of throughput and 1.4 ms at p99 here; the disk is waited for 35% of the time, the cores are busy for 97%: the CPU is the limit."
+                "QoS 1, subscriber online: fsync costs 12% of throughput and 1.4 ms at p99 here; the disk is waited for 34% of the time, the cores are busy for 97%: the CPU is the limit."
             ]
         );
     }
@@ -204,9 +214,17 @@ mod tests {
     }
 
     #[test]
+    fn who_writes_is_the_limit_only_if_it_is_waited_for() {
+        assert_eq!(limit(&row(Level::Fsync, 1.0, 0.5, 0.9)), Limit::Disk);
+        assert_eq!(limit(&row(Level::Fsync, 1.0, 0.2, 0.9)), Limit::Cpu);
+        assert_eq!(limit(&row(Level::Fsync, 1.0, 0.2, 0.5)), Limit::Writer);
+    }
+
+    #[test]
     fn a_load_that_fills_nothing_waits_for_answers() {
-        assert_eq!(limit(&row(Level::Fsync, 1.0, 0.1, 0.3)), Limit::RoundTrip);
-        let writer = Throughput { writer_cpu_share: 0.9, ..row(Level::Fsync, 1.0, 0.1, 0.6) };
-        assert_eq!(limit(&writer), Limit::Writer);
+        let idle = Throughput { writer_busy_share: 0.3, ..row(Level::Fsync, 1.0, 0.1, 0.3) };
+        assert_eq!(limit(&idle), Limit::RoundTrip);
+        let elided = Throughput { elided_share: 0.9, ..row(Level::Fsync, 1.0, 0.6, 0.3) };
+        assert_eq!(limit(&elided), Limit::RoundTrip);
     }
 }

@@ -9,7 +9,7 @@ use crate::protocol::{QoS, Version};
 const WINDOW: u16 = 200;
 
 /// Topics with a retained message.
-pub(super) const RETAINED: u64 = 8;
+pub(super) const RETAINED: usize = 8;
 
 /// What subscribers to queues subscribe to.
 const QUEUES: &str = "drill/queue/#";

@@ -28,6 +28,11 @@ pub enum DrillError {
 }
 
 impl DrillError {
+    /// True if the drill had begun, so that its seed is of interest.
+    pub fn is_about_the_course(&self) -> bool {
+        matches!(self, Self::Client { .. } | Self::Sandbox(SandboxError::Broker { .. }))
+    }
+
     /// True if the user has ended it.
     pub fn is_interruption(&self) -> bool {
         matches!(

@@ -7,7 +7,7 @@ use super::cast::{GROUPS, SENDERS, SHARED, TAKERS};
 use super::report::{Report, Retained, Row};
 use super::seat::{Part, Seat};
 use super::{Dice, DrillError, retained};
-use crate::load::{Clock, Pace, Sequence, Stop, wait};
+use crate::load::{Clock, Pace, Publisher, Sequence, Stop, wait};
 use crate::protocol::QoS;
 use crate::sandbox::Broker;
 
@@ -61,11 +61,11 @@ impl Fleet {
 
     /// Messages that the broker has taken responsibility for.
     pub(super) fn acknowledged(&self) -> u64 {
-        self.seats.iter().filter_map(Seat::publisher).map(|one| one.acknowledged()).sum()
+        self.seats.iter().filter_map(Seat::publisher).map(Publisher::acknowledged).sum()
     }
 
     fn published(&self) -> u64 {
-        self.seats.iter().filter_map(Seat::publisher).map(|one| one.sent()).sum()
+        self.seats.iter().filter_map(Seat::publisher).map(Publisher::sent).sum()
     }
 
     /// Publishes at `rate` for `time`, while clients are cut off at random.
@@ -139,9 +139,9 @@ impl Fleet {
                 continue;
             }
             if let Err(error) = seat.connect(broker.address()) {
-                let broken =
+                let is_broken =
                     matches!(&error, DrillError::Client { source, .. } if source.is_broken());
-                return Err(if broken && broker.has_ended() {
+                return Err(if is_broken && broker.has_ended() {
                     broker.failed("ended by itself").into()
                 } else {
                     error
@@ -209,8 +209,8 @@ impl Fleet {
         broker: SocketAddr,
         stop: &Stop,
     ) -> Result<Retained, DrillError> {
-        let publisher = self.seats.iter().filter_map(Seat::publisher).last();
-        Ok(retained::check(broker, publisher.map_or(0, |one| one.settled()), stop)?)
+        let publisher = self.seats.iter().filter_map(Seat::publisher).next_back();
+        Ok(retained::check(broker, publisher.map_or(0, Publisher::settled), stop)?)
     }
 
     /// Everybody comes, nobody is cut off, and all that is under way comes to its end.

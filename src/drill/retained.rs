@@ -13,13 +13,10 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Subscribes anew and compares: message `n` went to topic `n` modulo [`RETAINED`], and
 /// all below `settled` were acknowledged.
-pub(super) fn check(
-    broker: SocketAddr,
-    settled: u64,
-    stop: &Stop,
-) -> Result<Retained, LoadError> {
-    let mut newest = [None; RETAINED as usize];
-    let expected: Vec<Option<u64>> = (0..RETAINED).map(|topic| last(settled, topic)).collect();
+pub(super) fn check(broker: SocketAddr, settled: u64, stop: &Stop) -> Result<Retained, LoadError> {
+    let mut newest = [None; RETAINED];
+    let expected: Vec<Option<u64>> =
+        (0..RETAINED as u64).map(|topic| last(settled, topic)).collect();
     let hello = Hello { version: Version::V5, client_id: "retained-check", clean: true };
     let mut connection = Connection::open(broker, &hello)?;
     let mut subscriber = Subscriber::new(Version::V5);
@@ -29,9 +26,9 @@ pub(super) fn check(
         stop.check()?;
         // What came with SUBACK is looked at before anything is waited for.
         let (input, output) = connection.split();
-        while let Some(packet) = input.next()? {
+        while let Some(packet) = input.take()? {
             let Some(stamp) = subscriber.handle(&packet, output)? else { continue };
-            let topic = usize::try_from(stamp.sequence % RETAINED).ok();
+            let topic = usize::try_from(stamp.sequence % RETAINED as u64).ok();
             if let Some(place) = topic.and_then(|topic| newest.get_mut(topic)) {
                 *place = (*place).max(Some(stamp.sequence));
             }
@@ -47,7 +44,7 @@ pub(super) fn check(
 /// The last message below `settled` that went to `topic`.
 fn last(settled: u64, topic: u64) -> Option<u64> {
     let behind = settled.checked_sub(topic + 1)?;
-    Some(topic + behind / RETAINED * RETAINED)
+    Some(topic + behind / RETAINED as u64 * RETAINED as u64)
 }
 
 /// Topics whose message is missing or older than one that was acknowledged.

@@ -94,15 +94,15 @@ impl Seat {
         let filled = connection.fill();
         let mut packets = 0;
         let (input, output) = connection.split();
-        while let Some(packet) = input.next()? {
+        while let Some(packet) = input.take()? {
             packets += 1;
             match &mut self.part {
                 Part::Publisher(publisher) => publisher.handle(&packet, now, output)?,
                 Part::Subscriber { state, group, .. } => {
                     let Some(stamp) = state.handle(&packet, output)? else { continue };
-                    let account = accounts.get_mut(*group).and_then(|group| {
-                        group.get_mut(usize::try_from(stamp.publisher).ok()?)
-                    });
+                    let account = accounts
+                        .get_mut(*group)
+                        .and_then(|group| group.get_mut(usize::try_from(stamp.publisher).ok()?));
                     let account = account.ok_or(LoadError::Unexpected("a message of nobody's"))?;
                     account.see(stamp.sequence);
                 }

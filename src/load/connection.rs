@@ -67,7 +67,7 @@ impl Incoming {
     ///
     /// # Errors
     /// The bytes are no packet that a server may send.
-    pub fn next(&mut self) -> Result<Option<Packet<'_>>, LoadError> {
+    pub fn take(&mut self) -> Result<Option<Packet<'_>>, LoadError> {
         let rest = self.buffer.get(self.start..self.end).unwrap_or_default();
         let Frame::Complete { len } = self.decoder.frame(rest)? else { return Ok(None) };
         self.start += len;
@@ -124,12 +124,7 @@ impl Connection {
         stream.set_write_timeout(Some(HANDSHAKE))?;
         let mut decoder = Decoder::client(u32::MAX);
         decoder.set_version(hello.version);
-        let input = Incoming {
-            decoder,
-            buffer: vec![0; READ],
-            start: 0,
-            end: 0,
-        };
+        let input = Incoming { decoder, buffer: vec![0; READ], start: 0, end: 0 };
         let mut connection = Self {
             stream,
             version: hello.version,
@@ -189,7 +184,7 @@ impl Connection {
             match self.input.read(&self.stream) {
                 Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(()),
                 Err(error) => return Err(error.into()),
-                Ok(_) => while self.input.next()?.is_some() {},
+                Ok(_) => while self.input.take()?.is_some() {},
             }
         }
     }
@@ -202,7 +197,7 @@ impl Connection {
             let rest = self.input.buffer.get(self.input.start..self.input.end);
             let frame = self.input.decoder.frame(rest.unwrap_or_default())?;
             if matches!(frame, Frame::Complete { .. }) {
-                let packet = self.input.next()?;
+                let packet = self.input.take()?;
                 return packet.ok_or(LoadError::Unexpected("half a packet"));
             }
             // With a timeout set, a wait that was too long reads as "would block".

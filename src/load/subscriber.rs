@@ -95,3 +95,61 @@ impl Subscriber {
         encode::ack(out, self.version, kind, id, ReasonCode::Success);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use super::*;
+    use crate::protocol::Ack;
+
+    fn message(id: u16, sequence: u64, qos: QoS, subscriber: &mut Subscriber) -> Option<Stamp> {
+        let mut payload = [0; Stamp::SIZE];
+        Stamp { publisher: 0, sequence, sent_at: 0 }.write(&mut payload);
+        let publish = Publish {
+            dup: false,
+            qos,
+            retain: false,
+            packet_id: PacketId::new(id),
+            topic: "a",
+            topic_alias: None,
+            expiry: None,
+            properties: Cow::Borrowed(&[]),
+            subscription_ids: Vec::new(),
+            payload: &payload,
+        };
+        subscriber.handle(&Packet::Publish(publish), &mut BytesMut::new()).unwrap()
+    }
+
+    #[test]
+    fn a_qos_2_id_is_a_repeat_until_it_is_released() {
+        let mut subscriber = Subscriber::new(Version::V311);
+        assert_eq!(subscriber.connected(false), Resumed::New);
+        assert!(message(7, 1, QoS::ExactlyOnce, &mut subscriber).is_some());
+        assert!(!subscriber.is_idle());
+        assert_eq!(subscriber.connected(true), Resumed::Yes);
+        assert!(message(7, 1, QoS::ExactlyOnce, &mut subscriber).is_none());
+        let ack = Ack {
+            packet_id: PacketId::new(7).unwrap(),
+            reason: ReasonCode::Success,
+            reason_string: None,
+            user_properties: Vec::new(),
+        };
+        subscriber.handle(&Packet::PubRel(ack), &mut BytesMut::new()).unwrap();
+        assert!(subscriber.is_idle());
+        assert!(message(7, 2, QoS::ExactlyOnce, &mut subscriber).is_some());
+    }
+
+    #[test]
+    fn a_session_that_the_broker_has_lost_is_begun_anew() {
+        let mut subscriber = Subscriber::new(Version::V5);
+        subscriber.connected(false);
+        message(7, 1, QoS::ExactlyOnce, &mut subscriber);
+        assert_eq!(subscriber.connected(false), Resumed::Lost);
+        assert!(message(7, 9, QoS::ExactlyOnce, &mut subscriber).is_some());
+        // QoS 1 has no memory of ids [MQTT-4.3.2-4].
+        for _ in 0..2 {
+            assert!(message(3, 1, QoS::AtLeastOnce, &mut subscriber).is_some());
+        }
+    }
+}

@@ -268,7 +268,7 @@ fn acknowledge(
     connection.fill()?;
     let now = clock.now();
     let (input, output) = connection.split();
-    while let Some(packet) = input.next()? {
+    while let Some(packet) = input.take()? {
         publisher.handle(&packet, now, output)?;
     }
     connection.flush()
@@ -279,7 +279,7 @@ impl Receiver {
         self.connection.fill()?;
         let now = clock.now();
         let (input, output) = self.connection.split();
-        while let Some(packet) = input.next()? {
+        while let Some(packet) = input.take()? {
             let Some(stamp) = self.subscriber.handle(&packet, output)? else { continue };
             let account = usize::try_from(stamp.publisher).ok();
             let account = account.and_then(|number| self.accounts.get_mut(number));

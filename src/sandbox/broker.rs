@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::load::Stop;
 
 /// A recovery takes seconds for millions of messages.
-const READY_WITHIN: Duration = Duration::from_secs(120);
+const READY_WITHIN: Duration = Duration::from_mins(2);
 
 /// Lines of its log that are shown if it fails.
 const TAIL: usize = 12;
@@ -180,7 +180,7 @@ fn spawn(file: &Path) -> Result<(Child, PathBuf), SandboxError> {
         }
     }
     command
-        .args(["serve", "--end-with-parent", "--config"])
+        .args(["serve", "--end-with-parent", &std::process::id().to_string(), "--config"])
         .arg(file)
         // Ctrl-C is for us alone: the broker is ended in our order.
         .process_group(0)

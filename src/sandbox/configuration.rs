@@ -85,7 +85,7 @@ pub fn configuration(config: &Config, directory: &Path, level: Level, demand: De
     own.http = Http { bind: anywhere };
     own.auth = Auth::default();
     own.limits.max_connections = own.limits.max_connections.max(demand.clients);
-    own.telemetry.level = "info".to_owned();
+    "info".clone_into(&mut own.telemetry.level);
     own.telemetry.format = LogFormat::Text;
 
     own.persistence.enabled = level != Level::Memory;
@@ -130,7 +130,7 @@ mod tests {
     fn nothing_of_the_real_broker_is_touched() {
         let mut config = Config::default();
         config.listeners.insert("other".to_owned(), Listener::default());
-        config.auth.password_file = "/nowhere/passwords".into();
+        config.auth.password_file = Some("/nowhere/passwords".into());
         let own = configuration(&config, Path::new("/s"), Level::Fsync, DEMAND);
         assert_eq!(own.listeners.len(), 1);
         assert_eq!(own.listeners["tcp"].bind.to_string(), "127.0.0.1:0");

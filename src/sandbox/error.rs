@@ -37,7 +37,7 @@ pub enum SandboxError {
     Files {
         /// Needed, by the broker or by its clients.
         needed: u64,
-        /// RLIMIT_NOFILE, its hard limit.
+        /// `RLIMIT_NOFILE`, its hard limit.
         limit: u64,
     },
     /// The configuration cannot be written for the broker under test.

@@ -43,6 +43,8 @@ pub struct Usage {
     /// Within transactions and checkpoints, neither running nor waiting for a core:
     /// the thread that writes waited for the disk.
     pub disk_wait: f64,
+    /// Within transactions and checkpoints.
+    pub committing: f64,
     /// Transactions.
     pub commits: f64,
     /// Messages written.
@@ -90,6 +92,7 @@ impl Sample {
             machine_cpu: self.machine.zip(later.machine).map(|(a, b)| b - a),
             writer_cpu: cpu,
             disk_wait: (committing - cpu - queued).max(0.0),
+            committing,
             commits: later.commits - self.commits,
             committed: later.committed - self.committed,
             elided: later.elided - self.elided,
