@@ -1,7 +1,7 @@
 //! `ferrymq drill` and `ferrymq bench` as an operator calls them: what they find, how
 //! they end, and that they leave nothing behind.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)] // As inside the crate's tests.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // As inside the crate's tests.
 
 mod common;
 
@@ -155,7 +155,8 @@ fn a_bench_has_all_figures_and_they_are_sane() {
     assert!(offline.unwrap()["written_bytes_per_message"].as_f64().unwrap() >= 64.0);
     assert!(offline.unwrap()["commits_per_second"].as_f64().unwrap() > 0.0);
     let conclusions = report["conclusions"].as_array().unwrap();
-    assert_eq!(conclusions.len(), 5);
+    // One more if other programs were busy.
+    assert!((5..=6).contains(&conclusions.len()));
     assert!(conclusions[0].as_str().unwrap().starts_with("QoS 1, subscriber online: fsync costs "));
     assert!(conclusions[4].as_str().unwrap().contains("Without persistence"));
     assert_nothing_is_left(&home);
@@ -244,7 +245,7 @@ fn a_broker_under_test_does_not_outlive_its_parent() {
 /// Waits for the broker that `child` starts, and answers its process id: it is in the
 /// database's lock file.
 fn await_broker(home: &TempDir, child: &mut Child) -> u32 {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     loop {
         assert!(Instant::now() < deadline, "no broker was started");
         assert!(child.try_wait().unwrap().is_none(), "it has ended");

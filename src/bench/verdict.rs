@@ -52,6 +52,7 @@ pub(super) fn conclude(report: &Report) -> Vec<String> {
     let rows = report.throughput.iter().filter(|row| row.durability == strongest && row.qos > 0);
     let mut sentences: Vec<String> = rows.map(|row| sentence(report, row)).collect();
     sentences.extend(answer(report, strongest));
+    sentences.extend(disturbance(report));
     sentences
 }
 
@@ -99,6 +100,27 @@ fn answer(report: &Report, strongest: Level) -> Option<String> {
     ))
 }
 
+/// What other programs took while throughput was measured, if that matters.
+#[allow(clippy::cast_precision_loss)] // Counts are far below 2^52.
+fn disturbance(report: &Report) -> Option<String> {
+    let cores = report.cores as f64;
+    let others: Vec<f64> = report.throughput.iter().filter_map(|row| others(row, cores)).collect();
+    let mean = others.iter().sum::<f64>() / (others.len() as f64).max(1.0);
+    (mean >= 0.1).then(|| {
+        format!(
+            "Other programs took {} of the cores meanwhile: on a quiet machine the figures are others.",
+            percent(mean)
+        )
+    })
+}
+
+/// Share of all cores that was neither the broker's nor the clients'.
+#[allow(clippy::cast_precision_loss)]
+fn others(row: &Throughput, cores: f64) -> Option<f64> {
+    let broker = row.broker_cpu_seconds_per_message * row.messages as f64 / row.seconds / cores;
+    Some((row.cpu_share? - broker - row.clients_cpu_share).max(0.0))
+}
+
 /// Share of the throughput in memory that is given up; below 0 is noise.
 fn throughput_cost(report: &Report, row: &Throughput) -> Option<f64> {
     let memory = report.throughput.iter().find(|other| {
@@ -129,7 +151,13 @@ pub(super) fn percent(share: f64) -> String {
 /// As people read it.
 pub(super) fn millis(seconds: f64) -> String {
     let millis = seconds * 1000.0;
-    if millis < 1.0 { format!("{millis:.2} ms") } else { format!("{millis:.1} ms") }
+    if millis < 0.005 {
+        "nothing that can be seen".to_owned()
+    } else if millis < 1.0 {
+        format!("{millis:.2} ms")
+    } else {
+        format!("{millis:.1} ms")
+    }
 }
 
 #[cfg(test)]
@@ -149,7 +177,7 @@ mod tests {
             drained_per_second: None,
             broker_cpu_seconds_per_message: 0.0,
             cpu_share: Some(cpu),
-            clients_cpu_share: 0.0,
+            clients_cpu_share: cpu,
             writer_cpu_share: 0.0,
             writer_busy_share: 0.7,
             disk_wait_share: disk,
@@ -200,6 +228,15 @@ mod tests {
                 "QoS 1, subscriber online: fsync costs 12% of throughput and 1.4 ms at p99 here; the disk is waited for 34% of the time, the cores are busy for 97%: the CPU is the limit."
             ]
         );
+    }
+
+    #[test]
+    fn other_programs_are_told_of() {
+        let quiet = row(Level::Fsync, 1.0, 0.1, 0.9);
+        let busy = Throughput { clients_cpu_share: 0.2, ..quiet.clone() };
+        let of = |row| disturbance(&report(vec![row], Vec::new()));
+        assert_eq!(of(quiet), None);
+        assert!(of(busy).unwrap().starts_with("Other programs took 70% of the cores"));
     }
 
     #[test]

@@ -243,6 +243,14 @@ impl Connection {
         &mut self.output
     }
 
+    /// True if a whole packet has been read and not looked at: the socket will not tell
+    /// of it again. A resumed session's messages may come with CONNACK.
+    pub fn has_packet(&self) -> bool {
+        let rest = self.input.buffer.get(self.input.start..self.input.end).unwrap_or_default();
+        // What is no frame is for the reader to complain about.
+        !rest.is_empty() && !matches!(self.input.decoder.frame(rest), Ok(Frame::Incomplete { .. }))
+    }
+
     /// True if the socket has not taken everything.
     pub fn has_output(&self) -> bool {
         !self.output.is_empty()

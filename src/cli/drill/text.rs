@@ -91,6 +91,9 @@ fn receiver(row: &Row) -> Vec<String> {
 /// What a kill has shown, and what it cannot.
 fn meaning(level: Level, held: bool) -> &'static str {
     match level {
+        Level::Fsync | Level::Commit if !held => {
+            "This must not happen with durability \"fsync\" or \"commit\": please report it, with this output and what the disk and its file system are."
+        }
         Level::Fsync => {
             "What this shows: a killed process loses nothing. It does not show what a power cut does: that rests on fsync, and on a disk that means it when it says so."
         }
