@@ -17,6 +17,10 @@ pub enum Exit {
     Bind,
     /// 5: the database failed while running; a restart recovers from the file.
     Poisoned,
+    /// 6: a drill has seen a promise broken.
+    Broken,
+    /// 130: ended by Ctrl-C or SIGTERM before it was done; as shells count SIGINT.
+    Interrupted,
 }
 
 impl Exit {
@@ -29,6 +33,8 @@ impl Exit {
             Self::Database => 3,
             Self::Bind => 4,
             Self::Poisoned => 5,
+            Self::Broken => 6,
+            Self::Interrupted => 130,
         }
     }
 }

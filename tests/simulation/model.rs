@@ -304,7 +304,7 @@ impl Model {
     /// UNSUBACK came for what was asked at `asked`.
     pub fn unsubscribed(&mut self, client: usize, filter: &str, asked: Step) {
         let step = self.step;
-        for interval in self.receivers[client].intervals.iter_mut() {
+        for interval in &mut self.receivers[client].intervals {
             if interval.filter == filter && interval.asked < asked {
                 interval.ended.get_or_insert(step);
             }

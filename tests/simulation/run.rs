@@ -270,7 +270,7 @@ impl Run {
         }
         // Others act while the batch is being written.
         let told = self.world().step_with_witness(held);
-        while let Ok(Within::Reached(_, go_on)) = told.recv() {
+        while let Ok(Within::Reached(go_on)) = told.recv() {
             for _ in 0..self.dice.between(0, 6) {
                 match self.dice.between(0, 3) {
                     0 => self.client_acts(),

@@ -9,7 +9,7 @@ use ferrymq::auth::Authenticator;
 use ferrymq::broker::{Broker, Clock, Hand, Persistence, Settings};
 use ferrymq::config::Config;
 use ferrymq::message::WallMillis;
-use ferrymq::store::failpoint::{Moment, set_hook};
+use ferrymq::store::failpoint::set_hook;
 use ferrymq::store::{Store, StoreConfig, StoreMetrics, StoreState};
 use ferrymq::telemetry::Metrics;
 use tempfile::TempDir;
@@ -135,7 +135,7 @@ impl Remains {
 
 /// What goes on within a commit.
 pub enum Within {
-    Reached(Moment, Sender<()>),
+    Reached(Sender<()>),
     Over,
 }
 
@@ -188,9 +188,9 @@ impl World {
         let store = self.store.clone();
         std::thread::spawn(move || {
             let hook = tell.clone();
-            set_hook(Some(Box::new(move |moment| {
+            set_hook(Some(Box::new(move |_| {
                 let (go_on, wait) = channel();
-                if hook.send(Within::Reached(moment, go_on)).is_ok() {
+                if hook.send(Within::Reached(go_on)).is_ok() {
                     let _ = wait.recv();
                 }
             })));
