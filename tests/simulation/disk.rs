@@ -84,12 +84,8 @@ static DISKS: LazyLock<Mutex<HashMap<PathBuf, Arc<Disk>>>> = LazyLock::new(Mutex
 impl Disk {
     /// Keeps account of the files below `directory` from now on.
     pub fn below(directory: &Path, seed: u64) -> Arc<Self> {
-        let state = State {
-            files: BTreeMap::new(),
-            fault: None,
-            dead: false,
-            dice: Dice::from_seed(seed),
-        };
+        let state =
+            State { files: BTreeMap::new(), fault: None, dead: false, dice: Dice::from_seed(seed) };
         let disk = Arc::new(Self { state: Mutex::new(state) });
         DISKS.lock().unwrap().insert(directory.to_owned(), Arc::clone(&disk));
         disk

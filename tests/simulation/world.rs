@@ -216,7 +216,7 @@ impl World {
     /// SIGTERM, after the connections have ended.
     pub fn shut_down(self) -> Remains {
         let Self { broker, store, disk, directory, .. } = self;
-        let _ = store.shutdown(Duration::from_secs(60));
+        let _ = store.shutdown(Duration::from_mins(1));
         drop(broker);
         drop(store);
         disk.set_fault(None);
