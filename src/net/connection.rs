@@ -34,6 +34,8 @@ pub struct Connection<S> {
     patience: Option<Duration>,
     deadline: Pin<Box<Sleep>>,
     heard: Instant,
+    /// Ends a connection whose publish was refused.
+    parting: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
@@ -58,6 +60,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             patience,
             deadline: Box::pin(tokio::time::sleep(first)),
             heard: Instant::now(),
+            parting: None,
         }
     }
 
@@ -133,6 +136,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     "nothing was heard for 1.5 times the keep alive",
                 ));
             }
+            self.poll_parting(client, context);
             client.begin();
             let read = match self.poll_read(client, context) {
                 Ok(read) => read,
@@ -232,6 +236,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     return Ok(false);
                 }
             }
+        }
+    }
+
+    /// Has the task woken when the client parts, which then shows at the pump.
+    fn poll_parting(&mut self, client: &Client, context: &mut Context<'_>) {
+        if let Some(at) = client.parts_at() {
+            let parting = self
+                .parting
+                .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::from_std(at))));
+            let _ = parting.as_mut().poll(context);
         }
     }
 

@@ -151,6 +151,7 @@ impl Client {
         self.link = Some(number);
         self.connected = false;
         self.asked_clean = self.wants_clean || !self.is_durable();
+        model.may_drop(self.index, !self.outlives());
         self.connect_at = model.step;
         self.asked.clear();
         self.in_flight.clear();
@@ -229,7 +230,8 @@ impl Client {
 
     fn send_publish(link: &mut Link, model: &Model, packet_id: u16, id: u32, dup: bool) {
         let message = model.message(id);
-        let size = 4 + (id as usize * 37) % 700 + if id.is_multiple_of(29) { 6_000 } else { 0 };
+        let large = if id.is_multiple_of(29) { 6_000 } else { 0 };
+        let size = 4 + ((id as usize * 37) % 700 + large) * model.scale;
         link.send(&Packet::Publish(Publish {
             dup,
             qos: qos_of(message.qos),

@@ -78,6 +78,9 @@ struct Receiver {
     incarnation: u32,
     /// When the last of them began.
     since: Step,
+    /// Its session ends with its connection, and its queue is short: a message that finds
+    /// it full is dropped.
+    drops: bool,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -121,6 +124,9 @@ pub struct Model {
     /// The disk has been full: a publish may have been refused, and taken when it was sent
     /// again; a will may have been refused for good.
     pub has_been_full: bool,
+    pub short_queues: bool,
+    /// Payloads are so many times as large.
+    pub scale: usize,
     trace: bool,
 }
 
@@ -209,7 +215,8 @@ impl Model {
             return;
         }
         let mut groups: BTreeMap<String, Vec<(usize, u32)>> = BTreeMap::new();
-        for (index, receiver) in self.receivers.iter().enumerate() {
+        let keeps = |receiver: &&Receiver| !receiver.drops;
+        for (index, receiver) in self.receivers.iter().enumerate().filter(|(_, r)| keeps(r)) {
             let holding = receiver.intervals.iter().filter(|interval| interval.holds_for(&message));
             if holding.clone().any(|interval| interval.qos > 0 && interval.group().is_none()) {
                 self.owed.push((id, index, receiver.incarnation));
@@ -221,9 +228,11 @@ impl Model {
         'groups: for (group, mut members) in groups {
             for (index, receiver) in self.receivers.iter().enumerate() {
                 let member = |i: &Interval| i.filter == group && i.may_see(&message);
-                if receiver.intervals.iter().any(member) {
-                    // It may have gone to a session that has ended since.
-                    if receiver.since >= message.sent {
+                let mut intervals = receiver.intervals.iter().filter(|i| member(i)).peekable();
+                if intervals.peek().is_some() {
+                    // It may have gone to a session that has ended since, or at QoS 0.
+                    let lightly = intervals.any(|interval| interval.qos == 0);
+                    if receiver.since >= message.sent || receiver.drops || lightly {
                         continue 'groups;
                     }
                     members.push((index, receiver.incarnation));
@@ -234,6 +243,10 @@ impl Model {
     }
 
     // Sessions and subscriptions.
+
+    pub fn may_drop(&mut self, client: usize, drops: bool) {
+        self.receivers[client].drops = drops && self.short_queues;
+    }
 
     /// From here on the client's old session is gone, or it cares no more.
     pub fn new_session(&mut self, client: usize, certainly: bool) {
@@ -391,7 +404,10 @@ impl Model {
         // What was sent before the subscription stood may come first when it is sent again.
         let step = self.step;
         let stood = self.receivers[receiver].intervals.iter().any(|interval| {
-            interval.holds_for(message) && interval.shaky.is_none_or(|shaky| shaky > step)
+            // Of a group, one of a message's copies may go here and the next one there.
+            interval.group().is_none()
+                && interval.holds_for(message)
+                && interval.shaky.is_none_or(|shaky| shaky > step)
         });
         // Nor what may have expired and was sent again, with its time before it.
         let refused = self.has_been_full && message.resent > 0;
@@ -415,7 +431,8 @@ impl Model {
     /// Everything was drained: what was owed has come.
     pub fn check_end(&mut self) {
         // When a broker noticed that a connection had gone, nobody knows; by now it has.
-        let due = |id: &usize| self.messages[*id].due && !self.has_been_full;
+        let refusable = self.has_been_full || self.short_queues;
+        let due = |id: &usize| self.messages[*id].due && !refusable;
         let wills = (0..self.messages.len()).filter(due);
         for id in wills.map(|id| u32::try_from(id).unwrap()).collect::<Vec<_>>() {
             self.acknowledged(id);

@@ -76,6 +76,8 @@ pub fn play(seed: u64, trace: bool) -> Summary {
         run.say(|| format!("{client:?}"));
     }
     run.model.has_been_full = run.shape.max_size > 0;
+    run.model.short_queues = run.shape.max_queued < 1000;
+    run.model.scale = if run.shape.max_size > 0 { 12 } else { 1 };
     run.start(Remains::empty(seed));
     let steps = run.dice.between(150, 700);
     // Some histories are calm: a crash ends what only a long run would show.
@@ -197,7 +199,8 @@ impl Run {
         }
         if link.closed {
             let owner = link.owner;
-            self.say(|| format!("the broker has closed link {number} of client {owner}"));
+            let why = link.why.clone();
+            self.say(|| format!("the broker has closed link {number} of client {owner}: {why}"));
         }
         self.bury(number);
     }
@@ -252,8 +255,10 @@ impl Run {
         let since = link.closed_at.min(self.now);
         link.cut = true;
         link.to_client.clear();
-        // Some of what was under way still arrives.
-        let arrives = self.dice.index(link.to_server.len() + 1);
+        // Some of what was under way still arrives; not a CONNECT behind one that was sent
+        // later.
+        let unknown = link.server.is_none();
+        let arrives = if unknown { 0 } else { self.dice.index(link.to_server.len() + 1) };
         link.to_server.truncate(arrives);
         client.lost(&mut self.model, since);
         self.say(|| format!("the line of client {index}, link {number}, is cut"));

@@ -52,6 +52,8 @@ pub struct Link {
     pub closed: bool,
     /// When that was, in milliseconds.
     pub closed_at: u64,
+    /// And why.
+    pub why: String,
     pub server: Option<Box<Client>>,
     /// Messages that the broker has read since this was last emptied.
     pub read: Vec<u32>,
@@ -71,6 +73,7 @@ impl Link {
             cut: false,
             closed: false,
             closed_at: u64::MAX,
+            why: String::new(),
             server: None,
             read: Vec::new(),
             decoder: Decoder::server(1 << 20),
@@ -92,7 +95,10 @@ impl Link {
         }
         match &self.server {
             None => !self.to_server.is_empty() || self.cut,
-            Some(server) => !self.to_server.is_empty() || self.cut || is_rung(server),
+            Some(server) => {
+                let readable = !self.to_server.is_empty() || self.cut;
+                (readable && !server.is_holding()) || is_rung(server)
+            }
         }
     }
 
@@ -112,6 +118,7 @@ impl Link {
                         server.farewell(*reason, why, &mut self.out);
                     }
                     server.closed(&close);
+                    self.why = format!("{close:?}");
                     self.closed = true;
                 }
             }
@@ -180,12 +187,20 @@ impl Link {
             return server.wake_when_unsaturated();
         }
         for _ in 0..frames {
+            // One that had to wait is looked at again when its client is woken.
+            if server.is_holding() {
+                self.pump(server)?;
+            }
             let Some(frame) = self.to_server.pop_front() else { break };
             let packet = self.decoder.decode(&frame).unwrap_or_else(|e| panic!("{e:?}: {frame:?}"));
             if let Packet::Publish(publish) = &packet {
                 self.read.push(message_of(publish.payload));
             }
             server.handle(packet, frame.len())?;
+            if server.is_holding() {
+                self.to_server.push_front(frame);
+                break;
+            }
         }
         Ok(())
     }

@@ -28,6 +28,7 @@ pub struct Shape {
     pub inflight_window: usize,
     pub max_queued: usize,
     pub topic_aliases: u16,
+    pub stalls: bool,
 }
 
 impl Shape {
@@ -35,12 +36,13 @@ impl Shape {
         Self {
             checkpoint_pages: *dice.pick(&[1, 4, 16, 64, 4096]),
             wal_limit: *dice.pick(&[16 << 10, 64 << 10, 1 << 20, 256 << 20]),
-            max_size: *dice.pick(&[0, 0, 0, 160 << 10, 320 << 10]),
+            max_size: *dice.pick(&[0, 0, 0, 1 << 20]),
             reserve: *dice.pick(&[0, 0, 64 << 10]),
             memory_window: *dice.pick(&[1, 2, 5, 20, 1000]),
             inflight_window: *dice.pick(&[1, 2, 5, 100]),
-            max_queued: *dice.pick(&[1_000_000]),
+            max_queued: *dice.pick(&[10, 1_000_000, 1_000_000, 1_000_000]),
             topic_aliases: *dice.pick(&[0, 2, 8]),
+            stalls: dice.percent(40),
         }
     }
 }
@@ -119,6 +121,7 @@ impl Remains {
         settings.session.inflight_window = shape.inflight_window;
         settings.session.max_queued_messages = shape.max_queued;
         settings.topic_alias_maximum = shape.topic_aliases;
+        settings.stalls = shape.stalls;
         let (clock, hand) = Clock::by_hand(WallMillis(wall));
         let broker = Broker::with_clock(
             clock,

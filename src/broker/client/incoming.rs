@@ -22,6 +22,9 @@ pub(super) fn refusal(reason: ReasonCode) -> RefuseReason {
 
 impl Client {
     pub(super) fn on_publish(&mut self, publish: &Publish<'_>) -> Result<(), Close> {
+        if self.parting.is_some() && publish.qos > QoS::AtMostOnce {
+            return Ok(());
+        }
         if publish.qos > QoS::AtMostOnce && self.is_over_receive_maximum(publish) {
             return Err(Close::Error(
                 ReasonCode::ReceiveMaximumExceeded,
@@ -226,7 +229,7 @@ impl Client {
                     self.pending.push(Pending::at_once(reply));
                     Ok(())
                 }
-                _ => Err(Close::Error(reason, "a publish was refused")),
+                _ => self.part(reason, "a publish was refused"),
             };
         }
         self.pending.push(Pending::at_once(match qos {

@@ -6,6 +6,7 @@
 
 mod aliases;
 mod incoming;
+mod parting;
 mod pending;
 mod pump;
 mod receipts;
@@ -83,6 +84,8 @@ pub struct Client {
     look: bool,
     /// It waits where others are refused.
     stall: stall::Stall,
+    /// It was refused and is disconnected soon.
+    parting: Option<parting::Parting>,
 }
 
 impl Client {
@@ -120,6 +123,7 @@ impl Client {
             outgoing: Vec::new(),
             look: true,
             stall: stall::Stall::new(patient),
+            parting: None,
         }
     }
 
