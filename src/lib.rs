@@ -10,7 +10,8 @@
 //! - [`protocol`]: bytes to packets and back. Pure.
 //!
 //! On the side: [`config`] is read by all of them at the start, [`telemetry`] is
-//! counted into by all of them. [`cli`] is the way in from the shell.
+//! counted into by all of them. [`cli`] is the way in from the shell. [`sabotage`] is
+//! for tests of the tests and does nothing in a release.
 
 pub mod auth;
 pub mod broker;
@@ -21,6 +22,7 @@ pub mod message;
 pub mod net;
 pub mod protocol;
 pub mod router;
+pub mod sabotage;
 pub mod server;
 pub mod session;
 pub mod store;

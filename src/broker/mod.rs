@@ -36,7 +36,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
-pub use clock::{Clock, Now};
+pub use clock::{Clock, Hand, Now};
 pub use connect::Accepted;
 pub use disconnect::Leaving;
 pub use handle::SessionHandle;
@@ -95,12 +95,25 @@ impl Broker {
         persistence: Persistence,
         recovered: Recovered,
     ) -> Arc<Self> {
+        let clock = Clock::start();
+        Self::with_clock(clock, settings, authenticator, metrics, persistence, recovered)
+    }
+
+    /// As [`Broker::new`], with a clock of the caller's choice.
+    pub fn with_clock(
+        clock: Clock,
+        settings: Settings,
+        authenticator: Authenticator,
+        metrics: Arc<Metrics>,
+        persistence: Persistence,
+        recovered: Recovered,
+    ) -> Arc<Self> {
         let ids = Ids::new(recovered.last_message, recovered.last_delivery, recovered.last_session);
         let broker = Arc::new(Self {
             settings,
             authenticator,
             metrics,
-            clock: Clock::start(),
+            clock,
             persistence,
             ids,
             router: RwLock::new(Router::new()),

@@ -42,6 +42,18 @@ impl Broker {
         }
     }
 
+    /// All that [`Broker::upkeep`] does from time to time, but `$SYS`, once and at
+    /// once: for a simulation, whose time does not pass by itself.
+    pub fn upkeep_once(self: &Arc<Self>) {
+        self.run_due();
+        self.forget_offline();
+        self.measure();
+        self.purge_turn();
+        let mut turn = Turn::new(self.clock.now());
+        self.expire_retained(&mut turn);
+        self.finish_or_log(&mut turn);
+    }
+
     async fn next_timer(&self) {
         match self.timers.next() {
             Some(at) => {

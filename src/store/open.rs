@@ -19,6 +19,7 @@ use super::references::References;
 use super::space::{Space, directory_of};
 use super::writer::WriterParts;
 use super::{check, checkpoint, recover, schema, statements};
+use crate::sabotage::Sabotage;
 
 /// Of 4, 8 and 16 KiB measured with `benches/store.rs`: 8 KiB takes a tenth less CPU
 /// for an insert and a quarter less for a delete than 4 KiB; 16 KiB takes less again,
@@ -86,6 +87,7 @@ fn configure(connection: &Connection, config: &StoreConfig, empty: bool) -> rusq
     }
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     let synchronous = match config.durability {
+        _ if Sabotage::SkipFsync.is_on() => "OFF",
         DurabilityMode::Fsync => "FULL",
         DurabilityMode::Commit | DurabilityMode::Async => "NORMAL",
     };
