@@ -121,14 +121,25 @@ impl Broker {
     /// Starts, and answers how long it took to be ready.
     pub fn up(&mut self) -> Duration {
         let started = Instant::now();
+        if let Err(code) = self.try_up() {
+            panic!("exit code {code:?}\n{}", self.log());
+        }
+        started.elapsed()
+    }
+
+    /// As `up`, or the exit code of a start that failed.
+    pub fn try_up(&mut self) -> Result<(), Option<i32>> {
+        let started = Instant::now();
         self.spawn();
         while !self.is_ready() {
-            let exit = self.child.as_mut().unwrap().try_wait().unwrap();
-            assert!(exit.is_none(), "{exit:?}\n{}", self.log());
+            if let Some(exit) = self.child.as_mut().unwrap().try_wait().unwrap() {
+                self.child = None;
+                return Err(exit.code());
+            }
             assert!(started.elapsed() < READY_WITHIN, "not ready\n{}", self.log());
             std::thread::sleep(Duration::from_millis(5));
         }
-        started.elapsed()
+        Ok(())
     }
 
     /// Starts, without waiting for anything.
@@ -140,9 +151,8 @@ impl Broker {
     /// A start that is to fail: its exit code, and what it logged.
     pub fn refused(&mut self) -> (Option<i32>, String) {
         let before = self.log().len();
-        self.spawn();
-        let status = self.wait_dead();
-        (status.code(), self.log()[before..].to_owned())
+        let code = self.try_up().expect_err("a start that is refused");
+        (code, self.log()[before..].to_owned())
     }
 
     fn command(&self, log: File) -> Command {

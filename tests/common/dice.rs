@@ -14,6 +14,11 @@ impl Dice {
         Self(seed)
     }
 
+    /// Dice for another thread.
+    pub fn fork(&mut self) -> Self {
+        Self(self.between(1, u64::MAX))
+    }
+
     /// From `low` to just below `high`.
     pub fn between(&mut self, low: u64, high: u64) -> u64 {
         self.0 ^= self.0 << 13;

@@ -102,6 +102,39 @@ impl Cast {
         });
     }
 
+    /// The publishers publish until each has `count` messages acknowledged.
+    pub fn publish(&mut self, port: u16, count: u64) {
+        thread::scope(|scope| {
+            for publisher in &mut self.publishers {
+                scope.spawn(move || publisher.run(port, count).unwrap());
+            }
+        });
+    }
+
+    /// As [`Cast::publish`], with whoever is online receiving, and over as many
+    /// connections as it takes; `meanwhile` runs beside it.
+    pub fn insist(&mut self, port: u16, count: u64, meanwhile: impl FnOnce()) {
+        let topics: Vec<_> = self.publishers.iter().map(Publisher::topic).collect();
+        let online = self.seats.iter_mut().filter(|seat| seat.online && !seat.shared);
+        let online: Vec<_> = online.map(|seat| &mut seat.subscriber).collect();
+        thread::scope(|scope| {
+            for publisher in &mut self.publishers {
+                scope.spawn(move || while publisher.run(port, count).is_err() {});
+            }
+            for subscriber in online {
+                let has_all = |it: &Subscriber| topics.iter().all(|topic| it.has(topic, count));
+                scope.spawn(move || {
+                    let mut attempt = || {
+                        let mut client = subscriber.connect(port)?;
+                        subscriber.run(&mut client, has_all)
+                    };
+                    while attempt().is_err() {}
+                });
+            }
+            meanwhile();
+        });
+    }
+
     /// After the fault: the sessions are there, the publishers resume and have everything
     /// acknowledged, the subscribers take all that is theirs. Counts what came.
     pub fn settle(&mut self, port: u16) -> Tally {
@@ -146,6 +179,20 @@ impl Cast {
             let mut client = seat.subscriber.connect(port).unwrap();
             let count = self.mark + 1;
             seat.subscriber.run(&mut client, |subscriber| subscriber.has(&topic, count)).unwrap();
+        }
+    }
+
+    /// Each seat in turn, until it has what the publishers have sent, and for a moment
+    /// longer. For a disk that has no room for a mark.
+    pub fn drain_without_marks(&mut self, port: u16) {
+        let ends: Vec<_> = self.publishers.iter().map(|it| (it.topic(), it.next)).collect();
+        for seat in &mut self.seats {
+            let mut client = seat.subscriber.connect(port).unwrap();
+            let done = |it: &Subscriber| ends.iter().all(|(topic, count)| it.has(topic, *count));
+            seat.subscriber.run(&mut client, done).unwrap();
+            // What came behind them.
+            client.patience(std::time::Duration::from_secs(1));
+            seat.subscriber.run(&mut client, |_| false).unwrap_err();
         }
     }
 

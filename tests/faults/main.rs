@@ -14,11 +14,19 @@ mod common;
 
 mod cast;
 mod disk;
+mod proxy;
 mod recording;
 mod shim;
 mod tally;
 
+mod clock;
+mod full;
+mod io_errors;
+mod kill;
+mod network;
 mod power;
+mod readonly;
+mod refused;
 
 /// How many times as many rounds as by default.
 fn rounds() -> usize {

@@ -49,15 +49,6 @@ impl Recording {
         assert!(!records.is_empty(), "nothing was recorded");
         Self { records }
     }
-
-    /// Numbers of the files of that ending, in the order in which they came.
-    pub fn numbers(&self, ending: &str) -> Vec<u32> {
-        let named = self.records.iter().filter(|record| match &record.event {
-            Event::Created(name) | Event::Found(name) => name.ends_with(ending),
-            _ => false,
-        });
-        named.map(|record| record.file).collect()
-    }
 }
 
 fn one(bytes: &[u8]) -> Option<(Record, usize)> {

@@ -14,8 +14,6 @@ use crate::recording::Recording;
 pub const DATABASE: i64 = 1;
 pub const WAL: i64 = 2;
 pub const DIRECTORY: i64 = 4;
-pub const OTHER: i64 = 8;
-pub const SHM: i64 = 16;
 pub const EVERY_FILE: i64 = 31;
 
 /// Kinds of calls, as in `shim.h`.
@@ -23,7 +21,6 @@ pub const WRITE: i64 = 1;
 pub const SYNC: i64 = 2;
 pub const READ: i64 = 4;
 pub const CREATE: i64 = 8;
-pub const UNLINK: i64 = 16;
 
 pub const EIO: i64 = 5;
 pub const ENOSPC: i64 = 28;
