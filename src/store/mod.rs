@@ -22,6 +22,9 @@ mod check;
 mod checkpoint;
 mod config;
 mod error;
+#[cfg(feature = "failpoints")]
+pub mod failpoint;
+#[cfg(not(feature = "failpoints"))]
 mod failpoint;
 mod handle;
 mod housekeeping;
