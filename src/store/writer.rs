@@ -21,7 +21,7 @@ use super::metrics::add;
 use super::plan::Plan;
 use super::queue::Phase;
 use super::shared::{Shared, StoreState};
-use super::space::Space;
+use super::space::{self, Space};
 use super::statements;
 use crate::message::{CommitNo, IdList, Wake};
 
@@ -134,9 +134,18 @@ impl Writer {
         if self.space.has_room_for(bytes, self.checkpointer.wal_bytes()) {
             return Ok(false);
         }
-        // What has been copied back need not be counted.
-        let result = self.checkpointer.cut(&self.connection, &self.shared.metrics);
-        self.tolerate_full(result)?;
+        // What has been copied back need not be counted, nor pages that are given back.
+        // Publishers that try again keep the idle moment away in which both would happen.
+        let cut = |writer: &mut Self| {
+            let result = writer.checkpointer.cut(&writer.connection, &writer.shared.metrics);
+            writer.tolerate_full(result)
+        };
+        cut(self)?;
+        if !self.space.has_room_for(bytes, self.checkpointer.wal_bytes()) {
+            let result = space::give_back(&self.connection);
+            self.tolerate_full(result)?;
+            cut(self)?;
+        }
         Ok(!self.space.has_room_for(bytes, self.checkpointer.wal_bytes()))
     }
 

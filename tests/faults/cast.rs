@@ -141,7 +141,7 @@ impl Cast {
         let acknowledged = self.acknowledged();
         let (gone, lost) = self.gone(port);
         if gone > 0 {
-            return Tally { acknowledged, gone, lost, ..Tally::default() };
+            return Tally { acknowledged, lost, gone, ..Tally::default() };
         }
         let stale = self.stale(port);
         self.finish(port);
@@ -261,6 +261,10 @@ fn count(publisher: &Publisher, receiver: &[&Seat], tally: &mut Tally) {
         } else {
             tally.repeated += more;
         }
+    }
+    // What is sent again at QoS 1 may go to another member than at first.
+    if publisher.qos == 1 && receiver.len() > 1 {
+        return;
     }
     tally.disordered +=
         accounts.iter().map(|account| account.out_of_order.len() as u64).sum::<u64>();

@@ -129,22 +129,21 @@ fn below(dice: &mut Dice, end: usize) -> usize {
 impl Contents {
     fn cut(mut self, leaves: Leaves, dice: &mut Dice) -> Vec<u8> {
         let pending = std::mem::take(&mut self.pending);
-        match leaves {
-            Leaves::Some => {
-                for change in pending {
-                    if dice.between(0, 2) == 0 {
-                        change.apply(&mut self.synced);
-                    }
+        if leaves == Leaves::Some {
+            for change in pending {
+                if dice.between(0, 2) == 0 {
+                    change.apply(&mut self.synced);
                 }
             }
-            _ => {
-                let kept = chosen(&pending, leaves, dice);
-                let next = pending.get(kept.len()).cloned();
-                kept.into_iter().for_each(|change| change.apply(&mut self.synced));
-                if let (Leaves::Torn, Some(next)) = (leaves, next) {
-                    next.tear(&mut self.synced, dice);
-                }
-            }
+            return self.synced;
+        }
+        let kept = chosen(&pending, leaves, dice);
+        let next = pending.get(kept.len()).cloned();
+        for change in kept {
+            change.apply(&mut self.synced);
+        }
+        if let (Leaves::Torn, Some(next)) = (leaves, next) {
+            next.tear(&mut self.synced, dice);
         }
         self.synced
     }

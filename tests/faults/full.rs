@@ -31,7 +31,7 @@ fn a_disk_without_a_free_block_refuses_until_there_is_room() {
     let topic = cast.publishers[0].topic();
     cast.seats[0].subscriber.run(&mut receiver, |it| it.has(&topic, 2_000)).unwrap();
     drop(receiver);
-    assert!(is_full(&broker));
+    await_state(&broker, "full");
 
     shim.disarm();
     filler.until_accepted();
@@ -118,18 +118,27 @@ fn refuses(broker: &Broker, qos: u8) {
     let expected = if qos == 1 { Packet::PubAck(1, REFUSED) } else { Packet::PubRec(1, REFUSED) };
     assert_eq!(answer, expected);
 
-    assert!(is_full(broker));
+    await_state(broker, "full");
     assert!(broker.metric("ferrymq_persistence_refused_messages_total") > 0.0);
     goes_on_without_the_disk(port);
 }
 
-fn is_full(broker: &Broker) -> bool {
-    let ready = broker.get("/readyz").unwrap();
-    let metrics = broker.get("/metrics").unwrap();
-    let told = metrics.lines().any(|line| {
-        line.starts_with("ferrymq_state{") && line.contains("\"full\"") && line.ends_with(" 1")
-    });
-    ready.starts_with("HTTP/1.1 200") && ready.contains("\"state\":\"full\"") && told
+/// `/readyz` and the metric follow the store within a second or so.
+fn await_state(broker: &Broker, state: &str) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let (ready, metrics) = (broker.get("/readyz").unwrap(), broker.get("/metrics").unwrap());
+        let told = metrics.lines().any(|line| {
+            let is_meant = line.starts_with("ferrymq_state{") && line.contains(state);
+            is_meant && line.ends_with(" 1")
+        });
+        if told && ready.contains(&format!("\"state\":\"{state}\"")) {
+            assert!(ready.starts_with("HTTP/1.1 200"), "{ready}");
+            return;
+        }
+        assert!(Instant::now() < deadline, "not {state}: {ready}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// Sessions that end with their connection are served as ever.
@@ -166,8 +175,7 @@ fn goes_on_without_the_disk(port: u16) {
 
 /// Nothing acknowledged before, during and after is missing, also after kill -9.
 fn recovered(mut broker: Broker, mut cast: Cast, filler: &Filler, what: &str) {
-    assert!(!is_full(&broker));
-    assert!(broker.get("/readyz").unwrap().contains("\"state\":\"ready\""));
+    await_state(&broker, "ready");
     broker.kill();
     broker.up();
     let mut tally = cast.settle(broker.port);

@@ -74,8 +74,8 @@ fn a_failed_read_of_a_queue_ends_the_process() {
     sum.must_be_kept(what, ROUNDS * rounds());
 }
 
-/// Every read, write and sync of a start fails once: it is refused with 3, or it was a
-/// file that the broker can do without.
+/// Every read, write and sync of a start fails once: it is refused with 3, or ends with 5
+/// if it was ready by then, or it was a file that the broker can do without.
 #[test]
 fn a_start_on_a_failing_disk_is_refused_or_whole() {
     let what = "EIO in a start";
@@ -97,9 +97,11 @@ fn a_start_on_a_failing_disk_is_refused_or_whole() {
             let log = broker.log().len();
             if let Err(code) = broker.try_up() {
                 let log = &broker.log()[log..];
-                assert_eq!(code, Some(3), "{log}");
+                let ready = log.contains("ferrymq::cli::serve: ready");
+                assert_eq!(code, Some(if ready { 5 } else { 3 }), "{log}");
                 assert!(!log.contains("panicked"), "{log}");
-                assert_eq!(log.lines().filter(|line| line.contains("ERROR")).count(), 1, "{log}");
+                let errors = log.lines().filter(|line| line.contains("ERROR")).count();
+                assert!(ready || errors == 1, "{log}");
                 refused += 1;
             }
             shim.disarm();
@@ -113,7 +115,7 @@ fn a_start_on_a_failing_disk_is_refused_or_whole() {
         sum += cast.settle(broker.port);
     }
     assert!(refused > 10);
-    sum.must_be_kept(&format!("{what}, refused with 3"), refused);
+    sum.must_be_kept(&format!("{what}, refused"), refused);
 }
 
 fn cast() -> Cast {
