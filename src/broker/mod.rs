@@ -76,6 +76,8 @@ pub struct Broker {
     generation: AtomicU64,
     retained: RwLock<Retained<Arc<RetainedRecord>>>,
     registry: Mutex<Registry>,
+    /// The last commit that ends a session. Written and read under the registry's lock.
+    last_end: AtomicU64,
     timers: Timers,
     /// Rows of ended sessions that remain to be dropped.
     purge: Mutex<VecDeque<IdList>>,
@@ -120,6 +122,7 @@ impl Broker {
             generation: AtomicU64::new(0),
             retained: RwLock::new(Retained::new()),
             registry: Mutex::default(),
+            last_end: AtomicU64::new(0),
             timers: Timers::default(),
             purge: Mutex::default(),
             to_forget: Mutex::default(),

@@ -3,8 +3,9 @@
 
 use super::{Broker, Turn};
 use crate::sabotage::Sabotage;
-use crate::session::{Entry, Home};
+use crate::session::{Entry, Home, Session};
 use crate::store::Op;
+use crate::telemetry::DropReason;
 
 impl Broker {
     /// The delivery is over. The last one of a message settles it: either it was
@@ -20,6 +21,15 @@ impl Broker {
                     message: last.then_some(entry.message.id),
                 });
             }
+        }
+    }
+
+    /// Ends the deliveries that have left the session's queue because the disk had no
+    /// room for them: other receivers of the message may go on to count on it.
+    pub(super) fn settle_refused(&self, session: &mut Session, turn: &mut Turn) {
+        for entry in session.take_refused() {
+            self.metrics.messages.dropped.add(DropReason::DiskFull, 1);
+            self.settle(&entry, turn);
         }
     }
 

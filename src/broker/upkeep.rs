@@ -69,7 +69,7 @@ impl Broker {
         self.to_forget.lock().push(Arc::downgrade(handle));
     }
 
-    fn forget_offline(&self) {
+    pub(super) fn forget_offline(&self) {
         let sessions = std::mem::take(&mut *self.to_forget.lock());
         let committed = self.persistence.committed();
         let mut turn = Turn::new(self.clock.now());
@@ -82,6 +82,7 @@ impl Broker {
             if !session.forget(committed) {
                 self.to_forget.lock().push(weak);
             }
+            self.settle_refused(&mut session, &mut turn);
             handle.settle_counts(&mut session, &mut turn);
         }
         self.finish_or_log(&mut turn);

@@ -123,6 +123,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     ));
                 }
             }
+            if client.is_holding() || client.is_saturated() {
+                // The silence is ours.
+                self.heard = Instant::now();
+            }
             if self.poll_deadline(context) {
                 return Poll::Ready(Close::Error(
                     ReasonCode::KeepAliveTimeout,
@@ -159,8 +163,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return Ok(false);
         }
         if client.is_saturated() {
-            client.wake_when_unsaturated()?;
+            // A stalled client is rung when there is room.
+            if !client.is_stalled() {
+                client.wake_when_unsaturated()?;
+            }
             return Ok(false);
+        }
+        if client.is_holding() {
+            let taken = self.take_held(client)?;
+            if taken || client.is_holding() {
+                return Ok(taken);
+            }
         }
         let Self { stream, partial, decoder, .. } = self;
         let consume = |bytes: &[u8]| take_frames(decoder, client, bytes);
@@ -175,6 +188,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Ok(true)
             }
         }
+    }
+
+    /// Looks again at a packet that could not be taken. True if it was, or another
+    /// one.
+    fn take_held(&mut self, client: &mut Client) -> Result<bool, Close> {
+        // What has been answered makes room.
+        client.pump(&mut self.out, WRITE_AHEAD)?;
+        let Self { partial, decoder, .. } = self;
+        let before = partial.len();
+        partial.revisit(|bytes| take_frames(decoder, client, bytes))?;
+        client.finish()?;
+        Ok(self.partial.len() < before)
     }
 
     /// True if there is more to be pumped than was written.
@@ -238,6 +263,10 @@ fn take_frames(decoder: &Decoder, client: &mut Client, bytes: &[u8]) -> Result<C
                 let frame = rest.get(..len).unwrap_or_default();
                 let packet = decoder.decode(frame).map_err(malformed)?;
                 client.handle(packet, len)?;
+                if client.is_holding() {
+                    // Nothing is read until it has been taken: no length is needed.
+                    return Ok(Consumed { bytes: consumed, needed: None });
+                }
                 consumed += len;
             }
         }

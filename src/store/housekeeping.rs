@@ -36,7 +36,11 @@ impl Writer {
         }
         self.checkpointer.measure(&self.shared.metrics);
         let result = self.space.measure(&self.connection, &self.shared.metrics);
-        result.map_err(|error| self.fault(&error))
+        match result {
+            // Some other program holds the file for a moment: the gauges can wait.
+            Err(error) if Failure::of(&error) != Failure::Busy => Err(self.fault(&error)),
+            _ => Ok(()),
+        }
     }
 
     /// A checkpoint that finds no room is tried again later; the WAL keeps all.
@@ -78,6 +82,10 @@ impl Writer {
     pub(super) fn close(self) -> Result<(), Fault> {
         let end = || {
             self.connection.execute("UPDATE meta SET value = 1 WHERE key = 'clean'", [])?;
+            if self.checkpointer.is_external() {
+                // Whoever follows the WAL has yet to read its end.
+                return Ok(());
+            }
             checkpoint::truncate(&self.connection).map(|_| ())
         };
         match end() {

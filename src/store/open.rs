@@ -42,6 +42,10 @@ pub(super) fn open(config: &StoreConfig, metrics: &StoreMetrics) -> Result<Opene
     let directory = directory_of(path);
     std::fs::create_dir_all(directory).map_err(|error| OpenError::io(directory, error))?;
     let lock = Arc::new(LockFile::acquire(path)?);
+    if beside(path, ".restoring").exists() {
+        // See `maintenance/restore.rs`: what stands at the path may lack its WAL.
+        return Err(OpenError::Unfinished { path: path.to_path_buf() });
+    }
     let sqlite = |error| OpenError::from_sqlite(path, error);
 
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
@@ -53,7 +57,7 @@ pub(super) fn open(config: &StoreConfig, metrics: &StoreMetrics) -> Result<Opene
     configure(&connection, config, empty).map_err(sqlite)?;
     // What a crash left in the WAL may have been read from the kernel's cache after
     // a failed fsync. Once it is copied back and synced, it can be built upon.
-    checkpoint::truncate(&connection).map_err(sqlite)?;
+    checkpoint::at_start(&connection, config.checkpoints).map_err(sqlite)?;
     let clean = empty || schema::is_clean(&connection).map_err(sqlite)?;
     let sound = !config.quick_check
         || check::at_start(&mut connection, path, clean, config.quick_check_budget)?;
@@ -68,6 +72,7 @@ pub(super) fn open(config: &StoreConfig, metrics: &StoreMetrics) -> Result<Opene
     }
     let space = Space::new(&connection, config).map_err(sqlite)?;
     space.measure(&connection, metrics).map_err(sqlite)?;
+    space.warn_if_nearly_full(&connection, checkpoint::file_size(&beside(path, "-wal")));
     sync_directory(directory)?;
     metrics.recovery_duration.record_duration(start.elapsed());
     metrics.wal_size.store(checkpoint::file_size(&beside(path, "-wal")), Ordering::Relaxed);
@@ -116,7 +121,10 @@ fn begin_run(
 ) -> Result<(IdBlocks, super::batch::Highest), OpenError> {
     let mut attempt = || {
         schema::migrate(connection)?;
-        let transaction = connection.transaction()?;
+        // At once for writing: another program that writes in between would make a
+        // transaction that began with reading fail.
+        let transaction =
+            connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         transaction.execute("UPDATE meta SET value = 0 WHERE key = 'clean'", [])?;
         for table in ["subscription", "incoming"] {
             let sql = format!("DELETE FROM {table} WHERE session NOT IN (SELECT id FROM session)");

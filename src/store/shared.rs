@@ -22,8 +22,8 @@ use crate::message::CommitNo;
 pub enum StoreState {
     /// As it should be.
     Running,
-    /// The disk is full: messages are refused, all else goes on. Keep submitting;
-    /// the next message that fits ends it.
+    /// The disk is full: messages are refused, all else goes on. Keep submitting; it
+    /// ends by itself when what was refused would fit.
     Full,
     /// It failed. Nothing is acknowledged any more.
     Poisoned,

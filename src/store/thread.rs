@@ -64,6 +64,9 @@ enum End {
     Stopped,
 }
 
+/// While the disk is full, what waits is tried, and the state looked at, this often.
+const FULL_PAUSE: Duration = Duration::from_millis(250);
+
 fn run(
     writer: &mut Writer,
     batch: &mut Batch,
@@ -74,28 +77,35 @@ fn run(
     let mut pause = FIRST_PAUSE;
     let mut kept = 0;
     loop {
-        match if kept == 0 { shared.next(batch, idle_at) } else { shared.next_after(batch, pause) }
-        {
-            Next::Commit => {
-                let count = batch.len();
-                let outcome = writer.commit_batch(batch)?;
-                batch.reset();
-                if outcome == Outcome::Kept {
-                    kept += count.max(1);
-                    pause = (pause * 2).min(LONGEST_PAUSE);
-                } else {
-                    shared.finished(std::mem::take(&mut kept) + count);
-                    pause = FIRST_PAUSE;
-                }
-                idle_at = Some(Instant::now() + idle_after);
-            }
-            Next::Idle => {
+        let next =
+            if kept == 0 { shared.next(batch, idle_at) } else { shared.next_after(batch, pause) };
+        match next {
+            Next::Close => return Ok(End::Closed),
+            Next::Stop => return Ok(End::Stopped),
+            Next::Idle if !writer.is_full() => {
                 let more = writer.idle()?;
                 // After the last step there is nothing to do before the next commit.
                 idle_at = more.then(|| Instant::now() + STEP_PAUSE);
+                continue;
             }
-            Next::Close => return Ok(End::Closed),
-            Next::Stop => return Ok(End::Stopped),
+            Next::Idle => {
+                writer.idle()?;
+                // Its number is what makes the difference to what is tried again.
+                shared.take(batch, false);
+            }
+            Next::Commit => {}
         }
+        let count = batch.len();
+        let outcome = writer.commit_batch(batch)?;
+        batch.reset();
+        if outcome == Outcome::Kept {
+            kept += count.max(1);
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        } else {
+            shared.finished(std::mem::take(&mut kept) + count);
+            pause = FIRST_PAUSE;
+        }
+        let rest = if writer.is_full() { idle_after.min(FULL_PAUSE) } else { idle_after };
+        idle_at = Some(Instant::now() + rest);
     }
 }

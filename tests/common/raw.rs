@@ -136,6 +136,18 @@ impl Raw {
         Self::with(port, id, &Connect::new(version, clean))
     }
 
+    /// As [`Raw::connect`], with a keep alive in seconds.
+    pub fn connect_alive(
+        port: u16,
+        version: u8,
+        id: &str,
+        clean: bool,
+        keep_alive: u8,
+    ) -> io::Result<Self> {
+        let keep_alive = keep_alive.into();
+        Self::with(port, id, &Connect { keep_alive, ..Connect::new(version, clean) })
+    }
+
     pub fn with(port: u16, id: &str, connect: &Connect) -> io::Result<Self> {
         let version = connect.version;
         let stream = TcpStream::connect(("127.0.0.1", port))?;

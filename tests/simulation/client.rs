@@ -36,12 +36,13 @@ enum Asked {
 /// A packet that it owes and has not sent yet.
 #[derive(Debug, Clone, Copy)]
 enum Owed {
-    PubAck(u16),
-    PubRec(u16),
-    PubComp(u16),
+    Ack(u16),
+    Rec(u16),
+    Comp(u16),
 }
 
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools)] // Each is true or false by itself.
 pub struct Client {
     pub index: usize,
     pub version: Version,
@@ -223,12 +224,12 @@ impl Client {
         if qos > 0 {
             self.outgoing.push_back(Outgoing { packet_id, message, flight: Flight::Sent });
         }
-        self.send_publish(link, model, packet_id, message, false);
+        Self::send_publish(link, model, packet_id, message, false);
     }
 
-    fn send_publish(&self, link: &mut Link, model: &Model, packet_id: u16, id: u32, dup: bool) {
+    fn send_publish(link: &mut Link, model: &Model, packet_id: u16, id: u32, dup: bool) {
         let message = model.message(id);
-        let size = 4 + (id as usize * 37) % 700 + if id % 29 == 0 { 6_000 } else { 0 };
+        let size = 4 + (id as usize * 37) % 700 + if id.is_multiple_of(29) { 6_000 } else { 0 };
         link.send(&Packet::Publish(Publish {
             dup,
             qos: qos_of(message.qos),
@@ -287,12 +288,12 @@ impl Client {
     pub fn acknowledge(&mut self, link: &mut Link) -> bool {
         let Some(owed) = self.owed.pop_front() else { return false };
         match owed {
-            Owed::PubAck(id) => {
+            Owed::Ack(id) => {
                 self.in_flight.remove(&id);
                 link.send(&Packet::PubAck(ack(id)));
             }
-            Owed::PubRec(id) => link.send(&Packet::PubRec(ack(id))),
-            Owed::PubComp(id) => {
+            Owed::Rec(id) => link.send(&Packet::PubRec(ack(id))),
+            Owed::Comp(id) => {
                 self.in_flight.remove(&id);
                 link.send(&Packet::PubComp(ack(id)));
             }
@@ -335,14 +336,14 @@ impl Client {
     pub fn on(&mut self, got: &Got, link: &mut Link, model: &mut Model, now: u64) {
         match got {
             Got::ConnAck { present, reason } => {
-                self.on_connack(*present, *reason, link, model, now)
+                self.on_connack(*present, *reason, link, model, now);
             }
             Got::Publish(received) => self.on_publish(received, model, link.number),
             Got::PubAck(id, reason) => self.on_puback(*id, *reason, model),
             Got::PubRec(id, reason) => self.on_pubrec(*id, *reason, link, model),
             Got::PubRel(id) => {
                 self.open.remove(id);
-                self.owed.push_back(Owed::PubComp(*id));
+                self.owed.push_back(Owed::Comp(*id));
             }
             Got::PubComp(id) => {
                 self.outgoing.retain(|o| o.packet_id != *id || o.flight != Flight::Released);
@@ -402,7 +403,7 @@ impl Client {
             match outgoing.flight {
                 Flight::Sent => {
                     model.sends_again(outgoing.message);
-                    self.send_publish(link, model, outgoing.packet_id, outgoing.message, true);
+                    Self::send_publish(link, model, outgoing.packet_id, outgoing.message, true);
                 }
                 Flight::Released => link.send(&Packet::PubRel(ack(outgoing.packet_id))),
             }
@@ -431,10 +432,10 @@ impl Client {
             );
         }
         if received.qos == 1 {
-            self.owed.push_back(Owed::PubAck(id));
+            self.owed.push_back(Owed::Ack(id));
         } else {
             self.open.insert(id, received.message);
-            self.owed.push_back(Owed::PubRec(id));
+            self.owed.push_back(Owed::Rec(id));
         }
     }
 

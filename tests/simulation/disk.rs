@@ -71,7 +71,6 @@ struct State {
     fault: Option<Fault>,
     dead: bool,
     dice: Dice,
-    syncs: u64,
 }
 
 /// The disk below one directory.
@@ -90,7 +89,6 @@ impl Disk {
             fault: None,
             dead: false,
             dice: Dice::from_seed(seed),
-            syncs: 0,
         };
         let disk = Arc::new(Self { state: Mutex::new(state) });
         DISKS.lock().unwrap().insert(directory.to_owned(), Arc::clone(&disk));
@@ -114,10 +112,6 @@ impl Disk {
         self.state().fault = fault;
     }
 
-    pub fn fault(&self) -> Option<Fault> {
-        self.state().fault
-    }
-
     /// From now on nothing is changed, as after the process has died; or it lives
     /// again.
     pub fn set_dead(&self, dead: bool) {
@@ -128,10 +122,6 @@ impl Disk {
 
     pub fn is_dead(&self) -> bool {
         self.state().dead
-    }
-
-    pub fn syncs(&self) -> u64 {
-        self.state().syncs
     }
 
     pub fn may_write(&self) -> Verdict {
@@ -187,7 +177,6 @@ impl Disk {
             }
             *left -= 1;
         }
-        state.syncs += 1;
         let account = state.account(file);
         for change in std::mem::take(&mut account.since) {
             change.apply(&mut account.durable);

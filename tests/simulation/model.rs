@@ -118,13 +118,19 @@ pub struct Model {
     /// One of a group, with the sessions that the members had then.
     owed_to_group: Vec<(u32, Vec<(usize, u32)>)>,
     pub totals: Totals,
+    /// The disk has been full: a publish may have been refused, and taken when it was sent
+    /// again; a will may have been refused for good.
+    pub has_been_full: bool,
     trace: bool,
 }
 
 impl Model {
     pub fn new(clients: usize, trace: bool) -> Self {
         Self {
-            trace, receivers: (0..clients).map(|_| Receiver::default()).collect(), ..Self::default() }
+            trace,
+            receivers: (0..clients).map(|_| Receiver::default()).collect(),
+            ..Self::default()
+        }
     }
 
     // What clients do.
@@ -298,7 +304,7 @@ impl Model {
     /// UNSUBACK came for what was asked at `asked`.
     pub fn unsubscribed(&mut self, client: usize, filter: &str, asked: Step) {
         let step = self.step;
-        for interval in self.receivers[client].intervals.iter_mut() {
+        for interval in &mut self.receivers[client].intervals {
             if interval.filter == filter && interval.asked < asked {
                 interval.ended.get_or_insert(step);
             }
@@ -388,7 +394,8 @@ impl Model {
             interval.holds_for(message) && interval.shaky.is_none_or(|shaky| shaky > step)
         });
         // Nor what may have expired and was sent again, with its time before it.
-        let stood = stood && message.expiry.is_none();
+        let refused = self.has_been_full && message.resent > 0;
+        let stood = stood && message.expiry.is_none() && !refused;
         let last = self.lanes.entry(lane).or_insert(got.message);
         assert!(
             *last <= got.message || !stood,
@@ -408,7 +415,8 @@ impl Model {
     /// Everything was drained: what was owed has come.
     pub fn check_end(&mut self) {
         // When a broker noticed that a connection had gone, nobody knows; by now it has.
-        let wills = (0..self.messages.len()).filter(|id| self.messages[*id].due);
+        let due = |id: &usize| self.messages[*id].due && !self.has_been_full;
+        let wills = (0..self.messages.len()).filter(due);
         for id in wills.map(|id| u32::try_from(id).unwrap()).collect::<Vec<_>>() {
             self.acknowledged(id);
         }

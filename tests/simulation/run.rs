@@ -75,6 +75,7 @@ pub fn play(seed: u64, trace: bool) -> Summary {
     for client in &run.clients {
         run.say(|| format!("{client:?}"));
     }
+    run.model.has_been_full = run.shape.max_size > 0;
     run.start(Remains::empty(seed));
     let steps = run.dice.between(150, 700);
     // Some histories are calm: a crash ends what only a long run would show.
@@ -269,7 +270,7 @@ impl Run {
         }
         // Others act while the batch is being written.
         let told = self.world().step_with_witness(held);
-        while let Ok(Within::Reached(_, go_on)) = told.recv() {
+        while let Ok(Within::Reached(go_on)) = told.recv() {
             for _ in 0..self.dice.between(0, 6) {
                 match self.dice.between(0, 3) {
                     0 => self.client_acts(),
@@ -300,6 +301,7 @@ impl Run {
         };
         self.summary.faults += u64::from(fault.is_some());
         self.say(|| format!("the disk: {fault:?}"));
+        self.model.has_been_full |= fault == Some(Fault::Full);
         self.world().disk.set_fault(fault);
     }
 
@@ -411,6 +413,7 @@ impl Run {
             }
             self.world().step(true);
             self.world().broker.upkeep_once();
+            let _ = self.world().store.step_idle();
             quiet = if busy { 0 } else { quiet + 1 };
             if quiet == 3 {
                 return;

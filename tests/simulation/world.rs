@@ -9,7 +9,7 @@ use ferrymq::auth::Authenticator;
 use ferrymq::broker::{Broker, Clock, Hand, Persistence, Settings};
 use ferrymq::config::Config;
 use ferrymq::message::WallMillis;
-use ferrymq::store::failpoint::{Moment, set_hook};
+use ferrymq::store::failpoint::set_hook;
 use ferrymq::store::{Store, StoreConfig, StoreMetrics, StoreState};
 use ferrymq::telemetry::Metrics;
 use tempfile::TempDir;
@@ -135,7 +135,7 @@ impl Remains {
 
 /// What goes on within a commit.
 pub enum Within {
-    Reached(Moment, Sender<()>),
+    Reached(Sender<()>),
     Over,
 }
 
@@ -154,7 +154,17 @@ impl World {
             let number = number.map(|hex| u32::from_str_radix(&hex, 16).unwrap());
             Ok(format!("  {client:?} delivery {id} packet {packet} row {message} message {number:?} received {received}\n"))
         });
-        rows.unwrap().map(Result::unwrap).collect()
+        let mut all: String = rows.unwrap().map(Result::unwrap).collect();
+        let mut select = file
+            .prepare("SELECT s.client_id, s.id, u.filter FROM session s LEFT JOIN subscription u ON u.session = s.id")
+            .unwrap();
+        let rows = select.query_map([], |row| {
+            let (client, id): (String, i64) = (row.get(0)?, row.get(1)?);
+            let filter: Option<String> = row.get(2)?;
+            Ok(format!("  {client} session {id} subscribed to {filter:?}\n"))
+        });
+        all.extend(rows.unwrap().map(Result::unwrap));
+        all
     }
 
     pub fn advance(&self, millis: u64) {
@@ -178,9 +188,9 @@ impl World {
         let store = self.store.clone();
         std::thread::spawn(move || {
             let hook = tell.clone();
-            set_hook(Some(Box::new(move |moment| {
+            set_hook(Some(Box::new(move |_| {
                 let (go_on, wait) = channel();
-                if hook.send(Within::Reached(moment, go_on)).is_ok() {
+                if hook.send(Within::Reached(go_on)).is_ok() {
                     let _ = wait.recv();
                 }
             })));

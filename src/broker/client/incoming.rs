@@ -28,6 +28,9 @@ impl Client {
                 "more unacknowledged publishes than the receive maximum",
             ));
         }
+        if publish.qos > QoS::AtMostOnce && self.holds_for_the_disk() {
+            return Ok(());
+        }
         if publish.retain && !self.broker.settings.retain_available {
             return Err(Close::Error(ReasonCode::RetainNotSupported, "retain is switched off"));
         }
@@ -133,6 +136,9 @@ impl Client {
                 Ok(prepared) => prepared,
                 Err(reason) => {
                     let Some(packet_id) = packet_id else { return Ok(()) };
+                    if self.holds_for_a_queue() {
+                        return Ok(());
+                    }
                     return self.refuse(publish.qos, packet_id, reason);
                 }
             };

@@ -9,6 +9,7 @@ mod incoming;
 mod pending;
 mod pump;
 mod receipts;
+mod stall;
 mod tally;
 
 use std::sync::Arc;
@@ -80,6 +81,8 @@ pub struct Client {
     outgoing: Vec<crate::session::Outgoing>,
     /// The session's queue may hold something to be sent.
     look: bool,
+    /// It waits where others are refused.
+    stall: stall::Stall,
 }
 
 impl Client {
@@ -92,6 +95,8 @@ impl Client {
         peer: Peer,
     ) -> Self {
         let inbound = broker.settings.topic_alias_maximum;
+        let patient = broker.settings.stalls && connect.version < Version::V5;
+        wake.set_patient(patient);
         let outbound = connect.topic_alias_maximum.min(broker.settings.topic_alias_maximum);
         Self {
             turn: Turn::new(broker.clock.now()),
@@ -114,6 +119,7 @@ impl Client {
             pings: 0,
             outgoing: Vec::new(),
             look: true,
+            stall: stall::Stall::new(patient),
         }
     }
 
@@ -154,12 +160,22 @@ impl Client {
         self.turn.now = self.broker.clock.now();
     }
 
-    /// Takes one packet, which came in a frame of `len` bytes.
+    /// Takes one packet, which came in a frame of `len` bytes. If the client
+    /// [holds](Client::is_holding) afterwards, the packet was not taken.
     ///
     /// # Errors
     /// The connection has to end, for the reason given.
     pub fn handle(&mut self, packet: Packet<'_>, len: usize) -> Result<(), Close> {
-        self.tally.received(PacketType::from(&packet), len);
+        let kind = PacketType::from(&packet);
+        self.stall.holding = false;
+        let taken = self.take(packet);
+        if !self.stall.holding {
+            self.tally.received(kind, len);
+        }
+        taken
+    }
+
+    fn take(&mut self, packet: Packet<'_>) -> Result<(), Close> {
         match packet {
             Packet::Publish(publish) => self.on_publish(&publish),
             Packet::PubAck(ack) => self.on_puback(ack.packet_id),
@@ -248,7 +264,8 @@ impl Client {
     }
 
     /// The connection has ended.
-    pub fn closed(self, close: &Close) {
+    pub fn closed(mut self, close: &Close) {
+        self.stop_waiting();
         let leaving = match close {
             Close::Left(leaving) => *leaving,
             Close::Error(..) | Close::Lost(_) => Leaving::WithWill { session_expiry: None },

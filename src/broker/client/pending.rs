@@ -141,6 +141,12 @@ impl PendingQueue {
         self.queue.is_empty()
     }
 
+    /// True if the first one waits for room on the disk.
+    pub fn is_stalled(&self) -> bool {
+        let message = self.queue.front().and_then(|pending| pending.message.as_ref());
+        message.is_some_and(|message| message.durability.is_parked())
+    }
+
     /// How many wait.
     pub fn len(&self) -> usize {
         self.queue.len()

@@ -23,6 +23,7 @@ impl Client {
     /// down, the store has failed, or a message of an older client was refused.
     pub fn pump(&mut self, out: &mut BytesMut, enough: usize) -> Result<bool, Close> {
         let pumped = self.pump_uncounted(out, enough);
+        self.count_stalled();
         self.tally.hand_in(&self.broker.metrics);
         pumped
     }
