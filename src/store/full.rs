@@ -50,6 +50,9 @@ impl Writer {
     pub(super) fn make_do(&mut self, number: CommitNo) -> Result<Outcome, Fault> {
         let no_room = self.plan.give_up_messages(self.space.most());
         self.full.no_room(Instant::now(), no_room.bytes, no_room.largest);
+        if self.room()? >= no_room.bytes.max(LEAST) {
+            self.full.doubt();
+        }
         self.full.count(no_room.refused.len());
         add(&self.shared.metrics.refused_messages, no_room.refused.len());
         // Only now: whoever looks has to see it.
