@@ -65,6 +65,16 @@ pub enum OpenError {
         /// Why.
         source: std::io::Error,
     },
+    /// It can be read, but not written.
+    #[error(
+        "{path} cannot be written ({detail}): check that file and directory are writable for this user, and the volume too"
+    )]
+    ReadOnly {
+        /// The file.
+        path: PathBuf,
+        /// SQLite's words.
+        detail: String,
+    },
     /// Anything else that SQLite reports.
     #[error("cannot open {path}: {source}")]
     Sqlite {
@@ -83,6 +93,7 @@ impl OpenError {
             Some(ErrorCode::NotADatabase) => {
                 Self::Foreign { path, found: "its header is not SQLite's".into() }
             }
+            Some(ErrorCode::ReadOnly) => Self::ReadOnly { path, detail: source.to_string() },
             _ => Self::Sqlite { path, source },
         }
     }

@@ -10,6 +10,7 @@ use super::error::Failure;
 use super::fullness::LEAST;
 use super::metrics::add;
 use super::shared::StoreState;
+use super::space;
 use super::writer::{Fault, Outcome, Writer, ring_publishers};
 use crate::message::CommitNo;
 
@@ -28,10 +29,20 @@ impl Writer {
         if self.space.has_room_for(bytes, self.checkpointer.wal_bytes()) {
             return Ok(false);
         }
-        // What has been copied back need not be counted.
-        let result = self.checkpointer.cut(&self.connection, &self.shared.metrics);
-        self.tolerate_full(result)?;
+        // What has been copied back need not be counted, nor pages that are given back.
+        // Publishers that try again keep the idle moment away in which both would happen.
+        self.cut()?;
+        if !self.space.has_room_for(bytes, self.checkpointer.wal_bytes()) {
+            let result = space::give_back(&self.connection);
+            self.tolerate_full(result)?;
+            self.cut()?;
+        }
         Ok(!self.space.has_room_for(bytes, self.checkpointer.wal_bytes()))
+    }
+
+    fn cut(&mut self) -> Result<(), Fault> {
+        let result = self.checkpointer.cut(&self.connection, &self.shared.metrics);
+        self.tolerate_full(result)
     }
 
     /// No room. Messages are refused, so that their publishers hear of it, or wait;
@@ -39,6 +50,9 @@ impl Writer {
     pub(super) fn make_do(&mut self, number: CommitNo) -> Result<Outcome, Fault> {
         let no_room = self.plan.give_up_messages(self.space.most());
         self.full.no_room(Instant::now(), no_room.bytes, no_room.largest);
+        if self.room()? >= no_room.bytes.max(LEAST) {
+            self.full.doubt();
+        }
         self.full.count(no_room.refused.len());
         add(&self.shared.metrics.refused_messages, no_room.refused.len());
         // Only now: whoever looks has to see it.

@@ -29,6 +29,8 @@ struct Episode {
     written: u64,
     /// Something was written after the last refusal.
     wrote: bool,
+    /// A refusal came although there was room as far as can be counted, as with a quota.
+    doubtful: bool,
 }
 
 /// An episode in numbers, for the log.
@@ -49,12 +51,20 @@ impl Fullness {
             message: 0,
             written: 0,
             wrote: false,
+            doubtful: false,
         });
         episode.refused_at = now;
         episode.batch = episode.batch.max(batch);
         episode.message = episode.message.max(largest);
         episode.written = 0;
         episode.wrote = false;
+    }
+
+    /// What was refused would have fitted, going by the room that was counted.
+    pub(super) fn doubt(&mut self) {
+        if let Some(episode) = &mut self.0 {
+            episode.doubtful = true;
+        }
     }
 
     /// So many messages were refused for it.
@@ -78,7 +88,7 @@ impl Fullness {
         let Some(episode) = &self.0 else { return true };
         let quiet = now.saturating_duration_since(episode.refused_at) >= QUIET;
         (episode.wrote && episode.written >= episode.batch)
-            || room >= episode.batch.max(LEAST)
+            || (room >= episode.batch.max(LEAST) && !episode.doubtful)
             || (quiet && (episode.wrote || room >= episode.message.max(LEAST)))
     }
 
@@ -106,6 +116,17 @@ mod unit {
         full.no_room(now, 10, 10);
         assert!(!full.is_over(now, 100_000), "each refusal begins the wait anew");
         assert!(full.is_over(now, 500_000), "a subscriber has made room");
+    }
+
+    #[test]
+    fn room_that_was_counted_and_not_there_does_not_end_it() {
+        let (mut full, now) = (Fullness::default(), Instant::now());
+        full.no_room(now, 500_000, 400_000);
+        full.doubt();
+        assert!(!full.is_over(now, u64::MAX));
+        assert!(full.is_over(now + QUIET, u64::MAX), "nobody is being refused");
+        full.written(500_000);
+        assert!(full.is_over(now, 0));
     }
 
     #[test]

@@ -45,6 +45,7 @@ mod record;
 mod recover;
 mod references;
 mod schema;
+mod set_back;
 mod shared;
 mod space;
 mod statements;

@@ -18,7 +18,7 @@ use super::record::Recovered;
 use super::references::References;
 use super::space::{Space, directory_of};
 use super::writer::WriterParts;
-use super::{check, checkpoint, recover, schema, statements};
+use super::{check, checkpoint, recover, schema, set_back, statements};
 use crate::sabotage::Sabotage;
 
 /// Of 4, 8 and 16 KiB measured with `benches/store.rs`: 8 KiB takes a tenth less CPU
@@ -62,6 +62,7 @@ pub(super) fn open(config: &StoreConfig, metrics: &StoreMetrics) -> Result<Opene
     let sound = !config.quick_check
         || check::at_start(&mut connection, path, clean, config.quick_check_budget)?;
     let (ids, last) = begin_run(&mut connection, path)?;
+    set_back::mend(&mut connection).map_err(sqlite)?;
     let mut scan = recover::scan(&connection).map_err(sqlite)?;
     scan.recovered.last_message = last.message;
     scan.recovered.last_delivery = last.delivery;

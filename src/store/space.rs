@@ -25,6 +25,10 @@ const KEEP_FREE: i64 = 16 << 20;
 /// meanwhile does not wait long. Not measured.
 const VACUUM_STEP: i64 = 512;
 
+/// Pages that a full volume is given back at a time: moving them takes room in the WAL
+/// first, about twice as much.
+const GIVE_BACK: i64 = 32;
+
 /// Watches the room.
 #[derive(Debug)]
 pub(super) struct Space {
@@ -179,10 +183,7 @@ impl Space {
             return Ok(false);
         }
         let step = (free - keep).min(VACUUM_STEP);
-        // The pragma moves one page for each row that is asked of it.
-        let mut vacuum = connection.prepare(&format!("PRAGMA incremental_vacuum({step})"))?;
-        let mut rows = vacuum.query([])?;
-        while rows.next()?.is_some() {}
+        vacuum(connection, step)?;
         Ok(free - step > keep)
     }
 
@@ -191,6 +192,21 @@ impl Space {
         let volume = rustix::fs::statvfs(directory).ok()?;
         Some(volume.f_bavail.saturating_mul(volume.f_frsize))
     }
+}
+
+/// Gives a full volume some of the pages that drained queues have left: while they
+/// stay in the file, the volume is as full as before.
+pub(super) fn give_back(connection: &Connection) -> rusqlite::Result<()> {
+    let step = pragma(connection, "freelist_count")?.min(GIVE_BACK);
+    if step > 0 { vacuum(connection, step) } else { Ok(()) }
+}
+
+/// The pragma moves one page for each row that is asked of it.
+fn vacuum(connection: &Connection, pages: i64) -> rusqlite::Result<()> {
+    let mut vacuum = connection.prepare(&format!("PRAGMA incremental_vacuum({pages})"))?;
+    let mut rows = vacuum.query([])?;
+    while rows.next()?.is_some() {}
+    Ok(())
 }
 
 /// The directory in which a file stands.

@@ -15,6 +15,11 @@ impl Dice {
         Self(seed)
     }
 
+    /// Dice for another thread.
+    pub fn fork(&mut self) -> Self {
+        Self(self.between(1, u64::MAX))
+    }
+
     pub fn from_seed(seed: u64) -> Self {
         // Neighbouring seeds must not begin alike: one round of SplitMix64.
         let mut mixed = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
