@@ -59,6 +59,9 @@ pub struct StoreConfig {
     pub reserve_size: u64,
     /// How long one attempt waits while another program (`sqlite3`) locks the file.
     pub busy_timeout: Duration,
+    /// How long a full disk's state outlasts the last refusal if room cannot be told by
+    /// counting: several times the interval at which clients commonly try again.
+    pub full_for: Duration,
     /// Without work for this long, the WAL is emptied and free pages are given back.
     pub idle_after: Duration,
 }
@@ -89,6 +92,7 @@ impl Default for StoreConfig {
             quick_check_budget: Duration::from_millis(500),
             reserve_size: 4 << 20,
             busy_timeout: Duration::from_secs(2),
+            full_for: Duration::from_secs(10),
             idle_after: Duration::from_secs(1),
         }
     }

@@ -6,16 +6,15 @@
 
 use std::time::{Duration, Instant};
 
-/// Without a refusal for this long, what was written meanwhile speaks for itself.
-/// Several times the interval at which clients commonly try again.
-const QUIET: Duration = Duration::from_secs(10);
-
 /// Less room than this is none: a few pages for a burst of small messages.
 pub(super) const LEAST: u64 = 64 << 10;
 
 /// The disk's account.
-#[derive(Debug, Default)]
-pub(super) struct Fullness(Option<Episode>);
+#[derive(Debug)]
+pub(super) struct Fullness {
+    episode: Option<Episode>,
+    quiet: Duration,
+}
 
 #[derive(Debug)]
 struct Episode {
@@ -41,9 +40,14 @@ pub(super) struct Ended {
 }
 
 impl Fullness {
+    /// Without a refusal for `quiet`, what was written meanwhile speaks for itself.
+    pub(super) fn new(quiet: Duration) -> Self {
+        Self { episode: None, quiet }
+    }
+
     /// A batch of `batch` bytes found no room; `largest` is its largest message.
     pub(super) fn no_room(&mut self, now: Instant, batch: u64, largest: u64) {
-        let episode = self.0.get_or_insert(Episode {
+        let episode = self.episode.get_or_insert(Episode {
             began: now,
             refused_at: now,
             refused: 0,
@@ -62,21 +66,21 @@ impl Fullness {
 
     /// What was refused would have fitted, going by the room that was counted.
     pub(super) fn doubt(&mut self) {
-        if let Some(episode) = &mut self.0 {
+        if let Some(episode) = &mut self.episode {
             episode.doubtful = true;
         }
     }
 
     /// So many messages were refused for it.
     pub(super) fn count(&mut self, refused: usize) {
-        if let Some(episode) = &mut self.0 {
+        if let Some(episode) = &mut self.episode {
             episode.refused += refused;
         }
     }
 
     /// A batch with messages, of so many bytes, was committed.
     pub(super) fn written(&mut self, bytes: u64) {
-        if let Some(episode) = &mut self.0 {
+        if let Some(episode) = &mut self.episode {
             episode.written = episode.written.max(bytes);
             episode.wrote = true;
         }
@@ -85,8 +89,8 @@ impl Fullness {
     /// True if what was refused would be taken now: as much has been written, or
     /// there is `room` for it, or nobody has met with a refusal for a while.
     pub(super) fn is_over(&self, now: Instant, room: u64) -> bool {
-        let Some(episode) = &self.0 else { return true };
-        let quiet = now.saturating_duration_since(episode.refused_at) >= QUIET;
+        let Some(episode) = &self.episode else { return true };
+        let quiet = now.saturating_duration_since(episode.refused_at) >= self.quiet;
         (episode.wrote && episode.written >= episode.batch)
             || (room >= episode.batch.max(LEAST) && !episode.doubtful)
             || (quiet && (episode.wrote || room >= episode.message.max(LEAST)))
@@ -94,7 +98,7 @@ impl Fullness {
 
     /// Ends the episode.
     pub(super) fn end(&mut self, now: Instant) -> Option<Ended> {
-        self.0.take().map(|episode| Ended {
+        self.episode.take().map(|episode| Ended {
             refused: episode.refused,
             lasted: now.saturating_duration_since(episode.began),
         })
@@ -105,9 +109,11 @@ impl Fullness {
 mod unit {
     use super::*;
 
+    const QUIET: Duration = Duration::from_secs(10);
+
     #[test]
     fn a_small_message_does_not_end_what_a_large_one_began() {
-        let (mut full, now) = (Fullness::default(), Instant::now());
+        let (mut full, now) = (Fullness::new(QUIET), Instant::now());
         full.no_room(now, 500_000, 400_000);
         full.written(300);
         assert!(!full.is_over(now, 200_000));
@@ -120,7 +126,7 @@ mod unit {
 
     #[test]
     fn room_that_was_counted_and_not_there_does_not_end_it() {
-        let (mut full, now) = (Fullness::default(), Instant::now());
+        let (mut full, now) = (Fullness::new(QUIET), Instant::now());
         full.no_room(now, 500_000, 400_000);
         full.doubt();
         assert!(!full.is_over(now, u64::MAX));
@@ -131,7 +137,7 @@ mod unit {
 
     #[test]
     fn after_a_quiet_time_what_was_written_counts() {
-        let (mut full, now) = (Fullness::default(), Instant::now());
+        let (mut full, now) = (Fullness::new(QUIET), Instant::now());
         full.no_room(now, 500_000, 400_000);
         let later = now + QUIET;
         assert!(!full.is_over(later, 0), "nobody has tried: still full");

@@ -94,7 +94,7 @@ impl Writer {
             space: parts.space,
             orphans: parts.orphans,
             measured: Instant::now(),
-            full: Fullness::default(),
+            full: Fullness::new(config.full_for),
             probed: Instant::now(),
             _lock: parts.lock,
         })

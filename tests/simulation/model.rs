@@ -410,7 +410,9 @@ impl Model {
                 && interval.shaky.is_none_or(|shaky| shaky > step)
         });
         // Nor what may have expired and was sent again, with its time before it.
-        let refused = self.has_been_full && message.resent > 0;
+        // At QoS 0 the first copy may have met with nobody.
+        let refusable = self.has_been_full || self.short_queues || got.qos == 0;
+        let refused = refusable && message.resent > 0;
         let stood = stood && message.expiry.is_none() && !refused;
         let last = self.lanes.entry(lane).or_insert(got.message);
         assert!(

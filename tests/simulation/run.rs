@@ -99,12 +99,27 @@ impl Run {
         }
     }
 
+    /// `SIMULATION_WATCH=N`: where message N stands on the disk, step by step.
+    fn watch(&self) {
+        if self.trace
+            && let Ok(message) = std::env::var("SIMULATION_WATCH")
+        {
+            let wanted = format!("message Some({message}) ");
+            let queues = self.world().queues();
+            let found = queues.lines().filter(|line| line.contains(&wanted));
+            self.say(|| {
+                format!("on disk: {:?} {:?}", self.world().store.state(), found.collect::<Vec<_>>())
+            });
+        }
+    }
+
     fn world(&self) -> &World {
         self.world.as_ref().expect("a broker runs")
     }
 
     fn step(&mut self, violence: u64) {
         self.model.step += 1;
+        self.watch();
         match self.dice.between(0, 1000) {
             0..=419 => self.client_acts(),
             420..=609 => self.turn_of_some_link(),
@@ -397,6 +412,7 @@ impl Run {
         let mut quiet = 0;
         for _ in 0..REST {
             self.model.step += 1;
+            self.watch();
             if self.world().is_poisoned() {
                 self.crash();
             }
@@ -432,7 +448,7 @@ impl Run {
         self.world().disk.set_fault(None);
         self.settle();
         // Refused connections, and those that were lost in the last crash.
-        for _ in 0..20 {
+        for _ in 0..100 {
             let away: Vec<usize> = (0..self.clients.len())
                 .filter(|index| {
                     self.clients[*index].is_durable() && !self.clients[*index].connected
@@ -449,6 +465,9 @@ impl Run {
         }
         let still_away = self.clients.iter().find(|c| c.is_durable() && !c.connected);
         assert!(still_away.is_none(), "client {:?} cannot connect", still_away.map(|c| c.index));
+        if self.trace {
+            println!("{}", self.world().queues());
+        }
         self.model.check_end();
         let retained = self.observe();
         self.model.check_retained(&retained);

@@ -104,6 +104,7 @@ impl Remains {
             wal_limit: shape.wal_limit,
             wal_checkpoint_pages: shape.checkpoint_pages,
             reserve_size: shape.reserve,
+            full_for: Duration::ZERO,
             cache_size: 1 << 20,
             ..StoreConfig::at(self.directory.0.path().join("ferrymq.db"))
         };

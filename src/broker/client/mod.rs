@@ -227,7 +227,7 @@ impl Client {
         let commit = self
             .turn
             .finish(&self.broker)
-            .map_err(|_| Close::Error(ReasonCode::ServerUnavailable, "the store has failed"))?;
+            .map_err(|_| Close::Error(ReasonCode::ServerShuttingDown, "the store has failed"))?;
         self.pending.turn_committed_at(commit);
         Ok(())
     }

@@ -1,9 +1,11 @@
 //! A publisher without reason codes (MQTT 3.1 and 3.1.1) that was refused has to be
 //! disconnected: an acknowledgement would be a lie, silence would make it wait for
-//! ever. Not at once if messages wait for it: it comes back, publishes the same again
-//! before anything else [MQTT-4.4.0-1], and would be refused for the very queue that
-//! it never gets to empty. So it is served for a while, and what it publishes at QoS 1
-//! and 2 meanwhile is neither taken nor acknowledged, so that it comes again in order.
+//! ever. Not at once if messages wait for it, or acknowledgements of what it published
+//! before: it comes back, publishes the same again before anything else
+//! [MQTT-4.4.0-1], and would be refused for the very queue that it never gets to empty,
+//! or that it has filled with the same messages the last time. So it is served for a
+//! while, and what it publishes at QoS 1 and 2 meanwhile is neither taken nor
+//! acknowledged, so that it comes again in order.
 
 use std::time::{Duration, Instant};
 
@@ -33,7 +35,7 @@ impl Client {
         if self.parting.is_some() {
             return Ok(());
         }
-        if self.handle.lock().backlog() == 0 {
+        if self.has_been_served() {
             return Err(Close::Error(reason, why));
         }
         let until = self.turn.now.instant + GRACE;
@@ -41,6 +43,11 @@ impl Client {
         // For the timer, and for a message that is held no longer.
         self.wake.ring();
         Ok(())
+    }
+
+    /// Nothing waits for it any more, neither messages nor acknowledgements.
+    fn has_been_served(&self) -> bool {
+        self.pending.is_empty() && self.handle.lock().backlog() == 0
     }
 
     /// When the connection has to end, whatever waits: to be pumped then.
@@ -72,9 +79,7 @@ impl Client {
     /// The time has come.
     pub(super) fn check_parting(&self) -> Result<(), Close> {
         match &self.parting {
-            Some(parting)
-                if self.turn.now.instant >= parting.until || self.handle.lock().backlog() == 0 =>
-            {
+            Some(parting) if self.turn.now.instant >= parting.until || self.has_been_served() => {
                 Err(Close::Error(parting.reason, parting.why))
             }
             _ => Ok(()),

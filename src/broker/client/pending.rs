@@ -1,4 +1,4 @@
-//! Replies that wait for their gate, in the order in which they must leave: PUBACKs
+//! Replies that wait for their gate, in the orders in which they must leave: PUBACKs
 //! and PUBRECs in the order of the publishes [MQTT-4.6.0-2] [MQTT-4.6.0-3], PUBRELs
 //! in the order of the PUBRECs [MQTT-4.6.0-4].
 
@@ -108,14 +108,44 @@ impl Pending {
     }
 }
 
-/// The replies of one connection.
+/// Replies of one kind of order: only the first may leave.
 #[derive(Debug, Default)]
-pub struct PendingQueue {
+struct Line {
     queue: VecDeque<Pending>,
-    /// Bytes of the messages that replies wait for.
-    bytes: usize,
     /// How many of them, at the end, belong to the running turn.
     new: usize,
+}
+
+impl Line {
+    fn push(&mut self, pending: Pending) {
+        self.new += 1;
+        self.queue.push_back(pending);
+    }
+
+    fn turn_committed_at(&mut self, commit: CommitNo) {
+        for pending in self.queue.iter_mut().rev().take(self.new) {
+            if pending.commit == THIS_TURN {
+                pending.commit = commit;
+            }
+        }
+    }
+
+    fn pop_open(&mut self, committed: CommitNo) -> Option<Pending> {
+        if self.queue.front()?.is_open(committed) { self.queue.pop_front() } else { None }
+    }
+}
+
+/// The replies of one connection, in two lines. A publish may wait long, for a commit
+/// or for room on the disk; what the client needs to go on receiving, and thereby to
+/// make room, must not stand behind it. The protocol asks for no order between them.
+#[derive(Debug, Default)]
+pub struct PendingQueue {
+    /// PUBACK and PUBREC.
+    publishes: Line,
+    /// All others. Their gates are commits, so the first is open no later than the rest.
+    others: Line,
+    /// Bytes of the messages that replies wait for.
+    bytes: usize,
     new_gates: bool,
     /// SUBACKs among them: what they promise must not overtake them.
     subscribes: usize,
@@ -124,11 +154,13 @@ pub struct PendingQueue {
 impl PendingQueue {
     /// Adds one behind the others.
     pub fn push(&mut self, pending: Pending) {
-        self.new += 1;
         self.new_gates |= pending.commit == THIS_TURN;
         self.subscribes += usize::from(matches!(pending.reply, Reply::SubAck(_)));
         self.bytes += pending.size();
-        self.queue.push_back(pending);
+        match pending.reply {
+            Reply::PubAck(..) | Reply::PubRec(..) => self.publishes.push(pending),
+            _ => self.others.push(pending),
+        }
     }
 
     /// Bytes of the messages that replies wait for.
@@ -138,18 +170,18 @@ impl PendingQueue {
 
     /// True if none waits.
     pub fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+        self.len() == 0
     }
 
-    /// True if the first one waits for room on the disk.
+    /// True if the first publish waits for room on the disk.
     pub fn is_stalled(&self) -> bool {
-        let message = self.queue.front().and_then(|pending| pending.message.as_ref());
+        let message = self.publishes.queue.front().and_then(|pending| pending.message.as_ref());
         message.is_some_and(|message| message.durability.is_parked())
     }
 
     /// How many wait.
     pub fn len(&self) -> usize {
-        self.queue.len()
+        self.publishes.queue.len() + self.others.queue.len()
     }
 
     /// True if deliveries must wait, for a CONNACK or a SUBACK.
@@ -159,7 +191,7 @@ impl PendingQueue {
 
     /// True if the CONNACK waits, before which nothing may be sent [MQTT-3.2.0-1].
     pub fn opens_connection(&self) -> bool {
-        matches!(self.queue.front(), Some(Pending { reply: Reply::ConnAck(_), .. }))
+        matches!(self.others.queue.front(), Some(Pending { reply: Reply::ConnAck(_), .. }))
     }
 
     /// True if a reply of this turn waits for what the turn writes.
@@ -169,25 +201,62 @@ impl PendingQueue {
 
     /// The running turn is in the commit of this number.
     pub fn turn_committed_at(&mut self, commit: CommitNo) {
-        if self.new_gates {
-            for pending in self.queue.iter_mut().rev().take(self.new) {
-                if pending.commit == THIS_TURN {
-                    pending.commit = commit;
-                }
-            }
-            self.new_gates = false;
+        if std::mem::take(&mut self.new_gates) {
+            self.publishes.turn_committed_at(commit);
+            self.others.turn_committed_at(commit);
         }
-        self.new = 0;
+        self.publishes.new = 0;
+        self.others.new = 0;
     }
 
-    /// Takes the first one if its gate is open.
+    /// Takes the next one whose gate is open.
     pub fn pop_open(&mut self, committed: CommitNo) -> Option<Pending> {
-        if !self.queue.front()?.is_open(committed) {
-            return None;
-        }
-        let pending = self.queue.pop_front()?;
+        let publish =
+            if self.opens_connection() { None } else { self.publishes.pop_open(committed) };
+        let pending = publish.or_else(|| self.others.pop_open(committed))?;
         self.bytes -= pending.size();
         self.subscribes -= usize::from(matches!(pending.reply, Reply::SubAck(_)));
         Some(pending)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{MessageHead, MessageId, WallMillis};
+    use crate::protocol::QoS;
+
+    fn waiting() -> Arc<Message> {
+        let head = MessageHead {
+            id: MessageId(1),
+            qos: QoS::AtLeastOnce,
+            retain: false,
+            published_at: WallMillis(0),
+            expires_at: None,
+        };
+        Arc::new(Message::new(head, "t", &[], b"x", 1, None, None))
+    }
+
+    #[test]
+    fn what_a_receiver_needs_does_not_stand_behind_a_publish_that_waits() {
+        let id = PacketId::FIRST;
+        let mut queue = PendingQueue::default();
+        let publish = Reply::PubAck(id, ReasonCode::Success);
+        queue.push(Pending::with_message(publish, Some(waiting())));
+        queue.push(Pending::at_commit(Reply::PubRel(id, ReasonCode::Success), 2));
+        queue.turn_committed_at(2);
+        assert!(queue.pop_open(1).is_none());
+        assert!(matches!(queue.pop_open(2).unwrap().reply, Reply::PubRel(..)));
+        assert!(queue.pop_open(2).is_none() && queue.len() == 1);
+    }
+
+    #[test]
+    fn mqtt_3_2_0_1_nothing_leaves_before_connack() {
+        let mut queue = PendingQueue::default();
+        queue.push(Pending::at_commit(Reply::ConnAck(Box::default()), 2));
+        queue.push(Pending::at_once(Reply::PubAck(PacketId::FIRST, ReasonCode::Success)));
+        assert!(queue.pop_open(1).is_none());
+        assert!(matches!(queue.pop_open(2).unwrap().reply, Reply::ConnAck(_)));
+        assert!(matches!(queue.pop_open(2).unwrap().reply, Reply::PubAck(..)));
     }
 }

@@ -220,5 +220,17 @@ fn a_client_does_not_wait_for_its_own_queue() {
     both.publish(QoS::AtLeastOnce, 1, "in the queue");
     both.client.begin();
     let refused = both.client.handle(Packet::Publish(publish(QoS::AtLeastOnce, 2, "no room")), 0);
-    assert!(matches!(refused, Err(Close::Error(ReasonCode::QuotaExceeded, _))), "{refused:?}");
+    assert_eq!(refused, Ok(()), "it is served on, so that it can take what fills its queue");
+    assert!(!both.client.is_holding(), "what it acknowledges is read");
+    both.client.finish().unwrap();
+    world.commit();
+    assert_eq!(both.received(), ["PUBACK 1", "SUBACK", "PUBLISH 1 in the queue"]);
+    both.publish(QoS::AtLeastOnce, 3, "behind the one that was refused");
+    world.commit();
+    assert!(both.received().is_empty(), "neither taken nor acknowledged, so that order is kept");
+    both.client.begin();
+    both.client.handle(Packet::PubAck(ack(1)), 0).unwrap();
+    both.client.finish().unwrap();
+    let parted = both.try_received();
+    assert!(matches!(parted, Err(Close::Error(ReasonCode::QuotaExceeded, _))), "{parted:?}");
 }
