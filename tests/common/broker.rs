@@ -129,7 +129,7 @@ impl Broker {
             .current_dir(self.directory.path())
             .env("FERRYMQ_LISTENERS__TCP__BIND", format!("127.0.0.1:{}", self.port))
             .env("FERRYMQ_HTTP__BIND", format!("127.0.0.1:{}", self.http))
-            .env("FERRYMQ_PERSISTENCE__PATH", self.directory.path().join("ferrymq.db"))
+            .env("FERRYMQ_PERSISTENCE__PATH", self.database())
             .envs(self.settings.iter().map(|(k, v)| (k, v)))
             .stdin(Stdio::null())
             .stderr(log.try_clone().unwrap())
@@ -181,6 +181,14 @@ impl Broker {
         }
     }
 
+    /// SIGTERM, and the orderly end.
+    pub fn stop(&mut self) {
+        let pid = rustix::process::Pid::from_child(self.child.as_ref().unwrap());
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        let status = self.wait_dead();
+        assert!(status.success(), "{status:?}\n{}", self.log());
+    }
+
     /// Waits until it has died by itself.
     pub fn wait_dead(&mut self) -> ExitStatus {
         let deadline = Instant::now() + Duration::from_secs(30);
@@ -195,6 +203,11 @@ impl Broker {
             }
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// The database file; `-wal` stands beside it.
+    pub fn database(&self) -> PathBuf {
+        self.directory.path().join("ferrymq.db")
     }
 
     fn log_path(&self) -> PathBuf {

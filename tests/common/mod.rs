@@ -8,6 +8,7 @@
 
 pub mod broker;
 pub mod dice;
+pub mod prefill;
 pub mod publisher;
 pub mod raw;
 pub mod subscriber;
