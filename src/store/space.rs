@@ -21,10 +21,6 @@ const HEADROOM: i64 = 256;
 /// Free pages below this many bytes are kept: the next burst needs them.
 const KEEP_FREE: i64 = 16 << 20;
 
-/// Pages that one idle moment gives back: 4 MiB, so that a batch that comes in
-/// meanwhile does not wait long. Not measured.
-const VACUUM_STEP: i64 = 512;
-
 /// Watches the room.
 #[derive(Debug)]
 pub(super) struct Space {
@@ -117,20 +113,36 @@ impl Space {
         Ok(())
     }
 
-    /// Gives some free pages back to the volume. True if more are left to give.
-    pub(super) fn vacuum_step(&self, connection: &Connection) -> rusqlite::Result<bool> {
-        let free = pragma(connection, "freelist_count")?;
-        let pages = pragma(connection, "page_count")?;
-        let keep = (KEEP_FREE / self.page_size).max((pages - free) / 4);
+    /// Free pages beyond those that are kept for the next burst: 16 MiB, or a quarter
+    /// of what is in use.
+    pub(super) fn surplus(&self, connection: &Connection) -> rusqlite::Result<i64> {
+        let free = count(connection, "PRAGMA freelist_count")?;
+        let keep = KEEP_FREE / self.page_size;
         if free <= keep {
-            return Ok(false);
+            return Ok(0);
         }
-        let step = (free - keep).min(VACUUM_STEP);
-        // The pragma moves one page for each row that is asked of it.
-        let mut vacuum = connection.prepare(&format!("PRAGMA incremental_vacuum({step})"))?;
+        let used = count(connection, "PRAGMA page_count")? - free;
+        Ok((free - keep.max(used / 4)).max(0))
+    }
+
+    /// Gives up to `most` pages of the surplus back to the volume: what stands at the end
+    /// of the file moves into free pages before it. Alone or within a transaction.
+    /// Returns how many are left to give.
+    pub(super) fn give_back(&self, connection: &Connection, most: i64) -> rusqlite::Result<i64> {
+        let surplus = self.surplus(connection)?;
+        let step = surplus.min(most);
+        if step <= 0 {
+            return Ok(0);
+        }
+        // One page for each row that is asked of it; dropping the rows ends it there.
+        let mut vacuum = connection.prepare_cached("PRAGMA incremental_vacuum")?;
         let mut rows = vacuum.query([])?;
-        while rows.next()?.is_some() {}
-        Ok(free - step > keep)
+        for _ in 0..step {
+            if rows.next()?.is_none() {
+                break;
+            }
+        }
+        Ok(surplus - step)
     }
 
     fn available(&self) -> Option<u64> {
@@ -138,6 +150,11 @@ impl Space {
         let volume = rustix::fs::statvfs(directory).ok()?;
         Some(volume.f_bavail.saturating_mul(volume.f_frsize))
     }
+}
+
+/// As [`pragma`], for what is asked at each commit.
+fn count(connection: &Connection, sql: &str) -> rusqlite::Result<i64> {
+    connection.prepare_cached(sql)?.query_row([], |row| row.get(0))
 }
 
 /// The directory in which a file stands.

@@ -60,6 +60,8 @@ pub(super) struct Writer {
     pub(super) space: Space,
     pub(super) orphans: IdList,
     pub(super) measured: Instant,
+    /// Free pages that are to be given back to the volume, as of the last look.
+    pub(super) surplus: i64,
     _lock: Arc<LockFile>,
 }
 
@@ -90,6 +92,7 @@ impl Writer {
             space: parts.space,
             orphans: parts.orphans,
             measured: Instant::now(),
+            surplus: 0,
             _lock: parts.lock,
         })
     }
@@ -250,6 +253,10 @@ impl Writer {
         statements::resolve_drops(connection, plan, &self.shared.references)?;
         plan.sort_deletes();
         statements::change_rows(connection, plan)?;
+        if scope == Scope::All && self.shared.state() == StoreState::Running {
+            // Along with it, since a transaction of its own would cost a sync of its own.
+            self.surplus = self.space.give_back(connection, plan.pages_to_give_back())?;
+        }
         if scope == Scope::All && self.ids.near_end(plan.highest) {
             return self.ids.extended(connection, plan.highest);
         }
