@@ -116,7 +116,7 @@ fn print(outcome: &churn::Outcome, args: &Args) {
         "closest to its bound: file {} MiB, live {} MiB, allowed {} MiB ({:.2} of it)",
         mib(worst.file),
         mib(worst.live),
-        mib(worst.allowed()),
+        mib(worst.allowed),
         worst.excess()
     );
     println!(

@@ -1,5 +1,7 @@
-//! Promises 6 and 8 for many sessions: a hundred thousand of them with ten subscriptions
-//! each are back at once, however the broker stopped, and fit in bounded memory.
+//! Promises 6 and 8 where it gets large: a hundred thousand sessions with ten
+//! subscriptions each are back at once, however the broker stopped, and fit in bounded
+//! memory; a long queue drains in order while others notice nothing; and the file gives
+//! its room back, also if the broker is never idle.
 //!
 //! The bounds that users are told hold for a release build on an idle machine:
 //! `BROKER_BINARY=target/release/ferrymq`. A build for tests gets more time.
@@ -12,8 +14,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use common::broker::{Broker, binary};
+use common::churn::{self, Churn};
+use common::drain;
+use common::pair::Pair;
 use common::prefill;
+use common::publisher::Publisher;
 use common::raw::{self, Raw};
+use common::subscriber::Subscriber;
+use ferrymq::store::StoreConfig;
 
 const SESSIONS: u64 = 100_000;
 const MEMORY_KIB: u64 = 300 * 1024;
@@ -105,4 +113,69 @@ fn rows(path: &Path) -> Vec<String> {
         Ok(values.map(|(at, name)| format!("{name}={:?} ", row.get_ref_unwrap(at))).collect())
     };
     select.query_map([], row).unwrap().map(Result::unwrap).collect()
+}
+
+/// `benches/scale.rs` does it with ten million.
+#[test]
+fn a_long_queue_drains_in_order_beside_others_and_the_file_shrinks_while_they_go_on() {
+    const MESSAGES: u64 = 300_000;
+    const STEP: u64 = 30_000;
+    let broker = Broker::start();
+    Subscriber::new("away", 4).subscribe(broker.port, "crash/#", 1);
+    let mut publisher = Publisher::new("p", 4, 1, 2000).with_payload(256);
+    publisher.run(broker.port, MESSAGES).unwrap();
+    let full = size(&broker.database());
+
+    let pair = Pair::start(broker.port, 100);
+    let before = pair.now();
+    std::thread::sleep(Duration::from_secs(2)); // A span to compare with.
+    let begin = pair.now();
+    let mut client = Subscriber::new("away", 4).connect(broker.port).unwrap();
+    let rates = drain::in_order(&mut client, MESSAGES, STEP);
+    let end = pair.now();
+    let drained = size(&broker.database());
+    // The pair goes on: there is a commit every 10 ms, and never an idle second.
+    let shrinking =
+        drain::until("given back", Duration::from_mins(2), || size(&broker.database()) < full / 3);
+    let seen = pair.stop();
+
+    println!("database {full} B with {MESSAGES} waiting, {drained} B when they were taken");
+    println!("a third of it {shrinking:.1?} later, while others went on");
+    let [least, median, greatest] = drain::spread(&rates);
+    println!("drained at {median:.0}/s ({least:.0} to {greatest:.0}, of each {STEP})");
+    let (calm, during) = (seen.delivered(before, begin), seen.delivered(begin, end));
+    println!(
+        "beside it, delivered in ms (p50, p99, longest): before {calm:.2?}, during {during:.2?}"
+    );
+    let (calm, busy) = (seen.acknowledged(before, begin), seen.acknowledged(begin, end));
+    println!("beside it, acknowledged in ms: before {calm:.2?}, during {busy:.2?}");
+    assert!(least * 20.0 > median, "it stood still: {rates:.0?}");
+    assert!(during[1] < 1000.0 && busy[1] < 2000.0, "others noticed: {during:?} {busy:?}");
+}
+
+/// `benches/churn.rs` does it with fifty million.
+#[test]
+fn churn_leaves_the_log_under_its_limit_and_the_file_near_what_is_live() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("churn.db");
+    // A checkpoint in good time and a short log: room that a file of this size shows.
+    let wal_limit = 16 << 20;
+    let config = StoreConfig { wal_limit, wal_checkpoint_pages: 1000, ..StoreConfig::at(path) };
+    let plan = Churn {
+        messages: 500_000,
+        sessions: 10,
+        depth: (5_000, 150_000),
+        wave: 250_000,
+        longest: 64 << 10,
+    };
+    let outcome = churn::run(&config, &plan, 500, |_| {});
+    println!("{plan:?}: {outcome:?}");
+    let one_batch = 32 << 20;
+    assert!(outcome.largest_wal < wal_limit + one_batch, "{} B of WAL", outcome.largest_wal);
+    assert!(outcome.worst.excess() <= 1.0, "beyond what is allowed: {:?}", outcome.worst);
+    assert!(outcome.largest_file > 60 << 20, "too small to show anything");
+}
+
+fn size(path: &Path) -> u64 {
+    std::fs::metadata(path).unwrap().len()
 }

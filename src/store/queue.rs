@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::batch::Batch;
 use super::config::{DurabilityMode, StoreConfig};
 use super::error::SubmitError;
-use super::op::Submission;
+use super::op::{Op, Submission};
 use crate::message::Message;
 
 /// The longest that a message may be held back, whatever the configuration says.
@@ -17,6 +17,14 @@ const LONGEST_WINDOW: Duration = Duration::from_millis(10);
 /// In [`DurabilityMode::Async`] a batch of this size does not wait for its time: it
 /// would be memory that grows with the load.
 const ASYNC_BATCH: usize = 50_000;
+
+/// Deletes that one batch takes: about 10 ms of the writer's time. Nobody waits for them,
+/// and a client that drains a long queue brings them by the hundred thousand; in one
+/// transaction they would hold up everybody else's acknowledgements for a second.
+const DELETES_AT_ONCE: usize = 8192;
+
+/// Room that is kept when all deletes are done.
+const KEEP_DELETES: usize = 1 << 16;
 
 /// How far the store is in its life. It only moves on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -33,6 +41,8 @@ pub(super) enum Phase {
 #[derive(Debug)]
 pub(super) struct Queue {
     pub(super) open: Batch,
+    /// Rows that are to go, with this batch or a later one.
+    deletes: VecDeque<Op>,
     held: VecDeque<(Instant, Arc<Message>)>,
     /// Until when the writer sleeps, if it does.
     pub(super) sleeping: Option<Instant>,
@@ -52,6 +62,7 @@ impl Queue {
         let asynchronous = config.durability == DurabilityMode::Async;
         Self {
             open: Batch { number: 2, ..Batch::default() },
+            deletes: VecDeque::new(),
             held: VecDeque::new(),
             sleeping: None,
             last_swap: None,
@@ -77,7 +88,12 @@ impl Queue {
             if self.open.since.is_none() {
                 self.open.since = now.or_else(|| Some(Instant::now()));
             }
-            self.open.ops.append(&mut submission.ops);
+            for op in submission.ops.drain(..) {
+                match op {
+                    Op::Delete { .. } => self.deletes.push_back(op),
+                    _ => self.open.ops.push(op),
+                }
+            }
             self.open.waiters.append(&mut submission.waiters);
         }
         if let Some(now) = now {
@@ -89,14 +105,14 @@ impl Queue {
 
     /// True if there is something to commit, be it due or not.
     pub(super) fn waiting(&self) -> bool {
-        !self.open.is_empty() || !self.held.is_empty()
+        !self.open.is_empty() || !self.held.is_empty() || !self.deletes.is_empty()
     }
 
     /// When the open batch, or what is held, has to be committed.
     pub(super) fn due(&self) -> Option<Instant> {
         let earliest = |pause: Duration| self.last_swap.map(|last| last + pause);
         let ops = self.open.since.map(|since| match self.interval {
-            Some(interval) if self.open.len() < ASYNC_BATCH => {
+            Some(interval) if self.open.len() + self.deletes.len() < ASYNC_BATCH => {
                 earliest(interval).map_or(since, |next| next.max(since))
             }
             _ => since,
@@ -113,15 +129,16 @@ impl Queue {
     }
 
     /// Puts the open batch into `batch`, which must be empty, and with it what has
-    /// been held long enough, or all that is held.
-    pub(super) fn swap(&mut self, batch: &mut Batch, all_held: bool) {
+    /// been held long enough and a share of the deletes, or all of both.
+    pub(super) fn swap(&mut self, batch: &mut Batch, all: bool) {
         let now = Instant::now();
         let number = self.open.number;
         std::mem::swap(&mut self.open, batch);
         self.open.number = number + 1;
         self.last_swap = Some(now);
         self.flush = false;
-        let due = if all_held {
+        self.take_deletes(batch, all, now);
+        let due = if all {
             self.held.len()
         } else {
             self.held.partition_point(|(deadline, _)| *deadline <= now)
@@ -129,6 +146,19 @@ impl Queue {
         batch.held.extend(self.held.drain(..due).map(|(_, message)| message));
         if self.held.is_empty() {
             self.held.shrink_to(1 << 16);
+        }
+    }
+
+    /// What is left is due at once.
+    fn take_deletes(&mut self, batch: &mut Batch, all: bool, now: Instant) {
+        // With an interval between commits a share would be too little, and nobody waits.
+        let all = all || self.interval.is_some();
+        let count = if all { self.deletes.len() } else { self.deletes.len().min(DELETES_AT_ONCE) };
+        batch.ops.extend(self.deletes.drain(..count));
+        if self.deletes.is_empty() {
+            self.deletes.shrink_to(KEEP_DELETES);
+        } else {
+            self.open.since = Some(now);
         }
     }
 }

@@ -20,9 +20,10 @@ use ferrymq::store::{
 const TURN: u64 = 64;
 /// Submitters wait while more than this is pending, as the broker's connections do.
 const PENDING: usize = 32_768;
-/// Free pages that the store keeps whatever the load (`store/space.rs`), and what one
-/// checkpoint has yet to take off the file (`wal_checkpoint_pages`).
-pub const FREE_ANYWAY: u64 = (16 + 32) << 20;
+/// Free pages that the store keeps whatever the load (`store/space.rs`).
+const FREE_ANYWAY: u64 = 16 << 20;
+/// Bytes of a page (`store/open.rs`).
+const PAGE: u64 = 8192;
 
 /// What is to be done.
 #[derive(Debug, Clone, Copy)]
@@ -48,18 +49,22 @@ pub struct Sample {
     pub wal: u64,
     /// Pages in use: what is neither free nor beyond the end.
     pub live: u64,
+    /// What the file may have.
+    pub allowed: u64,
 }
 
 impl Sample {
-    /// The file beside what is allowed: one and a half times what is live, and for small
-    /// files what is kept free anyway.
+    /// The file as a share of what is allowed.
     pub fn excess(&self) -> f64 {
-        self.file as f64 / self.allowed() as f64
+        self.file as f64 / self.allowed.max(1) as f64
     }
+}
 
-    pub fn allowed(&self) -> u64 {
-        (self.live * 3 / 2).max(self.live + FREE_ANYWAY)
-    }
+/// One and a half times what is live; for small files what is kept free anyway, and what
+/// the next checkpoint will take off the file.
+fn allowed(live: u64, config: &StoreConfig) -> u64 {
+    let spare = FREE_ANYWAY + u64::from(config.wal_checkpoint_pages) * PAGE;
+    (live * 3 / 2).max(live + spare)
 }
 
 /// What was seen.
@@ -134,7 +139,8 @@ pub fn run(
             next += every;
             let live = live(&database);
             let (elapsed, file) = (started.elapsed(), size(&config.path));
-            let sample = Sample { done, elapsed, depth: run.depth, file, wal, live };
+            let allowed = allowed(live, config);
+            let sample = Sample { done, elapsed, depth: run.depth, file, wal, live, allowed };
             outcome.note(sample);
             watch(&sample);
         }

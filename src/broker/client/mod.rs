@@ -80,7 +80,14 @@ pub struct Client {
     outgoing: Vec<crate::session::Outgoing>,
     /// The session's queue may hold something to be sent.
     look: bool,
+    /// The session works off a queue that is on disk, and every acknowledgement is a
+    /// write.
+    draining: bool,
 }
+
+/// A client that drains its queue may fill this part of the writes that may wait, so that
+/// publishers do not come to stand still behind it.
+const DRAINING_SHARE: usize = 4;
 
 impl Client {
     pub(super) fn new(
@@ -114,6 +121,7 @@ impl Client {
             pings: 0,
             outgoing: Vec::new(),
             look: true,
+            draining: false,
         }
     }
 
@@ -215,12 +223,14 @@ impl Client {
     /// True while the client has to wait before more is read from it: too much of
     /// what it sent is unanswered, or too many writes wait for the disk.
     pub fn is_saturated(&self) -> bool {
+        let most = self.broker.settings.max_pending_writes;
+        let most = if self.draining { most / DRAINING_SHARE } else { most };
         self.pending.len() >= self.broker.settings.max_unanswered
             || self.pending.bytes() >= MAX_UNANSWERED_BYTES
             // Whoever waits for the disk is to wait until memory is free again; the
             // disk frees it, so this ends.
             || (self.broker.is_over_memory() && !self.pending.is_empty())
-            || self.broker.persistence.pending() > self.broker.settings.max_pending_writes
+            || self.broker.persistence.pending() > most
     }
 
     /// Makes sure that the connection is woken when the store has caught up, if it

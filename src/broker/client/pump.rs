@@ -166,6 +166,7 @@ impl Client {
             self.outgoing.push(next);
         }
         let page = session.next_page();
+        self.draining = session.is_draining();
         self.handle.settle_counts(&mut session, &mut self.turn);
         drop(session);
         if let Some(page) = page {
