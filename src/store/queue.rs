@@ -18,10 +18,14 @@ const LONGEST_WINDOW: Duration = Duration::from_millis(10);
 /// would be memory that grows with the load.
 const ASYNC_BATCH: usize = 50_000;
 
-/// Deletes that one batch takes: about 10 ms of the writer's time. Nobody waits for them,
-/// and a client that drains a long queue brings them by the hundred thousand; in one
-/// transaction they would hold up everybody else's acknowledgements for a second.
+/// Deletes that one batch takes. Nobody waits for them, and a client that drains a long
+/// queue brings them by the hundred thousand; in one transaction they would hold up
+/// everybody else's acknowledgements for a second.
 const DELETES_AT_ONCE: usize = 8192;
+
+/// Deletes that a batch takes in which somebody waits for something else: 2 to 5 ms, about
+/// as much as the sync of its commit.
+const DELETES_BESIDE: usize = 2048;
 
 /// Room that is kept when all deletes are done.
 const KEEP_DELETES: usize = 1 << 16;
@@ -151,9 +155,14 @@ impl Queue {
 
     /// What is left is due at once.
     fn take_deletes(&mut self, batch: &mut Batch, all: bool, now: Instant) {
-        // With an interval between commits a share would be too little, and nobody waits.
-        let all = all || self.interval.is_some();
-        let count = if all { self.deletes.len() } else { self.deletes.len().min(DELETES_AT_ONCE) };
+        let most = match self.interval {
+            // A share in each interval would be too little, and nobody waits.
+            interval if all || interval.is_some() => usize::MAX,
+            // Waiters without anything to write only want room.
+            _ if batch.ops.is_empty() => DELETES_AT_ONCE,
+            _ => DELETES_BESIDE,
+        };
+        let count = self.deletes.len().min(most);
         batch.ops.extend(self.deletes.drain(..count));
         if self.deletes.is_empty() {
             self.deletes.shrink_to(KEEP_DELETES);

@@ -1,8 +1,11 @@
 //! A publisher and a subscriber that have nothing to do with what goes on beside them,
 //! and how long their messages take.
 
+use std::io::Write;
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -12,8 +15,7 @@ const TOPIC: &str = "pair/topic";
 /// The payload that ends it.
 const END: u64 = u64::MAX;
 
-/// When each message was due, and how long it took from then: a message that had to wait
-/// for the one before it counts that wait.
+/// When each message was due, and how long it took from then.
 type Times = Vec<(Duration, Duration)>;
 
 pub struct Pair {
@@ -44,9 +46,11 @@ impl Pair {
         client.subscribe(TOPIC, 1).unwrap();
         let subscriber = std::thread::spawn(move || receive(&mut client, started));
         let mut client = Raw::connect(port, 4, "pair-publisher", true).unwrap();
-        let told = Arc::clone(&stop);
+        let (told, socket) = (Arc::clone(&stop), client.writer().unwrap());
         let period = Duration::from_secs(1) / rate;
-        let publisher = std::thread::spawn(move || publish(&mut client, started, period, &told));
+        let (sent, due) = channel();
+        std::thread::spawn(move || publish(socket, started, period, &told, &sent));
+        let publisher = std::thread::spawn(move || acknowledged(&mut client, started, &due));
         Self { started, stop, publisher, subscriber }
     }
 
@@ -75,24 +79,39 @@ impl Seen {
     }
 }
 
-fn publish(client: &mut Raw, started: Instant, period: Duration, stop: &AtomicBool) -> Times {
-    let mut times = Vec::new();
-    let mut due = started.elapsed();
-    let mut send = |payload: u64| {
+/// Sends in its rhythm, whether or not the one before has been acknowledged.
+fn publish(
+    mut socket: TcpStream,
+    clock: Instant,
+    period: Duration,
+    stop: &AtomicBool,
+    sent: &Sender<Duration>,
+) {
+    let mut due = clock.elapsed();
+    for pid in (1..=u16::MAX).cycle() {
+        let end = stop.load(Ordering::Relaxed);
+        due += period;
+        std::thread::sleep(due.saturating_sub(clock.elapsed()));
+        let payload = if end { END } else { u64::try_from(due.as_nanos()).unwrap() };
         let payload = payload.to_be_bytes().to_vec();
-        let message = Publish { dup: false, qos: 1, pid: 1, topic: TOPIC.into(), payload };
+        let message = Publish { dup: false, qos: 1, pid, topic: TOPIC.into(), payload };
         let mut out = Vec::new();
         raw::publish(&mut out, 4, &message);
-        client.send(&out).unwrap();
-        assert_eq!(client.recv().unwrap(), Packet::PubAck(1, 0));
-    };
-    while !stop.load(Ordering::Relaxed) {
-        due += period;
-        std::thread::sleep(due.saturating_sub(started.elapsed()));
-        send(u64::try_from(due.as_nanos()).unwrap());
-        times.push((due, started.elapsed() - due));
+        sent.send(due).unwrap();
+        socket.write_all(&out).unwrap();
+        if end {
+            return;
+        }
     }
-    send(END);
+}
+
+/// Acknowledgements come in the order of the messages.
+fn acknowledged(client: &mut Raw, clock: Instant, sent: &Receiver<Duration>) -> Times {
+    let mut times = Vec::new();
+    for due in sent {
+        let Packet::PubAck(_, 0) = client.recv().unwrap() else { panic!("no PUBACK") };
+        times.push((due, clock.elapsed() - due));
+    }
     times
 }
 
