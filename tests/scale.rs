@@ -170,7 +170,7 @@ fn churn_leaves_the_log_under_its_limit_and_the_file_near_what_is_live() {
     };
     let outcome = churn::run(&config, &plan, 500, |_| {});
     println!("{plan:?}: {outcome:?}");
-    let one_batch = 32 << 20;
+    let one_batch = 32 << 20; // 32,768 operations that may be pending, and their pages
     assert!(outcome.largest_wal < wal_limit + one_batch, "{} B of WAL", outcome.largest_wal);
     assert!(outcome.worst.excess() <= 1.0, "beyond what is allowed: {:?}", outcome.worst);
     assert!(outcome.largest_file > 60 << 20, "too small to show anything");
