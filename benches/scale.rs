@@ -108,7 +108,7 @@ fn empty(broker: &Broker, args: &Args, note: &mut Note<'_>) {
     let begin = pair.now();
     let rates = drain::in_order(&mut client, args.messages, STEP.min(args.messages));
     let end = pair.now();
-    let seconds = (end - begin).as_secs_f64();
+    let seconds = end.saturating_sub(begin).as_secs_f64();
     note("drained", "s", seconds);
     note("drained", "messages/s", args.messages as f64 / seconds);
     for (name, rate) in ["least", "median", "greatest"].iter().zip(drain::spread(&rates)) {
@@ -125,7 +125,7 @@ fn empty(broker: &Broker, args: &Args, note: &mut Note<'_>) {
     let given = drain::until("given back", Duration::from_mins(10), || file(broker) < 64 << 20);
     note("file below 64 MiB, later by", "s", given.as_secs_f64());
     let after = pair.now();
-    tell(&pair.stop(), [begin - watch, begin, end, after], note);
+    tell(&pair.stop(), [begin.saturating_sub(watch), begin, end, after], note);
     drain::until("idle", Duration::from_mins(1), || wal(broker) == 0);
     disk(broker, "when idle", note);
 }

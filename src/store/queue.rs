@@ -160,7 +160,8 @@ impl Queue {
             interval if all || interval.is_some() => usize::MAX,
             // Waiters without anything to write only want room.
             _ if batch.ops.is_empty() => DELETES_AT_ONCE,
-            _ => DELETES_BESIDE,
+            // Under a load of both, twice as many go as come: queues do not grow for it.
+            _ => DELETES_BESIDE.max(batch.ops.len() * 2),
         };
         let count = self.deletes.len().min(most);
         batch.ops.extend(self.deletes.drain(..count));

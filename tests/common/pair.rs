@@ -110,7 +110,7 @@ fn acknowledged(client: &mut Raw, clock: Instant, sent: &Receiver<Duration>) -> 
     let mut times = Vec::new();
     for due in sent {
         let Packet::PubAck(_, 0) = client.recv().unwrap() else { panic!("no PUBACK") };
-        times.push((due, clock.elapsed() - due));
+        times.push((due, clock.elapsed().saturating_sub(due)));
     }
     times
 }
@@ -126,7 +126,7 @@ fn receive(client: &mut Raw, started: Instant) -> Times {
             END => return times,
             due => {
                 let due = Duration::from_nanos(due);
-                times.push((due, started.elapsed() - due));
+                times.push((due, started.elapsed().saturating_sub(due)));
             }
         }
     }

@@ -80,13 +80,13 @@ pub struct Client {
     outgoing: Vec<crate::session::Outgoing>,
     /// The session's queue may hold something to be sent.
     look: bool,
-    /// The session works off a queue that is on disk, and every acknowledgement is a
-    /// write.
-    draining: bool,
+    /// Writes that may wait for the disk before this connection is read no further.
+    most_pending: usize,
 }
 
-/// A client that drains its queue may fill this part of the writes that may wait, so that
-/// publishers do not come to stand still behind it.
+/// A client that drains a queue on disk makes a write of each acknowledgement. It may fill
+/// this part of the writes that may wait, so that publishers do not come to stand still
+/// behind it.
 const DRAINING_SHARE: usize = 4;
 
 impl Client {
@@ -99,6 +99,7 @@ impl Client {
         peer: Peer,
     ) -> Self {
         let inbound = broker.settings.topic_alias_maximum;
+        let most_pending = broker.settings.max_pending_writes;
         let outbound = connect.topic_alias_maximum.min(broker.settings.topic_alias_maximum);
         Self {
             turn: Turn::new(broker.clock.now()),
@@ -121,7 +122,7 @@ impl Client {
             pings: 0,
             outgoing: Vec::new(),
             look: true,
-            draining: false,
+            most_pending,
         }
     }
 
@@ -223,14 +224,12 @@ impl Client {
     /// True while the client has to wait before more is read from it: too much of
     /// what it sent is unanswered, or too many writes wait for the disk.
     pub fn is_saturated(&self) -> bool {
-        let most = self.broker.settings.max_pending_writes;
-        let most = if self.draining { most / DRAINING_SHARE } else { most };
         self.pending.len() >= self.broker.settings.max_unanswered
             || self.pending.bytes() >= MAX_UNANSWERED_BYTES
             // Whoever waits for the disk is to wait until memory is free again; the
             // disk frees it, so this ends.
             || (self.broker.is_over_memory() && !self.pending.is_empty())
-            || self.broker.persistence.pending() > most
+            || self.broker.persistence.pending() > self.most_pending
     }
 
     /// Makes sure that the connection is woken when the store has caught up, if it
