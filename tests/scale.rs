@@ -87,7 +87,9 @@ fn prefilled_sessions_are_what_the_broker_writes() {
     let mut broker = Broker::start();
     for number in 1..=FEW {
         let mut client = Raw::connect(broker.port, 4, &prefill::client_id(number), false).unwrap();
-        prefill::filters(number).iter().for_each(|filter| client.subscribe(filter, 1).unwrap());
+        for filter in prefill::filters(number) {
+            client.subscribe(&filter, 1).unwrap();
+        }
         // DISCONNECT; the broker closes when it has handled it.
         client.send(&[0xE0, 0]).unwrap();
         client.recv().unwrap_err();
@@ -107,10 +109,13 @@ fn rows(path: &Path) -> Vec<String> {
                abs(s.disconnected_at / 1000 - unixepoch()) < 600 AS just_now, u.* \
                FROM session s JOIN subscription u ON u.session = s.id ORDER BY s.id, u.filter";
     let mut select = connection.prepare(all).unwrap();
-    let names: Vec<String> = select.column_names().into_iter().map(String::from).collect();
+    let names: Vec<String> = select.column_names().map(String::from).collect();
     let row = |row: &rusqlite::Row<'_>| {
         let values = names.iter().enumerate().filter(|(_, name)| *name != "disconnected_at");
-        Ok(values.map(|(at, name)| format!("{name}={:?} ", row.get_ref_unwrap(at))).collect())
+        Ok(format!(
+            "{:?}",
+            values.map(|(at, name)| (name, row.get_ref_unwrap(at))).collect::<Vec<_>>()
+        ))
     };
     select.query_map([], row).unwrap().map(Result::unwrap).collect()
 }
