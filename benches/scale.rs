@@ -75,7 +75,7 @@ fn main() {
     note("ready after kill -9", "s", ready.as_secs_f64());
     memory(&broker, "after the restart", &mut note);
     empty(&broker, &args, &mut note);
-    broker.stop();
+    assert_eq!(broker.stop(), Some(0));
     if let Some(path) = &args.json {
         std::fs::write(path, serde_json::to_vec_pretty(&figures).unwrap()).unwrap();
     }

@@ -9,18 +9,29 @@
 //! - [`message`]: the message that all of them share.
 //! - [`protocol`]: bytes to packets and back. Pure.
 //!
+//! Beside the broker: [`maintenance`], an operator's work on the database, above
+//! [`store`].
+//!
 //! On the side: [`config`] is read by all of them at the start, [`telemetry`] is
-//! counted into by all of them. [`cli`] is the way in from the shell.
+//! counted into by all of them. [`bench`] and [`drill`] try a broker in a [`sandbox`]
+//! with the clients of [`load`]. [`cli`] is the way in from the shell. [`sabotage`] is
+//! for tests of the tests and does nothing in a release.
 
 pub mod auth;
+pub mod bench;
 pub mod broker;
 pub mod cli;
 pub mod config;
+pub mod drill;
 pub mod http;
+pub mod load;
+pub mod maintenance;
 pub mod message;
 pub mod net;
 pub mod protocol;
 pub mod router;
+pub mod sabotage;
+pub mod sandbox;
 pub mod server;
 pub mod session;
 pub mod store;

@@ -129,11 +129,13 @@ fn passwd_adds_changes_and_deletes() {
     };
     assert_eq!(set("alice", "one\n").1, format!("added alice in {file}\n"));
     assert_eq!(set("alice", "two\n").1, format!("changed the password of alice in {file}\n"));
-    assert_eq!(set("bob", "\n").2, "ferrymq: the password is empty\n");
-    assert_eq!(set("b:b", "x\n").0, 1);
+    assert_eq!(set("bob", "\n"), (2, String::new(), "ferrymq: the password is empty\n".into()));
+    assert_eq!(set("b:b", "x\n").0, 2, "a name that cannot be is misuse");
     let listed = std::fs::read_to_string(file).unwrap();
     assert!(listed.starts_with("alice:$argon2id$v=19$m=19456,t=2,p=1$"), "{listed}");
     assert_eq!(listed.lines().count(), 1);
     assert_eq!(run(&["passwd", file, "alice", "--delete"]).1, format!("deleted alice in {file}\n"));
-    assert_eq!(run(&["passwd", file, "alice", "--delete"]).0, 1);
+    assert_eq!(run(&["passwd", file, "alice", "--delete"]).0, 2, "nobody of that name");
+    assert_eq!(run(&["passwd"]).0, 2);
+    assert_eq!(run(&["passwd", "/nowhere/p", "alice", "--delete"]).0, 1, "no such file");
 }

@@ -14,7 +14,7 @@ count_clippy() { one "$@"; }
 
 part_rust() {
     local filter=()
-    [[ $QUICK ]] && filter=(-E 'not (binary(crash) | binary(backlog))')
+    [[ $QUICK ]] && filter=(-E 'not (binary(crash) | binary(backlog) | binary(faults))')
     cargo nextest run --color never "${filter[@]}"
 }
 count_rust() {

@@ -38,7 +38,7 @@ fn a_hundred_thousand_sessions_are_back_at_once_in_300_mib() {
     broker.kill();
     start(&mut broker, "after kill -9");
     check_sessions(&broker);
-    broker.stop();
+    assert_eq!(broker.stop(), Some(0));
     start(&mut broker, "after a stop in order");
     check_sessions(&broker);
 }
@@ -94,7 +94,7 @@ fn prefilled_sessions_are_what_the_broker_writes() {
         client.send(&[0xE0, 0]).unwrap();
         client.recv().unwrap_err();
     }
-    broker.stop();
+    assert_eq!(broker.stop(), Some(0));
     let directory = tempfile::tempdir().unwrap();
     let prefilled = directory.path().join("ferrymq.db");
     prefill::sessions(&prefilled, FEW, false, true);

@@ -34,7 +34,8 @@ cargo_tool() {
 }
 
 setup() {
-    debian build-essential python3-venv mosquitto-clients || return
+    # nftables and util-linux's unshare and setpriv: tests/faults.
+    debian build-essential python3-venv mosquitto-clients nftables util-linux iproute2 || return
     if needs clients; then python_packages || return; fi
     if needs js; then node_packages || return; fi
     if needs rust; then cargo_tool nextest || return; fi

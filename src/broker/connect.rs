@@ -1,6 +1,7 @@
 //! CONNECT: a new session, an old one again, or one taken from another connection.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::client::{Client, Peer};
 use super::disconnect::Registry;
@@ -95,9 +96,13 @@ impl Broker {
         // what they write with them: a row must not end up as an older one left it.
         let mut registry = self.registry.lock();
         let attached = self.attach(connect, &granted, &wake, &mut registry, &mut turn);
-        // A session that is not durable has nothing to wait for.
+        // A session that is not durable writes nothing. But what it follows upon may have
+        // ended a moment ago, and must not come back after the client was told that there
+        // is no session.
+        let ended = self.last_end.load(Ordering::Relaxed);
         let waits = self.persistence.waits() && turn.has_writes();
-        if waits {
+        let follows = self.persistence.waits() && ended > self.persistence.committed();
+        if waits || follows {
             turn.wake_at_commit(&wake);
         }
         // Refused or not: an older connection may have been ended for it.
@@ -106,7 +111,7 @@ impl Broker {
         let Attached { handle, epoch, present } = attached?;
         let connack = self.connack(connect, &granted, present);
         let client = Client::new(Arc::clone(self), handle, epoch, wake, connect, peer);
-        let gate = if waits { gate } else { 0 };
+        let gate = if waits { gate } else { ended };
         Ok(Accepted { client, connack, gate })
     }
 

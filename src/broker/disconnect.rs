@@ -140,6 +140,8 @@ impl Broker {
         self.metrics.sessions.expired.inc();
         tracing::debug!(client_id = %handle.client_id, "session expired");
         self.end_session(handle, &mut registry, turn);
+        // Before the lock is let go: whoever connects next with this id finds it written.
+        self.finish_or_log(turn);
     }
 
     /// Removes the session and everything of it.

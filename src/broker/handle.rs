@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::{Mutex, MutexGuard};
 
 use super::Turn;
-use crate::message::SessionId;
+use crate::message::{SessionId, Wake};
 use crate::session::Session;
 
 /// Shared by the registry, the router and the session's connection.
@@ -21,6 +21,8 @@ pub struct SessionHandle {
     online: AtomicBool,
     full: AtomicBool,
     memory_only: AtomicBool,
+    /// Publishers that wait for room in the queue.
+    waiting: Mutex<Vec<Arc<Wake>>>,
 }
 
 impl SessionHandle {
@@ -32,6 +34,7 @@ impl SessionHandle {
             online: AtomicBool::new(session.life.connected().is_some()),
             full: AtomicBool::new(false),
             memory_only: AtomicBool::new(false),
+            waiting: Mutex::default(),
             state: Mutex::new(session),
         })
     }
@@ -52,6 +55,20 @@ impl SessionHandle {
         self.full.load(Ordering::Relaxed)
     }
 
+    /// Has `publisher` rung when the queue has room; at once, if it has.
+    pub fn wait_for_room(&self, publisher: &Arc<Wake>) {
+        // Whoever makes room does so under the session's lock.
+        let _session = self.state.lock();
+        if self.is_full() {
+            let mut waiting = self.waiting.lock();
+            if !waiting.iter().any(|known| Arc::ptr_eq(known, publisher)) {
+                waiting.push(Arc::clone(publisher));
+            }
+        } else {
+            publisher.ring();
+        }
+    }
+
     /// It outlives its connections, but its messages have no place on disk: memory
     /// is all they have.
     pub fn is_memory_only(&self) -> bool {
@@ -62,16 +79,21 @@ impl SessionHandle {
     /// memory. To be called before the lock is released, by whoever changed
     /// connection, queue or window.
     pub fn settle_counts(&self, session: &mut Session, turn: &mut Turn) {
-        update(&self.full, session.outlives() && session.is_full_and_refusing());
+        let full = session.outlives() && session.is_full_and_refusing();
+        if update(&self.full, full) && !full {
+            self.waiting.lock().drain(..).for_each(|publisher| publisher.ring());
+        }
         update(&self.memory_only, session.outlives() && !session.durable && session.refuses());
         update(&self.online, session.life.connected().is_some());
         turn.count_memory(session.memory_change());
     }
 }
 
-/// Writes only what changes: others read it all the time.
-fn update(flag: &AtomicBool, value: bool) {
-    if flag.load(Ordering::Relaxed) != value {
+/// Writes only what changes: others read it all the time. True if it has changed.
+fn update(flag: &AtomicBool, value: bool) -> bool {
+    let changed = flag.load(Ordering::Relaxed) != value;
+    if changed {
         flag.store(value, Ordering::Relaxed);
     }
+    changed
 }

@@ -36,7 +36,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
-pub use clock::{Clock, Now};
+pub use clock::{Clock, Hand, Now};
 pub use connect::Accepted;
 pub use disconnect::Leaving;
 pub use handle::SessionHandle;
@@ -76,6 +76,8 @@ pub struct Broker {
     generation: AtomicU64,
     retained: RwLock<Retained<Arc<RetainedRecord>>>,
     registry: Mutex<Registry>,
+    /// The last commit that ends a session. Written and read under the registry's lock.
+    last_end: AtomicU64,
     timers: Timers,
     /// Rows of ended sessions that remain to be dropped.
     purge: Mutex<VecDeque<IdList>>,
@@ -95,18 +97,32 @@ impl Broker {
         persistence: Persistence,
         recovered: Recovered,
     ) -> Arc<Self> {
+        let clock = Clock::start();
+        Self::with_clock(clock, settings, authenticator, metrics, persistence, recovered)
+    }
+
+    /// As [`Broker::new`], with a clock of the caller's choice.
+    pub fn with_clock(
+        clock: Clock,
+        settings: Settings,
+        authenticator: Authenticator,
+        metrics: Arc<Metrics>,
+        persistence: Persistence,
+        recovered: Recovered,
+    ) -> Arc<Self> {
         let ids = Ids::new(recovered.last_message, recovered.last_delivery, recovered.last_session);
         let broker = Arc::new(Self {
             settings,
             authenticator,
             metrics,
-            clock: Clock::start(),
+            clock,
             persistence,
             ids,
             router: RwLock::new(Router::new()),
             generation: AtomicU64::new(0),
             retained: RwLock::new(Retained::new()),
             registry: Mutex::default(),
+            last_end: AtomicU64::new(0),
             timers: Timers::default(),
             purge: Mutex::default(),
             to_forget: Mutex::default(),

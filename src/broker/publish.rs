@@ -272,6 +272,7 @@ impl Broker {
             self.persistence.release(entry.message.id);
         }
         session.enqueue(entry, self.persistence.committed(), self.is_over_memory());
+        self.settle_refused(session, turn);
         if durable && session.is_forgettable() {
             delivering.forget = true;
         }

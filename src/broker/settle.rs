@@ -2,8 +2,10 @@
 //! message and its rows.
 
 use super::{Broker, Turn};
-use crate::session::{Entry, Home};
+use crate::sabotage::Sabotage;
+use crate::session::{Entry, Home, Session};
 use crate::store::Op;
+use crate::telemetry::DropReason;
 
 impl Broker {
     /// The delivery is over. The last one of a message settles it: either it was
@@ -22,12 +24,23 @@ impl Broker {
         }
     }
 
+    /// Ends the deliveries that have left the session's queue because the disk had no
+    /// room for them: other receivers of the message may go on to count on it.
+    pub(super) fn settle_refused(&self, session: &mut Session, turn: &mut Turn) {
+        for entry in session.take_refused() {
+            self.metrics.messages.dropped.add(DropReason::DiskFull, 1);
+            self.settle(&entry, turn);
+        }
+    }
+
     fn settle_slot(&self, entry: &Entry, slot: u32, turn: &mut Turn) {
         let message = &entry.message;
         if let Some(slot) = message.slots.get(slot as usize) {
             slot.acknowledge();
         }
-        let last = message.slots.len() <= 1 || self.persistence.release(message.id);
+        let last = message.slots.len() <= 1
+            || self.persistence.release(message.id)
+            || Sabotage::ElideEarly.is_on();
         if last {
             // A durable publisher's packet id still has to reach the disk: such a
             // message is never elided, and its receivers saw it after the commit.

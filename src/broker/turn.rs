@@ -16,16 +16,19 @@ pub struct Turn {
     submission: Submission,
     wakes: Vec<Arc<Wake>>,
     memory: i64,
+    /// Among the changes is the end of a session.
+    ends: bool,
 }
 
 impl Turn {
     /// Begins the first turn.
     pub fn new(now: Now) -> Self {
-        Self { now, submission: Submission::default(), wakes: Vec::new(), memory: 0 }
+        Self { now, submission: Submission::default(), wakes: Vec::new(), memory: 0, ends: false }
     }
 
     /// One more change to the file.
     pub fn write(&mut self, op: Op) {
+        self.ends |= matches!(op, Op::EndSession(_));
         self.submission.ops.push(op);
     }
 
@@ -60,6 +63,11 @@ impl Turn {
     /// The store is poisoned: nothing may be acknowledged any more.
     pub fn finish(&mut self, broker: &Broker) -> Result<CommitNo, StoreDown> {
         let submitted = broker.submit(&mut self.submission);
+        if std::mem::take(&mut self.ends)
+            && let Ok(commit) = submitted
+        {
+            broker.last_end.fetch_max(commit, Ordering::Relaxed);
+        }
         if self.memory != 0 {
             broker.memory.fetch_add(self.memory, Ordering::Relaxed);
             self.memory = 0;

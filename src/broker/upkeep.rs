@@ -42,6 +42,18 @@ impl Broker {
         }
     }
 
+    /// All that [`Broker::upkeep`] does from time to time, but `$SYS`, once and at
+    /// once: for a simulation, whose time does not pass by itself.
+    pub fn upkeep_once(self: &Arc<Self>) {
+        self.run_due();
+        self.forget_offline();
+        self.measure();
+        self.purge_turn();
+        let mut turn = Turn::new(self.clock.now());
+        self.expire_retained(&mut turn);
+        self.finish_or_log(&mut turn);
+    }
+
     async fn next_timer(&self) {
         match self.timers.next() {
             Some(at) => {
@@ -57,7 +69,7 @@ impl Broker {
         self.to_forget.lock().push(Arc::downgrade(handle));
     }
 
-    fn forget_offline(&self) {
+    pub(super) fn forget_offline(&self) {
         let sessions = std::mem::take(&mut *self.to_forget.lock());
         let committed = self.persistence.committed();
         let mut turn = Turn::new(self.clock.now());
@@ -70,6 +82,7 @@ impl Broker {
             if !session.forget(committed) {
                 self.to_forget.lock().push(weak);
             }
+            self.settle_refused(&mut session, &mut turn);
             handle.settle_counts(&mut session, &mut turn);
         }
         self.finish_or_log(&mut turn);

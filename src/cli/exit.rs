@@ -11,12 +11,16 @@ pub enum Exit {
     Failure,
     /// 2: the configuration or the command line is wrong.
     Usage,
-    /// 3: the database cannot be opened.
+    /// 3: the database cannot be opened, is in use, or `db check` found it damaged.
     Database,
     /// 4: a listener cannot be bound.
     Bind,
     /// 5: the database failed while running; a restart recovers from the file.
     Poisoned,
+    /// 6: a drill has seen a promise broken.
+    Broken,
+    /// 130: ended by Ctrl-C or SIGTERM before it was done; as shells count SIGINT.
+    Interrupted,
 }
 
 impl Exit {
@@ -29,6 +33,8 @@ impl Exit {
             Self::Database => 3,
             Self::Bind => 4,
             Self::Poisoned => 5,
+            Self::Broken => 6,
+            Self::Interrupted => 130,
         }
     }
 }

@@ -4,13 +4,20 @@
 //! configuration, call one function of the library and print; nothing here knows
 //! how a broker works.
 
+mod bench;
 mod config;
+mod db;
+mod drill;
 mod exit;
 mod health;
+pub mod human;
+mod interrupt;
 mod output;
 mod passwd;
+pub mod progress;
 mod serve;
 mod stop;
+mod table;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -29,9 +36,10 @@ Exit codes:
   0  all went well
   1  failed while running
   2  the configuration or the command line is wrong
-  3  the database cannot be opened
+  3  the database cannot be opened, or `db check` found it damaged
   4  a listener cannot be bound
   5  the database failed while running: restart to recover from the file
+  6  a drill has seen a promise broken
 
 Every key of the configuration can also be set in the environment, as
 FERRYMQ_TABLE__KEY=VALUE, or with --set TABLE.KEY=VALUE. Later layers win:
@@ -55,14 +63,22 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the broker (the default)
-    Serve,
+    Serve(serve::Args),
     /// Check or show the configuration
     #[command(subcommand)]
     Config(config::Command),
     /// Set or delete a user's password in a password file
     Passwd(passwd::Args),
+    /// Look into the database, check, save, restore and clear it
+    Db(db::Args),
     /// Ask the running broker whether it is ready: exit 0 if it is, 1 if not
     Health,
+    /// Measure what persistence costs on this machine and volume
+    #[command(long_about = bench::ABOUT, after_help = bench::EXIT_CODES)]
+    Bench(bench::Args),
+    /// Kill a broker again and again and see whether it keeps its promises
+    #[command(long_about = drill::ABOUT, after_help = drill::EXIT_CODES)]
+    Drill(drill::Args),
 }
 
 /// Does what the command line says.
@@ -81,7 +97,14 @@ pub fn run() -> ExitCode {
     };
     match cli.command {
         Some(Command::Config(command)) => config::run(&command, &config).into(),
+        Some(Command::Db(args)) => db::run(&args, &config).into(),
         Some(Command::Health) => health::run(&config).into(),
+        Some(Command::Bench(args)) => bench::run(&args, &config).into(),
+        Some(Command::Drill(args)) => drill::run(&args, &config).into(),
+        Some(Command::Serve(args)) => {
+            args.apply();
+            serve(config)
+        }
         _ => serve(config),
     }
 }

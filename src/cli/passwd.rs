@@ -29,36 +29,71 @@ pub(super) fn run(args: &Args) -> Exit {
         }
         Err(problem) => {
             complain(&problem);
-            Exit::Failure
+            match problem {
+                Problem::Misuse(_) => Exit::Usage,
+                Problem::Failed(_) => Exit::Failure,
+            }
         }
     }
 }
 
-fn change(args: &Args) -> Result<&'static str, String> {
+/// Why nothing was changed.
+#[derive(Debug, thiserror::Error)]
+enum Problem {
+    /// What was asked for makes no sense, with any disk.
+    #[error("{0}")]
+    Misuse(String),
+    /// The file or the terminal.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl From<AuthError> for Problem {
+    fn from(error: AuthError) -> Self {
+        match error {
+            AuthError::UserName | AuthError::Line { .. } => Self::Misuse(error.to_string()),
+            AuthError::Read { .. } | AuthError::Write { .. } | AuthError::Hash(_) => {
+                Self::Failed(error.to_string())
+            }
+        }
+    }
+}
+
+fn change(args: &Args) -> Result<&'static str, Problem> {
     let mut file = match PasswordFile::read(&args.file) {
         Err(AuthError::Read { source, .. })
             if source.kind() == io::ErrorKind::NotFound && !args.delete =>
         {
             PasswordFile::default()
         }
-        read => read.map_err(|error| error.to_string())?,
+        read => read?,
     };
     let done = if args.delete {
         if !file.remove(&args.user) {
-            return Err(format!("there is no user {} in {}", args.user, args.file.display()));
+            let text = format!("there is no user {} in {}", args.user, args.file.display());
+            return Err(Problem::Misuse(text));
         }
         "deleted"
     } else {
         let password = if args.password_stdin { read_line(io::stdin().lock()) } else { prompt() }
-            .map_err(|error| format!("cannot read the password: {error}"))?;
+            .map_err(|error| unread(&error))?;
         if password.is_empty() {
-            return Err("the password is empty".to_owned());
+            return Err(Problem::Misuse("the password is empty".to_owned()));
         }
-        let added = file.set(&args.user, &password).map_err(|error| error.to_string())?;
+        let added = file.set(&args.user, &password)?;
         if added { "added" } else { "changed the password of" }
     };
-    file.write(&args.file).map_err(|error| error.to_string())?;
+    file.write(&args.file)?;
     Ok(done)
+}
+
+/// Two that differ are the caller's; everything else is the terminal's.
+fn unread(error: &io::Error) -> Problem {
+    let text = format!("cannot read the password: {error}");
+    match error.kind() {
+        io::ErrorKind::InvalidInput => Problem::Misuse(text),
+        _ => Problem::Failed(text),
+    }
 }
 
 /// Bytes, since an MQTT password need not be text.
@@ -74,7 +109,7 @@ fn read_line(mut input: impl BufRead) -> io::Result<Vec<u8>> {
 fn prompt() -> io::Result<Vec<u8>> {
     let password = rpassword::prompt_password("Password: ")?;
     if rpassword::prompt_password("Again: ")? != password {
-        return Err(io::Error::other("they are not the same"));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "they are not the same"));
     }
     Ok(password.into_bytes())
 }
@@ -100,8 +135,10 @@ mod tests {
             password_stdin: false,
             delete: true,
         };
-        assert!(change(&args).unwrap_err().starts_with("cannot read the password file"));
+        let Err(Problem::Failed(text)) = change(&args) else { panic!("no file") };
+        assert!(text.starts_with("cannot read the password file"), "{text}");
         std::fs::write(&args.file, "# empty\n").unwrap();
-        assert!(change(&args).unwrap_err().starts_with("there is no user alice in "));
+        let Err(Problem::Misuse(text)) = change(&args) else { panic!("no user") };
+        assert!(text.starts_with("there is no user alice in "), "{text}");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use rustix::process;
 use tracing::{error, info, warn};
 
 use super::Exit;
@@ -10,6 +11,27 @@ use super::stop::stop_signal;
 use crate::config::Config;
 use crate::server::{ServeError, Server};
 use crate::telemetry;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The parent's process id: this broker is to end with it. For `bench` and `drill`,
+    /// which may be killed themselves
+    #[arg(long, hide = true, value_name = "PID")]
+    end_with_parent: Option<u32>,
+}
+
+impl Args {
+    pub(super) fn apply(&self) {
+        let Some(parent) = self.end_with_parent else { return };
+        // Not every system can; then the broker stays, as any other would.
+        let _ = process::set_parent_process_death_signal(Some(process::Signal::KILL));
+        // It may have gone before that.
+        let now = process::getppid().and_then(|pid| u32::try_from(pid.as_raw_pid()).ok());
+        if now != Some(parent) {
+            std::process::exit(Exit::Failure.code().into());
+        }
+    }
+}
 
 /// Starts logging and a runtime, and runs the broker in it until it ends.
 pub fn serve(config: Config) -> ExitCode {

@@ -4,6 +4,18 @@ use serde::{Deserialize, Serialize};
 
 use super::{ByteSize, Span};
 
+/// What happens to a publisher of MQTT 3.1 or 3.1.1 whose message finds no room:
+/// these versions have no refusal, and an acknowledgement would be a lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnFull {
+    /// Its connection is closed; it may send the message again when it is back.
+    #[default]
+    Disconnect,
+    /// It waits for the acknowledgement, and is read no further, until there is room.
+    Stall,
+}
+
 /// `[mqtt]`: what a single connection may do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -22,6 +34,9 @@ pub struct Mqtt {
     /// Unacknowledged QoS 1 and 2 messages a v5 publisher may have under way, 1 to
     /// 65,535.
     pub receive_maximum: u16,
+    /// `disconnect` or `stall`: MQTT 3.1 and 3.1.1 publishers when disk or queue is
+    /// full.
+    pub on_full: OnFull,
     /// Topic aliases of a v5 connection, each way, 0 to 65,535.
     pub topic_alias_maximum: u16,
     /// False: a publish with RETAIN is refused.
@@ -42,6 +57,7 @@ impl Default for Mqtt {
             connect_timeout: Span::seconds(10),
             max_keep_alive: Span::NEVER,
             receive_maximum: 1024,
+            on_full: OnFull::Disconnect,
             topic_alias_maximum: 32,
             retain_available: true,
             max_retained_messages: 100_000,

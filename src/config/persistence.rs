@@ -30,6 +30,18 @@ impl Durability {
     }
 }
 
+/// Who copies the write-ahead log back into the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Checkpoints {
+    /// The broker.
+    #[default]
+    Own,
+    /// A program beside it that replicates the log, such as Litestream; the broker
+    /// only past `wal_limit`.
+    External,
+}
+
 /// `[persistence]`: the database file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -52,7 +64,9 @@ pub struct Persistence {
     pub wal_limit: ByteSize,
     /// Pages of 8KiB in the WAL after which it is copied back, 1 or more.
     pub wal_checkpoint_pages: u32,
-    /// SQLite's page cache for each of its connections, at least 64KiB.
+    /// `own` or `external`.
+    pub checkpoints: Checkpoints,
+    /// SQLite's page cache for each of its connections, 64KiB to 64GiB.
     pub cache_size: ByteSize,
     /// Check the file for damage after an unclean stop.
     pub quick_check: bool,
@@ -75,6 +89,7 @@ impl Default for Persistence {
             max_size: ByteSize::gib(10),
             wal_limit: ByteSize::mib(256),
             wal_checkpoint_pages: 4000,
+            checkpoints: Checkpoints::Own,
             cache_size: ByteSize::mib(8),
             quick_check: true,
             reserve_size: ByteSize::mib(1),

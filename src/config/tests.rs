@@ -213,6 +213,7 @@ fn a_value_out_of_range_is_named_with_the_range() {
             "found 10GiB, expected less than persistence.max_size, which is 10GiB",
         ),
         ("persistence.path=", "found \"\", expected the path of the database file"),
+        ("persistence.cache_size=1000TiB", "found 1000TiB, expected 64KiB to 64GiB"),
         ("limits.max_memory=1KiB", "found 1KiB, expected at least 1MiB"),
         ("auth.max_verifications=0", "found 0, expected 1 to 64"),
         ("runtime.shutdown_timeout=2h", "found 2h, expected 0s to 1h"),
@@ -267,6 +268,13 @@ fn a_listener_that_others_can_reach_needs_authentication_or_a_written_word() {
         assert!(Config::load(&sources(&[], &[open, word])).is_err(), "{word}");
     }
     assert!(Config::load(&sources(&[], &["listeners.tcp.bind=off"])).is_ok());
+}
+
+#[test]
+fn a_broker_without_any_socket_is_refused() {
+    let sets = &["listeners.tcp.bind=off", "http.bind=off"];
+    let error = Config::load(&sources(&[], sets)).unwrap_err().to_string();
+    assert!(error.contains("nobody could reach the broker"), "{error}");
 }
 
 #[test]

@@ -16,6 +16,7 @@ type Checked = Result<(), Problem>;
 
 pub(super) fn check(config: &Config) -> Checked {
     listeners(config)?;
+    reachable(config)?;
     mqtt(config)?;
     session(config)?;
     persistence(config)?;
@@ -62,6 +63,20 @@ fn listeners(config: &Config) -> Checked {
     Ok(())
 }
 
+/// Without any socket nobody could reach the broker, nor learn that it runs.
+fn reachable(config: &Config) -> Checked {
+    let listens = config.listeners.values().any(|listener| listener.bind.addr().is_some());
+    if listens || config.http.bind.addr().is_some() {
+        return Ok(());
+    }
+    Err(Problem {
+        key: "listeners.tcp.bind".to_owned(),
+        text: "all listeners and http.bind are \"off\", so nobody could reach the broker: \
+               turn one on"
+            .to_owned(),
+    })
+}
+
 fn mqtt(config: &Config) -> Checked {
     let mqtt = &config.mqtt;
     within("mqtt.max_packet_size", mqtt.max_packet_size, ByteSize(64)..=ByteSize(268_435_455))?;
@@ -99,7 +114,8 @@ fn persistence(config: &Config) -> Checked {
     within("persistence.elision_window", disk.elision_window, Span::ZERO..=Span::millis(10))?;
     at_least("persistence.max_size", disk.max_size, ByteSize::mib(1))?;
     at_least("persistence.wal_limit", disk.wal_limit, ByteSize::mib(1))?;
-    at_least("persistence.cache_size", disk.cache_size, ByteSize::kib(64))?;
+    // More than that is a slip of the pen: no machine here has it to spare.
+    within("persistence.cache_size", disk.cache_size, ByteSize::kib(64)..=ByteSize::gib(64))?;
     within("persistence.max_pending", disk.max_pending, 1..=100_000_000)?;
     // Copying back has to come before the limit at which the WAL is cut off.
     let pages = u32::try_from(disk.wal_limit.0 / 8192).unwrap_or(u32::MAX);

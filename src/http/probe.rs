@@ -1,11 +1,12 @@
-//! One GET, for `ferrymq health`: a container image needs no other client then.
+//! One GET, for `ferrymq health` and for looking at a broker's metrics: a container
+//! image needs no other client then.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// Far more than any probe answers.
-const LONGEST: u64 = 16 * 1024;
+/// Far more than any page of ours has.
+const LONGEST: u64 = 1 << 20;
 
 /// What a server said.
 #[derive(Debug, Clone, PartialEq, Eq)]

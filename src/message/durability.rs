@@ -10,7 +10,11 @@
 //!   SETTLED            SETTLED
 //! ```
 //! `take` is a compare-and-swap by the store's writer before it inserts; `settle`
-//! is a swap by whoever acknowledged the message last.
+//! is one by whoever acknowledged the message last.
+//!
+//! On a full disk two more states follow TAKEN or PENDING: REFUSED, from which
+//! nothing leads on, and PARKED, from which the writer takes it again when there is
+//! room.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
@@ -23,6 +27,7 @@ pub type CommitNo = u64;
 const PENDING: u64 = 0;
 const SETTLED: u64 = u64::MAX;
 const REFUSED: u64 = u64::MAX - 1;
+const PARKED: u64 = u64::MAX - 2;
 /// Batches are numbered from 2; what was on disk at the start counts as commit 1.
 const STORED: u64 = 1;
 
@@ -34,13 +39,19 @@ impl Durability {
     /// The writer takes the message into batch `commit`. False: it was settled
     /// before, and nothing needs to be written (write elision).
     pub fn take(&self, commit: CommitNo) -> bool {
-        self.0.compare_exchange(PENDING, commit, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+        let take = |state| matches!(state, PENDING | PARKED).then_some(commit);
+        self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take).is_ok()
     }
 
     /// Every durable receiver has acknowledged. True: the writer had taken it, so
     /// its row has to be deleted; false: it was never written.
     pub fn settle(&self) -> bool {
-        !matches!(self.0.swap(SETTLED, Ordering::SeqCst), PENDING | SETTLED | REFUSED)
+        // Refused stays refused: its publisher may not have been told yet, and one
+        // that gives up a refused delivery must not turn it into a success.
+        let settle = |state| (state != REFUSED).then_some(SETTLED);
+        let (Ok(before) | Err(before)) =
+            self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, settle);
+        is_commit(before)
     }
 
     /// The batch that held it was rolled back because the disk is full.
@@ -51,6 +62,23 @@ impl Durability {
         let _ = self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, refuse);
     }
 
+    /// The batch that held it was rolled back because the disk is full, and its
+    /// publisher waits until there is room.
+    pub fn park(&self) {
+        let park = |state| (!matches!(state, SETTLED | REFUSED)).then_some(PARKED);
+        let _ = self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, park);
+    }
+
+    /// Refuses it if it is parked. False: it is not, or the writer has it again.
+    pub fn refuse_parked(&self) -> bool {
+        self.0.compare_exchange(PARKED, REFUSED, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+    }
+
+    /// It waits for room on the disk.
+    pub fn is_parked(&self) -> bool {
+        self.0.load(Ordering::Acquire) == PARKED
+    }
+
     /// Read back from disk.
     pub fn mark_stored(&self) {
         self.0.store(STORED, Ordering::SeqCst);
@@ -58,21 +86,19 @@ impl Durability {
 
     /// The writer has it or had it: rows may exist.
     pub fn is_taken(&self) -> bool {
-        !matches!(self.0.load(Ordering::SeqCst), PENDING | SETTLED | REFUSED)
+        is_commit(self.0.load(Ordering::SeqCst))
     }
 
     /// Its rows are on disk as far as `committed` tells.
     pub fn is_on_disk(&self, committed: CommitNo) -> bool {
-        match self.0.load(Ordering::Acquire) {
-            PENDING | SETTLED | REFUSED => false,
-            commit => commit <= committed,
-        }
+        let state = self.0.load(Ordering::Acquire);
+        is_commit(state) && state <= committed
     }
 
     /// The publisher may be told: it is on disk, or every receiver has it.
     pub fn may_acknowledge(&self, committed: CommitNo) -> bool {
         match self.0.load(Ordering::Acquire) {
-            PENDING | REFUSED => false,
+            PENDING | REFUSED | PARKED => false,
             SETTLED => true,
             commit => commit <= committed,
         }
@@ -82,6 +108,11 @@ impl Durability {
     pub fn is_refused(&self) -> bool {
         self.0.load(Ordering::Acquire) == REFUSED
     }
+}
+
+/// The state is the number of a batch.
+fn is_commit(state: u64) -> bool {
+    !matches!(state, PENDING | SETTLED | REFUSED | PARKED)
 }
 
 /// Beside the packet id in [`Slot`]'s packed word.
@@ -179,6 +210,29 @@ mod tests {
         durability.refuse();
         assert!(!durability.may_acknowledge(100));
         assert!(durability.is_refused());
+    }
+
+    #[test]
+    fn giving_up_a_refused_delivery_does_not_acknowledge_it() {
+        let durability = Durability::default();
+        durability.refuse();
+        assert!(!durability.settle());
+        assert!(durability.is_refused() && !durability.may_acknowledge(100));
+    }
+
+    #[test]
+    fn a_parked_message_is_acknowledged_by_its_later_commit_alone() {
+        let durability = Durability::default();
+        assert!(durability.take(7));
+        durability.park();
+        assert!(!durability.may_acknowledge(7) && !durability.is_on_disk(7));
+        assert!(!durability.is_taken() && durability.is_parked());
+        assert!(durability.take(9));
+        assert!(!durability.refuse_parked());
+        assert!(!durability.may_acknowledge(8) && durability.may_acknowledge(9));
+        durability.park();
+        assert!(durability.refuse_parked());
+        assert!(!durability.take(10));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use atomic_waker::AtomicWaker;
 #[derive(Debug, Default)]
 pub struct Wake {
     rung: AtomicBool,
+    patient: AtomicBool,
     waker: AtomicWaker,
 }
 
@@ -28,5 +29,16 @@ impl Wake {
     pub fn poll(&self, context: &Context<'_>) -> bool {
         self.waker.register(context.waker());
         self.rung.swap(false, Ordering::AcqRel)
+    }
+
+    /// Whether the connection waits for room instead of being refused. To be taken
+    /// back when it ends: nobody waits for its messages then.
+    pub fn set_patient(&self, patient: bool) {
+        self.patient.store(patient, Ordering::Release);
+    }
+
+    /// See [`Wake::set_patient`].
+    pub fn is_patient(&self) -> bool {
+        self.patient.load(Ordering::Acquire)
     }
 }

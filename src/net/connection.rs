@@ -34,6 +34,8 @@ pub struct Connection<S> {
     patience: Option<Duration>,
     deadline: Pin<Box<Sleep>>,
     heard: Instant,
+    /// Ends a connection whose publish was refused.
+    parting: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
@@ -58,6 +60,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             patience,
             deadline: Box::pin(tokio::time::sleep(first)),
             heard: Instant::now(),
+            parting: None,
         }
     }
 
@@ -123,12 +126,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     ));
                 }
             }
+            if client.is_holding() || client.is_saturated() {
+                // The silence is ours.
+                self.heard = Instant::now();
+            }
             if self.poll_deadline(context) {
                 return Poll::Ready(Close::Error(
                     ReasonCode::KeepAliveTimeout,
                     "nothing was heard for 1.5 times the keep alive",
                 ));
             }
+            self.poll_parting(client, context);
             client.begin();
             let read = match self.poll_read(client, context) {
                 Ok(read) => read,
@@ -159,8 +167,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return Ok(false);
         }
         if client.is_saturated() {
-            client.wake_when_unsaturated()?;
+            // A stalled client is rung when there is room.
+            if !client.is_stalled() {
+                client.wake_when_unsaturated()?;
+            }
             return Ok(false);
+        }
+        if client.is_holding() {
+            let taken = self.take_held(client)?;
+            if taken || client.is_holding() {
+                return Ok(taken);
+            }
         }
         let Self { stream, partial, decoder, .. } = self;
         let consume = |bytes: &[u8]| take_frames(decoder, client, bytes);
@@ -175,6 +192,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Ok(true)
             }
         }
+    }
+
+    /// Looks again at a packet that could not be taken. True if it was, or another
+    /// one.
+    fn take_held(&mut self, client: &mut Client) -> Result<bool, Close> {
+        // What has been answered makes room.
+        client.pump(&mut self.out, WRITE_AHEAD)?;
+        let Self { partial, decoder, .. } = self;
+        let before = partial.len();
+        partial.revisit(|bytes| take_frames(decoder, client, bytes))?;
+        client.finish()?;
+        Ok(self.partial.len() < before)
     }
 
     /// True if there is more to be pumped than was written.
@@ -210,6 +239,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
+    /// Has the task woken when the client parts, which then shows at the pump.
+    fn poll_parting(&mut self, client: &Client, context: &mut Context<'_>) {
+        if let Some(at) = client.parts_at() {
+            let parting = self
+                .parting
+                .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::from_std(at))));
+            let _ = parting.as_mut().poll(context);
+        }
+    }
+
     /// True if the client's time is over. The timer is not moved at every packet:
     /// when it fires, it is set to what is left.
     fn poll_deadline(&mut self, context: &mut Context<'_>) -> bool {
@@ -238,6 +277,10 @@ fn take_frames(decoder: &Decoder, client: &mut Client, bytes: &[u8]) -> Result<C
                 let frame = rest.get(..len).unwrap_or_default();
                 let packet = decoder.decode(frame).map_err(malformed)?;
                 client.handle(packet, len)?;
+                if client.is_holding() {
+                    // Nothing is read until it has been taken: no length is needed.
+                    return Ok(Consumed { bytes: consumed, needed: None });
+                }
                 consumed += len;
             }
         }

@@ -98,6 +98,11 @@ fn poll_read_large<S: AsyncRead + Unpin, E>(
 }
 
 impl Partial {
+    /// Bytes that are kept.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Looks again at what was left over, for instance behind a CONNECT.
     pub fn revisit<E>(
         &mut self,

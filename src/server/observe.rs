@@ -70,7 +70,12 @@ fn histograms(registry: &MetricsRegistry, metrics: &Arc<StoreMetrics>) -> Result
 }
 
 fn gauges(registry: &MetricsRegistry, metrics: &Arc<StoreMetrics>) {
-    let all: [Figure<AtomicU64>; 5] = [
+    let all: [Figure<AtomicU64>; 6] = [
+        (
+            "ferrymq_persistence_stalled_messages",
+            "Messages that wait for room on the disk, unacknowledged (mqtt.on_full).",
+            |m| &m.stalled,
+        ),
         ("ferrymq_persistence_database_size_bytes", "The database file.", |m| &m.database_size),
         ("ferrymq_persistence_wal_size_bytes", "The write-ahead log.", |m| &m.wal_size),
         ("ferrymq_persistence_free_bytes", "Unused pages within the database file.", |m| {
@@ -99,7 +104,7 @@ fn gauges(registry: &MetricsRegistry, metrics: &Arc<StoreMetrics>) {
 }
 
 fn counters(registry: &MetricsRegistry, metrics: &Arc<StoreMetrics>) {
-    let all: [Figure<AtomicU64>; 5] = [
+    let all: [Figure<AtomicU64>; 6] = [
         ("ferrymq_persistence_committed_messages_total", "Messages written and committed.", |m| {
             &m.committed_messages
         }),
@@ -115,6 +120,11 @@ fn counters(registry: &MetricsRegistry, metrics: &Arc<StoreMetrics>) {
         ),
         ("ferrymq_persistence_commits_total", "Transactions.", |m| &m.commits),
         ("ferrymq_persistence_checkpoints_total", "Checkpoints.", |m| &m.checkpoints),
+        (
+            "ferrymq_persistence_forced_checkpoints_total",
+            "Checkpoints by the broker past wal_limit while another program is to run them.",
+            |m| &m.forced_checkpoints,
+        ),
     ];
     for (name, help, counter) in all {
         let metrics = Arc::clone(metrics);

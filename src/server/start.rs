@@ -14,7 +14,7 @@ use crate::broker::{Broker, Persistence, Settings};
 use crate::config::{self, Config};
 use crate::http::{self, AppState};
 use crate::net::Listener;
-use crate::store::{DurabilityMode, Recovered, Store, StoreConfig, StoreMetrics};
+use crate::store::{Checkpoints, DurabilityMode, Recovered, Store, StoreConfig, StoreMetrics};
 use crate::telemetry::{Metrics, MetricsRegistry, Readiness, State};
 
 /// A broker that has been started and not yet been told to stop.
@@ -179,6 +179,10 @@ fn store_config(persistence: &config::Persistence) -> StoreConfig {
         max_size: persistence.max_size.bytes(),
         wal_limit: persistence.wal_limit.bytes(),
         wal_checkpoint_pages: persistence.wal_checkpoint_pages,
+        checkpoints: match persistence.checkpoints {
+            config::Checkpoints::Own => Checkpoints::Own,
+            config::Checkpoints::External => Checkpoints::External,
+        },
         cache_size: persistence.cache_size.bytes(),
         quick_check: persistence.quick_check,
         reserve_size: persistence.reserve_size.bytes(),

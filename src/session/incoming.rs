@@ -14,6 +14,15 @@ struct Held {
     epoch: u64,
 }
 
+impl Held {
+    fn is_void(&self, epoch: u64) -> bool {
+        self.message.as_ref().is_some_and(|message| {
+            let durability = &message.durability;
+            durability.is_refused() || (self.epoch != epoch && durability.refuse_parked())
+        })
+    }
+}
+
 /// Packet ids between PUBLISH and PUBREL: a PUBLISH under one of them is a repeat
 /// and must not be delivered again [MQTT-4.3.3-10].
 #[derive(Debug, Default)]
@@ -51,6 +60,12 @@ impl Incoming {
     pub fn look_up(&mut self, packet_id: PacketId, epoch: u64) -> Known {
         match self.held.get_mut(&packet_id) {
             None => Known::New,
+            // The disk had no room for it, or it waits for room on behalf of a
+            // connection that is gone: nothing has come of it, so it begins anew.
+            Some(held) if held.is_void(epoch) => {
+                self.held.remove(&packet_id);
+                Known::New
+            }
             Some(held) => {
                 let counts = held.epoch != epoch;
                 held.epoch = epoch;

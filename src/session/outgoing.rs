@@ -252,6 +252,11 @@ impl Session {
         self.queue.forget(committed)
     }
 
+    /// See [`super::Queue::take_refused`].
+    pub fn take_refused(&mut self) -> Vec<Entry> {
+        self.queue.take_refused()
+    }
+
     /// True if nobody is connected and the first message has come into memory.
     pub fn is_forgettable(&self) -> bool {
         self.life.connected().is_none() && self.queue.in_memory() == 1

@@ -37,6 +37,8 @@ pub struct Queue {
     paging: Option<(usize, u64)>,
     memory_window: usize,
     entry_bytes: u64,
+    /// What the disk had no room for, to be settled by whoever holds the session.
+    refused: Vec<Entry>,
 }
 
 impl Queue {
@@ -104,15 +106,17 @@ impl Queue {
     /// The tail's committed front becomes ids.
     fn forget_tail(&mut self, committed: CommitNo) {
         while let Some(front) = self.tail.front() {
-            if front.message.durability.is_refused() {
-                self.entry_bytes -= front.size();
-            } else if front.is_on_disk(committed) {
-                self.entry_bytes -= front.size();
-                self.disk.push_back(queued(front));
-            } else {
+            let refused = is_refused(front);
+            if !refused && !front.is_on_disk(committed) {
                 break;
             }
-            self.tail.pop_front();
+            let Some(entry) = self.tail.pop_front() else { break };
+            self.entry_bytes -= entry.size();
+            if refused {
+                self.refused.push(entry);
+            } else {
+                self.disk.push_back(queued(&entry));
+            }
         }
     }
 
@@ -124,10 +128,14 @@ impl Queue {
         }
         self.forget_tail(committed);
         // Nobody gets what the disk had no room for.
-        let refused = |entry: &Entry| entry.message.durability.is_refused() && !entry.begun;
-        self.entry_bytes -=
-            self.head.iter().filter(|entry| refused(entry)).map(Entry::size).sum::<u64>();
-        self.head.retain(|entry| !refused(entry));
+        for entry in std::mem::take(&mut self.head) {
+            if is_refused(&entry) {
+                self.entry_bytes -= entry.size();
+                self.refused.push(entry);
+            } else {
+                self.head.push_back(entry);
+            }
+        }
         let keep = self.head.iter().rposition(|entry| !entry.is_on_disk(committed));
         let keep = keep.map_or(0, |last| last + 1);
         let mut ids = IdList::new();
@@ -143,6 +151,12 @@ impl Queue {
             self.tail = VecDeque::new();
         }
         self.head.is_empty() && self.tail.is_empty()
+    }
+
+    /// Deliveries that have left the queue because the disk had no room for their
+    /// messages.
+    pub fn take_refused(&mut self) -> Vec<Entry> {
+        std::mem::take(&mut self.refused)
     }
 
     /// Looks at the next one to be sent at QoS 1 or 2.
@@ -236,9 +250,15 @@ impl Queue {
         entries.extend(self.head.drain(..));
         entries.extend(self.tail.drain(..));
         entries.extend(self.light.drain(..));
+        entries.append(&mut self.refused);
         self.entry_bytes = 0;
         std::mem::take(&mut self.disk)
     }
+}
+
+/// Nobody gets it, unless it was sent before the disk turned out to be full.
+fn is_refused(entry: &Entry) -> bool {
+    !entry.begun && entry.message.durability.is_refused()
 }
 
 fn queued(entry: &Entry) -> QueuedId {

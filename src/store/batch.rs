@@ -34,6 +34,11 @@ impl Batch {
         self.len() == 0 && self.waiters.is_empty()
     }
 
+    /// True if there are messages in it.
+    pub(super) fn has_messages(&self) -> bool {
+        !self.held.is_empty() || self.ops.iter().any(|op| matches!(op, Op::Message(_)))
+    }
+
     /// Rings everyone who waits for it.
     pub(super) fn ring(&self) {
         let messages = self.ops.iter().filter_map(|op| match op {

@@ -102,13 +102,19 @@ fn quick_check(
     connection.progress_handler(0, None::<fn() -> bool>)?;
     match result {
         Ok(word) if word == "ok" => Ok(Finding::Sound),
-        Ok(word) => Ok(Finding::Damaged(word)),
+        Ok(words) => Ok(Finding::Damaged(one_line(&words))),
         Err(error) => match error.sqlite_error_code() {
             Some(ErrorCode::OperationInterrupted) => Ok(Finding::Unknown),
             Some(ErrorCode::DatabaseCorrupt) => Ok(Finding::Damaged(error.to_string())),
             _ => Err(error),
         },
     }
+}
+
+/// SQLite says first which database it means; there is only one.
+fn one_line(words: &str) -> String {
+    let lines: Vec<_> = words.lines().filter(|line| !line.starts_with("***")).collect();
+    lines.join("; ")
 }
 
 fn marker(path: &Path) -> PathBuf {

@@ -12,10 +12,11 @@ use rusqlite::Connection;
 use rusqlite::hooks::Wal;
 use rusqlite::wal::CheckpointMode;
 
-use super::config::StoreConfig;
+use super::config::{Checkpoints, StoreConfig};
 use super::error::Failure;
 use super::lock::beside;
 use super::metrics::{StoreMetrics, add};
+use super::schema::pragma;
 
 /// Follows the WAL's length.
 #[derive(Debug)]
@@ -30,11 +31,29 @@ pub(super) struct Checkpointer {
     /// When cutting the WAL was last tried in vain.
     tried_at: Option<Instant>,
     busy_timeout: Duration,
+    checkpoints: Checkpoints,
+    /// Bytes of a page in the WAL, its header included.
+    frame: u64,
+    /// The other program was found not to keep up, and that has been told.
+    told: bool,
 }
+
+/// Of each page in the WAL (SQLite's file format, 4.1).
+const FRAME_HEADER: u64 = 24;
 
 /// How long the WAL stays over its limit before cutting it is tried again, while some
 /// reader keeps it from being cut.
 const RETRY_TRUNCATE: Duration = Duration::from_secs(1);
+
+/// What a start does with a WAL that a crash may have left: copies it back and syncs
+/// it, and cuts it unless another program follows it.
+pub(super) fn at_start(connection: &Connection, checkpoints: Checkpoints) -> rusqlite::Result<()> {
+    let mode = match checkpoints {
+        Checkpoints::Own => CheckpointMode::TRUNCATE,
+        Checkpoints::External => CheckpointMode::PASSIVE,
+    };
+    run(connection, mode).map(|_| ())
+}
 
 /// Cuts the WAL to nothing.
 pub(super) fn truncate(connection: &Connection) -> rusqlite::Result<bool> {
@@ -69,6 +88,9 @@ impl Checkpointer {
             next_at: threshold,
             tried_at: None,
             busy_timeout: config.busy_timeout,
+            checkpoints: config.checkpoints,
+            frame: u64::try_from(pragma(connection, "page_size")?).unwrap_or(0) + FRAME_HEADER,
+            told: false,
         })
     }
 
@@ -79,6 +101,9 @@ impl Checkpointer {
         metrics: &StoreMetrics,
     ) -> rusqlite::Result<()> {
         let pages = self.pages.load(Ordering::Relaxed);
+        if self.is_external() {
+            return self.hold_limit(connection, metrics, pages);
+        }
         if pages < self.next_at {
             return Ok(());
         }
@@ -96,6 +121,39 @@ impl Checkpointer {
             self.next_at = pages.saturating_add(self.threshold / 4).max(self.threshold);
         }
         Ok(())
+    }
+
+    pub(super) fn is_external(&self) -> bool {
+        self.checkpoints == Checkpoints::External
+    }
+
+    /// The other program has let the WAL grow past its limit. PASSIVE copies back what
+    /// that program has already read, or all of it if it is gone, and cuts nothing.
+    fn hold_limit(
+        &mut self,
+        connection: &Connection,
+        metrics: &StoreMetrics,
+        pages: u32,
+    ) -> rusqlite::Result<()> {
+        let bytes = u64::from(pages) * self.frame;
+        if self.limit == 0 || bytes <= self.limit {
+            self.told = false;
+            return Ok(());
+        }
+        if self.tried_at.is_some_and(|at| at.elapsed() < RETRY_TRUNCATE) {
+            return Ok(());
+        }
+        self.tried_at = Some(Instant::now());
+        if !std::mem::replace(&mut self.told, true) {
+            tracing::warn!(
+                wal_bytes = bytes,
+                wal_limit = self.limit,
+                "the program that checkpoints the database (persistence.checkpoints = \"external\") \
+                 does not keep up or does not run: the broker copies the write-ahead log back itself"
+            );
+        }
+        add(&metrics.forced_checkpoints, 1);
+        passive(connection, metrics).map(|_| ())
     }
 
     /// Does not wait for readers: commits would wait with it.
@@ -116,7 +174,7 @@ impl Checkpointer {
         connection: &Connection,
         metrics: &StoreMetrics,
     ) -> rusqlite::Result<()> {
-        if self.measure(metrics) == 0 {
+        if self.measure(metrics) == 0 || self.is_external() {
             return Ok(());
         }
         // PASSIVE waits for nobody; TRUNCATE afterwards has little left to do.
@@ -134,6 +192,9 @@ impl Checkpointer {
         connection: &Connection,
         metrics: &StoreMetrics,
     ) -> rusqlite::Result<()> {
+        if self.is_external() {
+            return passive(connection, metrics).map(|_| ());
+        }
         if self.truncate_at_once(connection, metrics)? {
             self.next_at = self.threshold;
         }

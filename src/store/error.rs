@@ -41,13 +41,21 @@ pub enum OpenError {
     },
     /// SQLite found the structure broken.
     #[error(
-        "{path} is damaged ({detail}): keep a copy of it and of its -wal file, then put a backup in its place, or move it away to start empty"
+        "{path} is damaged ({detail}): keep a copy of it and of its -wal file, then put a backup in its place with `ferrymq db restore FILE`, or move it away to start empty"
     )]
     Damaged {
         /// The file.
         path: PathBuf,
         /// The first finding.
         detail: String,
+    },
+    /// A restore was cut off between two renames.
+    #[error(
+        "a restore of {path} was interrupted: run `ferrymq db restore` again; it keeps what is there, the database that was there before stands beside it as {path}.before-restore-..."
+    )]
+    Unfinished {
+        /// The database.
+        path: PathBuf,
     },
     /// The directory or a file cannot be created, read or locked.
     #[error("{path}: {source}: check that the volume is mounted and writable for this user")]
@@ -56,6 +64,16 @@ pub enum OpenError {
         path: PathBuf,
         /// Why.
         source: std::io::Error,
+    },
+    /// It can be read, but not written.
+    #[error(
+        "{path} cannot be written ({detail}): check that file and directory are writable for this user, and the volume too"
+    )]
+    ReadOnly {
+        /// The file.
+        path: PathBuf,
+        /// SQLite's words.
+        detail: String,
     },
     /// Anything else that SQLite reports.
     #[error("cannot open {path}: {source}")]
@@ -68,13 +86,14 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    pub(super) fn from_sqlite(path: &std::path::Path, source: rusqlite::Error) -> Self {
+    pub(crate) fn from_sqlite(path: &std::path::Path, source: rusqlite::Error) -> Self {
         let path = path.to_path_buf();
         match source.sqlite_error_code() {
             Some(ErrorCode::DatabaseCorrupt) => Self::Damaged { path, detail: source.to_string() },
             Some(ErrorCode::NotADatabase) => {
                 Self::Foreign { path, found: "its header is not SQLite's".into() }
             }
+            Some(ErrorCode::ReadOnly) => Self::ReadOnly { path, detail: source.to_string() },
             _ => Self::Sqlite { path, source },
         }
     }

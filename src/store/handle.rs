@@ -38,6 +38,8 @@ struct Inner {
     threads: Mutex<Option<Threads>>,
     /// Without threads: stepped by hand.
     stepped: Option<Mutex<Option<Stepped>>>,
+    /// Of a stepped store. Apart, so that pages can be read while a step commits.
+    reader: Mutex<Option<Reader>>,
 }
 
 #[derive(Debug)]
@@ -51,7 +53,6 @@ struct Threads {
 #[derive(Debug)]
 struct Stepped {
     writer: Writer,
-    reader: Reader,
     batch: Batch,
 }
 
@@ -82,7 +83,8 @@ impl Store {
         };
         let threads = start().map_err(|error| OpenError::io(&config.path, error))?;
         let threads = Mutex::new(Some(threads));
-        Ok((Self { inner: Arc::new(Inner { shared, threads, stepped: None }) }, recovered))
+        let reader = Mutex::default();
+        Ok((Self { inner: Arc::new(Inner { shared, threads, stepped: None, reader }) }, recovered))
     }
 
     /// As [`Store::open`], but nothing happens by itself: [`Store::step`] commits, and
@@ -96,12 +98,9 @@ impl Store {
     ) -> Result<(Self, Recovered), OpenError> {
         let patient = StoreConfig { quick_check_budget: Duration::from_hours(1), ..config.clone() };
         let Prepared { shared, writer, reader, recovered, .. } = prepare(&patient, metrics, None)?;
-        let stepped = Stepped { writer, reader, batch: Batch::default() };
-        let stepped = Some(Mutex::new(Some(stepped)));
-        Ok((
-            Self { inner: Arc::new(Inner { shared, threads: Mutex::default(), stepped }) },
-            recovered,
-        ))
+        let stepped = Some(Mutex::new(Some(Stepped { writer, batch: Batch::default() })));
+        let (threads, reader) = (Mutex::default(), Mutex::new(Some(reader)));
+        Ok((Self { inner: Arc::new(Inner { shared, threads, stepped, reader }) }, recovered))
     }
 
     /// Commits what has been submitted to a stepped store, with or without what is
@@ -128,6 +127,25 @@ impl Store {
         batch.reset();
         self.inner.shared.finished(count);
         Ok(self.committed())
+    }
+
+    /// Does one step of what the writer of a stepped store would do while there is
+    /// nothing to commit. True if there is more.
+    ///
+    /// # Errors
+    /// [`SubmitError::Poisoned`] if it failed, [`SubmitError::Closed`] unless the store
+    /// was opened stepped.
+    pub fn step_idle(&self) -> Result<bool, SubmitError> {
+        let Some(stepped) = &self.inner.stepped else { return Err(SubmitError::Closed) };
+        let mut guard = stepped.lock();
+        let Stepped { writer, .. } = guard.as_mut().ok_or(SubmitError::Closed)?;
+        if self.state() == StoreState::Poisoned {
+            return Err(SubmitError::Poisoned);
+        }
+        writer.idle().map_err(|fault| {
+            self.inner.shared.poison(&fault.0);
+            SubmitError::Poisoned
+        })
     }
 
     /// Hands over what one turn of a connection asks for, and returns the number of
@@ -164,9 +182,9 @@ impl Store {
     /// Reads part of a queue back. Rows that are missing are left out of the answer,
     /// which comes on the reader's thread.
     pub fn page(&self, request: PageRequest) {
-        if let Some(stepped) = &self.inner.stepped {
-            return match stepped.lock().as_ref() {
-                Some(stepped) => stepped.reader.serve(request),
+        if self.inner.stepped.is_some() {
+            return match self.inner.reader.lock().as_ref() {
+                Some(reader) => reader.serve(request),
                 None => (request.reply.0)(Err(PageError::Closed)),
             };
         }

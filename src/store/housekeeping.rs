@@ -43,7 +43,11 @@ impl Writer {
         }
         self.checkpointer.measure(&self.shared.metrics);
         let result = self.space.measure(&self.connection, &self.shared.metrics);
-        result.map_err(|error| self.fault(&error))
+        match result {
+            // Some other program holds the file for a moment: the gauges can wait.
+            Err(error) if Failure::of(&error) != Failure::Busy => Err(self.fault(&error)),
+            _ => Ok(()),
+        }
     }
 
     /// A checkpoint that finds no room is tried again later; the WAL keeps all.
@@ -86,7 +90,7 @@ impl Writer {
     }
 
     fn give_back(&mut self, most: i64) -> Result<(), Fault> {
-        match self.space.give_back(&self.connection, most) {
+        match self.space.shrink(&self.connection, most) {
             Ok(left) => self.surplus = left,
             // No room to move pages, or somebody holds the lock: another time.
             Err(error) if Failure::of(&error) != Failure::Fatal => self.surplus = 0,
@@ -99,6 +103,10 @@ impl Writer {
     pub(super) fn close(self) -> Result<(), Fault> {
         let end = || {
             self.connection.execute("UPDATE meta SET value = 1 WHERE key = 'clean'", [])?;
+            if self.checkpointer.is_external() {
+                // Whoever follows the WAL has yet to read its end.
+                return Ok(());
+            }
             checkpoint::truncate(&self.connection).map(|_| ())
         };
         match end() {

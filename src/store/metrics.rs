@@ -111,6 +111,8 @@ pub struct StoreMetrics {
     /// When the oldest message on disk was accepted, in milliseconds since 1970; 0
     /// without one.
     pub oldest_message: AtomicU64,
+    /// Messages that wait for room on the disk, and their publishers with them.
+    pub stalled: AtomicU64,
     /// Operations that wait or run.
     pub pending: AtomicU64,
     /// Transactions committed.
@@ -125,6 +127,8 @@ pub struct StoreMetrics {
     pub deleted_deliveries: AtomicU64,
     /// Checkpoints run.
     pub checkpoints: AtomicU64,
+    /// Checkpoints that another program should have run.
+    pub forced_checkpoints: AtomicU64,
     errors: Mutex<BTreeMap<i32, u64>>,
 }
 
@@ -141,6 +145,7 @@ impl Default for StoreMetrics {
             free_bytes: AtomicU64::new(0),
             volume_available: AtomicU64::new(0),
             oldest_message: AtomicU64::new(0),
+            stalled: AtomicU64::new(0),
             pending: AtomicU64::new(0),
             commits: AtomicU64::new(0),
             committed_messages: AtomicU64::new(0),
@@ -148,6 +153,7 @@ impl Default for StoreMetrics {
             refused_messages: AtomicU64::new(0),
             deleted_deliveries: AtomicU64::new(0),
             checkpoints: AtomicU64::new(0),
+            forced_checkpoints: AtomicU64::new(0),
             errors: Mutex::default(),
         }
     }

@@ -9,6 +9,7 @@
 //! - `writer` with `batch`, `plan`, `statements`: one transaction for each batch.
 //!   `thread` is the loop around it, `housekeeping` with `checkpoint` and `space`
 //!   what it does between batches.
+//! - `full`, `fullness`, `parked`, `give_up`: a disk without room.
 //! - `reader`: pages of queues. `references`: who still needs a message.
 //!
 //! # A batch
@@ -22,7 +23,13 @@ mod check;
 mod checkpoint;
 mod config;
 mod error;
+#[cfg(feature = "failpoints")]
+pub mod failpoint;
+#[cfg(not(feature = "failpoints"))]
 mod failpoint;
+mod full;
+mod fullness;
+mod give_up;
 mod handle;
 mod housekeeping;
 mod ids;
@@ -30,6 +37,7 @@ mod lock;
 mod metrics;
 mod op;
 mod open;
+mod parked;
 mod plan;
 mod queue;
 mod reader;
@@ -37,22 +45,26 @@ mod record;
 mod recover;
 mod references;
 mod schema;
+mod set_back;
 mod shared;
 mod space;
 mod statements;
 mod thread;
 mod writer;
 
-pub use config::{DurabilityMode, StoreConfig};
+pub use config::{Checkpoints, DurabilityMode, StoreConfig};
 pub use error::{OpenError, PageError, SubmitError};
 pub use handle::{PoisonHook, Store};
+pub(crate) use lock::{LockFile, beside, give_to_owner_of};
 pub use metrics::{AtomicHistogram, HistogramSnapshot, StoreMetrics};
 pub use op::{Op, PageReply, PageRequest, Submission};
 pub use record::{
     PagedDelivery, Recovered, RecoveredSession, RetainedRecord, SessionRecord, SubscriptionRecord,
 };
 pub use references::References;
+pub(crate) use schema::{APPLICATION_ID, identify, is_clean, new_in_memory, pragma};
 pub use shared::StoreState;
+pub(crate) use space::directory_of;
 
 #[cfg(test)]
 mod tests;

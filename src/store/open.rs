@@ -18,7 +18,8 @@ use super::record::Recovered;
 use super::references::References;
 use super::space::{Space, directory_of};
 use super::writer::WriterParts;
-use super::{check, checkpoint, recover, schema, statements};
+use super::{check, checkpoint, recover, schema, set_back, statements};
+use crate::sabotage::Sabotage;
 
 /// Of 4, 8 and 16 KiB measured with `benches/store.rs`: 8 KiB takes a tenth less CPU
 /// for an insert and a quarter less for a delete than 4 KiB; 16 KiB takes less again,
@@ -41,6 +42,10 @@ pub(super) fn open(config: &StoreConfig, metrics: &StoreMetrics) -> Result<Opene
     let directory = directory_of(path);
     std::fs::create_dir_all(directory).map_err(|error| OpenError::io(directory, error))?;
     let lock = Arc::new(LockFile::acquire(path)?);
+    if beside(path, ".restoring").exists() {
+        // See `maintenance/restore.rs`: what stands at the path may lack its WAL.
+        return Err(OpenError::Unfinished { path: path.to_path_buf() });
+    }
     let sqlite = |error| OpenError::from_sqlite(path, error);
 
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
@@ -52,11 +57,12 @@ pub(super) fn open(config: &StoreConfig, metrics: &StoreMetrics) -> Result<Opene
     configure(&connection, config, empty).map_err(sqlite)?;
     // What a crash left in the WAL may have been read from the kernel's cache after
     // a failed fsync. Once it is copied back and synced, it can be built upon.
-    checkpoint::truncate(&connection).map_err(sqlite)?;
+    checkpoint::at_start(&connection, config.checkpoints).map_err(sqlite)?;
     let clean = empty || schema::is_clean(&connection).map_err(sqlite)?;
     let sound = !config.quick_check
         || check::at_start(&mut connection, path, clean, config.quick_check_budget)?;
     let (ids, last) = begin_run(&mut connection, path)?;
+    set_back::mend(&mut connection).map_err(sqlite)?;
     let mut scan = recover::scan(&connection).map_err(sqlite)?;
     scan.recovered.last_message = last.message;
     scan.recovered.last_delivery = last.delivery;
@@ -66,6 +72,7 @@ pub(super) fn open(config: &StoreConfig, metrics: &StoreMetrics) -> Result<Opene
     }
     let space = Space::new(&connection, config).map_err(sqlite)?;
     space.measure(&connection, metrics).map_err(sqlite)?;
+    space.warn_if_nearly_full(&connection, checkpoint::file_size(&beside(path, "-wal")));
     sync_directory(directory)?;
     metrics.recovery_duration.record_duration(start.elapsed());
     metrics.wal_size.store(checkpoint::file_size(&beside(path, "-wal")), Ordering::Relaxed);
@@ -86,6 +93,7 @@ fn configure(connection: &Connection, config: &StoreConfig, empty: bool) -> rusq
     }
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     let synchronous = match config.durability {
+        _ if Sabotage::SkipFsync.is_on() => "OFF",
         DurabilityMode::Fsync => "FULL",
         DurabilityMode::Commit | DurabilityMode::Async => "NORMAL",
     };
@@ -113,7 +121,10 @@ fn begin_run(
 ) -> Result<(IdBlocks, super::batch::Highest), OpenError> {
     let mut attempt = || {
         schema::migrate(connection)?;
-        let transaction = connection.transaction()?;
+        // At once for writing: another program that writes in between would make a
+        // transaction that began with reading fail.
+        let transaction =
+            connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         transaction.execute("UPDATE meta SET value = 0 WHERE key = 'clean'", [])?;
         for table in ["subscription", "incoming"] {
             let sql = format!("DELETE FROM {table} WHERE session NOT IN (SELECT id FROM session)");

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::batch::{Batch, Highest};
 use super::op::Op;
+use super::parked::{Parked, bytes_of, bytes_of_retained};
 use crate::message::{CommitNo, Message, MessageId, SessionId, Slot, SlotState};
 use crate::protocol::PacketId;
 
@@ -50,6 +51,8 @@ pub(super) struct Plan {
     /// Messages that were settled before they were written.
     pub(super) elided: usize,
     pub(super) written: usize,
+    /// What waits for room, apart from the batch.
+    pub(super) parked: Parked,
     order: usize,
 }
 
@@ -61,6 +64,8 @@ impl Plan {
             self.add_op(op);
         }
         self.messages.sort_by_key(|message| message.id);
+        let behind = self.parked.behind(&mut self.messages);
+        self.park(behind);
         if let Some(last) = self.messages.last() {
             self.highest.message = self.highest.message.max(last.id);
         }
@@ -69,7 +74,7 @@ impl Plan {
         sort_ids(&mut self.received);
     }
 
-    fn add_op(&mut self, op: Op) {
+    pub(super) fn add_op(&mut self, op: Op) {
         match op {
             Op::Message(message) => {
                 if let Some((session, packet_id)) = message.incoming {
@@ -84,7 +89,10 @@ impl Plan {
             Op::Drop(delivery) => self.drops.push(delivery.0),
             Op::Received(delivery) => self.received.push(delivery.0),
             Op::RemoveIncoming(session, packet_id) => self.add_incoming(session, packet_id, false),
-            Op::Retain(_) | Op::Unretain(_) => self.retained.push(op),
+            Op::Retain(_) | Op::Unretain(_) => {
+                self.parked.forget_free(retained_topic(&op));
+                self.retained.push(op);
+            }
             Op::Session(record) => {
                 self.highest.session = self.highest.session.max(record.id);
                 self.ordered.push(Op::Session(record));
@@ -93,7 +101,7 @@ impl Plan {
         }
     }
 
-    fn add_incoming(&mut self, session: SessionId, packet_id: PacketId, open: bool) {
+    pub(super) fn add_incoming(&mut self, session: SessionId, packet_id: PacketId, open: bool) {
         self.order += 1;
         self.incoming.push(Incoming { session, packet_id, open, order: self.order });
     }
@@ -131,7 +139,7 @@ impl Plan {
     /// Leaves one change for each packet id: what came last holds. An elided message
     /// leaves its packet id all the same: its PUBREC may be out, and a repeat must be
     /// known as one.
-    fn keep_last_incoming(&mut self) {
+    pub(super) fn keep_last_incoming(&mut self) {
         self.incoming.sort_unstable_by_key(|change| {
             (change.session, change.packet_id, std::cmp::Reverse(change.order))
         });
@@ -162,14 +170,16 @@ impl Plan {
 
     /// About as many bytes as its inserts will take in the WAL.
     pub(super) fn insert_bytes(&self) -> u64 {
-        /// Of a row of each table, and its share of index pages.
-        const ROW: usize = 256;
-        let messages = self.messages.iter().map(|message| message.size() + ROW);
-        let retained = self.retained.iter().map(|op| match op {
-            Op::Retain(record) => record.payload.len() + record.topic.len() + ROW,
-            _ => ROW,
+        self.sizes().sum()
+    }
+
+    pub(super) fn sizes(&self) -> impl Iterator<Item = u64> {
+        let messages = self.messages.iter().map(|message| bytes_of(message));
+        let retained = self.retained.iter().filter_map(|op| match op {
+            Op::Retain(record) => Some(bytes_of_retained(record)),
+            _ => None,
         });
-        messages.chain(retained).sum::<usize>() as u64
+        messages.chain(retained)
     }
 
     /// Free pages that may be given back with this batch. What comes pays for it: enough
@@ -213,6 +223,7 @@ impl Plan {
 
     /// Forgets everything, after it was committed.
     pub(super) fn reset(&mut self) {
+        self.parked.forget_bound(self.retained.iter().map(retained_topic));
         self.without_messages();
         self.without_deletes();
         self.ordered.clear();

@@ -61,6 +61,17 @@ pub(super) struct Queue {
     interval: Option<Duration>,
 }
 
+/// Which of the held messages join a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Held {
+    /// Whatever is held.
+    All,
+    /// Those whose window has passed.
+    Due,
+    /// For who steps by hand: no clock decides.
+    None,
+}
+
 impl Queue {
     pub(super) fn new(config: &StoreConfig) -> Self {
         let asynchronous = config.durability == DurabilityMode::Async;
@@ -132,20 +143,20 @@ impl Queue {
         }
     }
 
-    /// Puts the open batch into `batch`, which must be empty, and with it what has
-    /// been held long enough and a share of the deletes, or all of both.
-    pub(super) fn swap(&mut self, batch: &mut Batch, all: bool) {
+    /// Puts the open batch into `batch`, which must be empty, of what is held as much as
+    /// `held` says, and a share of the deletes; all of them with all that is held.
+    pub(super) fn swap(&mut self, batch: &mut Batch, held: Held) {
         let now = Instant::now();
         let number = self.open.number;
         std::mem::swap(&mut self.open, batch);
         self.open.number = number + 1;
         self.last_swap = Some(now);
         self.flush = false;
-        self.take_deletes(batch, all, now);
-        let due = if all {
-            self.held.len()
-        } else {
-            self.held.partition_point(|(deadline, _)| *deadline <= now)
+        self.take_deletes(batch, held == Held::All, now);
+        let due = match held {
+            Held::All => self.held.len(),
+            Held::Due => self.held.partition_point(|(deadline, _)| *deadline <= now),
+            Held::None => 0,
         };
         batch.held.extend(self.held.drain(..due).map(|(_, message)| message));
         if self.held.is_empty() {

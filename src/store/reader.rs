@@ -15,6 +15,7 @@ use rusqlite::{Connection, OpenFlags, Row};
 use super::error::{Failure, PageError, extended_code};
 use super::lock::LockFile;
 use super::op::{Op, PageRequest, Submission};
+use super::queue::Phase;
 use super::record::PagedDelivery;
 use super::shared::Shared;
 use crate::message::{DeliveryId, Message, MessageHead, MessageId, WallMillis};
@@ -49,7 +50,15 @@ impl Reader {
 
     /// Answers one request.
     pub(super) fn serve(&self, request: PageRequest) {
-        let result = self.read(&request);
+        let mut result = self.read(&request);
+        // A page that is not answered would be missing from its queue until the next
+        // start: locks of other programs are waited for.
+        while result.as_ref().is_err_and(|error| Failure::of(error) == Failure::Busy)
+            && self.shared.phase() < Phase::Closing
+        {
+            std::thread::sleep(Duration::from_millis(10));
+            result = self.read(&request);
+        }
         if let Err(error) = &result {
             self.shared.metrics.count_error(extended_code(error));
             if Failure::of(error) == Failure::Fatal {

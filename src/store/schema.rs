@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use super::error::OpenError;
 
 /// Marks the file as ours: "FMQ1" in ASCII.
-pub(super) const APPLICATION_ID: i64 = 0x464D_5131;
+pub(crate) const APPLICATION_ID: i64 = 0x464D_5131;
 
 /// Script `n` leads from version `n` to `n + 1`.
 const MIGRATIONS: &[&str] = &[include_str!("schema/0001.sql")];
@@ -20,7 +20,7 @@ pub(super) fn current_version() -> i64 {
 
 /// Refuses files that are not ours or newer than us, without writing to them. True
 /// if the file is empty and has to be initialised.
-pub(super) fn identify(connection: &Connection, path: &Path) -> Result<bool, OpenError> {
+pub(crate) fn identify(connection: &Connection, path: &Path) -> Result<bool, OpenError> {
     let sqlite = |error| OpenError::from_sqlite(path, error);
     let application: i64 = pragma(connection, "application_id").map_err(sqlite)?;
     let version: i64 = pragma(connection, "user_version").map_err(sqlite)?;
@@ -55,12 +55,19 @@ pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
+/// A new database that is nowhere, to compare others with.
+pub(crate) fn new_in_memory() -> rusqlite::Result<Connection> {
+    let mut connection = Connection::open_in_memory()?;
+    migrate(&mut connection)?;
+    Ok(connection)
+}
+
 /// True if the last run ended in order.
-pub(super) fn is_clean(connection: &Connection) -> rusqlite::Result<bool> {
+pub(crate) fn is_clean(connection: &Connection) -> rusqlite::Result<bool> {
     connection.query_row("SELECT value FROM meta WHERE key = 'clean'", [], |row| row.get(0))
 }
 
 /// A pragma's one number.
-pub(super) fn pragma(connection: &Connection, name: &str) -> rusqlite::Result<i64> {
+pub(crate) fn pragma(connection: &Connection, name: &str) -> rusqlite::Result<i64> {
     connection.pragma_query_value(None, name, |row| row.get(0))
 }

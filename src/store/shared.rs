@@ -13,7 +13,7 @@ use super::error::SubmitError;
 use super::handle::PoisonHook;
 use super::metrics::StoreMetrics;
 use super::op::Submission;
-use super::queue::{Phase, Queue};
+use super::queue::{Held, Phase, Queue};
 use super::references::References;
 use crate::message::CommitNo;
 
@@ -22,8 +22,8 @@ use crate::message::CommitNo;
 pub enum StoreState {
     /// As it should be.
     Running,
-    /// The disk is full: messages are refused, all else goes on. Keep submitting;
-    /// the next message that fits ends it.
+    /// The disk is full: messages are refused, all else goes on. Keep submitting; it
+    /// ends by itself when what was refused would fit.
     Full,
     /// It failed. Nothing is acknowledged any more.
     Poisoned,
@@ -128,7 +128,7 @@ impl Shared {
             let now = Instant::now();
             let closing = queue.phase == Phase::Closing;
             if queue.flush || (closing && queue.waiting()) {
-                queue.swap(batch, true);
+                queue.swap(batch, Held::All);
                 return Next::Commit;
             }
             if closing {
@@ -136,7 +136,7 @@ impl Shared {
             }
             let due = queue.due();
             if due.is_some_and(|due| due <= now) {
-                queue.swap(batch, false);
+                queue.swap(batch, Held::Due);
                 return Next::Commit;
             }
             if idle_at.is_some_and(|at| at <= now) {
@@ -160,16 +160,17 @@ impl Shared {
                 return Next::Stop;
             }
             if Instant::now() >= until {
-                queue.swap(batch, true);
+                queue.swap(batch, Held::All);
                 return Next::Commit;
             }
             self.work.wait_until(&mut queue, until);
         }
     }
 
-    /// Takes the open batch, and what is held no longer (or at all).
-    pub(super) fn take(&self, batch: &mut Batch, all_held: bool) {
-        self.queue.lock().swap(batch, all_held);
+    /// Takes the open batch, and all that is held or nothing of it.
+    pub(super) fn take(&self, batch: &mut Batch, with_held: bool) {
+        let held = if with_held { Held::All } else { Held::None };
+        self.queue.lock().swap(batch, held);
     }
 
     /// After a commit: `count` operations wait no longer.
@@ -251,7 +252,7 @@ impl Shared {
         }
         self.set_state(StoreState::Poisoned);
         let mut batch = Batch::default();
-        queue.swap(&mut batch, true);
+        queue.swap(&mut batch, Held::All);
         drop(queue);
         tracing::error!(reason, "the store has failed: nothing is acknowledged any more");
         batch.ring();

@@ -21,6 +21,10 @@ const HEADROOM: i64 = 256;
 /// Free pages below this many bytes are kept: the next burst needs them.
 const KEEP_FREE: i64 = 16 << 20;
 
+/// Pages that a full volume is given back at a time: moving them takes room in the WAL
+/// first, about twice as much.
+const GIVE_BACK: i64 = 32;
+
 /// Watches the room.
 #[derive(Debug)]
 pub(super) struct Space {
@@ -51,6 +55,22 @@ impl Space {
         Ok(space)
     }
 
+    /// Says so, in one line, if a start finds little room.
+    pub(super) fn warn_if_nearly_full(&self, connection: &Connection, wal: u64) {
+        /// Less than this, or a tenth of the quota, is used up before anyone looks.
+        const LITTLE: u64 = 64 << 20;
+        let Ok(room) = self.room(connection, wal) else { return };
+        let quota = u64::try_from(self.max_pages * self.page_size).unwrap_or(0);
+        let little = if quota == 0 { LITTLE } else { LITTLE.min(quota / 10) };
+        if room < little {
+            tracing::warn!(
+                "little room for messages: {}; enlarge persistence.max_size or the volume, or let \
+                 subscribers drain their queues",
+                self.describe(connection)
+            );
+        }
+    }
+
     /// Sets the quota, with or without the headroom.
     pub(super) fn limit(&self, connection: &Connection, headroom: bool) -> rusqlite::Result<()> {
         if self.max_pages == 0 {
@@ -64,12 +84,49 @@ impl Space {
     /// bytes back into the database, and some more for deletes: a volume that is full
     /// to the last block could do neither, and would never get better.
     pub(super) fn has_room_for(&self, bytes: u64, wal: u64) -> bool {
+        self.room_on_volume(wal) >= bytes
+    }
+
+    fn room_on_volume(&self, wal: u64) -> u64 {
         /// For deletes and checkpoints of deletes; small volumes spare an eighth.
         const MARGIN: u64 = 4 << 20;
-        let Ok(volume) = rustix::fs::statvfs(&self.path) else { return true };
+        let Ok(volume) = rustix::fs::statvfs(&self.path) else { return u64::MAX };
         let size = volume.f_blocks.saturating_mul(volume.f_frsize);
         let available = volume.f_bavail.saturating_mul(volume.f_frsize);
-        available >= bytes.saturating_mul(2) + wal + MARGIN.min(size / 8)
+        available.saturating_sub(wal + MARGIN.min(size / 8)) / 2
+    }
+
+    /// Bytes of messages that would find room: on the volume, and in pages that are
+    /// free or may still be added. A page holds at least half of what it could.
+    pub(super) fn room(&self, connection: &Connection, wal: u64) -> rusqlite::Result<u64> {
+        let volume = self.room_on_volume(wal);
+        if self.max_pages == 0 {
+            return Ok(volume);
+        }
+        let used = pragma(connection, "page_count")? - pragma(connection, "freelist_count")?;
+        let pages = (self.max_pages - used).max(0);
+        Ok(volume.min(u64::try_from(pages * self.page_size / 2).unwrap_or(0)))
+    }
+
+    /// Bytes of the largest message that could ever find room.
+    pub(super) fn most(&self) -> u64 {
+        match u64::try_from(self.max_pages * self.page_size / 2) {
+            Ok(0) | Err(_) => u64::MAX,
+            Ok(most) => most,
+        }
+    }
+
+    /// In numbers, for the log.
+    pub(super) fn describe(&self, connection: &Connection) -> String {
+        let mib = |bytes: u64| bytes >> 20;
+        let pages = pragma(connection, "page_count").unwrap_or(0);
+        let bytes = |pages: i64| mib(u64::try_from(pages * self.page_size).unwrap_or(0));
+        let limit = match self.max_pages {
+            0 => "no limit".to_owned(),
+            pages => format!("{} MiB", bytes(pages)),
+        };
+        let volume = self.available().map_or_else(|| "?".to_owned(), |left| mib(left).to_string());
+        format!("database {} MiB of {limit}, {volume} MiB left on the volume", bytes(pages))
     }
 
     /// False if the file that is open is no longer the one at the path: what is
@@ -128,19 +185,11 @@ impl Space {
     /// Gives up to `most` pages of the surplus back to the volume: what stands at the end
     /// of the file moves into free pages before it. Alone or within a transaction.
     /// Returns how many are left to give.
-    pub(super) fn give_back(&self, connection: &Connection, most: i64) -> rusqlite::Result<i64> {
+    pub(super) fn shrink(&self, connection: &Connection, most: i64) -> rusqlite::Result<i64> {
         let surplus = self.surplus(connection)?;
         let step = surplus.min(most);
-        if step <= 0 {
-            return Ok(0);
-        }
-        // One page for each row that is asked of it; dropping the rows ends it there.
-        let mut vacuum = connection.prepare_cached("PRAGMA incremental_vacuum")?;
-        let mut rows = vacuum.query([])?;
-        for _ in 0..step {
-            if rows.next()?.is_none() {
-                break;
-            }
+        if step > 0 {
+            vacuum(connection, step)?;
         }
         Ok(surplus - step)
     }
@@ -157,8 +206,28 @@ fn count(connection: &Connection, sql: &str) -> rusqlite::Result<i64> {
     connection.prepare_cached(sql)?.query_row([], |row| row.get(0))
 }
 
+/// Gives a full volume some of the pages that drained queues have left: while they
+/// stay in the file, the volume is as full as before.
+pub(super) fn give_back(connection: &Connection) -> rusqlite::Result<()> {
+    let step = pragma(connection, "freelist_count")?.min(GIVE_BACK);
+    if step > 0 { vacuum(connection, step) } else { Ok(()) }
+}
+
+/// The pragma moves one page for each row that is asked of it; dropping the rows ends it
+/// there.
+fn vacuum(connection: &Connection, pages: i64) -> rusqlite::Result<()> {
+    let mut vacuum = connection.prepare_cached("PRAGMA incremental_vacuum")?;
+    let mut rows = vacuum.query([])?;
+    for _ in 0..pages {
+        if rows.next()?.is_none() {
+            break;
+        }
+    }
+    Ok(())
+}
+
 /// The directory in which a file stands.
-pub(super) fn directory_of(path: &Path) -> &Path {
+pub(crate) fn directory_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),

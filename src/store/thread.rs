@@ -65,6 +65,9 @@ enum End {
     Stopped,
 }
 
+/// While the disk is full, what waits is tried, and the state looked at, this often.
+const FULL_PAUSE: Duration = Duration::from_millis(250);
+
 fn run(
     writer: &mut Writer,
     batch: &mut Batch,
@@ -76,33 +79,40 @@ fn run(
     let mut pause = FIRST_PAUSE;
     let mut kept = 0;
     loop {
-        match if kept == 0 { shared.next(batch, idle_at) } else { shared.next_after(batch, pause) }
-        {
-            Next::Commit => {
-                let count = batch.len();
-                let outcome = writer.commit_batch(batch)?;
-                batch.reset();
-                if outcome == Outcome::Kept {
-                    kept += count.max(1);
-                    pause = (pause * 2).min(LONGEST_PAUSE);
-                } else {
-                    shared.finished(std::mem::take(&mut kept) + count);
-                    pause = FIRST_PAUSE;
-                }
-                let now = Instant::now();
-                quiet_at = now + idle_after;
-                idle_at = Some(if writer.surplus > 0 { now + STEP_PAUSE } else { quiet_at });
-            }
-            Next::Idle => {
-                let now = Instant::now();
-                let quiet = now >= quiet_at;
+        let next =
+            if kept == 0 { shared.next(batch, idle_at) } else { shared.next_after(batch, pause) };
+        match next {
+            Next::Close => return Ok(End::Closed),
+            Next::Stop => return Ok(End::Stopped),
+            Next::Idle if !writer.is_full() => {
+                let quiet = Instant::now() >= quiet_at;
                 let more = if quiet { writer.idle()? } else { writer.pause()? };
                 // After the last step there is nothing to do before the next commit.
                 let next = Some(quiet_at).filter(|_| !quiet);
                 idle_at = if more { Some(Instant::now() + STEP_PAUSE) } else { next };
+                continue;
             }
-            Next::Close => return Ok(End::Closed),
-            Next::Stop => return Ok(End::Stopped),
+            Next::Idle => {
+                writer.idle()?;
+                // Its number is what makes the difference to what is tried again.
+                shared.take(batch, false);
+            }
+            Next::Commit => {}
         }
+        let count = batch.len();
+        let outcome = writer.commit_batch(batch)?;
+        batch.reset();
+        if outcome == Outcome::Kept {
+            kept += count.max(1);
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        } else {
+            shared.finished(std::mem::take(&mut kept) + count);
+            pause = FIRST_PAUSE;
+        }
+        let rest = if writer.is_full() { idle_after.min(FULL_PAUSE) } else { idle_after };
+        let now = Instant::now();
+        quiet_at = now + rest;
+        let shrinks = writer.surplus > 0 && !writer.is_full();
+        idle_at = Some(if shrinks { now + STEP_PAUSE } else { quiet_at });
     }
 }

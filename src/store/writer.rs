@@ -11,10 +11,11 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 
 use super::batch::Batch;
-use super::checkpoint::{self, Checkpointer};
+use super::checkpoint::Checkpointer;
 use super::config::StoreConfig;
 use super::error::{Failure, extended_code};
 use super::failpoint::{self, Moment};
+use super::fullness::Fullness;
 use super::ids::IdBlocks;
 use super::lock::LockFile;
 use super::metrics::add;
@@ -23,7 +24,7 @@ use super::queue::Phase;
 use super::shared::{Shared, StoreState};
 use super::space::Space;
 use super::statements;
-use crate::message::{CommitNo, IdList, Wake};
+use crate::message::{CommitNo, IdList, Message, Wake};
 
 /// What of a plan one transaction does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +63,9 @@ pub(super) struct Writer {
     pub(super) measured: Instant,
     /// Free pages that are to be given back to the volume, as of the last look.
     pub(super) surplus: i64,
+    pub(super) full: Fullness,
+    /// When what is parked was last tried without being sure of the room.
+    pub(super) probed: Instant,
     _lock: Arc<LockFile>,
 }
 
@@ -93,6 +97,8 @@ impl Writer {
             orphans: parts.orphans,
             measured: Instant::now(),
             surplus: 0,
+            full: Fullness::default(),
+            probed: Instant::now(),
             _lock: parts.lock,
         })
     }
@@ -105,6 +111,7 @@ impl Writer {
             self.shared.metrics.queue_wait.record_duration(start - since);
         }
         self.waiters.append(&mut batch.waiters);
+        self.unpark(batch)?;
         self.plan.add(batch);
         self.take_orphans();
         let outcome = if self.is_short_of_room()? {
@@ -122,32 +129,18 @@ impl Writer {
         }
         if outcome == Outcome::Committed {
             self.publish(batch.number, start);
+            self.look_for_room()?;
         }
+        self.count_parked();
         self.checkpoint()?;
         Ok(outcome)
-    }
-
-    /// True if the batch's messages would take room on the volume that copying the WAL
-    /// back, or deleting, may need later.
-    fn is_short_of_room(&mut self) -> Result<bool, Fault> {
-        let bytes = self.plan.insert_bytes();
-        if bytes == 0 {
-            return Ok(false);
-        }
-        if self.space.has_room_for(bytes, self.checkpointer.wal_bytes()) {
-            return Ok(false);
-        }
-        // What has been copied back need not be counted.
-        let result = self.checkpointer.cut(&self.connection, &self.shared.metrics);
-        self.tolerate_full(result)?;
-        Ok(!self.space.has_room_for(bytes, self.checkpointer.wal_bytes()))
     }
 
     /// From here on `number` is a promise.
     fn publish(&mut self, number: CommitNo, start: Instant) {
         let metrics = &self.shared.metrics;
         self.shared.committed.store(number, Ordering::Release);
-        ring_publishers(&self.plan);
+        ring_publishers(self.plan.messages.iter());
         self.waiters.drain(..).for_each(|waiter| waiter.ring());
         metrics.commit_duration.record_duration(start.elapsed());
         metrics.batch_messages.record_count(self.plan.written);
@@ -155,30 +148,13 @@ impl Writer {
         add(&metrics.committed_messages, self.plan.written);
         add(&metrics.elided_messages, self.plan.elided);
         add(&metrics.deleted_deliveries, self.plan.deleted_deliveries.len());
-        if self.plan.written > 0 && self.shared.set_state(StoreState::Running) == StoreState::Full {
-            tracing::info!("the disk has room again");
+        if self.plan.written > 0 {
+            self.full.written(self.plan.insert_bytes());
         }
         self.plan.reset();
     }
 
-    /// No room. The messages are refused, so that their publishers hear of it, and
-    /// the rest is tried again: acknowledgements have to go on.
-    fn make_do(&mut self, number: CommitNo) -> Result<Outcome, Fault> {
-        if self.shared.set_state(StoreState::Full) != StoreState::Full {
-            tracing::error!("the disk is full: messages for durable sessions are refused");
-        }
-        add(&self.shared.metrics.refused_messages, self.plan.messages.len());
-        self.plan.messages.iter().for_each(|message| message.durability.refuse());
-        ring_publishers(&self.plan);
-        self.plan.without_messages();
-        // What has been copied back leaves its place in the WAL to new pages.
-        let _ = checkpoint::passive(&self.connection, &self.shared.metrics);
-        let result = self.with_headroom(number);
-        self.space.limit(&self.connection, false).map_err(|error| self.fault(&error))?;
-        result
-    }
-
-    fn with_headroom(&mut self, number: CommitNo) -> Result<Outcome, Fault> {
+    pub(super) fn with_headroom(&mut self, number: CommitNo) -> Result<Outcome, Fault> {
         self.space.limit(&self.connection, true).map_err(|error| self.fault(&error))?;
         if self.fits(Scope::All, number)? {
             return Ok(Outcome::Committed);
@@ -255,7 +231,7 @@ impl Writer {
         statements::change_rows(connection, plan)?;
         if scope == Scope::All && self.shared.state() == StoreState::Running {
             // Along with it, since a transaction of its own would cost a sync of its own.
-            self.surplus = self.space.give_back(connection, plan.pages_to_give_back())?;
+            self.surplus = self.space.shrink(connection, plan.pages_to_give_back())?;
         }
         if scope == Scope::All && self.ids.near_end(plan.highest) {
             return self.ids.extended(connection, plan.highest);
@@ -265,7 +241,7 @@ impl Writer {
 
     /// Rings everyone whose batch will never be committed.
     pub(super) fn ring_all(&mut self) {
-        ring_publishers(&self.plan);
+        ring_publishers(self.plan.messages.iter().chain(self.plan.parked.messages()));
         self.waiters.drain(..).for_each(|waiter| waiter.ring());
     }
 
@@ -277,11 +253,11 @@ impl Writer {
 
 /// Rings each publisher about once: neighbours mostly share one, and a ring that
 /// repeats is cheap.
-fn ring_publishers(plan: &Plan) {
+pub(super) fn ring_publishers<'a>(messages: impl Iterator<Item = &'a Arc<Message>>) {
     /// Publishers seen last, by address: a power of two.
     const SEEN: usize = 64;
     let mut seen = [std::ptr::null::<Wake>(); SEEN];
-    for publisher in plan.messages.iter().filter_map(|message| message.publisher.as_ref()) {
+    for publisher in messages.filter_map(|message| message.publisher.as_ref()) {
         let address = Arc::as_ptr(publisher);
         if let Some(slot) = seen.get_mut((address.addr() >> 5) % SEEN)
             && *slot != address

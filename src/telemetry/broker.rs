@@ -67,6 +67,13 @@ fn connections(registry: &MetricsRegistry, metrics: &Arc<Metrics>) {
     gauge(registry, "ferrymq_connections", "Open connections.", metrics, |m| {
         &m.connections.current
     });
+    gauge(
+        registry,
+        "ferrymq_stalled_connections",
+        "Publishers that wait for room on the disk or in a queue (mqtt.on_full).",
+        metrics,
+        |m| &m.connections.stalled,
+    );
 }
 
 fn packets(registry: &MetricsRegistry, metrics: &Arc<Metrics>) {

@@ -28,6 +28,8 @@ pub struct ConnectionMetrics {
     pub closed: Counters<Version>,
     /// Sockets that are open, before and after CONNECT.
     pub current: Gauge,
+    /// Publishers that wait for room on the disk or in a queue.
+    pub stalled: Gauge,
     /// Turned away before they had a session.
     pub rejected: Counters<RejectReason>,
     /// Attempts to log in.

@@ -17,6 +17,8 @@ pub struct Broker {
     binary: PathBuf,
     directory: tempfile::TempDir,
     settings: Vec<(String, String)>,
+    /// A command that starts it, such as `setpriv`, with its arguments.
+    pub wrapper: Vec<String>,
     child: Option<Child>,
 }
 
@@ -94,8 +96,18 @@ impl Broker {
             binary,
             directory: tempfile::tempdir().unwrap(),
             settings: settings.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect(),
+            wrapper: Vec::new(),
             child: None,
         }
+    }
+
+    /// Where its database, and nothing else but its log, stands.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub fn database(&self) -> PathBuf {
+        self.directory.path().join("ferrymq.db")
     }
 
     /// Sets or, with an empty value, unsets a variable for the next start.
@@ -108,20 +120,50 @@ impl Broker {
 
     /// Starts, and answers how long it took to be ready.
     pub fn up(&mut self) -> Duration {
-        let log = OpenOptions::new().create(true).append(true).open(self.log_path()).unwrap();
         let started = Instant::now();
-        self.child = Some(self.command(log).spawn().unwrap());
-        while !self.is_ready() {
-            let exit = self.child.as_mut().unwrap().try_wait().unwrap();
-            assert!(exit.is_none(), "{exit:?}\n{}", self.log());
-            assert!(started.elapsed() < READY_WITHIN, "not ready\n{}", self.log());
-            std::thread::sleep(Duration::from_millis(5));
+        if let Err(code) = self.try_up() {
+            panic!("exit code {code:?}\n{}", self.log());
         }
         started.elapsed()
     }
 
+    /// As `up`, or the exit code of a start that failed.
+    pub fn try_up(&mut self) -> Result<(), Option<i32>> {
+        let started = Instant::now();
+        self.spawn();
+        while !self.is_ready() {
+            if let Some(exit) = self.child.as_mut().unwrap().try_wait().unwrap() {
+                self.child = None;
+                return Err(exit.code());
+            }
+            assert!(started.elapsed() < READY_WITHIN, "not ready\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
+    /// Starts, without waiting for anything.
+    pub fn spawn(&mut self) {
+        let log = OpenOptions::new().create(true).append(true).open(self.log_path()).unwrap();
+        self.child = Some(self.command(log).spawn().unwrap());
+    }
+
+    /// A start that is to fail: its exit code, and what it logged.
+    pub fn refused(&mut self) -> (Option<i32>, String) {
+        let before = self.log().len();
+        let code = self.try_up().expect_err("a start that is refused");
+        (code, self.log()[before..].to_owned())
+    }
+
     fn command(&self, log: File) -> Command {
-        let mut command = Command::new(&self.binary);
+        let mut command = match self.wrapper.split_first() {
+            Some((wrapper, arguments)) => {
+                let mut command = Command::new(wrapper);
+                command.args(arguments).arg(&self.binary);
+                command
+            }
+            None => Command::new(&self.binary),
+        };
         for (key, _) in std::env::vars().filter(|(key, _)| key.starts_with("FERRYMQ_")) {
             command.env_remove(key);
         }
@@ -173,6 +215,10 @@ impl Broker {
         self.child.as_ref().unwrap().id()
     }
 
+    pub fn is_alive(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_none())
+    }
+
     /// kill -9.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
@@ -181,12 +227,11 @@ impl Broker {
         }
     }
 
-    /// SIGTERM, and the orderly end.
-    pub fn stop(&mut self) {
+    /// SIGTERM, and its exit code.
+    pub fn stop(&mut self) -> Option<i32> {
         let pid = rustix::process::Pid::from_child(self.child.as_ref().unwrap());
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        let status = self.wait_dead();
-        assert!(status.success(), "{status:?}\n{}", self.log());
+        self.wait_dead().code()
     }
 
     /// Waits until it has died by itself.
@@ -203,11 +248,6 @@ impl Broker {
             }
             std::thread::sleep(Duration::from_millis(5));
         }
-    }
-
-    /// The database file; `-wal` stands beside it.
-    pub fn database(&self) -> PathBuf {
-        self.directory.path().join("ferrymq.db")
     }
 
     fn log_path(&self) -> PathBuf {

@@ -1,6 +1,7 @@
 //! Random numbers that can be had again: set `CRASH_SEED` to the printed seed.
 
 /// Xorshift; good enough to choose moments.
+#[derive(Debug)]
 pub struct Dice(u64);
 
 impl Dice {
@@ -12,6 +13,33 @@ impl Dice {
             });
         println!("seed: CRASH_SEED={seed}");
         Self(seed)
+    }
+
+    /// Dice for another thread.
+    pub fn fork(&mut self) -> Self {
+        Self(self.between(1, u64::MAX))
+    }
+
+    pub fn from_seed(seed: u64) -> Self {
+        // Neighbouring seeds must not begin alike: one round of SplitMix64.
+        let mut mixed = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        Self((mixed ^ (mixed >> 31)) | 1)
+    }
+
+    /// Below `count`, or 0 if there is none.
+    pub fn index(&mut self, count: usize) -> usize {
+        usize::try_from(self.between(0, count.max(1) as u64)).unwrap()
+    }
+
+    /// True in `percent` of 100 cases.
+    pub fn percent(&mut self, percent: u64) -> bool {
+        self.between(0, 100) < percent
+    }
+
+    pub fn pick<'a, T>(&mut self, of: &'a [T]) -> &'a T {
+        &of[self.index(of.len())]
     }
 
     /// From `low` to just below `high`.

@@ -1,10 +1,12 @@
 //! A publisher with a durable session that resumes it as the specification asks:
 //! unacknowledged PUBLISH again with DUP, in their order, and PUBREL where PUBREC
-//! had come.
+//! had come. It can keep a journal of what happened to it and when, and say what it
+//! was at an earlier moment.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 
+use super::journal::Journal;
 use super::raw::{self, Packet, Publish, Raw};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +15,18 @@ enum State {
     Released,
 }
 
+/// What changes a publisher. An acknowledgement is a step when it has been read, a
+/// message before it is sent.
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Sent,
+    /// PUBACK or PUBREC.
+    Received(u16),
+    /// PUBCOMP.
+    Finished(u16),
+}
+
+#[derive(Clone)]
 pub struct Publisher {
     pub name: String,
     pub qos: u8,
@@ -20,12 +34,16 @@ pub struct Publisher {
     pub next: u64,
     /// What the broker has taken responsibility for: PUBACK or PUBREC.
     pub acknowledged: u64,
-    version: u8,
+    /// The highest sequence number among those.
+    pub highest: Option<u64>,
+    pub retain: bool,
+    pub version: u8,
     window: usize,
     size: usize,
     free: VecDeque<u16>,
     order: BTreeMap<u64, u16>,
     states: BTreeMap<u16, (u64, State)>,
+    journal: Journal<Step>,
 }
 
 impl Publisher {
@@ -35,13 +53,37 @@ impl Publisher {
             qos,
             next: 0,
             acknowledged: 0,
+            highest: None,
+            retain: false,
             version,
             window: window.into(),
             size: 64,
             free: (1..=window).collect(),
             order: BTreeMap::new(),
             states: BTreeMap::new(),
+            journal: Journal::default(),
         }
+    }
+
+    /// From here on it can say what it was.
+    #[must_use]
+    pub fn with_journal(mut self) -> Self {
+        self.journal.begin();
+        self
+    }
+
+    /// As it was at that moment of [`super::journal::now`].
+    pub fn as_of(&self, moment: u64) -> Self {
+        let window = u16::try_from(self.window).unwrap();
+        let mut past = Self::new(&self.name, self.version, self.qos, window);
+        (past.size, past.retain) = (self.size, self.retain);
+        self.journal.until(moment).for_each(|step| past.apply(step));
+        past
+    }
+
+    /// Moments at which it read an acknowledgement.
+    pub fn moments(&self) -> impl Iterator<Item = u64> + '_ {
+        self.journal.moments(|step| matches!(step, Step::Received(_)))
     }
 
     #[must_use]
@@ -52,6 +94,48 @@ impl Publisher {
 
     pub fn topic(&self) -> String {
         format!("crash/{}", self.name)
+    }
+
+    fn step(&mut self, step: Step) {
+        self.journal.note(step);
+        self.apply(step);
+    }
+
+    fn apply(&mut self, step: Step) {
+        match step {
+            Step::Sent => {
+                let pid = self.free.pop_front().unwrap();
+                self.order.insert(self.next, pid);
+                self.states.insert(pid, (self.next, State::Sent));
+                self.next += 1;
+            }
+            Step::Received(pid) => {
+                let (sequence, state) =
+                    self.states.get_mut(&pid).expect("an acknowledgement for an id under way");
+                if *state == State::Sent {
+                    self.acknowledged += 1;
+                    self.highest = self.highest.max(Some(*sequence));
+                    *state = State::Released;
+                }
+                if self.qos == 1 {
+                    self.finish(pid);
+                }
+            }
+            Step::Finished(pid) => self.finish(pid),
+        }
+    }
+
+    fn finish(&mut self, pid: u16) {
+        let (sequence, _) =
+            self.states.remove(&pid).expect("an acknowledgement for an id under way");
+        self.order.remove(&sequence);
+        self.free.push_back(pid);
+    }
+
+    fn put(&self, out: &mut Vec<u8>, pid: u16, sequence: u64, dup: bool) {
+        let start = out.len();
+        raw::publish(out, self.version, &self.message(pid, sequence, dup));
+        out[start] |= u8::from(self.retain);
     }
 
     fn message(&self, pid: u16, sequence: u64, dup: bool) -> Publish {
@@ -72,21 +156,19 @@ impl Publisher {
         }
         loop {
             while self.next < limit && self.states.len() < self.window {
-                let pid = self.free.pop_front().unwrap();
-                raw::publish(&mut out, self.version, &self.message(pid, self.next, false));
-                self.order.insert(self.next, pid);
-                self.states.insert(pid, (self.next, State::Sent));
-                self.next += 1;
+                let (pid, sequence) = (self.free[0], self.next);
+                self.step(Step::Sent);
+                self.put(&mut out, pid, sequence, false);
             }
             client.send(&out)?;
             out.clear();
             if self.states.is_empty() {
                 return Ok(());
             }
-            self.handle(client.recv()?, &mut out);
+            self.handle(client.recv()?, &mut out)?;
             while client.has_packet() {
                 let packet = client.recv()?;
-                self.handle(packet, &mut out);
+                self.handle(packet, &mut out)?;
             }
         }
     }
@@ -94,39 +176,29 @@ impl Publisher {
     fn resume(&self, out: &mut Vec<u8>) {
         for (sequence, pid) in &self.order {
             match self.states[pid].1 {
-                State::Sent => {
-                    raw::publish(out, self.version, &self.message(*pid, *sequence, true));
-                }
+                State::Sent => self.put(out, *pid, *sequence, true),
                 State::Released => raw::ack(out, raw::PUBREL, *pid),
             }
         }
     }
 
-    fn handle(&mut self, packet: Packet, out: &mut Vec<u8>) {
+    fn handle(&mut self, packet: Packet, out: &mut Vec<u8>) -> io::Result<()> {
         match packet {
             Packet::PubAck(pid, reason) => {
                 assert!(self.qos == 1 && reason < 0x80, "{}: PUBACK {reason:#x}", self.name);
-                self.acknowledged += 1;
-                self.finish(pid);
+                self.step(Step::Received(pid));
             }
             Packet::PubRec(pid, reason) => {
                 assert!(self.qos == 2 && reason < 0x80, "{}: PUBREC {reason:#x}", self.name);
-                let (_, state) = self.states.get_mut(&pid).expect("PUBREC for an id under way");
-                if *state == State::Sent {
-                    self.acknowledged += 1;
-                    *state = State::Released;
-                }
+                self.step(Step::Received(pid));
                 raw::ack(out, raw::PUBREL, pid);
             }
-            Packet::PubComp(pid) => self.finish(pid),
+            Packet::PubComp(pid) => self.step(Step::Finished(pid)),
+            Packet::Disconnect(reason) => {
+                return Err(io::Error::other(format!("DISCONNECT {reason:#x}")));
+            }
             other => panic!("{}: unexpected {other:?}", self.name),
         }
-    }
-
-    fn finish(&mut self, pid: u16) {
-        let (sequence, _) =
-            self.states.remove(&pid).expect("an acknowledgement for an id under way");
-        self.order.remove(&sequence);
-        self.free.push_back(pid);
+        Ok(())
     }
 }

@@ -77,25 +77,85 @@ pub fn ack(out: &mut Vec<u8>, first: u8, pid: u16) {
     frame(out, first, &pid.to_be_bytes());
 }
 
+/// What a CONNECT says beyond its client id.
+#[derive(Debug, Clone)]
+pub struct Connect {
+    pub version: u8,
+    pub clean: bool,
+    pub keep_alive: u16,
+    /// Seconds; MQTT 5.0 only.
+    pub expiry: u32,
+    pub will: Option<Will>,
+}
+
+/// At QoS 1.
+#[derive(Debug, Clone)]
+pub struct Will {
+    pub topic: String,
+    /// Seconds; MQTT 5.0 only.
+    pub delay: u32,
+}
+
+impl Connect {
+    /// A durable session unless `clean`, for an hour.
+    pub fn new(version: u8, clean: bool) -> Self {
+        Self { version, clean, keep_alive: 0, expiry: 3600, will: None }
+    }
+
+    fn encode(&self, id: &str) -> Vec<u8> {
+        let mut body = Vec::new();
+        text(&mut body, "MQTT");
+        // Will flag and will QoS 1.
+        let will = if self.will.is_some() { 0x0C } else { 0 };
+        body.extend([self.version, will | u8::from(self.clean) << 1]);
+        body.extend(self.keep_alive.to_be_bytes());
+        if self.version == 5 {
+            // Session Expiry Interval.
+            body.extend([5, 17]);
+            body.extend(self.expiry.to_be_bytes());
+        }
+        text(&mut body, id);
+        if let Some(will) = &self.will {
+            if self.version == 5 {
+                // Will Delay Interval.
+                body.extend([5, 24]);
+                body.extend(will.delay.to_be_bytes());
+            }
+            text(&mut body, &will.topic);
+            text(&mut body, "gone");
+        }
+        let mut out = Vec::new();
+        frame(&mut out, 0x10, &body);
+        out
+    }
+}
+
 impl Raw {
     /// Connects; a durable session unless `clean`.
     pub fn connect(port: u16, version: u8, id: &str, clean: bool) -> io::Result<Self> {
+        Self::with(port, id, &Connect::new(version, clean))
+    }
+
+    /// As [`Raw::connect`], with a keep alive in seconds.
+    pub fn connect_alive(
+        port: u16,
+        version: u8,
+        id: &str,
+        clean: bool,
+        keep_alive: u8,
+    ) -> io::Result<Self> {
+        let keep_alive = keep_alive.into();
+        Self::with(port, id, &Connect { keep_alive, ..Connect::new(version, clean) })
+    }
+
+    pub fn with(port: u16, id: &str, connect: &Connect) -> io::Result<Self> {
+        let version = connect.version;
         let stream = TcpStream::connect(("127.0.0.1", port))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_mins(1)))?;
         let mut client =
             Self { version, session_present: false, stream, buffer: Vec::new(), read: 0 };
-        let mut body = Vec::new();
-        text(&mut body, "MQTT");
-        body.extend([version, u8::from(clean) << 1, 0, 0]);
-        if version == 5 {
-            // Session Expiry Interval, one hour.
-            body.extend([5, 17, 0, 0, 0x0E, 0x10]);
-        }
-        text(&mut body, id);
-        let mut out = Vec::new();
-        frame(&mut out, 0x10, &body);
-        client.send(&out)?;
+        client.send(&connect.encode(id))?;
         match client.recv()? {
             Packet::ConnAck { session_present, code: 0 } => {
                 client.session_present = session_present;
@@ -112,6 +172,11 @@ impl Raw {
     /// Another handle to the socket, to write from another thread.
     pub fn writer(&self) -> io::Result<TcpStream> {
         self.stream.try_clone()
+    }
+
+    /// How long a read waits; a minute until this is called.
+    pub fn patience(&self, patience: Duration) {
+        self.stream.set_read_timeout(Some(patience)).unwrap();
     }
 
     pub fn subscribe(&mut self, filter: &str, qos: u8) -> io::Result<()> {
@@ -146,11 +211,16 @@ impl Raw {
     }
 
     pub fn recv(&mut self) -> io::Result<Packet> {
+        let (first, body) = self.recv_frame()?;
+        Ok(self.decode(first, &body))
+    }
+
+    /// The first byte and what follows the length, for what [`Packet`] does not tell.
+    pub fn recv_frame(&mut self) -> io::Result<(u8, Vec<u8>)> {
         loop {
             if let Some((first, start, end)) = self.peek() {
-                let packet = self.decode(first, &self.buffer[start..end]);
                 self.read = end;
-                return Ok(packet);
+                return Ok((first, self.buffer[start..end].to_vec()));
             }
             self.buffer.drain(..self.read);
             self.read = 0;

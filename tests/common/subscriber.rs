@@ -1,13 +1,14 @@
 //! A subscriber with a durable session that keeps account of every delivery, and
-//! the receiver's half of QoS 2 over reconnects.
+//! the receiver's half of QoS 2 over reconnects. Like a publisher it can keep a journal.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
+use super::journal::Journal;
 use super::raw::{self, Packet, Publish, Raw};
 
 /// What came from one publisher.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub struct Account {
     /// How often each sequence number came.
     pub times: Vec<u32>,
@@ -47,18 +48,65 @@ impl Account {
     }
 }
 
+/// What changes a subscriber; before it is answered.
+#[derive(Debug, Clone)]
+enum Step {
+    /// Topic, sequence number, and the packet id that holds it at QoS 2.
+    Received(String, u64, Option<u16>),
+    Released(u16),
+}
+
+#[derive(Clone)]
 pub struct Subscriber {
     pub name: String,
     pub accounts: BTreeMap<String, Account>,
-    version: u8,
+    pub version: u8,
     /// QoS 2 packet ids that were received and not released: another PUBLISH with
     /// one of these is a repeat.
     open: BTreeSet<u16>,
+    journal: Journal<Step>,
 }
 
 impl Subscriber {
     pub fn new(name: &str, version: u8) -> Self {
-        Self { name: name.into(), accounts: BTreeMap::new(), version, open: BTreeSet::new() }
+        Self {
+            name: name.into(),
+            accounts: BTreeMap::new(),
+            version,
+            open: BTreeSet::new(),
+            journal: Journal::default(),
+        }
+    }
+
+    /// From here on it can say what it was.
+    #[must_use]
+    pub fn with_journal(mut self) -> Self {
+        self.journal.begin();
+        self
+    }
+
+    /// As it was at that moment of [`super::journal::now`].
+    pub fn as_of(&self, moment: u64) -> Self {
+        let mut past = Self::new(&self.name, self.version);
+        self.journal.until(moment).for_each(|step| past.apply(step));
+        past
+    }
+
+    fn step(&mut self, step: Step) {
+        self.journal.note(step.clone());
+        self.apply(step);
+    }
+
+    fn apply(&mut self, step: Step) {
+        match step {
+            Step::Received(topic, sequence, held) => {
+                self.open.extend(held);
+                self.accounts.entry(topic).or_default().note(sequence);
+            }
+            Step::Released(pid) => {
+                self.open.remove(&pid);
+            }
+        }
     }
 
     pub fn connect(&mut self, port: u16) -> io::Result<Raw> {
@@ -80,7 +128,7 @@ impl Subscriber {
         let mut out = Vec::new();
         while !(done(self) && self.open.is_empty()) {
             let packet = client.recv()?;
-            self.handle(packet, &mut out);
+            self.handle(packet, &mut out)?;
             if !client.has_packet() {
                 client.send(&out)?;
                 out.clear();
@@ -90,13 +138,13 @@ impl Subscriber {
         // What was sent is handled before the answer comes.
         for packet in client.until_ping()? {
             let mut out = Vec::new();
-            self.handle(packet, &mut out);
+            self.handle(packet, &mut out)?;
             client.send(&out)?;
         }
         Ok(())
     }
 
-    fn handle(&mut self, packet: Packet, out: &mut Vec<u8>) {
+    fn handle(&mut self, packet: Packet, out: &mut Vec<u8>) -> io::Result<()> {
         match packet {
             Packet::Publish(message) => {
                 match message.qos {
@@ -104,23 +152,28 @@ impl Subscriber {
                     2 => raw::ack(out, raw::PUBREC, message.pid),
                     _ => {}
                 }
-                let is_repeat = message.qos == 2 && !self.open.insert(message.pid);
+                let is_repeat = message.qos == 2 && self.open.contains(&message.pid);
                 assert!(!is_repeat || message.dup, "{}: a repeat without DUP", self.name);
                 if !is_repeat {
-                    self.note(&message);
+                    self.note(message);
                 }
             }
             Packet::PubRel(pid) => {
-                self.open.remove(&pid);
+                self.step(Step::Released(pid));
                 raw::ack(out, raw::PUBCOMP, pid);
+            }
+            Packet::Disconnect(reason) => {
+                return Err(io::Error::other(format!("DISCONNECT {reason:#x}")));
             }
             other => panic!("{}: unexpected {other:?}", self.name),
         }
+        Ok(())
     }
 
-    fn note(&mut self, message: &Publish) {
+    fn note(&mut self, message: Publish) {
         let sequence = u64::from_be_bytes(message.payload[..8].try_into().unwrap());
-        self.accounts.entry(message.topic.clone()).or_default().note(sequence);
+        let held = (message.qos == 2).then_some(message.pid);
+        self.step(Step::Received(message.topic, sequence, held));
     }
 
     /// True if the last of `count` messages of the topic is there.

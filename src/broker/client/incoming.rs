@@ -22,11 +22,17 @@ pub(super) fn refusal(reason: ReasonCode) -> RefuseReason {
 
 impl Client {
     pub(super) fn on_publish(&mut self, publish: &Publish<'_>) -> Result<(), Close> {
+        if self.parting.is_some() && publish.qos > QoS::AtMostOnce {
+            return Ok(());
+        }
         if publish.qos > QoS::AtMostOnce && self.is_over_receive_maximum(publish) {
             return Err(Close::Error(
                 ReasonCode::ReceiveMaximumExceeded,
                 "more unacknowledged publishes than the receive maximum",
             ));
+        }
+        if publish.qos > QoS::AtMostOnce && self.holds_for_the_disk() {
+            return Ok(());
         }
         if publish.retain && !self.broker.settings.retain_available {
             return Err(Close::Error(ReasonCode::RetainNotSupported, "retain is switched off"));
@@ -133,6 +139,9 @@ impl Client {
                 Ok(prepared) => prepared,
                 Err(reason) => {
                     let Some(packet_id) = packet_id else { return Ok(()) };
+                    if self.holds_for_a_queue() {
+                        return Ok(());
+                    }
                     return self.refuse(publish.qos, packet_id, reason);
                 }
             };
@@ -220,7 +229,7 @@ impl Client {
                     self.pending.push(Pending::at_once(reply));
                     Ok(())
                 }
-                _ => Err(Close::Error(reason, "a publish was refused")),
+                _ => self.part(reason, "a publish was refused"),
             };
         }
         self.pending.push(Pending::at_once(match qos {

@@ -6,9 +6,11 @@
 
 mod aliases;
 mod incoming;
+mod parting;
 mod pending;
 mod pump;
 mod receipts;
+mod stall;
 mod tally;
 
 use std::sync::Arc;
@@ -82,6 +84,10 @@ pub struct Client {
     look: bool,
     /// Writes that may wait for the disk before this connection is read no further.
     most_pending: usize,
+    /// It waits where others are refused.
+    stall: stall::Stall,
+    /// It was refused and is disconnected soon.
+    parting: Option<parting::Parting>,
 }
 
 /// A client that drains a queue on disk makes a write of each acknowledgement. It may fill
@@ -100,6 +106,8 @@ impl Client {
     ) -> Self {
         let inbound = broker.settings.topic_alias_maximum;
         let most_pending = broker.settings.max_pending_writes;
+        let patient = broker.settings.stalls && connect.version < Version::V5;
+        wake.set_patient(patient);
         let outbound = connect.topic_alias_maximum.min(broker.settings.topic_alias_maximum);
         Self {
             turn: Turn::new(broker.clock.now()),
@@ -123,6 +131,8 @@ impl Client {
             outgoing: Vec::new(),
             look: true,
             most_pending,
+            stall: stall::Stall::new(patient),
+            parting: None,
         }
     }
 
@@ -163,12 +173,22 @@ impl Client {
         self.turn.now = self.broker.clock.now();
     }
 
-    /// Takes one packet, which came in a frame of `len` bytes.
+    /// Takes one packet, which came in a frame of `len` bytes. If the client
+    /// [holds](Client::is_holding) afterwards, the packet was not taken.
     ///
     /// # Errors
     /// The connection has to end, for the reason given.
     pub fn handle(&mut self, packet: Packet<'_>, len: usize) -> Result<(), Close> {
-        self.tally.received(PacketType::from(&packet), len);
+        let kind = PacketType::from(&packet);
+        self.stall.holding = false;
+        let taken = self.take(packet);
+        if !self.stall.holding {
+            self.tally.received(kind, len);
+        }
+        taken
+    }
+
+    fn take(&mut self, packet: Packet<'_>) -> Result<(), Close> {
         match packet {
             Packet::Publish(publish) => self.on_publish(&publish),
             Packet::PubAck(ack) => self.on_puback(ack.packet_id),
@@ -257,7 +277,8 @@ impl Client {
     }
 
     /// The connection has ended.
-    pub fn closed(self, close: &Close) {
+    pub fn closed(mut self, close: &Close) {
+        self.stop_waiting();
         let leaving = match close {
             Close::Left(leaving) => *leaving,
             Close::Error(..) | Close::Lost(_) => Leaving::WithWill { session_expiry: None },

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::broker::Retaining;
 use crate::message::{CommitNo, Message};
 use crate::protocol::{ConnAck, PacketId, ReasonCode, SubAck, UnsubAck};
+use crate::sabotage::Sabotage;
 use crate::telemetry::PacketType;
 
 /// Stands for the commit of the running turn, until its number is known.
@@ -97,6 +98,9 @@ impl Pending {
     }
 
     fn is_open(&self, committed: CommitNo) -> bool {
+        if Sabotage::AcknowledgeEarly.is_on() {
+            return self.commit <= committed + 1;
+        }
         self.commit <= committed
             && self.message.as_ref().is_none_or(|message| {
                 message.durability.may_acknowledge(committed) || message.durability.is_refused()
@@ -135,6 +139,12 @@ impl PendingQueue {
     /// True if none waits.
     pub fn is_empty(&self) -> bool {
         self.queue.is_empty()
+    }
+
+    /// True if the first one waits for room on the disk.
+    pub fn is_stalled(&self) -> bool {
+        let message = self.queue.front().and_then(|pending| pending.message.as_ref());
+        message.is_some_and(|message| message.durability.is_parked())
     }
 
     /// How many wait.

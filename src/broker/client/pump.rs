@@ -23,6 +23,7 @@ impl Client {
     /// down, the store has failed, or a message of an older client was refused.
     pub fn pump(&mut self, out: &mut BytesMut, enough: usize) -> Result<bool, Close> {
         let pumped = self.pump_uncounted(out, enough);
+        self.count_stalled();
         self.tally.hand_in(&self.broker.metrics);
         pumped
     }
@@ -30,6 +31,8 @@ impl Client {
     fn pump_uncounted(&mut self, out: &mut BytesMut, enough: usize) -> Result<bool, Close> {
         let committed = self.broker.persistence.committed();
         self.send_replies(committed, out)?;
+        self.check_parting()?;
+        self.part_instead_of_holding()?;
         if !self.look || self.pending.holds_deliveries() {
             return Ok(false);
         }
@@ -68,6 +71,9 @@ impl Client {
                 }
                 self.take_back(&mut pending.reply)?;
             }
+            if self.withholds(&pending.reply) {
+                continue;
+            }
             self.send_reply(pending.reply, out)?;
         }
         Ok(())
@@ -85,7 +91,10 @@ impl Client {
             _ => {}
         }
         if self.version < Version::V5 {
-            return Err(Close::Error(ReasonCode::QuotaExceeded, "the database is full"));
+            self.part(ReasonCode::QuotaExceeded, "the database is full")?;
+            if let Some(parting) = &mut self.parting {
+                parting.withholds = true;
+            }
         }
         Ok(())
     }

@@ -113,3 +113,19 @@ fn mqtt_3_1_4_3_the_older_connection_loses_the_session() {
     let lost = older.try_received().unwrap_err();
     assert!(matches!(lost, Close::Error(ReasonCode::SessionTakenOver, _)));
 }
+
+#[test]
+fn a_clean_session_is_not_opened_before_the_end_of_its_predecessor_is_on_disk() {
+    let world = World::new();
+    world.durable("a").leave();
+    world.commit();
+    let first = world.connect("a", true);
+    let mut second = world.connect("a", true);
+    assert!(second.received().is_empty(), "a crash here would bring the durable session back");
+    world.commit();
+    assert_eq!(second.received(), ["CONNACK false"]);
+    drop(first);
+    second.leave();
+    let mut third = world.connect("a", true);
+    assert_eq!(third.received(), ["CONNACK false"], "nothing waits, nothing is waited for");
+}

@@ -3,5 +3,6 @@
 
 mod elision;
 mod exactly_once;
+mod full;
 mod gates;
 mod world;

@@ -21,18 +21,24 @@ pub struct World {
     pub broker: Arc<Broker>,
     pub store: Store,
     directory: TempDir,
+    config: Config,
 }
 
 impl World {
     pub fn new() -> Self {
-        Self::in_directory(tempfile::tempdir().unwrap())
+        Self::with(Config::default())
     }
 
-    fn in_directory(directory: TempDir) -> Self {
-        let config = StoreConfig::at(directory.path().join("ferrymq.db"));
+    pub fn with(config: Config) -> Self {
+        Self::in_directory(tempfile::tempdir().unwrap(), config)
+    }
+
+    fn in_directory(directory: TempDir, config: Config) -> Self {
+        let mut disk = StoreConfig::at(directory.path().join("ferrymq.db"));
+        disk.max_size = config.persistence.max_size.bytes();
+        disk.reserve_size = 0;
         let metrics = Arc::new(StoreMetrics::default());
-        let (store, recovered) = Store::open_stepped(&config, metrics).unwrap();
-        let config = Config::default();
+        let (store, recovered) = Store::open_stepped(&disk, metrics).unwrap();
         let broker = Broker::new(
             Settings::from(&config),
             Authenticator::load(&config).unwrap(),
@@ -40,16 +46,16 @@ impl World {
             Persistence::new(Some(store.clone()), true),
             recovered,
         );
-        Self { broker, store, directory }
+        Self { broker, store, directory, config }
     }
 
     /// A killed process: what was not committed is gone, and so are the connections.
     pub fn crash(self, users: impl IntoIterator<Item = User>) -> Self {
         users.into_iter().for_each(drop);
-        let Self { broker, store, directory } = self;
+        let Self { broker, store, directory, config } = self;
         drop(broker);
         drop(store);
-        Self::in_directory(directory)
+        Self::in_directory(directory, config)
     }
 
     /// What is held for the elision window is written as well.
@@ -76,8 +82,12 @@ impl World {
     }
 
     pub fn connect(&self, client_id: &str, clean_start: bool) -> User {
+        self.connect_as(Version::V5, client_id, clean_start)
+    }
+
+    pub fn connect_as(&self, version: Version, client_id: &str, clean_start: bool) -> User {
         let connect = Connect {
-            version: Version::V5,
+            version,
             clean_start,
             keep_alive: 0,
             client_id: client_id.into(),
@@ -98,14 +108,15 @@ impl World {
         let accepted = self.broker.connect(&connect, peer).unwrap();
         let mut client = accepted.client;
         client.open(accepted.connack, accepted.gate);
-        User { client, out: BytesMut::new() }
+        User { client, out: BytesMut::new(), version }
     }
 }
 
 /// The other end of one connection.
 pub struct User {
-    client: Client,
+    pub client: Client,
     out: BytesMut,
+    version: Version,
 }
 
 impl User {
@@ -145,7 +156,7 @@ impl User {
         self.client.woken();
         self.client.pump(&mut self.out, usize::MAX)?;
         let mut decoder = Decoder::client(u32::MAX);
-        decoder.set_version(Version::V5);
+        decoder.set_version(self.version);
         let mut packets = Vec::new();
         while let Ok(Frame::Complete { len }) = decoder.frame(&self.out) {
             packets.push(describe(&decoder.decode(&self.out[..len]).unwrap()));
@@ -189,7 +200,10 @@ fn id(value: u16) -> PacketId {
 }
 
 fn describe(packet: &Packet<'_>) -> String {
-    let acknowledged = |name: &str, ack: &Ack| format!("{name} {}", ack.packet_id.get());
+    let acknowledged = |name: &str, ack: &Ack| {
+        let refused = if ack.reason.is_failure() { " refused" } else { "" };
+        format!("{name} {}{refused}", ack.packet_id.get())
+    };
     match packet {
         Packet::ConnAck(connack) => format!("CONNACK {}", connack.session_present),
         Packet::Publish(publish) => {

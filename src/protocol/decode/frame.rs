@@ -135,6 +135,8 @@ fn check_other(decoder: &Decoder, first: u8) -> Result<Kind, DecodeError> {
     };
     // MQTT 3.1 repeats packets whose header has QoS 1 with DUP set.
     let ignored = if decoder.version == Some(Version::V31) && flags == 2 { 0x08 } else { 0 };
+    // So does it leave those of CONNECT unused: looked at when the version is known.
+    let ignored = if decoder.version.is_none() && first >> 4 == 1 { 0x0F } else { ignored };
     if first & 0x0F & !ignored != flags {
         return Err(DecodeError::malformed("reserved flags of the fixed header [MQTT-2.1.3-1]"));
     }

@@ -124,7 +124,16 @@ fn rare(
 ) -> Result<Packet<'static>, DecodeError> {
     let reader = Reader::new(body);
     Ok(match kind {
-        Rare::Connect => Packet::Connect(Box::new(connect::connect(reader)?)),
+        Rare::Connect => {
+            let connect = connect::connect(reader)?;
+            let flags = frame.first().map_or(0, |first| first & 0x0F);
+            if flags != 0 && connect.version != Version::V31 {
+                return Err(DecodeError::malformed(
+                    "reserved flags of the fixed header [MQTT-2.1.3-1]",
+                ));
+            }
+            Packet::Connect(Box::new(connect))
+        }
         Rare::ConnAck => Packet::ConnAck(Box::new(server::connack(version, frame, reader)?)),
         Rare::Subscribe => {
             Packet::Subscribe(Box::new(subscribe::subscribe(version, frame, reader)?))

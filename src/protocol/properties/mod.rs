@@ -110,6 +110,14 @@ pub fn walk_block<'a>(
     Ok(())
 }
 
+/// Whether a stored block is one of a PUBLISH: the table's rules, nothing else.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_publish_properties(block: &[u8]) -> Result<(), DecodeError> {
+    walk_block(block, of::PUBLISH, |_| Ok(()))
+}
+
 fn read_value<'a>(reader: &mut Reader<'a>, kind: Kind) -> Result<Value<'a>, DecodeError> {
     let value = match kind {
         Kind::Flag => Value::Int(reader.u8()?.into()),

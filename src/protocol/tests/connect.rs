@@ -43,6 +43,17 @@ fn all_three_versions_are_read() {
 }
 
 #[test]
+fn the_flags_of_connects_fixed_header_are_reserved_but_in_3_1() {
+    let mut old = connect("MQIsdp", 3, 2, &[&field("c")]);
+    old[0] |= 0x0A;
+    assert_eq!(read_connect(&old).version, Version::V31);
+    for mut newer in [v311(2, &[&field("c")]), v5(2, &[], &[])] {
+        newer[0] |= 0x02;
+        assert_eq!(error(&newer), MALFORMED);
+    }
+}
+
+#[test]
 fn mqtt_3_1_2_1_a_wrong_protocol_name_is_closed_without_a_word() {
     assert_eq!(
         error(&connect("HTTP", 4, 2, &[&field("c")])),

@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::*;
-use crate::message::WillRecord;
 
 #[test]
 fn a_second_broker_is_told_who_has_the_database() {
@@ -97,130 +96,6 @@ fn damage_found_after_the_start_poisons_and_is_refused_from_then_on() {
     }
     let refused = Store::open(&hurried, Arc::default(), Box::new(|_| {}));
     assert!(matches!(refused, Err(OpenError::Damaged { .. })), "{refused:?}");
-}
-
-fn small(directory: &Path) -> StoreConfig {
-    StoreConfig { max_size: 1 << 20, ..config(directory) }
-}
-
-#[test]
-fn a_full_disk_refuses_messages_and_lets_all_else_go_on() {
-    let directory = tempfile::tempdir().unwrap();
-    let (store, _) = Store::open_stepped(&small(directory.path()), Arc::default()).unwrap();
-    commit(&store, vec![session(1, "a")]);
-    let publisher = Arc::new(Wake::default());
-    let context = std::task::Context::from_waker(std::task::Waker::noop());
-    let mut id = 0;
-    let refused = loop {
-        id += 1;
-        let next =
-            message(id, &[0; 5000], &[(1, id, 1)], Some((9, 9)), Some(Arc::clone(&publisher)));
-        commit(
-            &store,
-            vec![Op::Message(Arc::clone(&next)), Op::RemoveIncoming(SessionId(9), packet_id(9))],
-        );
-        assert!(publisher.poll(&context), "told in either case");
-        if store.state() == StoreState::Full {
-            break next;
-        }
-        assert!(id < 1000, "max_size does not hold");
-    };
-    assert!(refused.durability.is_refused());
-    assert_eq!(count(directory.path(), "message"), i64::try_from(id).unwrap() - 1);
-    assert_eq!(count(directory.path(), "incoming"), 0);
-    // State and acknowledgements go on, beside another message that is refused.
-    let another = message_to(id + 1, &[0; 5000], &[(1, id + 1, 1)]);
-    commit(
-        &store,
-        vec![
-            Op::Message(Arc::clone(&another)),
-            session(2, "b"),
-            Op::Received(DeliveryId(40)),
-            Op::Delete { delivery: DeliveryId(1), message: Some(MessageId(1)) },
-        ],
-    );
-    assert!(another.durability.is_refused());
-    assert_eq!(count(directory.path(), "session"), 2);
-    assert_eq!(count(directory.path(), "delivery WHERE received"), 1);
-    // Then there is room again.
-    let deletes =
-        (2..30).map(|id| Op::Delete { delivery: DeliveryId(id), message: Some(MessageId(id)) });
-    commit(&store, deletes.collect());
-    let fits = message_to(id + 2, &[0; 5000], &[(1, id + 2, 1)]);
-    commit(&store, vec![Op::Message(Arc::clone(&fits))]);
-    assert!(fits.durability.is_on_disk(store.committed()));
-    assert_eq!(store.state(), StoreState::Running);
-}
-
-#[test]
-fn what_finds_no_room_at_all_is_kept_and_committed_later() {
-    let directory = tempfile::tempdir().unwrap();
-    let (store, _) = Store::open_stepped(&small(directory.path()), Arc::default()).unwrap();
-    let ops = (1..=100).map(|id| Op::Message(message_to(id, &[0; 5000], &[(1, id, 1)])));
-    commit(&store, ops.collect());
-    // More than the headroom holds beside them.
-    let Op::Session(mut large) = session(7, "large") else { panic!() };
-    large.will = Some(WillRecord {
-        topic: "large".into(),
-        properties: Vec::new(),
-        payload: vec![1; 5 << 19],
-        qos: QoS::AtLeastOnce,
-        retain: false,
-        delay: 0,
-        expiry: None,
-    });
-    let number = submit(
-        &store,
-        vec![
-            Op::Session(large),
-            Op::Delete { delivery: DeliveryId(1), message: Some(MessageId(1)) },
-        ],
-    );
-    assert!(store.step(true).unwrap() < number, "not committed, so not acknowledged");
-    assert_eq!(store.state(), StoreState::Full);
-    assert_eq!(count(directory.path(), "delivery"), 99, "the delete went through");
-    // Deletes make room for it.
-    let deletes =
-        (2..100).map(|id| Op::Delete { delivery: DeliveryId(id), message: Some(MessageId(id)) });
-    submit(&store, deletes.collect());
-    store.step(true).unwrap();
-    commit(&store, Vec::new());
-    assert!(store.committed() > number);
-    assert_eq!(count(directory.path(), "session WHERE length(will_payload) > 1000000"), 1);
-}
-
-#[test]
-fn what_cannot_be_retained_is_refused_and_leaves_the_headroom_to_others() {
-    let directory = tempfile::tempdir().unwrap();
-    let (store, _) = Store::open_stepped(&small(directory.path()), Arc::default()).unwrap();
-    let mut number = 0;
-    let refused = loop {
-        number += 1;
-        let message = message_to(number, &vec![0; 20_000], &[]);
-        let record = RetainedRecord {
-            topic: number.to_string().into(),
-            properties: Vec::new(),
-            payload: vec![1; 20_000],
-            qos: QoS::AtLeastOnce,
-            published_at: WallMillis(1),
-            expires_at: None,
-        };
-        commit(&store, vec![Op::Message(Arc::clone(&message)), Op::Retain(Arc::new(record))]);
-        if message.durability.is_refused() {
-            break number;
-        }
-        assert!(number < 1000, "max_size does not hold");
-    };
-    assert_eq!(count(directory.path(), "retained"), i64::try_from(refused).unwrap() - 1);
-    for id in 1..50 {
-        commit(&store, vec![session(id, &id.to_string())]);
-    }
-    assert_eq!(count(directory.path(), "session"), 49);
-    // What is retained can be removed, and then there is room.
-    commit(&store, (1..20).map(|topic| Op::Unretain(topic.to_string().into())).collect());
-    let fits = message_to(refused + 1, &[0; 5000], &[(1, 1, 1)]);
-    commit(&store, vec![Op::Message(Arc::clone(&fits))]);
-    assert!(fits.durability.is_on_disk(store.committed()));
 }
 
 #[test]

@@ -10,6 +10,7 @@
 
 mod batches;
 mod files;
+mod full;
 mod model;
 mod recovery;
 mod threads;

@@ -1,0 +1,189 @@
+//! One measurement: a broker from nothing, a load, an end.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::disk::per_second;
+use super::report::{Latency, Load, Receiver, Throughput, Times};
+use super::{BenchError, Options, Stop};
+use crate::config::Config;
+use crate::load::{Findings, LoadError, Swarm};
+use crate::sandbox::{Broker, Level, Sample, SandboxError, Scratch, Usage, configuration};
+
+/// How long a load may stand still.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A fixed rate is kept while this many messages wait for an answer; after that, the
+/// wait still counts.
+const FIXED_RATE_WINDOW: u16 = 8_192;
+
+/// What all measurements share.
+pub(super) struct Bench<'a> {
+    pub(super) config: &'a Config,
+    pub(super) options: &'a Options,
+    pub(super) scratch: &'a Scratch,
+    pub(super) stop: &'a Stop,
+}
+
+/// What full windows gave.
+struct Full {
+    messages: u64,
+    time: Duration,
+    usage: Usage,
+    drained_per_second: Option<f64>,
+    findings: Findings,
+}
+
+impl Bench<'_> {
+    /// With full windows.
+    pub(super) fn throughput(&self, load: Load, level: Level) -> Result<Throughput, BenchError> {
+        let full = self.with_broker(level, |broker| self.full(load, broker))?;
+        Ok(row(load, level, &full))
+    }
+
+    /// At a fixed rate, in messages a second.
+    pub(super) fn latency(
+        &self,
+        load: Load,
+        level: Level,
+        rate: f64,
+    ) -> Result<Latency, BenchError> {
+        let (acknowledged, received) =
+            self.with_broker(level, |broker| self.paced(load, broker, rate))?;
+        Ok(Latency {
+            qos: load.qos,
+            subscriber: load.subscriber,
+            durability: level,
+            messages_per_second: rate,
+            acknowledged,
+            received,
+        })
+    }
+
+    fn full(&self, load: Load, broker: &Broker) -> Result<Full, BenchError> {
+        let options = self.options;
+        let limit = options.demand().messages;
+        let mut swarm = self.swarm(load, broker, options.window)?;
+        // Connections, caches and the first checkpoint come out of the way.
+        swarm.run_full(options.time / 5, limit / 5)?;
+        let before = Sample::take(broker)?;
+        let (began, acknowledged) = (Instant::now(), swarm.acknowledged());
+        swarm.run_full(options.time, limit)?;
+        let (time, messages) = (began.elapsed(), swarm.acknowledged() - acknowledged);
+        let usage = before.until(&Sample::take(broker)?);
+        settle(&mut swarm, load)?;
+        let drained_per_second = match load.subscriber {
+            Receiver::Online => None,
+            Receiver::Offline => {
+                let began = Instant::now();
+                swarm.attach(broker.address())?;
+                settle(&mut swarm, load)?;
+                Some(per_second(swarm.received(), began.elapsed()))
+            }
+        };
+        Ok(Full { messages, time, usage, drained_per_second, findings: swarm.findings() })
+    }
+
+    fn paced(
+        &self,
+        load: Load,
+        broker: &Broker,
+        rate: f64,
+    ) -> Result<(Option<Times>, Option<Times>), BenchError> {
+        let mut swarm = self.swarm(load, broker, FIXED_RATE_WINDOW)?;
+        swarm.run_paced(rate, self.options.time / 5)?;
+        settle(&mut swarm, load)?;
+        swarm.forget_times();
+        swarm.run_paced(rate, self.options.time)?;
+        settle(&mut swarm, load)?;
+        Ok((Times::of(&swarm.acknowledgement()), Times::of(&swarm.arrival)))
+    }
+
+    fn swarm(&self, load: Load, broker: &Broker, window: u16) -> Result<Swarm, BenchError> {
+        let shape = self.options.shape(load, window);
+        let address = broker.address();
+        if load.subscriber == Receiver::Offline {
+            Swarm::leave_session(address, &shape)?;
+        }
+        let mut swarm = Swarm::connect(address, &shape, self.stop)?;
+        if load.subscriber == Receiver::Online {
+            swarm.attach(address)?;
+        }
+        Ok(swarm)
+    }
+
+    /// Starts a broker, hands it on, ends it and removes what it wrote.
+    fn with_broker<T>(
+        &self,
+        level: Level,
+        work: impl FnOnce(&Broker) -> Result<T, BenchError>,
+    ) -> Result<T, BenchError> {
+        let directory = self.scratch.directory("broker")?;
+        let own = configuration(self.config, &directory, level, self.options.demand());
+        let mut broker = Broker::start(&directory, &own, self.stop)?;
+        let done = match work(&broker) {
+            // A broker that fails is the cause, and its connections only tell of it.
+            Err(BenchError::Load(error)) if error.is_broken() && broker_ends(&mut broker) => {
+                Err(broker.failed("ended while it was measured").into())
+            }
+            done => done,
+        };
+        drop(broker);
+        remove(&directory)?;
+        done
+    }
+}
+
+/// Whether it has ended, or is about to: connections break before the process is gone.
+fn broker_ends(broker: &mut Broker) -> bool {
+    let deadline = Instant::now() + Duration::from_millis(500);
+    while Instant::now() < deadline {
+        if broker.has_ended() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    false
+}
+
+fn remove(directory: &Path) -> Result<(), SandboxError> {
+    std::fs::remove_dir_all(directory)
+        .map_err(|source| SandboxError::Directory { path: directory.to_path_buf(), source })
+}
+
+fn settle(swarm: &mut Swarm, load: Load) -> Result<(), BenchError> {
+    match swarm.settle(PATIENCE) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(BenchError::Stuck(load.to_string())),
+        Err(LoadError::Interrupted) => Err(LoadError::Interrupted.into()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[allow(clippy::cast_precision_loss)] // Counts are far below 2^52.
+fn row(load: Load, level: Level, full: &Full) -> Throughput {
+    let usage = &full.usage;
+    let elapsed = usage.elapsed.max(1e-9);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from) as f64;
+    let messages = (full.messages as f64).max(1.0);
+    let of_all_cores = |cpu: f64| (cpu / elapsed / cores).clamp(0.0, 1.0);
+    Throughput {
+        qos: load.qos,
+        subscriber: load.subscriber,
+        durability: level,
+        messages: full.messages,
+        seconds: full.time.as_secs_f64(),
+        messages_per_second: per_second(full.messages, full.time),
+        drained_per_second: full.drained_per_second,
+        broker_cpu_seconds_per_message: usage.broker_cpu / messages,
+        cpu_share: usage.machine_cpu.map(of_all_cores),
+        clients_cpu_share: of_all_cores(usage.own_cpu),
+        writer_cpu_share: (usage.writer_cpu / elapsed).clamp(0.0, 1.0),
+        writer_busy_share: (usage.committing / elapsed).clamp(0.0, 1.0),
+        disk_wait_share: (usage.disk_wait / elapsed).clamp(0.0, 1.0),
+        commits_per_second: usage.commits / elapsed,
+        elided_share: usage.elided / (usage.elided + usage.committed).max(1.0),
+        written_bytes_per_message: usage.written as f64 / messages,
+        findings: full.findings,
+    }
+}

@@ -1,0 +1,185 @@
+//! What persistence costs on this volume with this configuration.
+//!
+//! Brokers of one's own ([`crate::sandbox`]) are given the same load with each
+//! durability. Throughput is taken with full windows. Latency is taken apart from it,
+//! at a fixed rate that all durabilities can bear, counted from when a message was
+//! due: full windows would measure their own length. The volume is measured without
+//! a broker as well.
+//!
+//! Here live the measurements and what is concluded from them; arguments and printing
+//! are in [`crate::cli`].
+
+mod disk;
+mod error;
+mod measure;
+mod report;
+mod verdict;
+
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+pub use error::BenchError;
+pub use report::{Disk, Latency, Load, Receiver, Report, Throughput, Times};
+pub use verdict::{Limit, limit};
+
+use crate::config::Config;
+use crate::load::{Shape, Stamp, Stop};
+use crate::protocol::QoS;
+use crate::sandbox::{Demand, Level, Scratch, raise_file_limit, require_room};
+use measure::Bench;
+
+/// Where all messages go.
+const TOPIC: &str = "bench/load";
+
+/// Bytes of a message beyond its payload, on disk and in a queue: `cargo bench --bench
+/// store` sees 111, on fresh pages.
+const OVERHEAD: u64 = 150;
+
+/// More than a broker writes in a second on the machines that were seen.
+const FASTEST: u64 = 300_000;
+
+/// The most that one measurement leaves in a queue, in bytes.
+const LARGEST: u64 = 512 << 20;
+
+/// Share of the slowest durability's throughput at which latencies are taken: low
+/// enough for queues to stay empty.
+const MODERATE: f64 = 0.1;
+
+/// What is measured, and how.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Length of each measurement, from 100 ms.
+    pub time: Duration,
+    /// Publishers, from 1.
+    pub publishers: u32,
+    /// Messages that each publisher may have unacknowledged, 1 to 32,767.
+    pub window: u16,
+    /// Bytes of each payload, from 20 ([`Stamp::SIZE`]).
+    pub payload: usize,
+    /// Which of them.
+    pub qos: Vec<QoS>,
+    /// Which of them; memory is what the others are compared with.
+    pub levels: Vec<Level>,
+}
+
+impl Options {
+    /// Each QoS with the receiver online, and QoS 1 and 2 with it away: QoS 0 is not
+    /// kept for a client that is away.
+    fn loads(&self) -> Vec<Load> {
+        let mut loads = Vec::new();
+        for &qos in &self.qos {
+            loads.push(Load { qos: qos as u8, subscriber: Receiver::Online });
+            if qos != QoS::AtMostOnce {
+                loads.push(Load { qos: qos as u8, subscriber: Receiver::Offline });
+            }
+        }
+        loads
+    }
+
+    fn shape(&self, load: Load, window: u16) -> Shape {
+        let qos = QoS::from_bits(load.qos).unwrap_or_default();
+        let payload = self.payload.max(Stamp::SIZE);
+        Shape { publishers: self.publishers, window, qos, payload, topic: TOPIC }
+    }
+
+    fn demand(&self) -> Demand {
+        let message = OVERHEAD.saturating_add(self.payload as u64);
+        let time = u64::try_from(self.time.as_millis()).unwrap_or(u64::MAX);
+        let messages = FASTEST.saturating_mul(time) / 1000 * 5 / 4;
+        let bytes = messages.saturating_mul(message).clamp(1 << 20, LARGEST);
+        Demand {
+            messages: bytes / message,
+            bytes,
+            packet: message,
+            clients: self.publishers as usize + 10,
+        }
+    }
+
+    /// Bytes that the volume must have: database and write-ahead log at their largest,
+    /// and the file that measures the disk.
+    fn room(&self, config: &Config) -> u64 {
+        let log = config.persistence.wal_limit.bytes();
+        let queue = self.demand().bytes.saturating_mul(2);
+        queue.saturating_add(log).saturating_add(disk::LARGEST)
+    }
+}
+
+/// Measures. `progress` is told how many measurements are done, how many there are,
+/// and what is measured next.
+///
+/// # Errors
+/// See [`BenchError`]; nothing is left behind then.
+pub fn run(
+    config: &Config,
+    options: &Options,
+    stop: &Stop,
+    progress: &mut dyn FnMut(u64, u64, &str),
+) -> Result<Report, BenchError> {
+    raise_file_limit(u64::from(options.publishers) + 100)?;
+    let scratch = Scratch::beside(&config.persistence.path, "bench")?;
+    require_room(scratch.path(), options.room(config))?;
+    // By default a wait ends up to 50 µs late, which would be measured along.
+    let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1_000));
+    let loads = options.loads();
+    let total = 1 + 2 * (loads.len() * options.levels.len()) as u64;
+    let mut done = 0;
+    let mut next = |what: &str| {
+        progress(done, total, what);
+        done += 1;
+    };
+    next("the disk");
+    let disk = disk::measure(scratch.path(), options.time, stop)?;
+    let bench = Bench { config, options, scratch: &scratch, stop };
+    let (mut throughput, mut latency) = (Vec::new(), Vec::new());
+    for load in loads {
+        let mut rate = f64::INFINITY;
+        for &level in &options.levels {
+            next(&format!("throughput, {load}, {}", level.as_str()));
+            let row = bench.throughput(load, level)?;
+            rate = rate.min(row.messages_per_second * MODERATE);
+            throughput.push(row);
+        }
+        for &level in &options.levels {
+            next(&format!("latency, {load}, {}", level.as_str()));
+            latency.push(bench.latency(load, level, rate.max(1.0))?);
+        }
+    }
+    let mut report = Report::new(scratch.path(), options, disk, throughput, latency);
+    report.conclusions = verdict::conclude(&report);
+    Ok(report)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options() -> Options {
+        Options {
+            time: Duration::from_secs(1),
+            publishers: 10,
+            window: 50,
+            payload: 256,
+            qos: vec![QoS::AtMostOnce, QoS::AtLeastOnce],
+            levels: Level::ALL.to_vec(),
+        }
+    }
+
+    #[test]
+    fn qos_0_is_not_kept_for_a_client_that_is_away() {
+        let loads: Vec<_> = options().loads().iter().map(Load::to_string).collect();
+        assert_eq!(
+            loads,
+            ["QoS 0, subscriber online", "QoS 1, subscriber online", "QoS 1, subscriber offline"]
+        );
+    }
+
+    #[test]
+    fn the_room_that_is_asked_for_is_bounded() {
+        let config = Config::default();
+        let room = options().room(&config);
+        assert!((300 << 20..1 << 30).contains(&room), "{room}");
+        let long = Options { time: Duration::from_hours(24), payload: 1 << 20, ..options() };
+        assert!(long.room(&config) < 2 << 30);
+        assert!(long.demand().messages > 0);
+    }
+}

@@ -1,0 +1,83 @@
+//! A publisher without reason codes (MQTT 3.1 and 3.1.1) that was refused has to be
+//! disconnected: an acknowledgement would be a lie, silence would make it wait for
+//! ever. Not at once if messages wait for it: it comes back, publishes the same again
+//! before anything else [MQTT-4.4.0-1], and would be refused for the very queue that
+//! it never gets to empty. So it is served for a while, and what it publishes at QoS 1
+//! and 2 meanwhile is neither taken nor acknowledged, so that it comes again in order.
+
+use std::time::{Duration, Instant};
+
+use super::{Client, Close, Reply};
+use crate::protocol::ReasonCode;
+
+/// How long it is served at most. It also slows down clients that come back at once.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// The end of a connection that is settled and has not come.
+#[derive(Debug)]
+pub(super) struct Parting {
+    reason: ReasonCode,
+    why: &'static str,
+    until: Instant,
+    /// What was refused had been taken at first: later publishes were taken too, and
+    /// must not be acknowledged before it.
+    pub(super) withholds: bool,
+}
+
+impl Client {
+    /// Refuses an older client's publish.
+    ///
+    /// # Errors
+    /// The end of the connection, if nothing waits for the client.
+    pub(super) fn part(&mut self, reason: ReasonCode, why: &'static str) -> Result<(), Close> {
+        if self.parting.is_some() {
+            return Ok(());
+        }
+        if self.handle.lock().backlog() == 0 {
+            return Err(Close::Error(reason, why));
+        }
+        let until = self.turn.now.instant + GRACE;
+        self.parting = Some(Parting { reason, why, until, withholds: false });
+        // For the timer, and for a message that is held no longer.
+        self.wake.ring();
+        Ok(())
+    }
+
+    /// When the connection has to end, whatever waits: to be pumped then.
+    pub fn parts_at(&self) -> Option<Instant> {
+        self.parting.as_ref().map(|parting| parting.until)
+    }
+
+    /// True if the client is to hear nothing of a publish any more.
+    pub(super) fn withholds(&self, reply: &Reply) -> bool {
+        self.parting.as_ref().is_some_and(|parting| parting.withholds)
+            && matches!(reply, Reply::PubAck(..) | Reply::PubRec(..))
+    }
+
+    /// What a client acknowledges stands behind the message that it is held for. If it
+    /// has something to acknowledge, others may wait for that in their turn, in a circle:
+    /// rather let it go and come again.
+    ///
+    /// # Errors
+    /// As [`Client::part`].
+    pub(super) fn part_instead_of_holding(&mut self) -> Result<(), Close> {
+        if self.is_holding() && self.parting.is_none() && self.handle.lock().backlog() > 0 {
+            const WHY: &str = "a publish found no room, and messages wait for its publisher";
+            return self.part(ReasonCode::QuotaExceeded, WHY);
+        }
+        Ok(())
+    }
+
+    /// # Errors
+    /// The time has come.
+    pub(super) fn check_parting(&self) -> Result<(), Close> {
+        match &self.parting {
+            Some(parting)
+                if self.turn.now.instant >= parting.until || self.handle.lock().backlog() == 0 =>
+            {
+                Err(Close::Error(parting.reason, parting.why))
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! A disk or a queue without room, as publishers and receivers see it.
+
+use super::world::{User, World, ack, publish};
+use crate::broker::client::Close;
+use crate::config::{ByteSize, Config, OnFull};
+use crate::protocol::{Packet, QoS, ReasonCode, Version};
+use crate::telemetry::DropReason;
+
+const LARGE: usize = 50_000;
+
+fn small(on_full: OnFull) -> World {
+    let mut config = Config::default();
+    config.persistence.max_size = ByteSize::mib(1);
+    config.mqtt.on_full = on_full;
+    World::with(config)
+}
+
+fn away(world: &World, client_id: &str) {
+    let mut receiver = world.durable(client_id);
+    receiver.subscribe("t", QoS::ExactlyOnce);
+    world.commit();
+    receiver.leave();
+}
+
+/// Publishes large messages until one is refused; answers how many were not.
+fn fill(world: &World) -> u16 {
+    let mut publisher = world.passing("filler");
+    let payload = "x".repeat(LARGE);
+    for packet in 1.. {
+        publisher.publish(QoS::AtLeastOnce, packet, &payload);
+        world.commit();
+        if publisher.received() == [format!("PUBACK {packet} refused")] {
+            publisher.leave();
+            return packet - 1;
+        }
+    }
+    0
+}
+
+fn dropped(world: &World) -> u64 {
+    world
+        .broker
+        .metrics
+        .messages
+        .dropped
+        .iter()
+        .find(|(r, _)| *r == DropReason::DiskFull)
+        .unwrap()
+        .1
+}
+
+fn older(world: &World, client_id: &str, clean: bool) -> User {
+    let mut user = world.connect_as(Version::V311, client_id, clean);
+    world.commit();
+    user.received();
+    user
+}
+
+/// Receives and acknowledges all that waits for `client_id`; answers the payloads.
+fn drain(world: &World, client_id: &str) -> Vec<String> {
+    let mut user = world.connect(client_id, false);
+    let mut payloads = Vec::new();
+    loop {
+        world.commit();
+        let packets = user.received();
+        for packet in &packets {
+            let field = |at: usize| packet.split(' ').nth(at).unwrap();
+            if packet.starts_with("PUBLISH") {
+                payloads.push(field(2).chars().take(9).collect());
+                user.send(Packet::PubAck(ack(field(1).parse().unwrap())));
+            }
+        }
+        if packets.is_empty() {
+            user.leave();
+            world.commit();
+            return payloads;
+        }
+    }
+}
+
+#[test]
+fn a_refused_message_is_not_acknowledged_whoever_looks_first() {
+    let world = small(OnFull::Disconnect);
+    away(&world, "away");
+    let mut receiver = world.durable("online");
+    receiver.subscribe("mine", QoS::AtLeastOnce);
+    world.commit();
+    receiver.received();
+    fill(&world);
+    let mut publisher = world.passing("pub");
+    let payload = "x".repeat(LARGE);
+    let mut message = publish(QoS::AtLeastOnce, 7, &payload);
+    message.topic = "mine";
+    publisher.send(Packet::Publish(message));
+    world.commit();
+    assert!(receiver.received().is_empty(), "gives it up");
+    assert_eq!(publisher.received(), ["PUBACK 7 refused"]);
+}
+
+#[test]
+fn a_refused_message_for_several_leaves_no_reference_and_each_drop_is_counted() {
+    let world = small(OnFull::Disconnect);
+    for client_id in ["a", "b"] {
+        away(&world, client_id);
+    }
+    let kept = usize::from(fill(&world));
+    world.broker.forget_offline();
+    assert_eq!(world.store.references().len(), kept);
+    assert_eq!(dropped(&world), 2);
+    drain(&world, "a");
+    assert_eq!(world.store.references().len(), 0, "one receiver is left for each");
+    drain(&world, "b");
+    assert_eq!((world.rows("message"), world.rows("delivery")), (0, 0));
+}
+
+#[test]
+fn an_older_publisher_is_disconnected_on_a_full_disk() {
+    let world = small(OnFull::Disconnect);
+    away(&world, "away");
+    fill(&world);
+    let mut publisher = older(&world, "old", true);
+    publisher.publish(QoS::AtLeastOnce, 1, &"x".repeat(LARGE));
+    world.commit();
+    let Err(Close::Error(reason, _)) = publisher.try_received() else { panic!() };
+    assert_eq!(reason, ReasonCode::QuotaExceeded);
+}
+
+#[test]
+fn a_stalled_publisher_is_acknowledged_in_order_when_there_is_room() {
+    let world = small(OnFull::Stall);
+    away(&world, "away");
+    let kept = fill(&world);
+    let mut publisher = older(&world, "old", true);
+    let large = "y".repeat(LARGE);
+    publisher.publish(QoS::AtLeastOnce, 1, &large);
+    publisher.publish(QoS::ExactlyOnce, 2, "small");
+    world.commit();
+    assert!(publisher.received().is_empty() && publisher.client.is_stalled());
+    publisher.send(Packet::PingReq);
+    assert_eq!(publisher.received(), ["PingResp"]);
+    // QoS 0 goes on; no more than a turn's worth is taken.
+    publisher.publish(QoS::AtMostOnce, 0, "light");
+    publisher.publish(QoS::AtLeastOnce, 3, &large);
+    assert!(!publisher.client.is_holding());
+    publisher.publish(QoS::AtLeastOnce, 4, "not taken");
+    assert!(publisher.client.is_holding());
+    world.commit();
+    let payloads = drain(&world, "away");
+    assert_eq!(payloads.len(), usize::from(kept) + 1, "QoS 2 is not acknowledged by PUBACK");
+    assert_eq!(publisher.received(), ["PUBACK 1", "PUBREC 2", "PUBACK 3"]);
+    publisher.publish(QoS::AtLeastOnce, 4, "not taken");
+    assert!(!publisher.client.is_holding());
+    world.commit();
+    assert_eq!(publisher.received(), ["PUBACK 4"]);
+    assert!(!publisher.client.is_stalled() && !world.broker.is_disk_full());
+}
+
+#[test]
+fn a_stalled_publisher_that_comes_back_begins_anew() {
+    let world = small(OnFull::Stall);
+    away(&world, "away");
+    older(&world, "old", false).leave();
+    let kept = fill(&world);
+    let large = "y".repeat(LARGE);
+    for _ in 0..3 {
+        let mut publisher = older(&world, "old", false);
+        publisher.publish(QoS::ExactlyOnce, 2, &large);
+        world.commit();
+        assert!(publisher.received().is_empty());
+        publisher.leave();
+    }
+    let mut publisher = older(&world, "old", false);
+    publisher.publish(QoS::ExactlyOnce, 2, &large);
+    world.commit();
+    let mut receiver = world.connect("away", false);
+    world.commit();
+    receiver.received();
+    for packet in 1..=kept {
+        receiver.send(Packet::PubAck(ack(packet)));
+    }
+    world.commit();
+    world.commit();
+    assert_eq!(publisher.received(), ["PUBREC 2"]);
+    assert_eq!(receiver.received().len(), 1, "once, although it was sent four times");
+}
+
+#[test]
+fn a_publisher_to_a_full_queue_waits_for_room_there() {
+    let mut config = Config::default();
+    config.session.max_queued_messages = 2;
+    config.mqtt.on_full = OnFull::Stall;
+    let world = World::with(config);
+    away(&world, "away");
+    let mut publisher = older(&world, "old", false);
+    for packet in 1..=3 {
+        publisher.publish(QoS::AtLeastOnce, packet, &packet.to_string());
+    }
+    world.commit();
+    assert_eq!(publisher.received(), ["PUBACK 1", "PUBACK 2"]);
+    assert!(publisher.client.is_holding(), "the third is not taken");
+    let context = std::task::Context::from_waker(std::task::Waker::noop());
+    publisher.client.wake().poll(&context);
+    assert_eq!(drain(&world, "away"), ["1", "2"]);
+    assert!(publisher.client.wake().poll(&context), "rung when there is room");
+    publisher.publish(QoS::AtLeastOnce, 3, "3");
+    world.commit();
+    assert_eq!(publisher.received(), ["PUBACK 3"]);
+    assert_eq!(drain(&world, "away"), ["3"]);
+}
+
+#[test]
+fn a_client_does_not_wait_for_its_own_queue() {
+    let mut config = Config::default();
+    config.session.max_queued_messages = 1;
+    config.session.inflight_window = 1;
+    config.mqtt.on_full = OnFull::Stall;
+    let world = World::with(config);
+    let mut both = older(&world, "both", false);
+    both.subscribe("t", QoS::AtLeastOnce);
+    both.publish(QoS::AtLeastOnce, 1, "in the queue");
+    both.client.begin();
+    let refused = both.client.handle(Packet::Publish(publish(QoS::AtLeastOnce, 2, "no room")), 0);
+    assert!(matches!(refused, Err(Close::Error(ReasonCode::QuotaExceeded, _))), "{refused:?}");
+}

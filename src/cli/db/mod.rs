@@ -1,0 +1,73 @@
+//! `ferrymq db ...`: arguments and printing. The work is done by
+//! [`crate::maintenance`].
+
+mod arguments;
+mod backup;
+mod check;
+mod print;
+mod purge;
+mod queues;
+mod restore;
+mod status;
+mod watch;
+
+use std::path::PathBuf;
+
+use super::Exit;
+use super::human::escaped;
+use super::output::complain;
+use crate::config::Config;
+use crate::maintenance::MaintenanceError;
+pub(super) use arguments::Args;
+use arguments::{Command, Common};
+
+pub(super) fn run(args: &Args, config: &Config) -> Exit {
+    let Some(database) = database(&args.common, config) else {
+        complain(&"persistence.enabled is false: there is no database; name one with --database");
+        return Exit::Usage;
+    };
+    let json = args.common.json;
+    let result = match &args.command {
+        Command::Status => status::run(&database, config, json),
+        Command::Check => check::run(&database, json),
+        Command::Queues(args) => queues::run(&database, args, json),
+        Command::Backup(args) => backup::run(database, args, json),
+        Command::Restore(args) => restore::run(database, args, json),
+        Command::Purge(args) => purge::run(database, args, json),
+    };
+    result.unwrap_or_else(|error| {
+        // Its text may hold what stands in the file, or a name that a client chose.
+        complain(&escaped(&error.to_string()));
+        exit_of(&error)
+    })
+}
+
+fn database(common: &Common, config: &Config) -> Option<PathBuf> {
+    match &common.database {
+        Some(path) => Some(path.clone()),
+        None => config.persistence.enabled.then(|| config.persistence.path.clone()),
+    }
+}
+
+/// The database's own troubles are 3, as at a start; a wish that makes no sense is 2.
+fn exit_of(error: &MaintenanceError) -> Exit {
+    use MaintenanceError as E;
+    match error {
+        E::Open(_)
+        | E::Missing { .. }
+        | E::NotAFile { .. }
+        | E::Empty { .. }
+        | E::InUse { .. }
+        | E::WalUnreadable { .. }
+        | E::Busy { .. }
+        | E::BadCopy { .. } => Exit::Database,
+        E::TargetIsDatabase { .. } => Exit::Usage,
+        E::Changed { .. }
+        | E::Sqlite { .. }
+        | E::Io { .. }
+        | E::NoRoom { .. }
+        | E::Exists { .. }
+        | E::NoSession { .. }
+        | E::Interrupted { .. } => Exit::Failure,
+    }
+}

@@ -1,0 +1,68 @@
+//! Shows progress, and passes Ctrl-C and SIGTERM on as the wish to stop, so that no
+//! half file is left.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::cli::Exit;
+use crate::cli::progress::{Progress, Unit};
+use crate::cli::stop::stop_signal;
+use crate::maintenance::{Phase, Step, Watch};
+
+/// The watch of one command. The line on the terminal is gone when the command's work
+/// has ended.
+pub(super) fn watched<T>(work: impl FnOnce(&Watch) -> T) -> T {
+    let stop = Arc::new(AtomicBool::new(false));
+    listen(Arc::clone(&stop));
+    let shown: Mutex<Option<(Phase, Progress)>> = Mutex::new(None);
+    let watch = Watch::new(move |step| {
+        // Whoever panicked while drawing has left nothing half done.
+        let mut shown = shown.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        draw(&mut shown, step);
+        !stop.load(Ordering::Relaxed)
+    });
+    work(&watch)
+}
+
+fn draw(shown: &mut Option<(Phase, Progress)>, step: Step) {
+    if shown.as_ref().is_none_or(|(phase, _)| *phase != step.phase) {
+        let (what, unit) = match step.phase {
+            Phase::Copying => ("copying", Unit::Bytes),
+            Phase::Structure => ("checking the structure", Unit::Things("steps")),
+            Phase::Rows => ("reading", Unit::Things("rows")),
+            Phase::Removing => ("deleting", Unit::Things("deliveries")),
+            Phase::Shrinking => ("giving room back", Unit::Bytes),
+        };
+        // The old line goes before the new one comes.
+        *shown = None;
+        *shown = Some((step.phase, Progress::new(what, unit, step.total)));
+    }
+    if let Some((_, progress)) = shown {
+        progress.update(step.done, step.total, "");
+    }
+}
+
+/// Without threads or handlers the default holds: the process ends at once.
+fn listen(stop: Arc<AtomicBool>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let Ok(runtime) = runtime else { return };
+    let first = {
+        let _entered = runtime.enter();
+        stop_signal()
+    };
+    let Ok(first) = first else { return };
+    let spawned = std::thread::Builder::new().name("ferrymq-signals".into()).spawn(move || {
+        runtime.block_on(async {
+            first.await;
+            stop.store(true, Ordering::Relaxed);
+            if let Ok(second) = stop_signal() {
+                second.await;
+                // Somebody is in a hurry: what is left is a file of another name.
+                std::process::exit(Exit::Failure.code().into());
+            }
+        });
+    });
+    // Ends with the process.
+    drop(spawned);
+}

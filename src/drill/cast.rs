@@ -1,0 +1,93 @@
+//! Who takes part: each QoS and version among the publishers; receivers that are there,
+//! away, and shared.
+
+use super::PAYLOAD;
+use crate::load::Publisher;
+use crate::protocol::{QoS, Version};
+
+/// Messages under way from one publisher.
+const WINDOW: u16 = 200;
+
+/// Topics with a retained message.
+pub(super) const RETAINED: usize = 8;
+
+/// What subscribers to queues subscribe to.
+const QUEUES: &str = "drill/queue/#";
+
+/// The filter of the retained topics.
+pub(super) const RETAINED_FILTER: &str = "drill/retained/#";
+
+/// One publisher's part.
+pub(super) struct Sender {
+    pub(super) name: &'static str,
+    pub(super) version: Version,
+    pub(super) qos: QoS,
+    pub(super) retained: bool,
+}
+
+/// Numbered in this order; the last one is for the retained topics.
+pub(super) const SENDERS: [Sender; 5] = [
+    sender("publisher-qos1-v311", Version::V311, QoS::AtLeastOnce),
+    sender("publisher-qos1-v5", Version::V5, QoS::AtLeastOnce),
+    sender("publisher-qos2-v311", Version::V311, QoS::ExactlyOnce),
+    sender("publisher-qos2-v5", Version::V5, QoS::ExactlyOnce),
+    Sender { retained: true, ..sender("publisher-retained", Version::V5, QoS::AtLeastOnce) },
+];
+
+const fn sender(name: &'static str, version: Version, qos: QoS) -> Sender {
+    Sender { name, version, qos, retained: false }
+}
+
+impl Sender {
+    pub(super) fn publisher(&self, number: u32) -> Publisher {
+        let topic = format!("drill/queue/{}", self.name);
+        let publisher = Publisher::new(number, self.version, self.qos, topic, WINDOW);
+        let publisher = publisher.with_payload(PAYLOAD);
+        if self.retained {
+            let topics = (0..RETAINED).map(|topic| format!("drill/retained/{topic}"));
+            publisher.with_retained(topics.collect())
+        } else {
+            publisher
+        }
+    }
+}
+
+/// One subscriber's part.
+pub(super) struct Taker {
+    pub(super) name: &'static str,
+    pub(super) version: Version,
+    pub(super) filter: &'static str,
+    /// Comes only at the end.
+    pub(super) away: bool,
+    /// Which of [`GROUPS`] gets its messages.
+    pub(super) group: usize,
+}
+
+/// Each must get every message, however many subscribers it has.
+pub(super) const GROUPS: [&str; 5] =
+    ["online v3.1.1", "online v5", "offline v3.1.1", "offline v5", "shared group of two"];
+
+/// Two members share their messages, and are not judged for order: a message may go to
+/// either [MQTT-4.8.2].
+pub(super) const SHARED: usize = 4;
+
+const SHARE: &str = "$share/crew/drill/queue/#";
+
+pub(super) const TAKERS: [Taker; 6] = [
+    taker("online-v311", Version::V311, QUEUES, false, 0),
+    taker("online-v5", Version::V5, QUEUES, false, 1),
+    taker("offline-v311", Version::V311, QUEUES, true, 2),
+    taker("offline-v5", Version::V5, QUEUES, true, 3),
+    taker("shared-a", Version::V5, SHARE, false, SHARED),
+    taker("shared-b", Version::V5, SHARE, false, SHARED),
+];
+
+const fn taker(
+    name: &'static str,
+    version: Version,
+    filter: &'static str,
+    away: bool,
+    group: usize,
+) -> Taker {
+    Taker { name, version, filter, away, group }
+}

@@ -1,0 +1,129 @@
+//! The recovery drill: does this broker, with this configuration on this volume, keep
+//! its promises when it is killed?
+//!
+//! A broker of one's own ([`crate::sandbox`]) serves durable publishers and subscribers.
+//! Clients are cut off at random, the broker is killed with SIGKILL in the middle of
+//! the traffic and started again, some times. At the end everybody comes back, and
+//! what was acknowledged is held against what arrived.
+//!
+//! Here live the cast, the rounds and the verdict; arguments and printing are in
+//! [`crate::cli`].
+
+mod cast;
+mod dice;
+mod error;
+mod fleet;
+mod report;
+mod retained;
+mod seat;
+
+use std::path::Path;
+use std::time::Duration;
+
+pub use dice::Dice;
+pub use error::DrillError;
+pub use report::{Report, Retained, Round, Row};
+
+use crate::config::Config;
+use crate::load::Stop;
+use crate::sandbox::{
+    Broker, Demand, Level, Scratch, configuration, raise_file_limit, require_room,
+};
+use fleet::Fleet;
+
+/// Bytes of each payload: small, as what is tried is the number of commits.
+const PAYLOAD: usize = 64;
+
+/// Bytes of a message with all its deliveries on disk: five queues, and the pages that
+/// they leave half empty. The largest seen was 400.
+const ON_DISK: u64 = 1_000;
+
+/// What is done, and how often.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Kills, from 1.
+    pub rounds: u32,
+    /// Length of each round at most; it ends at a random moment of the second half.
+    pub time: Duration,
+    /// Messages a second of all publishers together.
+    pub rate: f64,
+    /// Of all that is random. What happens in between still depends on the machine.
+    pub seed: u64,
+    /// Of the broker.
+    pub level: Level,
+}
+
+impl Options {
+    // Rates and times are far below 2^52.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    fn demand(&self) -> Demand {
+        let messages = self.rate * self.time.as_secs_f64() * f64::from(self.rounds);
+        let messages = (messages * 1.2) as u64 + 10_000;
+        let bytes = messages.saturating_mul(PAYLOAD as u64 + 150);
+        Demand { messages, bytes, packet: 1024, clients: 100 }
+    }
+
+    fn room(&self, config: &Config) -> u64 {
+        let log = config.persistence.wal_limit.bytes();
+        self.demand().messages.saturating_mul(ON_DISK).saturating_add(log)
+    }
+}
+
+/// Runs the drill. `progress` is told how many rounds are done and what happens now.
+///
+/// # Errors
+/// See [`DrillError`]: the drill could not be carried out. A broken promise is no
+/// error, the report tells of it.
+pub fn run(
+    config: &Config,
+    options: &Options,
+    stop: &Stop,
+    progress: &mut dyn FnMut(u32, &str),
+) -> Result<Report, DrillError> {
+    if options.level == Level::Memory {
+        return Err(DrillError::Memory);
+    }
+    raise_file_limit(100)?;
+    let scratch = Scratch::beside(&config.persistence.path, "drill")?;
+    require_room(scratch.path(), options.room(config))?;
+    let own = configuration(config, scratch.path(), options.level, options.demand());
+    let mut dice = Dice::new(options.seed);
+    progress(0, "starting");
+    let mut broker = Broker::start(scratch.path(), &own, stop)?;
+    let mut fleet = Fleet::assemble(&mut broker, stop)?;
+    let mut report = Report::new(scratch.path(), options);
+    for round in 0..options.rounds {
+        progress(round, "traffic");
+        // Not before there is something under way.
+        let time = options.time.mul_f64(0.5 + dice.share() / 2.0);
+        fleet.traffic(&mut broker, time, options.rate, &mut dice)?;
+        let acknowledged = fleet.acknowledged();
+        broker.kill();
+        fleet.after_the_kill()?;
+        let database_bytes = size(&own.persistence.path);
+        progress(round, "restarting");
+        broker = Broker::start(scratch.path(), &own, stop)?;
+        report.retained.add(fleet.check_retained(broker.address(), stop)?);
+        report.rounds.push(Round {
+            killed_after_seconds: time.as_secs_f64(),
+            acknowledged,
+            ready_seconds: broker.ready_after().as_secs_f64(),
+            database_bytes,
+        });
+    }
+    progress(options.rounds, "draining");
+    report.drained_seconds = fleet.drain(&mut broker)?.as_secs_f64();
+    fleet.account(&mut report);
+    report.database_bytes = size(&own.persistence.path);
+    broker.kill();
+    report.judge();
+    Ok(report)
+}
+
+/// Database and write-ahead log.
+fn size(database: &Path) -> u64 {
+    let mut log = database.as_os_str().to_owned();
+    log.push("-wal");
+    let of = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
+    of(database) + of(Path::new(&log))
+}

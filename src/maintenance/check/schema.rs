@@ -1,0 +1,70 @@
+//! Tables, views and the ends of the reserved ids.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, OptionalExtension, Result};
+
+use super::Run;
+use crate::store::new_in_memory;
+
+/// Every object of a new database, with the same definition. Others may have been
+/// added (an index for somebody's queries); they are left out.
+pub(super) fn objects(run: &mut Run<'_>) -> Result<bool> {
+    let expected = of(&new_in_memory()?)?;
+    let found = of(&run.database.connection)?;
+    for (name, (kind, sql)) in expected {
+        match found.get(&name) {
+            None => run.findings.damage("schema", format!("the {kind} {name} is missing")),
+            Some((_, other)) if *other != sql => {
+                run.findings.damage("schema", format!("the {kind} {name} has been changed"));
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(true)
+}
+
+type Objects = BTreeMap<String, (String, Option<String>)>;
+
+fn of(connection: &Connection) -> Result<Objects> {
+    let mut select = connection.prepare("SELECT name, type, sql FROM sqlite_schema")?;
+    let rows = select.query_map([], |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?))))?;
+    rows.collect()
+}
+
+/// No id beyond the reserved ones can have been given out.
+pub(super) fn reserved_ids(run: &mut Run<'_>) -> Result<bool> {
+    let connection = &run.database.connection;
+    for table in ["message", "delivery", "session"] {
+        let reserved: Option<i64> = connection
+            .query_row("SELECT value FROM meta WHERE key = 'reserved_' || ?1", [table], |row| {
+                row.get(0)
+            })
+            .optional()?;
+        let largest: Option<i64> =
+            connection.query_row(&format!("SELECT max(id) FROM {table}"), [], |row| row.get(0))?;
+        let smallest: Option<i64> =
+            connection.query_row(&format!("SELECT min(id) FROM {table}"), [], |row| row.get(0))?;
+        match reserved {
+            None => run.findings.damage("meta", format!("meta has no reserved_{table}")),
+            Some(end) if largest.is_some_and(|id| id > end) => run.findings.damage(
+                "reserved-ids",
+                format!(
+                    "{table} {} is beyond the reserved ids, which end at {end}",
+                    largest.unwrap_or_default()
+                ),
+            ),
+            Some(_) => {}
+        }
+        if let Some(id) = smallest.filter(|id| *id < 1) {
+            run.findings.damage("reserved-ids", format!("{table} {id}: ids begin at 1"));
+        }
+    }
+    let clean: Option<i64> = connection
+        .query_row("SELECT value FROM meta WHERE key = 'clean'", [], |row| row.get(0))
+        .optional()?;
+    if !matches!(clean, Some(0 | 1)) {
+        run.findings.damage("meta", "meta has no clean of 0 or 1");
+    }
+    Ok(true)
+}

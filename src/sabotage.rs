@@ -1,0 +1,40 @@
+//! Promises broken on purpose, so that tests can show that they would notice.
+//! Compiled in by the feature `failpoints` alone, and then only awake if the
+//! environment names one: `FERRYMQ_SABOTAGE=skip-fsync`.
+//!
+//! Each stands at the one place where its promise is kept. Nothing else may live here.
+
+/// What is broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sabotage {
+    /// Acknowledgements leave one batch before their own is committed.
+    AcknowledgeEarly,
+    /// COMMIT returns without fsync.
+    SkipFsync,
+    /// A message counts as settled when the first of its receivers has acknowledged
+    /// it.
+    ElideEarly,
+}
+
+impl Sabotage {
+    /// True if the environment asks for it.
+    #[cfg(feature = "failpoints")]
+    pub fn is_on(self) -> bool {
+        use std::sync::LazyLock;
+        static ASKED: LazyLock<Option<Sabotage>> =
+            LazyLock::new(|| match std::env::var("FERRYMQ_SABOTAGE").ok()?.as_str() {
+                "acknowledge-early" => Some(Sabotage::AcknowledgeEarly),
+                "skip-fsync" => Some(Sabotage::SkipFsync),
+                "elide-early" => Some(Sabotage::ElideEarly),
+                _ => None,
+            });
+        *ASKED == Some(self)
+    }
+
+    /// False, without the feature.
+    #[cfg(not(feature = "failpoints"))]
+    #[inline]
+    pub const fn is_on(self) -> bool {
+        false
+    }
+}

@@ -1,0 +1,22 @@
+//! A broker of one's own, to be tried and killed: the own executable as a child
+//! process, in a directory that is gone afterwards, on the volume of the real
+//! database and with its configuration, on loopback ports that the system chooses.
+//!
+//! Here live the directory, the process, and what can be read of it from outside.
+//! What is tried is decided by [`crate::bench`] and [`crate::drill`].
+
+mod broker;
+mod configuration;
+mod error;
+mod metrics;
+mod preflight;
+mod scratch;
+mod usage;
+
+pub use broker::Broker;
+pub use configuration::{Demand, Level, configuration};
+pub use error::SandboxError;
+pub use metrics::Metrics;
+pub use preflight::{available, raise_file_limit, require_room};
+pub use scratch::Scratch;
+pub use usage::{Sample, Usage};

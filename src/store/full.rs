@@ -1,0 +1,136 @@
+//! What the writer does when the disk is full: who is refused, who waits, what goes
+//! on with the last room, and when it is over.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::batch::Batch;
+use super::checkpoint;
+use super::error::Failure;
+use super::fullness::LEAST;
+use super::metrics::add;
+use super::shared::StoreState;
+use super::space;
+use super::writer::{Fault, Outcome, Writer, ring_publishers};
+use crate::message::CommitNo;
+
+/// How often what is parked is tried although the room that can be counted does not
+/// suffice: pages that are partly empty do not count.
+const PROBE: Duration = Duration::from_secs(1);
+
+impl Writer {
+    /// True if the batch's messages would take room on the volume that copying the WAL
+    /// back, or deleting, may need later.
+    pub(super) fn is_short_of_room(&mut self) -> Result<bool, Fault> {
+        let bytes = self.plan.insert_bytes();
+        if bytes == 0 {
+            return Ok(false);
+        }
+        if self.space.has_room_for(bytes, self.checkpointer.wal_bytes()) {
+            return Ok(false);
+        }
+        // What has been copied back need not be counted, nor pages that are given back.
+        // Publishers that try again keep the idle moment away in which both would happen.
+        self.cut()?;
+        if !self.space.has_room_for(bytes, self.checkpointer.wal_bytes()) {
+            let result = space::give_back(&self.connection);
+            self.tolerate_full(result)?;
+            self.cut()?;
+        }
+        Ok(!self.space.has_room_for(bytes, self.checkpointer.wal_bytes()))
+    }
+
+    fn cut(&mut self) -> Result<(), Fault> {
+        let result = self.checkpointer.cut(&self.connection, &self.shared.metrics);
+        self.tolerate_full(result)
+    }
+
+    /// No room. Messages are refused, so that their publishers hear of it, or wait;
+    /// the rest is tried again: acknowledgements have to go on.
+    pub(super) fn make_do(&mut self, number: CommitNo) -> Result<Outcome, Fault> {
+        let no_room = self.plan.give_up_messages(self.space.most());
+        self.full.no_room(Instant::now(), no_room.bytes, no_room.largest);
+        if self.room()? >= no_room.bytes.max(LEAST) {
+            self.full.doubt();
+        }
+        self.full.count(no_room.refused.len());
+        add(&self.shared.metrics.refused_messages, no_room.refused.len());
+        // Only now: whoever looks has to see it.
+        ring_publishers(no_room.refused.iter().chain(self.plan.parked.messages()));
+        if self.shared.set_state(StoreState::Full) != StoreState::Full {
+            self.tell_full();
+        }
+        // What has been copied back leaves its place in the WAL to new pages.
+        let _ = checkpoint::passive(&self.connection, &self.shared.metrics);
+        let result = self.with_headroom(number);
+        self.space.limit(&self.connection, false).map_err(|error| self.fault(&error))?;
+        result
+    }
+
+    fn tell_full(&self) {
+        let room = self.space.describe(&self.connection);
+        tracing::error!(
+            "the disk is full: messages for durable sessions are refused until there is room ({room}); \
+             let subscribers drain their queues, or enlarge persistence.max_size or the volume"
+        );
+    }
+
+    /// Takes what is parked along with the next batch, as far as there is room.
+    pub(super) fn unpark(&mut self, batch: &Batch) -> Result<(), Fault> {
+        if self.plan.parked.is_empty() {
+            return Ok(());
+        }
+        // Not with messages beside it: they would be refused along with it.
+        let probe = self.probed.elapsed() >= PROBE && !batch.has_messages();
+        if probe {
+            self.probed = Instant::now();
+        }
+        let room = self.room()?;
+        if room < LEAST && !probe {
+            return Ok(());
+        }
+        let refused = self.plan.unpark(room, probe);
+        self.full.count(refused);
+        add(&self.shared.metrics.refused_messages, refused);
+        Ok(())
+    }
+
+    pub(super) fn count_parked(&self) {
+        let parked = self.plan.parked.len() as u64;
+        self.shared.metrics.stalled.store(parked, Ordering::Relaxed);
+    }
+
+    /// Ends the full disk's state if what was refused would be taken now.
+    pub(super) fn look_for_room(&mut self) -> Result<(), Fault> {
+        if self.shared.state() != StoreState::Full || !self.plan.parked.is_empty() {
+            return Ok(());
+        }
+        let (now, room) = (Instant::now(), self.room()?);
+        if self.full.is_over(now, room)
+            && let Some(ended) = self.full.end(now)
+        {
+            self.shared.set_state(StoreState::Running);
+            tracing::info!(
+                "the disk has room again: {} messages were refused in {:.1} s",
+                ended.refused,
+                ended.lasted.as_secs_f64()
+            );
+        }
+        Ok(())
+    }
+
+    /// True if time alone may change something: what waits has to be tried, or the
+    /// state looked at.
+    pub(super) fn is_full(&self) -> bool {
+        self.shared.state() == StoreState::Full || !self.plan.parked.is_empty()
+    }
+
+    /// Bytes of messages for which there is room, carefully estimated.
+    fn room(&self) -> Result<u64, Fault> {
+        let wal = self.checkpointer.wal_bytes();
+        match self.space.room(&self.connection, wal) {
+            Err(error) if Failure::of(&error) == Failure::Busy => Ok(0),
+            room => room.map_err(|error| self.fault(&error)),
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! What found no room on the disk and waits for it: messages of publishers that
+//! would rather wait than be refused, and retained messages whose publishers cannot
+//! be told.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use ahash::AHashMap;
+
+use super::op::Op;
+use super::record::RetainedRecord;
+use crate::message::{Message, MessageId, Wake};
+
+/// Of a row in each table, and its share of index pages.
+const ROW: u64 = 256;
+
+/// About as many bytes as a message's inserts take.
+pub(super) fn bytes_of(message: &Message) -> u64 {
+    message.size() as u64 + ROW
+}
+
+/// About as many bytes as a retained message's insert takes.
+pub(super) fn bytes_of_retained(record: &RetainedRecord) -> u64 {
+    (record.payload.len() + record.properties.len() + record.topic.len()) as u64 + ROW
+}
+
+/// See the module. Messages by id, so in the order of each publisher.
+#[derive(Debug, Default)]
+pub(super) struct Parked {
+    messages: Vec<Arc<Message>>,
+    /// Retained with a message that is parked.
+    bound: Vec<(MessageId, Arc<RetainedRecord>)>,
+    /// Retained by whom nobody tells: QoS 0, wills. Of each topic the last; memory
+    /// holds them anyway, bounded by `mqtt.max_retained_bytes`.
+    free: AHashMap<Box<str>, Arc<RetainedRecord>>,
+}
+
+/// What may be tried again.
+#[derive(Debug, Default)]
+pub(super) struct Released {
+    pub(super) messages: Vec<Arc<Message>>,
+    pub(super) retained: Vec<Op>,
+    /// Messages whose publisher has left: refused.
+    pub(super) refused: usize,
+}
+
+impl Parked {
+    pub(super) fn is_empty(&self) -> bool {
+        self.messages.is_empty() && self.free.is_empty()
+    }
+
+    /// How many messages wait.
+    pub(super) fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    /// The messages.
+    pub(super) fn messages(&self) -> &[Arc<Message>] {
+        &self.messages
+    }
+
+    /// Parks messages that come after all that are parked, or were released last.
+    pub(super) fn add(&mut self, messages: Vec<Arc<Message>>) {
+        if messages.is_empty() {
+            return;
+        }
+        for message in &messages {
+            message.durability.park();
+        }
+        self.messages.extend(messages);
+        self.messages.sort_by_key(|message| message.id);
+    }
+
+    /// A retained message that waits, alone or with its message.
+    pub(super) fn add_retained(&mut self, record: Arc<RetainedRecord>, with: Option<MessageId>) {
+        match with {
+            Some(message) => self.bound.push((message, record)),
+            None => {
+                self.free.insert(record.topic.clone(), record);
+            }
+        }
+    }
+
+    /// The topic has something newer.
+    pub(super) fn forget_free(&mut self, topic: &str) {
+        if !self.free.is_empty() {
+            self.free.remove(topic);
+        }
+    }
+
+    /// Something newer under these topics is on disk.
+    pub(super) fn forget_bound<'a>(&mut self, topics: impl Iterator<Item = &'a str>) {
+        if !self.bound.is_empty() {
+            let topics: HashSet<&str> = topics.collect();
+            self.bound.retain(|(_, record)| !topics.contains(&*record.topic));
+        }
+    }
+
+    /// Takes out those of `messages` whose publisher has something parked already:
+    /// they must not overtake it.
+    pub(super) fn behind(&self, messages: &mut Vec<Arc<Message>>) -> Vec<Arc<Message>> {
+        if self.messages.is_empty() {
+            return Vec::new();
+        }
+        let waiting: HashSet<*const Wake> = self.messages.iter().filter_map(publisher_of).collect();
+        let is_behind = |message: &mut Arc<Message>| {
+            publisher_of(message).is_some_and(|publisher| waiting.contains(&publisher))
+        };
+        messages.extract_if(.., is_behind).collect()
+    }
+
+    /// Takes out what fits into `room` bytes, in the order of each publisher; with
+    /// `probe` the first message whatever its size.
+    pub(super) fn release(&mut self, mut room: u64, mut probe: bool) -> Released {
+        let mut released = Released::default();
+        let mut behind: HashSet<*const Wake> = HashSet::new();
+        for message in std::mem::take(&mut self.messages) {
+            let bytes = bytes_of(&message);
+            match patient_publisher(&message) {
+                None => {
+                    message.durability.refuse();
+                    self.unbind(message.id);
+                    released.refused += 1;
+                }
+                Some(publisher)
+                    if !behind.contains(&publisher)
+                        && (bytes <= room || std::mem::take(&mut probe)) =>
+                {
+                    room = room.saturating_sub(bytes);
+                    self.release_bound(message.id, &mut released);
+                    released.messages.push(message);
+                }
+                Some(publisher) => {
+                    behind.insert(publisher);
+                    self.messages.push(message);
+                }
+            }
+        }
+        self.release_free(room, &mut released);
+        released
+    }
+
+    /// Nobody is left to be told: what subscribers see as retained is kept for them.
+    fn unbind(&mut self, message: MessageId) {
+        let of_it: Vec<_> = self.bound.extract_if(.., |(with, _)| *with == message).collect();
+        for (_, record) in of_it {
+            self.free.insert(record.topic.clone(), record);
+        }
+    }
+
+    fn release_bound(&mut self, message: MessageId, released: &mut Released) {
+        let of_it = self.bound.extract_if(.., |(with, _)| *with == message);
+        released.retained.extend(of_it.map(|(_, record)| Op::Retain(record)));
+    }
+
+    fn release_free(&mut self, mut room: u64, released: &mut Released) {
+        let fits = self.free.extract_if(|_, record| {
+            let bytes = bytes_of_retained(record);
+            let fits = bytes <= room;
+            if fits {
+                room -= bytes;
+            }
+            fits
+        });
+        released.retained.extend(fits.map(|(_, record)| Op::Retain(record)));
+    }
+}
+
+fn publisher_of(message: &Arc<Message>) -> Option<*const Wake> {
+    message.publisher.as_ref().map(Arc::as_ptr)
+}
+
+/// The publisher, if it waits for room.
+pub(super) fn patient_publisher(message: &Arc<Message>) -> Option<*const Wake> {
+    message.publisher.as_ref().filter(|publisher| publisher.is_patient()).map(Arc::as_ptr)
+}

@@ -1,0 +1,271 @@
+//! The clients of a scenario: publishers that keep account of what was acknowledged, and
+//! subscribers, alone or in a group, that keep account of what came.
+
+use std::io;
+use std::thread;
+
+use crate::common::broker::Broker;
+use crate::common::publisher::Publisher;
+use crate::common::raw::{self, Packet, Publish, Raw};
+use crate::common::subscriber::Subscriber;
+use crate::tally::Tally;
+
+/// A subscriber and what it is for.
+#[derive(Clone)]
+pub struct Seat {
+    pub subscriber: Subscriber,
+    /// Of a shared subscription, whose members get each message once between them.
+    pub shared: bool,
+    pub online: bool,
+}
+
+#[derive(Clone, Default)]
+pub struct Cast {
+    pub publishers: Vec<Publisher>,
+    pub seats: Vec<Seat>,
+    /// Last number of the marks that tell a subscriber that nothing is left.
+    mark: u64,
+}
+
+impl Cast {
+    #[must_use]
+    pub fn publishers(mut self, count: usize, version: u8, qos: u8, window: u16) -> Self {
+        for _ in 0..count {
+            let name = format!("p{}", self.publishers.len());
+            self.publishers.push(Publisher::new(&name, version, qos, window).with_journal());
+        }
+        self
+    }
+
+    #[must_use]
+    pub fn retaining(mut self) -> Self {
+        self.publishers.iter_mut().for_each(|publisher| publisher.retain = true);
+        self
+    }
+
+    #[must_use]
+    pub fn seats(mut self, count: usize, version: u8, online: bool, shared: bool) -> Self {
+        for _ in 0..count {
+            let name = format!("s{}", self.seats.len());
+            let subscriber = Subscriber::new(&name, version).with_journal();
+            self.seats.push(Seat { subscriber, shared, online });
+        }
+        self
+    }
+
+    /// Each seat subscribes to all that is published, and to its marks.
+    pub fn subscribe(&mut self, port: u16) {
+        for seat in &mut self.seats {
+            let mut client = seat.subscriber.connect(port).unwrap();
+            let filter = if seat.shared { "$share/g/crash/#" } else { "crash/#" };
+            client.subscribe(filter, 2).unwrap();
+            client.subscribe(&mark_topic(&seat.subscriber.name), 1).unwrap();
+        }
+    }
+
+    /// As all of them were at that moment.
+    #[must_use]
+    pub fn as_of(&self, moment: u64) -> Self {
+        let publishers = self.publishers.iter().map(|publisher| publisher.as_of(moment));
+        let seats = self.seats.iter().map(|seat| {
+            let subscriber = seat.subscriber.as_of(moment);
+            Seat { subscriber, shared: seat.shared, online: seat.online }
+        });
+        Self { publishers: publishers.collect(), seats: seats.collect(), mark: self.mark }
+    }
+
+    pub fn acknowledged(&self) -> u64 {
+        self.publishers.iter().map(|publisher| publisher.acknowledged).sum()
+    }
+
+    /// Publishers, and whoever is online, at full rate until the connections break; in
+    /// the meantime `fault` brings that about.
+    pub fn run_until(&mut self, broker: &mut Broker, fault: impl FnOnce(&mut Broker)) {
+        let port = broker.port;
+        let online: Vec<_> = self
+            .seats
+            .iter_mut()
+            .filter(|seat| seat.online)
+            .map(|seat| (seat.subscriber.connect(port).unwrap(), &mut seat.subscriber))
+            .collect();
+        thread::scope(|scope| {
+            for publisher in &mut self.publishers {
+                scope.spawn(|| {
+                    let error = publisher.run(port, u64::MAX).unwrap_err();
+                    assert_ne!(error.kind(), io::ErrorKind::WouldBlock, "no answer for a minute");
+                });
+            }
+            for (mut client, subscriber) in online {
+                scope.spawn(move || subscriber.run(&mut client, |_| false).unwrap_err());
+            }
+            fault(broker);
+        });
+    }
+
+    /// The publishers publish until each has `count` messages acknowledged.
+    pub fn publish(&mut self, port: u16, count: u64) {
+        thread::scope(|scope| {
+            for publisher in &mut self.publishers {
+                scope.spawn(move || publisher.run(port, count).unwrap());
+            }
+        });
+    }
+
+    /// As [`Cast::publish`], with whoever is online receiving, and over as many
+    /// connections as it takes; `meanwhile` runs beside it.
+    pub fn insist(&mut self, port: u16, count: u64, meanwhile: impl FnOnce()) {
+        let topics: Vec<_> = self.publishers.iter().map(Publisher::topic).collect();
+        let online = self.seats.iter_mut().filter(|seat| seat.online && !seat.shared);
+        let online: Vec<_> = online.map(|seat| &mut seat.subscriber).collect();
+        thread::scope(|scope| {
+            for publisher in &mut self.publishers {
+                scope.spawn(move || while publisher.run(port, count).is_err() {});
+            }
+            for subscriber in online {
+                let has_all = |it: &Subscriber| topics.iter().all(|topic| it.has(topic, count));
+                scope.spawn(move || {
+                    let mut attempt = || {
+                        let mut client = subscriber.connect(port)?;
+                        subscriber.run(&mut client, has_all)
+                    };
+                    while attempt().is_err() {}
+                });
+            }
+            meanwhile();
+        });
+    }
+
+    /// After the fault: the sessions are there, the publishers resume and have everything
+    /// acknowledged, the subscribers take all that is theirs. Counts what came.
+    pub fn settle(&mut self, port: u16) -> Tally {
+        let acknowledged = self.acknowledged();
+        let (gone, lost) = self.gone(port);
+        if gone > 0 {
+            return Tally { acknowledged, lost, gone, ..Tally::default() };
+        }
+        let stale = self.stale(port);
+        self.finish(port);
+        self.drain(port);
+        Tally { acknowledged, stale, ..self.count() }
+    }
+
+    /// Sessions that are not there, and what was acknowledged for them.
+    fn gone(&self, port: u16) -> (u64, u64) {
+        let missing = |name: &str, version: u8| {
+            !Raw::connect(port, version, name, false).unwrap().session_present
+        };
+        let seats = self.seats.iter().map(|seat| &seat.subscriber);
+        let seats = seats.filter(|who| missing(&who.name, who.version)).count() as u64;
+        let started = self.publishers.iter().filter(|publisher| publisher.next > 0);
+        let publishers = started.filter(|who| missing(&who.name, who.version)).count() as u64;
+        (seats + publishers, seats * self.acknowledged())
+    }
+
+    /// The publishers resume their sessions; each sends one more message.
+    pub fn finish(&mut self, port: u16) {
+        thread::scope(|scope| {
+            for publisher in &mut self.publishers {
+                scope.spawn(move || publisher.run(port, publisher.next + 1).unwrap());
+            }
+        });
+    }
+
+    /// Each seat in turn, until it has its mark, which was queued last.
+    pub fn drain(&mut self, port: u16) {
+        self.mark += 1;
+        for seat in &mut self.seats {
+            let topic = mark_topic(&seat.subscriber.name);
+            send_mark(port, &topic, self.mark);
+            let mut client = seat.subscriber.connect(port).unwrap();
+            let count = self.mark + 1;
+            seat.subscriber.run(&mut client, |subscriber| subscriber.has(&topic, count)).unwrap();
+        }
+    }
+
+    /// Each seat in turn, until it has what the publishers have sent, and for a moment
+    /// longer. For a disk that has no room for a mark.
+    pub fn drain_without_marks(&mut self, port: u16) {
+        let ends: Vec<_> = self.publishers.iter().map(|it| (it.topic(), it.next)).collect();
+        for seat in &mut self.seats {
+            let mut client = seat.subscriber.connect(port).unwrap();
+            let done = |it: &Subscriber| ends.iter().all(|(topic, count)| it.has(topic, *count));
+            seat.subscriber.run(&mut client, done).unwrap();
+            // What came behind them.
+            client.patience(std::time::Duration::from_secs(1));
+            seat.subscriber.run(&mut client, |_| false).unwrap_err();
+        }
+    }
+
+    /// What the receivers have of all that was published.
+    pub fn count(&self) -> Tally {
+        let mut tally = Tally { acknowledged: self.acknowledged(), ..Tally::default() };
+        for publisher in &self.publishers {
+            for seat in self.seats.iter().filter(|seat| !seat.shared) {
+                count(publisher, &[seat], &mut tally);
+            }
+            let group: Vec<_> = self.seats.iter().filter(|seat| seat.shared).collect();
+            if !group.is_empty() {
+                count(publisher, &group, &mut tally);
+            }
+        }
+        tally
+    }
+
+    /// Topics whose retained message is older than an acknowledged one.
+    fn stale(&self, port: u16) -> u64 {
+        let behind = |publisher: &&Publisher| {
+            let retained = retained(port, &publisher.topic());
+            publisher.retain && retained < publisher.highest
+        };
+        self.publishers.iter().filter(behind).count() as u64
+    }
+}
+
+fn mark_topic(name: &str) -> String {
+    format!("mark/{name}")
+}
+
+fn send_mark(port: u16, topic: &str, number: u64) {
+    let mut marker = Raw::connect(port, 4, "marker", true).unwrap();
+    let payload = number.to_be_bytes().to_vec();
+    let mut out = Vec::new();
+    let mark = Publish { dup: false, qos: 1, pid: 1, topic: topic.into(), payload };
+    raw::publish(&mut out, 4, &mark);
+    marker.send(&out).unwrap();
+    assert_eq!(marker.recv().unwrap(), Packet::PubAck(1, 0));
+}
+
+/// The number in the retained message of a topic.
+fn retained(port: u16, topic: &str) -> Option<u64> {
+    let mut client = Raw::connect(port, 4, "observer", true).unwrap();
+    client.subscribe(topic, 0).unwrap();
+    let first = client.until_ping().unwrap().into_iter().next();
+    first.map(|packet| match packet {
+        Packet::Publish(message) => u64::from_be_bytes(message.payload[..8].try_into().unwrap()),
+        other => panic!("unexpected {other:?}"),
+    })
+}
+
+/// What a receiver, one seat or the members of a group together, has of a publisher.
+fn count(publisher: &Publisher, receiver: &[&Seat], tally: &mut Tally) {
+    let accounts: Vec<_> = receiver
+        .iter()
+        .filter_map(|seat| seat.subscriber.accounts.get(&publisher.topic()))
+        .collect();
+    for sequence in 0..usize::try_from(publisher.next).unwrap() {
+        let times = accounts.iter().filter_map(|account| account.times.get(sequence)).sum::<u32>();
+        tally.lost += u64::from(times == 0);
+        let more = u64::from(times.saturating_sub(1));
+        if publisher.qos == 2 {
+            tally.twice += more;
+        } else {
+            tally.repeated += more;
+        }
+    }
+    // What is sent again at QoS 1 may go to another member than at first.
+    if publisher.qos == 1 && receiver.len() > 1 {
+        return;
+    }
+    tally.disordered +=
+        accounts.iter().map(|account| account.out_of_order.len() as u64).sum::<u64>();
+}

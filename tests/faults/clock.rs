@@ -1,0 +1,200 @@
+//! The wall clock is set while the broker runs, and between two runs. Within a run all
+//! that expires is counted in monotonic time, so nothing comes early or late; across a
+//! restart the wall clock is all there is.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::cast::Cast;
+use crate::common::broker::{Broker, binary};
+use crate::common::raw::{self, Connect, Packet, Raw, Will};
+use crate::shim::Shim;
+use crate::tally::Tally;
+
+const HOUR: i64 = 3600;
+const DAYS: i64 = 3 * 24 * HOUR;
+
+/// A broker whose wall clock can be set, and sessions of which some are to live an
+/// hour and some two seconds.
+struct House {
+    broker: Broker,
+    shim: Shim,
+    /// When the short ones began to expire.
+    since: Instant,
+}
+
+impl House {
+    fn new() -> Self {
+        let mut broker = Broker::stopped(binary(), &[]);
+        let shim = Shim::attach(&mut broker);
+        broker.up();
+        assert!(shim.is_loaded());
+        let house = Self { broker, shim, since: Instant::now() };
+        let mut observer = house.client("observer", 4, 0, None);
+        observer.subscribe("wills/#", 1).unwrap();
+        observer.subscribe("t", 1).unwrap();
+        drop(observer);
+        for (id, expiry, delay) in [("long", 3600, 1800), ("short", 2, 1)] {
+            let mut client = house.client(id, 5, expiry, Some(delay));
+            client.subscribe("t", 1).unwrap();
+            // It leaves without DISCONNECT, so that its will waits for its delay.
+        }
+        house.publish("hour", Some(3600));
+        house.publish("brief", Some(2));
+        house.publish("for good", None);
+        house
+    }
+
+    fn client(&self, id: &str, version: u8, expiry: u32, will: Option<u32>) -> Raw {
+        let will = will.map(|delay| Will { topic: format!("wills/{id}"), delay });
+        let connect = Connect { expiry, will, ..Connect::new(version, false) };
+        Raw::with(self.broker.port, id, &connect).unwrap()
+    }
+
+    /// Acknowledged, at QoS 1.
+    fn publish(&self, payload: &str, expiry: Option<u32>) {
+        let mut client = Raw::connect(self.broker.port, 5, "publisher", true).unwrap();
+        let mut body = vec![0, 1, b't', 0, 1];
+        match expiry {
+            // Message Expiry Interval.
+            Some(seconds) => {
+                body.extend([5, 2]);
+                body.extend(seconds.to_be_bytes());
+            }
+            None => body.push(0),
+        }
+        body.extend(payload.as_bytes());
+        let mut out = Vec::new();
+        raw::frame(&mut out, 0x32, &body);
+        client.send(&out).unwrap();
+        assert_eq!(client.recv().unwrap(), Packet::PubAck(1, 0));
+    }
+
+    /// Until all that expires in seconds has done so.
+    fn wait_for_the_short_ones(&self) {
+        thread::sleep(Duration::from_secs(5).saturating_sub(self.since.elapsed()));
+    }
+
+    fn restart(&mut self, seconds: i64) {
+        self.broker.kill();
+        self.shim.step_clock(seconds);
+        self.broker.up();
+        self.since = Instant::now();
+    }
+
+    fn has_session(&self, id: &str, version: u8) -> bool {
+        self.client(id, version, 3600, None).session_present
+    }
+
+    /// Topics and payloads of what waits for `id`, with what is left of their expiry.
+    fn waiting(&self, id: &str, version: u8) -> Vec<(String, Option<u32>)> {
+        let mut client = self.client(id, version, 3600, None);
+        assert!(client.session_present, "{id}");
+        client.patience(Duration::from_secs(2));
+        std::iter::from_fn(|| client.recv_frame().ok())
+            .map(|(first, body)| {
+                assert_eq!(first & 0xF6, 0x32, "PUBLISH, QoS 1");
+                let topic = 2 + usize::from(u16::from_be_bytes([body[0], body[1]]));
+                let name = String::from_utf8(body[2..topic].to_vec()).unwrap();
+                let properties = if version == 5 { usize::from(body[topic + 2]) + 1 } else { 0 };
+                let (properties, payload) = body[topic + 2..].split_at(properties);
+                let payload = String::from_utf8(payload.to_vec()).unwrap();
+                let expiry = properties.iter().position(|byte| *byte == 2);
+                let expiry = expiry.map(|at| &properties[at + 1..at + 5]);
+                let left = expiry.map(|left| u32::from_be_bytes(left.try_into().unwrap()));
+                (format!("{name}: {payload}"), left)
+            })
+            .collect()
+    }
+}
+
+fn names(waiting: &[(String, Option<u32>)]) -> Vec<&str> {
+    waiting.iter().map(|(name, _)| name.as_str()).collect()
+}
+
+fn within_a_run(step: i64) {
+    let house = House::new();
+    house.shim.step_clock(step);
+    house.wait_for_the_short_ones();
+    // The short will comes when it is due, the long one not yet.
+    assert_eq!(
+        names(&house.waiting("observer", 4)),
+        ["t: hour", "t: for good", "wills/short: gone"],
+        "{step}"
+    );
+    assert!(!house.has_session("short", 5), "it should have expired, {step}");
+    let waiting = house.waiting("long", 5);
+    assert_eq!(names(&waiting), ["t: hour", "t: for good"], "{step}");
+    let left = waiting[0].1.unwrap();
+    assert!((3500..=3600).contains(&left), "{left} s are left of an hour, {step}");
+    house.publish("after", None);
+}
+
+#[test]
+fn a_step_forward_within_a_run_expires_nothing_early() {
+    within_a_run(DAYS);
+    println!("clock, 3 days forward within a run: 1 round, nothing early, nothing late");
+}
+
+#[test]
+fn a_step_backward_within_a_run_keeps_nothing_longer() {
+    within_a_run(-DAYS);
+    println!("clock, 3 days back within a run: 1 round, nothing early, nothing late");
+}
+
+#[test]
+fn across_a_restart_the_wall_clock_counts() {
+    let mut house = House::new();
+    house.restart(2 * HOUR);
+    // Wills and expiry of sessions that were due meanwhile.
+    house.wait_for_the_short_ones();
+    assert!(!house.has_session("long", 5), "an hour is over");
+    assert!(!house.has_session("short", 5), "an hour is over");
+    let mut came = house.waiting("observer", 4);
+    came.sort();
+    assert_eq!(names(&came), ["t: for good", "wills/long: gone", "wills/short: gone"]);
+    println!("clock, 2 hours forward across a restart: 1 round, what was due is gone");
+}
+
+#[test]
+fn a_step_backward_across_a_restart_keeps_nothing_longer_than_it_was_to_live() {
+    let mut house = House::new();
+    house.restart(-DAYS);
+    house.wait_for_the_short_ones();
+    assert_eq!(
+        names(&house.waiting("observer", 4)),
+        ["t: hour", "t: for good", "wills/short: gone"]
+    );
+    assert!(!house.has_session("short", 5), "two seconds are over");
+    let waiting = house.waiting("long", 5);
+    assert_eq!(names(&waiting), ["t: hour", "t: for good"]);
+    let left = waiting[0].1.unwrap();
+    assert!(left <= 3600, "{left} s are left of an hour");
+    println!("clock, 3 days back across a restart: 1 round, nothing lives longer than it was to");
+}
+
+/// The clock jumps to and fro while messages flow, and over kill -9.
+#[test]
+fn no_acknowledgement_is_lost_to_a_clock_that_jumps() {
+    const ROUNDS: usize = 4;
+    let mut broker = Broker::stopped(binary(), &[]);
+    let shim = Shim::attach(&mut broker);
+    broker.up();
+    let cast = Cast::default().publishers(1, 4, 1, 20).publishers(1, 5, 2, 20);
+    let mut cast = cast.seats(1, 4, false, false).seats(1, 5, true, false);
+    cast.subscribe(broker.port);
+    let mut last = Tally::default();
+    // Below the longest that a session lives while its client is away.
+    for step in [-DAYS, DAYS, -HOUR, HOUR].into_iter().take(ROUNDS) {
+        cast.run_until(&mut broker, |broker| {
+            for seconds in [step, 0, -step] {
+                shim.step_clock(seconds);
+                thread::sleep(Duration::from_millis(40));
+            }
+            broker.kill();
+        });
+        broker.up();
+        last = cast.settle(broker.port);
+    }
+    last.must_be_kept("clock jumps under load and across kill -9", ROUNDS);
+}

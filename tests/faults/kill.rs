@@ -1,0 +1,61 @@
+//! `kill -9` beyond `tests/crash.rs`: everything at once. Publishers of both versions
+//! and both QoS, some of them away; durable sessions, a shared subscription and retained
+//! messages; subscribers that come and go from round to round.
+
+use std::thread;
+use std::time::Duration;
+
+use crate::cast::Cast;
+use crate::common::broker::{Broker, binary};
+use crate::common::dice::Dice;
+use crate::rounds;
+use crate::tally::Tally;
+
+const ROUNDS: usize = 6;
+
+#[test]
+fn kill_9_of_a_mixed_house() {
+    mixed("kill -9, all shapes together", &[]);
+}
+
+#[test]
+fn kill_9_of_a_mixed_house_with_constant_checkpoints() {
+    mixed(
+        "kill -9, all shapes together, constant checkpoints",
+        &[
+            ("FERRYMQ_PERSISTENCE__WAL_CHECKPOINT_PAGES", "60"),
+            ("FERRYMQ_PERSISTENCE__WAL_LIMIT", "1MiB"),
+            ("FERRYMQ_SESSION__MEMORY_WINDOW", "20"),
+        ],
+    );
+}
+
+fn mixed(what: &str, settings: &[(&str, &str)]) {
+    let mut dice = Dice::new();
+    let mut broker = Broker::stopped(binary(), settings);
+    broker.up();
+    let cast = Cast::default().publishers(1, 4, 1, 50).publishers(1, 5, 1, 50);
+    let cast = cast.retaining().publishers(1, 4, 2, 50).publishers(1, 5, 2, 50);
+    let cast = cast.seats(2, 4, false, false).seats(1, 5, true, false);
+    let mut cast = cast.seats(2, 5, false, true).seats(1, 4, true, true);
+    cast.subscribe(broker.port);
+    let mut last = Tally::default();
+    for _ in 0..ROUNDS * rounds() {
+        for seat in &mut cast.seats {
+            seat.online = dice.between(0, 2) == 0;
+        }
+        let pause = Duration::from_millis(dice.between(20, 300));
+        // One publisher stays away, with what it has under way.
+        let away = usize::try_from(dice.between(0, cast.publishers.len() as u64)).unwrap();
+        let away = cast.publishers.remove(away);
+        cast.run_until(&mut broker, |broker| {
+            thread::sleep(pause);
+            broker.kill();
+        });
+        cast.publishers.push(away);
+        broker.up();
+        last = cast.settle(broker.port);
+        assert!(last.is_kept(), "{last:?}");
+    }
+    last.must_be_kept(what, ROUNDS * rounds());
+}

@@ -1,0 +1,202 @@
+//! Promise 1, 2, 3 and 4 under loss of power: the broker is killed at full rate, and
+//! started on what a disk might have kept of its files at that moment or an earlier one.
+//! Clients go on from what they knew at the same moment.
+
+use std::thread;
+use std::time::Duration;
+
+use crate::cast::Cast;
+use crate::common::broker::{Broker, binary, binary_with_failpoints};
+use crate::common::dice::Dice;
+use crate::common::journal;
+use crate::disk::{self, ALL_LEAVES, Disk, Leaves};
+use crate::recording::Recording;
+use crate::rounds;
+use crate::shim::Shim;
+use crate::tally::Tally;
+
+/// Disks made from one recording.
+const STATES: usize = 40;
+
+/// So small that a recording has checkpoints and a write-ahead log that is begun anew.
+const CHECKPOINTS: [(&str, &str); 2] = [
+    ("FERRYMQ_PERSISTENCE__WAL_CHECKPOINT_PAGES", "60"),
+    ("FERRYMQ_PERSISTENCE__WAL_LIMIT", "1MiB"),
+];
+
+#[test]
+fn power_loss_qos_1_v311_offline() {
+    kept("power loss, QoS 1, 3.1.1, offline", &[], || {
+        Cast::default().publishers(2, 4, 1, 20).seats(1, 4, false, false)
+    });
+}
+
+#[test]
+fn power_loss_qos_1_v5_offline_and_online() {
+    kept("power loss, QoS 1, 5.0, offline and online", &CHECKPOINTS, || {
+        let cast = Cast::default().publishers(2, 5, 1, 20);
+        cast.seats(1, 5, false, false).seats(1, 5, true, false)
+    });
+}
+
+#[test]
+fn power_loss_qos_2_v5_offline() {
+    kept("power loss, QoS 2, 5.0, offline", &CHECKPOINTS, || {
+        Cast::default().publishers(2, 5, 2, 20).seats(1, 5, false, false)
+    });
+}
+
+#[test]
+fn power_loss_qos_2_v311_offline_and_online() {
+    kept("power loss, QoS 2, 3.1.1, offline and online", &[], || {
+        let cast = Cast::default().publishers(2, 4, 2, 20);
+        cast.seats(1, 4, false, false).seats(1, 4, true, false)
+    });
+}
+
+#[test]
+fn power_loss_qos_1_v5_online_alone() {
+    kept("power loss, QoS 1, 5.0, online", &[], || {
+        Cast::default().publishers(2, 5, 1, 20).seats(1, 5, true, false)
+    });
+}
+
+#[test]
+fn power_loss_both_qos_fan_out_of_three() {
+    kept("power loss, QoS 1 and 2, both versions, three sessions", &CHECKPOINTS, || {
+        let cast = Cast::default().publishers(1, 4, 1, 20).publishers(1, 5, 2, 20);
+        cast.seats(1, 4, false, false).seats(1, 5, false, false).seats(1, 5, true, false)
+    });
+}
+
+#[test]
+fn power_loss_shared_subscription() {
+    kept("power loss, QoS 1 and 2, shared subscription", &[], || {
+        let cast = Cast::default().publishers(1, 4, 1, 20).publishers(1, 5, 2, 20);
+        cast.seats(2, 5, false, true).seats(1, 5, true, true)
+    });
+}
+
+#[test]
+fn power_loss_retained() {
+    kept("power loss, QoS 1 and 2, retained", &CHECKPOINTS, || {
+        let cast = Cast::default().publishers(2, 4, 1, 20).publishers(1, 5, 2, 20);
+        cast.retaining().seats(1, 4, false, false)
+    });
+}
+
+/// While the files are being made and nothing is acknowledged yet.
+#[test]
+fn power_loss_in_the_first_start_leaves_what_can_be_started() {
+    let mut dice = Dice::new();
+    let mut broker = Broker::stopped(binary(), &[]);
+    let shim = Shim::recording(&mut broker);
+    broker.up();
+    broker.kill();
+    let recording = shim.read();
+    let mut disk = Disk::default();
+    let mut starts = 0;
+    for record in &recording.records {
+        disk.apply(record);
+        let leaves = ALL_LEAVES[usize::try_from(dice.between(0, 5)).unwrap()];
+        if dice.between(0, 3) == 0 {
+            let mut broker = Broker::stopped(binary(), &[]);
+            disk::write(&disk.cut(leaves, &mut dice), broker.directory());
+            broker.up();
+            starts += 1;
+        }
+    }
+    println!("power loss in the first start: {starts} rounds, all started");
+    assert!(starts > 10);
+}
+
+/// The test of the test: without fsync, it must find something.
+#[test]
+fn power_loss_is_noticed_if_fsync_is_left_out() {
+    red("FERRYMQ_SABOTAGE", "skip-fsync", binary_with_failpoints());
+}
+
+#[test]
+fn power_loss_is_noticed_if_acknowledgements_leave_early() {
+    red("FERRYMQ_SABOTAGE", "acknowledge-early", binary_with_failpoints());
+}
+
+#[test]
+fn power_loss_is_noticed_with_durability_commit() {
+    red("FERRYMQ_PERSISTENCE__DURABILITY", "commit", binary());
+}
+
+fn red(key: &str, value: &str, binary: std::path::PathBuf) {
+    let mut dice = Dice::new();
+    let mut broker = Broker::stopped(binary, &[(key, value)]);
+    let cast = Cast::default().publishers(2, 4, 1, 20).seats(1, 4, false, false);
+    let tally = lose_power(&mut broker, cast, STATES / 2, &mut dice);
+    tally.print(&format!("power loss, broken on purpose by {key}={value}"), STATES / 2);
+    assert!(tally.lost > 0, "nothing was missed");
+}
+
+fn kept(what: &str, settings: &[(&str, &str)], cast: impl Fn() -> Cast) {
+    let mut dice = Dice::new();
+    let mut sum = Tally::default();
+    for _ in 0..rounds() {
+        let mut broker = Broker::stopped(binary(), settings);
+        sum += lose_power(&mut broker, cast(), STATES, &mut dice);
+    }
+    sum.must_be_kept(what, STATES * rounds());
+}
+
+/// One recording, `states` disks that it may have left.
+fn lose_power(broker: &mut Broker, mut cast: Cast, states: usize, dice: &mut Dice) -> Tally {
+    let shim = Shim::recording(broker);
+    broker.up();
+    assert!(shim.is_loaded(), "the shim is not loaded: is the binary dynamically linked?");
+    cast.subscribe(broker.port);
+    let begin = journal::now();
+    let pause = Duration::from_millis(dice.between(60, 200));
+    cast.run_until(broker, |broker| {
+        thread::sleep(pause);
+        broker.kill();
+    });
+    let moments = moments(&cast, begin, states, dice);
+    restart_on_each(&shim.read(), &cast, &moments, dice)
+}
+
+/// When the power goes, in order: half the cuts at the end, the others just when an
+/// acknowledgement had been read.
+fn moments(cast: &Cast, begin: u64, states: usize, dice: &mut Dice) -> Vec<u64> {
+    let read: Vec<u64> =
+        cast.publishers.iter().flat_map(super::common::publisher::Publisher::moments).collect();
+    assert!(!read.is_empty(), "nothing was acknowledged");
+    let mut moments: Vec<_> = (0..states / 2)
+        .map(|_| read[usize::try_from(dice.between(0, read.len() as u64)).unwrap()])
+        .collect();
+    moments.resize(states, journal::now());
+    moments.sort_unstable();
+    assert!(moments[0] > begin);
+    moments
+}
+
+fn restart_on_each(recording: &Recording, cast: &Cast, moments: &[u64], dice: &mut Dice) -> Tally {
+    let mut records = recording.records.iter().peekable();
+    let mut disk = Disk::default();
+    let mut sum = Tally::default();
+    for (index, moment) in moments.iter().enumerate() {
+        while let Some(record) = records.next_if(|record| record.at <= *moment) {
+            disk.apply(record);
+        }
+        let leaves = ALL_LEAVES[index % ALL_LEAVES.len()];
+        sum += restart(&disk, leaves, &cast.as_of(*moment), dice);
+    }
+    sum
+}
+
+/// What comes of it if the power goes now.
+pub fn restart(disk: &Disk, leaves: Leaves, cast: &Cast, dice: &mut Dice) -> Tally {
+    let mut broker = Broker::stopped(binary(), &[]);
+    disk::write(&disk.cut(leaves, dice), broker.directory());
+    broker.up();
+    let mut cast = cast.clone();
+    let tally = cast.settle(broker.port);
+    assert!(broker.is_alive(), "{}", broker.log());
+    tally
+}

@@ -1,0 +1,108 @@
+//! A network that is bad on purpose: everything between a client and the broker passes
+//! through here, and may be cut, stalled, or taken apart.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use crate::common::dice::Dice;
+
+/// What is done to a connection.
+#[derive(Clone, Copy)]
+pub enum Network {
+    /// Nothing, until [`Proxy::stall_to_broker`].
+    Plain,
+    /// One byte at a time.
+    Bytes,
+    /// Cut after some thousand bytes, mostly within a packet.
+    Cuts,
+    /// As 30% of lost packets look from above TCP: waits for what is sent again, and
+    /// connections that are given up.
+    Lossy,
+}
+
+/// The payload of a packet on an Ethernet.
+const PACKET: usize = 1460;
+
+pub struct Proxy {
+    pub port: u16,
+    stalled: Arc<AtomicBool>,
+}
+
+impl Proxy {
+    /// Its threads end with the process.
+    pub fn start(broker: u16, network: Network, dice: &mut Dice) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let stalled = Arc::new(AtomicBool::new(false));
+        let (flag, mut dice) = (Arc::clone(&stalled), dice.fork());
+        thread::spawn(move || {
+            for client in listener.incoming() {
+                let Ok(client) = client else { continue };
+                // The broker may be down at the moment.
+                let Ok(server) = TcpStream::connect(("127.0.0.1", broker)) else { continue };
+                client.set_nodelay(true).unwrap();
+                server.set_nodelay(true).unwrap();
+                let back = (server.try_clone().unwrap(), client.try_clone().unwrap());
+                let (mut up, mut down) = (dice.fork(), dice.fork());
+                let flag = Arc::clone(&flag);
+                thread::spawn(move || pump(client, server, network, Some(&flag), &mut up));
+                thread::spawn(move || pump(back.0, back.1, network, None, &mut down));
+            }
+        });
+        Self { port, stalled }
+    }
+
+    /// From now on nothing of what clients send arrives, and nobody is told.
+    pub fn stall_to_broker(&self) {
+        self.stalled.store(true, Ordering::SeqCst);
+    }
+}
+
+/// One direction, until either side is gone or the network cuts it.
+fn pump(
+    mut from: TcpStream,
+    mut to: TcpStream,
+    network: Network,
+    stalled: Option<&AtomicBool>,
+    dice: &mut Dice,
+) {
+    let mut buffer = [0; PACKET];
+    let mut budget = match network {
+        Network::Cuts => usize::try_from(dice.between(100, 12_000)).unwrap(),
+        _ => usize::MAX,
+    };
+    while let Ok(count @ 1..) = from.read(&mut buffer) {
+        if stalled.is_some_and(|stalled| stalled.load(Ordering::SeqCst)) {
+            continue;
+        }
+        let count = count.min(budget);
+        budget -= count;
+        if forward(&mut to, &buffer[..count], network, dice).is_none() || budget == 0 {
+            break;
+        }
+    }
+    let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
+}
+
+fn forward(to: &mut TcpStream, bytes: &[u8], network: Network, dice: &mut Dice) -> Option<()> {
+    match network {
+        Network::Bytes => bytes.iter().try_for_each(|byte| to.write_all(&[*byte])).ok(),
+        Network::Lossy => {
+            // Three in ten are sent again; a stall of three in a row is given up.
+            let mut lost = 0;
+            while dice.between(0, 10) < 3 {
+                lost += 1;
+                if lost == 4 {
+                    return None;
+                }
+                thread::sleep(Duration::from_millis(5 << lost));
+            }
+            to.write_all(bytes).ok()
+        }
+        Network::Plain | Network::Cuts => to.write_all(bytes).ok(),
+    }
+}

@@ -1,0 +1,196 @@
+//! Promise 7: a damaged or foreign file is refused at the start, in one line that says
+//! what to do, and left as it is, byte for byte.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+
+use crate::cast::Cast;
+use crate::common::broker::{Broker, binary};
+use crate::common::dice::Dice;
+
+const MESSAGES: u64 = 2_000;
+/// 2,000 messages of this size are about a thousand pages.
+const PAYLOAD: usize = 4_000;
+
+/// A stopped broker with a queue in its database, and who put it there.
+fn with_queue(clean: bool) -> (Broker, Cast) {
+    let mut broker = Broker::stopped(binary(), &[("FERRYMQ_SESSION__MEMORY_WINDOW", "10")]);
+    broker.up();
+    let mut cast = Cast::default().publishers(1, 4, 1, 100).seats(1, 4, false, false);
+    let publisher = cast.publishers.remove(0).with_payload(PAYLOAD);
+    cast.publishers.push(publisher);
+    cast.subscribe(broker.port);
+    cast.publish(broker.port, MESSAGES);
+    if clean {
+        assert_eq!(broker.stop(), Some(0));
+    } else {
+        // All of it in the database, so that it is there that damage matters.
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while std::fs::metadata(wal(&broker)).unwrap().len() > 0 {
+            assert!(Instant::now() < deadline, "the WAL is not emptied when idle");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        broker.kill();
+    }
+    (broker, cast)
+}
+
+fn wal(broker: &Broker) -> std::path::PathBuf {
+    broker.directory().join("ferrymq.db-wal")
+}
+
+/// What must not change: all but the log, the lock with its holder's number, the WAL's
+/// index, which is made anew at each start, and a WAL that is empty.
+fn contents(directory: &Path) -> BTreeMap<String, Vec<u8>> {
+    let names = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name());
+    let names = names.map(|name| name.into_string().unwrap());
+    let kept =
+        names.filter(|name| ![".log", ".lock", "-shm"].iter().any(|end| name.ends_with(end)));
+    let read = |name: String| {
+        let bytes = std::fs::read(directory.join(&name)).unwrap();
+        (name, bytes)
+    };
+    kept.map(read).filter(|(name, bytes)| !(name.ends_with("-wal") && bytes.is_empty())).collect()
+}
+
+/// It does not start, and says why in one line with all of `words`.
+fn is_refused(what: &str, broker: &mut Broker, words: &[&str]) {
+    let before = contents(broker.directory());
+    // More than once: the first refusal must not make the second start go through.
+    for _ in 0..2 {
+        let (code, log) = broker.refused();
+        assert_eq!(code, Some(3), "{what}: {log}");
+        let lines: Vec<_> = log.lines().filter(|line| line.contains("ERROR")).collect();
+        assert_eq!(lines.len(), 1, "{what}: {log}");
+        for word in words {
+            assert!(lines[0].contains(word), "{what}: no {word:?} in {log}");
+        }
+    }
+    let after = contents(broker.directory());
+    let same = before == after;
+    assert!(same, "{what}: {:?} became {:?}, or their contents", before.keys(), after.keys());
+    println!("refused, {what}: 2 rounds, exit 3, one line, untouched");
+}
+
+#[test]
+fn a_text_file_is_refused() {
+    let mut broker = Broker::stopped(binary(), &[]);
+    std::fs::write(broker.database(), "shopping\n".repeat(2_000)).unwrap();
+    is_refused("a text file", &mut broker, &["is not a FerryMQ database", "persistence.path"]);
+}
+
+#[test]
+fn a_short_text_file_is_refused() {
+    let mut broker = Broker::stopped(binary(), &[]);
+    std::fs::write(broker.database(), "milk, eggs\n").unwrap();
+    is_refused("a short text file", &mut broker, &["is not a FerryMQ database"]);
+}
+
+#[test]
+fn somebody_elses_database_is_refused() {
+    let mut broker = Broker::stopped(binary(), &[]);
+    let other = Connection::open(broker.database()).unwrap();
+    other.execute_batch("CREATE TABLE recipe (title); INSERT INTO recipe VALUES ('soup')").unwrap();
+    drop(other);
+    is_refused(
+        "a foreign database",
+        &mut broker,
+        &["is not a FerryMQ database", "persistence.path"],
+    );
+}
+
+#[test]
+fn a_database_of_a_later_release_is_refused() {
+    let (mut broker, _) = with_queue(true);
+    let ours = Connection::open(broker.database()).unwrap();
+    let version: i64 = ours.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+    ours.pragma_update(None, "user_version", version + 1).unwrap();
+    drop(ours);
+    is_refused("a newer schema", &mut broker, &["has schema version", "run the release"]);
+}
+
+#[test]
+fn a_page_that_was_overwritten_is_found_by_the_check() {
+    let (mut broker, _) = with_queue(false);
+    overwrite_pages(&broker);
+    is_refused("damaged pages", &mut broker, &["is damaged", "put a backup in its place"]);
+}
+
+/// After an orderly stop the file is not checked: damage is found when it is read.
+#[test]
+fn damage_after_an_orderly_stop_is_found_when_it_is_read() {
+    let (mut broker, mut cast) = with_queue(true);
+    overwrite_pages(&broker);
+    if let Err(code) = broker.try_up() {
+        assert_eq!(code, Some(3));
+    } else {
+        let seat = &mut cast.seats[0].subscriber;
+        let mut client = seat.connect(broker.port).unwrap();
+        seat.run(&mut client, |_| false).unwrap_err();
+        assert_eq!(broker.wait_dead().code(), Some(5), "{}", broker.log());
+    }
+    let (code, log) = broker.refused();
+    assert_eq!(code, Some(3), "{log}");
+    assert!(log.contains("is damaged"), "{log}");
+    println!("refused, damaged pages after an orderly stop: 1 round, exit 5 when read, then 3");
+}
+
+#[test]
+fn a_database_that_was_cut_short_is_refused() {
+    for clean in [true, false] {
+        let (mut broker, _) = with_queue(clean);
+        let file = std::fs::File::options().write(true).open(broker.database()).unwrap();
+        let pages = file.metadata().unwrap().len() / 8192;
+        file.set_len(pages / 2 * 8192).unwrap();
+        let what = if clean { "half a file, clean stop" } else { "half a file, unclean stop" };
+        is_refused(what, &mut broker, &["is damaged"]);
+    }
+}
+
+/// Sixteen pages in the middle, so that not all of them are payload.
+fn overwrite_pages(broker: &Broker) {
+    use std::os::unix::fs::FileExt as _;
+    let file = std::fs::File::options().write(true).open(broker.database()).unwrap();
+    let pages = file.metadata().unwrap().len() / 8192;
+    assert!(pages > 200, "{pages} pages");
+    file.write_all_at(&vec![0xA5; 16 * 8192], pages / 2 * 8192).unwrap();
+}
+
+/// A WAL that never was one holds nothing that was committed: SQLite, and the broker
+/// with it, go on without it, as after a loss of power that left its first page torn.
+#[test]
+fn garbage_in_place_of_the_wal_is_no_obstacle() {
+    let (mut broker, mut cast) = with_queue(true);
+    std::fs::write(wal(&broker), vec![0x5A; 100_000]).unwrap();
+    broker.up();
+    let tally = cast.settle(broker.port);
+    tally.must_be_kept("garbage in place of an empty WAL", 1);
+}
+
+/// What was cut off is gone, and cannot be told from what power loss may leave. The
+/// rest is there, whole and in order.
+#[test]
+fn a_wal_that_was_cut_short_keeps_what_stands_before_the_cut() {
+    const ROUNDS: usize = 4;
+    let mut dice = Dice::new();
+    for _ in 0..ROUNDS {
+        let mut broker = Broker::start();
+        let mut cast = Cast::default().publishers(1, 4, 1, 20).seats(1, 4, false, false);
+        cast.subscribe(broker.port);
+        cast.publish(broker.port, 500);
+        broker.kill();
+        let file = std::fs::File::options().write(true).open(wal(&broker)).unwrap();
+        let length = file.metadata().unwrap().len();
+        file.set_len(dice.between(length / 2, length)).unwrap();
+        broker.up();
+        cast.drain(broker.port);
+        let account = cast.seats[0].subscriber.accounts.get("crash/p0");
+        let times: &[u32] = account.map_or(&[], |account| &account.times);
+        assert!(times.iter().all(|times| *times == 1), "{times:?}");
+        assert!(!times.is_empty() && times.len() < 500, "{} came", times.len());
+    }
+    println!("a WAL cut short: {ROUNDS} rounds, what stands before the cut came in order");
+}

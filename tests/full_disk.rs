@@ -1,0 +1,149 @@
+//! A database that reaches `persistence.max_size` under load: who is told what, that
+//! nothing acknowledged is lost, and that service comes back by itself.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // As inside the crate's tests.
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::broker::Broker;
+use common::raw::{self, Packet, Publish, Raw};
+
+const SIZE: usize = 20_000;
+
+fn small(on_full: &str) -> Broker {
+    Broker::with(&[
+        ("FERRYMQ_PERSISTENCE__MAX_SIZE", "2MiB"),
+        ("FERRYMQ_PERSISTENCE__RESERVE_SIZE", "0B"),
+        ("FERRYMQ_MQTT__ON_FULL", on_full),
+    ])
+}
+
+fn publish(version: u8, qos: u8, pid: u16, topic: &str) -> Vec<u8> {
+    let mut payload = vec![0; SIZE];
+    payload[..2].copy_from_slice(&pid.to_be_bytes());
+    let mut out = Vec::new();
+    raw::publish(
+        &mut out,
+        version,
+        &Publish { dup: false, qos, pid, topic: topic.into(), payload },
+    );
+    out
+}
+
+fn burst(pids: std::ops::RangeInclusive<u16>) -> Vec<u8> {
+    pids.flat_map(|pid| publish(4, 1, pid, "t")).collect()
+}
+
+fn await_state(broker: &Broker, state: &str) {
+    let wanted = format!("\"state\":\"{state}\"");
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !broker.get("/readyz").unwrap_or_default().contains(&wanted) {
+        assert!(Instant::now() < deadline, "not {state}\n{}", broker.log());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Fills the queue of a session that is away with v5 messages; answers how many were
+/// accepted before the first 0x97.
+fn fill(broker: &Broker) -> u16 {
+    Raw::connect(broker.port, 4, "away", false).unwrap().subscribe("t", 1).unwrap();
+    let mut filler = Raw::connect(broker.port, 5, "filler", true).unwrap();
+    for pid in 1..1000 {
+        filler.send(&publish(5, 1, pid, "t")).unwrap();
+        match filler.recv().unwrap() {
+            Packet::PubAck(acknowledged, 0) => assert_eq!(acknowledged, pid),
+            Packet::PubAck(acknowledged, 0x97) => {
+                assert_eq!(acknowledged, pid);
+                return pid - 1;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    panic!("max_size does not hold");
+}
+
+/// Takes and acknowledges the queue up to the message `last`; answers all of them.
+fn drain(broker: &Broker, last: u16) -> Vec<u16> {
+    let mut receiver = Raw::connect(broker.port, 4, "away", false).unwrap();
+    let mut seen = Vec::new();
+    while seen.last() != Some(&last) {
+        if let Packet::Publish(message) = receiver.recv().unwrap() {
+            seen.push(u16::from_be_bytes([message.payload[0], message.payload[1]]));
+            let mut out = Vec::new();
+            raw::ack(&mut out, raw::PUBACK, message.pid);
+            receiver.send(&out).unwrap();
+        }
+    }
+    receiver.send(&[0xE0, 0]).unwrap();
+    seen
+}
+
+#[test]
+fn a_full_database_refuses_disconnects_and_comes_back_by_itself() {
+    let broker = small("disconnect");
+    let kept = fill(&broker);
+    await_state(&broker, "full");
+    // MQTT 3.1.1: no acknowledgement, and the end, as often as it tries.
+    for _ in 0..20 {
+        let mut older = Raw::connect(broker.port, 4, "older", true).unwrap();
+        older.send(&publish(4, 1, 7, "t")).unwrap();
+        assert!(older.recv().is_err(), "closed without an acknowledgement");
+    }
+    // Passing sessions and QoS 0 go on.
+    let mut passing = Raw::connect(broker.port, 4, "passing", true).unwrap();
+    passing.subscribe("p", 1).unwrap();
+    passing.send(&publish(4, 1, 1, "p")).unwrap();
+    passing.send(&publish(4, 0, 2, "p")).unwrap();
+    let mut seen = [passing.recv().unwrap(), passing.recv().unwrap(), passing.recv().unwrap()];
+    seen.sort_by_key(|packet| matches!(packet, Packet::Publish(_)));
+    assert_eq!(seen[0], Packet::PubAck(1, 0));
+    let expected: Vec<u16> = (1..=kept).collect();
+    assert_eq!(drain(&broker, kept), expected);
+    await_state(&broker, "ready");
+    let mut older = Raw::connect(broker.port, 4, "older", true).unwrap();
+    older.send(&publish(4, 1, 7, "t")).unwrap();
+    assert_eq!(older.recv().unwrap(), Packet::PubAck(7, 0));
+    let log = broker.log();
+    assert_eq!(log.matches("the disk is full").count(), 1, "{log}");
+    assert_eq!(
+        log.matches("the disk has room again: 21 messages were refused").count(),
+        1,
+        "{log}"
+    );
+}
+
+#[test]
+fn a_stalled_publisher_loses_nothing_and_keeps_its_order() {
+    let broker = small("stall");
+    let kept = fill(&broker);
+    let mut older = Raw::connect_alive(broker.port, 4, "older", true, 1).unwrap();
+    // More than a turn's worth: the last ones are not even taken.
+    older.send(&burst(1001..=1005)).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while broker.metric("ferrymq_stalled_connections") < 1.0 {
+        assert!(Instant::now() < deadline, "{}", broker.log());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(older.until_ping().unwrap(), []);
+    older.send(&burst(1006..=1010)).unwrap();
+    // Twice as long as its keep alive lets it be silent: the silence is the broker's.
+    std::thread::sleep(Duration::from_secs(3));
+    assert!(broker.metric("ferrymq_keep_alive_timeouts_total") < 1.0);
+    assert!(broker.metric("ferrymq_persistence_stalled_messages") >= 1.0);
+    let expected: Vec<u16> = (1..=kept).collect();
+    assert_eq!(drain(&broker, kept), expected);
+    for pid in 1..=10 {
+        assert_eq!(older.recv().unwrap(), Packet::PubAck(1000 + pid, 0));
+    }
+    await_state(&broker, "ready");
+    assert!(broker.metric("ferrymq_stalled_connections") < 1.0);
+    let mut broker = broker;
+    broker.kill();
+    broker.up();
+    let expected: Vec<u16> = (1001..=1010).collect();
+    // What was taken just before may come again after a crash.
+    let seen: Vec<u16> = drain(&broker, 1010).into_iter().filter(|pid| *pid > 1000).collect();
+    assert_eq!(seen, expected);
+}

@@ -1,0 +1,256 @@
+//! What a disk holds when the power goes: everything up to each file's last sync, and
+//! of what was written since whatever the disk has come to.
+//!
+//! The files themselves are real, in a directory; this is the account beside them. A
+//! killed process leaves the files, a power cut leaves what [`Disk::power_cut`] says.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
+
+use crate::common::dice::Dice;
+
+/// Disks tear writes here.
+const SECTOR: usize = 512;
+
+/// Something that was done to a file and not yet synced.
+#[derive(Debug, Clone)]
+enum Change {
+    Write(usize, Vec<u8>),
+    Truncate(usize),
+}
+
+impl Change {
+    fn apply(&self, image: &mut Vec<u8>) {
+        match self {
+            Self::Write(at, bytes) => {
+                let end = at + bytes.len();
+                if image.len() < end {
+                    image.resize(end, 0);
+                }
+                image[*at..end].copy_from_slice(bytes);
+            }
+            Self::Truncate(len) => image.resize(*len, 0),
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Account {
+    durable: Vec<u8>,
+    since: Vec<Change>,
+}
+
+/// What the next operations of a disk are to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// No room: writes fail, nothing is changed.
+    Full,
+    /// The n-th write from now fails.
+    Write(u64),
+    /// The n-th sync from now fails, and what it should have synced is in part lost,
+    /// although reads still show it.
+    Sync(u64),
+    /// The n-th read from now fails.
+    Read(u64),
+    /// The process dies after n more changes: nothing happens from there on.
+    Death(u64),
+}
+
+/// How an operation ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    Done,
+    Full,
+    Error,
+}
+
+#[derive(Debug)]
+struct State {
+    files: BTreeMap<String, Account>,
+    fault: Option<Fault>,
+    dead: bool,
+    dice: Dice,
+}
+
+/// The disk below one directory.
+#[derive(Debug)]
+pub struct Disk {
+    state: Mutex<State>,
+}
+
+static DISKS: LazyLock<Mutex<HashMap<PathBuf, Arc<Disk>>>> = LazyLock::new(Mutex::default);
+
+impl Disk {
+    /// Keeps account of the files below `directory` from now on.
+    pub fn below(directory: &Path, seed: u64) -> Arc<Self> {
+        let state =
+            State { files: BTreeMap::new(), fault: None, dead: false, dice: Dice::from_seed(seed) };
+        let disk = Arc::new(Self { state: Mutex::new(state) });
+        DISKS.lock().unwrap().insert(directory.to_owned(), Arc::clone(&disk));
+        disk
+    }
+
+    /// Of a file, if anyone keeps account of it.
+    pub fn of(path: &Path) -> Option<Arc<Self>> {
+        DISKS.lock().unwrap().get(path.parent()?).cloned()
+    }
+
+    pub fn forget(directory: &Path) {
+        DISKS.lock().unwrap().remove(directory);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    pub fn set_fault(&self, fault: Option<Fault>) {
+        self.state().fault = fault;
+    }
+
+    /// From now on nothing is changed, as after the process has died; or it lives
+    /// again.
+    pub fn set_dead(&self, dead: bool) {
+        let mut state = self.state();
+        state.dead = dead;
+        state.fault = None;
+    }
+
+    pub fn is_dead(&self) -> bool {
+        self.state().dead
+    }
+
+    pub fn may_write(&self) -> Verdict {
+        let mut state = self.state();
+        state.count_change();
+        if state.dead {
+            return Verdict::Error;
+        }
+        match &mut state.fault {
+            Some(Fault::Full) => Verdict::Full,
+            Some(Fault::Write(left)) if *left == 0 => Verdict::Error,
+            Some(Fault::Write(left)) => {
+                *left -= 1;
+                Verdict::Done
+            }
+            _ => Verdict::Done,
+        }
+    }
+
+    pub fn may_read(&self) -> Verdict {
+        match &mut self.state().fault {
+            Some(Fault::Read(left)) if *left == 0 => Verdict::Error,
+            Some(Fault::Read(left)) => {
+                *left -= 1;
+                Verdict::Done
+            }
+            _ => Verdict::Done,
+        }
+    }
+
+    pub fn wrote(&self, file: &str, at: usize, bytes: &[u8]) {
+        self.state().account(file).since.push(Change::Write(at, bytes.to_vec()));
+    }
+
+    pub fn truncated(&self, file: &str, len: usize) {
+        self.state().account(file).since.push(Change::Truncate(len));
+    }
+
+    pub fn removed(&self, file: &str) {
+        self.state().files.remove(file);
+    }
+
+    pub fn sync(&self, file: &str) -> Verdict {
+        let mut state = self.state();
+        state.count_change();
+        if state.dead {
+            return Verdict::Error;
+        }
+        if let Some(Fault::Sync(left)) = &mut state.fault {
+            if *left == 0 {
+                state.fail_sync(file);
+                return Verdict::Error;
+            }
+            *left -= 1;
+        }
+        let account = state.account(file);
+        for change in std::mem::take(&mut account.since) {
+            change.apply(&mut account.durable);
+        }
+        Verdict::Done
+    }
+
+    /// The files as the disk may hold them after the power was cut now.
+    pub fn power_cut(&self, dice: &mut Dice) -> BTreeMap<String, Vec<u8>> {
+        let mut state = self.state();
+        let mut left = BTreeMap::new();
+        for (name, account) in &mut state.files {
+            let mut image = account.durable.clone();
+            for change in survivors(&account.since, dice) {
+                change.apply(&mut image);
+            }
+            if !image.is_empty() || dice.between(0, 2) == 0 {
+                left.insert(name.clone(), image);
+            }
+        }
+        left
+    }
+
+    /// Files that are there, and on the disk, at the begin.
+    pub fn preload(&self, files: &BTreeMap<String, Vec<u8>>) {
+        let mut state = self.state();
+        for (name, image) in files {
+            state.account(name).durable.clone_from(image);
+        }
+    }
+}
+
+impl State {
+    fn account(&mut self, file: &str) -> &mut Account {
+        self.files.entry(file.to_owned()).or_default()
+    }
+
+    fn count_change(&mut self) {
+        if let Some(Fault::Death(left)) = &mut self.fault {
+            if *left == 0 {
+                self.dead = true;
+                self.fault = None;
+            } else {
+                *left -= 1;
+            }
+        }
+    }
+
+    /// As Linux does it: the pages count as clean from now on, whether they reached
+    /// the disk or not, and a later sync has nothing to do with them.
+    fn fail_sync(&mut self, file: &str) {
+        self.fault = None;
+        let changes = std::mem::take(&mut self.account(file).since);
+        for change in changes {
+            if self.dice.between(0, 2) == 0 {
+                change.apply(&mut self.account(file).durable);
+            }
+        }
+    }
+}
+
+/// Some of what was written since the last sync: nothing, all, the first part, or any
+/// of them in any order that the disk liked; the last of them perhaps torn.
+fn survivors(since: &[Change], dice: &mut Dice) -> Vec<Change> {
+    let mut left: Vec<Change> = match dice.between(0, 4) {
+        0 => Vec::new(),
+        1 => since.to_vec(),
+        2 => {
+            let count = dice.index(since.len() + 1);
+            since[..count].to_vec()
+        }
+        _ => since.iter().filter(|_| dice.between(0, 2) == 0).cloned().collect(),
+    };
+    if dice.between(0, 2) == 0
+        && let Some(Change::Write(_, bytes)) = left.last_mut()
+    {
+        let sectors = bytes.len() / SECTOR;
+        bytes.truncate(dice.index(sectors + 1) * SECTOR);
+    }
+    left
+}

@@ -1,0 +1,116 @@
+//! All promises at once, under one seeded schedule of clients, network, commits, time,
+//! disk faults and crashes: the real broker, session, router and store, and a model
+//! that knows what may and must come of it.
+//!
+//! `SIMULATION_SEEDS=N` plays more seeds, `SIMULATION_FROM` begins elsewhere,
+//! `SIMULATION_SEED=S` replays one, and prints what happens.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+#![allow(clippy::panic, clippy::print_stdout)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod client;
+mod disk;
+mod model;
+mod run;
+mod vfs;
+mod wire;
+mod world;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use run::{Summary, play};
+
+/// Seeds that found something once.
+const KEPT: &[u64] = &[];
+const SEEDS: u64 = 2_000;
+/// After so many broken promises there is no need for more.
+const ENOUGH: usize = 5;
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|value| value.parse().expect("a number"))
+}
+
+fn prepare() {
+    vfs::install();
+    if number("SIMULATION_SEED").is_none() {
+        // A broken promise is reported once, below, and not by each thread.
+        std::panic::set_hook(Box::new(|_| {}));
+    }
+}
+
+/// Plays `seeds` on all cores. Answers the sum, and what broke, by seed.
+fn play_all(seeds: impl Iterator<Item = u64> + Send) -> (Summary, Vec<(u64, String)>) {
+    prepare();
+    let seeds = Mutex::new(seeds);
+    let sum = Mutex::new(Summary::default());
+    let broken = Mutex::new(Vec::new());
+    let done = AtomicU64::new(0);
+    let threads = std::thread::available_parallelism().map_or(2, usize::from);
+    let work = || {
+        while broken.lock().unwrap().len() < ENOUGH {
+            let Some(seed) = seeds.lock().unwrap().next() else { return };
+            match catch_unwind(AssertUnwindSafe(|| play(seed, false))) {
+                Ok(summary) => sum.lock().unwrap().add(&summary),
+                Err(panic) => broken.lock().unwrap().push((seed, words(&*panic))),
+            }
+            let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+            if done.is_multiple_of(500) {
+                println!("{done} seeds");
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(work);
+        }
+    });
+    (sum.into_inner().unwrap(), broken.into_inner().unwrap())
+}
+
+fn words(panic: &(dyn std::any::Any + Send)) -> String {
+    panic
+        .downcast_ref::<String>()
+        .cloned()
+        .or_else(|| panic.downcast_ref::<&str>().map(|words| (*words).to_owned()))
+        .unwrap_or_default()
+}
+
+fn check(name: &str, seeds: impl Iterator<Item = u64> + Send) {
+    let started = Instant::now();
+    let (sum, broken) = play_all(seeds);
+    println!("{name}: {sum:?} in {:.1?}", started.elapsed());
+    for (seed, why) in &broken {
+        println!(
+            "seed {seed} broke a promise: {why}\n  replay: SIMULATION_SEED={seed} cargo test \
+             --features failpoints --test simulation -- --exact replay --nocapture"
+        );
+    }
+    assert!(broken.is_empty(), "{} seeds broke a promise", broken.len());
+}
+
+#[test]
+fn no_seed_breaks_a_promise() {
+    let from = number("SIMULATION_FROM").unwrap_or(0);
+    let count = number("SIMULATION_SEEDS").unwrap_or(SEEDS);
+    check("seeds", from..from + count);
+}
+
+#[test]
+fn no_seed_that_broke_a_promise_once_does_so_again() {
+    check("kept seeds", KEPT.iter().copied());
+}
+
+/// Only if it is asked for: see the module.
+#[test]
+fn replay() {
+    if let Some(seed) = number("SIMULATION_SEED") {
+        vfs::install();
+        println!("{:?}", play(seed, true));
+    }
+}

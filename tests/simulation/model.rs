@@ -1,0 +1,516 @@
+//! What may and what must happen: an account of everything that clients have sent and
+//! received, and the promises that it has to bear out.
+//!
+//! The model knows what clients know, and when connections ended; it never looks into
+//! the broker. Where a client cannot know (an answer was lost), it allows both.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use ferrymq::protocol::{TopicFilter, matches};
+
+use crate::wire::Received;
+
+/// Publishers of wills are counted apart: a will has no order among publishes.
+const WILLS: usize = 1000;
+
+/// A step of the schedule.
+pub type Step = u64;
+
+#[derive(Debug, Clone)]
+pub struct Message {
+    pub publisher: usize,
+    pub topic: String,
+    pub qos: u8,
+    pub retain: bool,
+    pub expiry: Option<u32>,
+    pub sent: Step,
+    /// When the client learned that the broker has it.
+    pub acknowledged: Option<Step>,
+    /// Times that it was sent again.
+    pub resent: u32,
+    /// When the broker last read it, in milliseconds.
+    pub read_at: u64,
+    /// A will that has to come.
+    pub due: bool,
+    pub is_will: bool,
+}
+
+/// One subscription of one client, from SUBSCRIBE to its end.
+#[derive(Debug, Clone)]
+struct Interval {
+    filter: String,
+    qos: u8,
+    asked: Step,
+    /// SUBACK came.
+    stands: Option<Step>,
+    /// From here on it may have ended.
+    shaky: Option<Step>,
+    /// From here on it has ended.
+    ended: Option<Step>,
+}
+
+impl Interval {
+    fn group(&self) -> Option<String> {
+        self.filter.starts_with("$share/").then(|| self.filter.clone())
+    }
+
+    fn matches(&self, topic: &str) -> bool {
+        TopicFilter::new(&self.filter).is_ok_and(|filter| matches(filter.matched(), topic))
+    }
+
+    /// True if a message certainly found it standing.
+    fn holds_for(&self, message: &Message) -> bool {
+        let until = message.acknowledged.unwrap_or(message.sent);
+        self.matches(&message.topic)
+            && self.stands.is_some_and(|stands| stands < message.sent)
+            && self.shaky.is_none_or(|shaky| shaky > until)
+    }
+
+    fn may_see(&self, message: &Message) -> bool {
+        self.matches(&message.topic) && self.ended.is_none_or(|ended| ended >= message.sent)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Receiver {
+    intervals: Vec<Interval>,
+    /// Counts sessions of this client.
+    incarnation: u32,
+    /// When the last of them began.
+    since: Step,
+    /// Its session ends with its connection, and its queue is short: a message that finds
+    /// it full is dropped.
+    drops: bool,
+}
+
+#[derive(Debug, Default, Clone)]
+struct Receipt {
+    /// Without the repeats of a QoS 2 exchange that has not ended.
+    times: u32,
+    connection: u64,
+    packet_id: u16,
+    resent: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Lane {
+    receiver: usize,
+    incarnation: u32,
+    publisher: usize,
+    topic: String,
+    published: u8,
+    received: u8,
+}
+
+#[derive(Debug, Default)]
+pub struct Totals {
+    pub acknowledged: u64,
+    pub received: u64,
+    pub repeated: u64,
+}
+
+#[derive(Debug, Default)]
+pub struct Model {
+    pub step: Step,
+    pub messages: Vec<Message>,
+    receivers: Vec<Receiver>,
+    receipts: HashMap<(usize, u32, u32), Receipt>,
+    lanes: HashMap<Lane, u32>,
+    /// Who has the receiving of a message to itself when it was acknowledged.
+    owed: Vec<(u32, usize, u32)>,
+    /// One of a group, with the sessions that the members had then.
+    owed_to_group: Vec<(u32, Vec<(usize, u32)>)>,
+    pub totals: Totals,
+    /// The disk has been full: a publish may have been refused, and taken when it was sent
+    /// again; a will may have been refused for good.
+    pub has_been_full: bool,
+    pub short_queues: bool,
+    /// Payloads are so many times as large.
+    pub scale: usize,
+    trace: bool,
+}
+
+impl Model {
+    pub fn new(clients: usize, trace: bool) -> Self {
+        Self {
+            trace,
+            receivers: (0..clients).map(|_| Receiver::default()).collect(),
+            ..Self::default()
+        }
+    }
+
+    // What clients do.
+
+    #[allow(clippy::too_many_arguments)]
+    pub fn sends(
+        &mut self,
+        publisher: usize,
+        topic: &str,
+        qos: u8,
+        retain: bool,
+        expiry: Option<u32>,
+        now: u64,
+    ) -> u32 {
+        if self.trace {
+            let id = self.messages.len();
+            println!("{:5} {publisher} publishes message {id} on {topic} at QoS {qos}", self.step);
+        }
+        self.messages.push(Message {
+            publisher,
+            topic: topic.to_owned(),
+            qos,
+            retain,
+            expiry,
+            sent: self.step,
+            acknowledged: None,
+            resent: 0,
+            read_at: now,
+            due: false,
+            is_will: false,
+        });
+        u32::try_from(self.messages.len() - 1).unwrap()
+    }
+
+    pub fn leaves_will(&mut self, client: usize, topic: &str, qos: u8, now: u64) -> u32 {
+        let id = self.sends(WILLS + client, topic, qos, false, None, now);
+        self.message_mut(id).is_will = true;
+        id
+    }
+
+    pub fn message(&self, id: u32) -> &Message {
+        &self.messages[id as usize]
+    }
+
+    pub fn message_mut(&mut self, id: u32) -> &mut Message {
+        &mut self.messages[id as usize]
+    }
+
+    pub fn sends_again(&mut self, id: u32) {
+        if self.trace {
+            println!("{:5} message {id} is sent again", self.step);
+        }
+        self.message_mut(id).resent += 1;
+    }
+
+    /// The connection ended without DISCONNECT: the will of a durable session, without
+    /// a delay, has to come.
+    pub fn will_is_due(&mut self, id: u32) {
+        self.message_mut(id).due = true;
+    }
+
+    /// PUBACK or PUBREC: from here on the broker answers for it.
+    pub fn acknowledged(&mut self, id: u32) {
+        let step = self.step;
+        let message = self.message_mut(id);
+        if message.acknowledged.is_none() {
+            message.acknowledged = Some(step);
+            self.totals.acknowledged += 1;
+            self.owe(id);
+        }
+    }
+
+    fn owe(&mut self, id: u32) {
+        let message = self.message(id).clone();
+        if message.expiry.is_some() || message.qos == 0 {
+            return;
+        }
+        let mut groups: BTreeMap<String, Vec<(usize, u32)>> = BTreeMap::new();
+        let keeps = |receiver: &&Receiver| !receiver.drops;
+        for (index, receiver) in self.receivers.iter().enumerate().filter(|(_, r)| keeps(r)) {
+            let holding = receiver.intervals.iter().filter(|interval| interval.holds_for(&message));
+            if holding.clone().any(|interval| interval.qos > 0 && interval.group().is_none()) {
+                self.owed.push((id, index, receiver.incarnation));
+            }
+            for group in holding.filter(|i| i.qos > 0).filter_map(Interval::group) {
+                groups.entry(group).or_default();
+            }
+        }
+        'groups: for (group, mut members) in groups {
+            for (index, receiver) in self.receivers.iter().enumerate() {
+                let member = |i: &Interval| i.filter == group && i.may_see(&message);
+                let mut intervals = receiver.intervals.iter().filter(|i| member(i)).peekable();
+                if intervals.peek().is_some() {
+                    // It may have gone to a session that has ended since, or at QoS 0.
+                    let lightly = intervals.any(|interval| interval.qos == 0);
+                    if receiver.since >= message.sent || receiver.drops || lightly {
+                        continue 'groups;
+                    }
+                    members.push((index, receiver.incarnation));
+                }
+            }
+            self.owed_to_group.push((id, members));
+        }
+    }
+
+    // Sessions and subscriptions.
+
+    pub fn may_drop(&mut self, client: usize, drops: bool) {
+        self.receivers[client].drops = drops && self.short_queues;
+    }
+
+    /// From here on the client's old session is gone, or it cares no more.
+    pub fn new_session(&mut self, client: usize, certainly: bool) {
+        let step = self.step;
+        let receiver = &mut self.receivers[client];
+        receiver.incarnation += 1;
+        receiver.since = step;
+        for interval in &mut receiver.intervals {
+            interval.shaky.get_or_insert(step);
+            if certainly {
+                interval.ended.get_or_insert(step);
+            }
+        }
+    }
+
+    /// The server says that there was no session: what was subscribed before is gone.
+    pub fn no_session_before(&mut self, client: usize, asked: Step) {
+        for interval in &mut self.receivers[client].intervals {
+            if interval.asked < asked {
+                interval.ended.get_or_insert(asked);
+            }
+        }
+    }
+
+    pub fn subscribes(&mut self, client: usize, filter: &str, qos: u8) {
+        if self.trace {
+            println!("{:5} client {client} subscribes to {filter} at QoS {qos}", self.step);
+        }
+        let step = self.step;
+        let intervals = &mut self.receivers[client].intervals;
+        // The same filter again replaces the subscription, perhaps with another QoS.
+        for interval in intervals.iter_mut().filter(|i| i.filter == filter && i.qos != qos) {
+            interval.shaky.get_or_insert(step);
+        }
+        intervals.push(Interval {
+            filter: filter.to_owned(),
+            qos,
+            asked: step,
+            stands: None,
+            shaky: None,
+            ended: None,
+        });
+    }
+
+    pub fn subscribed(&mut self, client: usize, filter: &str, asked: Step, granted: bool) {
+        let step = self.step;
+        for interval in &mut self.receivers[client].intervals {
+            if interval.filter == filter && interval.asked == asked {
+                if granted {
+                    interval.stands = Some(step);
+                } else {
+                    interval.ended = Some(step);
+                }
+            }
+        }
+    }
+
+    pub fn unsubscribes(&mut self, client: usize, filter: &str) {
+        if self.trace {
+            println!("{:5} client {client} unsubscribes from {filter}", self.step);
+        }
+        let step = self.step;
+        for interval in self.receivers[client].intervals.iter_mut().filter(|i| i.filter == filter) {
+            interval.shaky.get_or_insert(step);
+        }
+    }
+
+    /// UNSUBACK came for what was asked at `asked`.
+    pub fn unsubscribed(&mut self, client: usize, filter: &str, asked: Step) {
+        let step = self.step;
+        for interval in &mut self.receivers[client].intervals {
+            if interval.filter == filter && interval.asked < asked {
+                interval.ended.get_or_insert(step);
+            }
+        }
+    }
+
+    // What clients receive.
+
+    /// `open`: a QoS 2 exchange with this packet id has not ended, so this is a repeat.
+    pub fn receives(&mut self, client: usize, connection: u64, got: &Received, open: bool) {
+        let id = got.message;
+        assert!((id as usize) < self.messages.len(), "message {id} was never sent");
+        let message = self.message(id).clone();
+        assert_eq!(got.topic, message.topic, "message {id} came under another topic");
+        assert!(got.qos <= message.qos, "message {id} came with QoS {}", got.qos);
+        let receiver = &self.receivers[client];
+        let incarnation = receiver.incarnation;
+        assert!(
+            receiver.intervals.iter().any(|interval| interval.may_see(&message)),
+            "client {client} received message {id} on {} and had no subscription for it: {:?}",
+            message.topic,
+            receiver.intervals
+        );
+        if let Some(expiry) = message.expiry
+            && !got.dup
+        {
+            let until = message.read_at + u64::from(expiry) * 1000;
+            assert!(got.at <= until, "message {id} was sent {} ms late", got.at - until);
+        }
+        if got.retain {
+            return;
+        }
+        self.totals.received += 1;
+        let receipt = self.receipts.entry((client, incarnation, id)).or_default();
+        let before = receipt.clone();
+        receipt.connection = connection;
+        receipt.packet_id = got.packet_id;
+        receipt.resent = message.resent;
+        if open {
+            assert!(got.dup, "message {id}: a repeat without DUP [MQTT-3.3.1-1]");
+            return;
+        }
+        receipt.times += 1;
+        if before.times == 0 {
+            self.first_receipt(client, incarnation, got, &message);
+            return;
+        }
+        self.totals.repeated += 1;
+        if message.is_will {
+            return;
+        }
+        assert!(
+            got.qos < 2,
+            "client {client} received message {id} a second time at QoS 2 (packet id {} then {})",
+            before.packet_id,
+            got.packet_id
+        );
+        let republished = message.qos == 1 && message.resent > 0;
+        assert!(
+            before.connection != connection || republished,
+            "client {client} received message {id} twice on one connection, and nobody had sent it again"
+        );
+        assert!(
+            got.qos > 0 || republished,
+            "client {client} received message {id} a second time at QoS 0"
+        );
+    }
+
+    fn first_receipt(
+        &mut self,
+        receiver: usize,
+        incarnation: u32,
+        got: &Received,
+        message: &Message,
+    ) {
+        let lane = Lane {
+            receiver,
+            incarnation,
+            publisher: message.publisher,
+            topic: message.topic.clone(),
+            published: message.qos,
+            received: got.qos,
+        };
+        // What was sent before the subscription stood may come first when it is sent again.
+        let step = self.step;
+        let stood = self.receivers[receiver].intervals.iter().any(|interval| {
+            // Of a group, one of a message's copies may go here and the next one there.
+            interval.group().is_none()
+                && interval.holds_for(message)
+                && interval.shaky.is_none_or(|shaky| shaky > step)
+        });
+        // Nor what may have expired and was sent again, with its time before it.
+        let refused = self.has_been_full && message.resent > 0;
+        let stood = stood && message.expiry.is_none() && !refused;
+        let last = self.lanes.entry(lane).or_insert(got.message);
+        assert!(
+            *last <= got.message || !stood,
+            "client {receiver} received message {} of publisher {} after {last} [MQTT-4.6.0-6]",
+            got.message,
+            message.publisher
+        );
+        *last = (*last).max(got.message);
+    }
+
+    // At the end.
+
+    fn times(&self, client: usize, incarnation: u32, id: u32) -> u32 {
+        self.receipts.get(&(client, incarnation, id)).map_or(0, |receipt| receipt.times)
+    }
+
+    /// Everything was drained: what was owed has come.
+    pub fn check_end(&mut self) {
+        // When a broker noticed that a connection had gone, nobody knows; by now it has.
+        let refusable = self.has_been_full || self.short_queues;
+        let due = |id: &usize| self.messages[*id].due && !refusable;
+        let wills = (0..self.messages.len()).filter(due);
+        for id in wills.map(|id| u32::try_from(id).unwrap()).collect::<Vec<_>>() {
+            self.acknowledged(id);
+        }
+        for (id, client, incarnation) in &self.owed {
+            let receiver = &self.receivers[*client];
+            if receiver.incarnation != *incarnation {
+                continue;
+            }
+            assert!(
+                self.times(*client, *incarnation, *id) > 0,
+                "LOST: client {client} never received message {id}: {:?}",
+                self.message(*id)
+            );
+        }
+        for (id, members) in &self.owed_to_group {
+            self.check_group(*id, members);
+        }
+    }
+
+    fn check_group(&self, id: u32, members: &[(usize, u32)]) {
+        let still =
+            members.iter().all(|(client, session)| self.receivers[*client].incarnation == *session);
+        let times: u32 =
+            members.iter().map(|(client, session)| self.times(*client, *session, id)).sum();
+        assert!(
+            times > 0 || !still,
+            "LOST: none of the group {members:?} received message {id}: {:?}",
+            self.message(id)
+        );
+        if self.message(id).qos == 2 {
+            let exact =
+                members.iter().filter(|(client, session)| self.times(*client, *session, id) > 0);
+            assert!(
+                exact.count() <= 1,
+                "message {id} went to more than one of the group {members:?}"
+            );
+        }
+    }
+
+    /// `retained`: topic to message, as a new subscriber has seen them at the end.
+    pub fn check_retained(&self, retained: &HashMap<String, u32>) {
+        let topics: HashSet<&str> =
+            self.messages.iter().filter(|m| m.retain).map(|m| m.topic.as_str()).collect();
+        for topic in topics {
+            self.check_retained_topic(topic, retained.get(topic).copied());
+        }
+        for topic in retained.keys() {
+            assert!(
+                self.messages.iter().any(|m| m.retain && m.topic == *topic),
+                "{topic} was never retained"
+            );
+        }
+    }
+
+    /// The last word must not have been overruled by one that was sent after it was
+    /// acknowledged.
+    fn check_retained_topic(&self, topic: &str, found: Option<u32>) {
+        let writes = || {
+            self.messages
+                .iter()
+                .enumerate()
+                .filter(|(_, m)| m.retain && m.topic == topic && !m.is_will)
+        };
+        let Some(id) = found else {
+            assert!(
+                !writes().any(|(_, m)| m.acknowledged.is_some() && m.qos > 0),
+                "LOST: nothing is retained on {topic}"
+            );
+            return;
+        };
+        let message = self.message(id);
+        assert!(message.retain && message.topic == topic, "message {id} was not to be retained");
+        let Some(end) = message.acknowledged else { return };
+        let later = writes().find(|(_, m)| m.qos > 0 && m.acknowledged.is_some() && m.sent > end);
+        assert!(
+            later.is_none(),
+            "message {id} is retained on {topic}, but a later one was acknowledged: {later:?}"
+        );
+    }
+}

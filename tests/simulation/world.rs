@@ -1,0 +1,228 @@
+//! The broker on its disk: started, stopped in order, killed, or without power.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+use ferrymq::auth::Authenticator;
+use ferrymq::broker::{Broker, Clock, Hand, Persistence, Settings};
+use ferrymq::config::Config;
+use ferrymq::message::WallMillis;
+use ferrymq::store::failpoint::set_hook;
+use ferrymq::store::{Store, StoreConfig, StoreMetrics, StoreState};
+use ferrymq::telemetry::Metrics;
+use tempfile::TempDir;
+
+use crate::common::dice::Dice;
+use crate::disk::Disk;
+
+/// What of the configuration differs from seed to seed.
+#[derive(Debug, Clone)]
+pub struct Shape {
+    pub checkpoint_pages: u32,
+    pub wal_limit: u64,
+    pub max_size: u64,
+    pub reserve: u64,
+    pub memory_window: usize,
+    pub inflight_window: usize,
+    pub max_queued: usize,
+    pub topic_aliases: u16,
+    pub stalls: bool,
+}
+
+impl Shape {
+    pub fn of(dice: &mut Dice) -> Self {
+        Self {
+            checkpoint_pages: *dice.pick(&[1, 4, 16, 64, 4096]),
+            wal_limit: *dice.pick(&[16 << 10, 64 << 10, 1 << 20, 256 << 20]),
+            max_size: *dice.pick(&[0, 0, 0, 1 << 20]),
+            reserve: *dice.pick(&[0, 0, 64 << 10]),
+            memory_window: *dice.pick(&[1, 2, 5, 20, 1000]),
+            inflight_window: *dice.pick(&[1, 2, 5, 100]),
+            max_queued: *dice.pick(&[10, 1_000_000, 1_000_000, 1_000_000]),
+            topic_aliases: *dice.pick(&[0, 2, 8]),
+            stalls: dice.percent(40),
+        }
+    }
+}
+
+pub struct World {
+    pub broker: Arc<Broker>,
+    pub store: Store,
+    pub disk: Arc<Disk>,
+    hand: Hand,
+    directory: Directory,
+}
+
+/// Removed, and its account with it, when nobody has it any more.
+struct Directory(TempDir);
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        Disk::forget(self.0.path());
+    }
+}
+
+/// A directory that has outlived its broker.
+pub struct Remains {
+    disk: Arc<Disk>,
+    directory: Directory,
+}
+
+impl Remains {
+    pub fn empty(seed: u64) -> Self {
+        let memory = PathBuf::from("/dev/shm");
+        let directory = if memory.is_dir() {
+            tempfile::tempdir_in(memory).unwrap()
+        } else {
+            tempfile::tempdir().unwrap()
+        };
+        Self { disk: Disk::below(directory.path(), seed), directory: Directory(directory) }
+    }
+
+    /// What another start finds if the power was cut.
+    pub fn without_power(self, dice: &mut Dice) -> Self {
+        let files = self.disk.power_cut(dice);
+        let fresh = Self::empty(dice.between(0, u64::MAX));
+        for (name, image) in &files {
+            std::fs::write(fresh.directory.0.path().join(name), image).unwrap();
+        }
+        fresh.disk.preload(&files);
+        fresh
+    }
+
+    pub fn disk(&self) -> &Disk {
+        &self.disk
+    }
+
+    /// Starts a broker on it, at `wall` milliseconds since 1970. Or says why not, and
+    /// leaves it as it would after another kill.
+    pub fn start(self, shape: &Shape, wall: u64) -> Result<World, (Self, String)> {
+        let store = StoreConfig {
+            max_size: shape.max_size,
+            wal_limit: shape.wal_limit,
+            wal_checkpoint_pages: shape.checkpoint_pages,
+            reserve_size: shape.reserve,
+            cache_size: 1 << 20,
+            ..StoreConfig::at(self.directory.0.path().join("ferrymq.db"))
+        };
+        let metrics = Arc::new(StoreMetrics::default());
+        let (store, recovered) = match Store::open_stepped(&store, metrics) {
+            Ok(opened) => opened,
+            Err(error) => {
+                self.disk.set_dead(false);
+                return Err((self, error.to_string()));
+            }
+        };
+        let config = Config::default();
+        let mut settings = Settings::from(&config);
+        settings.session.memory_window = shape.memory_window;
+        settings.session.inflight_window = shape.inflight_window;
+        settings.session.max_queued_messages = shape.max_queued;
+        settings.topic_alias_maximum = shape.topic_aliases;
+        settings.stalls = shape.stalls;
+        let (clock, hand) = Clock::by_hand(WallMillis(wall));
+        let broker = Broker::with_clock(
+            clock,
+            settings,
+            Authenticator::load(&config).unwrap(),
+            Arc::new(Metrics::default()),
+            Persistence::new(Some(store.clone()), true),
+            recovered,
+        );
+        let Self { disk, directory } = self;
+        Ok(World { broker, store, disk, hand, directory })
+    }
+}
+
+/// What goes on within a commit.
+pub enum Within {
+    Reached(Sender<()>),
+    Over,
+}
+
+impl World {
+    /// What waits on disk, for a person who looks for a fault.
+    pub fn queues(&self) -> String {
+        let path = self.directory.0.path().join("ferrymq.db");
+        let file = rusqlite::Connection::open(path).unwrap();
+        let mut select = file
+            .prepare("SELECT s.client_id, d.id, d.packet_id, d.message, hex(substr(m.payload, 1, 4)), d.received FROM delivery d LEFT JOIN session s ON s.id = d.session LEFT JOIN message m ON m.id = d.message ORDER BY s.client_id, d.id")
+            .unwrap();
+        let rows = select.query_map([], |row| {
+            let (client, id): (Option<String>, i64) = (row.get(0)?, row.get(1)?);
+            let (packet, message): (i64, i64) = (row.get(2)?, row.get(3)?);
+            let (number, received): (Option<String>, i64) = (row.get(4)?, row.get(5)?);
+            let number = number.map(|hex| u32::from_str_radix(&hex, 16).unwrap());
+            Ok(format!("  {client:?} delivery {id} packet {packet} row {message} message {number:?} received {received}\n"))
+        });
+        let mut all: String = rows.unwrap().map(Result::unwrap).collect();
+        let mut select = file
+            .prepare("SELECT s.client_id, s.id, u.filter FROM session s LEFT JOIN subscription u ON u.session = s.id")
+            .unwrap();
+        let rows = select.query_map([], |row| {
+            let (client, id): (String, i64) = (row.get(0)?, row.get(1)?);
+            let filter: Option<String> = row.get(2)?;
+            Ok(format!("  {client} session {id} subscribed to {filter:?}\n"))
+        });
+        all.extend(rows.unwrap().map(Result::unwrap));
+        all
+    }
+
+    pub fn advance(&self, millis: u64) {
+        self.hand.advance(Duration::from_millis(millis));
+        self.broker.run_due();
+    }
+
+    pub fn is_poisoned(&self) -> bool {
+        self.store.state() == StoreState::Poisoned
+    }
+
+    pub fn step(&self, with_held: bool) {
+        // An error is a poisoned store: the schedule looks at that.
+        let _ = self.store.step(with_held);
+    }
+
+    /// Commits on a thread of its own, which stops at each moment until the sender
+    /// that comes with it is used.
+    pub fn step_with_witness(&self, with_held: bool) -> Receiver<Within> {
+        let (tell, told) = channel();
+        let store = self.store.clone();
+        std::thread::spawn(move || {
+            let hook = tell.clone();
+            set_hook(Some(Box::new(move |_| {
+                let (go_on, wait) = channel();
+                if hook.send(Within::Reached(go_on)).is_ok() {
+                    let _ = wait.recv();
+                }
+            })));
+            let _ = store.step(with_held);
+            set_hook(None);
+            drop(store);
+            let _ = tell.send(Within::Over);
+        });
+        told
+    }
+
+    /// The process is gone from one moment to the next. Its connections are dropped by
+    /// the caller before.
+    pub fn kill(self) -> Remains {
+        let Self { broker, store, disk, directory, .. } = self;
+        disk.set_dead(true);
+        drop(broker);
+        drop(store);
+        disk.set_dead(false);
+        Remains { disk, directory }
+    }
+
+    /// SIGTERM, after the connections have ended.
+    pub fn shut_down(self) -> Remains {
+        let Self { broker, store, disk, directory, .. } = self;
+        let _ = store.shutdown(Duration::from_mins(1));
+        drop(broker);
+        drop(store);
+        disk.set_fault(None);
+        Remains { disk, directory }
+    }
+}
