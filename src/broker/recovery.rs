@@ -7,7 +7,11 @@ use super::timers::Due;
 use super::{Broker, SessionHandle, Turn};
 use crate::protocol::TopicFilter;
 use crate::session::{Session, Subscribed};
-use crate::store::{Op, Recovered, RecoveredSession};
+use crate::store::{Op, Recovered, RecoveredSession, SubscriptionRecord};
+
+/// After a crash each session that was connected is written anew. Not all in one turn:
+/// the writer works meanwhile, and what it has done need not be in memory.
+const SESSIONS_PER_TURN: usize = 1000;
 
 impl Broker {
     pub(super) fn recover(self: &Arc<Self>, recovered: Recovered) {
@@ -19,8 +23,11 @@ impl Broker {
                 retained.insert(&record.topic.clone(), Arc::new(record));
             }
         }
-        for session in recovered.sessions {
+        for (count, session) in (1_usize..).zip(recovered.sessions) {
             self.recover_session(session, &mut turn);
+            if count.is_multiple_of(SESSIONS_PER_TURN) {
+                self.finish_or_log(&mut turn);
+            }
         }
         // What has expired while the broker was down, and wills that are due.
         self.finish_or_log(&mut turn);
@@ -46,26 +53,28 @@ impl Broker {
         let ended_at = record.disconnected_at.unwrap_or(turn.now.wall).min(turn.now.wall);
         session.life.disconnected_at = Some(ended_at);
         session.restore(queue, last_packet_id, incoming);
-        for subscription in &subscriptions {
-            let subscribed =
-                Subscribed { options: subscription.options, identifier: subscription.identifier };
-            session.subscriptions.insert(subscription.filter.clone(), subscribed);
-        }
         if crashed {
             turn.write(Op::Session(Box::new(record_of(&session))));
         }
         let handle = SessionHandle::new(session);
-        for subscription in &subscriptions {
-            // Written by us, so it was valid once; if it is no more, it matches
-            // nothing.
-            let Ok(filter) = TopicFilter::new(&subscription.filter) else { continue };
-            let subscribed =
-                Subscribed { options: subscription.options, identifier: subscription.identifier };
-            self.enroute(&filter, &handle, subscribed);
-        }
+        self.resubscribe(&handle, subscriptions);
         self.set_timers(&handle);
         handle.settle_counts(&mut handle.lock(), turn);
         self.registry.lock().insert(client_id, handle);
+    }
+
+    /// Filters are moved, not copied: there may be millions of them.
+    fn resubscribe(&self, handle: &Arc<SessionHandle>, found: Vec<SubscriptionRecord>) {
+        let mut session = handle.lock();
+        for SubscriptionRecord { filter, options, identifier } in found {
+            let subscribed = Subscribed { options, identifier };
+            // Written by us, so it was valid once; if it is no more, it matches
+            // nothing.
+            if let Ok(filter) = TopicFilter::new(&filter) {
+                self.enroute(&filter, handle, subscribed);
+            }
+            session.subscriptions.insert(filter, subscribed);
+        }
     }
 
     /// Timers of a session without a connection.

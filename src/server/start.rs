@@ -68,7 +68,7 @@ impl Server {
         let opened = open_store(&config).await?;
         observe_store(&registry, &opened.metrics).map_err(system("no metrics of the store"))?;
         let broker =
-            build(&config, authenticator, metrics, opened.store.as_ref(), opened.recovered);
+            build(&config, authenticator, metrics, opened.store.as_ref(), opened.recovered).await?;
         tasks.spawn(Arc::clone(&broker).upkeep());
         tasks.spawn(watch_state(Arc::clone(&broker), readiness.clone(), stop_http));
         let all = config.limits.max_connections.min(Semaphore::MAX_PERMITS);
@@ -117,13 +117,16 @@ fn bind(config: &Config) -> Result<Vec<(String, Listener)>, ServeError> {
     Ok(listeners)
 }
 
-fn build(
-    config: &Config,
+/// With many sessions this takes a second: not on a thread that serves connections. The
+/// pool hands it to the thread that has read the file, and so memory that is freed on the
+/// way is used again.
+async fn build(
+    config: &Arc<Config>,
     authenticator: Authenticator,
     metrics: Arc<Metrics>,
     store: Option<&Store>,
     recovered: Recovered,
-) -> Arc<Broker> {
+) -> Result<Arc<Broker>, ServeError> {
     let sessions = recovered.sessions.len();
     let queued: usize = recovered.sessions.iter().map(|session| session.queue.len()).sum();
     let retained = recovered.retained.len();
@@ -132,7 +135,12 @@ fn build(
     }
     let waits = config.persistence.durability != config::Durability::Async;
     let persistence = Persistence::new(store.cloned(), waits);
-    Broker::new(Settings::from(config), authenticator, metrics, persistence, recovered)
+    let settings = Settings::from(&**config);
+    let build = move || Broker::new(settings, authenticator, metrics, persistence, recovered);
+    tokio::task::spawn_blocking(build).await.map_err(|error| ServeError::System {
+        what: "restoring the sessions failed",
+        source: std::io::Error::other(error),
+    })
 }
 
 /// Opening scans the file: not on a thread that serves connections.

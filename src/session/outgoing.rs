@@ -241,6 +241,11 @@ impl Session {
         self.queue.paged(entries);
     }
 
+    /// True while part of the queue has yet to be read back from disk.
+    pub fn is_draining(&self) -> bool {
+        self.queue.is_on_disk()
+    }
+
     /// Lets go of what is on disk, for a session without a connection. True if
     /// nothing is left in memory.
     pub fn forget(&mut self, committed: CommitNo) -> bool {

@@ -12,6 +12,13 @@ use super::writer::{Fault, Scope, Writer};
 /// if each costs what a delete does in `benches/store.rs`.
 const ORPHANS_PER_STEP: usize = 1024;
 
+/// Pages that one idle moment gives back: 4 MiB. Nobody has come for a second.
+const IDLE_STEP: i64 = 512;
+
+/// Pages that a pause between two commits gives back: 512 KiB, because the next commit
+/// may come meanwhile and wait for it.
+const PAUSE_STEP: i64 = 64;
+
 impl Writer {
     pub(super) fn take_orphans(&mut self) {
         let orphans = self.orphans.take_front(ORPHANS_PER_STEP);
@@ -69,13 +76,27 @@ impl Writer {
         if self.shared.state() == StoreState::Running {
             self.space.restore_reserve();
         }
-        let more = match self.space.vacuum_step(&self.connection) {
-            Ok(more) => more,
-            Err(error) if Failure::of(&error) != Failure::Fatal => false,
-            Err(error) => return Err(self.fault(&error)),
-        };
+        self.give_back(IDLE_STEP)?;
         self.measure()?;
-        Ok(more)
+        Ok(self.surplus > 0)
+    }
+
+    /// Gives some free pages back in a pause between two commits, for a broker that is
+    /// never idle. True if there is more to give.
+    pub(super) fn pause(&mut self) -> Result<bool, Fault> {
+        self.give_back(PAUSE_STEP)?;
+        self.checkpoint()?;
+        Ok(self.surplus > 0)
+    }
+
+    fn give_back(&mut self, most: i64) -> Result<(), Fault> {
+        match self.space.shrink(&self.connection, most) {
+            Ok(left) => self.surplus = left,
+            // No room to move pages, or somebody holds the lock: another time.
+            Err(error) if Failure::of(&error) != Failure::Fatal => self.surplus = 0,
+            Err(error) => return Err(self.fault(&error)),
+        }
+        Ok(())
     }
 
     /// The orderly end: everything is committed already.

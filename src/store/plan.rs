@@ -182,6 +182,20 @@ impl Plan {
         messages.chain(retained)
     }
 
+    /// Free pages that may be given back with this batch. What comes pays for it: enough
+    /// for a queue that shrinks twice as fast as messages of 500 bytes come. What only
+    /// goes does not: a queue that drains leaves the end of the file free by itself, and
+    /// nothing need be moved then.
+    pub(super) fn pages_to_give_back(&self) -> i64 {
+        /// 64 KiB in the WAL: little beside the sync of a commit.
+        const LEAST: usize = 8;
+        /// Of one batch, however large: 8 MiB.
+        const MOST: usize = 1024;
+        let bytes: usize = self.deliveries.iter().map(|row| row.size as usize).sum();
+        let pages = LEAST + self.deliveries.len() / 16 + bytes / (8192 * 2);
+        i64::try_from(pages.min(MOST)).unwrap_or(0)
+    }
+
     /// To be called when drops have been looked up.
     pub(super) fn sort_deletes(&mut self) {
         sort_ids(&mut self.deleted_deliveries);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::batch::Batch;
 use super::config::{DurabilityMode, StoreConfig};
 use super::error::SubmitError;
-use super::op::Submission;
+use super::op::{Op, Submission};
 use crate::message::Message;
 
 /// The longest that a message may be held back, whatever the configuration says.
@@ -17,6 +17,18 @@ const LONGEST_WINDOW: Duration = Duration::from_millis(10);
 /// In [`DurabilityMode::Async`] a batch of this size does not wait for its time: it
 /// would be memory that grows with the load.
 const ASYNC_BATCH: usize = 50_000;
+
+/// Deletes that one batch takes. Nobody waits for them, and a client that drains a long
+/// queue brings them by the hundred thousand; in one transaction they would hold up
+/// everybody else's acknowledgements for a second.
+const DELETES_AT_ONCE: usize = 8192;
+
+/// Deletes that a batch takes in which somebody waits for something else: 2 to 5 ms, about
+/// as much as the sync of its commit.
+const DELETES_BESIDE: usize = 2048;
+
+/// Room that is kept when all deletes are done.
+const KEEP_DELETES: usize = 1 << 16;
 
 /// How far the store is in its life. It only moves on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -33,6 +45,8 @@ pub(super) enum Phase {
 #[derive(Debug)]
 pub(super) struct Queue {
     pub(super) open: Batch,
+    /// Rows that are to go, with this batch or a later one.
+    deletes: VecDeque<Op>,
     held: VecDeque<(Instant, Arc<Message>)>,
     /// Until when the writer sleeps, if it does.
     pub(super) sleeping: Option<Instant>,
@@ -63,6 +77,7 @@ impl Queue {
         let asynchronous = config.durability == DurabilityMode::Async;
         Self {
             open: Batch { number: 2, ..Batch::default() },
+            deletes: VecDeque::new(),
             held: VecDeque::new(),
             sleeping: None,
             last_swap: None,
@@ -88,7 +103,12 @@ impl Queue {
             if self.open.since.is_none() {
                 self.open.since = now.or_else(|| Some(Instant::now()));
             }
-            self.open.ops.append(&mut submission.ops);
+            for op in submission.ops.drain(..) {
+                match op {
+                    Op::Delete { .. } => self.deletes.push_back(op),
+                    _ => self.open.ops.push(op),
+                }
+            }
             self.open.waiters.append(&mut submission.waiters);
         }
         if let Some(now) = now {
@@ -100,14 +120,14 @@ impl Queue {
 
     /// True if there is something to commit, be it due or not.
     pub(super) fn waiting(&self) -> bool {
-        !self.open.is_empty() || !self.held.is_empty()
+        !self.open.is_empty() || !self.held.is_empty() || !self.deletes.is_empty()
     }
 
     /// When the open batch, or what is held, has to be committed.
     pub(super) fn due(&self) -> Option<Instant> {
         let earliest = |pause: Duration| self.last_swap.map(|last| last + pause);
         let ops = self.open.since.map(|since| match self.interval {
-            Some(interval) if self.open.len() < ASYNC_BATCH => {
+            Some(interval) if self.open.len() + self.deletes.len() < ASYNC_BATCH => {
                 earliest(interval).map_or(since, |next| next.max(since))
             }
             _ => since,
@@ -123,8 +143,8 @@ impl Queue {
         }
     }
 
-    /// Puts the open batch into `batch`, which must be empty, and of what is held as
-    /// much as `held` says.
+    /// Puts the open batch into `batch`, which must be empty, of what is held as much as
+    /// `held` says, and a share of the deletes; all of them with all that is held.
     pub(super) fn swap(&mut self, batch: &mut Batch, held: Held) {
         let now = Instant::now();
         let number = self.open.number;
@@ -132,6 +152,7 @@ impl Queue {
         self.open.number = number + 1;
         self.last_swap = Some(now);
         self.flush = false;
+        self.take_deletes(batch, held == Held::All, now);
         let due = match held {
             Held::All => self.held.len(),
             Held::Due => self.held.partition_point(|(deadline, _)| *deadline <= now),
@@ -140,6 +161,25 @@ impl Queue {
         batch.held.extend(self.held.drain(..due).map(|(_, message)| message));
         if self.held.is_empty() {
             self.held.shrink_to(1 << 16);
+        }
+    }
+
+    /// What is left is due at once.
+    fn take_deletes(&mut self, batch: &mut Batch, all: bool, now: Instant) {
+        let most = match self.interval {
+            // A share in each interval would be too little, and nobody waits.
+            interval if all || interval.is_some() => usize::MAX,
+            // Waiters without anything to write only want room.
+            _ if batch.ops.is_empty() => DELETES_AT_ONCE,
+            // Under a load of both, twice as many go as come: queues do not grow for it.
+            _ => DELETES_BESIDE.max(batch.ops.len() * 2),
+        };
+        let count = self.deletes.len().min(most);
+        batch.ops.extend(self.deletes.drain(..count));
+        if self.deletes.is_empty() {
+            self.deletes.shrink_to(KEEP_DELETES);
+        } else {
+            self.open.since = Some(now);
         }
     }
 }

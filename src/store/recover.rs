@@ -96,6 +96,8 @@ fn session(row: &Row<'_>) -> Result<SessionRecord> {
     })
 }
 
+/// In the order of sessions, so that each gets its list in one piece and at its size:
+/// of a million subscriptions, lists that grew would leave holes of their sum behind.
 fn read_subscriptions(
     connection: &Connection,
     sessions: &mut [RecoveredSession],
@@ -103,27 +105,45 @@ fn read_subscriptions(
 ) -> Result<()> {
     let mut select = connection.prepare(
         "SELECT session, filter, qos, no_local, retain_as_published, retain_handling, identifier \
-         FROM subscription",
+         FROM subscription ORDER BY session",
     )?;
     let mut rows = select.query([])?;
+    let mut found: Vec<SubscriptionRecord> = Vec::new();
+    let mut of_session = SessionId::default();
     while let Some(row) = rows.next()? {
-        let Some(session) = of(sessions, index, SessionId::from_sql(row.get(0)?)) else { continue };
-        session.subscriptions.push(SubscriptionRecord {
-            filter: row.get(1)?,
-            options: SubscriptionOptions {
-                qos: qos(row.get(2)?),
-                no_local: row.get(3)?,
-                retain_as_published: row.get(4)?,
-                retain_handling: match row.get::<_, u8>(5)? {
-                    0 => RetainHandling::Always,
-                    1 => RetainHandling::IfNew,
-                    _ => RetainHandling::Never,
-                },
-            },
-            identifier: row.get(6)?,
-        });
+        let id = SessionId::from_sql(row.get(0)?);
+        if id != of_session {
+            give(&mut found, of(sessions, index, of_session));
+            of_session = id;
+        }
+        found.push(subscription(row)?);
     }
+    give(&mut found, of(sessions, index, of_session));
     Ok(())
+}
+
+fn give(found: &mut Vec<SubscriptionRecord>, session: Option<&mut RecoveredSession>) {
+    let subscriptions = found.drain(..);
+    if let Some(session) = session {
+        session.subscriptions = subscriptions.collect();
+    }
+}
+
+fn subscription(row: &Row<'_>) -> Result<SubscriptionRecord> {
+    Ok(SubscriptionRecord {
+        filter: row.get(1)?,
+        options: SubscriptionOptions {
+            qos: qos(row.get(2)?),
+            no_local: row.get(3)?,
+            retain_as_published: row.get(4)?,
+            retain_handling: match row.get::<_, u8>(5)? {
+                0 => RetainHandling::Always,
+                1 => RetainHandling::IfNew,
+                _ => RetainHandling::Never,
+            },
+        },
+        identifier: row.get(6)?,
+    })
 }
 
 fn read_incoming(

@@ -21,10 +21,6 @@ const HEADROOM: i64 = 256;
 /// Free pages below this many bytes are kept: the next burst needs them.
 const KEEP_FREE: i64 = 16 << 20;
 
-/// Pages that one idle moment gives back: 4 MiB, so that a batch that comes in
-/// meanwhile does not wait long. Not measured.
-const VACUUM_STEP: i64 = 512;
-
 /// Pages that a full volume is given back at a time: moving them takes room in the WAL
 /// first, about twice as much.
 const GIVE_BACK: i64 = 32;
@@ -174,17 +170,28 @@ impl Space {
         Ok(())
     }
 
-    /// Gives some free pages back to the volume. True if more are left to give.
-    pub(super) fn vacuum_step(&self, connection: &Connection) -> rusqlite::Result<bool> {
-        let free = pragma(connection, "freelist_count")?;
-        let pages = pragma(connection, "page_count")?;
-        let keep = (KEEP_FREE / self.page_size).max((pages - free) / 4);
+    /// Free pages beyond those that are kept for the next burst: 16 MiB, or a quarter
+    /// of what is in use.
+    pub(super) fn surplus(&self, connection: &Connection) -> rusqlite::Result<i64> {
+        let free = count(connection, "PRAGMA freelist_count")?;
+        let keep = KEEP_FREE / self.page_size;
         if free <= keep {
-            return Ok(false);
+            return Ok(0);
         }
-        let step = (free - keep).min(VACUUM_STEP);
-        vacuum(connection, step)?;
-        Ok(free - step > keep)
+        let used = count(connection, "PRAGMA page_count")? - free;
+        Ok((free - keep.max(used / 4)).max(0))
+    }
+
+    /// Gives up to `most` pages of the surplus back to the volume: what stands at the end
+    /// of the file moves into free pages before it. Alone or within a transaction.
+    /// Returns how many are left to give.
+    pub(super) fn shrink(&self, connection: &Connection, most: i64) -> rusqlite::Result<i64> {
+        let surplus = self.surplus(connection)?;
+        let step = surplus.min(most);
+        if step > 0 {
+            vacuum(connection, step)?;
+        }
+        Ok(surplus - step)
     }
 
     fn available(&self) -> Option<u64> {
@@ -194,6 +201,11 @@ impl Space {
     }
 }
 
+/// As [`pragma`], for what is asked at each commit.
+fn count(connection: &Connection, sql: &str) -> rusqlite::Result<i64> {
+    connection.prepare_cached(sql)?.query_row([], |row| row.get(0))
+}
+
 /// Gives a full volume some of the pages that drained queues have left: while they
 /// stay in the file, the volume is as full as before.
 pub(super) fn give_back(connection: &Connection) -> rusqlite::Result<()> {
@@ -201,11 +213,16 @@ pub(super) fn give_back(connection: &Connection) -> rusqlite::Result<()> {
     if step > 0 { vacuum(connection, step) } else { Ok(()) }
 }
 
-/// The pragma moves one page for each row that is asked of it.
+/// The pragma moves one page for each row that is asked of it; dropping the rows ends it
+/// there.
 fn vacuum(connection: &Connection, pages: i64) -> rusqlite::Result<()> {
-    let mut vacuum = connection.prepare(&format!("PRAGMA incremental_vacuum({pages})"))?;
+    let mut vacuum = connection.prepare_cached("PRAGMA incremental_vacuum")?;
     let mut rows = vacuum.query([])?;
-    while rows.next()?.is_some() {}
+    for _ in 0..pages {
+        if rows.next()?.is_none() {
+            break;
+        }
+    }
     Ok(())
 }
 

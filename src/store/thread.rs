@@ -13,7 +13,8 @@ use super::writer::{Fault, Outcome, Writer};
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// Between two steps of housekeeping, so that it never keeps a batch waiting long.
+/// Between two steps of housekeeping, so that it never keeps a batch waiting long. After
+/// a commit it also is the pause in which free pages are given back.
 const STEP_PAUSE: Duration = Duration::from_millis(10);
 
 pub(super) fn spawn(
@@ -73,7 +74,8 @@ fn run(
     shared: &Shared,
     idle_after: Duration,
 ) -> Result<End, Fault> {
-    let mut idle_at = Some(Instant::now() + idle_after);
+    let mut quiet_at = Instant::now() + idle_after;
+    let mut idle_at = Some(quiet_at);
     let mut pause = FIRST_PAUSE;
     let mut kept = 0;
     loop {
@@ -83,9 +85,11 @@ fn run(
             Next::Close => return Ok(End::Closed),
             Next::Stop => return Ok(End::Stopped),
             Next::Idle if !writer.is_full() => {
-                let more = writer.idle()?;
+                let quiet = Instant::now() >= quiet_at;
+                let more = if quiet { writer.idle()? } else { writer.pause()? };
                 // After the last step there is nothing to do before the next commit.
-                idle_at = more.then(|| Instant::now() + STEP_PAUSE);
+                let next = Some(quiet_at).filter(|_| !quiet);
+                idle_at = if more { Some(Instant::now() + STEP_PAUSE) } else { next };
                 continue;
             }
             Next::Idle => {
@@ -106,6 +110,9 @@ fn run(
             pause = FIRST_PAUSE;
         }
         let rest = if writer.is_full() { idle_after.min(FULL_PAUSE) } else { idle_after };
-        idle_at = Some(Instant::now() + rest);
+        let now = Instant::now();
+        quiet_at = now + rest;
+        let shrinks = writer.surplus > 0 && !writer.is_full();
+        idle_at = Some(if shrinks { now + STEP_PAUSE } else { quiet_at });
     }
 }

@@ -61,6 +61,8 @@ pub(super) struct Writer {
     pub(super) space: Space,
     pub(super) orphans: IdList,
     pub(super) measured: Instant,
+    /// Free pages that are to be given back to the volume, as of the last look.
+    pub(super) surplus: i64,
     pub(super) full: Fullness,
     /// When what is parked was last tried without being sure of the room.
     pub(super) probed: Instant,
@@ -95,6 +97,7 @@ impl Writer {
             orphans: parts.orphans,
             measured: Instant::now(),
             full: Fullness::new(config.full_for),
+            surplus: 0,
             probed: Instant::now(),
             _lock: parts.lock,
         })
@@ -226,6 +229,10 @@ impl Writer {
         statements::resolve_drops(connection, plan, &self.shared.references)?;
         plan.sort_deletes();
         statements::change_rows(connection, plan)?;
+        if scope == Scope::All && self.shared.state() == StoreState::Running {
+            // Along with it, since a transaction of its own would cost a sync of its own.
+            self.surplus = self.space.shrink(connection, plan.pages_to_give_back())?;
+        }
         if scope == Scope::All && self.ids.near_end(plan.highest) {
             return self.ids.extended(connection, plan.highest);
         }

@@ -5,10 +5,15 @@
 #![allow(dead_code)] // Each test binary uses a part of it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 #![allow(clippy::print_stdout)]
+#![allow(clippy::cast_precision_loss)] // Figures for people.
 
 pub mod broker;
+pub mod churn;
 pub mod dice;
+pub mod drain;
 pub mod journal;
+pub mod pair;
+pub mod prefill;
 pub mod publisher;
 pub mod raw;
 pub mod subscriber;

@@ -406,6 +406,7 @@ impl Model {
         let stood = self.receivers[receiver].intervals.iter().any(|interval| {
             // Of a group, one of a message's copies may go here and the next one there.
             interval.group().is_none()
+                && interval.qos >= got.qos
                 && interval.holds_for(message)
                 && interval.shaky.is_none_or(|shaky| shaky > step)
         });

@@ -82,11 +82,18 @@ pub struct Client {
     outgoing: Vec<crate::session::Outgoing>,
     /// The session's queue may hold something to be sent.
     look: bool,
+    /// Writes that may wait for the disk before this connection is read no further.
+    most_pending: usize,
     /// It waits where others are refused.
     stall: stall::Stall,
     /// It was refused and is disconnected soon.
     parting: Option<parting::Parting>,
 }
+
+/// A client that drains a queue on disk makes a write of each acknowledgement. It may fill
+/// this part of the writes that may wait, so that publishers do not come to stand still
+/// behind it.
+const DRAINING_SHARE: usize = 4;
 
 impl Client {
     pub(super) fn new(
@@ -98,6 +105,7 @@ impl Client {
         peer: Peer,
     ) -> Self {
         let inbound = broker.settings.topic_alias_maximum;
+        let most_pending = broker.settings.max_pending_writes;
         let patient = broker.settings.stalls && connect.version < Version::V5;
         wake.set_patient(patient);
         let outbound = connect.topic_alias_maximum.min(broker.settings.topic_alias_maximum);
@@ -122,6 +130,7 @@ impl Client {
             pings: 0,
             outgoing: Vec::new(),
             look: true,
+            most_pending,
             stall: stall::Stall::new(patient),
             parting: None,
         }
@@ -240,7 +249,7 @@ impl Client {
             // Whoever waits for the disk is to wait until memory is free again; the
             // disk frees it, so this ends.
             || (self.broker.is_over_memory() && !self.pending.is_empty())
-            || self.broker.persistence.pending() > self.broker.settings.max_pending_writes
+            || self.broker.persistence.pending() > self.most_pending
     }
 
     /// Makes sure that the connection is woken when the store has caught up, if it

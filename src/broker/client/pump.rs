@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::BytesMut;
 
-use super::{Client, Close, Reply};
+use super::{Client, Close, DRAINING_SHARE, Reply};
 use crate::message::WallMillis;
 use crate::protocol::{AckKind, PublishOut, QoS, ReasonCode, Version, encode};
 use crate::session::{Entry, Outgoing};
@@ -175,6 +175,8 @@ impl Client {
             self.outgoing.push(next);
         }
         let page = session.next_page();
+        let most = self.broker.settings.max_pending_writes;
+        self.most_pending = if session.is_draining() { most / DRAINING_SHARE } else { most };
         self.handle.settle_counts(&mut session, &mut self.turn);
         drop(session);
         if let Some(page) = page {

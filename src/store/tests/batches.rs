@@ -172,3 +172,25 @@ fn a_batch_of_nothing_is_committed_too() {
     assert_eq!(store.committed(), 1, "what was on disk at the start");
     assert_eq!(store.step(true), Ok(2));
 }
+
+#[test]
+fn a_message_does_not_wait_until_a_long_queue_is_deleted() {
+    const QUEUE: u64 = 30_000;
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _) = stepped(directory.path());
+    let ops = (1..=QUEUE).map(|id| Op::Message(message_to(id, b"old", &[(1, id, 1)])));
+    commit(&store, ops.collect());
+    let delete = |id| Op::Delete { delivery: DeliveryId(id), message: Some(MessageId(id)) };
+    submit(&store, (1..=QUEUE).map(delete).collect());
+    let news = message_to(QUEUE + 1, b"new", &[(2, QUEUE + 1, 1)]);
+    let number = submit(&store, vec![Op::Message(Arc::clone(&news))]);
+    assert_eq!(store.step(false).unwrap(), number);
+    assert!(news.durability.may_acknowledge(number));
+    let left = count(directory.path(), "delivery");
+    assert!(left > 10_000 && store.pending() > 10_000, "{left} rows, {}", store.pending());
+    // What is left goes with the next batches, and all of it with a flush.
+    store.step(false).unwrap();
+    assert!(count(directory.path(), "delivery") < left);
+    store.flush().unwrap();
+    assert_eq!((count(directory.path(), "delivery"), store.pending()), (1, 0));
+}
