@@ -23,6 +23,13 @@ count_rust() {
     echo "$(number passed "$summary") $(($(number failed "$summary") + $(number 'timed out' "$summary")))"
 }
 
+# Builds the library once more: the feature lets a simulation act within a commit, and
+# lets promises be broken on purpose.
+part_simulation() {
+    cargo nextest run --color never --features failpoints --test simulation
+}
+count_simulation() { count_rust "$@"; }
+
 part_doc() { cargo test --doc --quiet; }
 count_doc() { echo "$(number passed "$1") $(number failed "$1")"; }
 

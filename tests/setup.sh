@@ -38,7 +38,7 @@ setup() {
     debian build-essential python3-venv mosquitto-clients nftables util-linux iproute2 || return
     if needs clients; then python_packages || return; fi
     if needs js; then node_packages || return; fi
-    if needs rust; then cargo_tool nextest || return; fi
+    if needs rust simulation; then cargo_tool nextest || return; fi
     if needs rust clients js; then
         cargo build --release || return
         export BROKER_BINARY=$PWD/target/release/ferrymq

@@ -131,7 +131,7 @@ pub fn command(arguments: &[&str]) -> Command {
 
 /// What a broker logs that is to start on `path` and is refused.
 pub fn start_on(path: &Path) -> String {
-    let off = ["--set", "listeners.tcp.bind=off", "--set", "http.bind=off", "--set"];
+    let off = ["--set", "listeners.tcp.bind=127.0.0.1:0", "--set", "http.bind=off", "--set"];
     let output =
         command(&off).arg(format!("persistence.path={}", path.display())).output().unwrap();
     assert_eq!(output.status.code(), Some(3), "{output:?}");
