@@ -151,7 +151,7 @@ impl Client {
         self.link = Some(number);
         self.connected = false;
         self.asked_clean = self.wants_clean || !self.is_durable();
-        model.may_drop(self.index, !self.outlives());
+        model.passes(self.index, !self.outlives());
         self.connect_at = model.step;
         self.asked.clear();
         self.in_flight.clear();

@@ -78,8 +78,9 @@ struct Receiver {
     incarnation: u32,
     /// When the last of them began.
     since: Step,
-    /// Its session ends with its connection, and its queue is short: a message that finds
-    /// it full is dropped.
+    /// Its session ends with its connection.
+    passes: bool,
+    /// And its queue is short: a message that finds it full is dropped.
     drops: bool,
 }
 
@@ -230,9 +231,10 @@ impl Model {
                 let member = |i: &Interval| i.filter == group && i.may_see(&message);
                 let mut intervals = receiver.intervals.iter().filter(|i| member(i)).peekable();
                 if intervals.peek().is_some() {
-                    // It may have gone to a session that has ended since, or at QoS 0.
+                    // It may have gone to a session that has ended since, or that the broker
+                    // has yet to end, or at QoS 0.
                     let lightly = intervals.any(|interval| interval.qos == 0);
-                    if receiver.since >= message.sent || receiver.drops || lightly {
+                    if receiver.since >= message.sent || receiver.passes || lightly {
                         continue 'groups;
                     }
                     members.push((index, receiver.incarnation));
@@ -244,8 +246,9 @@ impl Model {
 
     // Sessions and subscriptions.
 
-    pub fn may_drop(&mut self, client: usize, drops: bool) {
-        self.receivers[client].drops = drops && self.short_queues;
+    pub fn passes(&mut self, client: usize, passes: bool) {
+        self.receivers[client].passes = passes;
+        self.receivers[client].drops = passes && self.short_queues;
     }
 
     /// From here on the client's old session is gone, or it cares no more.

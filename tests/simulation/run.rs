@@ -467,6 +467,9 @@ impl Run {
         assert!(still_away.is_none(), "client {:?} cannot connect", still_away.map(|c| c.index));
         if self.trace {
             println!("{}", self.world().queues());
+            for link in self.links.values() {
+                println!("{}", link.describe());
+            }
         }
         self.model.check_end();
         let retained = self.observe();

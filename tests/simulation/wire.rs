@@ -82,6 +82,16 @@ impl Link {
         }
     }
 
+    /// For a person who looks for a fault.
+    pub fn describe(&self) -> String {
+        let state = self.server.as_ref().map(|server| {
+            let (holding, stalled) = (server.is_holding(), server.is_stalled());
+            format!("holding {holding} stalled {stalled} parting {}", server.parts_at().is_some())
+        });
+        let (number, owner, waiting) = (self.number, self.owner, self.to_server.len());
+        format!("link {number} of client {owner}: {waiting} frames to read, {state:?}")
+    }
+
     pub fn send(&mut self, packet: &Packet<'_>) {
         let mut frame = BytesMut::new();
         encode::packet(&mut frame, self.version, packet);

@@ -88,6 +88,8 @@ pub struct Client {
     stall: stall::Stall,
     /// It was refused and is disconnected soon.
     parting: Option<parting::Parting>,
+    /// It has lost its session.
+    is_replaced: bool,
 }
 
 /// A client that drains a queue on disk makes a write of each acknowledgement. It may fill
@@ -133,6 +135,7 @@ impl Client {
             most_pending,
             stall: stall::Stall::new(patient),
             parting: None,
+            is_replaced: false,
         }
     }
 
@@ -163,9 +166,10 @@ impl Client {
         self.max_packet
     }
 
-    /// To be called when the wake-up was rung, before [`Client::pump`].
+    /// To be called when the wake-up was rung, before anything else of the turn.
     pub fn woken(&mut self) {
         self.look = true;
+        self.is_replaced = !self.handle.lock().life.is_held_by(self.epoch);
     }
 
     /// Begins a turn.
@@ -179,6 +183,11 @@ impl Client {
     /// # Errors
     /// The connection has to end, for the reason given.
     pub fn handle(&mut self, packet: Packet<'_>, len: usize) -> Result<(), Close> {
+        if self.is_replaced {
+            // What the client sends by its new connection must not be overtaken by what
+            // it had sent by this one.
+            return Err(lost(&self.handle.lock()));
+        }
         let kind = PacketType::from(&packet);
         self.stall.holding = false;
         let taken = self.take(packet);
@@ -303,5 +312,14 @@ impl Client {
         } else {
             Leaving::WithWill { session_expiry }
         })
+    }
+}
+
+/// Why a connection has lost its session.
+fn lost(session: &crate::session::Session) -> Close {
+    if session.life.is_ended() && !session.life.is_taken_over() {
+        Close::Error(ReasonCode::AdministrativeAction, "the session was ended")
+    } else {
+        Close::Error(ReasonCode::SessionTakenOver, "another connection has the session")
     }
 }

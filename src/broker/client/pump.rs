@@ -160,11 +160,7 @@ impl Client {
         let now = self.turn.now;
         let mut session = self.handle.lock();
         if !session.life.is_held_by(self.epoch) {
-            return Err(if session.life.is_ended() && !session.life.is_taken_over() {
-                Close::Error(ReasonCode::AdministrativeAction, "the session was ended")
-            } else {
-                Close::Error(ReasonCode::SessionTakenOver, "another connection has the session")
-            });
+            return Err(super::lost(&session));
         }
         let mut more = true;
         for _ in 0..AT_ONCE {

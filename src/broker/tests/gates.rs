@@ -1,6 +1,6 @@
 //! Promise 1: durable before acknowledged.
 
-use super::world::{World, ack};
+use super::world::{World, ack, publish};
 use crate::broker::client::Close;
 use crate::protocol::{Packet, QoS, ReasonCode};
 
@@ -128,4 +128,19 @@ fn a_clean_session_is_not_opened_before_the_end_of_its_predecessor_is_on_disk() 
     second.leave();
     let mut third = world.connect("a", true);
     assert_eq!(third.received(), ["CONNACK false"], "nothing waits, nothing is waited for");
+}
+
+#[test]
+fn mqtt_4_6_0_6_what_an_old_connection_left_unread_does_not_overtake_the_new_one() {
+    let world = World::new();
+    let mut receiver = world.durable("receiver");
+    receiver.subscribe("t", QoS::AtMostOnce);
+    world.commit();
+    receiver.received();
+    let mut old = world.passing("publisher");
+    let mut new = world.passing("publisher");
+    new.publish(QoS::AtMostOnce, 0, "new");
+    assert_eq!(receiver.received(), ["PUBLISH 0 new"]);
+    assert!(old.try_send(Packet::Publish(publish(QoS::AtMostOnce, 0, "old"))).is_err());
+    assert!(receiver.received().is_empty());
 }

@@ -131,6 +131,14 @@ impl User {
         self.client.finish().unwrap();
     }
 
+    /// As the network does it: a turn begins with a look at the wake-up.
+    pub fn try_send(&mut self, packet: Packet<'_>) -> Result<(), Close> {
+        self.client.woken();
+        self.client.begin();
+        self.client.handle(packet, 0)?;
+        self.client.finish()
+    }
+
     pub fn publish(&mut self, qos: QoS, packet: u16, payload: &str) {
         self.send(Packet::Publish(publish(qos, packet, payload)));
     }
