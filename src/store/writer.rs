@@ -141,7 +141,7 @@ impl Writer {
         let metrics = &self.shared.metrics;
         self.shared.committed.store(number, Ordering::Release);
         ring_publishers(self.plan.messages.iter());
-        self.waiters.drain(..).for_each(|waiter| waiter.ring());
+        self.waiters.iter().for_each(|waiter| waiter.ring());
         metrics.commit_duration.record_duration(start.elapsed());
         metrics.batch_messages.record_count(self.plan.written);
         add(&metrics.commits, 1);
@@ -151,7 +151,21 @@ impl Writer {
         if self.plan.written > 0 {
             self.full.written(self.plan.insert_bytes());
         }
+        self.keep_waiters();
         self.plan.reset();
+    }
+
+    /// A message that is parked keeps its receivers waiting beyond its batch: they are
+    /// rung at each commit until nothing is parked.
+    fn keep_waiters(&mut self) {
+        if self.plan.parked.is_empty() {
+            self.waiters.clear();
+            return;
+        }
+        self.waiters.sort_unstable_by_key(Arc::as_ptr);
+        self.waiters.dedup_by(|a, b| Arc::ptr_eq(a, b));
+        // Not those of connections that have ended.
+        self.waiters.retain(|waiter| Arc::strong_count(waiter) > 1);
     }
 
     pub(super) fn with_headroom(&mut self, number: CommitNo) -> Result<Outcome, Fault> {

@@ -53,6 +53,7 @@ pub enum Close {
 
 /// One per connection, used by its task alone.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools)] // Each is true or false by itself.
 pub struct Client {
     broker: Arc<Broker>,
     handle: Arc<SessionHandle>,
