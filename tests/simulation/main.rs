@@ -14,6 +14,8 @@ mod common;
 
 mod client;
 mod disk;
+mod end;
+mod interval;
 mod model;
 mod run;
 mod vfs;

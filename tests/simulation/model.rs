@@ -6,8 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use ferrymq::protocol::{TopicFilter, matches};
-
+use crate::interval::Interval;
 use crate::wire::Received;
 
 /// Publishers of wills are counted apart: a will has no order among publishes.
@@ -33,42 +32,6 @@ pub struct Message {
     /// A will that has to come.
     pub due: bool,
     pub is_will: bool,
-}
-
-/// One subscription of one client, from SUBSCRIBE to its end.
-#[derive(Debug, Clone)]
-struct Interval {
-    filter: String,
-    qos: u8,
-    asked: Step,
-    /// SUBACK came.
-    stands: Option<Step>,
-    /// From here on it may have ended.
-    shaky: Option<Step>,
-    /// From here on it has ended.
-    ended: Option<Step>,
-}
-
-impl Interval {
-    fn group(&self) -> Option<String> {
-        self.filter.starts_with("$share/").then(|| self.filter.clone())
-    }
-
-    fn matches(&self, topic: &str) -> bool {
-        TopicFilter::new(&self.filter).is_ok_and(|filter| matches(filter.matched(), topic))
-    }
-
-    /// True if a message certainly found it standing.
-    fn holds_for(&self, message: &Message) -> bool {
-        let until = message.acknowledged.unwrap_or(message.sent);
-        self.matches(&message.topic)
-            && self.stands.is_some_and(|stands| stands < message.sent)
-            && self.shaky.is_none_or(|shaky| shaky > until)
-    }
-
-    fn may_see(&self, message: &Message) -> bool {
-        self.matches(&message.topic) && self.ended.is_none_or(|ended| ended >= message.sent)
-    }
 }
 
 #[derive(Debug, Default)]

@@ -1,21 +1,16 @@
 //! One seed, one history: what happens next is drawn, and the model looks on.
 
-use std::collections::{BTreeMap, HashMap};
-
-use ferrymq::protocol::{Packet, PacketId, ReasonCode, Version};
-use ferrymq::protocol::{QoS, Subscribe, SubscribeFilter, SubscriptionOptions, TopicFilter};
+use std::collections::BTreeMap;
 
 use crate::client::Client;
 use crate::common::dice::Dice;
 use crate::disk::Fault;
 use crate::model::Model;
-use crate::wire::{Got, Link};
+use crate::wire::Link;
 use crate::world::{Remains, Shape, Within, World};
 
 /// A day in 2026, in milliseconds since 1970.
 const BEGIN: u64 = 1_780_000_000_000;
-/// Rounds without an end are a broker that does not come to rest.
-const REST: usize = 5_000;
 
 /// What a history came to.
 #[derive(Debug, Default, Clone, Copy)]
@@ -40,16 +35,16 @@ impl Summary {
 }
 
 pub struct Run {
-    dice: Dice,
-    shape: Shape,
-    world: Option<World>,
-    now: u64,
-    clients: Vec<Client>,
-    links: BTreeMap<u64, Link>,
-    next_link: u64,
-    model: Model,
-    summary: Summary,
-    trace: bool,
+    pub(super) dice: Dice,
+    pub(super) shape: Shape,
+    pub(super) world: Option<World>,
+    pub(super) now: u64,
+    pub(super) clients: Vec<Client>,
+    pub(super) links: BTreeMap<u64, Link>,
+    pub(super) next_link: u64,
+    pub(super) model: Model,
+    pub(super) summary: Summary,
+    pub(super) trace: bool,
 }
 
 /// Plays the history of `seed` to its end. Panics if a promise is broken.
@@ -93,14 +88,14 @@ pub fn play(seed: u64, trace: bool) -> Summary {
 }
 
 impl Run {
-    fn say(&self, what: impl FnOnce() -> String) {
+    pub(super) fn say(&self, what: impl FnOnce() -> String) {
         if self.trace {
             println!("{:5} {:>9} ms  {}", self.model.step, self.now - BEGIN, what());
         }
     }
 
     /// `SIMULATION_WATCH=N`: where message N stands on the disk, step by step.
-    fn watch(&self) {
+    pub(super) fn watch(&self) {
         if self.trace
             && let Ok(message) = std::env::var("SIMULATION_WATCH")
         {
@@ -113,7 +108,7 @@ impl Run {
         }
     }
 
-    fn world(&self) -> &World {
+    pub(super) fn world(&self) -> &World {
         self.world.as_ref().expect("a broker runs")
     }
 
@@ -184,7 +179,7 @@ impl Run {
         }
     }
 
-    fn connect(&mut self, index: usize) {
+    pub(super) fn connect(&mut self, index: usize) {
         let number = self.next_link;
         self.next_link += 1;
         let client = &mut self.clients[index];
@@ -205,7 +200,7 @@ impl Run {
         }
     }
 
-    fn turn(&mut self, number: u64, frames: usize) {
+    pub(super) fn turn(&mut self, number: u64, frames: usize) {
         let world = self.world.as_ref().expect("a broker runs");
         let Some(link) = self.links.get_mut(&number) else { return };
         link.turn(&world.broker, self.now, frames);
@@ -236,7 +231,7 @@ impl Run {
     }
 
     /// True if something was there.
-    fn read(&mut self, index: usize, count: usize) -> bool {
+    pub(super) fn read(&mut self, index: usize, count: usize) -> bool {
         let client = &mut self.clients[index];
         let Some(number) = client.link else { return false };
         let link = self.links.get_mut(&number).expect("its link");
@@ -263,7 +258,7 @@ impl Run {
         self.cut(index);
     }
 
-    fn cut(&mut self, index: usize) {
+    pub(super) fn cut(&mut self, index: usize) {
         let client = &mut self.clients[index];
         let Some(number) = client.link else { return };
         let link = self.links.get_mut(&number).expect("its link");
@@ -334,7 +329,7 @@ impl Run {
         self.crash();
     }
 
-    fn crash(&mut self) {
+    pub(super) fn crash(&mut self) {
         self.end_links();
         let world = self.world.take().expect("a broker runs");
         let remains = world.kill();
@@ -403,112 +398,5 @@ impl Run {
                 self.start(remains);
             }
         }
-    }
-
-    // The end.
-
-    /// Everything that waits is let through, until nothing happens any more.
-    fn settle(&mut self) {
-        let mut quiet = 0;
-        for _ in 0..REST {
-            self.model.step += 1;
-            self.watch();
-            if self.world().is_poisoned() {
-                self.crash();
-            }
-            let mut busy = false;
-            for number in self.links.keys().copied().collect::<Vec<_>>() {
-                if self.links.get_mut(&number).is_some_and(Link::is_ready) {
-                    busy = true;
-                    self.turn(number, 50);
-                }
-            }
-            for index in 0..self.clients.len() {
-                busy |= self.read(index, 100);
-                let client = &mut self.clients[index];
-                if let Some(link) = client.link.and_then(|number| self.links.get_mut(&number)) {
-                    while client.connected && client.acknowledge(link) {
-                        busy = true;
-                    }
-                }
-            }
-            self.world().step(true);
-            self.world().broker.upkeep_once();
-            let _ = self.world().store.step_idle();
-            quiet = if busy { 0 } else { quiet + 1 };
-            if quiet == 3 {
-                return;
-            }
-        }
-        panic!("the broker does not come to rest");
-    }
-
-    fn finish(&mut self) {
-        self.say(|| "the end begins".into());
-        self.world().disk.set_fault(None);
-        self.settle();
-        // Refused connections, and those that were lost in the last crash.
-        for _ in 0..100 {
-            let away: Vec<usize> = (0..self.clients.len())
-                .filter(|index| {
-                    self.clients[*index].is_durable() && !self.clients[*index].connected
-                })
-                .collect();
-            if away.is_empty() {
-                break;
-            }
-            for index in away {
-                self.cut(index);
-                self.connect(index);
-            }
-            self.settle();
-        }
-        let still_away = self.clients.iter().find(|c| c.is_durable() && !c.connected);
-        assert!(still_away.is_none(), "client {:?} cannot connect", still_away.map(|c| c.index));
-        if self.trace {
-            println!("{}", self.world().queues());
-            for link in self.links.values() {
-                println!("{}", link.describe());
-            }
-        }
-        self.model.check_end();
-        let retained = self.observe();
-        self.model.check_retained(&retained);
-    }
-
-    /// What a new subscriber is given as retained.
-    fn observe(&mut self) -> HashMap<String, u32> {
-        let mut dice = Dice::from_seed(1);
-        let mut observer = Client::observer(self.clients.len(), &mut dice);
-        let mut link = observer.connect(0, &mut self.model, &mut dice, self.now);
-        link.send(&Packet::Subscribe(Box::new(Subscribe {
-            packet_id: PacketId::FIRST,
-            subscription_id: None,
-            filters: vec![SubscribeFilter {
-                filter: TopicFilter::new("#").unwrap(),
-                options: SubscriptionOptions {
-                    qos: QoS::AtMostOnce,
-                    ..SubscriptionOptions::default()
-                },
-            }],
-            user_properties: Vec::new(),
-        })));
-        let mut retained = HashMap::new();
-        for _ in 0..10 {
-            let world = self.world.as_ref().expect("a broker runs");
-            link.turn(&world.broker, self.now, 10);
-            world.step(true);
-            for got in link.to_client.drain(..) {
-                match got {
-                    Got::Publish(received) if received.retain => {
-                        retained.insert(received.topic, received.message);
-                    }
-                    Got::ConnAck { reason, .. } => assert_eq!(reason, ReasonCode::Success),
-                    _ => {}
-                }
-            }
-        }
-        assert!(link.version == Version::V5);
-        retained
     }
 }

@@ -1,0 +1,122 @@
+//! How a history ends: everything that waits is let through, everybody comes back, and
+//! the model is asked.
+
+use std::collections::HashMap;
+
+use ferrymq::protocol::{
+    Packet, PacketId, QoS, ReasonCode, Subscribe, SubscribeFilter, SubscriptionOptions, TopicFilter,
+};
+
+use crate::client::Client;
+use crate::common::dice::Dice;
+use crate::run::Run;
+use crate::wire::{Got, Link};
+
+/// Rounds without an end are a broker that does not come to rest.
+const REST: usize = 5_000;
+
+impl Run {
+    /// Everything that waits is let through, until nothing happens any more.
+    fn settle(&mut self) {
+        let mut quiet = 0;
+        for _ in 0..REST {
+            self.model.step += 1;
+            self.watch();
+            if self.world().is_poisoned() {
+                self.crash();
+            }
+            let mut busy = false;
+            for number in self.links.keys().copied().collect::<Vec<_>>() {
+                if self.links.get_mut(&number).is_some_and(Link::is_ready) {
+                    busy = true;
+                    self.turn(number, 50);
+                }
+            }
+            for index in 0..self.clients.len() {
+                busy |= self.read(index, 100);
+                let client = &mut self.clients[index];
+                if let Some(link) = client.link.and_then(|number| self.links.get_mut(&number)) {
+                    while client.connected && client.acknowledge(link) {
+                        busy = true;
+                    }
+                }
+            }
+            self.world().step(true);
+            self.world().broker.upkeep_once();
+            let _ = self.world().store.step_idle();
+            quiet = if busy { 0 } else { quiet + 1 };
+            if quiet == 3 {
+                return;
+            }
+        }
+        panic!("the broker does not come to rest");
+    }
+
+    pub(super) fn finish(&mut self) {
+        self.say(|| "the end begins".into());
+        self.world().disk.set_fault(None);
+        self.settle();
+        // Refused connections, and those that were lost in the last crash.
+        for _ in 0..100 {
+            let away: Vec<usize> = (0..self.clients.len())
+                .filter(|index| {
+                    self.clients[*index].is_durable() && !self.clients[*index].connected
+                })
+                .collect();
+            if away.is_empty() {
+                break;
+            }
+            for index in away {
+                self.cut(index);
+                self.connect(index);
+            }
+            self.settle();
+        }
+        let still_away = self.clients.iter().find(|c| c.is_durable() && !c.connected);
+        assert!(still_away.is_none(), "client {:?} cannot connect", still_away.map(|c| c.index));
+        if self.trace {
+            println!("{}", self.world().queues());
+            for link in self.links.values() {
+                println!("{}", link.describe());
+            }
+        }
+        self.model.check_end();
+        let retained = self.observe();
+        self.model.check_retained(&retained);
+    }
+
+    /// What a new subscriber is given as retained.
+    fn observe(&mut self) -> HashMap<String, u32> {
+        let mut dice = Dice::from_seed(1);
+        let mut observer = Client::observer(self.clients.len(), &mut dice);
+        let mut link = observer.connect(0, &mut self.model, &mut dice, self.now);
+        link.send(&Packet::Subscribe(Box::new(Subscribe {
+            packet_id: PacketId::FIRST,
+            subscription_id: None,
+            filters: vec![SubscribeFilter {
+                filter: TopicFilter::new("#").unwrap(),
+                options: SubscriptionOptions {
+                    qos: QoS::AtMostOnce,
+                    ..SubscriptionOptions::default()
+                },
+            }],
+            user_properties: Vec::new(),
+        })));
+        let mut retained = HashMap::new();
+        for _ in 0..10 {
+            let world = self.world.as_ref().expect("a broker runs");
+            link.turn(&world.broker, self.now, 10);
+            world.step(true);
+            for got in link.to_client.drain(..) {
+                match got {
+                    Got::Publish(received) if received.retain => {
+                        retained.insert(received.topic, received.message);
+                    }
+                    Got::ConnAck { reason, .. } => assert_eq!(reason, ReasonCode::Success),
+                    _ => {}
+                }
+            }
+        }
+        retained
+    }
+}
