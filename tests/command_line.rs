@@ -139,3 +139,15 @@ fn passwd_adds_changes_and_deletes() {
     assert_eq!(run(&["passwd"]).0, 2);
     assert_eq!(run(&["passwd", "/nowhere/p", "alice", "--delete"]).0, 1, "no such file");
 }
+
+#[test]
+fn output_that_cannot_be_written_is_no_success() {
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_ferrymq"))
+        .args(["config", "show"])
+        .stdout(full)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("cannot write the output"));
+}

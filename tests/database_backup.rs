@@ -83,6 +83,39 @@ fn a_backup_replaces_nothing_by_accident() {
 }
 
 #[test]
+fn a_backup_empties_no_file_that_stands_under_its_working_name() {
+    let site = Site::with_messages(100, 1);
+    let before = fs::metadata(site.path()).unwrap().len();
+    // A link to the database, and another name of it.
+    for (name, link) in [("linked", true), ("named", false)] {
+        let working = site.file(&format!("{name}.partial"));
+        if link {
+            std::os::unix::fs::symlink(site.path(), &working).unwrap();
+        } else {
+            fs::hard_link(site.path(), &working).unwrap();
+        }
+        let target = site.file(name);
+        let output = command(&["db", "backup", target.to_str().unwrap(), "--database"])
+            .arg(site.path())
+            .output()
+            .unwrap();
+        assert_ne!(output.status.code(), Some(0), "{output:?}");
+        assert_eq!(fs::metadata(site.path()).unwrap().len(), before, "{output:?}");
+        assert!(working.symlink_metadata().is_ok() && !target.exists(), "{output:?}");
+        fs::remove_file(&working).unwrap();
+    }
+    // A backup of what another backup has left behind.
+    let left = site.file("saved.partial");
+    run_ok(&site.path(), &["backup", site.file("whole").to_str().unwrap()]);
+    fs::rename(site.file("whole"), &left).unwrap();
+    let target = site.file("saved");
+    let arguments = ["db", "backup", target.to_str().unwrap(), "--database"];
+    let output = command(&arguments).arg(&left).output().unwrap();
+    assert_ne!(output.status.code(), Some(0), "{output:?}");
+    assert!(left.exists(), "{output:?}");
+}
+
+#[test]
 fn a_backup_that_finds_no_room_leaves_nothing() {
     let mut site = Site::with_messages(2000, 1);
     site.stop();

@@ -95,18 +95,19 @@ pub fn run() -> ExitCode {
             return Exit::Usage.into();
         }
     };
-    match cli.command {
-        Some(Command::Config(command)) => config::run(&command, &config).into(),
-        Some(Command::Db(args)) => db::run(&args, &config).into(),
-        Some(Command::Health) => health::run(&config).into(),
-        Some(Command::Bench(args)) => bench::run(&args, &config).into(),
-        Some(Command::Drill(args)) => drill::run(&args, &config).into(),
+    let exit = match cli.command {
+        Some(Command::Config(command)) => config::run(&command, &config),
+        Some(Command::Db(args)) => db::run(&args, &config),
+        Some(Command::Health) => health::run(&config),
+        Some(Command::Bench(args)) => bench::run(&args, &config),
+        Some(Command::Drill(args)) => drill::run(&args, &config),
         Some(Command::Serve(args)) => {
             args.apply();
-            serve(config)
+            return serve(config);
         }
-        _ => serve(config),
-    }
+        _ => return serve(config),
+    };
+    output::ending(exit).into()
 }
 
 #[cfg(test)]

@@ -59,7 +59,11 @@ pub fn backup(options: &BackupOptions, watch: &Watch) -> Result<Backup, Maintena
     let target = options.target.as_path();
     may_be_written(target, &options.database, options.force)?;
     let source = Database::open(&options.database)?;
-    let partial = Partial::create(beside(target, ".partial"))?;
+    let partial = beside(target, ".partial");
+    if belongs_to(&partial, &options.database) {
+        return Err(MaintenanceError::TargetIsDatabase { path: partial });
+    }
+    let partial = Partial::create(partial)?;
     partial
         .permit_as(&options.database)
         .map_err(|error| MaintenanceError::io("write", partial.path(), error))?;

@@ -7,12 +7,13 @@
 //! price is that the WAL cannot be cut meanwhile and grows by what is committed.
 
 use std::fs::File;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
+use rustix::fs::OFlags;
 
 use super::access::{Database, wal_size};
 use super::error::MaintenanceError;
@@ -47,10 +48,14 @@ impl Partial {
     pub(super) fn create(path: PathBuf) -> Result<Self, MaintenanceError> {
         let failed = |source| MaintenanceError::io("write", &path, source);
         let mut options = File::options();
-        let file = options.read(true).write(true).create(true).truncate(false);
+        // What stands there is emptied: it must not be another file under this name.
+        let flags = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or(0);
+        let file = options.read(true).write(true).create(true).truncate(false).custom_flags(flags);
         let file = file.open(&path).map_err(failed)?;
-        if !file.metadata().map_err(failed)?.is_file() {
-            return Err(failed(std::io::Error::other("it is no plain file")));
+        let metadata = file.metadata().map_err(failed)?;
+        if !metadata.is_file() || metadata.nlink() > 1 {
+            let what = "it is no plain file of its own: remove it, or choose another name";
+            return Err(failed(std::io::Error::other(what)));
         }
         if file.try_lock().is_err() {
             return Err(failed(std::io::Error::other("another process is writing it")));

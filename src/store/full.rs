@@ -11,7 +11,7 @@ use super::fullness::LEAST;
 use super::metrics::add;
 use super::shared::StoreState;
 use super::space;
-use super::writer::{Fault, Outcome, Writer, ring_publishers};
+use super::writer::{Fault, Outcome, Scope, Writer, ring_publishers};
 use crate::message::CommitNo;
 
 /// How often what is parked is tried although the room that can be counted does not
@@ -43,6 +43,46 @@ impl Writer {
     fn cut(&mut self) -> Result<(), Fault> {
         let result = self.checkpointer.cut(&self.connection, &self.shared.metrics);
         self.tolerate_full(result)
+    }
+
+    /// On a volume that the batch's pages in the WAL might fill to the last block, what
+    /// the WAL holds is copied back first. A batch that finds no room leaves the WAL
+    /// grown, and a database that still has to grow by what is in it could then neither
+    /// be copied back nor written to.
+    pub(super) fn make_room_in_the_log(&mut self) -> Result<(), Fault> {
+        if self.checkpointer.wal_bytes() == 0 || !self.space.may_be_filled(self.plan.changes()) {
+            return Ok(());
+        }
+        let result = self.checkpointer.cut(&self.connection, &self.shared.metrics);
+        self.tolerate_full(result)
+    }
+
+    /// Deletes that find no room in the WAL all at once find it a few at a time: each
+    /// part is copied back before the next one. What does not fit even so stays.
+    pub(super) fn delete_in_parts(&mut self, number: CommitNo) -> Result<(), Fault> {
+        /// Rows of each table: at most as many pages, and a few of the free list.
+        const PART: usize = 32;
+        /// Parts in one go, so that others get their turn.
+        const PARTS: usize = 200;
+        let mut deliveries = std::mem::take(&mut self.plan.deleted_deliveries);
+        let mut messages = std::mem::take(&mut self.plan.deleted_messages);
+        for _ in 0..PARTS {
+            let part = |ids: &mut Vec<u64>| ids.split_off(ids.len().saturating_sub(PART));
+            self.plan.deleted_deliveries = part(&mut deliveries);
+            self.plan.deleted_messages = part(&mut messages);
+            let result = self.checkpointer.cut(&self.connection, &self.shared.metrics);
+            self.tolerate_full(result)?;
+            if !self.fits(Scope::Deletes, number)? {
+                break;
+            }
+            self.plan.without_deletes();
+            if deliveries.is_empty() && messages.is_empty() {
+                break;
+            }
+        }
+        self.plan.deleted_deliveries.append(&mut deliveries);
+        self.plan.deleted_messages.append(&mut messages);
+        Ok(())
     }
 
     /// No room. Messages are refused, so that their publishers hear of it, or wait;

@@ -182,6 +182,12 @@ impl Plan {
         messages.chain(retained)
     }
 
+    /// Rows that change or go.
+    pub(super) fn changes(&self) -> usize {
+        let deletes = self.deleted_deliveries.len() + self.deleted_messages.len();
+        deletes + self.received.len() + self.drops.len() + self.incoming.len() + self.ordered.len()
+    }
+
     /// Free pages that may be given back with this batch. What comes pays for it: enough
     /// for a queue that shrinks twice as fast as messages of 500 bytes come. What only
     /// goes does not: a queue that drains leaves the end of the file free by itself, and

@@ -25,6 +25,9 @@ const KEEP_FREE: i64 = 16 << 20;
 /// first, about twice as much.
 const GIVE_BACK: i64 = 32;
 
+/// For deletes and checkpoints of deletes; small volumes spare an eighth.
+const MARGIN: u64 = 4 << 20;
+
 /// Watches the room.
 #[derive(Debug)]
 pub(super) struct Space {
@@ -87,9 +90,15 @@ impl Space {
         self.room_on_volume(wal) >= bytes
     }
 
+    /// True if a batch that changes so many rows might fill the volume, were each of them
+    /// on a page of its own.
+    pub(super) fn may_be_filled(&self, changes: usize) -> bool {
+        let page = u64::try_from(self.page_size).unwrap_or(0);
+        let most = MARGIN + (changes as u64).saturating_mul(page);
+        self.available().is_some_and(|available| available < most)
+    }
+
     fn room_on_volume(&self, wal: u64) -> u64 {
-        /// For deletes and checkpoints of deletes; small volumes spare an eighth.
-        const MARGIN: u64 = 4 << 20;
         let Ok(volume) = rustix::fs::statvfs(&self.path) else { return u64::MAX };
         let size = volume.f_blocks.saturating_mul(volume.f_frsize);
         let available = volume.f_bavail.saturating_mul(volume.f_frsize);

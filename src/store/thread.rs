@@ -77,10 +77,13 @@ fn run(
     let mut quiet_at = Instant::now() + idle_after;
     let mut idle_at = Some(quiet_at);
     let mut pause = FIRST_PAUSE;
-    let mut kept = 0;
+    // Operations of batches that found no room and are tried again, if there are such.
+    let mut kept: Option<usize> = None;
     loop {
-        let next =
-            if kept == 0 { shared.next(batch, idle_at) } else { shared.next_after(batch, pause) };
+        let next = match kept {
+            None => shared.next(batch, idle_at),
+            Some(_) => shared.next_after(batch, pause),
+        };
         match next {
             Next::Close => return Ok(End::Closed),
             Next::Stop => return Ok(End::Stopped),
@@ -103,10 +106,11 @@ fn run(
         let outcome = writer.commit_batch(batch)?;
         batch.reset();
         if outcome == Outcome::Kept {
-            kept += count.max(1);
+            // Another try may bring nothing of its own: none is counted that was not.
+            kept = Some(kept.unwrap_or(0) + count);
             pause = (pause * 2).min(LONGEST_PAUSE);
         } else {
-            shared.finished(std::mem::take(&mut kept) + count);
+            shared.finished(kept.take().unwrap_or(0) + count);
             pause = FIRST_PAUSE;
         }
         let rest = if writer.is_full() { idle_after.min(FULL_PAUSE) } else { idle_after };

@@ -114,6 +114,7 @@ impl Writer {
         self.unpark(batch)?;
         self.plan.add(batch);
         self.take_orphans();
+        self.make_room_in_the_log()?;
         let outcome = if self.is_short_of_room()? {
             self.make_do(batch.number)?
         } else {
@@ -158,7 +159,7 @@ impl Writer {
     /// A message that is parked keeps its receivers waiting beyond its batch: they are
     /// rung at each commit until nothing is parked.
     fn keep_waiters(&mut self) {
-        if self.plan.parked.is_empty() {
+        if self.plan.parked.messages().is_empty() {
             self.waiters.clear();
             return;
         }
@@ -178,6 +179,8 @@ impl Writer {
         }
         if self.fits(Scope::Deletes, number)? {
             self.plan.without_deletes();
+        } else {
+            self.delete_in_parts(number)?;
         }
         Ok(Outcome::Kept)
     }

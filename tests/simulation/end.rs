@@ -49,6 +49,9 @@ impl Run {
                 return;
             }
         }
+        for link in self.links.values().filter(|_| self.trace) {
+            println!("{}, {} writes wait", link.describe(), self.world().store.pending());
+        }
         panic!("the broker does not come to rest");
     }
 

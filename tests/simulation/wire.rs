@@ -86,10 +86,12 @@ impl Link {
     pub fn describe(&self) -> String {
         let state = self.server.as_ref().map(|server| {
             let (holding, stalled) = (server.is_holding(), server.is_stalled());
-            format!("holding {holding} stalled {stalled} parting {}", server.parts_at().is_some())
+            let (parting, saturated) = (server.parts_at().is_some(), server.is_saturated());
+            format!("holding {holding} stalled {stalled} parting {parting} saturated {saturated}")
         });
         let (number, owner, waiting) = (self.number, self.owner, self.to_server.len());
-        format!("link {number} of client {owner}: {waiting} frames to read, {state:?}")
+        let cut = self.cut;
+        format!("link {number} of client {owner}: {waiting} frames to read, cut {cut}, {state:?}")
     }
 
     pub fn send(&mut self, packet: &Packet<'_>) {
