@@ -106,7 +106,7 @@ fn a_backup_empties_no_file_that_stands_under_its_working_name() {
     }
     // A backup of what another backup has left behind.
     let left = site.file("saved.partial");
-    run_ok(&site.path(), &["backup", site.file("whole").to_str().unwrap()]);
+    run_ok(site.path(), &["backup", site.file("whole").to_str().unwrap()]);
     fs::rename(site.file("whole"), &left).unwrap();
     let target = site.file("saved");
     let arguments = ["db", "backup", target.to_str().unwrap(), "--database"];
