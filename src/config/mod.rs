@@ -26,6 +26,7 @@ mod session;
 mod show;
 mod sources;
 mod span;
+mod telemetry;
 mod validate;
 
 use std::collections::BTreeMap;
@@ -39,11 +40,12 @@ pub use error::{ConfigError, Origin};
 pub use mqtt::{Mqtt, OnFull};
 pub use network::{Http, Limits, Listener, Protocol};
 pub use persistence::{Checkpoints, Durability, Persistence};
-pub use process::{LogFormat, Runtime, Telemetry};
+pub use process::Runtime;
 pub use secret::Secret;
 pub use session::{Overflow, Session};
 pub use sources::Sources;
 pub use span::Span;
+pub use telemetry::{LOG_LEVELS, LogFormat, Telemetry, is_log_level};
 
 /// Everything that can be set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

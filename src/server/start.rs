@@ -15,7 +15,7 @@ use crate::config::{self, Config};
 use crate::http::{self, AppState};
 use crate::net::Listener;
 use crate::store::{Checkpoints, DurabilityMode, Recovered, Store, StoreConfig, StoreMetrics};
-use crate::telemetry::{Metrics, MetricsRegistry, Readiness, State};
+use crate::telemetry::{Metrics, MetricsRegistry, Readiness, Setup, State};
 
 /// A broker that has been started and not yet been told to stop.
 pub struct Server {
@@ -39,11 +39,17 @@ impl Server {
     ///
     /// # Errors
     /// See [`ServeError`]; nothing is left running then.
-    pub async fn start(config: Config) -> Result<Self, ServeError> {
+    pub async fn start(config: Config, setup: &Setup) -> Result<Self, ServeError> {
         let config = Arc::new(config);
         let metrics = Arc::new(Metrics::default());
         let readiness = Readiness::default();
         let registry = MetricsRegistry::new(&metrics, &readiness).map_err(system("no metrics"))?;
+        let limit = Arc::clone(&setup.logs.limit);
+        registry.counter(
+            "ferrymq_log_events_suppressed_total",
+            "Log lines left out because too many similar ones came (telemetry.log_limit)",
+            move |see| see(limit.suppressed(), &[]),
+        );
         let registry = Arc::new(registry);
         let authenticator = Authenticator::load(&config)?;
         // Addresses that are taken are told before a long recovery.

@@ -21,7 +21,14 @@ pub use histogram::{HistogramSnapshot, HistogramSource};
 pub use labels::{
     AuthResult, DropReason, PacketType, ProtocolErrorKind, RefuseReason, RejectReason,
 };
-pub use logs::{LogError, init as init_logs};
+pub use logs::{EventLayer, LogError, LogLevel, LogLimit, Logs, init as init_logs};
 pub use metrics::{ConnectionMetrics, MessageMetrics, Metrics, PacketMetrics, SessionMetrics};
 pub use readiness::{Readiness, State};
 pub use registry::{MetricsError, MetricsRegistry, See};
+
+/// What is there before the broker: whoever starts it sets it up and hands it in.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// The logs of the process.
+    pub logs: Logs,
+}
