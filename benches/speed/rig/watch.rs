@@ -50,8 +50,8 @@ impl Watch {
             let mut ticks = tokio::time::interval(SCRAPE_EVERY);
             loop {
                 ticks.tick().await;
-                let scraped = tokio::task::spawn_blocking(move || Metrics::scrape(http)).await;
-                if matches!(scraped, Ok(Ok(_))) {
+                let answer = tokio::task::spawn_blocking(move || Metrics::scrape(http)).await;
+                if matches!(answer, Ok(Ok(_))) {
                     scrapes.fetch_add(1, Ordering::Relaxed);
                 }
             }
