@@ -6,6 +6,7 @@
 //! drives it. Locks are taken in the order registry, session, router; two sessions
 //! are never locked at once; none is held over an await or a disk write.
 
+pub mod admin;
 pub mod client;
 mod clock;
 mod connect;

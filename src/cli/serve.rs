@@ -9,7 +9,7 @@ use tracing::{error, info, warn};
 use super::Exit;
 use super::output::complain;
 use super::stop::stop_signal;
-use crate::config::Config;
+use crate::config::{Config, Sources};
 use crate::server::{ServeError, Server};
 use crate::telemetry::{self, Setup};
 
@@ -34,8 +34,9 @@ impl Args {
     }
 }
 
-/// Starts logging and a runtime, and runs the broker in it until it ends.
-pub fn serve(config: Config) -> ExitCode {
+/// Starts logging and a runtime, and runs the broker in it until it ends. `sources`: what
+/// `config` was read from.
+pub fn serve(config: Config, sources: Sources) -> ExitCode {
     // Further layers, such as a ring of recent events, go into this list.
     let layers = Vec::new();
     let logs = match telemetry::init_logs(&config.telemetry, layers) {
@@ -45,7 +46,7 @@ pub fn serve(config: Config) -> ExitCode {
             return Exit::Usage.into();
         }
     };
-    let setup = Setup { logs };
+    let setup = Setup { logs, sources };
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder.enable_all().thread_name("ferrymq");
     if config.runtime.worker_threads > 0 {

@@ -15,6 +15,7 @@ mod process;
 mod readiness;
 mod registry;
 
+use crate::config::Sources;
 pub use counter::{Counter, Counters, Gauge, Label};
 use histogram::HistogramCollector;
 pub use histogram::{HistogramSnapshot, HistogramSource};
@@ -31,4 +32,6 @@ pub use registry::{MetricsError, MetricsRegistry, See};
 pub struct Setup {
     /// The logs of the process.
     pub logs: Logs,
+    /// Where the configuration was read from, to be read again.
+    pub sources: Sources,
 }
