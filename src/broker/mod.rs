@@ -12,6 +12,7 @@ mod connect;
 mod disconnect;
 mod handle;
 mod ids;
+mod longest;
 mod paging;
 mod persistence;
 mod publish;
@@ -40,6 +41,7 @@ pub use clock::{Clock, Hand, Now};
 pub use connect::Accepted;
 pub use disconnect::Leaving;
 pub use handle::SessionHandle;
+pub use longest::LongQueue;
 pub use persistence::{Persistence, StoreDown};
 pub use publish::{Prepared, Publication};
 pub use retained::Retaining;
@@ -84,6 +86,8 @@ pub struct Broker {
     to_forget: Mutex<Vec<Weak<SessionHandle>>>,
     /// Bytes that queues hold in memory.
     memory: AtomicI64,
+    /// The longest queues, as they were within the last second.
+    longest: Mutex<Arc<[LongQueue]>>,
     shutting_down: AtomicBool,
     shutdown: Notify,
 }
@@ -127,6 +131,7 @@ impl Broker {
             purge: Mutex::default(),
             to_forget: Mutex::default(),
             memory: AtomicI64::new(0),
+            longest: Mutex::new(Arc::new([])),
             shutting_down: AtomicBool::new(false),
             shutdown: Notify::new(),
         });

@@ -4,11 +4,13 @@
 //! - `/healthz`: the process lives. Not an answer about its database: a restart is
 //!   what a poisoned store brings about by itself.
 //! - `/readyz`: clients may be sent here.
+//! - `/`: the console, a page for people.
 //!
 //! Read-only, and without access control: bind it where only those who may ask can
 //! reach it. No MQTT happens here, and no handler waits for the broker.
 
 mod bounded;
+mod console;
 mod probe;
 
 use std::sync::Arc;
@@ -66,6 +68,7 @@ fn router(state: AppState) -> Router {
         .route("/metrics", get(metrics))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readyz))
+        .merge(console::routes())
         .with_state(state)
 }
 

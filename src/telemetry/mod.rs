@@ -7,6 +7,7 @@
 
 mod broker;
 mod counter;
+mod events;
 mod histogram;
 mod labels;
 mod logs;
@@ -16,6 +17,7 @@ mod readiness;
 mod registry;
 
 pub use counter::{Counter, Counters, Gauge, Label};
+pub use events::{RecentEvent, RecentEvents};
 use histogram::HistogramCollector;
 pub use histogram::{HistogramSnapshot, HistogramSource};
 pub use labels::{
@@ -31,4 +33,6 @@ pub use registry::{MetricsError, MetricsRegistry, See};
 pub struct Setup {
     /// The logs of the process.
     pub logs: Logs,
+    /// The last events that were logged.
+    pub events: RecentEvents,
 }
