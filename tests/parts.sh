@@ -50,6 +50,10 @@ count_js() {
     echo "${passed:-0} ${failed:-0}"
 }
 
+# The console page in headless Chromium. FERRYMQ_SCREENSHOTS=DIRECTORY keeps what it looked like.
+part_console() { (cd tests/console && node --test --test-reporter=spec); }
+count_console() { count_js "$@"; }
+
 part_fuzz() {
     if [[ ! -x fuzz/run ]]; then
         echo "fuzz/run is not there"

@@ -42,7 +42,7 @@ export function chart({ title, series, format, least, none }) {
       ...[0, 0.5, 1].map((part) => s("g", null,
         s("line", { className: "rule", x1: LEFT, x2: width - RIGHT, y1: y(part * top), y2: y(part * top) }),
         s("text", { x: LEFT - 8, y: y(part * top) + 4, "text-anchor": "end" }, format(part * top)))),
-      ...[300, 240, 180, 120, 60, 0].map((ago) => s("text", {
+      ...(width < 420 ? [300, 150, 0] : [300, 240, 180, 120, 60, 0]).map((ago) => s("text", {
         x: x(ago), y: height - 3, "text-anchor": ago === 0 ? "end" : ago === SPAN ? "start" : "middle",
       }, ago === 0 ? "now" : `${ago / 60} min`)),
       s("path", { className: "area a", d: area(points, "a", x, y) }),

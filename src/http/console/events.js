@@ -8,7 +8,7 @@ const KEPT = 200;
 function row(event) {
   const fields = Object.entries(event.fields ?? {}).map(([name, value]) =>
     h("span", { className: "field" }, `${visible(name)} `, foreign(value, "")));
-  return h("li", { className: String(event.level).toLowerCase() },
+  return h("li", { className: `is-${String(event.level).toLowerCase()}` },
     h("time", { datetime: event.time, title: dateTime(event.time) }, timeOfDay(event.time)),
     h("span", { className: "level" }, visible(event.level)),
     h("span", { className: "text" }, foreign(event.message, ""), fields));

@@ -60,9 +60,12 @@ export function duration(seconds) {
 /** The same, rounded to one unit for what is an estimate: "about 3 hours". */
 export function roughly(seconds) {
   if (seconds > UNITS[0][1] * 10) return "more than 10 years";
+  return `about ${inOneUnit(seconds)}`;
+}
+
+function inOneUnit(seconds) {
   const [name, size] = UNITS.find(([, size]) => seconds >= size) ?? UNITS.at(-1);
-  const n = Math.max(1, Math.round(seconds / size));
-  return `about ${whole.format(n)} ${name}${n === 1 ? "" : "s"}`;
+  return plural(Math.max(1, Math.round(seconds / size)), name);
 }
 
 /** The time of day of an RFC 3339 time. */
@@ -82,7 +85,8 @@ export function ago(text, now = Date.now()) {
   const seconds = (now - new Date(text).getTime()) / 1000;
   if (!Number.isFinite(seconds)) return NONE;
   if (Math.abs(seconds) < 1) return "just now";
-  return seconds > 0 ? `${duration(seconds)} ago` : `in ${duration(-seconds)}`;
+  const words = inOneUnit(Math.abs(seconds));
+  return seconds > 0 ? `${words} ago` : `in ${words}`;
 }
 
 /** One thing or many: plural(2, "message"). */

@@ -59,24 +59,27 @@ export function overview(main) {
   const traffic = chart({ title: "Messages a second", series: { a: "in", b: "out" }, format: rate, least: 10, none: "Collecting…" });
   const commits = chart({ title: "Commit latency", series: { a: "p50", b: "p99" }, format: latency, least: 0.001, none: "No commits in the last minutes" });
   const meters = { database: meter("Database"), wal: meter("Write-ahead log"), volume: meter("Volume") };
-  const forecast = h("p", { className: "note" });
+  const forecast = h("p", { className: "note aside" });
   const storage = h("div", { className: "meters" }, meters.database.box, meters.wal.box, meters.volume.box);
+  const writes = h("dl", { className: "facts slim" });
   const facts = h("dl", { className: "facts slim" });
   const queues = h("div");
   const losses = h("div");
-  const lossNote = h("p", { className: "note" });
+  const lossNote = h("p", { className: "note aside" });
   const log = events();
-  const heading = h("h1", { className: "roomy", tabindex: "-1" }, "Overview");
+  const heading = h("h1", { tabindex: "-1" }, "Overview");
   main.replaceChildren(
-    h("div", { className: "title" }, heading),
+    h("div", { className: "title covered" }, heading),
     h("div", { className: "grid live-data" },
       h("div", { className: "tiles" }, Object.values(tiles).map((t) => t.box)),
       card("half", "Messages a second", traffic.legend, traffic.box),
       card("half", "Commit latency", commits.legend, commits.box),
-      card("half", "Storage", forecast, storage, facts),
-      card("half", "Longest queues", h("a", { className: "note", href: "#/clients" }, "All clients"), queues),
-      card("third", "Dropped and refused", lossNote, losses),
-      card("two-thirds", "Recent events", h("p", { className: "note" }, "Newest first"), log.list)));
+      card("half", "Storage", forecast, storage, writes),
+      card("half", "Longest queues", h("a", { className: "note aside", href: "#/clients" }, "All clients"), queues),
+      h("div", { className: "third short" },
+        card("", "Dropped and refused", lossNote, losses),
+        card("", "In the broker", null, facts)),
+      card("two-thirds", "Recent events", h("p", { className: "note aside" }, "Newest first"), log.list)));
 
   return {
     events: log.add,
@@ -90,7 +93,9 @@ export function overview(main) {
       figure(tiles.queued, count(now.messages.queued), "", oldest > 0 ? `oldest: ${duration(oldest)}` : now.messages.queued > 0 ? "in memory only" : "none waits");
       traffic.update(throughput);
       commits.update(history.commits());
-      showStorage(now, { meters, storage, forecast, facts });
+      showStorage(now.persistence, { meters, storage, forecast });
+      showWrites(now.persistence, writes);
+      showFacts(now, facts);
       showQueues(queues, now.longest_queues);
       showLosses(losses, lossNote, now.messages, history.losses());
     },
@@ -105,8 +110,7 @@ function figure(t, value, unit, note) {
   say(t.note, note);
 }
 
-function showStorage(now, { meters, storage, forecast, facts }) {
-  const p = now.persistence;
+function showStorage(p, { meters, storage, forecast }) {
   storage.hidden = !p;
   if (!p) {
     say(forecast, "Persistence is off: nothing survives the process.");
@@ -117,19 +121,34 @@ function showStorage(now, { meters, storage, forecast, facts }) {
     const left = `${bytes(p.volume_available_bytes)} free`;
     meters.volume.set(p.volume_size_bytes - p.volume_available_bytes, p.volume_size_bytes, p.volume_size_bytes ? `${left} of ${bytes(p.volume_size_bytes)}` : left);
     say(forecast, p.seconds_to_full === null ? "Not filling up" : `At this pace full in ${roughly(p.seconds_to_full)}`);
-    forecast.className = p.seconds_to_full !== null && p.seconds_to_full < 86_400 ? "note error" : "note";
+    forecast.className = p.seconds_to_full !== null && p.seconds_to_full < 86_400 ? "note aside error" : "note aside";
   }
-  const list = [
+}
+
+function showWrites(p, writes) {
+  list(writes, p ? [
+    ["Writes that wait", count(p.pending_writes)],
+    ["Transactions", count(p.commits_total)],
+    ["Messages written", count(p.committed_messages_total)],
+    ["Acknowledged unwritten", count(p.elided_messages_total)],
+  ] : []);
+}
+
+function showFacts(now, facts) {
+  list(facts, [
     ["Retained messages", `${count(now.messages.retained)} (${bytes(now.messages.retained_bytes)})`],
     ["Subscriptions", count(now.sessions.subscriptions)],
-    ["Connections", count(now.connections)],
+    ["In flight", count(now.messages.in_flight)],
     ["Messages in memory", bytes(now.messages.memory_bytes)],
-    ...(p ? [["Writes that wait", count(p.pending_writes)], ["Saved by quick receivers", `${count(p.elided_messages_total)} writes`]] : []),
-  ];
-  if (facts.children.length !== list.length) {
-    facts.replaceChildren(...list.map(([name]) => h("div", null, h("dt", null, name), h("dd"))));
+  ]);
+}
+
+/** Names and values; only what changes is touched. */
+function list(place, entries) {
+  if (place.children.length !== entries.length) {
+    place.replaceChildren(...entries.map(([name]) => h("div", null, h("dt", null, name), h("dd"))));
   }
-  list.forEach(([, value], index) => say(facts.children[index].lastChild, value));
+  entries.forEach(([, value], index) => say(place.children[index].lastChild, value));
 }
 
 function showQueues(place, queues) {
@@ -143,7 +162,7 @@ function showQueues(place, queues) {
 
 /** Connected or waiting, as a coloured word. */
 export function statePill(connected) {
-  return h("span", { className: connected ? "pill good" : "pill hollow" }, connected ? "Connected" : "Waiting");
+  return h("span", { className: connected ? "pill good" : "pill hollow" }, h("span", { className: "word" }, connected ? "Connected" : "Waiting"));
 }
 
 function showLosses(place, note, messages, recent) {
@@ -151,7 +170,7 @@ function showLosses(place, note, messages, recent) {
     Object.entries(counters).filter(([, n]) => n > 0).map(([reason, n]) => [kind, REASONS[reason] ?? visible(reason), n]));
   const lost = recent.dropped + recent.refused;
   say(note, rows.length === 0 ? "" : lost > 0 ? `${plural(lost, "message")} in the last ${duration(recent.seconds)}` : "none lately");
-  note.className = lost > 0 ? "note error" : "note";
+  note.className = lost > 0 ? "note aside error" : "note aside";
   const shown = JSON.stringify(rows);
   if (place.dataset.shown === shown) return;
   place.dataset.shown = shown;

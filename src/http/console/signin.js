@@ -13,6 +13,8 @@ export function signIn(main, note, done) {
   const error = h("p", { id: "token-error", className: "error", role: "alert" });
   const button = h("button", { className: "primary", type: "submit" }, "Sign in");
   const form = h("form", null,
+    // For password managers, which keep a name with each password.
+    h("input", { type: "text", name: "username", value: "ferrymq", autocomplete: "username", hidden: true }),
     h("div", null, h("label", { for: "token" }, "API token"), input), error, button);
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
@@ -66,7 +68,7 @@ export function turnOn(main, again) {
       const [text, kind] = LOOK[ready.state] ?? [ready.state, ""];
       say(state, text);
       state.className = `pill ${kind}`;
-      say(reason, ready.reason ?? "");
+      say(reason, ready.state === "ready" ? "" : ready.reason ?? "");
       await again();
     } catch (error) {
       say(state, "No answer");
