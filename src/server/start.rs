@@ -7,6 +7,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
+use super::machine;
 use super::observe::observe_store;
 use super::{Running, ServeError};
 use crate::auth::Authenticator;
@@ -40,7 +41,8 @@ impl Server {
     /// # Errors
     /// See [`ServeError`]; nothing is left running then.
     pub async fn start(config: Config, setup: &Setup) -> Result<Self, ServeError> {
-        let config = Arc::new(config);
+        let config = Arc::new(config.fitted(machine::memory()));
+        say_sizes(&config);
         let metrics = Arc::new(Metrics::default());
         let readiness = Readiness::default();
         let registry = MetricsRegistry::new(&metrics, &readiness).map_err(system("no metrics"))?;
@@ -112,6 +114,19 @@ impl Server {
     }
 }
 
+/// What `auto` came to, so that nobody has to guess it in a container.
+fn say_sizes(config: &Config) {
+    let sizes = config.sizes(None);
+    tracing::info!(
+        memory = machine::memory(),
+        worker_threads = tokio::runtime::Handle::current().metrics().num_workers(),
+        max_memory = %sizes.max_memory,
+        max_retained_bytes = %sizes.max_retained_bytes,
+        cache_size = %sizes.cache_size,
+        "limits"
+    );
+}
+
 fn bind(config: &Config) -> Result<Vec<(String, Listener)>, ServeError> {
     let mut listeners = Vec::new();
     for (name, listener) in &config.listeners {
@@ -156,7 +171,7 @@ async fn open_store(config: &Config) -> Result<Opened, ServeError> {
     if !config.persistence.enabled {
         return Ok(Opened { store: None, recovered: Recovered::default(), metrics, poisoned });
     }
-    let store_config = store_config(&config.persistence);
+    let store_config = store_config(config);
     let counted = Arc::clone(&metrics);
     let hook = Box::new(move |reason: &str| {
         tracing::error!("the database failed: {reason}");
@@ -172,7 +187,8 @@ async fn open_store(config: &Config) -> Result<Opened, ServeError> {
     Ok(Opened { store: Some(store), recovered, metrics, poisoned })
 }
 
-fn store_config(persistence: &config::Persistence) -> StoreConfig {
+fn store_config(config: &Config) -> StoreConfig {
+    let persistence = &config.persistence;
     StoreConfig {
         path: persistence.path.clone(),
         durability: match persistence.durability {
@@ -189,7 +205,7 @@ fn store_config(persistence: &config::Persistence) -> StoreConfig {
             config::Checkpoints::Own => Checkpoints::Own,
             config::Checkpoints::External => Checkpoints::External,
         },
-        cache_size: persistence.cache_size.bytes(),
+        cache_size: config.sizes(None).cache_size.bytes(),
         quick_check: persistence.quick_check,
         reserve_size: persistence.reserve_size.bytes(),
         ..StoreConfig::default()

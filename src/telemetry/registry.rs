@@ -1,8 +1,10 @@
 //! The one set of instruments, read when a scrape comes.
 //!
-//! Each instrument is an OpenTelemetry observable: a closure that reads an atomic.
-//! Only histograms are handed to Prometheus directly, because OpenTelemetry has no
-//! observable one and recording each value would cost more than what is measured.
+//! Each instrument is an OpenTelemetry observable: a closure that reads an atomic. It
+//! is made once for the scrape and, with a collector, once more for the push; both
+//! read the same atomic. OpenTelemetry has no observable histogram: the scrape reads
+//! the buckets of [`HistogramSource`] itself, and only if something is pushed each
+//! value is recorded a second time, in an instrument of the push.
 
 use std::sync::Arc;
 
@@ -37,17 +39,37 @@ pub type See<'a, T> = dyn FnMut(T, &[(&'static str, &str)]) + 'a;
 #[derive(Debug)]
 pub struct MetricsRegistry {
     prometheus: Registry,
-    meter: Meter,
-    /// Its end would be the end of its instruments.
-    _provider: SdkMeterProvider,
+    scraped: Meter,
+    pushed: Option<Meter>,
+    /// Their end would be the end of their instruments.
+    _providers: (SdkMeterProvider, Option<SdkMeterProvider>),
 }
 
 impl MetricsRegistry {
-    /// With the instruments of broker and process.
+    /// With the instruments of broker and process, for the scrape alone.
     ///
     /// # Errors
     /// None that is known: the registry is new, and so no name can be taken.
     pub fn new(metrics: &Arc<Metrics>, readiness: &Readiness) -> Result<Self, MetricsError> {
+        let resource = Resource::builder()
+            .with_service_name("ferrymq")
+            .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
+            .build();
+        Self::with_push(metrics, readiness, resource, None)
+    }
+
+    /// With the instruments of broker and process. `resource` is what the scrape shows
+    /// as `target_info`. `push` has its readers and its own resource already; whoever
+    /// has made it keeps a clone to flush and to shut down.
+    ///
+    /// # Errors
+    /// None that is known: the registry is new, and so no name can be taken.
+    pub fn with_push(
+        metrics: &Arc<Metrics>,
+        readiness: &Readiness,
+        resource: Resource,
+        push: Option<SdkMeterProvider>,
+    ) -> Result<Self, MetricsError> {
         let prometheus = Registry::new();
         let exporter = opentelemetry_prometheus::exporter()
             .with_registry(prometheus.clone())
@@ -56,16 +78,21 @@ impl MetricsRegistry {
             .scope_info_enabled(false)
             .build()
             .map_err(|error| MetricsError::Register(error.to_string()))?;
-        let resource = Resource::builder()
-            .with_service_name("ferrymq")
-            .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
-            .build();
-        let provider =
+        let scrape =
             SdkMeterProvider::builder().with_reader(exporter).with_resource(resource).build();
-        let registry = Self { prometheus, meter: provider.meter("ferrymq"), _provider: provider };
+        let registry = Self {
+            prometheus,
+            scraped: scrape.meter("ferrymq"),
+            pushed: push.as_ref().map(|provider| provider.meter("ferrymq")),
+            _providers: (scrape, push),
+        };
         broker::register(&registry, metrics, readiness);
         process::register(&registry);
         Ok(registry)
+    }
+
+    fn meters(&self) -> impl Iterator<Item = &Meter> {
+        std::iter::once(&self.scraped).chain(&self.pushed)
     }
 
     /// A number that only grows; `name` ends in `_total`.
@@ -73,12 +100,16 @@ impl MetricsRegistry {
     where
         F: Fn(&mut See<'_, u64>) + Send + Sync + 'static,
     {
-        self.meter
-            .u64_observable_counter(without_total(name))
-            .with_description(help)
-            .with_unit(unit_of(name))
-            .with_callback(move |observer| observe(observer, &read))
-            .build();
+        let read = Arc::new(read);
+        for meter in self.meters() {
+            let read = Arc::clone(&read);
+            meter
+                .u64_observable_counter(without_total(name))
+                .with_description(help)
+                .with_unit(unit_of(name))
+                .with_callback(move |observer| observe(observer, &*read))
+                .build();
+        }
     }
 
     /// A fraction that only grows; `name` ends in `_seconds_total`.
@@ -86,12 +117,16 @@ impl MetricsRegistry {
     where
         F: Fn(&mut See<'_, f64>) + Send + Sync + 'static,
     {
-        self.meter
-            .f64_observable_counter(without_total(name))
-            .with_description(help)
-            .with_unit(unit_of(name))
-            .with_callback(move |observer| observe(observer, &read))
-            .build();
+        let read = Arc::new(read);
+        for meter in self.meters() {
+            let read = Arc::clone(&read);
+            meter
+                .f64_observable_counter(without_total(name))
+                .with_description(help)
+                .with_unit(unit_of(name))
+                .with_callback(move |observer| observe(observer, &*read))
+                .build();
+        }
     }
 
     /// A number that goes up and down.
@@ -99,12 +134,16 @@ impl MetricsRegistry {
     where
         F: Fn(&mut See<'_, f64>) + Send + Sync + 'static,
     {
-        self.meter
-            .f64_observable_gauge(name)
-            .with_description(help)
-            .with_unit(unit_of(name))
-            .with_callback(move |observer| observe(observer, &read))
-            .build();
+        let read = Arc::new(read);
+        for meter in self.meters() {
+            let read = Arc::clone(&read);
+            meter
+                .f64_observable_gauge(name)
+                .with_description(help)
+                .with_unit(unit_of(name))
+                .with_callback(move |observer| observe(observer, &*read))
+                .build();
+        }
     }
 
     /// A distribution.

@@ -1,42 +1,39 @@
-//! What every event has to pass: the level, then the limit.
+//! Where events go that are of the level: to all layers, or to none if there are too
+//! many alike.
 
 use std::sync::Arc;
 
-use tracing::level_filters::LevelFilter;
-use tracing::subscriber::Interest;
-use tracing::{Event, Metadata};
-use tracing_subscriber::layer::{Context, Filter};
-use tracing_subscriber::{EnvFilter, Registry, reload};
+use tracing::{Dispatch, Event};
+use tracing_subscriber::layer::Context;
+use tracing_subscriber::{Layer, Registry};
 
-use super::LogLimit;
+use super::{EventLayer, LogLimit};
 
-/// One filter around all layers. Two filters, one inside the other, would have an event
-/// that the inner one drops cost a token of the limit.
+/// The limit is a layer around the others, not a filter: a filter that refuses an event
+/// by its contents leaves marks on the thread that filters inside it do not expect.
 pub(super) struct Gate {
-    level: reload::Layer<EnvFilter, Registry>,
+    layers: Vec<EventLayer>,
     limit: Arc<LogLimit>,
 }
 
 impl Gate {
-    pub(super) fn new(level: reload::Layer<EnvFilter, Registry>, limit: Arc<LogLimit>) -> Self {
-        Self { level, limit }
+    pub(super) fn new(layers: Vec<EventLayer>, limit: Arc<LogLimit>) -> Self {
+        Self { layers, limit }
     }
 }
 
-impl Filter<Registry> for Gate {
-    fn enabled(&self, metadata: &Metadata<'_>, context: &Context<'_, Registry>) -> bool {
-        Filter::enabled(&self.level, metadata, context)
+impl Layer<Registry> for Gate {
+    fn on_register_dispatch(&self, subscriber: &Dispatch) {
+        self.layers.on_register_dispatch(subscriber);
     }
 
-    fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
-        Filter::callsite_enabled(&self.level, metadata)
+    fn on_layer(&mut self, subscriber: &mut Registry) {
+        self.layers.on_layer(subscriber);
     }
 
-    fn event_enabled(&self, event: &Event<'_>, _: &Context<'_, Registry>) -> bool {
-        self.limit.admit(event)
-    }
-
-    fn max_level_hint(&self) -> Option<LevelFilter> {
-        Filter::max_level_hint(&self.level)
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, Registry>) {
+        if self.limit.admit(event) {
+            self.layers.on_event(event, context);
+        }
     }
 }

@@ -24,7 +24,8 @@ use gate::Gate;
 pub use level::LogLevel;
 pub use limit::LogLimit;
 
-/// Whatever else takes the events that are logged, behind the same gate.
+/// Whatever else takes the events that are logged, behind the same gate: a layer of which
+/// only `on_event` is called, and which has no filter of its own around it.
 pub type EventLayer = Box<dyn Layer<Registry> + Send + Sync>;
 
 /// Why there are no logs.
@@ -80,8 +81,8 @@ where
         LogFormat::Text => lines.fmt_fields(text::fields()).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     });
-    let gate = Gate::new(filter, Arc::clone(&limit));
-    let subscriber = tracing_subscriber::registry().with(layers.with_filter(gate));
+    let gate = Gate::new(layers, Arc::clone(&limit));
+    let subscriber = tracing_subscriber::registry().with(gate.with_filter(filter));
     Ok((subscriber, Logs { level, limit }))
 }
 
