@@ -16,6 +16,7 @@ mod longest;
 mod paging;
 mod persistence;
 mod publish;
+mod recent;
 mod recovery;
 mod retained;
 mod settings;
@@ -44,12 +45,14 @@ pub use handle::SessionHandle;
 pub use longest::LongQueue;
 pub use persistence::{Persistence, StoreDown};
 pub use publish::{Prepared, Publication};
+pub use recent::Sample;
 pub use retained::Retaining;
 pub use settings::Settings;
 pub use turn::Turn;
 
 use self::disconnect::Registry;
 use self::ids::Ids;
+use self::recent::Recent;
 use self::timers::Timers;
 use crate::auth::Authenticator;
 use crate::message::{CommitNo, IdList};
@@ -88,6 +91,7 @@ pub struct Broker {
     memory: AtomicI64,
     /// The longest queues, as they were within the last second.
     longest: Mutex<Arc<[LongQueue]>>,
+    recent: Recent,
     shutting_down: AtomicBool,
     shutdown: Notify,
 }
@@ -115,6 +119,7 @@ impl Broker {
         recovered: Recovered,
     ) -> Arc<Self> {
         let ids = Ids::new(recovered.last_message, recovered.last_delivery, recovered.last_session);
+        let now = clock.now().instant;
         let broker = Arc::new(Self {
             settings,
             authenticator,
@@ -132,6 +137,7 @@ impl Broker {
             to_forget: Mutex::default(),
             memory: AtomicI64::new(0),
             longest: Mutex::new(Arc::new([])),
+            recent: Recent::new(now),
             shutting_down: AtomicBool::new(false),
             shutdown: Notify::new(),
         });

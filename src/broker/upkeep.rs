@@ -96,6 +96,7 @@ impl Broker {
         self.metrics.sessions.waiting.set(gauge(waiting));
         self.metrics.messages.queued.set(gauge(self.measure_queues()));
         self.metrics.messages.memory_bytes.set(self.memory().try_into().unwrap_or(i64::MAX));
+        self.remember();
     }
 
     fn purge_turn(&self) {

@@ -39,6 +39,16 @@ test("a pause breaks the line, and a restart begins a new one", () => {
   assert.equal(past.samples.length, 1);
 });
 
+test("what the broker remembers stands before what the page has seen", () => {
+  const past = new History();
+  assert.ok(past.lacks(100));
+  const memory = [90, 95].map((t) => ({ uptime_seconds: t, received_total: t * 10, delivered_total: 0, dropped_total: 0, refused_total: 0, commit_counts: [t, 0, 0, 0] }));
+  past.add({ ...overview(100, 1000, [100, 0, 0, 0]), history: memory });
+  assert.deepEqual(past.throughput().map((p) => [p.x, p.a]), [[5, 10], [0, 10]]);
+  assert.equal(past.commits().at(-1).a, 0.0005);
+  assert.ok(!past.lacks(102) && past.lacks(130));
+});
+
 test("commits are looked at over several polls, and none is no zero", () => {
   const past = new History();
   past.add(overview(100, 0, [0, 0, 0, 0]));

@@ -105,7 +105,11 @@ async function poll() {
   clearTimeout(timer);
   const mine = turn;
   try {
-    const now = await api("overview");
+    let now = await api("overview", { query: { history: latest ? null : true } });
+    // After a pause, or of another process: what happened meanwhile.
+    if (!now.history && (now.started_at !== startedAt || past.lacks(now.uptime_seconds))) {
+      now = await api("overview", { query: { history: true } });
+    }
     if (mine !== turn) return;
     show(now);
     const { items, last } = await api("events", { query: { after: log.after } });

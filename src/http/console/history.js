@@ -31,11 +31,28 @@ export function percentile(bounds, counts, share) {
 export class History {
   samples = [];
 
-  /** Takes an overview in. Starts anew if the broker was started anew. */
+  /** Whether there is a hole before `uptime`, which the broker's own memory could fill. */
+  lacks(uptime) {
+    return !this.samples.length || uptime - this.samples.at(-1).t > GAP;
+  }
+
+  /** Takes an overview in. Starts anew if the broker was started anew, or if it has told
+      its own memory of the last minutes. */
   add(overview) {
     const last = this.samples.at(-1);
-    if (last && (last.startedAt !== overview.started_at || last.t >= overview.uptime_seconds)) {
-      if (last.startedAt === overview.started_at && last.t === overview.uptime_seconds) return;
+    if (last && last.startedAt === overview.started_at && last.t >= overview.uptime_seconds) return;
+    if (overview.history) {
+      this.samples = overview.history.map((sample) => ({
+        t: sample.uptime_seconds,
+        startedAt: overview.started_at,
+        received: sample.received_total,
+        delivered: sample.delivered_total,
+        dropped: sample.dropped_total,
+        refused: sample.refused_total,
+        bounds: overview.persistence?.commit_duration.bounds_seconds ?? [],
+        commits: sample.commit_counts,
+      })).filter((sample) => sample.t < overview.uptime_seconds);
+    } else if (last && last.startedAt !== overview.started_at) {
       this.samples = [];
     }
     const commit = overview.persistence?.commit_duration;
