@@ -62,5 +62,8 @@ export async function readiness() {
   }
 }
 
+/** Whether the API is there at all. Known without a token. */
+export const isOn = async () => (await ask("console/api", { bearer: null })).on;
+
 /** One segment of a path. */
 export const segment = (text) => encodeURIComponent(text);

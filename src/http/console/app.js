@@ -1,6 +1,6 @@
 // Starts the page: which view is shown, and the poll that keeps it live.
 
-import { api, readiness, token } from "./api.js";
+import { api, isOn, readiness, token } from "./api.js";
 import { client } from "./client.js";
 import { clients } from "./clients.js";
 import { toast } from "./dialog.js";
@@ -158,8 +158,7 @@ function offer() {
   chrome(false);
   const mine = turn;
   view = { stop: turnOn(main, async () => {
-    const problem = await api("overview").catch((error) => error);
-    if (mine === turn && problem.status !== 404 && problem.status !== 0) begin(problem);
+    if (await isOn() && mine === turn) begin(true);
   }) };
 }
 
@@ -174,11 +173,11 @@ function start() {
   poll();
 }
 
-/** By how the API answers: on and open to us, on and asking for a token, or off. */
-function begin(problem) {
-  if (problem?.status === 404) offer();
-  else if (problem?.status === 401) ask(token.get() ? "The broker does not take the token any more. Sign in again." : null);
-  else start();
+/** By whether the API is on, and whether there is a token to try. */
+function begin(on) {
+  if (!on) offer();
+  else if (token.get()) start();
+  else ask(null);
 }
 
 window.addEventListener("hashchange", () => { if (latest || !$("nav").hidden) route(); });
@@ -195,4 +194,4 @@ $("skip").addEventListener("click", (event) => {
   main.focus();
 });
 
-begin(await api("overview").then(() => null, (error) => error));
+begin(await isOn().catch(() => true));

@@ -36,7 +36,7 @@ export function clients(main, query) {
   const form = h("form", { className: "tools", role: "search" },
     h("div", { className: "grow" }, h("label", { for: "search" }, "Search a client"), search), state, sort);
   main.replaceChildren(h("div", { className: "title" }, h("h1", { tabindex: "-1" }, "Clients"), found), form,
-    h("section", { className: "card live-data", "aria-label": "Sessions" }, place, more));
+    h("section", { className: "card live-data" }, place, more));
   let sessions = [];
   let next = null;
   let turn = 0;

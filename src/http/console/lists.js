@@ -15,7 +15,7 @@ function paged({ title, path, columns, cells, empty }) {
   const note = h("p", { className: "note", role: "status" });
   const more = h("button", { type: "button", className: "more", hidden: true, onclick: () => load(true) }, "Show more");
   const again = h("button", { type: "button", className: "small", onclick: () => load() }, "Refresh");
-  const card = h("section", { className: "card", "aria-label": title },
+  const card = h("section", { className: "card" },
     h("header", null, h("h2", null, title), note, h("span", { className: "aside" }, again)), place, more);
   let items = [];
   let next = null;

@@ -7,10 +7,14 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use axum::Router;
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Json, Router};
+use serde::Serialize;
+
+use super::AppState;
 
 /// Where a file is served, what it is, and what is in it.
 type File = (&'static str, &'static str, &'static str);
@@ -56,9 +60,18 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
                       frame-ancestors 'none'; require-trusted-types-for 'script'; \
                       trusted-types 'none'";
 
+/// What the page asks before it has a token.
+#[derive(Serialize)]
+struct Api {
+    on: bool,
+}
+
 /// The routes of the page.
-pub(super) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
-    FILES.iter().fold(Router::new(), |router, (path, kind, content)| {
+pub(super) fn routes() -> Router<AppState> {
+    let api = get(async |State(state): State<AppState>| {
+        ([(header::CACHE_CONTROL, "no-store")], Json(Api { on: state.api.is_on() }))
+    });
+    FILES.iter().fold(Router::new().route("/console/api", api), |router, (path, kind, content)| {
         let tag = tag(content);
         router.route(path, get(async move |headers: HeaderMap| file(&headers, kind, content, &tag)))
     })

@@ -50,7 +50,7 @@ function meter(name) {
 }
 
 function card(className, title, aside, ...content) {
-  return h("section", { className: `card ${className}`, "aria-label": title }, h("header", null, h("h2", null, title), aside), ...content);
+  return h("section", { className: `card ${className}` }, h("header", null, h("h2", null, title), aside), ...content);
 }
 
 /** Shows the overview; `update` is called with each answer of the broker. */
