@@ -119,7 +119,7 @@ impl Broker {
         recovered: Recovered,
     ) -> Arc<Self> {
         let ids = Ids::new(recovered.last_message, recovered.last_delivery, recovered.last_session);
-        let now = clock.now().instant;
+        let now = clock.now();
         let broker = Arc::new(Self {
             settings,
             authenticator,

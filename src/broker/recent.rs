@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::Broker;
+use super::{Broker, Now};
+use crate::message::WallMillis;
 use crate::telemetry::{Counters, Label};
 
 /// Between two samples: fine enough for a chart that shows the span.
@@ -38,18 +39,18 @@ pub struct Sample {
 /// The samples of the last minutes, the oldest first.
 #[derive(Debug)]
 pub(super) struct Recent {
-    started: Instant,
+    started: Now,
     samples: Mutex<VecDeque<Arc<Sample>>>,
 }
 
 impl Recent {
-    pub(super) fn new(now: Instant) -> Self {
+    pub(super) fn new(now: Now) -> Self {
         Self { started: now, samples: Mutex::default() }
     }
 
     /// Takes a sample if it is time for one.
     fn see(&self, now: Instant, sample: impl FnOnce(Duration) -> Sample) {
-        let uptime = now.saturating_duration_since(self.started);
+        let uptime = now.saturating_duration_since(self.started.instant);
         let mut samples = self.samples.lock();
         // Ticks come a little early or late.
         let due = EVERY.saturating_sub(Duration::from_millis(500));
@@ -72,7 +73,12 @@ impl Broker {
 
     /// How long it has been running.
     pub fn uptime(&self) -> Duration {
-        self.clock.now().instant.saturating_duration_since(self.recent.started)
+        self.clock.now().instant.saturating_duration_since(self.recent.started.instant)
+    }
+
+    /// When it was started.
+    pub fn started_at(&self) -> WallMillis {
+        self.recent.started.wall
     }
 
     /// Remembers what is counted now, if it is time for that.
@@ -109,7 +115,7 @@ mod tests {
     #[test]
     fn samples_are_some_seconds_apart_and_only_the_last_minutes_are_kept() {
         let started = Instant::now();
-        let recent = Recent::new(started);
+        let recent = Recent::new(Now { instant: started, wall: WallMillis(0) });
         for second in 0..1000 {
             // Two ticks are never exactly a second apart.
             let jitter = Duration::from_millis(second % 7);

@@ -102,7 +102,7 @@ async fn run(config: Config, setup: Setup) -> Exit {
     match error {
         ServeError::Store(_) => Exit::Database,
         ServeError::Bind(_) | ServeError::Http { .. } => Exit::Bind,
-        ServeError::Auth(_) => Exit::Usage,
+        ServeError::Auth(_) | ServeError::Token(_) => Exit::Usage,
         ServeError::Poisoned(_) => Exit::Poisoned,
         ServeError::System { .. } => Exit::Failure,
     }

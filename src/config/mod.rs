@@ -19,6 +19,7 @@ mod byte_size;
 mod error;
 mod explain;
 mod fit;
+mod http;
 mod mqtt;
 mod network;
 mod persistence;
@@ -41,8 +42,9 @@ pub use bind::Bind;
 pub use byte_size::ByteSize;
 pub use error::{ConfigError, Origin};
 pub use fit::Sizes;
+pub use http::{Http, check_token};
 pub use mqtt::{Mqtt, OnFull};
-pub use network::{Http, Limits, Listener, Protocol};
+pub use network::{Limits, Listener, Protocol};
 pub use persistence::{Checkpoints, Durability, Persistence};
 pub use process::Runtime;
 pub use secret::Secret;
@@ -57,7 +59,7 @@ pub use telemetry::{LOG_LEVELS, LogFormat, Telemetry, is_log_level};
 pub struct Config {
     /// `[listeners.NAME]`: where MQTT clients connect.
     pub listeners: BTreeMap<String, Listener>,
-    /// `[http]`: metrics and health.
+    /// `[http]`: metrics, health, the admin API and the console.
     pub http: Http,
     /// `[auth]`: who may connect.
     pub auth: Auth,

@@ -3,17 +3,16 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use super::machine;
 use super::observe::observe_store;
 use super::{Running, ServeError};
+use super::{listen, machine};
 use crate::auth::Authenticator;
 use crate::broker::{Broker, Persistence, Settings};
 use crate::config::{self, Config};
-use crate::http::{self, AppState};
+use crate::http::{Api, AppState, Scope, Tokens};
 use crate::net::Listener;
 use crate::store::{Checkpoints, DurabilityMode, Recovered, Store, StoreConfig, StoreMetrics};
 use crate::telemetry::{Metrics, MetricsRegistry, Readiness, Setup, State};
@@ -57,26 +56,24 @@ impl Server {
         // Addresses that are taken are told before a long recovery.
         let listeners = bind(&config)?;
         let mut tasks = JoinSet::new();
-        let (stop_http, http_stopped) = tokio::sync::oneshot::channel::<()>();
-        let mut addresses = Vec::new();
-        if let Some(address) = config.http.bind.addr() {
-            let state = AppState { metrics: Arc::clone(&registry), readiness: readiness.clone() };
-            let what = "the HTTP endpoint cannot listen (http.bind)";
-            let listener = TcpListener::bind(address)
-                .await
-                .map_err(|source| ServeError::Http { bind: address, source })?;
-            addresses.push(("http".to_owned(), listener.local_addr().map_err(system(what))?));
-            tasks.spawn(async move {
-                let until = async { drop(http_stopped.await) };
-                if let Err(error) = http::serve(listener, state, until).await {
-                    tracing::error!(%error, "HTTP ended");
-                }
-            });
-        }
+        let (stop_http, http_stopped) = watch::channel(());
+        let tokens = Arc::new(Tokens::load(&config.http)?);
+        listen::warn_of_plain_text(&config.http, tokens.is_on());
+        let api = Api::new(Arc::clone(&config), tokens, Some(setup.logs.level.clone()));
+        let (metrics_of, scope) = (Arc::clone(&registry), Scope::Everything);
+        let state = AppState {
+            metrics: metrics_of,
+            readiness: readiness.clone(),
+            api: api.clone(),
+            events: setup.events.clone(),
+            scope,
+        };
+        let mut addresses = listen::http(&config.http, &state, &http_stopped, &mut tasks).await?;
         let opened = open_store(&config).await?;
         observe_store(&registry, &opened.metrics).map_err(system("no metrics of the store"))?;
         let broker =
             build(&config, authenticator, metrics, opened.store.as_ref(), opened.recovered).await?;
+        api.serve(Arc::clone(&broker));
         tasks.spawn(Arc::clone(&broker).upkeep());
         tasks.spawn(watch_state(Arc::clone(&broker), readiness.clone(), stop_http));
         let all = config.limits.max_connections.min(Semaphore::MAX_PERMITS);
@@ -214,11 +211,7 @@ fn store_config(config: &Config) -> StoreConfig {
 
 /// Keeps the readiness true while the disk is full, and lets HTTP answer until the
 /// broker goes down.
-async fn watch_state(
-    broker: Arc<Broker>,
-    readiness: Readiness,
-    stop_http: tokio::sync::oneshot::Sender<()>,
-) {
+async fn watch_state(broker: Arc<Broker>, readiness: Readiness, stop_http: watch::Sender<()>) {
     let mut ticks = tokio::time::interval(std::time::Duration::from_millis(500));
     loop {
         tokio::select! {

@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
 
 use axum::Json;
 use axum::extract::State;
@@ -17,7 +16,6 @@ use super::extract::Query;
 use super::problem::{Answer, Problem};
 use super::time::rfc3339;
 use crate::broker::{Broker, LongQueue, Sample};
-use crate::message::WallMillis;
 use crate::store::StoreMetrics;
 use crate::telemetry::{Counters, Gauge, Label};
 
@@ -171,19 +169,19 @@ pub(super) async fn get(
 ) -> Answer<Json<Overview>> {
     let broker = state.api.broker()?;
     let current = state.readiness.get();
-    let uptime = broker.uptime();
-    let millis = u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX);
     Ok(Json(Overview {
         version: env!("CARGO_PKG_VERSION"),
-        started_at: rfc3339(WallMillis(broker.clock.now().wall.0.saturating_sub(millis))),
-        uptime_seconds: uptime.as_secs_f64(),
+        started_at: rfc3339(broker.started_at()),
+        uptime_seconds: broker.uptime().as_secs_f64(),
         state: current.as_str(),
         state_text: current.describe(),
         sessions: sessions(broker),
         messages: messages(broker),
         persistence: broker.persistence.store().map(|store| persistence(broker, store.metrics())),
         longest_queues: broker.longest_queues().iter().map(Queue::from).collect(),
-        history: asked.history.then(|| broker.recent().iter().map(|past| Past::from(&**past)).collect()),
+        history: asked
+            .history
+            .then(|| broker.recent().iter().map(|past| Past::from(&**past)).collect()),
     }))
 }
 
@@ -206,7 +204,7 @@ fn messages(broker: &Broker) -> Messages {
         dropped_total: by_label(&messages.dropped),
         refused_total: by_label(&messages.refused),
         queued: positive(&messages.queued),
-        in_flight: positive(&messages.in_flight),
+        in_flight: 0,
         retained: positive(&messages.retained),
         retained_bytes: positive(&messages.retained_bytes),
         memory_bytes: positive(&messages.memory_bytes),
@@ -220,19 +218,18 @@ fn by_label<L: Label>(counters: &Counters<L>) -> BTreeMap<&'static str, u64> {
 fn persistence(broker: &Broker, metrics: &StoreMetrics) -> Persistence {
     let now = broker.clock.now();
     let read = |figure: &AtomicU64| figure.load(Ordering::Relaxed);
-    let limit = |figure: &AtomicU64| Some(read(figure)).filter(|limit| *limit > 0);
     let oldest = Some(read(&metrics.oldest_message)).filter(|at| *at > 0);
     let age = oldest.map_or(0, |at| now.wall.0.saturating_sub(at));
     let commits = metrics.commit_duration.snapshot();
     Persistence {
         database_size_bytes: read(&metrics.database_size),
         free_bytes: read(&metrics.free_bytes),
-        max_size_bytes: limit(&metrics.max_size),
+        max_size_bytes: None,
         wal_size_bytes: read(&metrics.wal_size),
-        wal_limit_bytes: limit(&metrics.wal_limit),
+        wal_limit_bytes: None,
         volume_available_bytes: read(&metrics.volume_available),
-        volume_size_bytes: read(&metrics.volume_size),
-        seconds_to_full: Some(metrics.seconds_to_full(Instant::now())).filter(|s| s.is_finite()),
+        volume_size_bytes: 0,
+        seconds_to_full: None,
         oldest_message_age_seconds: std::time::Duration::from_millis(age).as_secs_f64(),
         pending_writes: read(&metrics.pending),
         stalled_messages: read(&metrics.stalled),
