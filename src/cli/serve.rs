@@ -11,7 +11,7 @@ use super::output::complain;
 use super::stop::stop_signal;
 use crate::config::{Config, Sources};
 use crate::server::{ServeError, Server};
-use crate::telemetry::{self, Setup};
+use crate::telemetry::{self, EventLayer, RecentEvents, Setup};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -37,8 +37,8 @@ impl Args {
 /// Starts logging and a runtime, and runs the broker in it until it ends. `sources`: what
 /// `config` was read from.
 pub fn serve(config: Config, sources: Sources) -> ExitCode {
-    // Further layers, such as a ring of recent events, go into this list.
-    let layers = Vec::new();
+    let events = RecentEvents::default();
+    let layers: Vec<EventLayer> = vec![Box::new(events.layer())];
     let logs = match telemetry::init_logs(&config.telemetry, layers) {
         Ok(logs) => logs,
         Err(error) => {
@@ -46,7 +46,7 @@ pub fn serve(config: Config, sources: Sources) -> ExitCode {
             return Exit::Usage.into();
         }
     };
-    let setup = Setup { logs, sources };
+    let setup = Setup { logs, events, sources };
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder.enable_all().thread_name("ferrymq");
     if config.runtime.worker_threads > 0 {

@@ -4,6 +4,7 @@
 //! - `/healthz`: the process lives. Not an answer about its database: a restart is
 //!   what a poisoned store brings about by itself.
 //! - `/readyz`: clients may be sent here.
+//! - `/`: the console, a page for people.
 //!
 //! - `/api/v1`: the admin API, behind a token.
 //!
@@ -13,6 +14,7 @@
 mod accept;
 pub mod api;
 mod bounded;
+mod console;
 mod probe;
 
 use std::sync::Arc;
@@ -28,7 +30,7 @@ use tokio::net::TcpListener;
 pub use api::{Api, TokenError, Tokens};
 pub use probe::{Answer, get as probe};
 
-use crate::telemetry::{Label, MetricsRegistry, Readiness};
+use crate::telemetry::{Label, MetricsRegistry, Readiness, RecentEvents};
 
 /// A scraper that keeps its connection open must not hold up a shutdown.
 const DRAIN: Duration = Duration::from_secs(1);
@@ -42,6 +44,8 @@ pub struct AppState {
     pub readiness: Readiness,
     /// For `/api/v1`.
     pub api: Api,
+    /// The last events that were logged, for `/api/v1/events`.
+    pub events: RecentEvents,
     /// Which routes there are.
     pub scope: Scope,
 }
@@ -89,6 +93,9 @@ fn router(state: AppState) -> Router {
     }
     if state.scope != Scope::Metrics {
         router = router.merge(api::routes(&state));
+    }
+    if state.scope != Scope::Metrics && state.api.has_console() {
+        router = router.merge(console::routes());
     }
     router.with_state(state)
 }

@@ -65,8 +65,13 @@ impl Server {
         let level = &setup.logs.level;
         let api = Api::new(Arc::clone(&config), Arc::clone(&tokens), Some(level.clone()));
         let (metrics_of, scope) = (Arc::clone(&registry), Scope::Everything);
-        let state =
-            AppState { metrics: metrics_of, readiness: readiness.clone(), api: api.clone(), scope };
+        let state = AppState {
+            metrics: metrics_of,
+            readiness: readiness.clone(),
+            api: api.clone(),
+            events: setup.events.clone(),
+            scope,
+        };
         let mut addresses = listen::http(&config.http, &state, &http_stopped, &mut tasks).await?;
         let store_metrics = Arc::new(StoreMetrics::default());
         if config.persistence.enabled {

@@ -9,6 +9,7 @@ mod broker;
 mod collector;
 mod connections;
 mod counter;
+mod events;
 mod exposition;
 mod histogram;
 mod labels;
@@ -22,6 +23,7 @@ mod runtime;
 use crate::config::Sources;
 pub use connections::{ListenerMetrics, Listeners, OpenConnection};
 pub use counter::{Counter, Counters, Gauge, Gauges, Label};
+pub use events::{RecentEvent, RecentEvents};
 pub use exposition::Format;
 pub use histogram::{AtomicHistogram, Exemplar, Forward, HistogramSnapshot};
 pub use labels::{
@@ -38,6 +40,8 @@ pub use runtime::observe_runtime;
 pub struct Setup {
     /// The logs of the process.
     pub logs: Logs,
+    /// The last events that were logged.
+    pub events: RecentEvents,
     /// Where the configuration was read from, to be read again.
     pub sources: Sources,
 }

@@ -109,7 +109,7 @@ impl Backups {
 }
 
 /// Begins a backup in `http.backup_dir`, while the broker goes on.
-#[utoipa::path(post, path = "/database/backup", tag = "database",
+#[utoipa::path(post, path = "/database/backup", operation_id = "beginBackup", tag = "database",
     responses(
         (status = 202, description = "It has begun: GET tells how far it is.", body = Backup),
         (status = 409, description = "One is being made, or there is no directory or database for it.", body = Problem, content_type = "application/problem+json")))]
@@ -149,7 +149,7 @@ pub(super) async fn begin(
 }
 
 /// How far the last backup is.
-#[utoipa::path(get, path = "/database/backup", tag = "database",
+#[utoipa::path(get, path = "/database/backup", operation_id = "getBackup", tag = "database",
     responses((status = 200, description = "So far.", body = Backup)))]
 pub(super) async fn status(State(api): State<Api>) -> Answer<Json<Backup>> {
     Ok(Json(api.backups().0.lock().clone()))

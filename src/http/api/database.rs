@@ -101,7 +101,7 @@ pub(super) struct Checkpointed {
 }
 
 /// The state of the database.
-#[utoipa::path(get, path = "/database", tag = "database", params(Depth),
+#[utoipa::path(get, path = "/database", operation_id = "getDatabase", tag = "database", params(Depth),
     responses(
         (status = 200, description = "It is there.", body = Database),
         (status = 409, description = "There is none.", body = Problem, content_type = "application/problem+json")))]
@@ -144,7 +144,7 @@ pub(super) async fn status(
 
 /// Copies the write-ahead log back into the database now, and cuts it unless another
 /// program follows it.
-#[utoipa::path(post, path = "/database/checkpoint", tag = "database",
+#[utoipa::path(post, path = "/database/checkpoint", operation_id = "checkpoint", tag = "database",
     responses(
         (status = 200, description = "It is done, as far as readers let it.", body = Checkpointed),
         (status = 409, description = "There is no database.", body = Problem, content_type = "application/problem+json")))]

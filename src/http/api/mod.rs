@@ -12,9 +12,11 @@
 
 mod backup;
 mod database;
+mod events;
 mod extract;
 mod guard;
 mod openapi;
+mod overview;
 mod page;
 mod problem;
 mod process;
@@ -108,6 +110,16 @@ impl Api {
         self.0.reload.get()
     }
 
+    /// There is a token, and so an API.
+    pub(super) fn is_on(&self) -> bool {
+        self.0.tokens.is_on()
+    }
+
+    /// The page at `/` is wanted.
+    pub(super) fn has_console(&self) -> bool {
+        self.0.config.http.console
+    }
+
     /// The broker, once there is one.
     ///
     /// # Errors
@@ -123,6 +135,8 @@ fn table(config: &Config) -> Vec<(&'static str, MethodRouter<AppState>)> {
     let message = usize::try_from(config.mqtt.max_packet_size.bytes()).unwrap_or(usize::MAX);
     let message = DefaultBodyLimit::max(message.saturating_mul(2).saturating_add(SMALL_BODY));
     vec![
+        ("/overview", get(overview::get)),
+        ("/events", get(events::list)),
         ("/sessions", get(sessions::list)),
         ("/sessions/{client_id}", get(sessions::one).delete(sessions::remove)),
         ("/sessions/{client_id}/disconnect", post(sessions::disconnect)),

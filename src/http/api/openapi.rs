@@ -15,6 +15,7 @@ use super::{backup, database, process, publish, queue, retained, sessions, subsc
     servers((url = "/api/v1")),
     security(("token" = [])),
     tags(
+        (name = "broker", description = "The broker at one look, and what was logged lately."),
         (name = "sessions", description = "Clients, there or away, and what waits for them."),
         (name = "subscriptions", description = "Who gets what."),
         (name = "retained", description = "The last message of each topic."),
@@ -23,6 +24,7 @@ use super::{backup, database, process, publish, queue, retained, sessions, subsc
         (name = "process", description = "The running broker."),
     ),
     paths(
+        overview::get, events::list,
         sessions::list, sessions::one, sessions::remove, sessions::disconnect,
         queue::list, subscriptions::of_session, subscriptions::list,
         retained::list, retained::one, retained::remove, publish::publish,

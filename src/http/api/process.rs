@@ -44,7 +44,7 @@ pub(super) struct Level {
 }
 
 /// Reads the configuration, the password file and the token file again.
-#[utoipa::path(post, path = "/reload", tag = "process",
+#[utoipa::path(post, path = "/reload", operation_id = "reload", tag = "process",
     responses(
         (status = 200, description = "It is read.", body = Reloaded),
         (status = 409, description = "It is not fit; nothing has changed.", body = Problem, content_type = "application/problem+json")))]
@@ -65,14 +65,14 @@ pub(super) async fn reload(
 }
 
 /// Which events are logged.
-#[utoipa::path(get, path = "/log-level", tag = "process",
+#[utoipa::path(get, path = "/log-level", operation_id = "getLogLevel", tag = "process",
     responses((status = 200, description = "Since the last change.", body = Level)))]
 pub(super) async fn level(State(api): State<Api>) -> Answer<Json<Level>> {
     Ok(Json(Level { level: log(&api)?.get() }))
 }
 
 /// Changes which events are logged, until the next change, reload or restart.
-#[utoipa::path(put, path = "/log-level", tag = "process", request_body = Level,
+#[utoipa::path(put, path = "/log-level", operation_id = "setLogLevel", tag = "process", request_body = Level,
     responses((status = 200, description = "From now on.", body = Level)))]
 pub(super) async fn set_level(
     State(api): State<Api>,

@@ -80,7 +80,7 @@ pub(super) struct Published {
 
 /// Publishes a message. At QoS 1 and 2 it answers when the message is safe: on disk, or
 /// acknowledged by all receivers.
-#[utoipa::path(post, path = "/publish", tag = "messages", request_body = Message,
+#[utoipa::path(post, path = "/publish", operation_id = "publish", tag = "messages", request_body = Message,
     responses(
         (status = 200, description = "It is published.", body = Published),
         (status = 507, description = "There is no room for it.", body = Problem, content_type = "application/problem+json")))]

@@ -92,7 +92,7 @@ pub(super) struct Part {
 }
 
 /// Retained messages that a filter matches, by topic, in pages.
-#[utoipa::path(get, path = "/retained", tag = "retained", params(List),
+#[utoipa::path(get, path = "/retained", operation_id = "listRetained", tag = "retained", params(List),
     responses((status = 200, description = "A page of them.", body = Page<Retained>)))]
 pub(super) async fn list(
     State(api): State<Api>,
@@ -114,7 +114,7 @@ pub(super) async fn list(
 }
 
 /// The retained message of a topic.
-#[utoipa::path(get, path = "/retained/{topic}", tag = "retained",
+#[utoipa::path(get, path = "/retained/{topic}", operation_id = "getRetained", tag = "retained",
     params(("topic" = String, Path, description = "Percent-encoded; `/` may stand as it is."), Part),
     responses((status = 200, description = "It is there.", body = RetainedMessage)))]
 pub(super) async fn one(
@@ -139,7 +139,7 @@ pub(super) async fn one(
 }
 
 /// Removes a retained message. Answers when that is on disk.
-#[utoipa::path(delete, path = "/retained/{topic}", tag = "retained",
+#[utoipa::path(delete, path = "/retained/{topic}", operation_id = "deleteRetained", tag = "retained",
     params(("topic" = String, Path, description = "Percent-encoded; `/` may stand as it is.")),
     responses(
         (status = 204, description = "It is gone."),

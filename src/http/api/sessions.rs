@@ -148,7 +148,7 @@ pub(super) struct Deleted {
 }
 
 /// Sessions, in pages.
-#[utoipa::path(get, path = "/sessions", tag = "sessions", params(List),
+#[utoipa::path(get, path = "/sessions", operation_id = "listSessions", tag = "sessions", params(List),
     responses((status = 200, description = "A page of them.", body = Page<Session>)))]
 pub(super) async fn list(
     State(api): State<Api>,
@@ -169,7 +169,7 @@ pub(super) async fn list(
 }
 
 /// One session.
-#[utoipa::path(get, path = "/sessions/{client_id}", tag = "sessions",
+#[utoipa::path(get, path = "/sessions/{client_id}", operation_id = "getSession", tag = "sessions",
     params(("client_id" = String, Path, description = "Percent-encoded, `/` too.")),
     responses((status = 200, description = "It is there.", body = Session)))]
 pub(super) async fn one(State(api): State<Api>, Path(client_id): Path) -> Answer<Json<Session>> {
@@ -178,7 +178,7 @@ pub(super) async fn one(State(api): State<Api>, Path(client_id): Path) -> Answer
 }
 
 /// Ends a session: connection, subscriptions and queue. Answers when that is on disk.
-#[utoipa::path(delete, path = "/sessions/{client_id}", tag = "sessions",
+#[utoipa::path(delete, path = "/sessions/{client_id}", operation_id = "deleteSession", tag = "sessions",
     params(("client_id" = String, Path, description = "Percent-encoded, `/` too."), Ending),
     responses((status = 200, description = "It is gone.", body = Deleted)))]
 pub(super) async fn remove(
@@ -208,7 +208,7 @@ pub(super) async fn remove(
 }
 
 /// Ends the connection of a client. Its session stays, unless it was to end with it.
-#[utoipa::path(post, path = "/sessions/{client_id}/disconnect", tag = "sessions",
+#[utoipa::path(post, path = "/sessions/{client_id}/disconnect", operation_id = "disconnectSession", tag = "sessions",
     params(("client_id" = String, Path, description = "Percent-encoded, `/` too."), Ending),
     responses(
         (status = 204, description = "It is disconnected."),

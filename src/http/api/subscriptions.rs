@@ -91,7 +91,7 @@ pub(super) struct Own {
 }
 
 /// Subscriptions of all sessions, by client id and filter, in pages.
-#[utoipa::path(get, path = "/subscriptions", tag = "subscriptions", params(List),
+#[utoipa::path(get, path = "/subscriptions", operation_id = "listSubscriptions", tag = "subscriptions", params(List),
     responses((status = 200, description = "A page of them.", body = Page<Subscription>)))]
 pub(super) async fn list(
     State(api): State<Api>,
@@ -109,7 +109,7 @@ pub(super) async fn list(
 }
 
 /// Subscriptions of one session, by filter, in pages.
-#[utoipa::path(get, path = "/sessions/{client_id}/subscriptions", tag = "sessions",
+#[utoipa::path(get, path = "/sessions/{client_id}/subscriptions", operation_id = "listSessionSubscriptions", tag = "sessions",
     params(("client_id" = String, Path, description = "Percent-encoded, `/` too."), Own),
     responses((status = 200, description = "A page of them.", body = Page<Subscription>)))]
 pub(super) async fn of_session(
