@@ -20,9 +20,6 @@ mod settled;
 mod subscriptions;
 mod walk;
 
-#[cfg(test)]
-mod tests;
-
 pub use end::{Ended, NotConnected};
 pub use publish::{Announced, Announcement, Unannounced};
 pub use queue::{QueuePage, QueuedDelivery, Stage};
