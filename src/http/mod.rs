@@ -5,7 +5,6 @@
 //!   what a poisoned store brings about by itself.
 //! - `/readyz`: clients may be sent here.
 //! - `/`: the console, a page for people.
-//!
 //! - `/api/v1`: the admin API, behind a token.
 //!
 //! All but the API is read-only and without access control: bind it where only those who
@@ -16,6 +15,7 @@ pub mod api;
 mod bounded;
 mod console;
 mod probe;
+mod requests;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +29,7 @@ use tokio::net::TcpListener;
 
 pub use api::{Api, TokenError, Tokens};
 pub use probe::{Answer, get as probe};
+pub use requests::Requests;
 
 use crate::telemetry::{Label, MetricsRegistry, Readiness, RecentEvents};
 
@@ -46,6 +47,8 @@ pub struct AppState {
     pub api: Api,
     /// The last events that were logged, for `/api/v1/events`.
     pub events: RecentEvents,
+    /// Counted here.
+    pub requests: Requests,
     /// Which routes there are.
     pub scope: Scope,
 }
@@ -97,7 +100,8 @@ fn router(state: AppState) -> Router {
     if state.scope != Scope::Metrics && state.api.has_console() {
         router = router.merge(console::routes());
     }
-    router.with_state(state)
+    let count = axum::middleware::from_fn_with_state(state.requests.clone(), requests::count);
+    router.layer(count).with_state(state)
 }
 
 async fn metrics(State(state): State<AppState>, headers: HeaderMap) -> Response {

@@ -25,7 +25,8 @@ async fn server() -> Server {
     let api = Api::new(Arc::clone(&config), Arc::new(Tokens::load(&config.http).unwrap()), None);
     let (metrics, scope) = (Arc::new(metrics), Scope::Everything);
     let events = RecentEvents::default();
-    let state = AppState { metrics, readiness: readiness.clone(), api, events, scope };
+    let requests = Requests::default();
+    let state = AppState { metrics, readiness: readiness.clone(), api, events, requests, scope };
     let (stop, stopped) = oneshot::channel();
     let task = tokio::spawn(serve(listener, state, async {
         stopped.await.unwrap();

@@ -70,6 +70,7 @@ impl Server {
             readiness: readiness.clone(),
             api: api.clone(),
             events: setup.events.clone(),
+            requests: listen::count_requests(&registry),
             scope,
         };
         let mut addresses = listen::http(&config.http, &state, &http_stopped, &mut tasks).await?;

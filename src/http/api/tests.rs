@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::super::{Scope, serve};
+use super::super::{Requests, Scope, serve};
 use super::*;
 use crate::telemetry::{Metrics, MetricsRegistry, Readiness, RecentEvents};
 
@@ -41,6 +41,7 @@ async fn starting(token: &str) -> SocketAddr {
         readiness,
         api: Api::new(config, tokens, None),
         events: RecentEvents::default(),
+        requests: Requests::default(),
         scope: Scope::Everything,
     };
     tokio::spawn(serve(listener, state, std::future::pending()));

@@ -35,10 +35,10 @@ def test_what_is_in_flight_is_told_apart(api):
         api.publish("q/1", f"{n}", qos=2)
     with Raw(api.broker.port, raw.V5) as client:
         client.connect("c", clean=False, properties=[("receive_maximum", 2)])
-        received = client.expect("publish")
-        client.expect("publish")
-        client.send(raw.ack("pubrec", received.pid))
-        client.expect("pubrel")
+        received = client.expect(raw.PUBLISH)
+        client.expect(raw.PUBLISH)
+        client.send(raw.ack(raw.PUBREC, received.pid))
+        client.expect(raw.PUBREL)
         states = [item["state"] for item in api.get("/sessions/c/queue")["items"]]
         assert states == ["received", "in_flight", "waiting", "waiting"]
         here = api.get("/sessions/c")

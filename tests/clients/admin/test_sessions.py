@@ -16,7 +16,6 @@ def away(api, client_id, version=raw.V5, filters=("q/#",), **options):
         client.connect(client_id, clean=False, properties=properties, **options)
         client.subscribe(*filters)
         client.disconnect()
-        client.closed()
 
 
 @pytest.mark.parametrize("client_id", NAMES)
@@ -80,7 +79,7 @@ def test_a_list_can_be_searched_sorted_and_read_in_pages(api):
 def with_will(api, client_id):
     client = Raw(api.broker.port, raw.V5)
     client.connect(client_id, clean=False, properties=[("session_expiry", 3600)],
-                   will={"topic": "will", "payload": client_id.encode(), "qos": 1})
+                   will=raw.Will(payload=client_id.encode(), qos=1))
     return client
 
 
@@ -90,16 +89,16 @@ def test_a_dismissed_client_is_told_why_and_its_will_is_published(api):
         watcher.subscribe("will")
         with with_will(api, "c") as client:
             api.ok("POST", "/sessions/c/disconnect", status=204)
-            client.expect("disconnect", reason=0x98)
+            client.expect(raw.DISCONNECT, reason=0x98)
             client.closed()
         watcher.message(payload=b"c")
         assert api.problem(409, "POST", "/sessions/c/disconnect") == "not-connected"
         with with_will(api, "c") as client:
             api.ok("POST", "/sessions/c/disconnect", {}, 204, without_will="true")
-            client.expect("disconnect", reason=0x98)
+            client.expect(raw.DISCONNECT, reason=0x98)
         with with_will(api, "d") as client:
             api.ok("DELETE", "/sessions/d", without_will="true")
-            client.expect("disconnect", reason=0x98)
+            client.expect(raw.DISCONNECT, reason=0x98)
         with with_will(api, "e") as client:
             assert api.ok("DELETE", "/sessions/e")["was_connected"] is True
         watcher.message(payload=b"e")
