@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 
 use super::super::AppState;
 use super::super::bounded::Remote;
+use super::BASE;
 use super::problem::Problem;
 
 /// The longest that a request may take, its body included. What waits for the disk has
@@ -78,7 +79,8 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
 /// Ends what takes too long, says in each problem where it came up, and keeps answers
 /// out of caches.
 pub(super) async fn bounds(request: Request, next: Next) -> Response {
-    let path = request.uri().path().to_owned();
+    // Nested routes see the rest of the path alone.
+    let path = format!("{BASE}{}", request.uri().path());
     let answered = tokio::time::timeout(LONGEST, next.run(request)).await;
     let mut response = answered.unwrap_or_else(|_| {
         let detail = "It took longer than a minute, and may still have been done.";

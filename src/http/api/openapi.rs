@@ -33,7 +33,7 @@ use super::{
         database::status, database::checkpoint, backup::status, backup::begin,
         process::reload, process::level, process::set_level,
     ),
-    components(schemas(Problem)),
+    components(schemas(Problem, sessions::Sort)),
     modifiers(&Token, &Problems),
 )]
 struct Document;

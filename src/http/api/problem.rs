@@ -6,6 +6,8 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::BASE;
+
 /// Why a request was not done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Problem {
@@ -109,8 +111,10 @@ impl IntoResponse for Problem {
 
 /// There is nothing at this path.
 pub(super) async fn no_route(uri: Uri) -> Problem {
-    let detail =
-        format!("There is nothing at {}. /api/v1/openapi.json tells what there is.", uri.path());
+    let detail = format!(
+        "There is nothing at {BASE}{}. {BASE}/openapi.json tells what there is.",
+        uri.path()
+    );
     Problem::not_found(detail)
 }
 

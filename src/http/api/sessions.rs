@@ -119,11 +119,15 @@ pub(super) struct List {
     cursor: Option<String>,
 }
 
+/// In which order sessions come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = SessionOrder)]
 pub(super) enum Sort {
+    /// Byte by byte.
     #[default]
     ClientId,
+    /// The longest queue first.
     Queued,
 }
 

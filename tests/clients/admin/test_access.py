@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from conftest import TOKEN, Api
+from adminapi import TOKEN, Api
 
 
 def test_the_token_may_stand_in_a_file(admin, tmp_path):

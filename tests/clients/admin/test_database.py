@@ -5,8 +5,8 @@ import sqlite3
 import time
 
 import raw
+from adminapi import away
 from rawclient import Raw
-from test_sessions import away
 
 
 def until_made(api):

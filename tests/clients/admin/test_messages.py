@@ -3,9 +3,8 @@
 import pytest
 
 import raw
-from conftest import decoded
+from adminapi import away, decoded
 from rawclient import Raw
-from test_sessions import away
 
 
 def test_a_message_goes_out_with_its_properties(api):
@@ -45,8 +44,8 @@ def test_a_confirmed_message_survives_a_crash(api):
     {"topic": "a", "payload_base64": "/w==", "payload_format": "utf8"},
     {"topic": "a", "content_type": "x" * 66_000}, {"topic": "/" * 500},
 ])
-def test_what_is_no_message_is_refused(shared, body):
-    assert shared.problem(422, "POST", "/publish", body) == "unfit-body"
+def test_what_is_no_message_is_refused(shared_api, body):
+    assert shared_api.problem(422, "POST", "/publish", body) == "unfit-body"
 
 
 def test_a_body_is_read_only_as_far_as_it_may_be(admin):
@@ -115,11 +114,3 @@ def test_the_brokers_own_topics_can_be_read_and_not_deleted(admin):
     assert api.get(f"/retained/{topic}")["topic"] == topic
     assert api.problem(409, "DELETE", f"/retained/{topic}") == "own-topic"
 
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory):
-    from brokerproc import Broker
-    from conftest import TOKEN, Api
-    broker = Broker(tmp_path_factory.mktemp("shared"), {"HTTP__TOKEN": TOKEN}).start()
-    yield Api(broker)
-    broker.close()

@@ -4,7 +4,7 @@ import signal
 import time
 
 import raw
-from conftest import Api
+from adminapi import Api
 from rawclient import Raw
 
 FIRST, SECOND = "first-token-012345", "second-token-01234"
@@ -14,7 +14,7 @@ def reloadable(make_broker, tmp_path):
     """A broker whose configuration, token and passwords stand in files."""
     (tmp_path / "token").write_text(FIRST + "\n")
     broker = make_broker(start=False)
-    assert broker.run("passwd", "passwords", "alice", input="wonderland\n").returncode == 0
+    assert broker.run("passwd", "passwords", "alice", "--password-stdin", input="wonderland\n").returncode == 0
     passwords = broker.directory / "passwords"
     config = tmp_path / "ferrymq.toml"
     config.write_text(f'''
@@ -40,7 +40,7 @@ def test_a_reload_takes_passwords_token_and_level_and_names_the_rest(make_broker
     assert api.ok("POST", "/reload") == {"changed": [], "needs_restart": []}
     assert may_connect(api.broker, "alice", "wonderland")
     assert not may_connect(api.broker, "bob", "builder")
-    assert api.broker.run("passwd", "passwords", "bob", input="builder\n").returncode == 0
+    assert api.broker.run("passwd", "passwords", "bob", "--password-stdin", input="builder\n").returncode == 0
     (tmp_path / "token").write_text(SECOND)
     text = config.read_text().replace('"info"', '"debug"') + "[mqtt]\nreceive_maximum = 7\n"
     config.write_text(text)

@@ -3,9 +3,8 @@
 import time
 
 import raw
-from conftest import decoded
+from adminapi import away, decoded
 from rawclient import Raw
-from test_sessions import away
 
 
 def test_a_queue_on_disk_is_seen_in_order_and_left_alone(admin):

@@ -3,24 +3,15 @@
 import pytest
 
 import raw
-from conftest import segment, session
+from adminapi import away, segment, session
 from rawclient import Raw
 
 NAMES = ["a/b", "ü", "%2F", "a b", "a?b#c", "100%", "+", "..x", "'\"<>", "日本", "a//b/", "\x7f"]
 
 
-def away(api, client_id, version=raw.V5, filters=("q/#",), **options):
-    """A durable session without its client."""
-    with Raw(api.broker.port, version) as client:
-        properties = [("session_expiry", 3600)] if version == raw.V5 else ()
-        client.connect(client_id, clean=False, properties=properties, **options)
-        client.subscribe(*filters)
-        client.disconnect()
-
-
 @pytest.mark.parametrize("client_id", NAMES)
-def test_a_session_is_found_under_any_client_id(shared_admin, client_id):
-    api = shared_admin
+def test_a_session_is_found_under_any_client_id(shared_api, client_id):
+    api = shared_api
     away(api, client_id)
     assert api.get(session(client_id))["client_id"] == client_id
     found = api.get("/sessions", search=client_id)["items"]
@@ -119,7 +110,7 @@ def test_a_deleted_session_is_gone_after_a_crash_too(api):
     for _ in range(3):
         api.publish("q/1", qos=1)
     assert api.ok("DELETE", "/sessions/c") == {"dropped_messages": 3, "was_connected": False}
-    assert api.broker.metric("ferrymq_dropped_messages_total", reason="session_ended") == 3
+    assert api.broker.metric("ferrymq_persistence_dropped_messages_total", reason="session_ended") == 3
     api.broker.kill()
     api.broker.start()
     assert api.problem(404, "GET", "/sessions/c") == "not-found"
@@ -143,11 +134,3 @@ def test_subscriptions_of_all_are_searched_by_filter_and_by_topic(api):
     assert own[0] | {"qos": 2, "no_local": False, "retain_handling": "always"} == own[0]
     assert api.problem(404, "GET", f"/sessions/{segment('x')}/subscriptions") == "not-found"
 
-
-@pytest.fixture(scope="module")
-def shared_admin(tmp_path_factory):
-    from brokerproc import Broker
-    from conftest import TOKEN, Api
-    broker = Broker(tmp_path_factory.mktemp("shared"), {"HTTP__TOKEN": TOKEN}).start()
-    yield Api(broker)
-    broker.close()
