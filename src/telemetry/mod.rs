@@ -1,5 +1,5 @@
 //! What the broker says about itself: counters, the Prometheus scrape, its state,
-//! logs.
+//! logs, traces.
 //!
 //! [`Metrics`] is counted into by everyone; [`MetricsRegistry`] reads it when a
 //! scrape comes. [`Readiness`] is set by the broker and read by probes. Nothing
@@ -14,6 +14,7 @@ mod metrics;
 mod process;
 mod readiness;
 mod registry;
+mod trace;
 
 pub use counter::{Counter, Counters, Gauge, Label};
 use histogram::HistogramCollector;
@@ -25,3 +26,4 @@ pub use logs::{LogError, init as init_logs};
 pub use metrics::{ConnectionMetrics, MessageMetrics, Metrics, PacketMetrics, SessionMetrics};
 pub use readiness::{Readiness, State};
 pub use registry::{MetricsError, MetricsRegistry, See};
+pub use trace::{Refusal, Sampling, Tracing};
