@@ -1,5 +1,5 @@
 //! What the broker says about itself: counters, the Prometheus scrape, its state,
-//! logs.
+//! logs, traces.
 //!
 //! [`Metrics`] is counted into by everyone; [`MetricsRegistry`] reads it when a
 //! scrape comes. [`Readiness`] is set by the broker and read by probes. Nothing
@@ -18,6 +18,7 @@ mod process;
 mod readiness;
 mod registry;
 mod runtime;
+mod trace;
 
 pub use connections::{ListenerMetrics, Listeners, OpenConnection};
 pub use counter::{Counter, Counters, Gauge, Gauges, Label};
@@ -31,3 +32,4 @@ pub use metrics::{ConnectionMetrics, MessageMetrics, Metrics, PacketMetrics, Ses
 pub use readiness::{Readiness, State};
 pub use registry::{MetricsError, MetricsRegistry, See};
 pub use runtime::observe_runtime;
+pub use trace::{Refusal, Sampling, Tracing};
