@@ -27,9 +27,16 @@ pub use histogram::{AtomicHistogram, Exemplar, Forward, HistogramSnapshot};
 pub use labels::{
     AuthResult, DropReason, PacketType, ProtocolErrorKind, RefuseReason, RejectReason,
 };
-pub use logs::{LogError, init as init_logs};
+pub use logs::{EventLayer, LogError, LogLevel, LogLimit, Logs, init as init_logs};
 pub use metrics::{ConnectionMetrics, MessageMetrics, Metrics, PacketMetrics, SessionMetrics};
 pub use readiness::{Readiness, State};
 pub use registry::{MetricsError, MetricsRegistry, See};
 pub use runtime::observe_runtime;
 pub use trace::{Refusal, Sampling, Tracing};
+
+/// What is there before the broker: whoever starts it sets it up and hands it in.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// The logs of the process.
+    pub logs: Logs,
+}
