@@ -5,4 +5,5 @@ mod elision;
 mod exactly_once;
 mod full;
 mod gates;
+mod in_flight;
 mod world;
