@@ -117,6 +117,7 @@ fn say_sizes(config: &Config) {
     let sizes = config.sizes(None);
     tracing::info!(
         memory = machine::memory(),
+        worker_threads = tokio::runtime::Handle::current().metrics().num_workers(),
         max_memory = %sizes.max_memory,
         max_retained_bytes = %sizes.max_retained_bytes,
         cache_size = %sizes.cache_size,
