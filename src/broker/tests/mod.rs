@@ -9,4 +9,5 @@ mod pass_through;
 mod spans;
 mod tracing;
 mod tracing_rules;
+mod in_flight;
 mod world;
