@@ -36,10 +36,12 @@ cargo_tool() {
 setup() {
     # nftables and util-linux's unshare and setpriv: tests/faults.
     debian build-essential python3-venv mosquitto-clients nftables util-linux iproute2 || return
-    if needs clients; then python_packages || return; fi
+    if needs clients watching; then python_packages || return; fi
+    # For promtool too. Should Debian start it as a service: the tests have ports of their own.
+    if needs watching; then debian prometheus || return; fi
     if needs js; then node_packages || return; fi
     if needs rust simulation; then cargo_tool nextest || return; fi
-    if needs rust clients js; then
+    if needs rust clients watching js; then
         cargo build --release || return
         export BROKER_BINARY=$PWD/target/release/ferrymq
     fi
