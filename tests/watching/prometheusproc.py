@@ -113,6 +113,12 @@ class Prometheus:
             time.sleep(0.2)
         return firing[name]
 
+    def await_over(self, name, within=30.0):
+        deadline = time.monotonic() + within
+        while name in self.firing():
+            assert time.monotonic() < deadline, f"{name} still fires"
+            time.sleep(0.2)
+
     def await_evaluations(self, count=3, within=30.0):
         """Waits until every rule was evaluated `count` more times."""
         deadline = time.monotonic() + within
