@@ -36,7 +36,10 @@ cargo_tool() {
 setup() {
     # nftables and util-linux's unshare and setpriv: tests/faults.
     debian build-essential python3-venv mosquitto-clients nftables util-linux iproute2 || return
-    if needs clients watching; then python_packages || return; fi
+    if needs image; then
+        debian buildah podman runc netavark aardvark-dns conmon catatonit uidmap mmdebstrap || return
+    fi
+    if needs clients watching image; then python_packages || return; fi
     # For promtool too. Should Debian start it as a service: the tests have ports of their own.
     if needs watching; then debian prometheus || return; fi
     if needs js; then node_packages || return; fi
