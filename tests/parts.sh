@@ -42,6 +42,10 @@ count_clients() {
     echo "$(number passed "$summary") $(($(number failed "$summary") + $(number errors? "$summary")))"
 }
 
+# Without -n: a Prometheus and a broker with traffic serve all of them.
+part_watching() { (cd tests/watching && ../.venv/bin/python -m pytest .); }
+count_watching() { count_clients "$@"; }
+
 part_js() { (cd tests/clients/js && node --test --test-reporter=spec); }
 count_js() {
     local passed failed

@@ -40,10 +40,12 @@ setup() {
     if needs image; then
         debian buildah podman runc netavark aardvark-dns conmon catatonit uidmap mmdebstrap || return
     fi
-    if needs clients image; then python_packages || return; fi
+    if needs clients watching image; then python_packages || return; fi
+    # For promtool too. Should Debian start it as a service: the tests have ports of their own.
+    if needs watching; then debian prometheus || return; fi
     if needs js; then node_packages || return; fi
     if needs rust simulation; then cargo_tool nextest || return; fi
-    if needs rust clients js; then
+    if needs rust clients watching js; then
         cargo build --release || return
         export BROKER_BINARY=$PWD/target/release/ferrymq
     fi
