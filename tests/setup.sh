@@ -40,9 +40,15 @@ setup() {
         debian buildah podman runc netavark aardvark-dns conmon catatonit uidmap mmdebstrap || return
     fi
     if needs clients image; then python_packages || return; fi
+    if needs chart; then
+        debian wget || return
+        tests/chart/setup.sh || return
+        # 290 MB; without it one test is skipped.
+        if [[ -z $QUICK ]]; then tests/chart/setup.sh checkov || return; fi
+    fi
     if needs js; then node_packages || return; fi
     if needs rust simulation; then cargo_tool nextest || return; fi
-    if needs rust clients js; then
+    if needs rust clients js chart; then
         cargo build --release || return
         export BROKER_BINARY=$PWD/target/release/ferrymq
     fi

@@ -37,7 +37,8 @@ def test_the_package_has_what_it_needs_and_installs(which, whole, tmp_path):
 
 @pytest.mark.parametrize(("values", "version"), CASES, ids=[f"{p.stem}-{v}" for p, v in CASES])
 def test_kubernetes_takes_every_object(values, version, whole):
-    for which in chart.HELMS:
+    # Both render the same for the newest (test_snapshot), so one is enough in between.
+    for which in chart.HELMS if version == chart.OLDEST else ["helm4"]:
         objects = chart.render(values, which, version, whole)
         assert objects
         found = [text for thing in objects for text in schemas.complaints(thing, version)]
