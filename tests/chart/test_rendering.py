@@ -1,5 +1,6 @@
 """Every values file, by both Helms, against the schemas of old and new Kubernetes."""
 
+import base64
 import hashlib
 import os
 
@@ -118,6 +119,8 @@ def abridged(thing):
         thing["spec"]["groups"].insert(0, "(files/rules.yaml)")
     if "ferrymq.json" in thing.get("data", {}):
         thing["data"]["ferrymq.json"] = "(files/dashboard.json)"
+    if thing["kind"] == "Secret":
+        thing["data"] = {key: base64.b64decode(value).decode() for key, value in thing["data"].items()}
     for container in containers(thing):
         container["image"] = container["image"].replace(f":{version['appVersion']}", ":BROKER")
         command = container.get("command", [])
