@@ -34,8 +34,9 @@ cargo_tool() {
 }
 
 setup() {
+    # prometheus: its promtool, for what is scraped.
     # nftables and util-linux's unshare and setpriv: tests/faults.
-    debian build-essential python3-venv mosquitto-clients nftables util-linux iproute2 || return
+    debian build-essential python3-venv mosquitto-clients nftables util-linux iproute2 prometheus || return
     if needs image; then
         debian buildah podman runc netavark aardvark-dns conmon catatonit uidmap mmdebstrap || return
     fi
