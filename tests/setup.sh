@@ -34,15 +34,14 @@ cargo_tool() {
 }
 
 setup() {
-    # prometheus: its promtool, for what is scraped.
     # nftables and util-linux's unshare and setpriv: tests/faults.
-    debian build-essential python3-venv mosquitto-clients nftables util-linux iproute2 prometheus || return
+    debian build-essential python3-venv mosquitto-clients nftables util-linux iproute2 || return
     if needs image; then
         debian buildah podman runc netavark aardvark-dns conmon catatonit uidmap mmdebstrap || return
     fi
     if needs clients watching image; then python_packages || return; fi
     # For promtool too. Should Debian start it as a service: the tests have ports of their own.
-    if needs watching; then debian prometheus || return; fi
+    if needs clients watching; then debian prometheus || return; fi
     if needs chart; then
         debian wget || return
         tests/chart/setup.sh || return
@@ -51,7 +50,7 @@ setup() {
     fi
     if needs js; then node_packages || return; fi
     if needs rust simulation; then cargo_tool nextest || return; fi
-    if needs rust clients watching js; then
+    if needs rust clients watching js chart; then
         cargo build --release || return
         export BROKER_BINARY=$PWD/target/release/ferrymq
     fi
