@@ -22,7 +22,7 @@ fn with_in_flight(world: &World, count: u16) -> User {
     world.commit();
     assert_eq!(gauge(world), 0, "not sent yet");
     assert_eq!(receiver.received().len(), usize::from(count) + 1, "SUBACK");
-    assert_eq!(gauge(world), count.into());
+    assert_eq!(gauge(world), i64::from(count));
     publisher.leave();
     receiver
 }
@@ -67,7 +67,8 @@ fn after_a_restart_nothing_is_in_flight_until_it_is_sent() {
     assert_eq!(gauge(&world), 0);
     let mut again = world.connect("sub", false);
     world.commit();
-    assert_eq!(again.received().len(), 4, "CONNACK and three messages");
+    assert_eq!(again.received(), ["CONNACK true"], "the queue is being read back");
+    assert_eq!(again.received().len(), 3);
     assert_eq!(gauge(&world), 3);
 }
 
