@@ -16,6 +16,14 @@ def scan(path):
 
 @pytest.mark.timeout(320)
 @pytest.mark.skipif(not CHECKOV.exists(), reason="tests/chart/setup.sh checkov installs it")
+def test_checkov_finds_nothing_in_the_dockerfile():
+    run = subprocess.run([CHECKOV, "--framework", "dockerfile", "--file", chart.ROOT / "Dockerfile", "--compact", "--quiet",
+                          "--skip-download"], capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+@pytest.mark.timeout(320)
+@pytest.mark.skipif(not CHECKOV.exists(), reason="tests/chart/setup.sh checkov installs it")
 def test_checkov_finds_nothing(whole, tmp_path):
     rendered = chart.helm("helm4", "template", "boat", whole, "--namespace", "mqtt", "--kube-version", f"{chart.NEWEST}.0",
                           "--values", chart.HERE / "released/0.1.0.yaml").stdout
