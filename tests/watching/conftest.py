@@ -104,7 +104,9 @@ def watch(tmp_path):
         targets = [f"127.0.0.1:{broker.http_port}" for broker in brokers]
         watching = Prometheus(tmp_path / f"prometheus{len(started)}", targets, hurried(RULES))
         started.append(watching)
-        return watching.start()
+        watching.start()
+        assert watching.await_query("up == 1"), watching.logged()
+        return watching
 
     yield watch
     for watching in started:

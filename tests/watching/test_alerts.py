@@ -4,6 +4,7 @@ import contextlib
 import threading
 
 import raw
+from brokerproc import Port
 from rawclient import Raw
 
 LIMIT = 16 * 1024 * 1024
@@ -79,3 +80,12 @@ def test_alerts_fire_when_the_broker_is_gone_and_when_it_is_back(make_broker, wa
         prometheus.await_over("FerryMQDown")
     alert = prometheus.await_firing("FerryMQCrashLooping")
     assert "3 times" in alert["annotations"]["description"]
+
+
+def test_the_alert_for_telemetry_that_cannot_be_pushed_fires(make_broker, watch):
+    nobody = Port()
+    broker = make_broker(TELEMETRY__OTLP_ENDPOINT=f"http://127.0.0.1:{nobody.number}",
+                         TELEMETRY__OTLP_INTERVAL="1s")
+    alert = watch(broker).await_firing("FerryMQExportsFail")
+    assert alert["labels"]["signal"] in ("metrics", "logs", "traces")
+    nobody.lease.close()

@@ -53,6 +53,12 @@ def test_the_guide_has_a_section_for_each_alert_and_for_no_other():
     assert re.findall(r"^### (FerryMQ\w+)$", watched.GUIDE, re.M) == list(ALERTS)
 
 
+def test_the_guide_leads_nowhere_that_is_not_there():
+    headings = {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-")
+                for heading in re.findall(r"^#+ (.+)$", watched.GUIDE, re.M)}
+    assert set(re.findall(r"\]\(#([\w-]+)\)", watched.GUIDE)) <= headings
+
+
 @each_alert
 def test_an_alert_names_what_a_scrape_has(name, busy_broker):
     scrape = Scrape(busy_broker.get("/metrics")[1])
