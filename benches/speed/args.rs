@@ -72,6 +72,8 @@ pub enum BrokerKind {
     Ferrymq,
     /// FerryMQ with `persistence.enabled = false`.
     FerrymqMemory,
+    /// `ferrymq`, scraped every second, and pushing metrics and logs every five.
+    FerrymqWatched,
     /// Mosquitto in memory, without limits.
     Mosquitto,
 }

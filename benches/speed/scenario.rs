@@ -78,6 +78,7 @@ pub fn run(args: &Args, scenario: Scenario, kind: BrokerKind, round: u32) -> io:
     let before = Reading::take(&broker, &swarm)?;
     swarm.run_for(args.seconds)?;
     let after = Reading::take(&broker, &swarm)?;
+    broker.check_watched()?;
     let mut outcome = Outcome::between(&before, &after, &swarm, (scenario, kind, round));
     swarm.stop()?;
     if offline {

@@ -53,7 +53,8 @@ const MAX_UNANSWERED: usize = 10_000;
 
 impl From<&Config> for Settings {
     fn from(config: &Config) -> Self {
-        let Config { mqtt, session, limits, persistence, .. } = config;
+        let Config { mqtt, session, persistence, .. } = config;
+        let sizes = config.sizes(None);
         Self {
             session: session_limits(session),
             max_session_expiry: session.max_expiry.as_mqtt_seconds(),
@@ -68,9 +69,9 @@ impl From<&Config> for Settings {
             topic_alias_maximum: mqtt.topic_alias_maximum,
             retain_available: mqtt.retain_available,
             max_retained_messages: mqtt.max_retained_messages,
-            max_retained_bytes: mqtt.max_retained_bytes.bytes(),
+            max_retained_bytes: sizes.max_retained_bytes.bytes(),
             sys_interval: mqtt.sys_interval.finite().filter(|interval| !interval.is_zero()),
-            max_memory: i64::try_from(limits.max_memory.bytes()).unwrap_or(i64::MAX),
+            max_memory: i64::try_from(sizes.max_memory.bytes()).unwrap_or(i64::MAX),
             max_unanswered: MAX_UNANSWERED,
             max_pending_writes: persistence.max_pending,
             connect_timeout: mqtt.connect_timeout.duration(),

@@ -13,10 +13,12 @@
 mod text;
 
 mod access;
+mod auto_size;
 mod bind;
 mod byte_size;
 mod error;
 mod explain;
+mod fit;
 mod mqtt;
 mod network;
 mod persistence;
@@ -33,9 +35,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use access::{Anonymous, Auth};
+pub use auto_size::AutoSize;
 pub use bind::Bind;
 pub use byte_size::ByteSize;
 pub use error::{ConfigError, Origin};
+pub use fit::Sizes;
 pub use mqtt::{Mqtt, OnFull};
 pub use network::{Http, Limits, Listener, Protocol};
 pub use persistence::{Checkpoints, Durability, Persistence};

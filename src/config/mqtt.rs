@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ByteSize, Span};
+use super::{AutoSize, ByteSize, Span};
 
 /// What happens to a publisher of MQTT 3.1 or 3.1.1 whose message finds no room:
 /// these versions have no refusal, and an acknowledgement would be a lie.
@@ -43,8 +43,8 @@ pub struct Mqtt {
     pub retain_available: bool,
     /// Topics with a retained message, 0 to 1,000,000,000.
     pub max_retained_messages: usize,
-    /// Bytes of all retained messages.
-    pub max_retained_bytes: ByteSize,
+    /// Bytes of all retained messages. `auto`: an eighth of the memory, at most 256MiB.
+    pub max_retained_bytes: AutoSize,
     /// How often `$SYS` topics are published, 1s or more, or `never`.
     pub sys_interval: Span,
 }
@@ -61,7 +61,7 @@ impl Default for Mqtt {
             topic_alias_maximum: 32,
             retain_available: true,
             max_retained_messages: 100_000,
-            max_retained_bytes: ByteSize::mib(256),
+            max_retained_bytes: AutoSize::Auto,
             sys_interval: Span::seconds(10),
         }
     }

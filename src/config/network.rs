@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Bind, ByteSize};
+use super::{AutoSize, Bind};
 
 /// What is spoken on a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -65,12 +65,12 @@ pub struct Limits {
     /// of open files may be lower.
     pub max_connections: usize,
     /// Bytes of message payloads, topics and properties held in memory over all
-    /// queues, at least 1MiB.
-    pub max_memory: ByteSize,
+    /// queues, at least 1MiB. `auto`: a quarter of the memory, at most 512MiB.
+    pub max_memory: AutoSize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_connections: default_connections(), max_memory: ByteSize::mib(512) }
+        Self { max_connections: default_connections(), max_memory: AutoSize::Auto }
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ByteSize, Span};
+use super::{AutoSize, ByteSize, Span};
 
 /// What an acknowledgement to a publisher promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -66,8 +66,9 @@ pub struct Persistence {
     pub wal_checkpoint_pages: u32,
     /// `own` or `external`.
     pub checkpoints: Checkpoints,
-    /// SQLite's page cache for each of its connections, 64KiB to 64GiB.
-    pub cache_size: ByteSize,
+    /// SQLite's page cache for each of its connections, 64KiB to 64GiB. `auto`: 8MiB, or
+    /// a sixty-fourth of the memory if that is less.
+    pub cache_size: AutoSize,
     /// Check the file for damage after an unclean stop.
     pub quick_check: bool,
     /// A file beside the database that is given up when the volume is full, so that
@@ -90,7 +91,7 @@ impl Default for Persistence {
             wal_limit: ByteSize::mib(256),
             wal_checkpoint_pages: 4000,
             checkpoints: Checkpoints::Own,
-            cache_size: ByteSize::mib(8),
+            cache_size: AutoSize::Auto,
             quick_check: true,
             reserve_size: ByteSize::mib(1),
             max_pending: 200_000,

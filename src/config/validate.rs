@@ -22,7 +22,9 @@ pub(super) fn check(config: &Config) -> Checked {
     persistence(config)?;
     let limits = &config.limits;
     within("limits.max_connections", limits.max_connections, 1..=10_000_000)?;
-    at_least("limits.max_memory", limits.max_memory, ByteSize::mib(1))?;
+    if let Some(size) = limits.max_memory.set() {
+        at_least("limits.max_memory", size, ByteSize::mib(1))?;
+    }
     within("auth.max_verifications", config.auth.max_verifications, 1..=64)?;
     within("runtime.worker_threads", config.runtime.worker_threads, 0..=1024)?;
     within(
@@ -115,7 +117,9 @@ fn persistence(config: &Config) -> Checked {
     at_least("persistence.max_size", disk.max_size, ByteSize::mib(1))?;
     at_least("persistence.wal_limit", disk.wal_limit, ByteSize::mib(1))?;
     // More than that is a slip of the pen: no machine here has it to spare.
-    within("persistence.cache_size", disk.cache_size, ByteSize::kib(64)..=ByteSize::gib(64))?;
+    if let Some(size) = disk.cache_size.set() {
+        within("persistence.cache_size", size, ByteSize::kib(64)..=ByteSize::gib(64))?;
+    }
     within("persistence.max_pending", disk.max_pending, 1..=100_000_000)?;
     // Copying back has to come before the limit at which the WAL is cut off.
     let pages = u32::try_from(disk.wal_limit.0 / 8192).unwrap_or(u32::MAX);

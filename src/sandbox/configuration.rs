@@ -9,7 +9,7 @@ use std::str::FromStr;
 use serde::Serialize;
 
 use crate::config::{
-    Auth, Bind, ByteSize, Config, Durability, Http, Listener, LogFormat, Overflow, Span,
+    Auth, AutoSize, Bind, ByteSize, Config, Durability, Http, Listener, LogFormat, Overflow, Span,
 };
 
 /// How durable the broker under test is.
@@ -105,11 +105,13 @@ pub fn configuration(config: &Config, directory: &Path, level: Level, demand: De
     session.max_queued_messages = session.max_queued_messages.max(messages);
     at_least(&mut session.max_queued_bytes, demand.bytes.saturating_mul(2));
     session.overflow = Overflow::Refuse;
-    at_least(&mut own.limits.max_memory, demand.bytes.saturating_mul(2));
+    let sizes = own.sizes(None);
+    let memory = sizes.max_memory.max(ByteSize(demand.bytes.saturating_mul(2)));
+    own.limits.max_memory = AutoSize::Set(memory);
 
     let mqtt = &mut own.mqtt;
     at_least(&mut mqtt.max_packet_size, demand.packet);
-    at_least(&mut mqtt.max_retained_bytes, 1 << 20);
+    mqtt.max_retained_bytes = AutoSize::Set(sizes.max_retained_bytes.max(ByteSize::mib(1)));
     mqtt.max_retained_messages = mqtt.max_retained_messages.max(64);
     mqtt.max_topic_levels = mqtt.max_topic_levels.max(8);
     mqtt.retain_available = true;

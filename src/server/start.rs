@@ -7,6 +7,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
+use super::machine;
 use super::observe::observe_store;
 use super::{Running, ServeError};
 use crate::auth::Authenticator;
@@ -15,7 +16,7 @@ use crate::config::{self, Config};
 use crate::http::{self, AppState};
 use crate::net::Listener;
 use crate::store::{Checkpoints, DurabilityMode, Recovered, Store, StoreConfig, StoreMetrics};
-use crate::telemetry::{Metrics, MetricsRegistry, Readiness, State};
+use crate::telemetry::{self, Metrics, MetricsRegistry, Readiness, State};
 
 /// A broker that has been started and not yet been told to stop.
 pub struct Server {
@@ -30,7 +31,6 @@ pub struct Server {
 struct Opened {
     store: Option<Store>,
     recovered: Recovered,
-    metrics: Arc<StoreMetrics>,
     poisoned: watch::Receiver<Option<String>>,
 }
 
@@ -40,11 +40,13 @@ impl Server {
     /// # Errors
     /// See [`ServeError`]; nothing is left running then.
     pub async fn start(config: Config) -> Result<Self, ServeError> {
-        let config = Arc::new(config);
+        let config = Arc::new(config.fitted(machine::memory()));
+        say_sizes(&config);
         let metrics = Arc::new(Metrics::default());
         let readiness = Readiness::default();
         let registry = MetricsRegistry::new(&metrics, &readiness).map_err(system("no metrics"))?;
         let registry = Arc::new(registry);
+        telemetry::observe_runtime(&registry, &tokio::runtime::Handle::current());
         let authenticator = Authenticator::load(&config)?;
         // Addresses that are taken are told before a long recovery.
         let listeners = bind(&config)?;
@@ -65,8 +67,12 @@ impl Server {
                 }
             });
         }
-        let opened = open_store(&config).await?;
-        observe_store(&registry, &opened.metrics).map_err(system("no metrics of the store"))?;
+        let store_metrics = Arc::new(StoreMetrics::default());
+        if config.persistence.enabled {
+            let observed = observe_store(&registry, &store_metrics);
+            observed.map_err(system("no metrics of the store"))?;
+        }
+        let opened = open_store(&config, store_metrics).await?;
         let broker =
             build(&config, authenticator, metrics, opened.store.as_ref(), opened.recovered).await?;
         tasks.spawn(Arc::clone(&broker).upkeep());
@@ -104,6 +110,19 @@ impl Server {
         self.running.stop(self.tasks, time).await;
         Ok(())
     }
+}
+
+/// What `auto` came to, so that nobody has to guess it in a container.
+fn say_sizes(config: &Config) {
+    let sizes = config.sizes(None);
+    tracing::info!(
+        memory = machine::memory(),
+        worker_threads = tokio::runtime::Handle::current().metrics().num_workers(),
+        max_memory = %sizes.max_memory,
+        max_retained_bytes = %sizes.max_retained_bytes,
+        cache_size = %sizes.cache_size,
+        "limits"
+    );
 }
 
 fn bind(config: &Config) -> Result<Vec<(String, Listener)>, ServeError> {
@@ -144,29 +163,28 @@ async fn build(
 }
 
 /// Opening scans the file: not on a thread that serves connections.
-async fn open_store(config: &Config) -> Result<Opened, ServeError> {
-    let metrics = Arc::new(StoreMetrics::default());
+async fn open_store(config: &Config, metrics: Arc<StoreMetrics>) -> Result<Opened, ServeError> {
     let (poison, poisoned) = watch::channel(None);
     if !config.persistence.enabled {
-        return Ok(Opened { store: None, recovered: Recovered::default(), metrics, poisoned });
+        return Ok(Opened { store: None, recovered: Recovered::default(), poisoned });
     }
-    let store_config = store_config(&config.persistence);
-    let counted = Arc::clone(&metrics);
+    let store_config = store_config(config);
     let hook = Box::new(move |reason: &str| {
         tracing::error!("the database failed: {reason}");
         poison.send_replace(Some(reason.to_owned()));
     });
     let (store, recovered) =
-        tokio::task::spawn_blocking(move || Store::open(&store_config, counted, hook))
+        tokio::task::spawn_blocking(move || Store::open(&store_config, metrics, hook))
             .await
             .map_err(|error| ServeError::System {
                 what: "opening the database failed",
                 source: std::io::Error::other(error),
             })??;
-    Ok(Opened { store: Some(store), recovered, metrics, poisoned })
+    Ok(Opened { store: Some(store), recovered, poisoned })
 }
 
-fn store_config(persistence: &config::Persistence) -> StoreConfig {
+fn store_config(config: &Config) -> StoreConfig {
+    let persistence = &config.persistence;
     StoreConfig {
         path: persistence.path.clone(),
         durability: match persistence.durability {
@@ -183,7 +201,7 @@ fn store_config(persistence: &config::Persistence) -> StoreConfig {
             config::Checkpoints::Own => Checkpoints::Own,
             config::Checkpoints::External => Checkpoints::External,
         },
-        cache_size: persistence.cache_size.bytes(),
+        cache_size: config.sizes(None).cache_size.bytes(),
         quick_check: persistence.quick_check,
         reserve_size: persistence.reserve_size.bytes(),
         ..StoreConfig::default()

@@ -11,6 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::metrics::Metrics;
+use super::watch::Watch;
 use super::{Vitals, conf};
 use crate::args::{Args, BrokerKind, name};
 
@@ -21,6 +22,7 @@ pub struct Broker {
     child: Child,
     pub mqtt: SocketAddr,
     http: Option<SocketAddr>,
+    watch: Option<Watch>,
     // Removed when the broker is dropped.
     _dir: TempDir,
 }
@@ -33,14 +35,23 @@ impl Broker {
         let (mqtt, http) = free_ports()?;
         let log = dir.path().join("broker.log");
         let mut command = conf::command(args, kind, mqtt, http, dir.path())?;
+        let watch = (kind == BrokerKind::FerrymqWatched).then(Watch::start).transpose()?;
+        if let Some(watch) = &watch {
+            command
+                .env("FERRYMQ_TELEMETRY__OTLP_ENDPOINT", format!("http://{}", watch.collector))
+                .env("FERRYMQ_TELEMETRY__OTLP_INTERVAL", "5s");
+        }
         let output = File::create(&log)?;
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
         let child = command.spawn().map_err(|error| {
             io::Error::new(error.kind(), format!("{}: {error}", command.get_program().display()))
         })?;
         let http = (kind != BrokerKind::Mosquitto).then_some(http);
-        let mut broker = Self { child, mqtt, http, _dir: dir };
+        let mut broker = Self { child, mqtt, http, watch, _dir: dir };
         broker.await_ready(&name(&kind), &log)?;
+        if let Some((watch, http)) = broker.watch.as_ref().zip(broker.http) {
+            watch.scrape(http);
+        }
         Ok(broker)
     }
 
@@ -63,6 +74,16 @@ impl Broker {
     /// What the broker says of itself, if it is one that does.
     pub fn metrics(&self) -> Option<Metrics> {
         Metrics::scrape(self.http?).ok()
+    }
+
+    /// An error if nobody has looked at a broker that was to be watched.
+    pub fn check_watched(&self) -> io::Result<()> {
+        match self.watch.as_ref().map(Watch::seen) {
+            Some((pushes, scrapes)) if pushes == 0 || scrapes == 0 => Err(io::Error::other(
+                format!("the broker was not watched: {pushes} pushes, {scrapes} scrapes"),
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// Waits until every delete is on disk. `None` where the broker cannot tell.

@@ -23,7 +23,7 @@ pub fn command(
             command.arg("-c").arg(file);
             Ok(command)
         }
-        BrokerKind::Ferrymq | BrokerKind::FerrymqMemory => {
+        BrokerKind::Ferrymq | BrokerKind::FerrymqMemory | BrokerKind::FerrymqWatched => {
             let mut command = Command::new(&args.ferrymq);
             command
                 .env("FERRYMQ_LISTENERS__TCP__BIND", mqtt.to_string())

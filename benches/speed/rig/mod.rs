@@ -4,6 +4,7 @@ mod broker;
 mod conf;
 mod metrics;
 mod vitals;
+mod watch;
 
 pub use broker::Broker;
 pub use vitals::{Vitals, machine_cpu, own_cpu};

@@ -289,6 +289,7 @@ impl Client {
     /// The connection has ended.
     pub fn closed(mut self, close: &Close) {
         self.stop_waiting();
+        self.turn.hand_in(&self.broker);
         self.pending.abandon();
         let leaving = match close {
             Close::Left(leaving) => *leaving,

@@ -1,0 +1,64 @@
+//! Sizes that follow the memory: what `auto` comes to.
+
+use super::{AutoSize, ByteSize, Config};
+
+/// The sizes that can be `auto`, as numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sizes {
+    /// `limits.max_memory`.
+    pub max_memory: ByteSize,
+    /// `mqtt.max_retained_bytes`.
+    pub max_retained_bytes: ByteSize,
+    /// `persistence.cache_size`.
+    pub cache_size: ByteSize,
+}
+
+impl Config {
+    /// The sizes for a process that may use `memory` bytes. A quarter is for messages
+    /// that wait and an eighth for retained ones: beside them stand sessions, buffers of
+    /// connections and what the allocator holds back. The page cache is one for each of
+    /// three connections to the database.
+    pub fn sizes(&self, memory: Option<u64>) -> Sizes {
+        let cache = self.persistence.cache_size.fit(memory, 64, ByteSize::mib(8));
+        Sizes {
+            max_memory: self.limits.max_memory.fit(memory, 4, ByteSize::mib(512)),
+            max_retained_bytes: self.mqtt.max_retained_bytes.fit(memory, 8, ByteSize::mib(256)),
+            cache_size: cache.max(ByteSize::kib(64)),
+        }
+    }
+
+    /// With each `auto` replaced by what suits `memory` bytes.
+    #[must_use]
+    pub fn fitted(mut self, memory: Option<u64>) -> Self {
+        let sizes = self.sizes(memory);
+        self.limits.max_memory = AutoSize::Set(sizes.max_memory);
+        self.mqtt.max_retained_bytes = AutoSize::Set(sizes.max_retained_bytes);
+        self.persistence.cache_size = AutoSize::Set(sizes.cache_size);
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_container_gets_small_sizes_and_what_is_set_stays() {
+        let mut config = Config::default();
+        config.mqtt.max_retained_bytes = AutoSize::Set(ByteSize::mib(100));
+        let sizes = config.fitted(Some(128 << 20)).sizes(None);
+        let expected = Sizes {
+            max_memory: ByteSize::mib(32),
+            max_retained_bytes: ByteSize::mib(100),
+            cache_size: ByteSize::mib(2),
+        };
+        assert_eq!(sizes, expected);
+    }
+
+    #[test]
+    fn a_large_machine_gets_no_more_than_one_of_unknown_size() {
+        let config = Config::default();
+        assert_eq!(config.sizes(Some(64 << 30)), config.sizes(None));
+        assert_eq!(config.sizes(None).max_memory, ByteSize::mib(512));
+    }
+}
