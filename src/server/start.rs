@@ -16,7 +16,7 @@ use crate::config::{self, Config};
 use crate::http::{self, AppState};
 use crate::net::Listener;
 use crate::store::{Checkpoints, DurabilityMode, Recovered, Store, StoreConfig, StoreMetrics};
-use crate::telemetry::{Metrics, MetricsRegistry, Readiness, Setup, State};
+use crate::telemetry::{Metrics, Readiness, Setup, State};
 
 /// A broker that has been started and not yet been told to stop.
 pub struct Server {
@@ -45,13 +45,7 @@ impl Server {
         say_sizes(&config);
         let metrics = Arc::new(Metrics::default());
         let readiness = Readiness::default();
-        let registry = MetricsRegistry::new(&metrics, &readiness).map_err(system("no metrics"))?;
-        let limit = Arc::clone(&setup.logs.limit);
-        registry.counter(
-            "ferrymq_log_events_suppressed_total",
-            "Log lines left out because too many similar ones came (telemetry.log_limit)",
-            move |see| see(limit.suppressed(), &[]),
-        );
+        let registry = setup.registry(&metrics, &readiness).map_err(system("no metrics"))?;
         let registry = Arc::new(registry);
         let authenticator = Authenticator::load(&config)?;
         // Addresses that are taken are told before a long recovery.

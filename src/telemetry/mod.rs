@@ -11,9 +11,12 @@ mod histogram;
 mod labels;
 mod logs;
 mod metrics;
+pub mod otlp;
 mod process;
 mod readiness;
 mod registry;
+
+use std::sync::Arc;
 
 pub use counter::{Counter, Counters, Gauge, Label};
 use histogram::HistogramCollector;
@@ -31,4 +34,29 @@ pub use registry::{MetricsError, MetricsRegistry, See};
 pub struct Setup {
     /// The logs of the process.
     pub logs: Logs,
+    /// What is pushed to a collector.
+    pub push: otlp::Push,
+}
+
+impl Setup {
+    /// The instruments, scraped and pushed, with those of logs and push among them.
+    ///
+    /// # Errors
+    /// See [`MetricsRegistry::with_push`].
+    pub fn registry(
+        &self,
+        metrics: &Arc<Metrics>,
+        readiness: &Readiness,
+    ) -> Result<MetricsRegistry, MetricsError> {
+        let push = self.push.metrics.clone();
+        let registry = MetricsRegistry::with_push(metrics, readiness, otlp::scraped(), push)?;
+        let limit = Arc::clone(&self.logs.limit);
+        registry.counter(
+            "ferrymq_log_events_suppressed_total",
+            "Log lines left out because too many similar ones came (telemetry.log_limit)",
+            move |see| see(limit.suppressed(), &[]),
+        );
+        self.push.exports.register(&registry);
+        Ok(registry)
+    }
 }
