@@ -1,6 +1,7 @@
 //! `ferrymq serve`: logs, a runtime, the broker.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use rustix::process;
 use tracing::{error, info, warn};
@@ -10,7 +11,8 @@ use super::output::complain;
 use super::stop::stop_signal;
 use crate::config::Config;
 use crate::server::{ServeError, Server};
-use crate::telemetry;
+use crate::telemetry::otlp::Push;
+use crate::telemetry::{self, Setup};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -35,10 +37,6 @@ impl Args {
 
 /// Starts logging and a runtime, and runs the broker in it until it ends.
 pub fn serve(config: Config) -> ExitCode {
-    if let Err(error) = telemetry::init_logs(&config.telemetry) {
-        complain(&error);
-        return Exit::Usage.into();
-    }
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder.enable_all().thread_name("ferrymq");
     if config.runtime.worker_threads > 0 {
@@ -47,20 +45,49 @@ pub fn serve(config: Config) -> ExitCode {
     let runtime = match builder.build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            error!(%error, "cannot start threads");
+            complain(&format!("cannot start threads: {error}"));
             return Exit::Failure.into();
         }
     };
+    let setup = match set_up(&config, &runtime) {
+        Ok(setup) => setup,
+        Err(code) => return code,
+    };
     banner(&config);
     let patience = config.runtime.shutdown_timeout.duration();
-    let exit = runtime.block_on(run(config));
+    let (limit, push) = (Arc::clone(&setup.logs.limit), setup.push.clone());
+    let exit = runtime.block_on(async {
+        tokio::select! {
+            exit = run(config, setup) => exit,
+            () = limit.keep_reporting() => Exit::Failure,
+        }
+    });
+    limit.report();
+    // Before the runtime ends, which the connections to the collector live in.
+    push.stop();
     // A password that is being verified must not hold up the end for longer.
     runtime.shutdown_timeout(patience);
     exit.into()
 }
 
+/// Logs, and what is pushed.
+fn set_up(config: &Config, runtime: &tokio::runtime::Runtime) -> Result<Setup, ExitCode> {
+    let _within = runtime.enter();
+    let variables = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let wrong = |error: &dyn std::fmt::Display| {
+        complain(error);
+        ExitCode::from(Exit::Usage)
+    };
+    let push = Push::start(&config.telemetry, &variables).map_err(|error| wrong(&error))?;
+    // Further layers, such as a ring of recent events, go into this list.
+    let layers = push.events().into_iter().collect();
+    let logs = telemetry::init_logs(&config.telemetry, layers).map_err(|error| wrong(&error))?;
+    push.log_notes();
+    Ok(Setup { logs, push })
+}
+
 /// Starts the broker, says where it listens, and waits for its end.
-async fn run(config: Config) -> Exit {
+async fn run(config: Config, setup: Setup) -> Exit {
     // From here on, so that a signal during a long recovery is not lost.
     let stop = match stop_signal() {
         Ok(stop) => stop,
@@ -69,7 +96,7 @@ async fn run(config: Config) -> Exit {
             return Exit::Failure;
         }
     };
-    let started = Server::start(config).await;
+    let started = Server::start(config, &setup).await;
     let ended = match started {
         Ok(server) => {
             for (name, address) in server.addresses() {

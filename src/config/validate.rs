@@ -3,7 +3,10 @@
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
-use super::{Anonymous, ByteSize, Config, Span};
+use super::{
+    Anonymous, ByteSize, Config, ENDPOINTS, LOG_LEVELS, Ratio, Span, Telemetry, is_endpoint,
+    is_log_level,
+};
 
 /// The first rule that does not hold.
 #[derive(Debug)]
@@ -32,7 +35,7 @@ pub(super) fn check(config: &Config) -> Checked {
         config.runtime.shutdown_timeout,
         Span::ZERO..=Span::hours(1),
     )?;
-    log_level(&config.telemetry.level)
+    telemetry(&config.telemetry)
 }
 
 fn listeners(config: &Config) -> Checked {
@@ -136,24 +139,23 @@ fn persistence(config: &Config) -> Checked {
     Ok(())
 }
 
-fn log_level(level: &str) -> Checked {
-    // The filter itself takes any lone word for a module's name, "inof" too.
-    let is_level = |word: &str| {
-        ["error", "warn", "info", "debug", "trace", "off"]
-            .iter()
-            .any(|l| word.eq_ignore_ascii_case(l))
-    };
-    let is_directive = |part: &str| is_level(part.rsplit('=').next().unwrap_or(part).trim());
-    if level.split(',').all(is_directive) && tracing_subscriber::EnvFilter::try_new(level).is_ok() {
-        return Ok(());
+fn telemetry(telemetry: &Telemetry) -> Checked {
+    if !is_log_level(&telemetry.level) {
+        return Err(Problem {
+            key: "telemetry.level".to_owned(),
+            text: format!("found \"{}\", expected {LOG_LEVELS}", telemetry.level),
+        });
     }
-    Err(Problem {
-        key: "telemetry.level".to_owned(),
-        text: format!(
-            "found \"{level}\", expected error, warn, info, debug, trace or off, \
-             also by module as in info,ferrymq::store=debug"
-        ),
-    })
+    let endpoint = &telemetry.otlp_endpoint;
+    if !endpoint.is_empty() && !is_endpoint(endpoint) {
+        return Err(Problem {
+            key: "telemetry.otlp_endpoint".to_owned(),
+            text: format!("found \"{endpoint}\", expected {ENDPOINTS}"),
+        });
+    }
+    within("telemetry.log_limit", telemetry.log_limit, 0..=1_000_000)?;
+    within("telemetry.otlp_interval", telemetry.otlp_interval, Span::millis(100)..=Span::hours(1))?;
+    within("telemetry.trace_ratio", telemetry.trace_ratio, Ratio::NONE..=Ratio::ALL)
 }
 
 fn within<T: Copy + PartialOrd + Display>(

@@ -16,7 +16,9 @@ use crate::config::{self, Config};
 use crate::http::{self, AppState};
 use crate::net::Listener;
 use crate::store::{Checkpoints, DurabilityMode, Recovered, Store, StoreConfig, StoreMetrics};
-use crate::telemetry::{self, Metrics, MetricsRegistry, Readiness, State};
+use crate::telemetry::{
+    self, Metrics, MetricsRegistry, Readiness, Sampling, Setup, State, Tracing,
+};
 
 /// A broker that has been started and not yet been told to stop.
 pub struct Server {
@@ -39,12 +41,12 @@ impl Server {
     ///
     /// # Errors
     /// See [`ServeError`]; nothing is left running then.
-    pub async fn start(config: Config) -> Result<Self, ServeError> {
+    pub async fn start(config: Config, setup: &Setup) -> Result<Self, ServeError> {
         let config = Arc::new(config.fitted(machine::memory()));
         say_sizes(&config);
         let metrics = Arc::new(Metrics::default());
         let readiness = Readiness::default();
-        let registry = MetricsRegistry::new(&metrics, &readiness).map_err(system("no metrics"))?;
+        let registry = setup.registry(&metrics, &readiness).map_err(system("no metrics"))?;
         let registry = Arc::new(registry);
         telemetry::observe_runtime(&registry, &tokio::runtime::Handle::current());
         let authenticator = Authenticator::load(&config)?;
@@ -75,6 +77,7 @@ impl Server {
         let opened = open_store(&config, store_metrics).await?;
         let broker =
             build(&config, authenticator, metrics, opened.store.as_ref(), opened.recovered).await?;
+        trace(&broker, &config.telemetry, setup, &registry);
         tasks.spawn(Arc::clone(&broker).upkeep());
         tasks.spawn(watch_state(Arc::clone(&broker), readiness.clone(), stop_http));
         let all = config.limits.max_connections.min(Semaphore::MAX_PERMITS);
@@ -110,6 +113,17 @@ impl Server {
         self.running.stop(self.tasks, time).await;
         Ok(())
     }
+}
+
+/// Messages are traced if there is somebody to send the spans to.
+fn trace(broker: &Broker, config: &config::Telemetry, setup: &Setup, registry: &MetricsRegistry) {
+    let tracing = setup.push.traces.as_ref().map(|provider| {
+        let sampling = Sampling { ratio: config.trace_ratio.get(), parent: config.trace_parent };
+        let tracing = Tracing::new(provider, sampling);
+        broker.trace_with(tracing.clone());
+        tracing
+    });
+    telemetry::observe_tracing(registry, tracing);
 }
 
 /// What `auto` came to, so that nobody has to guess it in a container.
