@@ -101,7 +101,7 @@ pub struct Committed {
     pub messages: usize,
     /// Their deliveries.
     pub deliveries: usize,
-    /// Topics, properties and payloads of these messages.
+    /// Topics, properties and payloads of these messages, and of what is retained.
     pub bytes: u64,
 }
 

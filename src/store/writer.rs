@@ -25,7 +25,7 @@ use super::shared::{Shared, StoreState};
 use super::space::Space;
 use super::statements;
 use super::traced;
-use crate::message::{CommitNo, IdList, Message, Wake};
+use crate::message::{CommitMark, CommitNo, IdList, Message, Wake};
 
 /// What of a plan one transaction does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,9 +108,7 @@ impl Writer {
     /// Leaves the batch empty.
     pub(super) fn commit_batch(&mut self, batch: &mut Batch) -> Result<Outcome, Fault> {
         let start = Instant::now();
-        if let Some(since) = batch.since {
-            self.shared.metrics.queue_wait.record_duration(start - since);
-        }
+        let waited = batch.since.map(|since| start - since);
         self.waiters.append(&mut batch.waiters);
         self.unpark(batch)?;
         self.plan.add(batch);
@@ -129,23 +127,33 @@ impl Writer {
             // A reader found the file damaged: what was written to it proves nothing.
             return Err(Fault("poisoned while a batch was being committed".into()));
         }
-        if outcome == Outcome::Committed {
-            self.publish(batch.number, start);
+        let mark = if outcome == Outcome::Committed {
+            let mark = self.publish(batch.number, start);
             self.look_for_room()?;
+            mark
+        } else {
+            None
+        };
+        if let Some(waited) = waited {
+            traced::record(&self.shared.metrics.queue_wait, waited, mark);
         }
         self.count_parked();
         self.checkpoint()?;
         Ok(outcome)
     }
 
-    /// From here on `number` is a promise.
-    fn publish(&mut self, number: CommitNo, start: Instant) {
+    /// From here on `number` is a promise. Answers what the commit is known as to those
+    /// who trace messages in it.
+    fn publish(&mut self, number: CommitNo, start: Instant) -> Option<CommitMark> {
         let metrics = &self.shared.metrics;
         self.shared.committed.store(number, Ordering::Release);
         ring_publishers(self.plan.messages.iter());
         self.waiters.iter().for_each(|waiter| waiter.ring());
         let took = start.elapsed();
-        metrics.commit_duration.record_duration(took);
+        let observer = self.shared.observer.get();
+        let mark = observer
+            .and_then(|observer| traced::tell(&self.plan, &**observer, number, start, took));
+        traced::record(&metrics.commit_duration, took, mark);
         metrics.batch_messages.record_count(self.plan.written);
         add(&metrics.commits, 1);
         stamp(&metrics.last_commit);
@@ -156,11 +164,9 @@ impl Writer {
         if self.plan.written > 0 {
             self.full.written(self.plan.insert_bytes());
         }
-        if let Some(observer) = self.shared.observer.get() {
-            traced::tell(&self.plan, observer.as_ref(), number, start, took);
-        }
         self.keep_waiters();
         self.plan.reset();
+        mark
     }
 
     /// A message that is parked keeps its receivers waiting beyond its batch: they are

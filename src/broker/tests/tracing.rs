@@ -102,6 +102,28 @@ fn attributes_follow_the_semantic_conventions() {
 }
 
 #[test]
+fn the_scrape_names_the_commit_that_a_duration_was_measured_in() {
+    let world = World::new();
+    let spans = Spans::of(&world);
+    subscribed(&world, "sub", QoS::AtLeastOnce).leave();
+    world.commit();
+    let metrics = world.store.metrics();
+    let exemplars = || {
+        let histograms = [&metrics.commit_duration, &metrics.queue_wait];
+        histograms.map(|histogram| histogram.exemplars().into_iter().flatten().next())
+    };
+    assert_eq!(exemplars(), [None, None], "nothing was traced");
+    publish_traced(&mut world.passing("pub"), QoS::AtLeastOnce, 1, "x");
+    world.commit();
+    let commit = spans.one("commit").span_context;
+    for exemplar in exemplars() {
+        let exemplar = exemplar.unwrap();
+        assert_eq!(exemplar.trace_id, commit.trace_id().to_bytes());
+        assert_eq!(exemplar.span_id, commit.span_id().to_bytes());
+    }
+}
+
+#[test]
 fn a_message_that_is_elided_has_no_commit() {
     let world = World::new();
     let spans = Spans::of(&world);

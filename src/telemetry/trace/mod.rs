@@ -36,6 +36,7 @@ use self::journey::Journey;
 pub use self::sampling::Sampling;
 use self::sampling::{Decision, Rule};
 use self::span::{Arrival, receive};
+use super::MetricsRegistry;
 use crate::message::{Message, Trace, WallMillis};
 use crate::protocol::{QoS, ReasonCode};
 
@@ -132,4 +133,23 @@ impl Tracing {
     pub fn skipped_spans(&self) -> u64 {
         self.0.budget.skipped()
     }
+}
+
+/// The figures of `tracing`, or zeros without it.
+pub fn observe_tracing(registry: &MetricsRegistry, tracing: Option<Tracing>) {
+    let open = tracing.clone();
+    registry.gauge(
+        "ferrymq_trace_open_spans",
+        "Spans of traced messages that have begun and not ended",
+        move |see| {
+            // At most the budget.
+            #[allow(clippy::cast_precision_loss)]
+            see(open.as_ref().map_or(0.0, |tracing| tracing.open_spans() as f64), &[]);
+        },
+    );
+    registry.counter(
+        "ferrymq_trace_spans_skipped_total",
+        "Spans of traced messages that were left out because too many were open",
+        move |see| see(tracing.as_ref().map_or(0, Tracing::skipped_spans), &[]),
+    );
 }
