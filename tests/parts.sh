@@ -72,6 +72,10 @@ part_chart() {
 }
 count_chart() { count_clients "$@"; }
 
+# The console page in headless Chromium. FERRYMQ_SCREENSHOTS=DIRECTORY keeps what it looked like.
+part_console() { (cd tests/console && node --test --test-reporter=spec); }
+count_console() { count_js "$@"; }
+
 part_fuzz() {
     if [[ ! -x fuzz/run ]]; then
         echo "fuzz/run is not there"

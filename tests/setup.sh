@@ -23,8 +23,9 @@ python_packages() {
         cp "$list" "$stamp"
 }
 
+# node_packages DIRECTORY
 node_packages() {
-    (cd tests/clients/js &&
+    (cd "$1" &&
         { cmp -s package-lock.json node_modules/.installed ||
             { npm ci --silent && cp package-lock.json node_modules/.installed; }; })
 }
@@ -48,9 +49,13 @@ setup() {
         # 290 MB; without it one test is skipped.
         if [[ -z $QUICK ]]; then tests/chart/setup.sh checkov || return; fi
     fi
-    if needs js; then node_packages || return; fi
+    if needs js; then node_packages tests/clients/js || return; fi
+    if needs console; then
+        # A font too: a page without glyphs has no sizes to check.
+        debian chromium fonts-dejavu-core && node_packages tests/console || return
+    fi
     if needs rust simulation; then cargo_tool nextest || return; fi
-    if needs rust clients watching js chart; then
+    if needs rust clients watching js console chart; then
         cargo build --release || return
         export BROKER_BINARY=$PWD/target/release/ferrymq
     fi

@@ -5,16 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use argon2::password_hash::PasswordHashString;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::Semaphore;
 
 use super::{AuthError, Decision, Identity, PasswordFile, Request, hashing};
 use crate::config::{Anonymous, Config};
 use crate::protocol::ReasonCode;
 
-/// Built once from the configuration, asked at every CONNECT.
+/// Made from the configuration, asked at every CONNECT.
 #[derive(Debug)]
-pub struct Authenticator {
+pub struct Authenticator(RwLock<Arc<Policy>>);
+
+/// What decides over who may connect, until it is replaced as a whole.
+#[derive(Debug)]
+pub struct Policy {
     anonymous: Anonymous,
     passwords: Option<Passwords>,
 }
@@ -28,6 +32,8 @@ struct Passwords {
     /// Hashing is meant to be slow and large; without a bound, a flood of CONNECTs
     /// would take all cores and memory.
     slots: Arc<Semaphore>,
+    /// How many slots there are.
+    verifications: usize,
     /// Of verifications that are not running, one for each slot at the most.
     memory: Arc<Mutex<Vec<hashing::Memory>>>,
     patience: Duration,
@@ -39,6 +45,38 @@ impl Authenticator {
     /// # Errors
     /// The file cannot be read, or a line of it means nothing.
     pub fn load(config: &Config) -> Result<Self, AuthError> {
+        Ok(Self(RwLock::new(Arc::new(Policy::load(config)?))))
+    }
+
+    /// Reads what would hold from now on, without letting it.
+    ///
+    /// # Errors
+    /// As [`Authenticator::load`].
+    pub fn read(&self, config: &Config) -> Result<Policy, AuthError> {
+        Policy::load(config)
+    }
+
+    /// From now on `policy` holds, for who connects; who is connected stays. True if that
+    /// makes a difference.
+    pub fn replace(&self, policy: Policy) -> bool {
+        let mut current = self.0.write();
+        let differs = !current.says_the_same(&policy);
+        if differs {
+            *current = Arc::new(policy);
+        }
+        differs
+    }
+
+    /// Who is this, and may it come in? May wait for others whose password is being
+    /// verified; dropping the future gives up the place in the queue.
+    pub async fn connect(&self, request: Request<'_>) -> Decision {
+        let policy = Arc::clone(&self.0.read());
+        policy.connect(request).await
+    }
+}
+
+impl Policy {
+    fn load(config: &Config) -> Result<Self, AuthError> {
         let auth = &config.auth;
         let passwords = match &auth.password_file {
             None => None,
@@ -56,6 +94,7 @@ impl Authenticator {
                     dummy: Arc::new(dummy.map_err(AuthError::Hash)?),
                     memory: Arc::default(),
                     slots: Arc::new(Semaphore::new(auth.max_verifications)),
+                    verifications: auth.max_verifications,
                     patience: config.mqtt.connect_timeout.duration(),
                 })
             }
@@ -63,9 +102,17 @@ impl Authenticator {
         Ok(Self { anonymous: auth.allow_anonymous, passwords })
     }
 
-    /// Who is this, and may it come in? May wait for others whose password is being
-    /// verified; dropping the future gives up the place in the queue.
-    pub async fn connect(&self, request: Request<'_>) -> Decision {
+    fn says_the_same(&self, other: &Self) -> bool {
+        self.anonymous == other.anonymous
+            && match (&self.passwords, &other.passwords) {
+                (Some(ours), Some(theirs)) => {
+                    ours.users == theirs.users && ours.verifications == theirs.verifications
+                }
+                (ours, theirs) => ours.is_none() && theirs.is_none(),
+            }
+    }
+
+    async fn connect(&self, request: Request<'_>) -> Decision {
         match (&self.passwords, request.username, request.password) {
             (Some(passwords), Some(user), password) => {
                 passwords.check(user, password.unwrap_or_default()).await
@@ -195,9 +242,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_is_replaced_holds_for_who_connects_next() {
+        let auth = with_password_file(Anonymous::Never);
+        let alice = || request(true, Some("alice"), Some(b"wonderland"));
+        assert!(matches!(auth.connect(alice()).await, Decision::Allow(_)));
+        assert!(auth.replace(auth.read(&Config::default()).unwrap()));
+        assert!(!auth.replace(auth.read(&Config::default()).unwrap()));
+        assert_eq!(auth.connect(alice()).await, Decision::Allow(Identity { username: None }));
+    }
+
+    #[tokio::test]
     async fn who_waits_too_long_for_a_slot_is_told_that_the_server_is_busy() {
         let mut auth = with_password_file(Anonymous::Never);
-        let passwords = auth.passwords.as_mut().unwrap();
+        let policy = Arc::get_mut(auth.0.get_mut()).unwrap();
+        let passwords = policy.passwords.as_mut().unwrap();
         passwords.patience = Duration::from_millis(20);
         let _all = Arc::clone(&passwords.slots).acquire_many_owned(2).await.unwrap();
         let decision = auth.connect(request(true, Some("alice"), Some(b"wonderland"))).await;

@@ -12,7 +12,7 @@ mod rules;
 
 use std::net::SocketAddr;
 
-pub use authenticator::Authenticator;
+pub use authenticator::{Authenticator, Policy};
 pub use password_file::{AuthError, PasswordFile};
 
 use crate::protocol::ReasonCode;

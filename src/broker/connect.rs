@@ -9,7 +9,7 @@ use super::{Broker, SessionHandle, StoreDown, Turn, traced};
 use crate::auth::Identity;
 use crate::message::{CommitNo, Wake, WillRecord};
 use crate::protocol::{ConnAck, Connect, LastWill, QoS, ReasonCode, Version};
-use crate::session::{Connected, Session};
+use crate::session::{Connected, ConnectionInfo, Session};
 use crate::store::{Op, SessionRecord};
 use crate::telemetry::Label;
 
@@ -38,6 +38,14 @@ struct Granted {
     keep_alive: u16,
     client_id: Arc<str>,
     assigned: bool,
+}
+
+/// A connection that asks for a session.
+struct Newcomer<'a> {
+    connect: &'a Connect,
+    granted: &'a Granted,
+    wake: &'a Arc<Wake>,
+    info: Arc<ConnectionInfo>,
 }
 
 impl Broker {
@@ -96,7 +104,16 @@ impl Broker {
         // The registry's lock orders connections of one client id among themselves, and
         // what they write with them: a row must not end up as an older one left it.
         let mut registry = self.registry.lock();
-        let attached = self.attach(connect, &granted, &wake, &mut registry, &mut turn);
+        let info = Arc::new(ConnectionInfo {
+            remote: peer.address,
+            listener: Arc::clone(&peer.listener),
+            user: peer.identity.username.clone(),
+            connected_at: turn.now.wall,
+            keep_alive: granted.keep_alive,
+            clean_start: connect.clean_start,
+        });
+        let newcomer = Newcomer { connect, granted: &granted, wake: &wake, info };
+        let attached = self.attach(&newcomer, &mut registry, &mut turn);
         // A session that is not durable writes nothing. But what it follows upon may have
         // ended a moment ago, and must not come back after the client was told that there
         // is no session.
@@ -159,18 +176,17 @@ impl Broker {
 
     fn attach(
         &self,
-        connect: &Connect,
-        granted: &Granted,
-        wake: &Arc<Wake>,
+        newcomer: &Newcomer<'_>,
         registry: &mut Registry,
         turn: &mut Turn,
     ) -> Result<Attached, ReasonCode> {
+        let Newcomer { connect, granted, .. } = *newcomer;
         let known = registry.get(&granted.client_id).cloned();
         if let Some(handle) = known {
             self.end_connection_of(&handle, connect.clean_start, turn);
             let outlives = !connect.clean_start && Self::is_alive(&handle, turn);
             if outlives {
-                let epoch = self.hold_session(&handle, connect, granted, wake, turn);
+                let epoch = self.hold_session(&handle, newcomer, turn);
                 return Ok(Attached { handle, epoch, present: true });
             }
             self.end_session(&handle, registry, turn);
@@ -188,7 +204,7 @@ impl Broker {
         );
         let handle = SessionHandle::new(session);
         registry.insert(Arc::clone(&granted.client_id), Arc::clone(&handle));
-        let epoch = self.hold_session(&handle, connect, granted, wake, turn);
+        let epoch = self.hold_session(&handle, newcomer, turn);
         Ok(Attached { handle, epoch, present: false })
     }
 
@@ -235,11 +251,10 @@ impl Broker {
     fn hold_session(
         &self,
         handle: &Arc<SessionHandle>,
-        connect: &Connect,
-        granted: &Granted,
-        wake: &Arc<Wake>,
+        newcomer: &Newcomer<'_>,
         turn: &mut Turn,
     ) -> u64 {
+        let Newcomer { connect, granted, wake, info } = newcomer;
         let mut session = handle.lock();
         session.version = connect.version;
         let was_durable = session.durable;
@@ -251,6 +266,7 @@ impl Broker {
             epoch,
             wake: Arc::clone(wake),
             receive_maximum: usize::from(connect.receive_maximum.unwrap_or(u16::MAX)),
+            info: Arc::clone(info),
         });
         if session.durable {
             turn.write(Op::Session(Box::new(record_of(&session))));

@@ -1,6 +1,6 @@
 //! The end of a connection, of a session, and what a client leaves behind: its will.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::connect::record_of;
@@ -12,8 +12,9 @@ use crate::router::Routes;
 use crate::store::Op;
 use crate::telemetry::{DropReason, Label};
 
-/// Client ids to sessions.
-pub(super) type Registry = HashMap<Arc<str>, Arc<SessionHandle>, ahash::RandomState>;
+/// Client ids to sessions. In order, so that a long list of them can be gone through in
+/// short steps, each of which goes on behind the one before.
+pub(super) type Registry = BTreeMap<Arc<str>, Arc<SessionHandle>>;
 
 /// Rows of an ended session that are dropped in one go, so that other work gets
 /// its turn in between.

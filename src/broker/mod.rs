@@ -6,15 +6,18 @@
 //! drives it. Locks are taken in the order registry, session, router; two sessions
 //! are never locked at once; none is held over an await or a disk write.
 
+pub mod admin;
 pub mod client;
 mod clock;
 mod connect;
 mod disconnect;
 mod handle;
 mod ids;
+mod longest;
 mod paging;
 mod persistence;
 mod publish;
+mod recent;
 mod recovery;
 mod retained;
 mod settings;
@@ -42,14 +45,17 @@ pub use clock::{Clock, Hand, Now};
 pub use connect::Accepted;
 pub use disconnect::Leaving;
 pub use handle::SessionHandle;
+pub use longest::LongQueue;
 pub use persistence::{Persistence, StoreDown};
 pub use publish::{Prepared, Publication};
+pub use recent::Sample;
 pub use retained::Retaining;
 pub use settings::Settings;
 pub use turn::Turn;
 
 use self::disconnect::Registry;
 use self::ids::Ids;
+use self::recent::Recent;
 use self::timers::Timers;
 use crate::auth::Authenticator;
 use crate::message::{CommitNo, IdList};
@@ -86,6 +92,9 @@ pub struct Broker {
     to_forget: Mutex<Vec<Weak<SessionHandle>>>,
     /// Bytes that queues hold in memory.
     memory: AtomicI64,
+    /// The longest queues, as they were within the last second.
+    longest: Mutex<Arc<[LongQueue]>>,
+    recent: Recent,
     shutting_down: AtomicBool,
     shutdown: Notify,
     /// Empty: no message is traced.
@@ -115,6 +124,7 @@ impl Broker {
         recovered: Recovered,
     ) -> Arc<Self> {
         let ids = Ids::new(recovered.last_message, recovered.last_delivery, recovered.last_session);
+        let now = clock.now();
         let broker = Arc::new(Self {
             settings,
             authenticator,
@@ -131,6 +141,8 @@ impl Broker {
             purge: Mutex::default(),
             to_forget: Mutex::default(),
             memory: AtomicI64::new(0),
+            longest: Mutex::new(Arc::new([])),
+            recent: Recent::new(now),
             shutting_down: AtomicBool::new(false),
             shutdown: Notify::new(),
             tracing: OnceLock::new(),

@@ -43,6 +43,11 @@ pub struct Prepared {
 }
 
 impl Prepared {
+    /// How many are subscribed.
+    pub fn receivers(&self) -> usize {
+        self.receivers
+    }
+
     /// True if someone is subscribed.
     pub fn has_receivers(&self) -> bool {
         self.receivers > 0

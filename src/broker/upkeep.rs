@@ -94,8 +94,9 @@ impl Broker {
         let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         self.metrics.sessions.connected.set(gauge(online));
         self.metrics.sessions.waiting.set(gauge(waiting));
-        self.metrics.messages.queued.set(gauge(self.queued()));
+        self.metrics.messages.queued.set(gauge(self.measure_queues()));
         self.metrics.messages.memory_bytes.set(self.memory().try_into().unwrap_or(i64::MAX));
+        self.remember();
     }
 
     fn purge_turn(&self) {

@@ -88,7 +88,8 @@ pub fn run() -> ExitCode {
         return passwd::run(args).into();
     }
     let file = cli.config.filter(|path| !path.is_empty()).map(PathBuf::from);
-    let config = match Config::load(&Sources::from_process(file, cli.set)) {
+    let sources = Sources::from_process(file, cli.set);
+    let config = match Config::load(&sources) {
         Ok(config) => config,
         Err(error) => {
             output::complain(&error);
@@ -103,9 +104,9 @@ pub fn run() -> ExitCode {
         Some(Command::Drill(args)) => drill::run(&args, &config),
         Some(Command::Serve(args)) => {
             args.apply();
-            return serve(config);
+            return serve(config, sources);
         }
-        _ => return serve(config),
+        _ => return serve(config, sources),
     };
     output::ending(exit).into()
 }

@@ -9,10 +9,10 @@ use tracing::{error, info, warn};
 use super::Exit;
 use super::output::complain;
 use super::stop::stop_signal;
-use crate::config::Config;
+use crate::config::{Config, Sources};
 use crate::server::{ServeError, Server};
 use crate::telemetry::otlp::Push;
-use crate::telemetry::{self, Setup};
+use crate::telemetry::{self, EventLayer, RecentEvents, Setup};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -35,8 +35,9 @@ impl Args {
     }
 }
 
-/// Starts logging and a runtime, and runs the broker in it until it ends.
-pub fn serve(config: Config) -> ExitCode {
+/// Starts logging and a runtime, and runs the broker in it until it ends. `sources`: what
+/// `config` was read from.
+pub fn serve(config: Config, sources: Sources) -> ExitCode {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder.enable_all().thread_name("ferrymq");
     if config.runtime.worker_threads > 0 {
@@ -49,7 +50,7 @@ pub fn serve(config: Config) -> ExitCode {
             return Exit::Failure.into();
         }
     };
-    let setup = match set_up(&config, &runtime) {
+    let setup = match set_up(&config, sources, &runtime) {
         Ok(setup) => setup,
         Err(code) => return code,
     };
@@ -71,7 +72,11 @@ pub fn serve(config: Config) -> ExitCode {
 }
 
 /// Logs, and what is pushed.
-fn set_up(config: &Config, runtime: &tokio::runtime::Runtime) -> Result<Setup, ExitCode> {
+fn set_up(
+    config: &Config,
+    sources: Sources,
+    runtime: &tokio::runtime::Runtime,
+) -> Result<Setup, ExitCode> {
     let _within = runtime.enter();
     let variables = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let wrong = |error: &dyn std::fmt::Display| {
@@ -79,11 +84,12 @@ fn set_up(config: &Config, runtime: &tokio::runtime::Runtime) -> Result<Setup, E
         ExitCode::from(Exit::Usage)
     };
     let push = Push::start(&config.telemetry, &variables).map_err(|error| wrong(&error))?;
-    // Further layers, such as a ring of recent events, go into this list.
-    let layers = push.events().into_iter().collect();
+    let events = RecentEvents::default();
+    let mut layers: Vec<EventLayer> = vec![Box::new(events.layer())];
+    layers.extend(push.events());
     let logs = telemetry::init_logs(&config.telemetry, layers).map_err(|error| wrong(&error))?;
     push.log_notes();
-    Ok(Setup { logs, push })
+    Ok(Setup { logs, push, events, sources })
 }
 
 /// Starts the broker, says where it listens, and waits for its end.

@@ -4,7 +4,7 @@
 //! - `/healthz`: the process lives. Not an answer about its database: a restart is
 //!   what a poisoned store brings about by itself.
 //! - `/readyz`: clients may be sent here.
-//!
+//! - `/`: the console, a page for people.
 //! - `/api/v1`: the admin API, behind a token.
 //!
 //! All but the API is read-only and without access control: bind it where only those who
@@ -13,7 +13,9 @@
 mod accept;
 pub mod api;
 mod bounded;
+mod console;
 mod probe;
+mod requests;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,8 +29,9 @@ use tokio::net::TcpListener;
 
 pub use api::{Api, TokenError, Tokens};
 pub use probe::{Answer, get as probe};
+pub use requests::Requests;
 
-use crate::telemetry::{Label, MetricsRegistry, Readiness};
+use crate::telemetry::{Label, MetricsRegistry, Readiness, RecentEvents};
 
 /// A scraper that keeps its connection open must not hold up a shutdown.
 const DRAIN: Duration = Duration::from_secs(1);
@@ -42,6 +45,10 @@ pub struct AppState {
     pub readiness: Readiness,
     /// For `/api/v1`.
     pub api: Api,
+    /// The last events that were logged, for `/api/v1/events`.
+    pub events: RecentEvents,
+    /// Counted here.
+    pub requests: Requests,
     /// Which routes there are.
     pub scope: Scope,
 }
@@ -90,7 +97,11 @@ fn router(state: AppState) -> Router {
     if state.scope != Scope::Metrics {
         router = router.merge(api::routes(&state));
     }
-    router.with_state(state)
+    if state.scope != Scope::Metrics && state.api.has_console() {
+        router = router.merge(console::routes());
+    }
+    let count = axum::middleware::from_fn_with_state(state.requests.clone(), requests::count);
+    router.layer(count).with_state(state)
 }
 
 async fn metrics(State(state): State<AppState>, headers: HeaderMap) -> Response {

@@ -24,7 +24,9 @@ async fn server() -> Server {
     let config = Arc::new(Config::default());
     let api = Api::new(Arc::clone(&config), Arc::new(Tokens::load(&config.http).unwrap()), None);
     let (metrics, scope) = (Arc::new(metrics), Scope::Everything);
-    let state = AppState { metrics, readiness: readiness.clone(), api, scope };
+    let events = RecentEvents::default();
+    let requests = Requests::default();
+    let state = AppState { metrics, readiness: readiness.clone(), api, events, requests, scope };
     let (stop, stopped) = oneshot::channel();
     let task = tokio::spawn(serve(listener, state, async {
         stopped.await.unwrap();

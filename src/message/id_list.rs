@@ -32,6 +32,17 @@ struct Chunk {
     len: u32,
 }
 
+impl Chunk {
+    fn entries(&self) -> impl Iterator<Item = QueuedId> + use<'_> {
+        let (mut read, mut id) = (self.read, self.base);
+        std::iter::from_fn(move || {
+            id = id.wrapping_add(read_varint(&self.data, &mut read)?);
+            let size = read_varint(&self.data, &mut read)?;
+            Some(QueuedId { id: DeliveryId(id), size: u32::try_from(size).unwrap_or(u32::MAX) })
+        })
+    }
+}
+
 /// Delivery ids in rising order, with their sizes.
 #[derive(Debug, Default)]
 pub struct IdList {
@@ -103,6 +114,17 @@ impl IdList {
     /// The id of the last one.
     pub fn last(&self) -> Option<DeliveryId> {
         self.chunks.back().map(|chunk| DeliveryId(chunk.last))
+    }
+
+    /// The first `count` behind `after`. Passes over whole chunks, and walks within one.
+    pub fn behind(
+        &self,
+        after: DeliveryId,
+        count: usize,
+    ) -> impl Iterator<Item = QueuedId> + use<'_> {
+        let from = self.chunks.partition_point(|chunk| chunk.last <= after.0);
+        let behind = move |entry: &QueuedId| entry.id > after;
+        self.chunks.range(from..).flat_map(Chunk::entries).filter(behind).take(count)
     }
 
     /// Takes up to `count` from the front, and no more than fit in `bytes`, but
@@ -198,6 +220,25 @@ mod tests {
             }
             let rest = list.take_front(usize::MAX);
             prop_assert_eq!(rest, Vec::from(model));
+        }
+
+        #[test]
+        fn looking_behind_an_id_finds_what_comes_next(
+            gaps in prop::collection::vec(1u64..5, 1..1500),
+            taken in 0usize..700,
+            after in 0u64..5000,
+            count in 0usize..600,
+        ) {
+            let (mut list, mut model, mut id) = (IdList::new(), Vec::new(), 0);
+            for gap in gaps {
+                id += gap;
+                list.push_back(entry(id, 7));
+                model.push(entry(id, 7));
+            }
+            list.take_front(taken);
+            let rest = model.into_iter().skip(taken).filter(|entry| entry.id.0 > after);
+            let found: Vec<_> = list.behind(DeliveryId(after), count).collect();
+            prop_assert_eq!(found, rest.take(count).collect::<Vec<_>>());
         }
 
         #[test]

@@ -12,6 +12,7 @@ use atomic_waker::AtomicWaker;
 pub struct Wake {
     rung: AtomicBool,
     patient: AtomicBool,
+    dismissed: AtomicBool,
     waker: AtomicWaker,
 }
 
@@ -35,6 +36,17 @@ impl Wake {
     /// back when it ends: nobody waits for its messages then.
     pub fn set_patient(&self, patient: bool) {
         self.patient.store(patient, Ordering::Release);
+    }
+
+    /// An operator has ended the connection: what its client is told of that.
+    pub fn dismiss(&self) {
+        self.dismissed.store(true, Ordering::Release);
+        self.ring();
+    }
+
+    /// See [`Wake::dismiss`].
+    pub fn is_dismissed(&self) -> bool {
+        self.dismissed.load(Ordering::Acquire)
     }
 
     /// See [`Wake::set_patient`].

@@ -96,7 +96,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if let Close::Error(reason, why) = close {
             match reason {
                 ReasonCode::KeepAliveTimeout => connections.keep_alive_timeouts.inc(),
-                ReasonCode::ServerShuttingDown | ReasonCode::SessionTakenOver => {}
+                ReasonCode::ServerShuttingDown
+                | ReasonCode::SessionTakenOver
+                | ReasonCode::AdministrativeAction => {}
                 _ => connections.protocol_errors.inc((*reason).into()),
             }
             tracing::info!(client_id, ?reason, "disconnected: {why}");

@@ -123,7 +123,10 @@ async fn admit(
     match decision {
         Decision::Allow(identity) => {
             broker.check_will(connect, &identity)?;
-            broker.connect(connect, Peer { address: origin.peer, identity })
+            broker.connect(
+                connect,
+                Peer { address: origin.peer, listener: Arc::clone(&origin.listener), identity },
+            )
         }
         Decision::Refuse(reason) => Err(reason),
     }

@@ -8,7 +8,8 @@ use tokio::task::JoinSet;
 
 use super::ServeError;
 use crate::config::{self, Bind};
-use crate::http::{self, AppState, Scope};
+use crate::http::{self, AppState, Requests, Scope};
+use crate::telemetry::MetricsRegistry;
 
 /// Opens what is configured and serves it until the sender of `stopped` is dropped.
 /// Returns the names of the listeners, and where they listen.
@@ -39,6 +40,18 @@ pub(super) async fn http(
         });
     }
     Ok(addresses)
+}
+
+/// What the listeners count.
+pub(super) fn count_requests(registry: &MetricsRegistry) -> Requests {
+    let requests = Requests::default();
+    let counted = requests.clone();
+    registry.counter(
+        "ferrymq_http_requests_total",
+        "HTTP requests that were answered, by status",
+        move |see| counted.each(|status, count| see(count, &[("code", &status.to_string())])),
+    );
+    requests
 }
 
 /// A token that crosses a network in plain text can be read there.

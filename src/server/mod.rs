@@ -5,6 +5,7 @@
 mod listen;
 mod machine;
 mod observe;
+mod reload;
 mod shutdown;
 mod start;
 

@@ -3,10 +3,12 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::observe::observe_store;
+use super::reload::{self, Reloader};
 use super::{Running, ServeError};
 use super::{listen, machine};
 use crate::auth::Authenticator;
@@ -41,6 +43,7 @@ impl Server {
     /// # Errors
     /// See [`ServeError`]; nothing is left running then.
     pub async fn start(config: Config, setup: &Setup) -> Result<Self, ServeError> {
+        let as_read = config.clone();
         let config = Arc::new(config.fitted(machine::memory()));
         say_sizes(&config);
         let metrics = Arc::new(Metrics::default());
@@ -55,10 +58,17 @@ impl Server {
         let (stop_http, http_stopped) = watch::channel(());
         let tokens = Arc::new(Tokens::load(&config.http)?);
         listen::warn_of_plain_text(&config.http, tokens.is_on());
-        let api = Api::new(Arc::clone(&config), tokens, Some(setup.logs.level.clone()));
+        let level = &setup.logs.level;
+        let api = Api::new(Arc::clone(&config), Arc::clone(&tokens), Some(level.clone()));
         let (metrics_of, scope) = (Arc::clone(&registry), Scope::Everything);
-        let state =
-            AppState { metrics: metrics_of, readiness: readiness.clone(), api: api.clone(), scope };
+        let state = AppState {
+            metrics: metrics_of,
+            readiness: readiness.clone(),
+            api: api.clone(),
+            events: setup.events.clone(),
+            requests: listen::count_requests(&registry),
+            scope,
+        };
         let mut addresses = listen::http(&config.http, &state, &http_stopped, &mut tasks).await?;
         let store_metrics = Arc::new(StoreMetrics::default());
         if config.persistence.enabled {
@@ -68,7 +78,16 @@ impl Server {
         let opened = open_store(&config, store_metrics).await?;
         let broker =
             build(&config, authenticator, metrics, opened.store.as_ref(), opened.recovered).await?;
-        api.serve(Arc::clone(&broker));
+        let reload = Reloader {
+            sources: setup.sources.clone(),
+            running: Mutex::new(as_read),
+            broker: Arc::clone(&broker),
+            tokens,
+            level: level.clone(),
+        }
+        .into_reload();
+        tasks.spawn(reload::at_signal(reload.clone(), Arc::clone(&broker)));
+        api.serve(Arc::clone(&broker), Some(reload));
         trace(&broker, &config.telemetry, setup, &registry);
         tasks.spawn(Arc::clone(&broker).upkeep());
         tasks.spawn(watch_state(Arc::clone(&broker), readiness.clone(), stop_http));

@@ -1,5 +1,6 @@
 //! When a session is connected, when it expires, and what bounds it.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -47,6 +48,25 @@ pub struct Connected {
     pub wake: Arc<Wake>,
     /// The client's Receive Maximum.
     pub receive_maximum: usize,
+    /// For whoever looks; nothing is decided by it.
+    pub info: Arc<ConnectionInfo>,
+}
+
+/// What is known of the other end of a connection, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectionInfo {
+    /// Its address.
+    pub remote: SocketAddr,
+    /// The name of the listener that it came through.
+    pub listener: Arc<str>,
+    /// Verified; `None` for an anonymous client.
+    pub user: Option<Box<str>>,
+    /// When CONNECT was accepted.
+    pub connected_at: WallMillis,
+    /// In seconds, as granted; 0: none.
+    pub keep_alive: u16,
+    /// As the client asked: v5 Clean Start, or Clean Session.
+    pub clean_start: bool,
 }
 
 /// The session's life.

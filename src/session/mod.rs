@@ -10,6 +10,7 @@ mod entry;
 mod incoming;
 mod life;
 mod outgoing;
+mod peek;
 mod queue;
 mod window;
 
@@ -21,8 +22,9 @@ use std::sync::Arc;
 
 pub use entry::{Entry, Home};
 pub use incoming::{Incoming, Known};
-pub use life::{Connected, Life, Limits, NEVER_EXPIRES, Overflow};
+pub use life::{Connected, ConnectionInfo, Life, Limits, NEVER_EXPIRES, Overflow};
 pub use outgoing::{Outgoing, Receipt, Room};
+pub use peek::{Peek, Peeked};
 pub use queue::{Page, Queue};
 pub use window::Window;
 

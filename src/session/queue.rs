@@ -10,7 +10,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Entry, Home};
+use super::{Entry, Home, Peeked};
 use crate::message::{CommitNo, DeliveryId, IdList, QueuedId};
 use crate::protocol::QoS;
 
@@ -151,6 +151,18 @@ impl Queue {
             self.tail = VecDeque::new();
         }
         self.head.is_empty() && self.tail.is_empty()
+    }
+
+    /// Adds the first `count` behind `after` of each of its lines. True if a page is on
+    /// its way, whose deliveries are in none of them.
+    pub(super) fn peek(&self, after: DeliveryId, count: usize, items: &mut Vec<Peeked>) -> bool {
+        for line in [&self.head, &self.tail, &self.light] {
+            // Each line rises.
+            let from = line.partition_point(|entry| entry.delivery <= after);
+            items.extend(line.range(from..).take(count).cloned().map(Peeked::Waiting));
+        }
+        items.extend(self.disk.behind(after, count).map(Peeked::OnDisk));
+        self.paging.is_some()
     }
 
     /// Deliveries that have left the queue because the disk had no room for their

@@ -61,6 +61,11 @@ impl Window {
         self.slots.get_mut(index)?.as_mut()
     }
 
+    /// All of them; nearly in the order in which they were sent.
+    pub fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.slots.iter().flatten()
+    }
+
     /// Takes one out.
     pub fn remove(&mut self, packet_id: PacketId) -> Option<Entry> {
         let index = self.index(packet_id)?;

@@ -12,6 +12,7 @@ use super::config::StoreConfig;
 use super::error::{OpenError, PageError, SubmitError};
 use super::lock::LockFile;
 use super::metrics::StoreMetrics;
+use super::on_demand::CheckpointReply;
 use super::op::{PageRequest, Submission};
 use super::open::{self, Opened};
 use super::reader::{Reader, ReaderThread};
@@ -195,6 +196,23 @@ impl Store {
         if let Err(request) = refused {
             (request.reply.0)(Err(PageError::Closed));
         }
+    }
+
+    /// Has the writer copy the write-ahead log back before its next batch, and cut it if
+    /// it may. The answer comes on the writer's thread.
+    ///
+    /// # Errors
+    /// [`SubmitError::Poisoned`] or [`SubmitError::Closed`]: there is no writer any more.
+    pub fn checkpoint(&self, reply: CheckpointReply) -> Result<(), SubmitError> {
+        let Some(stepped) = &self.inner.stepped else {
+            return self.inner.shared.ask_for_checkpoint(reply);
+        };
+        let mut guard = stepped.lock();
+        let Stepped { writer, .. } = guard.as_mut().ok_or(SubmitError::Closed)?;
+        writer.checkpoint_on_demand(vec![reply]).map_err(|fault| {
+            self.inner.shared.poison(&fault.0);
+            SubmitError::Poisoned
+        })
     }
 
     /// Operations that wait or are being committed, held messages included.

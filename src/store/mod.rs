@@ -8,7 +8,7 @@
 //! - `open`, `lock`, `schema`, `check`, `recover`, `ids`: the start.
 //! - `writer` with `batch`, `plan`, `statements`: one transaction for each batch.
 //!   `thread` is the loop around it, `housekeeping` with `checkpoint` and `space`
-//!   what it does between batches.
+//!   what it does between batches, `on_demand` what somebody asks it for.
 //! - `full`, `fullness`, `parked`, `give_up`: a disk without room.
 //! - `traced`: what is told of messages that are traced.
 //! - `reader`: pages of queues. `references`: who still needs a message.
@@ -37,6 +37,7 @@ mod housekeeping;
 mod ids;
 mod lock;
 mod metrics;
+mod on_demand;
 mod op;
 mod open;
 mod parked;
@@ -61,6 +62,7 @@ pub use error::{OpenError, PageError, SubmitError};
 pub use handle::{PoisonHook, Store};
 pub(crate) use lock::{LockFile, beside, give_to_owner_of};
 pub use metrics::StoreMetrics;
+pub use on_demand::{CheckpointReply, Checkpointed};
 pub use op::{Op, PageReply, PageRequest, Submission};
 pub use record::{
     PagedDelivery, Recovered, RecoveredSession, RetainedRecord, SessionRecord, SubscriptionRecord,

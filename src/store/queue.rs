@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::batch::Batch;
 use super::config::{DurabilityMode, StoreConfig};
 use super::error::SubmitError;
+use super::on_demand::CheckpointReply;
 use super::op::{Op, Submission};
 use crate::message::Message;
 
@@ -53,6 +54,8 @@ pub(super) struct Queue {
     last_swap: Option<Instant>,
     /// Everything is to be taken, held or not.
     pub(super) flush: bool,
+    /// Checkpoints that somebody waits for: one does for all of them.
+    pub(super) checkpoints: Vec<CheckpointReply>,
     pub(super) phase: Phase,
     /// The writer has ended.
     pub(super) stopped: bool,
@@ -82,6 +85,7 @@ impl Queue {
             sleeping: None,
             last_swap: None,
             flush: false,
+            checkpoints: Vec::new(),
             phase: Phase::Open,
             stopped: false,
             window: config.elision_window.min(LONGEST_WINDOW),

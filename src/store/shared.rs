@@ -12,6 +12,7 @@ use super::config::StoreConfig;
 use super::error::SubmitError;
 use super::handle::PoisonHook;
 use super::metrics::StoreMetrics;
+use super::on_demand::CheckpointReply;
 use super::op::Submission;
 use super::queue::{Held, Phase, Queue};
 use super::references::References;
@@ -36,6 +37,8 @@ pub(super) enum Next {
     Commit,
     /// Housekeeping: there has been no work for a while.
     Idle,
+    /// Somebody has asked for a checkpoint.
+    Checkpoint,
     /// Everything is committed, and nothing more will come.
     Close,
     /// The store was dropped or poisoned: stop, whatever waits.
@@ -128,6 +131,9 @@ impl Shared {
             if queue.phase >= Phase::Abandoned {
                 return Next::Stop;
             }
+            if !queue.checkpoints.is_empty() {
+                return Next::Checkpoint;
+            }
             let now = Instant::now();
             let closing = queue.phase == Phase::Closing;
             if queue.flush || (closing && queue.waiting()) {
@@ -162,6 +168,9 @@ impl Shared {
             if queue.phase >= Phase::Abandoned {
                 return Next::Stop;
             }
+            if !queue.checkpoints.is_empty() {
+                return Next::Checkpoint;
+            }
             if Instant::now() >= until {
                 queue.swap(batch, Held::All);
                 return Next::Commit;
@@ -174,6 +183,24 @@ impl Shared {
     pub(super) fn take(&self, batch: &mut Batch, with_held: bool) {
         let held = if with_held { Held::All } else { Held::None };
         self.queue.lock().swap(batch, held);
+    }
+
+    /// Asks the writer for a checkpoint before its next batch.
+    pub(super) fn ask_for_checkpoint(&self, reply: CheckpointReply) -> Result<(), SubmitError> {
+        let mut queue = self.queue.lock();
+        match queue.phase {
+            Phase::Open if !queue.stopped => queue.checkpoints.push(reply),
+            Phase::Poisoned => return Err(SubmitError::Poisoned),
+            _ => return Err(SubmitError::Closed),
+        }
+        drop(queue);
+        self.work.notify_one();
+        Ok(())
+    }
+
+    /// Who has asked for a checkpoint.
+    pub(super) fn take_checkpoints(&self) -> Vec<CheckpointReply> {
+        std::mem::take(&mut self.queue.lock().checkpoints)
     }
 
     /// After a commit: `count` operations wait no longer.
@@ -242,7 +269,11 @@ impl Shared {
 
     /// The writer has ended.
     pub(super) fn stopped(&self) {
-        self.queue.lock().stopped = true;
+        let mut queue = self.queue.lock();
+        queue.stopped = true;
+        // Nobody will come to them.
+        queue.checkpoints.clear();
+        drop(queue);
         self.done.notify_all();
     }
 

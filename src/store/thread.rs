@@ -100,6 +100,10 @@ fn run(
                 // Its number is what makes the difference to what is tried again.
                 shared.take(batch, false);
             }
+            Next::Checkpoint => {
+                writer.checkpoint_on_demand(shared.take_checkpoints())?;
+                continue;
+            }
             Next::Commit => {}
         }
         let count = batch.len();

@@ -9,6 +9,7 @@ mod broker;
 mod collector;
 mod connections;
 mod counter;
+mod events;
 mod exposition;
 mod histogram;
 mod labels;
@@ -23,8 +24,10 @@ mod trace;
 
 use std::sync::Arc;
 
+use crate::config::Sources;
 pub use connections::{ListenerMetrics, Listeners, OpenConnection};
 pub use counter::{Counter, Counters, Gauge, Gauges, Label};
+pub use events::{RecentEvent, RecentEvents};
 pub use exposition::Format;
 pub use histogram::{AtomicHistogram, Exemplar, Forward, HistogramSnapshot};
 pub use labels::{
@@ -44,6 +47,10 @@ pub struct Setup {
     pub logs: Logs,
     /// What is pushed to a collector.
     pub push: otlp::Push,
+    /// The last events that were logged.
+    pub events: RecentEvents,
+    /// Where the configuration was read from, to be read again.
+    pub sources: Sources,
 }
 
 impl Setup {

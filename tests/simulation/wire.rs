@@ -154,7 +154,11 @@ impl Link {
             panic!("the first frame is CONNECT");
         };
         self.decoder.set_version(connect.version);
-        let peer = Peer { address: ([127, 0, 0, 1], 1).into(), identity: Identity::default() };
+        let peer = Peer {
+            address: ([127, 0, 0, 1], 1).into(),
+            listener: "tcp".into(),
+            identity: Identity::default(),
+        };
         let accepted = broker.check_connect(&connect).and_then(|()| broker.connect(&connect, peer));
         match accepted {
             Ok(accepted) => {

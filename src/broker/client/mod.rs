@@ -35,6 +35,8 @@ const MAX_UNANSWERED_BYTES: usize = 16 << 20;
 pub struct Peer {
     /// Its address, for logs.
     pub address: std::net::SocketAddr,
+    /// The name of the listener that it came through.
+    pub listener: Arc<str>,
     /// Who it proved to be.
     pub identity: Identity,
 }
@@ -187,7 +189,7 @@ impl Client {
         if self.is_replaced {
             // What the client sends by its new connection must not be overtaken by what
             // it had sent by this one.
-            return Err(lost(&self.handle.lock()));
+            return Err(lost(&self.handle.lock(), &self.wake));
         }
         let kind = PacketType::from(&packet);
         self.stall.holding = false;
@@ -319,8 +321,10 @@ impl Client {
 }
 
 /// Why a connection has lost its session.
-fn lost(session: &crate::session::Session) -> Close {
-    if session.life.is_ended() && !session.life.is_taken_over() {
+fn lost(session: &crate::session::Session, wake: &Wake) -> Close {
+    if wake.is_dismissed() {
+        Close::Error(ReasonCode::AdministrativeAction, "disconnected by an operator")
+    } else if session.life.is_ended() && !session.life.is_taken_over() {
         Close::Error(ReasonCode::AdministrativeAction, "the session was ended")
     } else {
         Close::Error(ReasonCode::SessionTakenOver, "another connection has the session")

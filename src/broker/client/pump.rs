@@ -165,7 +165,7 @@ impl Client {
         let now = self.turn.now;
         let mut session = self.handle.lock();
         if !session.life.is_held_by(self.epoch) {
-            return Err(super::lost(&session));
+            return Err(super::lost(&session, &self.wake));
         }
         let mut more = true;
         for _ in 0..AT_ONCE {

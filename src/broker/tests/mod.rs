@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 //! What must be on disk before what leaves, with commits stepped by hand.
 
+mod admin;
 mod elision;
 mod exactly_once;
 mod full;

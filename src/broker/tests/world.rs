@@ -114,7 +114,11 @@ impl World {
             authentication_method: None,
             authentication_data: None,
         };
-        let peer = Peer { address: ([127, 0, 0, 1], 1).into(), identity: Identity::default() };
+        let peer = Peer {
+            address: ([127, 0, 0, 1], 1).into(),
+            listener: "tcp".into(),
+            identity: Identity::default(),
+        };
         let accepted = self.broker.connect(&connect, peer).unwrap();
         let mut client = accepted.client;
         client.open(accepted.connack, accepted.gate);

@@ -10,11 +10,21 @@
 //! sessions, queues and messages is decided in `broker/admin/`; nothing here takes a
 //! lock of the broker's or blocks a thread that serves connections.
 
+mod backup;
+mod database;
+mod events;
 mod extract;
 mod guard;
 mod openapi;
+mod overview;
 mod page;
 mod problem;
+mod process;
+mod publish;
+mod queue;
+mod retained;
+mod sessions;
+mod subscriptions;
 mod time;
 mod token;
 
@@ -24,19 +34,26 @@ mod tests;
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
-use axum::routing::{MethodRouter, get};
+use axum::extract::{DefaultBodyLimit, FromRef};
+use axum::routing::{MethodRouter, get, post};
 
+pub use process::{Reload, Reloaded};
 pub use token::{TokenError, Tokens};
 
+use self::backup::Backups;
 use self::guard::Failures;
-use self::problem::Problem;
+use self::problem::{Answer, Problem};
 use super::AppState;
 use crate::broker::Broker;
+use crate::broker::admin::Unsettled;
 use crate::config::Config;
 use crate::telemetry::LogLevel;
 
 /// Where it is.
 pub(super) const BASE: &str = "/api/v1";
+
+/// Bytes of a body, but that of a message to be published.
+const SMALL_BODY: usize = 64 << 10;
 
 /// What the handlers share; clones share it too.
 #[derive(Debug, Clone)]
@@ -48,21 +65,59 @@ struct Inner {
     failures: Failures,
     config: Arc<Config>,
     level: Option<LogLevel>,
+    backups: Backups,
     broker: OnceLock<Arc<Broker>>,
+    reload: OnceLock<Reload>,
 }
 
 impl Api {
     /// An API of a broker that is still to come: HTTP listens before the database is
     /// read. `level`: of the logs, if they are this process' own.
     pub fn new(config: Arc<Config>, tokens: Arc<Tokens>, level: Option<LogLevel>) -> Self {
-        let failures = Failures::default();
-        Self(Arc::new(Inner { tokens, failures, config, level, broker: OnceLock::new() }))
+        Self(Arc::new(Inner {
+            tokens,
+            failures: Failures::default(),
+            config,
+            level,
+            backups: Backups::default(),
+            broker: OnceLock::new(),
+            reload: OnceLock::new(),
+        }))
     }
 
-    /// The broker is there.
-    pub fn serve(&self, broker: Arc<Broker>) {
+    /// The broker is there, and this reads its configuration again.
+    pub fn serve(&self, broker: Arc<Broker>, reload: Option<Reload>) {
         // Only the first counts; there is one for each process.
         let _ = self.0.broker.set(broker);
+        if let Some(reload) = reload {
+            let _ = self.0.reload.set(reload);
+        }
+    }
+
+    fn config(&self) -> &Arc<Config> {
+        &self.0.config
+    }
+
+    fn level(&self) -> Option<&LogLevel> {
+        self.0.level.as_ref()
+    }
+
+    fn backups(&self) -> &Backups {
+        &self.0.backups
+    }
+
+    fn reload(&self) -> Option<&Reload> {
+        self.0.reload.get()
+    }
+
+    /// There is a token, and so an API.
+    pub(super) fn is_on(&self) -> bool {
+        self.0.tokens.is_on()
+    }
+
+    /// The page at `/` is wanted.
+    pub(super) fn has_console(&self) -> bool {
+        self.0.config.http.console
     }
 
     /// The broker, once there is one.
@@ -75,17 +130,65 @@ impl Api {
 }
 
 /// Every route of the API but the document's own, by its path below [`BASE`].
-fn table() -> Vec<(&'static str, MethodRouter<AppState>)> {
-    vec![]
+fn table(config: &Config) -> Vec<(&'static str, MethodRouter<AppState>)> {
+    // In Base64, or as text with some of it escaped.
+    let message = usize::try_from(config.mqtt.max_packet_size.bytes()).unwrap_or(usize::MAX);
+    let message = DefaultBodyLimit::max(message.saturating_mul(2).saturating_add(SMALL_BODY));
+    vec![
+        ("/overview", get(overview::get)),
+        ("/events", get(events::list)),
+        ("/sessions", get(sessions::list)),
+        ("/sessions/{client_id}", get(sessions::one).delete(sessions::remove)),
+        ("/sessions/{client_id}/disconnect", post(sessions::disconnect)),
+        ("/sessions/{client_id}/queue", get(queue::list)),
+        ("/sessions/{client_id}/subscriptions", get(subscriptions::of_session)),
+        ("/subscriptions", get(subscriptions::list)),
+        ("/retained", get(retained::list)),
+        // The rest of the path: a topic may be written as it is.
+        ("/retained/{*topic}", get(retained::one).delete(retained::remove)),
+        ("/publish", post(publish::publish).layer(message)),
+        ("/database", get(database::status)),
+        ("/database/backup", get(backup::status).post(backup::begin)),
+        ("/database/checkpoint", post(database::checkpoint)),
+        ("/reload", post(process::reload)),
+        ("/log-level", get(process::level).put(process::set_level)),
+    ]
+}
+
+impl FromRef<AppState> for Api {
+    fn from_ref(state: &AppState) -> Self {
+        state.api.clone()
+    }
+}
+
+/// Runs to its end, whether or not somebody waits for the answer.
+async fn detached<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Answer<T> {
+    tokio::spawn(work).await.map_err(|_| stopping())
+}
+
+/// Work that blocks, on a thread for that.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Answer<T> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| stopping())
+}
+
+fn stopping() -> Problem {
+    Problem::store("The broker is being stopped, or something in it has failed: see its log.")
+}
+
+/// The disk does not confirm it.
+fn unsettled(why: Unsettled) -> Problem {
+    Problem::store(format!("{why}."))
 }
 
 /// The routes, with all that stands before them.
 pub(super) fn routes(state: &AppState) -> Router<AppState> {
-    let routes = table().into_iter().fold(Router::new(), |router, (path, methods)| {
-        router.route(path, methods.fallback(problem::wrong_method))
-    });
+    let routes =
+        table(state.api.config()).into_iter().fold(Router::new(), |router, (path, methods)| {
+            router.route(path, methods.fallback(problem::wrong_method))
+        });
     let guarded = routes
         .fallback(problem::no_route)
+        .layer(DefaultBodyLimit::max(SMALL_BODY))
         .layer(axum::middleware::from_fn_with_state(state.clone(), guard::token));
     // The document is no secret: whoever writes a client may read it.
     let open = Router::new().route("/openapi.json", get(openapi::document));

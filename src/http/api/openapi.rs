@@ -2,18 +2,39 @@
 
 use axum::Json;
 use utoipa::OpenApi;
+use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, PathItem, Ref, Response, ResponseBuilder};
 
 use super::problem::Problem;
+use super::{
+    backup, database, events, overview, process, publish, queue, retained, sessions, subscriptions,
+};
 
 #[derive(OpenApi)]
 #[openapi(
     info(title = "FerryMQ admin API", license(name = "Apache-2.0", identifier = "Apache-2.0")),
     servers((url = "/api/v1")),
     security(("token" = [])),
-    paths(),
+    tags(
+        (name = "broker", description = "The broker at one look, and what was logged lately."),
+        (name = "sessions", description = "Clients, there or away, and what waits for them."),
+        (name = "subscriptions", description = "Who gets what."),
+        (name = "retained", description = "The last message of each topic."),
+        (name = "messages", description = "Messages of the operator's own."),
+        (name = "database", description = "The file that everything is kept in."),
+        (name = "process", description = "The running broker."),
+    ),
+    paths(
+        overview::get, events::list,
+        sessions::list, sessions::one, sessions::remove, sessions::disconnect,
+        queue::list, subscriptions::of_session, subscriptions::list,
+        retained::list, retained::one, retained::remove, publish::publish,
+        database::status, database::checkpoint, backup::status, backup::begin,
+        process::reload, process::level, process::set_level,
+    ),
     components(schemas(Problem)),
-    modifiers(&Token),
+    modifiers(&Token, &Problems),
 )]
 struct Document;
 
@@ -27,6 +48,50 @@ impl utoipa::Modify for Token {
             components.add_security_scheme("token", SecurityScheme::Http(scheme));
         }
     }
+}
+
+/// What any operation may answer, so that not each of them has to say it.
+struct Problems;
+
+/// Of operations without a body, and with one.
+const ALWAYS: [(u16, &str); 5] = [
+    (400, "Something in the request means nothing."),
+    (401, "The token is missing or wrong."),
+    (404, "There is no such thing, or the API is off."),
+    (429, "Later: too many wrong tokens, or a queue is full."),
+    (503, "The broker is starting, or the database does not answer."),
+];
+const WITH_BODY: [(u16, &str); 3] = [
+    (413, "The body, or what it holds, is too large."),
+    (415, "The body is no JSON."),
+    (422, "The body does not say what is needed."),
+];
+
+impl utoipa::Modify for Problems {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let items = document.paths.paths.values_mut();
+        for operation in items.flat_map(operations) {
+            // Those that take none look whether one was sent all the same.
+            for (status, description) in ALWAYS.iter().chain(&WITH_BODY) {
+                let known = &mut operation.responses.responses;
+                known.entry(status.to_string()).or_insert_with(|| problem(description).into());
+            }
+        }
+    }
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    let PathItem { get, put, post, delete, .. } = item;
+    [get, put, post, delete].into_iter().flatten()
+}
+
+fn problem(description: &str) -> Response {
+    let schema = Ref::from_schema_name("Problem");
+    let content = ContentBuilder::new().schema(Some(schema)).build();
+    ResponseBuilder::new()
+        .description(description)
+        .content("application/problem+json", content)
+        .build()
 }
 
 /// The document as it is served.

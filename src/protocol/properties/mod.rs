@@ -4,10 +4,12 @@
 //! its range, where it may stand and whether it may stand twice. Rules that need
 //! more than one property, or the direction, are the packet's own.
 
+mod message;
 mod table;
 mod user;
 
 use super::{DecodeError, ReasonCode, reader::Reader};
+pub use message::MessageProperties;
 use table::Kind;
 pub use table::{id, of};
 pub use user::user_properties;

@@ -31,7 +31,15 @@ pub fn session(limits: Limits) -> Session {
 
 pub fn attach(session: &mut Session, receive_maximum: usize) {
     let epoch = session.life.next_epoch();
-    session.attach(Connected { epoch, wake: Arc::default(), receive_maximum });
+    let info = Arc::new(ConnectionInfo {
+        remote: ([127, 0, 0, 1], 1).into(),
+        listener: "tcp".into(),
+        user: None,
+        connected_at: WallMillis(0),
+        keep_alive: 0,
+        clean_start: false,
+    });
+    session.attach(Connected { epoch, wake: Arc::default(), receive_maximum, info });
 }
 
 /// Queues message number `id` as the broker does; returns the shared message.

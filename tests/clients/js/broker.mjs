@@ -29,8 +29,10 @@ async function freePort() {
 }
 
 export class Broker {
-  static async start() {
+  /** `env`: more of the configuration; may be changed between two starts. */
+  static async start(env = {}) {
     const broker = new Broker();
+    broker.env = env;
     broker.directory = mkdtempSync(join(tmpdir(), "ferrymq-js-"));
     broker.port = await freePort();
     broker.httpPort = await freePort();
@@ -48,6 +50,7 @@ export class Broker {
         FERRYMQ_LISTENERS__TCP__BIND: `127.0.0.1:${this.port}`,
         FERRYMQ_HTTP__BIND: `127.0.0.1:${this.httpPort}`,
         FERRYMQ_PERSISTENCE__PATH: join(this.directory, "ferrymq.db"),
+        ...this.env,
       },
     });
     const deadline = Date.now() + 20_000;
@@ -81,6 +84,10 @@ export class Broker {
   async stop() {
     if (this.process.exitCode === null && this.process.signalCode === null) await this.kill();
     rmSync(this.directory, { recursive: true });
+  }
+
+  get page() {
+    return `http://127.0.0.1:${this.httpPort}/`;
   }
 
   get url() {

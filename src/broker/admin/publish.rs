@@ -1,0 +1,167 @@
+//! A message that an operator publishes.
+
+use std::sync::Arc;
+
+use super::Unsettled;
+use crate::broker::{Broker, Prepared, Publication, Retaining, SYS, Turn};
+use crate::message::{MessageId, Wake};
+use crate::protocol::{MessageProperties, QoS, TopicError, TopicName, check_publish_properties};
+use crate::router::Routes;
+use crate::telemetry::RefuseReason;
+
+/// Bytes of a PUBLISH beside topic, properties and payload, at the most: type, two
+/// lengths, the topic's length, packet id, expiry.
+const OVERHEAD: usize = 1 + 4 + 4 + 2 + 2 + 5;
+
+/// What is to be published.
+#[derive(Debug, Clone)]
+pub struct Announcement {
+    /// Where to.
+    pub topic: String,
+    /// What.
+    pub payload: Vec<u8>,
+    /// How.
+    pub qos: QoS,
+    /// Whether it is retained.
+    pub retain: bool,
+    /// Message Expiry Interval, in seconds.
+    pub expiry: Option<u32>,
+    /// What goes with it.
+    pub properties: MessageProperties,
+}
+
+/// What became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Announced {
+    /// Of the message.
+    pub message: MessageId,
+    /// Sessions whose subscriptions it has matched.
+    pub receivers: usize,
+}
+
+/// Why it was not published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unannounced {
+    /// The topic is none.
+    #[error("topic: {0}")]
+    Topic(#[from] TopicError),
+    /// The topic has more levels than `mqtt.max_topic_levels`.
+    #[error("topic: more levels than mqtt.max_topic_levels allows")]
+    Levels,
+    /// It is one of the broker's own.
+    #[error("topic: only the broker publishes below $SYS")]
+    Own,
+    /// A property is no proper one.
+    #[error("properties: {0}")]
+    Properties(&'static str),
+    /// Larger than `mqtt.max_packet_size`.
+    #[error("topic, properties and payload are more than mqtt.max_packet_size allows")]
+    TooLarge,
+    /// `mqtt.retain_available` is false.
+    #[error("retained messages are switched off (mqtt.retain_available)")]
+    NoRetain,
+    /// There is no room for another retained message.
+    #[error(
+        "there is no room for another retained message \
+         (mqtt.max_retained_messages, mqtt.max_retained_bytes)"
+    )]
+    RetainedFull,
+    /// The queue of a receiver has no room.
+    #[error("the queue of a receiver is full, and session.overflow is \"refuse\"")]
+    QueueFull,
+    /// The disk has no room.
+    #[error("the disk has no room for it")]
+    DiskFull,
+    /// It is not known to be on disk.
+    #[error(transparent)]
+    Unsettled(#[from] Unsettled),
+}
+
+impl Broker {
+    /// Publishes a message. At QoS 1 and 2 it returns when a client would get its PUBACK
+    /// or PUBREC: all receivers have the message, or it is on disk.
+    ///
+    /// # Errors
+    /// See [`Unannounced`].
+    pub async fn announce(&self, message: &Announcement) -> Result<Announced, Unannounced> {
+        let properties = self.check(message)?;
+        let wake = Arc::new(Wake::default());
+        let mut turn = Turn::new(self.clock.now());
+        let publication = Publication {
+            topic: &message.topic,
+            properties: &properties,
+            payload: &message.payload,
+            qos: message.qos,
+            retain: message.retain,
+            expires_at: message.expiry.map(|seconds| turn.now.wall.plus_seconds(seconds)),
+            is_copy: false,
+            incoming: None,
+        };
+        let (prepared, retained) = self.take(&publication, &wake, &mut turn)?;
+        let receivers = prepared.receivers();
+        let message = prepared.message;
+        let announced = Announced { message: message.id, receivers };
+        if turn.finish(self).is_err() {
+            return Err(Unsettled::Down.into());
+        }
+        if publication.qos == QoS::AtMostOnce || !self.persistence.waits() {
+            return Ok(announced);
+        }
+        let durability = &message.durability;
+        let settled =
+            || durability.is_refused() || durability.may_acknowledge(self.persistence.committed());
+        self.until(&wake, settled).await?;
+        if durability.is_refused() {
+            if let Some(retained) = &retained {
+                self.retain_no_more(retained);
+            }
+            return Err(Unannounced::DiskFull);
+        }
+        Ok(announced)
+    }
+
+    /// Everything that can be said without looking at receivers; the encoded properties.
+    fn check(&self, message: &Announcement) -> Result<Vec<u8>, Unannounced> {
+        let Announcement { topic, payload, properties, .. } = message;
+        TopicName::new(topic)?;
+        if topic.split('/').count() > self.settings.max_topic_levels {
+            return Err(Unannounced::Levels);
+        }
+        if topic.starts_with(SYS) {
+            return Err(Unannounced::Own);
+        }
+        if message.retain && !self.settings.retain_available {
+            return Err(Unannounced::NoRetain);
+        }
+        let properties = properties.encode().map_err(Unannounced::Properties)?;
+        check_publish_properties(&properties)
+            .map_err(|error| Unannounced::Properties(error.what))?;
+        let size = OVERHEAD + topic.len() + properties.len() + payload.len();
+        if size > self.settings.max_packet_size as usize {
+            return Err(Unannounced::TooLarge);
+        }
+        Ok(properties)
+    }
+
+    fn take(
+        &self,
+        publication: &Publication<'_>,
+        wake: &Arc<Wake>,
+        turn: &mut Turn,
+    ) -> Result<(Prepared, Option<Retaining>), Unannounced> {
+        let refused = &self.metrics.messages.refused;
+        if publication.retain && !self.has_room_to_retain(publication) {
+            refused.inc(RefuseReason::RetainedLimit);
+            return Err(Unannounced::RetainedFull);
+        }
+        let mut routes = Routes::new();
+        self.route(publication.topic, None, &mut routes);
+        let prepared = self.prepare(publication, &routes, Some(wake), turn).map_err(|_| {
+            refused.inc(RefuseReason::QueueFull);
+            Unannounced::QueueFull
+        })?;
+        self.deliver(&prepared, &routes, turn);
+        let retained = if publication.retain { self.retain(publication, turn) } else { None };
+        Ok((prepared, retained))
+    }
+}

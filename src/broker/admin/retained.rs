@@ -1,0 +1,100 @@
+//! Retained messages.
+
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+
+use super::Unsettled;
+use crate::broker::{Broker, SYS, Turn};
+use crate::message::Wake;
+use crate::store::{Op, RetainedRecord};
+
+/// Part of a list of retained messages.
+#[derive(Debug, Default)]
+pub struct RetainedPage {
+    /// By topic.
+    pub messages: Vec<Arc<RetainedRecord>>,
+    /// There are more behind the last one.
+    pub more: bool,
+}
+
+/// Why a retained message is still there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unretained {
+    /// There is none under this topic.
+    Missing,
+    /// It is one of the broker's own, under `$SYS`.
+    Own,
+    /// It is gone, and the disk does not confirm it.
+    Unsettled(Unsettled),
+}
+
+/// By topic, so that the largest stands first in a heap.
+struct ByTopic(Arc<RetainedRecord>);
+
+impl PartialEq for ByTopic {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.topic == other.0.topic
+    }
+}
+impl Eq for ByTopic {}
+impl PartialOrd for ByTopic {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for ByTopic {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.topic.cmp(&other.0.topic)
+    }
+}
+
+impl Broker {
+    /// Up to `limit` retained messages that `filter` matches, behind the topic `after`.
+    /// Looks at all that match, as a subscription does: not for a thread that serves
+    /// connections.
+    pub fn retained_list(&self, filter: &str, after: Option<&str>, limit: usize) -> RetainedPage {
+        let now = self.clock.now().wall;
+        let mut first: BinaryHeap<ByTopic> = BinaryHeap::new();
+        self.retained.read().matching(filter, &mut |topic, record: &Arc<RetainedRecord>| {
+            let is_behind = after.is_none_or(|after| topic > after);
+            if !is_behind || record.expires_at.is_some_and(|at| at <= now) {
+                return;
+            }
+            if first.len() <= limit {
+                first.push(ByTopic(Arc::clone(record)));
+            } else if let Some(mut last) = first.peek_mut().filter(|last| topic < &*last.0.topic) {
+                *last = ByTopic(Arc::clone(record));
+            }
+        });
+        let mut messages: Vec<_> = first.into_sorted_vec().into_iter().map(|by| by.0).collect();
+        let more = messages.len() > limit;
+        messages.truncate(limit);
+        RetainedPage { messages, more }
+    }
+
+    /// The retained message of a topic.
+    pub fn retained_message(&self, topic: &str) -> Option<Arc<RetainedRecord>> {
+        let now = self.clock.now().wall;
+        let record = self.retained.read().get(topic).cloned()?;
+        record.expires_at.is_none_or(|at| at > now).then_some(record)
+    }
+
+    /// Removes a retained message, and returns when that is on disk.
+    ///
+    /// # Errors
+    /// See [`Unretained`].
+    pub async fn remove_retained(&self, topic: &str) -> Result<(), Unretained> {
+        if topic.starts_with(SYS) {
+            return Err(Unretained::Own);
+        }
+        let wake = Arc::new(Wake::default());
+        let mut turn = Turn::new(self.clock.now());
+        let removed = self.retained.write().remove(topic).ok_or(Unretained::Missing)?;
+        self.count_retained(-1, &removed);
+        turn.write(Op::Unretain(topic.into()));
+        turn.wake_at_commit(&wake);
+        let commit = turn.finish(self).map_err(|_| Unretained::Unsettled(Unsettled::Down))?;
+        self.until_committed(&wake, commit).await.map_err(Unretained::Unsettled)
+    }
+}

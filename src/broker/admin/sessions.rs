@@ -1,0 +1,203 @@
+//! Sessions, one or many.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+
+use super::walk::{MOST_LOOKED_AT, holds};
+use crate::broker::{Broker, SessionHandle};
+use crate::message::WallMillis;
+use crate::protocol::Version;
+use crate::session::ConnectionInfo;
+
+/// A session at one moment.
+#[derive(Debug, Clone)]
+pub struct SessionInfo {
+    /// Unique among the living.
+    pub client_id: Arc<str>,
+    /// Of its last connection.
+    pub version: Version,
+    /// Its deliveries and states are on disk.
+    pub durable: bool,
+    /// Seconds that it outlives its connection; `u32::MAX`: for ever.
+    pub expiry: u32,
+    /// While it is connected.
+    pub connection: Option<Arc<ConnectionInfo>>,
+    /// When its last connection ended, while there is none.
+    pub disconnected_at: Option<WallMillis>,
+    /// When it ends, if its client stays away.
+    pub expires_at: Option<WallMillis>,
+    /// Deliveries that wait or are in flight.
+    pub queued: usize,
+    /// Their bytes: topics, properties, payloads.
+    pub queued_bytes: u64,
+    /// Deliveries that are sent and unacknowledged.
+    pub in_flight: usize,
+    /// How many may be, by the client's Receive Maximum and `session.inflight_window`.
+    pub receive_maximum: usize,
+    /// QoS 2 packet ids of its own publishes that wait for PUBREL.
+    pub incoming: usize,
+    /// How many.
+    pub subscriptions: usize,
+    /// It has a will that has not been published.
+    pub has_will: bool,
+}
+
+/// Which sessions are wanted.
+#[derive(Debug, Clone, Default)]
+pub struct SessionFilter {
+    /// Part of the client id, in any case.
+    pub search: String,
+    /// Only those that are, or are not, connected.
+    pub connected: Option<bool>,
+}
+
+/// In which order they are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Order {
+    /// By client id, byte by byte.
+    #[default]
+    ClientId,
+    /// The longest queue first.
+    Queued,
+}
+
+/// Behind which session a list goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Of the session.
+    pub client_id: String,
+    /// Of the session, as it was; without a meaning in the order of client ids.
+    pub queued: usize,
+}
+
+/// What a list in order of queues keeps while it looks: the largest key is the last.
+type Key = (Reverse<usize>, Arc<str>);
+
+impl Broker {
+    /// One session; `None`: there is none.
+    pub fn session_info(&self, client_id: &str) -> Option<SessionInfo> {
+        info(&*self.session_of(client_id)?)
+    }
+
+    /// Up to `limit` sessions behind `after`, and where to go on, if there may be more.
+    pub async fn session_list(
+        &self,
+        filter: &SessionFilter,
+        order: Order,
+        after: Option<Place>,
+        limit: usize,
+    ) -> (Vec<SessionInfo>, Option<Place>) {
+        let wanted = SessionFilter { search: filter.search.to_lowercase(), ..*filter };
+        match order {
+            Order::ClientId => {
+                let after = after.map(|place| place.client_id.into());
+                self.by_client_id(&wanted, after, limit).await
+            }
+            Order::Queued => self.by_queue(&wanted, after, limit).await,
+        }
+    }
+
+    async fn by_client_id(
+        &self,
+        filter: &SessionFilter,
+        mut after: Option<Arc<str>>,
+        limit: usize,
+    ) -> (Vec<SessionInfo>, Option<Place>) {
+        let mut found: Vec<SessionInfo> = Vec::new();
+        let mut looked_at = 0;
+        loop {
+            let step = self.sessions_behind(after.as_deref());
+            let Some(last) = step.last() else { return (found, None) };
+            for handle in step.iter().filter(|handle| filter.takes(handle)) {
+                if found.len() == limit {
+                    let next = found.last().map(|last| Place::at(&last.client_id, 0));
+                    return (found, next);
+                }
+                found.extend(info(handle));
+            }
+            looked_at += step.len();
+            if looked_at >= MOST_LOOKED_AT {
+                return (found, Some(Place::at(&last.client_id, 0)));
+            }
+            after = Some(Arc::clone(&last.client_id));
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Looks at all sessions, and keeps those that come first.
+    async fn by_queue(
+        &self,
+        filter: &SessionFilter,
+        after: Option<Place>,
+        limit: usize,
+    ) -> (Vec<SessionInfo>, Option<Place>) {
+        let after: Option<Key> = after.map(|place| (Reverse(place.queued), place.client_id.into()));
+        let mut first: BinaryHeap<Key> = BinaryHeap::new();
+        let mut at: Option<Arc<str>> = None;
+        loop {
+            let step = self.sessions_behind(at.as_deref());
+            let Some(last) = step.last() else { break };
+            for handle in step.iter().filter(|handle| filter.takes(handle)) {
+                let key = (Reverse(handle.lock().backlog()), Arc::clone(&handle.client_id));
+                let is_behind = after.as_ref().is_none_or(|after| key > *after);
+                let has_room = first.len() <= limit;
+                if is_behind && (has_room || first.peek().is_some_and(|last| key < *last)) {
+                    first.push(key);
+                    if !has_room {
+                        first.pop();
+                    }
+                }
+            }
+            at = Some(Arc::clone(&last.client_id));
+            tokio::task::yield_now().await;
+        }
+        let mut keys = first.into_sorted_vec();
+        let more = keys.len() > limit;
+        keys.truncate(limit);
+        let next = keys.last().filter(|_| more);
+        let next = next.map(|(Reverse(queued), client_id)| Place::at(client_id, *queued));
+        let sessions = keys.iter().filter_map(|(_, client_id)| self.session_info(client_id));
+        (sessions.collect(), next)
+    }
+}
+
+impl SessionFilter {
+    fn takes(&self, handle: &SessionHandle) -> bool {
+        self.connected.is_none_or(|connected| connected == handle.is_online())
+            && holds(&handle.client_id, &self.search)
+    }
+}
+
+impl Place {
+    fn at(client_id: &str, queued: usize) -> Self {
+        Self { client_id: client_id.to_owned(), queued }
+    }
+}
+
+/// `None`: it has ended just now.
+fn info(handle: &SessionHandle) -> Option<SessionInfo> {
+    let session = handle.lock();
+    if session.life.is_ended() {
+        return None;
+    }
+    let connected = session.life.connected();
+    let window = session.limits.inflight_window;
+    Some(SessionInfo {
+        client_id: Arc::clone(&handle.client_id),
+        version: session.version,
+        durable: session.durable,
+        expiry: session.life.expiry,
+        connection: connected.map(|connected| Arc::clone(&connected.info)),
+        disconnected_at: session.life.disconnected_at.filter(|_| connected.is_none()),
+        expires_at: session.life.expires_at().filter(|_| connected.is_none()),
+        queued: session.backlog(),
+        queued_bytes: session.backlog_bytes(),
+        in_flight: session.window.len(),
+        receive_maximum: connected
+            .map_or(window, |connected| connected.receive_maximum.min(window)),
+        incoming: session.incoming.len(),
+        subscriptions: session.subscriptions.len(),
+        has_will: session.will.is_some(),
+    })
+}

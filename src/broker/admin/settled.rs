@@ -1,0 +1,56 @@
+//! Waiting until something is on disk.
+
+use std::future::poll_fn;
+use std::task::Poll;
+use std::time::Duration;
+
+use crate::broker::Broker;
+use crate::message::{CommitNo, Wake};
+use crate::store::{Store, StoreState};
+
+/// How long an operator waits for the disk: longer than any healthy one takes, and less
+/// than people and proxies do.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Why it is not known to be on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unsettled {
+    /// It will not be.
+    #[error("the database has failed, and the broker is about to stop")]
+    Down,
+    /// It may be later: the disk is full, or another program locks the database.
+    #[error("the disk has not confirmed it within 20 seconds; it is done once there is room")]
+    Late,
+}
+
+impl Broker {
+    /// Resolves when `commit` is on disk; at once without a database.
+    pub(super) async fn until_committed(
+        &self,
+        wake: &Wake,
+        commit: CommitNo,
+    ) -> Result<(), Unsettled> {
+        self.until(wake, || self.persistence.committed() >= commit).await
+    }
+
+    /// Resolves when `wake` has been rung and `done` is true.
+    pub(super) async fn until(
+        &self,
+        wake: &Wake,
+        done: impl Fn() -> bool,
+    ) -> Result<(), Unsettled> {
+        let waiting = poll_fn(|context| {
+            // Registered first: nothing can fall in between.
+            wake.poll(context);
+            if done() {
+                return Poll::Ready(Ok(()));
+            }
+            let state = self.persistence.store().map(Store::state);
+            if state == Some(StoreState::Poisoned) {
+                return Poll::Ready(Err(Unsettled::Down));
+            }
+            Poll::Pending
+        });
+        tokio::time::timeout(PATIENCE, waiting).await.unwrap_or(Err(Unsettled::Late))
+    }
+}

@@ -1,0 +1,145 @@
+//! Subscriptions, of one session or of all.
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use super::walk::{MOST_LOOKED_AT, holds};
+use crate::broker::{Broker, SessionHandle};
+use crate::protocol::{TopicFilter, matches};
+use crate::session::Subscribed;
+
+/// Subscriptions of one session that are looked at under one hold of its lock.
+const STEP: usize = 1000;
+
+/// One subscription.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubscriptionInfo {
+    /// Whose.
+    pub client_id: Arc<str>,
+    /// In full, `$share/...` included.
+    pub filter: Box<str>,
+    /// As subscribed.
+    pub subscribed: Subscribed,
+}
+
+/// Which subscriptions are wanted.
+#[derive(Debug, Clone, Default)]
+pub struct SubscriptionFilter {
+    /// Part of the filter, in any case.
+    pub search: String,
+    /// Only those that a message under this topic matches.
+    pub topic: Option<String>,
+}
+
+/// Client id and filter of the subscription behind which a list goes on.
+type After = (String, String);
+
+impl Broker {
+    /// Up to `limit` of one session's subscriptions behind the filter `after`, and whether
+    /// there are more. `None`: there is no such session.
+    pub fn subscriptions_of(
+        &self,
+        client_id: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Option<(Vec<SubscriptionInfo>, bool)> {
+        let handle = self.session_of(client_id)?;
+        let mut found = behind(&handle, after, limit + 1);
+        let more = found.len() > limit;
+        found.truncate(limit);
+        Some((found, more))
+    }
+
+    /// Up to `limit` subscriptions of all sessions behind `after`, by client id and filter,
+    /// and where to go on, if there may be more.
+    pub async fn subscription_list(
+        &self,
+        filter: &SubscriptionFilter,
+        after: Option<After>,
+        limit: usize,
+    ) -> (Vec<SubscriptionInfo>, Option<After>) {
+        let wanted = SubscriptionFilter { search: filter.search.to_lowercase(), ..filter.clone() };
+        let mut found = Found { items: Vec::new(), limit, looked_at: 0 };
+        let mut from = after.clone().map(|(client_id, _)| client_id);
+        // The session that the last page has ended in is looked at again.
+        let mut within = after;
+        loop {
+            let bound = match (&from, &within) {
+                (None, _) => Bound::Unbounded,
+                (Some(from), Some(_)) => Bound::Included(from.as_str()),
+                (Some(from), None) => Bound::Excluded(from.as_str()),
+            };
+            let step = self.sessions_from(bound);
+            let Some(last) = step.last() else { return (found.items, None) };
+            for handle in &step {
+                let after = within.take().filter(|(id, _)| *id == *handle.client_id);
+                if let Some(next) = found.look_into(handle, &wanted, after.map(|(_, f)| f)) {
+                    return (found.items, Some(next));
+                }
+            }
+            found.looked_at += step.len();
+            from = Some(last.client_id.to_string());
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// A list that is being made.
+struct Found {
+    items: Vec<SubscriptionInfo>,
+    limit: usize,
+    looked_at: usize,
+}
+
+impl Found {
+    /// Adds what is wanted of one session. Answers where to go on if that is enough.
+    fn look_into(
+        &mut self,
+        handle: &SessionHandle,
+        filter: &SubscriptionFilter,
+        mut after: Option<String>,
+    ) -> Option<After> {
+        loop {
+            let step = behind(handle, after.as_deref(), STEP);
+            for subscription in &step {
+                if self.looked_at >= MOST_LOOKED_AT {
+                    return Some((handle.client_id.to_string(), after.unwrap_or_default()));
+                }
+                self.looked_at += 1;
+                if filter.takes(subscription) {
+                    if self.items.len() == self.limit {
+                        let last = self.items.last()?;
+                        return Some((last.client_id.to_string(), last.filter.to_string()));
+                    }
+                    self.items.push(subscription.clone());
+                }
+                after = Some(subscription.filter.to_string());
+            }
+            if step.len() < STEP {
+                return None;
+            }
+        }
+    }
+}
+
+impl SubscriptionFilter {
+    fn takes(&self, subscription: &SubscriptionInfo) -> bool {
+        let is_matched = |topic: &String| {
+            let filter = TopicFilter::new(&subscription.filter);
+            filter.is_ok_and(|filter| matches(filter.matched(), topic))
+        };
+        holds(&subscription.filter, &self.search) && self.topic.as_ref().is_none_or(is_matched)
+    }
+}
+
+fn behind(handle: &SessionHandle, after: Option<&str>, count: usize) -> Vec<SubscriptionInfo> {
+    let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+    let session = handle.lock();
+    let next = session.subscriptions.range::<str, _>((from, Bound::Unbounded)).take(count);
+    next.map(|(filter, subscribed)| SubscriptionInfo {
+        client_id: Arc::clone(&handle.client_id),
+        filter: filter.clone(),
+        subscribed: *subscribed,
+    })
+    .collect()
+}

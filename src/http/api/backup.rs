@@ -1,0 +1,160 @@
+//! `/database/backup`: a copy of the database in a directory of the operator's choosing.
+//!
+//! Under a name that is made up here: whoever has the token can make backups, and must
+//! not be able to write any other file.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use parking_lot::Mutex;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::database::store;
+use super::extract::{NoBody, Operator};
+use super::problem::{Answer, Problem};
+use super::time::{compact, rfc3339};
+use super::{Api, BASE};
+use crate::broker::Broker;
+use crate::maintenance::{self, BackupOptions, Phase, Step, Watch};
+
+/// The last backup that was asked for, or the one that is being made.
+#[derive(Debug, Clone, Default, Serialize, ToSchema)]
+pub(super) struct Backup {
+    state: BackupState,
+    /// Its path; it is there once `state` is `finished`.
+    file: Option<String>,
+    #[schema(format = DateTime)]
+    started_at: Option<String>,
+    #[schema(format = DateTime)]
+    finished_at: Option<String>,
+    /// What is being done.
+    step: Option<BackupStep>,
+    /// Bytes that have been copied.
+    done_bytes: u64,
+    /// Bytes that there are to copy; 0 as long as that is not known.
+    total_bytes: u64,
+    /// Why it failed.
+    error: Option<String>,
+}
+
+/// How far the last backup is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum BackupState {
+    /// None was asked for since the broker has started.
+    #[default]
+    None,
+    /// It is being made.
+    Running,
+    /// It is there, synced and checked.
+    Finished,
+    /// There is none.
+    Failed,
+}
+
+/// What is being done for it.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum BackupStep {
+    /// Pages are copied.
+    Copying,
+    /// The copy is checked.
+    Checking,
+}
+
+/// See [`Backup`]; one at a time.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Backups(Arc<Mutex<Backup>>);
+
+impl Backups {
+    fn step(&self, step: Step) {
+        let mut backup = self.0.lock();
+        if step.phase == Phase::Copying {
+            backup.step = Some(BackupStep::Copying);
+            (backup.done_bytes, backup.total_bytes) = (step.done, step.total);
+        } else {
+            backup.step = Some(BackupStep::Checking);
+        }
+    }
+
+    /// Blocks until it is there.
+    fn make(&self, broker: &Arc<Broker>, options: &BackupOptions) {
+        let (steps, running) = (self.clone(), Arc::clone(broker));
+        let watch = Watch::new(move |step| {
+            steps.step(step);
+            !running.is_shutting_down()
+        });
+        let made = maintenance::backup(options, &watch);
+        let mut backup = self.0.lock();
+        backup.finished_at = Some(rfc3339(broker.clock.now().wall));
+        backup.step = None;
+        match made {
+            Ok(made) => {
+                tracing::info!(file = made.backup, bytes = made.bytes, "backup made");
+                backup.state = BackupState::Finished;
+                (backup.done_bytes, backup.total_bytes) = (made.bytes, made.bytes);
+            }
+            Err(error) => {
+                tracing::error!(%error, "no backup was made");
+                backup.state = BackupState::Failed;
+                backup.error = Some(error.to_string());
+            }
+        }
+    }
+}
+
+/// Begins a backup in `http.backup_dir`, while the broker goes on.
+#[utoipa::path(post, path = "/database/backup", operation_id = "beginBackup", tag = "database",
+    responses(
+        (status = 202, description = "It has begun: GET tells how far it is.", body = Backup),
+        (status = 409, description = "One is being made, or there is no directory or database for it.", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn begin(
+    State(api): State<Api>,
+    Operator(remote): Operator,
+    _: NoBody,
+) -> Answer<impl IntoResponse> {
+    store(&api)?;
+    let broker = Arc::clone(api.broker()?);
+    let Some(directory) = &api.config().http.backup_dir else {
+        let detail =
+            "Set http.backup_dir to a directory that the broker may write to, and restart it.";
+        return Err(Problem::conflict("backups-off", "There is no directory for backups", detail));
+    };
+    let now = broker.clock.now().wall;
+    let target = directory.join(format!("ferrymq-{}.db", compact(now)));
+    let started = {
+        let mut backup = api.backups().0.lock();
+        if backup.state == BackupState::Running {
+            let detail = "One at a time: GET /api/v1/database/backup tells how far it is.";
+            return Err(Problem::conflict("backup-running", "A backup is being made", detail));
+        }
+        *backup = Backup {
+            state: BackupState::Running,
+            file: Some(target.display().to_string()),
+            started_at: Some(rfc3339(now)),
+            ..Backup::default()
+        };
+        backup.clone()
+    };
+    tracing::info!(%remote, file = %target.display(), "backup begun by an operator");
+    let (backups, database) = (api.backups().clone(), api.config().persistence.path.clone());
+    tokio::task::spawn_blocking(move || backups.make(&broker, &options(database, target)));
+    let place = [(header::LOCATION, format!("{BASE}/database/backup"))];
+    Ok((StatusCode::ACCEPTED, place, Json(started)))
+}
+
+/// How far the last backup is.
+#[utoipa::path(get, path = "/database/backup", operation_id = "getBackup", tag = "database",
+    responses((status = 200, description = "So far.", body = Backup)))]
+pub(super) async fn status(State(api): State<Api>) -> Answer<Json<Backup>> {
+    Ok(Json(api.backups().0.lock().clone()))
+}
+
+fn options(database: PathBuf, target: PathBuf) -> BackupOptions {
+    BackupOptions { database, target, force: false, rate: 0 }
+}

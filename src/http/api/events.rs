@@ -1,0 +1,75 @@
+//! What was logged lately.
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use utoipa::{IntoParams, ToSchema};
+
+use super::super::AppState;
+use super::extract::Query;
+use super::problem::{Answer, Problem};
+use super::time::rfc3339_system;
+use crate::telemetry::RecentEvent;
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Asked {
+    /// Only events behind this one; `last` of the answer before. Without it, all.
+    #[serde(default)]
+    after: Option<u64>,
+}
+
+/// The last events, at most 200.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Events {
+    /// Oldest first.
+    items: Vec<Event>,
+    /// The id of the last event that there was; 0 before the first.
+    last: u64,
+}
+
+/// One event of `info` or above that was logged.
+#[derive(Debug, Serialize, ToSchema)]
+struct Event {
+    /// Rises by one from event to event, and begins anew with the process.
+    id: u64,
+    /// When, as RFC 3339.
+    time: String,
+    /// `INFO`, `WARN` or `ERROR`.
+    level: &'static str,
+    /// What happened.
+    message: String,
+    /// Such as `client_id`, `remote`, `reason`; texts of more than 256 bytes are cut.
+    fields: BTreeMap<&'static str, String>,
+}
+
+impl From<&RecentEvent> for Event {
+    fn from(event: &RecentEvent) -> Self {
+        Self {
+            id: event.id,
+            time: rfc3339_system(event.time),
+            level: event.level,
+            message: event.message.clone(),
+            fields: event.fields.iter().cloned().collect(),
+        }
+    }
+}
+
+/// What was logged lately
+#[utoipa::path(
+    get, path = "/events", operation_id = "getEvents", tag = "broker", params(Asked),
+    responses(
+        (status = 200, description = "The last events, oldest first", body = Events),
+        (status = "default", description = "Why not", body = Problem,
+            content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn list(
+    State(state): State<AppState>,
+    Query(asked): Query<Asked>,
+) -> Answer<Json<Events>> {
+    let (events, last) = state.events.after(asked.after.unwrap_or(0));
+    let items = events.iter().map(|event| Event::from(&**event)).collect();
+    Ok(Json(Events { items, last }))
+}

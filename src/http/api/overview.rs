@@ -1,0 +1,270 @@
+//! The broker at one look: counters and gauges as they stand, in one cheap answer.
+//!
+//! Counters, not rates: whoever asks twice has the difference, over a time of their
+//! choice.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::super::AppState;
+use super::extract::Query;
+use super::problem::{Answer, Problem};
+use super::time::rfc3339;
+use crate::broker::{Broker, LongQueue, Sample};
+use crate::store::StoreMetrics;
+use crate::telemetry::{Counters, Gauge, Label};
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Asked {
+    /// Also what was counted in the last five minutes.
+    #[serde(default)]
+    history: bool,
+}
+
+/// The broker at one look.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Overview {
+    /// Of the broker.
+    version: &'static str,
+    /// When the process started, as RFC 3339; another one: all counters began anew.
+    started_at: String,
+    /// How long ago that was.
+    uptime_seconds: f64,
+    /// `starting`, `ready`, `full`, `shutting_down` or `poisoned`.
+    state: &'static str,
+    /// The state in words.
+    state_text: &'static str,
+    sessions: Sessions,
+    messages: Messages,
+    /// Null if persistence is off.
+    persistence: Option<Persistence>,
+    /// The longest queues, at most ten, as they were within the last second.
+    longest_queues: Vec<Queue>,
+    /// The last five minutes, every five seconds, oldest first; only if asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    history: Option<Vec<Past>>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct Sessions {
+    /// With their client.
+    connected: i64,
+    /// Kept for a client that is away.
+    waiting: i64,
+    /// Subscriptions of all sessions.
+    subscriptions: i64,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct Messages {
+    /// Accepted from publishers.
+    received_total: u64,
+    /// First sent to receivers.
+    delivered_total: u64,
+    /// Sent again after a reconnect.
+    redelivered_total: u64,
+    /// Deliveries that will not happen, by reason.
+    dropped_total: BTreeMap<&'static str, u64>,
+    /// Messages that publishers were told are not accepted, by reason.
+    refused_total: BTreeMap<&'static str, u64>,
+    /// Deliveries that wait or are in flight, over all sessions.
+    queued: i64,
+    /// Sent at `QoS` 1 or 2 and not acknowledged, over all sessions.
+    in_flight: i64,
+    /// Topics with a retained message.
+    retained: i64,
+    /// Bytes of these.
+    retained_bytes: i64,
+    /// Bytes of messages that are held in memory.
+    memory_bytes: i64,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct Persistence {
+    /// The database file.
+    database_size_bytes: u64,
+    /// Unused pages within it.
+    free_bytes: u64,
+    /// Its largest size; null: no limit.
+    max_size_bytes: Option<u64>,
+    /// The write-ahead log.
+    wal_size_bytes: u64,
+    /// Where it is cut; null: nowhere.
+    wal_limit_bytes: Option<u64>,
+    /// What the volume has left.
+    volume_available_bytes: u64,
+    /// All of the volume.
+    volume_size_bytes: u64,
+    /// Until it is full, at the pace of the last minutes; null while it does not grow.
+    seconds_to_full: Option<f64>,
+    /// How long the oldest message on disk has waited; 0 without one.
+    oldest_message_age_seconds: f64,
+    /// Operations that wait for the disk.
+    pending_writes: u64,
+    /// Messages that wait for room, unacknowledged.
+    stalled_messages: u64,
+    /// Transactions.
+    commits_total: u64,
+    /// Messages written and committed.
+    committed_messages_total: u64,
+    /// Messages that all receivers had acknowledged before they were written.
+    elided_messages_total: u64,
+    /// Checkpoints.
+    checkpoints_total: u64,
+    /// Errors that `SQLite` has reported.
+    errors_total: u64,
+    commit_duration: Histogram,
+}
+
+/// How often a transaction took how long.
+#[derive(Debug, Serialize, ToSchema)]
+struct Histogram {
+    /// Upper bounds of the buckets, inclusive, rising.
+    bounds_seconds: Vec<f64>,
+    /// Of each bucket alone; one more than bounds, the last for what lies above them.
+    counts: Vec<u64>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct Queue {
+    client_id: String,
+    /// Deliveries that wait or are in flight.
+    queued: usize,
+    /// Their bytes.
+    queued_bytes: u64,
+    /// Whether its client is there.
+    connected: bool,
+}
+
+/// What had been counted at one moment.
+#[derive(Debug, Serialize, ToSchema)]
+struct Past {
+    uptime_seconds: f64,
+    received_total: u64,
+    delivered_total: u64,
+    dropped_total: u64,
+    refused_total: u64,
+    /// As `commit_duration.counts`.
+    commit_counts: Vec<u64>,
+}
+
+/// The broker at one look
+#[utoipa::path(
+    get, path = "/overview", operation_id = "getOverview", tag = "broker", params(Asked),
+    responses(
+        (status = 200, description = "Counters and gauges as they stand", body = Overview),
+        (status = "default", description = "Why not", body = Problem,
+            content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn get(
+    State(state): State<AppState>,
+    Query(asked): Query<Asked>,
+) -> Answer<Json<Overview>> {
+    let broker = state.api.broker()?;
+    let current = state.readiness.get();
+    Ok(Json(Overview {
+        version: env!("CARGO_PKG_VERSION"),
+        started_at: rfc3339(broker.started_at()),
+        uptime_seconds: broker.uptime().as_secs_f64(),
+        state: current.as_str(),
+        state_text: current.describe(),
+        sessions: sessions(broker),
+        messages: messages(broker),
+        persistence: broker.persistence.store().map(|store| persistence(broker, store.metrics())),
+        longest_queues: broker.longest_queues().iter().map(Queue::from).collect(),
+        history: asked
+            .history
+            .then(|| broker.recent().iter().map(|past| Past::from(&**past)).collect()),
+    }))
+}
+
+fn sessions(broker: &Broker) -> Sessions {
+    let sessions = &broker.metrics.sessions;
+    Sessions {
+        connected: sessions.connected.get(),
+        waiting: sessions.waiting.get(),
+        subscriptions: sessions.subscriptions.get(),
+    }
+}
+
+fn messages(broker: &Broker) -> Messages {
+    let messages = &broker.metrics.messages;
+    let positive = |gauge: &Gauge| gauge.get().max(0);
+    Messages {
+        received_total: messages.received.iter().map(|(_, count)| count).sum(),
+        delivered_total: messages.delivered.iter().map(|(_, count)| count).sum(),
+        redelivered_total: messages.redelivered.get(),
+        dropped_total: by_label(&messages.dropped),
+        refused_total: by_label(&messages.refused),
+        queued: positive(&messages.queued),
+        in_flight: 0,
+        retained: positive(&messages.retained),
+        retained_bytes: positive(&messages.retained_bytes),
+        memory_bytes: positive(&messages.memory_bytes),
+    }
+}
+
+fn by_label<L: Label>(counters: &Counters<L>) -> BTreeMap<&'static str, u64> {
+    counters.iter().map(|(label, count)| (label.as_str(), count)).collect()
+}
+
+fn persistence(broker: &Broker, metrics: &StoreMetrics) -> Persistence {
+    let now = broker.clock.now();
+    let read = |figure: &AtomicU64| figure.load(Ordering::Relaxed);
+    let oldest = Some(read(&metrics.oldest_message)).filter(|at| *at > 0);
+    let age = oldest.map_or(0, |at| now.wall.0.saturating_sub(at));
+    let commits = metrics.commit_duration.snapshot();
+    Persistence {
+        database_size_bytes: read(&metrics.database_size),
+        free_bytes: read(&metrics.free_bytes),
+        max_size_bytes: None,
+        wal_size_bytes: read(&metrics.wal_size),
+        wal_limit_bytes: None,
+        volume_available_bytes: read(&metrics.volume_available),
+        volume_size_bytes: 0,
+        seconds_to_full: None,
+        oldest_message_age_seconds: std::time::Duration::from_millis(age).as_secs_f64(),
+        pending_writes: read(&metrics.pending),
+        stalled_messages: read(&metrics.stalled),
+        commits_total: read(&metrics.commits),
+        committed_messages_total: read(&metrics.committed_messages),
+        elided_messages_total: read(&metrics.elided_messages),
+        checkpoints_total: read(&metrics.checkpoints),
+        errors_total: metrics.errors().iter().map(|(_, count)| count).sum(),
+        commit_duration: Histogram {
+            bounds_seconds: commits.bounds.to_vec(),
+            counts: commits.counts.to_vec(),
+        },
+    }
+}
+
+impl From<&LongQueue> for Queue {
+    fn from(queue: &LongQueue) -> Self {
+        Self {
+            client_id: queue.client_id.to_string(),
+            queued: queue.queued,
+            queued_bytes: queue.queued_bytes,
+            connected: queue.connected,
+        }
+    }
+}
+
+impl From<&Sample> for Past {
+    fn from(sample: &Sample) -> Self {
+        Self {
+            uptime_seconds: sample.uptime.as_secs_f64(),
+            received_total: sample.received,
+            delivered_total: sample.delivered,
+            dropped_total: sample.dropped,
+            refused_total: sample.refused,
+            commit_counts: sample.commits.clone(),
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! `/publish`: a message from an operator.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::extract::{Body, Operator};
+use super::problem::{Answer, Problem};
+use super::{Api, detached, unsettled};
+use crate::broker::admin::{Announcement, Unannounced};
+use crate::protocol::{MessageProperties, QoS};
+
+/// A message to be published.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Message {
+    #[schema(min_length = 1, max_length = 65_535)]
+    topic: String,
+    /// The payload as text. Not together with `payload_base64`; without both it is empty.
+    payload: Option<String>,
+    /// The payload in Base64.
+    payload_base64: Option<String>,
+    /// 0 unless told.
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 2)]
+    qos: u8,
+    /// Whether it is retained; with an empty payload it removes what is.
+    #[serde(default)]
+    retain: bool,
+    /// After this many seconds it is delivered no more.
+    message_expiry_seconds: Option<u32>,
+    /// Whether the payload is said to be text.
+    payload_format: Option<PayloadFormat>,
+    content_type: Option<String>,
+    response_topic: Option<String>,
+    /// In Base64.
+    correlation_data: Option<String>,
+    #[serde(default)]
+    user_properties: Vec<UserProperty>,
+}
+
+/// The Payload Format Indicator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum PayloadFormat {
+    /// 0
+    Bytes,
+    /// 1
+    Utf8,
+}
+
+/// A User Property.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct UserProperty {
+    name: String,
+    value: String,
+}
+
+impl From<(String, String)> for UserProperty {
+    fn from((name, value): (String, String)) -> Self {
+        Self { name, value }
+    }
+}
+
+/// What became of a message.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Published {
+    /// Grows with each message of the broker.
+    message_id: u64,
+    /// Sessions that have subscribed to it.
+    receivers: usize,
+}
+
+/// Publishes a message. At QoS 1 and 2 it answers when the message is safe: on disk, or
+/// acknowledged by all receivers.
+#[utoipa::path(post, path = "/publish", operation_id = "publish", tag = "messages", request_body = Message,
+    responses(
+        (status = 200, description = "It is published.", body = Published),
+        (status = 507, description = "There is no room for it.", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn publish(
+    State(api): State<Api>,
+    Operator(remote): Operator,
+    Body(message): Body<Message>,
+) -> Answer<Json<Published>> {
+    let broker = Arc::clone(api.broker()?);
+    let message = announcement(message).map_err(unfit)?;
+    let announced = detached(async move {
+        let announced = broker.announce(&message).await;
+        if announced.is_ok() {
+            let (qos, bytes) = (message.qos as u8, message.payload.len());
+            tracing::info!(topic = message.topic, %remote, qos, bytes, "message published by an operator");
+        }
+        announced
+    });
+    let announced = announced.await?.map_err(refused)?;
+    Ok(Json(Published { message_id: announced.message.0, receivers: announced.receivers }))
+}
+
+fn announcement(message: Message) -> Result<Announcement, String> {
+    let payload = match (message.payload, message.payload_base64) {
+        (Some(_), Some(_)) => return Err("payload and payload_base64: give one of them".into()),
+        (Some(text), None) => text.into_bytes(),
+        (None, base64) => decoded("payload_base64", base64)?.unwrap_or_default(),
+    };
+    let is_text = message.payload_format.map(|format| format == PayloadFormat::Utf8);
+    if is_text == Some(true) && std::str::from_utf8(&payload).is_err() {
+        return Err("payload_format: the payload is no UTF-8".into());
+    }
+    let qos = QoS::from_bits(message.qos).ok_or("qos: expected 0, 1 or 2")?;
+    let user = message.user_properties.into_iter().map(|user| (user.name, user.value)).collect();
+    Ok(Announcement {
+        topic: message.topic,
+        payload,
+        qos,
+        retain: message.retain,
+        expiry: message.message_expiry_seconds,
+        properties: MessageProperties {
+            is_text,
+            content_type: message.content_type,
+            response_topic: message.response_topic,
+            correlation_data: decoded("correlation_data", message.correlation_data)?,
+            user,
+        },
+    })
+}
+
+fn decoded(name: &str, base64: Option<String>) -> Result<Option<Vec<u8>>, String> {
+    let decode = |text: String| STANDARD.decode(text);
+    base64.map(decode).transpose().map_err(|error| format!("{name} is no Base64: {error}"))
+}
+
+fn unfit(detail: String) -> Problem {
+    let status = StatusCode::UNPROCESSABLE_ENTITY;
+    Problem::new(status, "unfit-body", "The body does not say what is needed", detail)
+}
+
+fn refused(why: Unannounced) -> Problem {
+    let problem = |status, kind, title| Problem::new(status, kind, title, format!("{why}."));
+    let no_room = StatusCode::INSUFFICIENT_STORAGE;
+    match why {
+        Unannounced::TooLarge => {
+            problem(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The message is too large")
+        }
+        Unannounced::QueueFull => {
+            problem(StatusCode::TOO_MANY_REQUESTS, "queue-full", "A receiver's queue is full")
+        }
+        Unannounced::DiskFull => problem(no_room, "disk-full", "The disk is full"),
+        Unannounced::RetainedFull => {
+            problem(no_room, "retained-full", "There is no room to retain it")
+        }
+        Unannounced::Unsettled(error) => unsettled(error),
+        Unannounced::Topic(_)
+        | Unannounced::Levels
+        | Unannounced::Own
+        | Unannounced::Properties(_)
+        | Unannounced::NoRetain => unfit(format!("{why}.")),
+    }
+}

@@ -1,0 +1,242 @@
+//! `/sessions`: who is there, who is away, and the end of both.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::extract::{NoBody, Operator, Query, Segment};
+use super::page::{self, Page};
+use super::problem::{Answer, Problem};
+use super::time::rfc3339;
+use super::{Api, detached, unsettled};
+use crate::broker::admin::{NotConnected, Order, Place, SessionFilter, SessionInfo};
+use crate::session::NEVER_EXPIRES;
+use crate::telemetry::Label as _;
+
+/// A client's session.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Session {
+    client_id: String,
+    state: State_,
+    /// MQTT version of the last connection: 3.1, 3.1.1 or 5.0.
+    version: String,
+    /// Its queue survives a crash of the broker.
+    durable: bool,
+    /// The client's address, while it is connected.
+    remote: Option<String>,
+    /// The name of the listener that it came through.
+    listener: Option<String>,
+    /// As it has logged in; null: anonymous, or away.
+    user: Option<String>,
+    #[schema(format = DateTime)]
+    connected_at: Option<String>,
+    /// Null while it is connected.
+    #[schema(format = DateTime)]
+    disconnected_at: Option<String>,
+    /// When the session ends if the client stays away; null: it does not, or is connected.
+    #[schema(format = DateTime)]
+    expires_at: Option<String>,
+    /// What the client asked for when it connected.
+    clean_start: Option<bool>,
+    /// How long the session outlives its connection; null: for ever.
+    expiry_seconds: Option<u32>,
+    /// 0: none.
+    keep_alive_seconds: Option<u16>,
+    /// How many messages may be in flight to it.
+    receive_maximum: usize,
+    /// Messages that wait for it or are in flight to it.
+    queued_messages: usize,
+    /// Their topics, properties and payloads.
+    queued_bytes: u64,
+    /// Messages that are sent and unacknowledged.
+    inflight_messages: usize,
+    /// QoS 2 messages that it has published and not released.
+    incoming_messages: usize,
+    /// How many.
+    subscriptions: usize,
+    /// It has a will that has not been published.
+    has_will: bool,
+}
+
+/// Whether the client is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = SessionState)]
+pub(super) enum State_ {
+    /// It is.
+    Connected,
+    /// The session waits for it.
+    Waiting,
+}
+
+impl From<SessionInfo> for Session {
+    fn from(info: SessionInfo) -> Self {
+        let connection = info.connection.as_ref();
+        Self {
+            client_id: info.client_id.to_string(),
+            state: if connection.is_some() { State_::Connected } else { State_::Waiting },
+            version: info.version.as_str().to_owned(),
+            durable: info.durable,
+            remote: connection.map(|connection| connection.remote.to_string()),
+            listener: connection.map(|connection| connection.listener.to_string()),
+            user: connection.and_then(|connection| connection.user.as_deref().map(Into::into)),
+            connected_at: connection.map(|connection| rfc3339(connection.connected_at)),
+            disconnected_at: info.disconnected_at.map(rfc3339),
+            expires_at: info.expires_at.map(rfc3339),
+            clean_start: connection.map(|connection| connection.clean_start),
+            expiry_seconds: (info.expiry != NEVER_EXPIRES).then_some(info.expiry),
+            keep_alive_seconds: connection.map(|connection| connection.keep_alive),
+            receive_maximum: info.receive_maximum,
+            queued_messages: info.queued,
+            queued_bytes: info.queued_bytes,
+            inflight_messages: info.in_flight,
+            incoming_messages: info.incoming,
+            subscriptions: info.subscriptions,
+            has_will: info.has_will,
+        }
+    }
+}
+
+/// Which sessions, in which order.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct List {
+    /// Part of the client id, in any case.
+    #[serde(default)]
+    #[param(required = false)]
+    search: String,
+    /// Only those.
+    state: Option<State_>,
+    /// `client_id`, or `queued` for the longest queues first.
+    sort: Option<Sort>,
+    /// Sessions of a page, 100 unless told.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<usize>,
+    /// `next` of the page before.
+    cursor: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Sort {
+    #[default]
+    ClientId,
+    Queued,
+}
+
+/// How a connection or a session is ended.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Ending {
+    /// The client's will is not published.
+    #[serde(default)]
+    #[param(required = false)]
+    without_will: bool,
+}
+
+/// What a deleted session has left.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Deleted {
+    /// Messages that waited for it or were in flight, and are gone.
+    dropped_messages: usize,
+    /// Its client was connected, and has been disconnected.
+    was_connected: bool,
+}
+
+/// Sessions, in pages.
+#[utoipa::path(get, path = "/sessions", operation_id = "listSessions", tag = "sessions", params(List),
+    responses((status = 200, description = "A page of them.", body = Page<Session>)))]
+pub(super) async fn list(
+    State(api): State<Api>,
+    Query(query): Query<List>,
+) -> Answer<Json<Page<Session>>> {
+    let limit = page::limit(query.limit)?;
+    let order = match query.sort.unwrap_or_default() {
+        Sort::ClientId => Order::ClientId,
+        Sort::Queued => Order::Queued,
+    };
+    let after = page::place::<(usize, String)>(query.cursor.as_deref())?
+        .map(|(queued, client_id)| Place { client_id, queued });
+    let connected = query.state.map(|state| state == State_::Connected);
+    let filter = SessionFilter { search: query.search, connected };
+    let (found, next) = api.broker()?.session_list(&filter, order, after, limit).await;
+    let next = next.and_then(|place| page::cursor(&(place.queued, place.client_id)));
+    Ok(Json(Page { items: found.into_iter().map(Session::from).collect(), next }))
+}
+
+/// One session.
+#[utoipa::path(get, path = "/sessions/{client_id}", operation_id = "getSession", tag = "sessions",
+    params(("client_id" = String, Path, description = "Percent-encoded, `/` too.")),
+    responses((status = 200, description = "It is there.", body = Session)))]
+pub(super) async fn one(
+    State(api): State<Api>,
+    Segment(client_id): Segment,
+) -> Answer<Json<Session>> {
+    let info = api.broker()?.session_info(&client_id).ok_or_else(|| none(&client_id))?;
+    Ok(Json(info.into()))
+}
+
+/// Ends a session: connection, subscriptions and queue. Answers when that is on disk.
+#[utoipa::path(delete, path = "/sessions/{client_id}", operation_id = "deleteSession", tag = "sessions",
+    params(("client_id" = String, Path, description = "Percent-encoded, `/` too."), Ending),
+    responses((status = 200, description = "It is gone.", body = Deleted)))]
+pub(super) async fn remove(
+    State(api): State<Api>,
+    Operator(remote): Operator,
+    Segment(client_id): Segment,
+    Query(ending): Query<Ending>,
+    _: NoBody,
+) -> Answer<Json<Deleted>> {
+    let broker = api.broker()?.clone();
+    let missing = none(&client_id);
+    let ended = detached(async move {
+        let ended = broker.remove_session(&client_id, ending.without_will).await;
+        if let Some(Ok(ended)) = &ended {
+            tracing::info!(
+                client_id,
+                %remote,
+                dropped_messages = ended.dropped,
+                "session deleted by an operator"
+            );
+        }
+        ended
+    })
+    .await?;
+    let ended = ended.ok_or(missing)?.map_err(unsettled)?;
+    Ok(Json(Deleted { dropped_messages: ended.dropped, was_connected: ended.was_connected }))
+}
+
+/// Ends the connection of a client. Its session stays, unless it was to end with it.
+#[utoipa::path(post, path = "/sessions/{client_id}/disconnect", operation_id = "disconnectSession", tag = "sessions",
+    params(("client_id" = String, Path, description = "Percent-encoded, `/` too."), Ending),
+    responses(
+        (status = 204, description = "It is disconnected."),
+        (status = 409, description = "It is not connected.", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn disconnect(
+    State(api): State<Api>,
+    Operator(remote): Operator,
+    Segment(client_id): Segment,
+    Query(ending): Query<Ending>,
+    _: NoBody,
+) -> Answer<StatusCode> {
+    let dismissed = api.broker()?.dismiss(&client_id, ending.without_will);
+    match dismissed.ok_or_else(|| none(&client_id))? {
+        Ok(()) => {
+            tracing::info!(client_id, %remote, "client disconnected by an operator");
+            Ok(StatusCode::NO_CONTENT)
+        }
+        Err(NotConnected) => {
+            let detail = format!("The client {client_id:?} is not connected.");
+            Err(Problem::conflict("not-connected", "The client is not connected", detail))
+        }
+    }
+}
+
+/// There is no such session.
+pub(super) fn none(client_id: &str) -> Problem {
+    Problem::not_found(format!("There is no session of the client {client_id:?}."))
+}

@@ -1,0 +1,106 @@
+// A client's subscriptions and its queue, in pages.
+
+import { api } from "./api.js";
+import { show, toast } from "./dialog.js";
+import { foreign, h, say, swap, table } from "./dom.js";
+import { ago, bytes, count } from "./format.js";
+
+const PAGE = 25;
+/** Bytes of a payload that are asked for: a person reads no more. */
+const PAYLOAD = 65_536;
+
+/** A card with a list that is fetched page by page. */
+function paged({ title, path, columns, cells, empty }) {
+  const place = h("div");
+  const note = h("p", { className: "note", role: "status" });
+  const more = h("button", { type: "button", className: "more", hidden: true, onclick: () => load(true) }, "Show more");
+  const again = h("button", { type: "button", className: "small", onclick: () => load() }, "Refresh");
+  const card = h("section", { className: "card" },
+    h("header", null, h("h2", null, title), note, h("span", { className: "aside" }, again)), place, more);
+  let items = [];
+  let next = null;
+
+  async function load(append = false) {
+    try {
+      const page = await api(path, { query: { limit: PAGE, cursor: append ? next : null } });
+      const before = append ? items.length : 0;
+      items = append ? [...items, ...page.items] : page.items;
+      next = page.next;
+      swap(place, items.length ? table(title, columns, items.map((item, index) => cells(item, index))) : h("p", { className: "empty" }, empty));
+      say(note, items.length ? `${count(items.length)}${next ? " shown, there are more" : ""}` : "");
+      more.hidden = !next;
+      if (append) place.querySelectorAll("tbody tr")[before]?.querySelector("button")?.focus();
+    } catch (error) {
+      say(note, error.message);
+    }
+  }
+  return { card, load };
+}
+
+/** What the client has subscribed to. */
+export function subscriptions(path) {
+  return paged({
+    title: "Subscriptions",
+    path: `${path}/subscriptions`,
+    columns: [["Filter", "wrap"], ["QoS", "number"], ["Options", "roomy"]],
+    cells: (item) => [foreign(item.filter), String(item.qos), options(item)],
+    empty: "It has subscribed to nothing.",
+  });
+}
+
+function options(item) {
+  const words = [item.no_local && "no local", item.retain_as_published && "retain as published",
+    item.identifier && `identifier ${item.identifier}`].filter(Boolean);
+  return words.length ? words.join(", ") : "–";
+}
+
+/** What waits for the client. */
+export function queue(path) {
+  return paged({
+    title: "Queue",
+    path: `${path}/queue`,
+    columns: [["Topic", "wrap"], ["QoS", "number"], ["Size", "number"], ["Waiting since", "roomy nowrap"], ["State", "roomy"], ["Payload", ""]],
+    cells: (item) => [
+      foreign(item.topic), String(item.qos), bytes(item.size_bytes),
+      item.published_at ? h("time", { datetime: item.published_at }, ago(item.published_at)) : "–",
+      String(item.state ?? "").replaceAll("_", " "),
+      h("button", { type: "button", className: "small", "data-key": item.delivery_id, onclick: () => payload(path, item) },
+        "Show", h("span", { className: "hidden-text" }, ` payload of message ${item.delivery_id}`)),
+    ],
+    empty: "No message waits for it.",
+  });
+}
+
+/** Fetches and shows one message's payload. */
+async function payload(path, item) {
+  try {
+    const before = String(BigInt(item.delivery_id) - 1n);
+    const page = await api(`${path}/queue`, { query: { cursor: before, limit: 1, payload: PAYLOAD } });
+    const found = page.items.find((other) => String(other.delivery_id) === String(item.delivery_id));
+    if (!found) return toast("This message does not wait any more.");
+    const data = Uint8Array.from(atob(found.payload ?? ""), (c) => c.charCodeAt(0));
+    const [text, kind] = readable(data);
+    const cut = found.payload_truncated ? `, the first ${bytes(data.length)} of ${bytes(found.size_bytes)}` : "";
+    return show(["Payload of ", foreign(item.topic)],
+      h("p", { className: "note" }, `${kind}${cut}`),
+      h("pre", { tabindex: "0", "aria-label": "Payload" }, text));
+  } catch (error) {
+    return toast(error.message);
+  }
+}
+
+/** Text if it is UTF-8 that can be read, else a dump of bytes. */
+function readable(data) {
+  if (data.length === 0) return ["", "Empty"];
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(data);
+    if (!/[\u0000-\u0008\u000b\u000c\u000e-\u001f]/.test(text)) return [text, "Text"];
+  } catch { /* not UTF-8 */ }
+  const lines = [];
+  for (let at = 0; at < data.length; at += 16) {
+    const part = [...data.subarray(at, at + 16)];
+    const hex = part.map((b) => b.toString(16).padStart(2, "0")).join(" ").padEnd(47);
+    lines.push(`${at.toString(16).padStart(6, "0")}  ${hex}  ${part.map((b) => (b > 31 && b < 127 ? String.fromCharCode(b) : ".")).join("")}`);
+  }
+  return [lines.join("\n"), "Bytes"];
+}
