@@ -1,5 +1,5 @@
 //! What the broker says about itself: counters, the Prometheus scrape, its state,
-//! logs.
+//! logs, traces.
 //!
 //! [`Metrics`] is counted into by everyone; [`MetricsRegistry`] reads it when a
 //! scrape comes. [`Readiness`] is set by the broker and read by probes. Nothing
@@ -19,6 +19,7 @@ mod process;
 mod readiness;
 mod registry;
 mod runtime;
+mod trace;
 
 use crate::config::Sources;
 pub use connections::{ListenerMetrics, Listeners, OpenConnection};
@@ -34,6 +35,7 @@ pub use metrics::{ConnectionMetrics, MessageMetrics, Metrics, PacketMetrics, Ses
 pub use readiness::{Readiness, State};
 pub use registry::{MetricsError, MetricsRegistry, See};
 pub use runtime::observe_runtime;
+pub use trace::{Refusal, Sampling, Tracing};
 
 /// What is there before the broker: whoever starts it sets it up and hands it in.
 #[derive(Debug, Clone)]

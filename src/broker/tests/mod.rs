@@ -5,4 +5,8 @@ mod elision;
 mod exactly_once;
 mod full;
 mod gates;
+mod pass_through;
+mod spans;
+mod tracing;
+mod tracing_rules;
 mod world;

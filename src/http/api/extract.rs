@@ -25,9 +25,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
 }
 
 /// The part of the path that is not fixed, decoded: `a%2Fb` is `a/b`.
-pub(in crate::http) struct Path(pub(in crate::http) String);
+pub(in crate::http) struct Segment(pub(in crate::http) String);
 
-impl<S: Send + Sync> FromRequestParts<S> for Path {
+impl<S: Send + Sync> FromRequestParts<S> for Segment {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {

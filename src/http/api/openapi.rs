@@ -7,7 +7,9 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, PathItem, Ref, Response, ResponseBuilder};
 
 use super::problem::Problem;
-use super::{backup, database, process, publish, queue, retained, sessions, subscriptions};
+use super::{
+    backup, database, events, overview, process, publish, queue, retained, sessions, subscriptions,
+};
 
 #[derive(OpenApi)]
 #[openapi(

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::extract::{Path, Query};
+use super::extract::{Query, Segment};
 use super::page::{self, Page};
 use super::problem::{Answer, Problem};
 use super::sessions::none;
@@ -89,7 +89,7 @@ pub(super) struct List {
     responses((status = 200, description = "A page of it.", body = Page<QueuedMessage>)))]
 pub(super) async fn list(
     State(api): State<Api>,
-    Path(client_id): Path,
+    Segment(client_id): Segment,
     Query(query): Query<List>,
 ) -> Answer<Json<Page<QueuedMessage>>> {
     let limit = page::limit(query.limit)?;

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::extract::{NoBody, Operator, Path, Query};
+use super::extract::{NoBody, Operator, Query, Segment};
 use super::page::{self, Page};
 use super::problem::{Answer, Problem};
 use super::publish::UserProperty;
@@ -119,7 +119,7 @@ pub(super) async fn list(
     responses((status = 200, description = "It is there.", body = RetainedMessage)))]
 pub(super) async fn one(
     State(api): State<Api>,
-    Path(topic): Path,
+    Segment(topic): Segment,
     Query(part): Query<Part>,
 ) -> Answer<Json<RetainedMessage>> {
     let record = api.broker()?.retained_message(&topic).ok_or_else(|| none(&topic))?;
@@ -147,7 +147,7 @@ pub(super) async fn one(
 pub(super) async fn remove(
     State(api): State<Api>,
     Operator(remote): Operator,
-    Path(topic): Path,
+    Segment(topic): Segment,
     _: NoBody,
 ) -> Answer<StatusCode> {
     let broker = Arc::clone(api.broker()?);

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::extract::{NoBody, Operator, Path, Query};
+use super::extract::{NoBody, Operator, Query, Segment};
 use super::page::{self, Page};
 use super::problem::{Answer, Problem};
 use super::time::rfc3339;
@@ -172,7 +172,10 @@ pub(super) async fn list(
 #[utoipa::path(get, path = "/sessions/{client_id}", operation_id = "getSession", tag = "sessions",
     params(("client_id" = String, Path, description = "Percent-encoded, `/` too.")),
     responses((status = 200, description = "It is there.", body = Session)))]
-pub(super) async fn one(State(api): State<Api>, Path(client_id): Path) -> Answer<Json<Session>> {
+pub(super) async fn one(
+    State(api): State<Api>,
+    Segment(client_id): Segment,
+) -> Answer<Json<Session>> {
     let info = api.broker()?.session_info(&client_id).ok_or_else(|| none(&client_id))?;
     Ok(Json(info.into()))
 }
@@ -184,7 +187,7 @@ pub(super) async fn one(State(api): State<Api>, Path(client_id): Path) -> Answer
 pub(super) async fn remove(
     State(api): State<Api>,
     Operator(remote): Operator,
-    Path(client_id): Path,
+    Segment(client_id): Segment,
     Query(ending): Query<Ending>,
     _: NoBody,
 ) -> Answer<Json<Deleted>> {
@@ -216,7 +219,7 @@ pub(super) async fn remove(
 pub(super) async fn disconnect(
     State(api): State<Api>,
     Operator(remote): Operator,
-    Path(client_id): Path,
+    Segment(client_id): Segment,
     Query(ending): Query<Ending>,
     _: NoBody,
 ) -> Answer<StatusCode> {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
-use super::extract::{Path, Query};
+use super::extract::{Query, Segment};
 use super::page::{self, Page};
 use super::problem::{Answer, Problem};
 use super::sessions::none;
@@ -114,7 +114,7 @@ pub(super) async fn list(
     responses((status = 200, description = "A page of them.", body = Page<Subscription>)))]
 pub(super) async fn of_session(
     State(api): State<Api>,
-    Path(client_id): Path,
+    Segment(client_id): Segment,
     Query(query): Query<Own>,
 ) -> Answer<Json<Page<Subscription>>> {
     let limit = page::limit(query.limit)?;
