@@ -42,6 +42,10 @@ count_clients() {
     echo "$(number passed "$summary") $(($(number failed "$summary") + $(number errors? "$summary")))"
 }
 
+# Without -n: a Prometheus and a broker with traffic serve all of them.
+part_watching() { (cd tests/watching && ../.venv/bin/python -m pytest .); }
+count_watching() { count_clients "$@"; }
+
 part_js() { (cd tests/clients/js && node --test --test-reporter=spec); }
 count_js() {
     local passed failed
@@ -61,6 +65,12 @@ part_image() {
         PATH=$PWD/tests/.venv/bin:$PATH tests/.venv/bin/python -m pytest tests/image
 }
 count_image() { count_clients "$@"; }
+
+# Needs no cluster: rendered, validated, and run as processes.
+part_chart() {
+    tests/.cache/chart/venv/bin/python -m pytest -c tests/chart/pytest.ini -n 4 tests/chart
+}
+count_chart() { count_clients "$@"; }
 
 # The console page in headless Chromium. FERRYMQ_SCREENSHOTS=DIRECTORY keeps what it looked like.
 part_console() { (cd tests/console && node --test --test-reporter=spec); }

@@ -40,14 +40,22 @@ setup() {
     if needs image; then
         debian buildah podman runc netavark aardvark-dns conmon catatonit uidmap mmdebstrap || return
     fi
-    if needs clients image; then python_packages || return; fi
+    if needs clients watching image; then python_packages || return; fi
+    # For promtool too. Should Debian start it as a service: the tests have ports of their own.
+    if needs clients watching; then debian prometheus || return; fi
+    if needs chart; then
+        debian wget || return
+        tests/chart/setup.sh || return
+        # 290 MB; without it one test is skipped.
+        if [[ -z $QUICK ]]; then tests/chart/setup.sh checkov || return; fi
+    fi
     if needs js; then node_packages tests/clients/js || return; fi
     if needs console; then
         # A font too: a page without glyphs has no sizes to check.
         debian chromium fonts-dejavu-core && node_packages tests/console || return
     fi
     if needs rust simulation; then cargo_tool nextest || return; fi
-    if needs rust clients js console; then
+    if needs rust clients watching js console chart; then
         cargo build --release || return
         export BROKER_BINARY=$PWD/target/release/ferrymq
     fi

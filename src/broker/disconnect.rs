@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use super::connect::record_of;
 use super::timers::Due;
-use super::{Broker, Publication, SessionHandle, Turn};
+use super::{Broker, Publication, SessionHandle, Turn, traced};
 use crate::message::{IdList, WillRecord};
 use crate::protocol::QoS;
 use crate::router::Routes;
 use crate::store::Op;
-use crate::telemetry::DropReason;
+use crate::telemetry::{DropReason, Label};
 
 /// Client ids to sessions. In order, so that a long list of them can be gone through in
 /// short steps, each of which goes on behind the one before.
@@ -55,6 +55,7 @@ impl Broker {
             }
             let gone = session.detach(turn.now.wall);
             self.metrics.messages.dropped.add(DropReason::SessionEnded, gone.len() as u64);
+            traced::dropped(&gone, DropReason::SessionEnded.as_str());
             let will = match leaving {
                 Leaving::Normally { .. } => {
                     session.will = None;
@@ -170,6 +171,7 @@ impl Broker {
         if durable {
             turn.write(Op::EndSession(handle.id));
         }
+        traced::dropped(&entries, DropReason::SessionEnded.as_str());
         for entry in &entries {
             self.settle(entry, turn);
         }

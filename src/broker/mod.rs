@@ -25,6 +25,7 @@ mod settle;
 mod subscribe;
 mod sys;
 mod timers;
+mod traced;
 mod turn;
 mod upkeep;
 
@@ -33,6 +34,7 @@ mod tests;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::OnceLock;
 use std::sync::Weak;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
@@ -59,7 +61,7 @@ use crate::auth::Authenticator;
 use crate::message::{CommitNo, IdList};
 use crate::router::{Retained, Router};
 use crate::store::{Recovered, RetainedRecord, Submission};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Tracing};
 
 /// The broker's own topics, which clients cannot write.
 const SYS: &str = "$SYS/";
@@ -95,6 +97,8 @@ pub struct Broker {
     recent: Recent,
     shutting_down: AtomicBool,
     shutdown: Notify,
+    /// Empty: no message is traced.
+    tracing: OnceLock<Tracing>,
 }
 
 impl Broker {
@@ -141,6 +145,7 @@ impl Broker {
             recent: Recent::new(now),
             shutting_down: AtomicBool::new(false),
             shutdown: Notify::new(),
+            tracing: OnceLock::new(),
         });
         broker.recover(recovered);
         broker

@@ -11,6 +11,7 @@ use super::output::complain;
 use super::stop::stop_signal;
 use crate::config::{Config, Sources};
 use crate::server::{ServeError, Server};
+use crate::telemetry::otlp::Push;
 use crate::telemetry::{self, EventLayer, RecentEvents, Setup};
 
 #[derive(Debug, clap::Args)]
@@ -37,16 +38,6 @@ impl Args {
 /// Starts logging and a runtime, and runs the broker in it until it ends. `sources`: what
 /// `config` was read from.
 pub fn serve(config: Config, sources: Sources) -> ExitCode {
-    let events = RecentEvents::default();
-    let layers: Vec<EventLayer> = vec![Box::new(events.layer())];
-    let logs = match telemetry::init_logs(&config.telemetry, layers) {
-        Ok(logs) => logs,
-        Err(error) => {
-            complain(&error);
-            return Exit::Usage.into();
-        }
-    };
-    let setup = Setup { logs, events, sources };
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder.enable_all().thread_name("ferrymq");
     if config.runtime.worker_threads > 0 {
@@ -55,13 +46,17 @@ pub fn serve(config: Config, sources: Sources) -> ExitCode {
     let runtime = match builder.build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            error!(%error, "cannot start threads");
+            complain(&format!("cannot start threads: {error}"));
             return Exit::Failure.into();
         }
     };
+    let setup = match set_up(&config, sources, &runtime) {
+        Ok(setup) => setup,
+        Err(code) => return code,
+    };
     banner(&config);
     let patience = config.runtime.shutdown_timeout.duration();
-    let limit = Arc::clone(&setup.logs.limit);
+    let (limit, push) = (Arc::clone(&setup.logs.limit), setup.push.clone());
     let exit = runtime.block_on(async {
         tokio::select! {
             exit = run(config, setup) => exit,
@@ -69,9 +64,32 @@ pub fn serve(config: Config, sources: Sources) -> ExitCode {
         }
     });
     limit.report();
+    // Before the runtime ends, which the connections to the collector live in.
+    push.stop();
     // A password that is being verified must not hold up the end for longer.
     runtime.shutdown_timeout(patience);
     exit.into()
+}
+
+/// Logs, and what is pushed.
+fn set_up(
+    config: &Config,
+    sources: Sources,
+    runtime: &tokio::runtime::Runtime,
+) -> Result<Setup, ExitCode> {
+    let _within = runtime.enter();
+    let variables = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let wrong = |error: &dyn std::fmt::Display| {
+        complain(error);
+        ExitCode::from(Exit::Usage)
+    };
+    let push = Push::start(&config.telemetry, &variables).map_err(|error| wrong(&error))?;
+    let events = RecentEvents::default();
+    let mut layers: Vec<EventLayer> = vec![Box::new(events.layer())];
+    layers.extend(push.events());
+    let logs = telemetry::init_logs(&config.telemetry, layers).map_err(|error| wrong(&error))?;
+    push.log_notes();
+    Ok(Setup { logs, push, events, sources })
 }
 
 /// Starts the broker, says where it listens, and waits for its end.

@@ -24,6 +24,7 @@ mod mqtt;
 mod network;
 mod persistence;
 mod process;
+mod ratio;
 mod secret;
 mod session;
 mod show;
@@ -47,11 +48,12 @@ pub use mqtt::{Mqtt, OnFull};
 pub use network::{Limits, Listener, Protocol};
 pub use persistence::{Checkpoints, Durability, Persistence};
 pub use process::Runtime;
+pub use ratio::Ratio;
 pub use secret::Secret;
 pub use session::{Overflow, Session};
 pub use sources::Sources;
 pub use span::Span;
-pub use telemetry::{LOG_LEVELS, LogFormat, Telemetry, is_log_level};
+pub use telemetry::{ENDPOINTS, LOG_LEVELS, LogFormat, Telemetry, is_endpoint, is_log_level};
 
 /// Everything that can be set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -71,7 +73,7 @@ pub struct Config {
     pub limits: Limits,
     /// `[persistence]`: the database file.
     pub persistence: Persistence,
-    /// `[telemetry]`: logs.
+    /// `[telemetry]`: logs, and what is pushed to a collector.
     pub telemetry: Telemetry,
     /// `[runtime]`: the process.
     pub runtime: Runtime,

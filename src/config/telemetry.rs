@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{Ratio, Span};
+
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -13,9 +15,11 @@ pub enum LogFormat {
     Json,
 }
 
-/// `[telemetry]`: logs, written to standard error.
+/// `[telemetry]`: logs, written to standard error, and what is pushed to a collector.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+// Switches of their own, not the states of one machine.
+#[allow(clippy::struct_excessive_bools)]
 pub struct Telemetry {
     /// `error`, `warn`, `info`, `debug`, `trace` or `off`; also by module, as in
     /// `info,ferrymq::store=debug`.
@@ -25,12 +29,67 @@ pub struct Telemetry {
     /// Lines a second that one kind of event may write after a burst of five times as
     /// many, 0 to 1,000,000; 0: no limit. Only for `info` and above.
     pub log_limit: u32,
+    /// The collector's address for OTLP over gRPC, `http://` or `https://`; empty: what
+    /// the standard variables say, and nothing if they say nothing.
+    pub otlp_endpoint: String,
+    /// Whether metrics are pushed, once there is an endpoint.
+    pub otlp_metrics: bool,
+    /// Whether logs are pushed, once there is an endpoint.
+    pub otlp_logs: bool,
+    /// Whether traces are pushed, once there is an endpoint.
+    pub otlp_traces: bool,
+    /// How often metrics are pushed, 100ms to 1h.
+    pub otlp_interval: Span,
+    /// The share of the messages without a `traceparent` that are traced, 0 to 1.
+    pub trace_ratio: Ratio,
+    /// Whether messages are traced whose `traceparent` says that they are sampled.
+    pub trace_parent: bool,
+}
+
+impl Telemetry {
+    /// `otlp_interval`, if nobody has set it.
+    pub const DEFAULT_INTERVAL: Span = Span::seconds(60);
 }
 
 impl Default for Telemetry {
     fn default() -> Self {
-        Self { level: "info".to_owned(), format: LogFormat::Text, log_limit: 10 }
+        Self {
+            level: "info".to_owned(),
+            format: LogFormat::Text,
+            log_limit: 10,
+            otlp_endpoint: String::new(),
+            otlp_metrics: true,
+            otlp_logs: true,
+            otlp_traces: true,
+            otlp_interval: Self::DEFAULT_INTERVAL,
+            trace_ratio: Ratio::NONE,
+            trace_parent: true,
+        }
     }
+}
+
+/// What a collector's address is expected to be.
+pub const ENDPOINTS: &str = "an address as in http://collector:4317 or https://collector:4317";
+
+/// Whether this is the address of a gRPC server: a scheme, a host, perhaps a port, and no
+/// path but `/`.
+pub fn is_endpoint(address: &str) -> bool {
+    let rest = address.strip_prefix("http://").or_else(|| address.strip_prefix("https://"));
+    let Some(authority) = rest.map(|rest| rest.strip_suffix('/').unwrap_or(rest)) else {
+        return false;
+    };
+    // The last colon parts the port, if it stands behind an IPv6 address' bracket.
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, Some(port)),
+        _ => (authority, None),
+    };
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+    let bracketed = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let is_host = match bracketed {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => !host.is_empty() && host.chars().all(plain),
+    };
+    is_host && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
 }
 
 /// What a log level is expected to be.
@@ -47,4 +106,39 @@ pub fn is_log_level(level: &str) -> bool {
     };
     let is_directive = |part: &str| is_level(part.rsplit('=').next().unwrap_or(part).trim());
     level.split(',').all(is_directive) && tracing_subscriber::EnvFilter::try_new(level).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_is_a_scheme_a_host_and_perhaps_a_port() {
+        for good in [
+            "http://localhost:4317",
+            "https://collector.example.org/",
+            "http://127.0.0.1:1",
+            "http://[::1]:4317",
+            "http://[::1]",
+        ] {
+            assert!(is_endpoint(good), "{good}");
+        }
+        for bad in [
+            "",
+            "localhost:4317",
+            "grpc://localhost:4317",
+            "http://",
+            "http://:4317",
+            "http://host:",
+            "http://host:0",
+            "http://host:65536",
+            "http://user@host:1",
+            "http://ho st:1",
+            "http://host:4317/v1/traces",
+            "http://[::1",
+            "http://::1:4317",
+        ] {
+            assert!(!is_endpoint(bad), "{bad}");
+        }
+    }
 }

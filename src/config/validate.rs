@@ -4,7 +4,8 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 
 use super::{
-    Anonymous, ByteSize, Config, Http, LOG_LEVELS, Span, Telemetry, check_token, is_log_level,
+    Anonymous, ByteSize, Config, ENDPOINTS, Http, LOG_LEVELS, Ratio, Span, Telemetry, check_token,
+    is_endpoint, is_log_level,
 };
 
 /// The first rule that does not hold.
@@ -167,7 +168,16 @@ fn telemetry(telemetry: &Telemetry) -> Checked {
             text: format!("found \"{}\", expected {LOG_LEVELS}", telemetry.level),
         });
     }
-    within("telemetry.log_limit", telemetry.log_limit, 0..=1_000_000)
+    let endpoint = &telemetry.otlp_endpoint;
+    if !endpoint.is_empty() && !is_endpoint(endpoint) {
+        return Err(Problem {
+            key: "telemetry.otlp_endpoint".to_owned(),
+            text: format!("found \"{endpoint}\", expected {ENDPOINTS}"),
+        });
+    }
+    within("telemetry.log_limit", telemetry.log_limit, 0..=1_000_000)?;
+    within("telemetry.otlp_interval", telemetry.otlp_interval, Span::millis(100)..=Span::hours(1))?;
+    within("telemetry.trace_ratio", telemetry.trace_ratio, Ratio::NONE..=Ratio::ALL)
 }
 
 fn within<T: Copy + PartialOrd + Display>(

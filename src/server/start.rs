@@ -17,7 +17,9 @@ use crate::config::{self, Config};
 use crate::http::{Api, AppState, Scope, Tokens};
 use crate::net::Listener;
 use crate::store::{Checkpoints, DurabilityMode, Recovered, Store, StoreConfig, StoreMetrics};
-use crate::telemetry::{self, Metrics, MetricsRegistry, Readiness, Setup, State};
+use crate::telemetry::{
+    self, Metrics, MetricsRegistry, Readiness, Sampling, Setup, State, Tracing,
+};
 
 /// A broker that has been started and not yet been told to stop.
 pub struct Server {
@@ -46,13 +48,7 @@ impl Server {
         say_sizes(&config);
         let metrics = Arc::new(Metrics::default());
         let readiness = Readiness::default();
-        let registry = MetricsRegistry::new(&metrics, &readiness).map_err(system("no metrics"))?;
-        let limit = Arc::clone(&setup.logs.limit);
-        registry.counter(
-            "ferrymq_log_events_suppressed_total",
-            "Log lines left out because too many similar ones came (telemetry.log_limit)",
-            move |see| see(limit.suppressed(), &[]),
-        );
+        let registry = setup.registry(&metrics, &readiness).map_err(system("no metrics"))?;
         let registry = Arc::new(registry);
         telemetry::observe_runtime(&registry, &tokio::runtime::Handle::current());
         let authenticator = Authenticator::load(&config)?;
@@ -92,6 +88,7 @@ impl Server {
         .into_reload();
         tasks.spawn(reload::at_signal(reload.clone(), Arc::clone(&broker)));
         api.serve(Arc::clone(&broker), Some(reload));
+        trace(&broker, &config.telemetry, setup, &registry);
         tasks.spawn(Arc::clone(&broker).upkeep());
         tasks.spawn(watch_state(Arc::clone(&broker), readiness.clone(), stop_http));
         let all = config.limits.max_connections.min(Semaphore::MAX_PERMITS);
@@ -127,6 +124,17 @@ impl Server {
         self.running.stop(self.tasks, time).await;
         Ok(())
     }
+}
+
+/// Messages are traced if there is somebody to send the spans to.
+fn trace(broker: &Broker, config: &config::Telemetry, setup: &Setup, registry: &MetricsRegistry) {
+    let tracing = setup.push.traces.as_ref().map(|provider| {
+        let sampling = Sampling { ratio: config.trace_ratio.get(), parent: config.trace_parent };
+        let tracing = Tracing::new(provider, sampling);
+        broker.trace_with(tracing.clone());
+        tracing
+    });
+    telemetry::observe_tracing(registry, tracing);
 }
 
 /// What `auto` came to, so that nobody has to guess it in a container.

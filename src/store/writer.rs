@@ -24,7 +24,8 @@ use super::queue::Phase;
 use super::shared::{Shared, StoreState};
 use super::space::Space;
 use super::statements;
-use crate::message::{CommitNo, IdList, Message, Wake};
+use super::traced;
+use crate::message::{CommitMark, CommitNo, IdList, Message, Wake};
 
 /// What of a plan one transaction does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,9 +108,7 @@ impl Writer {
     /// Leaves the batch empty.
     pub(super) fn commit_batch(&mut self, batch: &mut Batch) -> Result<Outcome, Fault> {
         let start = Instant::now();
-        if let Some(since) = batch.since {
-            self.shared.metrics.queue_wait.record_duration(start - since);
-        }
+        let waited = batch.since.map(|since| start - since);
         self.waiters.append(&mut batch.waiters);
         self.unpark(batch)?;
         self.plan.add(batch);
@@ -128,22 +127,33 @@ impl Writer {
             // A reader found the file damaged: what was written to it proves nothing.
             return Err(Fault("poisoned while a batch was being committed".into()));
         }
-        if outcome == Outcome::Committed {
-            self.publish(batch.number, start);
+        let mark = if outcome == Outcome::Committed {
+            let mark = self.publish(batch.number, start);
             self.look_for_room()?;
+            mark
+        } else {
+            None
+        };
+        if let Some(waited) = waited {
+            traced::record(&self.shared.metrics.queue_wait, waited, mark);
         }
         self.count_parked();
         self.checkpoint()?;
         Ok(outcome)
     }
 
-    /// From here on `number` is a promise.
-    fn publish(&mut self, number: CommitNo, start: Instant) {
+    /// From here on `number` is a promise. Answers what the commit is known as to those
+    /// who trace messages in it.
+    fn publish(&mut self, number: CommitNo, start: Instant) -> Option<CommitMark> {
         let metrics = &self.shared.metrics;
         self.shared.committed.store(number, Ordering::Release);
         ring_publishers(self.plan.messages.iter());
         self.waiters.iter().for_each(|waiter| waiter.ring());
-        metrics.commit_duration.record_duration(start.elapsed());
+        let took = start.elapsed();
+        let observer = self.shared.observer.get();
+        let mark = observer
+            .and_then(|observer| traced::tell(&self.plan, &**observer, number, start, took));
+        traced::record(&metrics.commit_duration, took, mark);
         metrics.batch_messages.record_count(self.plan.written);
         add(&metrics.commits, 1);
         stamp(&metrics.last_commit);
@@ -156,6 +166,7 @@ impl Writer {
         }
         self.keep_waiters();
         self.plan.reset();
+        mark
     }
 
     /// A message that is parked keeps its receivers waiting beyond its batch: they are

@@ -9,6 +9,9 @@ use parking_lot::Mutex;
 
 use super::metrics::StoreMetrics;
 
+/// The WAL begins with so many bytes (SQLite's file format, 4.1).
+const HEADER: u64 = 32;
+
 /// Follows the length of the WAL from commit to commit.
 #[derive(Debug)]
 pub(super) struct WalWritten {
@@ -24,7 +27,10 @@ pub(super) struct WalWritten {
 
 impl WalWritten {
     pub(super) fn new(wal: PathBuf, frame: u64, metrics: Arc<StoreMetrics>) -> Self {
-        Self { pages: AtomicU32::new(0), copied_in: Mutex::default(), wal, frame, metrics }
+        // What the start has written is not counted.
+        let bytes = super::checkpoint::file_size(&wal).saturating_sub(HEADER);
+        let pages = AtomicU32::new(u32::try_from(bytes / frame.max(1)).unwrap_or(0));
+        Self { pages, copied_in: Mutex::default(), wal, frame, metrics }
     }
 
     /// SQLite has committed, and the WAL now holds so many frames.

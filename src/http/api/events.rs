@@ -13,10 +13,10 @@ use super::time::rfc3339_system;
 use crate::telemetry::RecentEvent;
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Asked {
     /// Only events behind this one; `last` of the answer before. Without it, all.
-    #[serde(default)]
     after: Option<u64>,
 }
 
@@ -35,6 +35,7 @@ struct Event {
     /// Rises by one from event to event, and begins anew with the process.
     id: u64,
     /// When, as RFC 3339.
+    #[schema(format = DateTime)]
     time: String,
     /// `INFO`, `WARN` or `ERROR`.
     level: &'static str,

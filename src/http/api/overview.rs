@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use axum::Json;
 use axum::extract::State;
@@ -20,10 +21,12 @@ use crate::store::StoreMetrics;
 use crate::telemetry::{Counters, Gauge, Label};
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Asked {
     /// Also what was counted in the last five minutes.
     #[serde(default)]
+    #[param(required = false)]
     history: bool,
 }
 
@@ -33,6 +36,7 @@ pub(super) struct Overview {
     /// Of the broker.
     version: &'static str,
     /// When the process started, as RFC 3339; another one: all counters began anew.
+    #[schema(format = DateTime)]
     started_at: String,
     /// How long ago that was.
     uptime_seconds: f64,
@@ -204,7 +208,7 @@ fn messages(broker: &Broker) -> Messages {
         dropped_total: by_label(&messages.dropped),
         refused_total: by_label(&messages.refused),
         queued: positive(&messages.queued),
-        in_flight: 0,
+        in_flight: positive(&messages.in_flight),
         retained: positive(&messages.retained),
         retained_bytes: positive(&messages.retained_bytes),
         memory_bytes: positive(&messages.memory_bytes),
@@ -218,18 +222,19 @@ fn by_label<L: Label>(counters: &Counters<L>) -> BTreeMap<&'static str, u64> {
 fn persistence(broker: &Broker, metrics: &StoreMetrics) -> Persistence {
     let now = broker.clock.now();
     let read = |figure: &AtomicU64| figure.load(Ordering::Relaxed);
+    let limit = |figure: &AtomicU64| Some(read(figure)).filter(|limit| *limit > 0);
     let oldest = Some(read(&metrics.oldest_message)).filter(|at| *at > 0);
     let age = oldest.map_or(0, |at| now.wall.0.saturating_sub(at));
     let commits = metrics.commit_duration.snapshot();
     Persistence {
         database_size_bytes: read(&metrics.database_size),
         free_bytes: read(&metrics.free_bytes),
-        max_size_bytes: None,
+        max_size_bytes: limit(&metrics.max_size),
         wal_size_bytes: read(&metrics.wal_size),
-        wal_limit_bytes: None,
+        wal_limit_bytes: limit(&metrics.wal_limit),
         volume_available_bytes: read(&metrics.volume_available),
-        volume_size_bytes: 0,
-        seconds_to_full: None,
+        volume_size_bytes: read(&metrics.volume_size),
+        seconds_to_full: Some(metrics.seconds_to_full(Instant::now())).filter(|s| s.is_finite()),
         oldest_message_age_seconds: std::time::Duration::from_millis(age).as_secs_f64(),
         pending_writes: read(&metrics.pending),
         stalled_messages: read(&metrics.stalled),

@@ -6,8 +6,6 @@ import { foreign, h, say, visible } from "./dom.js";
 import { ago, bytes, count, dateTime, duration, plural } from "./format.js";
 import { queue, subscriptions } from "./lists.js";
 
-const NEVER = 4_294_967_295;
-
 function facts(session) {
   const connected = session.state === "connected";
   const expiry = session.expiry_seconds;
@@ -18,7 +16,7 @@ function facts(session) {
     ["User", session.user ?? "anonymous"],
     connected ? ["Connected", session.connected_at ? ago(session.connected_at) : "–"]
       : ["Away", session.disconnected_at ? ago(session.disconnected_at) : "–"],
-    ["Kept", expiry === 0 ? "while connected" : expiry === null || expiry >= NEVER ? "for good" : `${duration(expiry)} after it leaves`],
+    ["Kept", expiry === 0 ? "while connected" : expiry === null ? "for good" : `${duration(expiry)} after it leaves`],
     ["Durable", session.durable ? "yes, on disk" : "no, in memory"],
     ["Keep alive", session.keep_alive_seconds ? duration(session.keep_alive_seconds) : "–"],
     ["Waiting", `${plural(session.queued_messages, "message")}, ${bytes(session.queued_bytes)}`],

@@ -80,7 +80,7 @@ async function payload(path, item) {
     if (!found) return toast("This message does not wait any more.");
     const data = Uint8Array.from(atob(found.payload ?? ""), (c) => c.charCodeAt(0));
     const [text, kind] = readable(data);
-    const cut = found.payload_truncated ? `, the first ${bytes(data.length)} of ${bytes(found.size_bytes)}` : "";
+    const cut = found.payload_truncated ? `, the first ${bytes(data.length)} of ${bytes(found.payload_bytes)}` : "";
     return show(["Payload of ", foreign(item.topic)],
       h("p", { className: "note" }, `${kind}${cut}`),
       h("pre", { tabindex: "0", "aria-label": "Payload" }, text));

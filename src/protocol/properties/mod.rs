@@ -6,11 +6,13 @@
 
 mod message;
 mod table;
+mod user;
 
 use super::{DecodeError, ReasonCode, reader::Reader};
 pub use message::MessageProperties;
 use table::Kind;
 pub use table::{id, of};
+pub use user::user_properties;
 
 /// A value, checked for type and range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,78 @@
+//! How the exports went: counted, and told when that changes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
+use tracing::{info, warn};
+
+use super::Signal;
+use crate::telemetry::{Counters, Label, MetricsRegistry};
+
+/// Counts exports by signal and result. There also where nothing is pushed, so that its
+/// series are always the same.
+#[derive(Debug, Default)]
+pub struct Exports {
+    taken: Counters<Signal>,
+    failed: Counters<Signal>,
+    /// Signals whose last export failed, each said once.
+    failing: [AtomicBool; 3],
+}
+
+impl Exports {
+    /// An export of `signal` has ended.
+    ///
+    /// An outage is one line when it begins and one when it ends, for each signal: a
+    /// collector may well take the one and refuse the other.
+    pub(super) fn ended(&self, signal: Signal, result: &OTelSdkResult) {
+        let Some(failing) = self.failing.get(signal.index()) else { return };
+        match result {
+            Ok(()) => {
+                self.taken.inc(signal);
+                if failing.swap(false, Ordering::Relaxed) {
+                    info!(signal = signal.as_str(), "pushing to the collector works again");
+                }
+            }
+            Err(error) => {
+                self.failed.inc(signal);
+                if !failing.swap(true, Ordering::Relaxed) {
+                    let reason = reason(error);
+                    warn!(
+                        signal = signal.as_str(),
+                        reason,
+                        "pushing to the collector fails: what it does not take is left out \
+                         until it does"
+                    );
+                }
+            }
+        }
+    }
+
+    /// Shows them in `registry`.
+    pub fn register(self: &Arc<Self>, registry: &MetricsRegistry) {
+        let exports = Arc::clone(self);
+        registry.counter(
+            "ferrymq_telemetry_exports_total",
+            "Batches of telemetry pushed to the collector by OTLP, by signal and result",
+            move |see| {
+                for (result, counts) in [("ok", &exports.taken), ("failed", &exports.failed)] {
+                    for (signal, count) in counts.iter() {
+                        see(count, &[(Signal::NAME, signal.as_str()), ("result", result)]);
+                    }
+                }
+            },
+        );
+    }
+}
+
+/// What the library says, without the words that say where in the library.
+fn reason(error: &OTelSdkError) -> String {
+    let text = match error {
+        OTelSdkError::InternalFailure(text) => text.clone(),
+        other => other.to_string(),
+    };
+    match text.split_once("gRPC code: ") {
+        Some((_, code)) => code.to_owned(),
+        None => text,
+    }
+}

@@ -1,0 +1,91 @@
+"""Alerts that fire: a real broker in trouble, a real Prometheus that watches it."""
+
+import contextlib
+import threading
+
+import raw
+from brokerproc import Port
+from rawclient import Raw
+
+LIMIT = 16 * 1024 * 1024
+SIZE = 20_000
+
+# What else goes on on the volume is not up to the test.
+OF_THE_MACHINE = {"FerryMQVolumeFilling", "FerryMQVolumeAlmostFull"}
+
+
+@contextlib.contextmanager
+def filling(broker):
+    """Something is published for somebody who is away, again and again, as fast as 2 MB/s; what is
+    given is set when the broker has refused a message."""
+    with Raw(broker.port) as away:
+        away.connect("away", clean=False)
+        away.subscribe("t", qos=1)
+        away.disconnect()
+    done, refused = threading.Event(), threading.Event()
+
+    def publish():
+        with Raw(broker.port, raw.V5) as publisher:
+            publisher.connect("publisher")
+            while not done.wait(SIZE / 2e6):
+                if publisher.publish("t", bytes(SIZE), qos=1).reason == 0x97:
+                    refused.set()
+
+    publisher = threading.Thread(target=publish, daemon=True)
+    publisher.start()
+    try:
+        yield refused
+    finally:
+        done.set()
+        publisher.join(20)
+
+
+def test_the_alert_for_a_filling_disk_fires_before_it_is_full(make_broker, watch):
+    broker = make_broker(PERSISTENCE__MAX_SIZE="512MiB")
+    prometheus = watch(broker)
+    prometheus.await_evaluations(6)
+    assert set(prometheus.firing()) - OF_THE_MACHINE <= {"FerryMQRestarted"}, "without work"
+    with filling(broker) as refused:
+        alert = prometheus.await_firing("FerryMQDatabaseFilling")
+        assert not refused.is_set(), "too late"
+        assert broker.metric("ferrymq_state", state="ready") == 1
+        assert float(alert["value"]) > 512 * 1024 * 1024
+        assert alert["labels"]["severity"] == "warning"
+        assert "full within 24 hours" in alert["annotations"]["summary"]
+        # The broker's own forecast, which needs some seconds more.
+        prometheus.await_firing("FerryMQFullSoon")
+        assert not refused.is_set(), "too late"
+
+
+def test_alerts_fire_when_the_disk_is_full(make_broker, watch):
+    broker = make_broker(PERSISTENCE__MAX_SIZE=LIMIT)
+    prometheus = watch(broker)
+    with filling(broker) as refused:
+        assert refused.wait(60), f"nothing is refused\n{broker.logged()}"
+        prometheus.await_firing("FerryMQDiskFull")
+        prometheus.await_firing("FerryMQDatabaseAlmostFull")
+        alert = prometheus.await_firing("FerryMQRefusing")
+        assert alert["labels"]["reason"] == "disk_full"
+
+
+def test_alerts_fire_when_the_broker_is_gone_and_when_it_is_back(make_broker, watch):
+    broker = make_broker()
+    prometheus = watch(broker)
+    prometheus.await_firing("FerryMQRestarted")
+    for _ in range(3):
+        broker.kill()
+        prometheus.await_firing("FerryMQDown")
+        broker.start()
+        # It has been scraped, and so this start was seen.
+        prometheus.await_over("FerryMQDown")
+    alert = prometheus.await_firing("FerryMQCrashLooping")
+    assert "3 times" in alert["annotations"]["description"]
+
+
+def test_the_alert_for_telemetry_that_cannot_be_pushed_fires(make_broker, watch):
+    nobody = Port()
+    broker = make_broker(TELEMETRY__OTLP_ENDPOINT=f"http://127.0.0.1:{nobody.number}",
+                         TELEMETRY__OTLP_INTERVAL="1s")
+    alert = watch(broker).await_firing("FerryMQExportsFail")
+    assert alert["labels"]["signal"] in ("metrics", "logs", "traces")
+    nobody.lease.close()
