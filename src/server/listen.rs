@@ -48,7 +48,7 @@ pub(super) fn count_requests(registry: &MetricsRegistry) -> Requests {
     let counted = requests.clone();
     registry.counter(
         "ferrymq_http_requests_total",
-        "HTTP requests that were answered, by status",
+        "HTTP requests that were answered, by their status.",
         move |see| counted.each(|status, count| see(count, &[("code", &status.to_string())])),
     );
     requests

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use serde_json::Value;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::broker::Broker;
 use crate::config::{Config, Sources};
@@ -78,9 +78,14 @@ impl Reloader {
     }
 }
 
+/// From here on SIGHUP does not end the process; what comes before [`at_signal`] is kept
+/// until then.
+pub(super) fn hangups() -> std::io::Result<Signal> {
+    signal(SignalKind::hangup())
+}
+
 /// Reloads at each SIGHUP, until the broker stops.
-pub(super) async fn at_signal(reload: Reload, broker: Arc<Broker>) {
-    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
+pub(super) async fn at_signal(mut hangup: Signal, reload: Reload, broker: Arc<Broker>) {
     loop {
         tokio::select! {
             signal = hangup.recv() => if signal.is_none() { return },

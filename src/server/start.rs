@@ -43,6 +43,7 @@ impl Server {
     /// # Errors
     /// See [`ServeError`]; nothing is left running then.
     pub async fn start(config: Config, setup: &Setup) -> Result<Self, ServeError> {
+        let hangups = reload::hangups().map_err(system("cannot listen for SIGHUP"))?;
         let as_read = config.clone();
         let config = Arc::new(config.fitted(machine::memory()));
         say_sizes(&config);
@@ -86,7 +87,7 @@ impl Server {
             level: level.clone(),
         }
         .into_reload();
-        tasks.spawn(reload::at_signal(reload.clone(), Arc::clone(&broker)));
+        tasks.spawn(reload::at_signal(hangups, reload.clone(), Arc::clone(&broker)));
         api.serve(Arc::clone(&broker), Some(reload));
         trace(&broker, &config.telemetry, setup, &registry);
         tasks.spawn(Arc::clone(&broker).upkeep());

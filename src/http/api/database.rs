@@ -11,9 +11,11 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::extract::{NoBody, Operator, Query};
 use super::problem::{Answer, Problem};
+use super::time::rfc3339;
 use super::{Api, blocking, unsettled};
 use crate::broker::admin::Unsettled;
 use crate::maintenance::{self, MaintenanceError, Watch};
+use crate::message::WallMillis;
 use crate::store::{CheckpointReply, Store, StoreState};
 
 /// The longest that counting rows may take.
@@ -36,6 +38,10 @@ pub(super) struct Database {
     wal_limit_bytes: Option<u64>,
     /// What the volume has left.
     volume_available_bytes: u64,
+    /// All of the volume.
+    volume_size_bytes: u64,
+    /// Until it is full, at the pace of the last minutes; null while it does not grow.
+    seconds_to_full: Option<f64>,
     /// Operations that wait for the disk.
     pending_writes: u64,
     /// Messages that wait for room, unacknowledged.
@@ -47,6 +53,12 @@ pub(super) struct Database {
     /// Messages that all receivers had before they were written.
     elided_messages_total: u64,
     checkpoints_total: u64,
+    /// Null: none since the start.
+    #[schema(format = DateTime)]
+    last_commit_at: Option<String>,
+    /// Null: none since the start.
+    #[schema(format = DateTime)]
+    last_checkpoint_at: Option<String>,
     sqlite_version: String,
     /// Null unless `counts` asks for them.
     counts: Option<Counts>,
@@ -116,6 +128,7 @@ pub(super) async fn status(
     let now = |figure: &AtomicU64| figure.load(Ordering::Relaxed);
     let limit = |bytes: u64| (bytes > 0).then_some(bytes);
     let oldest = now(&metrics.oldest_message);
+    let moment = |at: &AtomicU64| Some(WallMillis(now(at))).filter(|at| at.0 > 0).map(rfc3339);
     Ok(Json(Database {
         path: disk.path.display().to_string(),
         state: match store.state() {
@@ -130,6 +143,8 @@ pub(super) async fn status(
         wal_size_bytes: now(&metrics.wal_size),
         wal_limit_bytes: limit(disk.wal_limit.bytes()),
         volume_available_bytes: now(&metrics.volume_available),
+        volume_size_bytes: now(&metrics.volume_size),
+        seconds_to_full: Some(metrics.seconds_to_full(Instant::now())).filter(|s| s.is_finite()),
         pending_writes: now(&metrics.pending),
         stalled_messages: now(&metrics.stalled),
         oldest_message_age_seconds: (oldest > 0).then(|| maintenance::age(oldest)),
@@ -137,6 +152,8 @@ pub(super) async fn status(
         committed_messages_total: now(&metrics.committed_messages),
         elided_messages_total: now(&metrics.elided_messages),
         checkpoints_total: now(&metrics.checkpoints),
+        last_commit_at: moment(&metrics.last_commit),
+        last_checkpoint_at: moment(&metrics.last_checkpoint),
         sqlite_version: rusqlite::version().to_owned(),
         counts,
     }))
