@@ -17,7 +17,7 @@ use crate::broker::{Accepted, Broker};
 use crate::protocol::{
     ConnAck, Connect, DecodeError, Decoder, Frame, Packet, ReasonCode, Reply, Version, encode,
 };
-use crate::telemetry::{Label as _, PacketType, RejectReason};
+use crate::telemetry::{Label as _, OpenConnection, PacketType, RejectReason};
 
 /// Why there was no connection.
 enum Refusal {
@@ -27,13 +27,14 @@ enum Refusal {
     Silent,
 }
 
-/// Serves one accepted stream from its first byte to its last.
+/// Serves one accepted stream from its first byte to its last; `counted` lives as long.
 pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     broker: Arc<Broker>,
     mut stream: S,
     origin: Origin,
+    mut counted: OpenConnection,
 ) {
-    let greeting = greet(&broker, &mut stream, &origin);
+    let greeting = greet(&broker, &mut stream, &origin, &counted);
     let greeted = tokio::time::timeout(broker.settings.connect_timeout, greeting).await;
     let (client, partial, decoder, keep_alive) = match greeted {
         Ok(Ok(greeted)) => greeted,
@@ -43,7 +44,7 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
             return;
         }
         Err(_) => {
-            broker.metrics.connections.rejected.inc(RejectReason::ConnectTimeout);
+            counted.rejected(RejectReason::ConnectTimeout);
             tracing::debug!(remote = %origin.peer, "no CONNECT within the connect timeout");
             return;
         }
@@ -53,8 +54,7 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         version = client.version().as_str(), "connected"
     );
     let metrics = Arc::clone(&broker.metrics);
-    metrics.connections.opened.inc(client.version());
-    metrics.connections.current.inc();
+    counted.connected(client.version());
     Connection::new(stream, partial, decoder, keep_alive, metrics).run(client).await;
 }
 
@@ -68,6 +68,7 @@ async fn greet<S: AsyncRead + AsyncWrite + Unpin>(
     broker: &Arc<Broker>,
     stream: &mut S,
     origin: &Origin,
+    counted: &OpenConnection,
 ) -> Result<(Client, Partial, Decoder, u16), Refusal> {
     let mut decoder = Decoder::server(broker.settings.max_packet_size);
     let mut partial = Partial::default();
@@ -87,7 +88,7 @@ async fn greet<S: AsyncRead + AsyncWrite + Unpin>(
     let accepted = match admit(broker, &connect, origin).await {
         Ok(accepted) => accepted,
         Err(reason) => {
-            broker.metrics.connections.rejected.inc(rejection(reason));
+            counted.rejected(rejection(reason));
             answer(stream, connect.version, reason).await;
             let who = format!("client id \"{}\"", connect.client_id.escape_debug());
             return Err(Refusal::Because(reason, who));

@@ -5,7 +5,6 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::batch::Batch;
-use super::checkpoint;
 use super::error::Failure;
 use super::fullness::LEAST;
 use super::metrics::add;
@@ -101,7 +100,7 @@ impl Writer {
             self.tell_full();
         }
         // What has been copied back leaves its place in the WAL to new pages.
-        let _ = checkpoint::passive(&self.connection, &self.shared.metrics);
+        let _ = self.checkpointer.passive(&self.connection, &self.shared.metrics);
         let result = self.with_headroom(number);
         self.space.limit(&self.connection, false).map_err(|error| self.fault(&error))?;
         result

@@ -6,7 +6,10 @@
 //! here decides anything, and nothing here is waited for.
 
 mod broker;
+mod collector;
+mod connections;
 mod counter;
+mod exposition;
 mod histogram;
 mod labels;
 mod logs;
@@ -14,10 +17,12 @@ mod metrics;
 mod process;
 mod readiness;
 mod registry;
+mod runtime;
 
-pub use counter::{Counter, Counters, Gauge, Label};
-use histogram::HistogramCollector;
-pub use histogram::{HistogramSnapshot, HistogramSource};
+pub use connections::{ListenerMetrics, Listeners, OpenConnection};
+pub use counter::{Counter, Counters, Gauge, Gauges, Label};
+pub use exposition::Format;
+pub use histogram::{AtomicHistogram, Exemplar, Forward, HistogramSnapshot};
 pub use labels::{
     AuthResult, DropReason, PacketType, ProtocolErrorKind, RefuseReason, RejectReason,
 };
@@ -25,3 +30,4 @@ pub use logs::{LogError, init as init_logs};
 pub use metrics::{ConnectionMetrics, MessageMetrics, Metrics, PacketMetrics, SessionMetrics};
 pub use readiness::{Readiness, State};
 pub use registry::{MetricsError, MetricsRegistry, See};
+pub use runtime::observe_runtime;

@@ -289,6 +289,7 @@ impl Client {
     /// The connection has ended.
     pub fn closed(mut self, close: &Close) {
         self.stop_waiting();
+        self.turn.hand_in(&self.broker);
         let leaving = match close {
             Close::Left(leaving) => *leaving,
             Close::Error(..) | Close::Lost(_) => Leaving::WithWill { session_expiry: None },

@@ -25,6 +25,8 @@ impl Client {
         let pumped = self.pump_uncounted(out, enough);
         self.count_stalled();
         self.tally.hand_in(&self.broker.metrics);
+        // With a full buffer the turn goes on, and a connection may end within it.
+        self.turn.hand_in(&self.broker);
         pumped
     }
 

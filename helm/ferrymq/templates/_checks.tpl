@@ -1,0 +1,102 @@
+{{/* What the schema cannot say: values that contradict each other. Each message says
+     what to write instead. */}}
+
+{{- define "ferrymq.checks" -}}
+{{- include "ferrymq.checks.auth" . -}}
+{{- include "ferrymq.checks.config" . -}}
+{{- include "ferrymq.checks.ports" . -}}
+{{- include "ferrymq.checks.volume" . -}}
+{{- include "ferrymq.checks.rest" . -}}
+{{- end -}}
+
+{{- define "ferrymq.checks.auth" -}}
+{{- $auth := .Values.auth -}}
+{{- if and $auth.passwords $auth.existingSecret -}}
+{{- fail "auth.passwords and auth.existingSecret are both set: keep one" -}}
+{{- end -}}
+{{- if not (or $auth.allowAnonymous $auth.passwords $auth.existingSecret) -}}
+{{- fail "nobody could connect: set auth.passwords or auth.existingSecret (lines of user:hash, as `ferrymq passwd FILE USER` writes them), or auth.allowAnonymous=true to let everybody in who reaches the port" -}}
+{{- end -}}
+{{- if and .Values.http.token .Values.http.existingSecret -}}
+{{- fail "http.token and http.existingSecret are both set: keep one" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Keys of the configuration that other values decide. */}}
+{{- define "ferrymq.checks.config" -}}
+{{- if hasKey .Values.config "listeners" -}}
+{{- fail "config.listeners: use `listeners`, which the Services follow; further keys of a listener go into listeners.NAME.config" -}}
+{{- end -}}
+{{- $owned := dict
+      "http.bind" "http.port" "http.metrics_bind" "http.metricsPort" "http.token" "http.token or http.existingSecret, which keep it in a Secret"
+      "http.token_file" "http.token or http.existingSecret" "http.console" "http.console"
+      "auth.password_file" "auth.passwords or auth.existingSecret" "auth.allow_anonymous" "auth.allowAnonymous"
+      "persistence.enabled" "persistence.enabled" "persistence.path" "persistence.mountPath" "persistence.checkpoints" "litestream.enabled, or FERRYMQ_PERSISTENCE__CHECKPOINTS in extraEnv" -}}
+{{- range $key, $instead := $owned -}}
+{{- $parts := splitList "." $key -}}
+{{- $table := get $.Values.config (first $parts) -}}
+{{- if and (kindIs "map" $table) (hasKey (default dict $table) (last $parts)) -}}
+{{- fail (printf "config.%s: set %s instead" $key $instead) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "ferrymq.checks.ports" -}}
+{{- $used := dict (toString .Values.http.port) "http.port" -}}
+{{- with .Values.http.metricsPort -}}
+{{- if hasKey $used (toString .) }}{{ fail "http.metricsPort is http.port: leave it null to have /metrics there" }}{{ end -}}
+{{- $_ := set $used (toString .) "http.metricsPort" -}}
+{{- end -}}
+{{- range $name := include "ferrymq.listeners" . | fromJsonArray -}}
+{{- $listener := get $.Values.listeners $name -}}
+{{- if not $listener.port }}{{ fail (printf "listeners.%s.port is missing" $name) }}{{ end -}}
+{{- if not (regexMatch "^[a-z]([a-z0-9-]{0,13}[a-z0-9])?$" $name) }}{{ fail (printf "listeners.%s: the name is a port's name too, so at most 15 of a-z, 0-9 and -, beginning with a letter" $name) }}{{ end -}}
+{{- if has $name (list "http" "metrics" "headless") }}{{ fail (printf "listeners.%s: this name is taken by the chart; choose another" $name) }}{{ end -}}
+{{- $port := toString $listener.port -}}
+{{- if hasKey $used $port }}{{ fail (printf "listeners.%s.port %s is taken by %s" $name $port (get $used $port)) }}{{ end -}}
+{{- $_ := set $used $port (printf "listeners.%s" $name) -}}
+{{- if and (dig "expose" "enabled" false $listener) (dig "expose" "loadBalancerClass" "" $listener) (semverCompare "<1.22.0-0" (include "ferrymq.kubeVersion" $)) -}}
+{{- fail (printf "listeners.%s.expose.loadBalancerClass needs Kubernetes 1.22 or newer: leave it empty" $name) -}}
+{{- end -}}
+{{- if and (dig "tcpRoute" "enabled" false $listener) (not (dig "tcpRoute" "parentRefs" list $listener)) -}}
+{{- fail (printf "listeners.%s.tcpRoute.parentRefs: name the Gateway that carries the route" $name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "ferrymq.checks.volume" -}}
+{{- $disk := .Values.persistence -}}
+{{- if and (eq .Values.workload.kind "Deployment") $disk.enabled (not $disk.existingClaim) -}}
+{{- fail "workload.kind Deployment needs persistence.existingClaim (or persistence.enabled=false): only a StatefulSet makes claims" -}}
+{{- end -}}
+{{- $shared := and $disk.enabled (has "ReadWriteOncePod" $disk.accessModes) -}}
+{{- range $what, $on := dict "backup" .Values.backup.enabled "tests.drill" .Values.tests.drill.enabled -}}
+{{- if and $on (not $disk.enabled) }}{{ fail (printf "%s.enabled needs persistence.enabled: there is no volume" $what) }}{{ end -}}
+{{- if and $on $shared }}{{ fail (printf "%s.enabled needs an access mode that lets a second pod on the same node mount the volume: use ReadWriteOnce instead of ReadWriteOncePod" $what) }}{{ end -}}
+{{- end -}}
+{{- $old := semverCompare "<1.27.0-0" (include "ferrymq.kubeVersion" .) -}}
+{{- if and $old (or (eq $disk.retentionPolicy.whenDeleted "Delete") (eq $disk.retentionPolicy.whenScaled "Delete")) -}}
+{{- fail "persistence.retentionPolicy: Delete needs Kubernetes 1.27 or newer; delete the claim by hand" -}}
+{{- end -}}
+{{- if .Values.litestream.enabled -}}
+{{- if not $disk.enabled }}{{ fail "litestream.enabled needs persistence.enabled: there is no database" }}{{ end -}}
+{{- if not .Values.litestream.replica }}{{ fail "litestream.replica: say where the replica is, as {type: s3, bucket: ..., path: ...}" }}{{ end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "ferrymq.checks.rest" -}}
+{{- with .Values.image.digest }}{{ if not (regexMatch "^sha256:[0-9a-f]{64}$" .) }}{{ fail (printf "image.digest %q: write sha256: and 64 hexadecimal digits" .) }}{{ end }}{{ end -}}
+{{- with .Values.http.token }}{{ if lt (len .) 16 }}{{ fail "http.token: the broker wants at least 16 characters" }}{{ end }}{{ end -}}
+{{- $stop := dig "runtime" "shutdown_timeout" "10s" .Values.config -}}
+{{- if ge (include "ferrymq.seconds" $stop | int) (int .Values.terminationGracePeriodSeconds) -}}
+{{- fail (printf "terminationGracePeriodSeconds %v is not longer than config.runtime.shutdown_timeout %v: the broker would be killed while it stops" .Values.terminationGracePeriodSeconds $stop) -}}
+{{- end -}}
+{{- if and .Values.metrics.serviceMonitor.enabled .Values.metrics.podMonitor.enabled -}}
+{{- fail "metrics.serviceMonitor and metrics.podMonitor are both enabled: everything would be scraped twice; keep one" -}}
+{{- end -}}
+{{- if and .Values.ingress.enabled (not .Values.ingress.hosts) }}{{ fail "ingress.hosts: name at least one host" }}{{ end -}}
+{{- if and .Values.httpRoute.enabled (not .Values.httpRoute.parentRefs) }}{{ fail "httpRoute.parentRefs: name the Gateway that carries the route" }}{{ end -}}
+{{- if and .Values.backup.timeZone (semverCompare "<1.25.0-0" (include "ferrymq.kubeVersion" .)) -}}
+{{- fail "backup.timeZone needs Kubernetes 1.25 or newer: leave it empty, and write the schedule in the cluster's time" -}}
+{{- end -}}
+{{- end -}}

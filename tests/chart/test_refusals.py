@@ -1,0 +1,119 @@
+"""Wrong values, and the line that says what is wrong and what to write instead."""
+
+import re
+
+import pytest
+
+import chart
+
+# Values; what both Helms have to say, as a regular expression (they word what the
+# schema finds differently: "PLACE" is a key in either's way of writing it).
+SCHEMA = [
+    ({"replicas": 2}, "replicas", "one replica only, since the database belongs to one process"),
+    ({"replicas": 0}, "replicas", "one replica only"),
+    ({"replicas": "one replica only, since the database belongs to one process"}, "replicas", "integer"),
+    ({"persistence": {"siez": "1Gi"}}, "persistence", "siez.*not allowed"),
+    ({"presistence": {}}, "", "presistence.*not allowed"),
+    ({"workload": {"kind": "DaemonSet"}}, "workload.kind", "StatefulSet.*Deployment"),
+    ({"auth": {"allowAnonymous": "yes"}}, "auth.allowAnonymous", "boolean"),
+    ({"listeners": {"tcp": {"port": 99999}}}, "listeners.tcp.port", "65,?535"),
+    ({"listeners": {"boats": {"prot": 1884}}}, "listeners.boats", "prot.*not allowed"),
+    ({"listeners": {"tcp": {"protocol": "mqtts"}}}, "listeners.tcp.protocol", "must be.*mqtt"),
+    ({"listeners": {"tcp": {"expose": {"type": "ExternalName"}}}}, "listeners.tcp.expose.type", "LoadBalancer.*NodePort.*ClusterIP"),
+    ({"config": {"session": 5}}, "config.session", "object"),
+    ({"commonLabels": {"build": 5}}, "commonLabels.build", "string"),
+    ({"podAnnotations": {"prometheus.io/scrape": True}}, "podAnnotations", "string"),
+    ({"persistence": {"usablePercent": 100}}, "persistence.usablePercent", "95"),
+    ({"persistence": {"mountPath": "data"}}, "persistence.mountPath", r"pattern"),
+    ({"persistence": {"accessModes": []}}, "persistence.accessModes", "(at least 1|minItems)"),
+    ({"persistence": {"retentionPolicy": {"whenDeleted": "Keep"}}}, "persistence.retentionPolicy.whenDeleted", "Retain.*Delete"),
+    ({"image": {"pullPolicy": "Sometimes"}}, "image.pullPolicy", "Always.*IfNotPresent.*Never"),
+    ({"podDisruptionBudget": {"maxUnavailable": 2}}, "podDisruptionBudget.maxUnavailable", "1"),
+    ({"backup": {"keep": 0}}, "backup.keep", "1"),
+    ({"tests": {"drill": {"seconds": 0}}}, "tests.drill.seconds", "0.1"),
+    ({"extraEnv": {"A": "b"}}, "extraEnv", "array"),
+]
+# Values; the whole message.
+CHECKS = [
+    ({"auth": {"allowAnonymous": False}}, "nobody could connect: set auth.passwords or auth.existingSecret (lines of user:hash, as `ferrymq passwd FILE USER` writes them), or auth.allowAnonymous=true to let everybody in who reaches the port"),
+    ({"auth": {"passwords": "a:b", "existingSecret": "x"}}, "auth.passwords and auth.existingSecret are both set: keep one"),
+    ({"http": {"token": "0123456789abcdef", "existingSecret": "x"}}, "http.token and http.existingSecret are both set: keep one"),
+    ({"http": {"token": "short"}}, "http.token: the broker wants at least 16 characters"),
+    ({"image": {"digest": "0123"}}, 'image.digest "0123": write sha256: and 64 hexadecimal digits'),
+    ({"config": {"listeners": {"tcp": {"bind": "x"}}}}, "config.listeners: use `listeners`, which the Services follow; further keys of a listener go into listeners.NAME.config"),
+    ({"config": {"http": {"bind": "x"}}}, "config.http.bind: set http.port instead"),
+    ({"config": {"http": {"token": "x"}}}, "config.http.token: set http.token or http.existingSecret, which keep it in a Secret instead"),
+    ({"config": {"auth": {"allow_anonymous": True}}}, "config.auth.allow_anonymous: set auth.allowAnonymous instead"),
+    ({"config": {"persistence": {"path": "x"}}}, "config.persistence.path: set persistence.mountPath instead"),
+    ({"listeners": {"tcp": {"config": {"bind": "x"}}}}, "listeners.tcp.config.bind: set listeners.tcp.port and .protocol instead, which the Services follow"),
+    ({"listeners": {"boats": {"enabled": True}}}, "listeners.boats.port is missing"),
+    ({"listeners": {"http": {"port": 1}}}, "listeners.http: this name is taken by the chart; choose another"),
+    ({"listeners": {"Boats": {"port": 1}}}, "listeners.Boats: the name is a port's name too, so at most 15 of a-z, 0-9 and -, beginning with a letter"),
+    ({"listeners": {"tcp": {"port": 8080}}}, "listeners.tcp.port 8080 is taken by http.port"),
+    ({"listeners": {"a": {"port": 1883}}}, "listeners.tcp.port 1883 is taken by listeners.a"),
+    ({"listeners": {"tcp": {"tcpRoute": {"enabled": True}}}}, "listeners.tcp.tcpRoute.parentRefs: name the Gateway that carries the route"),
+    ({"http": {"metricsPort": 8080}}, "http.metricsPort is http.port: leave it null to have /metrics there"),
+    ({"persistence": {"size": "ten"}}, 'persistence.size: "ten" is not a size: write it as 10Gi or 500Mi'),
+    ({"persistence": {"size": "10 gallons"}}, 'persistence.size: "10 gallons" is not a size: write it as 10Gi or 500Mi'),
+    ({"persistence": {"size": "32Mi"}}, "persistence.size 32Mi leaves no room for a database: 80% of it has to hold 32 MiB of write-ahead log and at least 8 MiB of database"),
+    ({"config": {"persistence": {"wal_limit": "9GiB"}}}, "persistence.size 10Gi leaves no room for a database: 80% of it has to hold 9216 MiB of write-ahead log and at least 8 MiB of database"),
+    ({"workload": {"kind": "Deployment"}}, "workload.kind Deployment needs persistence.existingClaim (or persistence.enabled=false): only a StatefulSet makes claims"),
+    ({"persistence": {"accessModes": ["ReadWriteOncePod"]}, "backup": {"enabled": True}}, "backup.enabled needs an access mode that lets a second pod on the same node mount the volume: use ReadWriteOnce instead of ReadWriteOncePod"),
+    ({"persistence": {"enabled": False}, "tests": {"drill": {"enabled": True}}}, "tests.drill.enabled needs persistence.enabled: there is no volume"),
+    ({"persistence": {"enabled": False}, "litestream": {"enabled": True}}, "litestream.enabled needs persistence.enabled: there is no database"),
+    ({"litestream": {"enabled": True}}, "litestream.replica: say where the replica is, as {type: s3, bucket: ..., path: ...}"),
+    ({"terminationGracePeriodSeconds": 10}, "terminationGracePeriodSeconds 10 is not longer than config.runtime.shutdown_timeout 10s: the broker would be killed while it stops"),
+    ({"config": {"runtime": {"shutdown_timeout": "1m"}}}, "terminationGracePeriodSeconds 30 is not longer than config.runtime.shutdown_timeout 1m: the broker would be killed while it stops"),
+    ({"metrics": {"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}}}, "metrics.serviceMonitor and metrics.podMonitor are both enabled: everything would be scraped twice; keep one"),
+    ({"ingress": {"enabled": True}}, "ingress.hosts: name at least one host"),
+    ({"httpRoute": {"enabled": True}}, "httpRoute.parentRefs: name the Gateway that carries the route"),
+]
+OLD = [
+    ({"listeners": {"tcp": {"expose": {"enabled": True, "loadBalancerClass": "a/b"}}}}, "listeners.tcp.expose.loadBalancerClass needs Kubernetes 1.22 or newer: leave it empty"),
+    ({"persistence": {"retentionPolicy": {"whenScaled": "Delete"}}}, "persistence.retentionPolicy: Delete needs Kubernetes 1.27 or newer; delete the claim by hand"),
+    ({"backup": {"enabled": True, "timeZone": "UTC"}}, "backup.timeZone needs Kubernetes 1.25 or newer: leave it empty, and write the schedule in the cluster's time"),
+]
+HELMS = pytest.mark.parametrize("which", chart.HELMS)
+
+
+def refusal(values, which, **more):
+    with pytest.raises(chart.Refused) as caught:
+        chart.render(chart.merged({} if "passwords" in values.get("auth", {}) else chart.OPEN, values), which, **more)
+    return str(caught.value)
+
+
+@HELMS
+@pytest.mark.parametrize(("values", "key", "says"), SCHEMA, ids=lambda x: x if isinstance(x, str) else "")
+def test_the_schema_says_where_and_what(values, key, says, which):
+    message = refusal(values, which)
+    assert "values don't meet the specifications" in message
+    line = next(text for text in message.splitlines() if re.search(says, text))
+    assert key in line or "at '/" + key.replace(".", "/") in line, line
+
+
+@HELMS
+@pytest.mark.parametrize(("values", "says"), CHECKS, ids=[says[:30] for _, says in CHECKS])
+def test_contradictions_are_said_in_one_line(values, says, which):
+    assert any(line.endswith(f": {says}") for line in refusal(values, which).splitlines()), refusal(values, which)
+
+
+@HELMS
+@pytest.mark.parametrize(("values", "says"), OLD, ids=[says[:30] for _, says in OLD])
+def test_what_an_old_kubernetes_cannot_do_is_refused(values, says, which):
+    assert says in refusal(values, which, kubernetes="1.21")
+    chart.render(chart.merged(chart.OPEN, values), which, kubernetes=chart.NEWEST)
+
+
+@HELMS
+def test_a_kubernetes_that_is_too_old_is_refused(which):
+    assert "incompatible" in refusal({}, which, kubernetes="1.19")
+
+
+@HELMS
+def test_missing_files_are_said(which, tmp_path):
+    bare = chart.complete_chart(tmp_path)
+    (bare / "files/rules.yaml").unlink()
+    (bare / "files/dashboard.json").unlink()
+    for key, file in (("prometheusRule", "rules.yaml"), ("dashboard", "dashboard.json")):
+        message = refusal({"metrics": {key: {"enabled": True}}}, which, chart=bare)
+        assert f"files/{file} is missing from this copy of the chart" in message

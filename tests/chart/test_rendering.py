@@ -1,0 +1,149 @@
+"""Every values file, by both Helms, against the schemas of old and new Kubernetes."""
+
+import hashlib
+import os
+
+import pytest
+import yaml
+
+import chart
+import schemas
+
+VALUES = pytest.mark.parametrize("values", chart.VALUES, ids=lambda path: path.stem)
+HELMS = pytest.mark.parametrize("which", chart.HELMS)
+CASES = [(path, version) for path in chart.VALUES for version in chart.versions(path)]
+
+
+@HELMS
+def test_lint_finds_nothing(which, whole):
+    run = chart.helm(which, "lint", "--strict", whole)
+    assert "WARNING" not in run.stdout + run.stderr, run.stdout
+
+
+@HELMS
+@VALUES
+def test_lint_finds_nothing_with_values(which, values, whole):
+    if chart.needs(values) > (1, 23) and which == "helm3":
+        pytest.skip("this Helm lints for Kubernetes 1.23")
+    chart.helm(which, "lint", "--strict", whole, "--values", values)
+
+
+@HELMS
+def test_the_package_has_what_it_needs_and_installs(which, whole, tmp_path):
+    chart.helm(which, "package", whole, "--destination", tmp_path)
+    package = next(tmp_path.glob("ferrymq-*.tgz"))
+    assert chart.render(chart.OPEN, which, chart=package) == chart.render(chart.OPEN, which, chart=whole)
+
+
+@pytest.mark.parametrize(("values", "version"), CASES, ids=[f"{p.stem}-{v}" for p, v in CASES])
+def test_kubernetes_takes_every_object(values, version, whole):
+    for which in chart.HELMS:
+        objects = chart.render(values, which, version, whole)
+        assert objects
+        found = [text for thing in objects for text in schemas.complaints(thing, version)]
+        assert found == [], which
+
+
+def test_the_schemas_would_complain(whole):
+    """That the check can fail."""
+    thing = chart.Objects(chart.render(chart.OPEN, chart=whole)).workload
+    thing["spec"]["replica"] = 1
+    for version in chart.KUBERNETES:
+        assert schemas.complaints(thing, version), version
+
+
+@VALUES
+def test_names_are_unique_and_short(values, whole):
+    objects = chart.render(values, chart=whole)
+    names = [(o["kind"], o["metadata"].get("namespace"), o["metadata"]["name"]) for o in objects]
+    assert len(set(names)) == len(names)
+    for thing in objects:
+        assert len(thing["metadata"]["name"]) <= 63
+
+
+def test_long_names_are_cut():
+    objects = chart.made(fullnameOverride="a" * 60, backup={"enabled": True},
+                         listeners={"a" * 15: {"port": 1, "expose": {"enabled": True}}})
+    assert max(len(thing["metadata"]["name"]) for thing in objects) <= 63
+    # Kubernetes appends 11 characters for each job of a CronJob.
+    assert len(objects.one("CronJob")["metadata"]["name"]) <= 52
+
+
+@VALUES
+def test_snapshot(values, whole):
+    """What is rendered, as a person has looked at it. BLESS=1 writes it anew: read the
+    difference before you keep it."""
+    objects = {which: chart.render(values, which, chart=whole) for which in chart.HELMS}
+    assert objects["helm3"] == objects["helm4"]
+    text = yaml.dump_all([abridged(o) for o in sorted(objects["helm4"], key=order)],
+                         Dumper=Readable, sort_keys=True, width=120)
+    kept = chart.HERE / "snapshots" / values.name
+    if os.environ.get("BLESS"):
+        kept.write_text(text)
+    assert text == kept.read_text()
+
+
+def test_no_snapshot_is_left_over():
+    kept = {path.name for path in (chart.HERE / "snapshots").glob("*")}
+    assert kept == {path.name for path in chart.VALUES}
+
+
+class Readable(yaml.SafeDumper):
+    """Text of several lines as it is."""
+
+
+Readable.add_representer(str, lambda dumper, text: dumper.represent_scalar(
+    "tag:yaml.org,2002:str", text, style="|" if "\n" in text else None))
+
+
+def order(thing):
+    return thing["kind"], thing["metadata"].get("name")
+
+
+def abridged(thing):
+    """Without versions, which change with each release, and with digests of what other
+    files have in full."""
+    version = yaml.safe_load((chart.CHART / "Chart.yaml").read_text())
+    labels = thing["metadata"].get("labels", {})
+    for key, value in {"helm.sh/chart": "ferrymq-CHART", "app.kubernetes.io/version": "BROKER"}.items():
+        for place in [labels, *pod_labels(thing)]:
+            if key in place:
+                place[key] = value
+    if thing["kind"] == "PrometheusRule":
+        for group in thing["spec"]["groups"]:
+            if group["name"] != "ferrymq-extra":
+                thing["spec"]["groups"] = [g for g in thing["spec"]["groups"] if g["name"] == "ferrymq-extra"]
+                break
+        thing["spec"]["groups"].insert(0, "(files/rules.yaml)")
+    if "ferrymq.json" in thing.get("data", {}):
+        thing["data"]["ferrymq.json"] = "(files/dashboard.json)"
+    for container in containers(thing):
+        container["image"] = container["image"].replace(f":{version['appVersion']}", ":BROKER")
+        command = container.get("command", [])
+        if "helm-test" in str(command[-1:]):
+            command[-1] = "(files/test-messages.sh)"
+    for annotations in pod_annotations(thing):
+        for key in annotations:
+            if key.startswith("checksum/"):
+                annotations[key] = "(sum)" if len(annotations[key]) == hashlib.sha256().digest_size * 2 else "?"
+    return thing
+
+
+def template(thing):
+    spec = thing.get("spec", {})
+    if thing["kind"] == "CronJob":
+        spec = spec["jobTemplate"]["spec"]
+    return thing if thing["kind"] == "Pod" else spec.get("template", {}) if isinstance(spec, dict) else {}
+
+
+def pod_labels(thing):
+    return [template(thing).get("metadata", {}).get("labels", {})]
+
+
+def pod_annotations(thing):
+    return [template(thing).get("metadata", {}).get("annotations", {}) or {}]
+
+
+def containers(thing):
+    spec = template(thing).get("spec", {})
+    return spec.get("containers", []) + spec.get("initContainers", [])
