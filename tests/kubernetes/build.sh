@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds a Kubernetes from Debian's source package into tests/.cache/kubernetes: the
-# programs of one node, and the pause container's. Doing it again changes nothing.
+# programs of one node, and the pause container's; beside them etcd and containerd of
+# Debian's. Doing it again changes nothing, removing the directory begins anew.
 #
 # No registry of images and no download of Kubernetes is needed for it, only Debian's
 # packages. Debian's is release 1.20: it is the newest that a distribution carries whole.
@@ -32,10 +33,22 @@ fetch() {
     rm -rf "$apt"
 }
 
+# Unpacked, not installed: installed they would run as services of this machine.
+daemons() {
+    [[ -x $CACHE/debian/usr/bin/etcd && -x $CACHE/debian/usr/bin/containerd ]] && return
+    local packages=$CACHE/packages package
+    rm -rf "$packages"
+    mkdir -p "$packages"
+    (cd "$packages" && apt-get -q -o APT::Sandbox::User=root download etcd-server containerd)
+    for package in "$packages"/*.deb; do dpkg -x "$package" "$CACHE/debian"; done
+    rm -rf "$packages"
+}
+
 # The one generated file that the package leaves to its build.
 openapi() {
     local out=$SOURCE/pkg/generated/openapi/zz_generated.openapi.go packages
     [[ -e $out ]] && return
+    echo "generating what the source leaves out"
     cd "$SOURCE"
     go build -o "$CACHE/bin/openapi-gen" ./vendor/k8s.io/kube-openapi/cmd/openapi-gen
     packages=$(grep -RlE --include='*.go' '^// ?\+k8s:openapi-gen=' cmd pkg plugin \
@@ -49,6 +62,7 @@ openapi() {
 
 programs() {
     cd "$SOURCE"
+    echo "building Kubernetes: about ten minutes on two cores"
     local vendor=k8s.io/kubernetes/vendor/k8s.io
     # Without the clouds' code and Docker's: neither is used, and they are a third of it.
     go build -p "$(nproc)" -tags 'providerless dockerless' -o "$CACHE/bin.part/" \
@@ -67,6 +81,7 @@ done_already() {
     for program in "${PROGRAMS[@]}" pause; do [[ -x $CACHE/bin/$program ]] || return 1; done
 }
 
+daemons
 done_already && exit 0
 mkdir -p "$CACHE/bin"
 [[ -e $SOURCE/go.mod ]] || fetch

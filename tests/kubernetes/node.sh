@@ -10,7 +10,7 @@ HERE=$(cd "$(dirname "$0")" && pwd)
 TESTS=$(dirname "$HERE")
 CACHE=$TESTS/.cache/kubernetes
 export NODE_ADDRESS=10.77.0.1 POD_NETWORK=10.78.0.0/24 SERVICE_NETWORK=10.96.0.0/16
-export PATH=$CACHE/bin:$TESTS/.cache/chart/tools:/usr/sbin:/usr/bin:/sbin:/bin
+export PATH=$CACHE/bin:$CACHE/debian/usr/bin:$TESTS/.cache/chart/tools:/usr/sbin:/usr/bin:/sbin:/bin
 export KUBECONFIG=$NODE_DIRECTORY/kubeconfig HOME=$NODE_DIRECTORY/home TMPDIR=$NODE_DIRECTORY/tmp
 export API=https://$NODE_ADDRESS:6443 TOKEN
 TOKEN=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
@@ -71,11 +71,11 @@ control_plane() {
     part etcd etcd --data-dir "$NODE_DIRECTORY/etcd" --log-outputs stderr --logger zap
     part apiserver kube-apiserver --etcd-servers http://127.0.0.1:2379 --insecure-port 0 \
         --bind-address "$NODE_ADDRESS" --advertise-address "$NODE_ADDRESS" --cert-dir "$NODE_DIRECTORY/apiserver" \
-        --service-cluster-ip-range "$SERVICE_NETWORK" --authorization-mode Node,RBAC \
+        --service-cluster-ip-range "$SERVICE_NETWORK" --authorization-mode Node,RBAC --kubelet-preferred-address-types InternalIP \
         --token-auth-file "$NODE_DIRECTORY/tokens.csv" --service-account-issuer https://kubernetes.default.svc \
         --service-account-key-file "$NODE_DIRECTORY/accounts.key" \
         --service-account-signing-key-file "$NODE_DIRECTORY/accounts.key"
-    until_true 120 "the API server" kubectl get --raw /readyz
+    until_true 600 "the API server" kubectl get --raw /readyz
     part controller-manager kube-controller-manager --kubeconfig "$KUBECONFIG" --leader-elect=false \
         --service-account-private-key-file "$NODE_DIRECTORY/accounts.key" \
         --root-ca-file "$NODE_DIRECTORY/apiserver/apiserver.crt"
@@ -85,7 +85,7 @@ control_plane() {
 worker() {
     local image
     part containerd containerd --config "$NODE_DIRECTORY/containerd.toml"
-    until_true 60 containerd ctr version
+    until_true 600 containerd ctr version
     for image in "$CACHE"/images/*.tar; do
         ctr --namespace k8s.io images import "$image" >>"$LOGS/images.log" 2>&1
     done
@@ -94,7 +94,7 @@ worker() {
         --container-runtime remote --container-runtime-endpoint unix:///run/containerd/containerd.sock \
         --volume-plugin-dir "$NODE_DIRECTORY/plugins" --image-pull-progress-deadline 1m
     part proxy kube-proxy --config "$NODE_DIRECTORY/kube-proxy.yaml"
-    until_true 120 "the node" kubectl wait --for condition=Ready node/node --timeout 5s
+    until_true 600 "the node" kubectl wait --for condition=Ready node/node --timeout 5s
 }
 
 # Names of services, as a cluster's DNS has them: a file that dnsmasq reads when it changes.
@@ -120,4 +120,11 @@ names
 kubectl apply -f "$HERE/node/storage.yaml" >/dev/null
 echo "a node with Kubernetes $(kubectl version --short 2>/dev/null | sed -n 's/^Server Version: //p') is ready after $SECONDS s"
 cd "$HERE"
-"$TESTS/.venv/bin/python" -m pytest "$@"
+if [[ ${1:-} == wait ]]; then
+    # To look around in: the shell's process id is seen from outside.
+    export -p >"$CACHE/node.env"
+    echo "nsenter -a -t \$(pgrep -f 'sleep 876[0]00') bash --rcfile $CACHE/node.env"
+    sleep 876000
+else
+    "$TESTS/.venv/bin/python" -m pytest "$@"
+fi
