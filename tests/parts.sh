@@ -62,6 +62,12 @@ part_image() {
 }
 count_image() { count_clients "$@"; }
 
+# Needs no cluster: rendered, validated, and run as processes.
+part_chart() {
+    tests/.cache/chart/venv/bin/python -m pytest -c tests/chart/pytest.ini -n 4 tests/chart
+}
+count_chart() { count_clients "$@"; }
+
 part_fuzz() {
     if [[ ! -x fuzz/run ]]; then
         echo "fuzz/run is not there"

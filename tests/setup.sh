@@ -34,15 +34,22 @@ cargo_tool() {
 }
 
 setup() {
+    # prometheus: its promtool, for what is scraped.
     # nftables and util-linux's unshare and setpriv: tests/faults.
-    debian build-essential python3-venv mosquitto-clients nftables util-linux iproute2 || return
+    debian build-essential python3-venv mosquitto-clients nftables util-linux iproute2 prometheus || return
     if needs image; then
         debian buildah podman runc netavark aardvark-dns conmon catatonit uidmap mmdebstrap || return
     fi
     if needs clients image; then python_packages || return; fi
+    if needs chart; then
+        debian wget || return
+        tests/chart/setup.sh || return
+        # 290 MB; without it one test is skipped.
+        if [[ -z $QUICK ]]; then tests/chart/setup.sh checkov || return; fi
+    fi
     if needs js; then node_packages || return; fi
     if needs rust simulation; then cargo_tool nextest || return; fi
-    if needs rust clients js; then
+    if needs rust clients js chart; then
         cargo build --release || return
         export BROKER_BINARY=$PWD/target/release/ferrymq
     fi

@@ -5,12 +5,13 @@ use std::sync::atomic::Ordering;
 
 use super::client::{Client, Peer};
 use super::disconnect::Registry;
-use super::{Broker, SessionHandle, StoreDown, Turn};
+use super::{Broker, SessionHandle, StoreDown, Turn, traced};
 use crate::auth::Identity;
 use crate::message::{CommitNo, Wake, WillRecord};
 use crate::protocol::{ConnAck, Connect, LastWill, QoS, ReasonCode, Version};
 use crate::session::{Connected, Session};
 use crate::store::{Op, SessionRecord};
+use crate::telemetry::Label;
 
 /// A client that may speak now, and the CONNACK that it gets once `gate` is
 /// committed.
@@ -214,6 +215,7 @@ impl Broker {
                     .messages
                     .dropped
                     .add(crate::telemetry::DropReason::SessionEnded, gone.len() as u64);
+                traced::dropped(&gone, crate::telemetry::DropReason::SessionEnded.as_str());
                 turn.wake(&wake);
                 self.metrics.sessions.take_overs.inc();
                 handle.settle_counts(&mut session, turn);

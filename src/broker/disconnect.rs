@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use super::connect::record_of;
 use super::timers::Due;
-use super::{Broker, Publication, SessionHandle, Turn};
+use super::{Broker, Publication, SessionHandle, Turn, traced};
 use crate::message::{IdList, WillRecord};
 use crate::protocol::QoS;
 use crate::router::Routes;
 use crate::store::Op;
-use crate::telemetry::DropReason;
+use crate::telemetry::{DropReason, Label};
 
 /// Client ids to sessions.
 pub(super) type Registry = HashMap<Arc<str>, Arc<SessionHandle>, ahash::RandomState>;
@@ -54,6 +54,7 @@ impl Broker {
             }
             let gone = session.detach(turn.now.wall);
             self.metrics.messages.dropped.add(DropReason::SessionEnded, gone.len() as u64);
+            traced::dropped(&gone, DropReason::SessionEnded.as_str());
             let will = match leaving {
                 Leaving::Normally { .. } => {
                     session.will = None;
@@ -169,6 +170,7 @@ impl Broker {
         if durable {
             turn.write(Op::EndSession(handle.id));
         }
+        traced::dropped(&entries, DropReason::SessionEnded.as_str());
         for entry in &entries {
             self.settle(entry, turn);
         }

@@ -22,6 +22,7 @@ mod settle;
 mod subscribe;
 mod sys;
 mod timers;
+mod traced;
 mod turn;
 mod upkeep;
 
@@ -30,6 +31,7 @@ mod tests;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::OnceLock;
 use std::sync::Weak;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
@@ -53,7 +55,7 @@ use crate::auth::Authenticator;
 use crate::message::{CommitNo, IdList};
 use crate::router::{Retained, Router};
 use crate::store::{Recovered, RetainedRecord, Submission};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Tracing};
 
 /// The broker's own topics, which clients cannot write.
 const SYS: &str = "$SYS/";
@@ -86,6 +88,8 @@ pub struct Broker {
     memory: AtomicI64,
     shutting_down: AtomicBool,
     shutdown: Notify,
+    /// Empty: no message is traced.
+    tracing: OnceLock<Tracing>,
 }
 
 impl Broker {
@@ -129,6 +133,7 @@ impl Broker {
             memory: AtomicI64::new(0),
             shutting_down: AtomicBool::new(false),
             shutdown: Notify::new(),
+            tracing: OnceLock::new(),
         });
         broker.recover(recovered);
         broker

@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 
 use smallvec::SmallVec;
 
-use super::{Broker, SessionHandle, Turn};
+use super::{Broker, SessionHandle, Turn, traced};
 use crate::protocol::{TopicFilter, matches};
 use crate::session::{Entry, Home, Page, Session};
 use crate::store::{PageReply, PageRequest, PagedDelivery};
@@ -29,9 +29,14 @@ impl Broker {
     }
 }
 
-fn page_arrived(broker: &Weak<Broker>, session: &Weak<SessionHandle>, rows: Vec<PagedDelivery>) {
+fn page_arrived(
+    broker: &Weak<Broker>,
+    session: &Weak<SessionHandle>,
+    mut rows: Vec<PagedDelivery>,
+) {
     let (Some(broker), Some(handle)) = (broker.upgrade(), session.upgrade()) else { return };
     let mut turn = Turn::new(broker.clock.now());
+    broker.resume_traces(&mut rows, turn.now);
     {
         let mut session = handle.lock();
         let entries: Vec<Entry> = rows.into_iter().map(|row| entry_of(&session, row)).collect();
@@ -41,6 +46,9 @@ fn page_arrived(broker: &Weak<Broker>, session: &Weak<SessionHandle>, rows: Vec<
                 broker.settle(entry, &mut turn);
             }
         } else {
+            for entry in &entries {
+                traced::queued(entry, &session.client_id);
+            }
             session.paged(entries);
             if let Some(wake) = session.wake() {
                 turn.wake(wake);

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::{Broker, SessionHandle, Turn};
-use crate::message::{DeliveryId, Message, MessageHead, SessionId, SlotState, Wake, WallMillis};
+use super::{Broker, SessionHandle, Turn, traced};
+use crate::message::{
+    DeliveryId, End, Message, MessageHead, SessionId, SlotState, Wake, WallMillis,
+};
 use crate::protocol::{PacketId, QoS, ReasonCode};
 use crate::router::{Receiver, Routes};
 use crate::session::{Entry, Home, Room, Session};
 use crate::store::Op;
-use crate::telemetry::DropReason;
+use crate::telemetry::{DropReason, Label};
 
 /// A message that someone wants to publish.
 #[derive(Debug, Clone, Copy)]
@@ -102,6 +104,7 @@ impl Broker {
             publisher.filter(|_| waits).cloned(),
         );
         message.is_kept = publication.retain && !publication.is_copy && waits;
+        self.begin_trace(&mut message, publisher.is_some(), turn.now);
         let message = Arc::new(message);
         Ok(Prepared { message, receivers: receivers.len() })
     }
@@ -143,7 +146,12 @@ impl Broker {
         }
         if durable == 0 && !must_commit {
             message.durability.settle();
-        } else if hold && !must_commit {
+            return;
+        }
+        if let Some(trace) = &message.trace {
+            trace.submitted();
+        }
+        if hold && !must_commit {
             turn.hold(Arc::clone(message));
         } else {
             turn.write(Op::Message(Arc::clone(message)));
@@ -212,6 +220,7 @@ impl Broker {
             DropReason::QueueFull
         } else {
             entry.delivery = self.ids.delivery();
+            traced::queued(&entry, &session.client_id);
             session.enqueue(entry, self.persistence.committed(), false);
             return true;
         };
@@ -271,6 +280,7 @@ impl Broker {
             // Not the store's business: its reference is given back at once.
             self.persistence.release(entry.message.id);
         }
+        traced::queued(&entry, &session.client_id);
         session.enqueue(entry, self.persistence.committed(), self.is_over_memory());
         self.settle_refused(session, turn);
         if durable && session.is_forgettable() {
@@ -282,7 +292,10 @@ impl Broker {
     fn drop_oldest(&self, session: &mut Session, turn: &mut Turn) {
         while session.room_for(0) == Room::AfterDropping {
             match session.drop_oldest() {
-                Some(Ok(entry)) => self.settle(&entry, turn),
+                Some(Ok(entry)) => {
+                    traced::ended(&entry, End::Dropped(DropReason::QueueFull.as_str()));
+                    self.settle(&entry, turn);
+                }
                 Some(Err(delivery)) => turn.write(Op::Drop(delivery)),
                 None => return,
             }

@@ -1,16 +1,19 @@
 //! The end of a delivery: what an acknowledgement, an expiry or a drop does to the
 //! message and its rows.
 
-use super::{Broker, Turn};
+use super::{Broker, Turn, traced};
+use crate::message::{End, Stored};
 use crate::sabotage::Sabotage;
 use crate::session::{Entry, Home, Session};
 use crate::store::Op;
-use crate::telemetry::DropReason;
+use crate::telemetry::{DropReason, Label};
 
 impl Broker {
     /// The delivery is over. The last one of a message settles it: either it was
     /// never written and never will be (write elision), or its rows go.
     pub fn settle(&self, entry: &Entry, turn: &mut Turn) {
+        // Whoever knows how it ended has said so before.
+        traced::ended(entry, End::Dropped("dropped"));
         match entry.home {
             Home::Memory => {}
             Home::Slot(slot) => self.settle_slot(entry, slot, turn),
@@ -29,6 +32,7 @@ impl Broker {
     pub(super) fn settle_refused(&self, session: &mut Session, turn: &mut Turn) {
         for entry in session.take_refused() {
             self.metrics.messages.dropped.add(DropReason::DiskFull, 1);
+            traced::ended(&entry, End::Dropped(DropReason::DiskFull.as_str()));
             self.settle(&entry, turn);
         }
     }
@@ -52,6 +56,11 @@ impl Broker {
             if written {
                 let message = Some(message.id);
                 turn.write(Op::Delete { delivery: entry.delivery, message });
+            } else if let Some(trace) = &message.trace
+                && !message.must_commit()
+                && !message.durability.is_refused()
+            {
+                trace.stored(Stored::Elided);
             }
             if let Some(publisher) = &message.publisher {
                 turn.wake(publisher);

@@ -12,8 +12,8 @@ use crate::http::probe;
 const TIMEOUT: Duration = Duration::from_secs(3);
 
 pub(super) fn run(config: &Config) -> Exit {
-    let Some(addr) = config.http.bind.addr() else {
-        complain(&"http.bind is off: there is nobody to ask");
+    let Some(addr) = config.http.health().addr() else {
+        complain(&"http.bind and http.metrics_bind are off: there is nobody to ask");
         return Exit::Failure;
     };
     match probe(reachable(addr), "/readyz", TIMEOUT) {

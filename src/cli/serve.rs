@@ -1,6 +1,7 @@
 //! `ferrymq serve`: logs, a runtime, the broker.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use rustix::process;
 use tracing::{error, info, warn};
@@ -10,7 +11,7 @@ use super::output::complain;
 use super::stop::stop_signal;
 use crate::config::Config;
 use crate::server::{ServeError, Server};
-use crate::telemetry;
+use crate::telemetry::{self, Setup};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -35,10 +36,16 @@ impl Args {
 
 /// Starts logging and a runtime, and runs the broker in it until it ends.
 pub fn serve(config: Config) -> ExitCode {
-    if let Err(error) = telemetry::init_logs(&config.telemetry) {
-        complain(&error);
-        return Exit::Usage.into();
-    }
+    // Further layers, such as a ring of recent events, go into this list.
+    let layers = Vec::new();
+    let logs = match telemetry::init_logs(&config.telemetry, layers) {
+        Ok(logs) => logs,
+        Err(error) => {
+            complain(&error);
+            return Exit::Usage.into();
+        }
+    };
+    let setup = Setup { logs };
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder.enable_all().thread_name("ferrymq");
     if config.runtime.worker_threads > 0 {
@@ -53,14 +60,21 @@ pub fn serve(config: Config) -> ExitCode {
     };
     banner(&config);
     let patience = config.runtime.shutdown_timeout.duration();
-    let exit = runtime.block_on(run(config));
+    let limit = Arc::clone(&setup.logs.limit);
+    let exit = runtime.block_on(async {
+        tokio::select! {
+            exit = run(config, setup) => exit,
+            () = limit.keep_reporting() => Exit::Failure,
+        }
+    });
+    limit.report();
     // A password that is being verified must not hold up the end for longer.
     runtime.shutdown_timeout(patience);
     exit.into()
 }
 
 /// Starts the broker, says where it listens, and waits for its end.
-async fn run(config: Config) -> Exit {
+async fn run(config: Config, setup: Setup) -> Exit {
     // From here on, so that a signal during a long recovery is not lost.
     let stop = match stop_signal() {
         Ok(stop) => stop,
@@ -69,7 +83,7 @@ async fn run(config: Config) -> Exit {
             return Exit::Failure;
         }
     };
-    let started = Server::start(config).await;
+    let started = Server::start(config, &setup).await;
     let ended = match started {
         Ok(server) => {
             for (name, address) in server.addresses() {
@@ -88,7 +102,7 @@ async fn run(config: Config) -> Exit {
     match error {
         ServeError::Store(_) => Exit::Database,
         ServeError::Bind(_) | ServeError::Http { .. } => Exit::Bind,
-        ServeError::Auth(_) => Exit::Usage,
+        ServeError::Auth(_) | ServeError::Token(_) => Exit::Usage,
         ServeError::Poisoned(_) => Exit::Poisoned,
         ServeError::System { .. } => Exit::Failure,
     }

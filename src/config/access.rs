@@ -77,7 +77,7 @@ impl<'de> Deserialize<'de> for Anonymous {
 
 /// TOML cannot write "none", so the empty string does: the key can be shown with
 /// its default, and a later layer can take back what an earlier one set.
-mod optional_path {
+pub(super) mod optional_path {
     use std::path::PathBuf;
 
     use serde::{Deserialize, Deserializer, Serialize, Serializer};

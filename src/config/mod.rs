@@ -19,6 +19,7 @@ mod byte_size;
 mod error;
 mod explain;
 mod fit;
+mod http;
 mod mqtt;
 mod network;
 mod persistence;
@@ -28,6 +29,7 @@ mod session;
 mod show;
 mod sources;
 mod span;
+mod telemetry;
 mod validate;
 
 use std::collections::BTreeMap;
@@ -40,14 +42,16 @@ pub use bind::Bind;
 pub use byte_size::ByteSize;
 pub use error::{ConfigError, Origin};
 pub use fit::Sizes;
+pub use http::{Http, check_token};
 pub use mqtt::{Mqtt, OnFull};
-pub use network::{Http, Limits, Listener, Protocol};
+pub use network::{Limits, Listener, Protocol};
 pub use persistence::{Checkpoints, Durability, Persistence};
-pub use process::{LogFormat, Runtime, Telemetry};
+pub use process::Runtime;
 pub use secret::Secret;
 pub use session::{Overflow, Session};
 pub use sources::Sources;
 pub use span::Span;
+pub use telemetry::{LOG_LEVELS, LogFormat, Telemetry, is_log_level};
 
 /// Everything that can be set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -55,7 +59,7 @@ pub use span::Span;
 pub struct Config {
     /// `[listeners.NAME]`: where MQTT clients connect.
     pub listeners: BTreeMap<String, Listener>,
-    /// `[http]`: metrics and health.
+    /// `[http]`: metrics, health, the admin API and the console.
     pub http: Http,
     /// `[auth]`: who may connect.
     pub auth: Auth,

@@ -1,4 +1,4 @@
-//! `[listeners.NAME]`, `[http]`, `[limits]`.
+//! `[listeners.NAME]`, `[limits]`.
 
 use serde::{Deserialize, Serialize};
 
@@ -40,20 +40,6 @@ impl Default for Listener {
             bind: Bind::loopback(1883),
             max_connections: default_connections(),
         }
-    }
-}
-
-/// `[http]`: `/metrics`, `/healthz`, `/readyz`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Http {
-    /// Address and port, or `off`.
-    pub bind: Bind,
-}
-
-impl Default for Http {
-    fn default() -> Self {
-        Self { bind: Bind::loopback(8080) }
     }
 }
 

@@ -1,36 +1,8 @@
-//! `[telemetry]`, `[runtime]`.
+//! `[runtime]`.
 
 use serde::{Deserialize, Serialize};
 
 use super::Span;
-
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// For people.
-    #[default]
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
-/// `[telemetry]`: logs, written to standard error.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Telemetry {
-    /// `error`, `warn`, `info`, `debug`, `trace` or `off`; also by module, as in
-    /// `info,ferrymq::store=debug`.
-    pub level: String,
-    /// `text` or `json`.
-    pub format: LogFormat,
-}
-
-impl Default for Telemetry {
-    fn default() -> Self {
-        Self { level: "info".to_owned(), format: LogFormat::Text }
-    }
-}
 
 /// `[runtime]`: the process.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

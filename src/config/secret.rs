@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// What is shown in place of a secret.
 const MASK: &str = "***";
@@ -10,8 +10,7 @@ const MASK: &str = "***";
 /// A password or token. `Debug`, `Display` and `Serialize` show a mask, so that it
 /// cannot slip into a log or into `config show`; an empty one is shown as empty,
 /// because that it is missing is no secret.
-#[derive(Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Secret(String);
 
 impl Secret {
@@ -46,6 +45,40 @@ impl fmt::Display for Secret {
 impl Serialize for Secret {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.shown())
+    }
+}
+
+/// A number is taken as it stands: the environment cannot tell it from text. What is
+/// wrong is not repeated.
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+
+        impl serde::de::Visitor<'_> for Visitor {
+            type Value = Secret;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("text")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Secret, E> {
+                Ok(Secret(text.to_owned()))
+            }
+
+            fn visit_u64<E>(self, number: u64) -> Result<Secret, E> {
+                Ok(Secret(number.to_string()))
+            }
+
+            fn visit_i64<E>(self, number: i64) -> Result<Secret, E> {
+                Ok(Secret(number.to_string()))
+            }
+
+            fn visit_bool<E>(self, flag: bool) -> Result<Secret, E> {
+                Ok(Secret(flag.to_string()))
+            }
+        }
+
+        deserializer.deserialize_any(Visitor)
     }
 }
 

@@ -121,7 +121,10 @@ fn parse(value: &str) -> Value {
     if let Ok(flag) = value.parse::<bool>() {
         return Value::from(flag);
     }
-    if let Ok(number) = value.parse::<i64>() {
+    // Not what would read differently afterwards, such as a token with a zero in front.
+    if let Ok(number) = value.parse::<i64>()
+        && number.to_string() == value
+    {
         return Value::from(number);
     }
     let unquoted = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));

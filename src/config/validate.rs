@@ -3,7 +3,9 @@
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
-use super::{Anonymous, ByteSize, Config, Span};
+use super::{
+    Anonymous, ByteSize, Config, Http, LOG_LEVELS, Span, Telemetry, check_token, is_log_level,
+};
 
 /// The first rule that does not hold.
 #[derive(Debug)]
@@ -17,6 +19,7 @@ type Checked = Result<(), Problem>;
 pub(super) fn check(config: &Config) -> Checked {
     listeners(config)?;
     reachable(config)?;
+    http(&config.http)?;
     mqtt(config)?;
     session(config)?;
     persistence(config)?;
@@ -32,7 +35,7 @@ pub(super) fn check(config: &Config) -> Checked {
         config.runtime.shutdown_timeout,
         Span::ZERO..=Span::hours(1),
     )?;
-    log_level(&config.telemetry.level)
+    telemetry(&config.telemetry)
 }
 
 fn listeners(config: &Config) -> Checked {
@@ -68,7 +71,7 @@ fn listeners(config: &Config) -> Checked {
 /// Without any socket nobody could reach the broker, nor learn that it runs.
 fn reachable(config: &Config) -> Checked {
     let listens = config.listeners.values().any(|listener| listener.bind.addr().is_some());
-    if listens || config.http.bind.addr().is_some() {
+    if listens || config.http.health().addr().is_some() {
         return Ok(());
     }
     Err(Problem {
@@ -77,6 +80,27 @@ fn reachable(config: &Config) -> Checked {
                turn one on"
             .to_owned(),
     })
+}
+
+fn http(http: &Http) -> Checked {
+    let problem = |key: &str, text: &str| Err(Problem { key: key.into(), text: text.into() });
+    if let (Some(bind), Some(metrics)) = (http.bind.addr(), http.metrics_bind.addr())
+        && bind == metrics
+        && bind.port() != 0
+    {
+        return problem(
+            "http.metrics_bind",
+            "it is where http.bind listens: give it another port, or \"off\"",
+        );
+    }
+    let token = http.token.reveal();
+    if token.is_empty() {
+        return Ok(());
+    }
+    if http.token_file.is_some() {
+        return problem("http.token_file", "http.token is set as well: keep one of them");
+    }
+    check_token(token).or_else(|text| problem("http.token", text))
 }
 
 fn mqtt(config: &Config) -> Checked {
@@ -136,24 +160,14 @@ fn persistence(config: &Config) -> Checked {
     Ok(())
 }
 
-fn log_level(level: &str) -> Checked {
-    // The filter itself takes any lone word for a module's name, "inof" too.
-    let is_level = |word: &str| {
-        ["error", "warn", "info", "debug", "trace", "off"]
-            .iter()
-            .any(|l| word.eq_ignore_ascii_case(l))
-    };
-    let is_directive = |part: &str| is_level(part.rsplit('=').next().unwrap_or(part).trim());
-    if level.split(',').all(is_directive) && tracing_subscriber::EnvFilter::try_new(level).is_ok() {
-        return Ok(());
+fn telemetry(telemetry: &Telemetry) -> Checked {
+    if !is_log_level(&telemetry.level) {
+        return Err(Problem {
+            key: "telemetry.level".to_owned(),
+            text: format!("found \"{}\", expected {LOG_LEVELS}", telemetry.level),
+        });
     }
-    Err(Problem {
-        key: "telemetry.level".to_owned(),
-        text: format!(
-            "found \"{level}\", expected error, warn, info, debug, trace or off, \
-             also by module as in info,ferrymq::store=debug"
-        ),
-    })
+    within("telemetry.log_limit", telemetry.log_limit, 0..=1_000_000)
 }
 
 fn within<T: Copy + PartialOrd + Display>(

@@ -1,14 +1,17 @@
-//! Scrapes and probes over HTTP: what Prometheus, Docker and Kubernetes ask for.
+//! HTTP: what Prometheus, Docker and Kubernetes ask for, and what an operator does.
 //!
 //! - `/metrics`: everything that is counted, for Prometheus; as `OpenMetrics` for who asks.
 //! - `/healthz`: the process lives. Not an answer about its database: a restart is
 //!   what a poisoned store brings about by itself.
 //! - `/readyz`: clients may be sent here.
 //!
-//! Read-only, and without access control: bind it where only those who may ask can
-//! reach it. No MQTT happens here, and no handler waits for the broker.
+//! - `/api/v1`: the admin API, behind a token.
+//!
+//! All but the API is read-only and without access control: bind it where only those who
+//! may ask can reach it. No MQTT happens here.
 
 mod accept;
+pub mod api;
 mod bounded;
 mod probe;
 
@@ -22,6 +25,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use tokio::net::TcpListener;
 
+pub use api::{Api, TokenError, Tokens};
 pub use probe::{Answer, get as probe};
 
 use crate::telemetry::{Label, MetricsRegistry, Readiness};
@@ -36,6 +40,21 @@ pub struct AppState {
     pub metrics: Arc<MetricsRegistry>,
     /// For `/readyz`.
     pub readiness: Readiness,
+    /// For `/api/v1`.
+    pub api: Api,
+    /// Which routes there are.
+    pub scope: Scope,
+}
+
+/// What a listener serves. Health is on each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Everything.
+    Everything,
+    /// All but `/metrics`, which has a listener of its own.
+    WithoutMetrics,
+    /// `/metrics` alone.
+    Metrics,
 }
 
 /// Answers requests until `shutdown`.
@@ -48,8 +67,9 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> std::io::Result<()> {
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let server = axum::serve(bounded::Bounded::new(listener), router(state))
-        .with_graceful_shutdown(async {
+    let service = router(state).into_make_service_with_connect_info::<bounded::Remote>();
+    let server =
+        axum::serve(bounded::Bounded::new(listener), service).with_graceful_shutdown(async {
             // Dropped or sent: both mean the end.
             let _ = stopped.await;
         });
@@ -62,11 +82,15 @@ pub async fn serve(
 }
 
 fn router(state: AppState) -> Router {
-    Router::new()
-        .route("/metrics", get(metrics))
-        .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(readyz))
-        .with_state(state)
+    let mut router =
+        Router::new().route("/healthz", get(async || "ok\n")).route("/readyz", get(readyz));
+    if state.scope != Scope::WithoutMetrics {
+        router = router.route("/metrics", get(metrics));
+    }
+    if state.scope != Scope::Metrics {
+        router = router.merge(api::routes(&state));
+    }
+    router.with_state(state)
 }
 
 async fn metrics(State(state): State<AppState>, headers: HeaderMap) -> Response {

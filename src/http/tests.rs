@@ -6,6 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::oneshot;
 
 use super::*;
+use crate::config::Config;
 use crate::telemetry::{Metrics, State as Broker};
 
 struct Server {
@@ -20,7 +21,10 @@ async fn server() -> Server {
     let addr = listener.local_addr().unwrap();
     let readiness = Readiness::default();
     let metrics = MetricsRegistry::new(&Arc::new(Metrics::default()), &readiness).unwrap();
-    let state = AppState { metrics: Arc::new(metrics), readiness: readiness.clone() };
+    let config = Arc::new(Config::default());
+    let api = Api::new(Arc::clone(&config), Arc::new(Tokens::load(&config.http).unwrap()), None);
+    let (metrics, scope) = (Arc::new(metrics), Scope::Everything);
+    let state = AppState { metrics, readiness: readiness.clone(), api, scope };
     let (stop, stopped) = oneshot::channel();
     let task = tokio::spawn(serve(listener, state, async {
         stopped.await.unwrap();

@@ -4,12 +4,13 @@
 //! allocation), the ids that name it and its deliveries, the atomic that decides
 //! whether it must be written ([`Durability`]), the compact list of delivery ids
 //! that stands for a queue on disk ([`IdList`]) and the one wake-up primitive of a
-//! connection ([`Wake`]). Nothing here does I/O, reads a clock, or knows what a
-//! session, a router or a store is.
+//! connection ([`Wake`]), and the seam to whoever traces a message ([`Trace`]). Nothing
+//! here does I/O, reads a clock, or knows what a session, a router or a store is.
 
 mod durability;
 mod id_list;
 mod ids;
+mod trace;
 mod wake;
 mod will;
 
@@ -21,6 +22,7 @@ use smallvec::SmallVec;
 pub use durability::{CommitNo, Durability, Slot, SlotState};
 pub use id_list::{IdList, QueuedId};
 pub use ids::{DeliveryId, MessageId, SessionId, WallMillis};
+pub use trace::{CommitMark, CommitObserver, Committed, End, Follow, Step, Stored, Trace};
 pub use wake::Wake;
 pub use will::WillRecord;
 
@@ -55,6 +57,8 @@ pub struct Message {
     pub slots: SmallVec<[Slot; 1]>,
     /// Woken when the message is settled or committed.
     pub publisher: Option<Arc<Wake>>,
+    /// Whoever follows its way, if it is traced.
+    pub trace: Option<Box<Trace>>,
 }
 
 /// What is known of a message before its receivers are.
@@ -120,6 +124,7 @@ impl Message {
             durability: Durability::default(),
             slots: SmallVec::new(),
             publisher: None,
+            trace: None,
         }
     }
 

@@ -42,7 +42,7 @@ pub use packet::{
     Ack, Auth, ConnAck, Connect, Disconnect, LastWill, Packet, Publish, PublishOut, RetainHandling,
     SubAck, Subscribe, SubscribeFilter, SubscriptionOptions, UnsubAck, Unsubscribe, UserProperty,
 };
-pub use properties::check_publish_properties;
+pub use properties::{check_publish_properties, user_properties};
 pub use reason::{ReasonCode, ReasonContext};
 pub use topic::{TopicError, TopicFilter, TopicName, matches};
 pub use types::{AckKind, PacketId, QoS, Version};

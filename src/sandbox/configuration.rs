@@ -82,7 +82,7 @@ pub fn configuration(config: &Config, directory: &Path, level: Level, demand: De
         Listener { bind: anywhere, max_connections: demand.clients, ..Listener::default() };
     let mut own = config.clone();
     own.listeners = BTreeMap::from([("tcp".to_owned(), listener)]);
-    own.http = Http { bind: anywhere };
+    own.http = Http { bind: anywhere, console: false, ..Http::default() };
     own.auth = Auth::default();
     own.limits.max_connections = own.limits.max_connections.max(demand.clients);
     "info".clone_into(&mut own.telemetry.level);

@@ -2,6 +2,7 @@
 //! and the HTTP endpoints, waits for a reason to stop, and stops in an order that
 //! loses nothing. No protocol and no policy here.
 
+mod listen;
 mod machine;
 mod observe;
 mod shutdown;
@@ -13,6 +14,7 @@ use tokio::sync::watch;
 
 use crate::auth::AuthError;
 use crate::broker::Broker;
+use crate::http::TokenError;
 use crate::net::BindError;
 use crate::store::{OpenError, Store};
 
@@ -28,8 +30,10 @@ pub enum ServeError {
     #[error(transparent)]
     Bind(#[from] BindError),
     /// The HTTP endpoint cannot be opened.
-    #[error("HTTP cannot listen on {bind} (http.bind): {source}")]
+    #[error("HTTP cannot listen on {bind} ({key}): {source}")]
     Http {
+        /// Which key says so.
+        key: &'static str,
         /// Where.
         bind: std::net::SocketAddr,
         /// Why not.
@@ -38,6 +42,9 @@ pub enum ServeError {
     /// The password file cannot be used.
     #[error(transparent)]
     Auth(#[from] AuthError),
+    /// The token of the admin API cannot be used.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// The database failed while the broker ran; what was acknowledged is in it.
     #[error("the database failed: {0}; restart the broker to recover from the file")]
     Poisoned(String),

@@ -3,20 +3,19 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use super::machine;
 use super::observe::observe_store;
 use super::{Running, ServeError};
+use super::{listen, machine};
 use crate::auth::Authenticator;
 use crate::broker::{Broker, Persistence, Settings};
 use crate::config::{self, Config};
-use crate::http::{self, AppState};
+use crate::http::{Api, AppState, Scope, Tokens};
 use crate::net::Listener;
 use crate::store::{Checkpoints, DurabilityMode, Recovered, Store, StoreConfig, StoreMetrics};
-use crate::telemetry::{self, Metrics, MetricsRegistry, Readiness, State};
+use crate::telemetry::{self, Metrics, MetricsRegistry, Readiness, Setup, State};
 
 /// A broker that has been started and not yet been told to stop.
 pub struct Server {
@@ -39,34 +38,32 @@ impl Server {
     ///
     /// # Errors
     /// See [`ServeError`]; nothing is left running then.
-    pub async fn start(config: Config) -> Result<Self, ServeError> {
+    pub async fn start(config: Config, setup: &Setup) -> Result<Self, ServeError> {
         let config = Arc::new(config.fitted(machine::memory()));
         say_sizes(&config);
         let metrics = Arc::new(Metrics::default());
         let readiness = Readiness::default();
         let registry = MetricsRegistry::new(&metrics, &readiness).map_err(system("no metrics"))?;
+        let limit = Arc::clone(&setup.logs.limit);
+        registry.counter(
+            "ferrymq_log_events_suppressed_total",
+            "Log lines left out because too many similar ones came (telemetry.log_limit)",
+            move |see| see(limit.suppressed(), &[]),
+        );
         let registry = Arc::new(registry);
         telemetry::observe_runtime(&registry, &tokio::runtime::Handle::current());
         let authenticator = Authenticator::load(&config)?;
         // Addresses that are taken are told before a long recovery.
         let listeners = bind(&config)?;
         let mut tasks = JoinSet::new();
-        let (stop_http, http_stopped) = tokio::sync::oneshot::channel::<()>();
-        let mut addresses = Vec::new();
-        if let Some(address) = config.http.bind.addr() {
-            let state = AppState { metrics: Arc::clone(&registry), readiness: readiness.clone() };
-            let what = "the HTTP endpoint cannot listen (http.bind)";
-            let listener = TcpListener::bind(address)
-                .await
-                .map_err(|source| ServeError::Http { bind: address, source })?;
-            addresses.push(("http".to_owned(), listener.local_addr().map_err(system(what))?));
-            tasks.spawn(async move {
-                let until = async { drop(http_stopped.await) };
-                if let Err(error) = http::serve(listener, state, until).await {
-                    tracing::error!(%error, "HTTP ended");
-                }
-            });
-        }
+        let (stop_http, http_stopped) = watch::channel(());
+        let tokens = Arc::new(Tokens::load(&config.http)?);
+        listen::warn_of_plain_text(&config.http, tokens.is_on());
+        let api = Api::new(Arc::clone(&config), tokens, Some(setup.logs.level.clone()));
+        let (metrics_of, scope) = (Arc::clone(&registry), Scope::Everything);
+        let state =
+            AppState { metrics: metrics_of, readiness: readiness.clone(), api: api.clone(), scope };
+        let mut addresses = listen::http(&config.http, &state, &http_stopped, &mut tasks).await?;
         let store_metrics = Arc::new(StoreMetrics::default());
         if config.persistence.enabled {
             let observed = observe_store(&registry, &store_metrics);
@@ -75,6 +72,7 @@ impl Server {
         let opened = open_store(&config, store_metrics).await?;
         let broker =
             build(&config, authenticator, metrics, opened.store.as_ref(), opened.recovered).await?;
+        api.serve(Arc::clone(&broker));
         tasks.spawn(Arc::clone(&broker).upkeep());
         tasks.spawn(watch_state(Arc::clone(&broker), readiness.clone(), stop_http));
         let all = config.limits.max_connections.min(Semaphore::MAX_PERMITS);
@@ -210,11 +208,7 @@ fn store_config(config: &Config) -> StoreConfig {
 
 /// Keeps the readiness true while the disk is full, and lets HTTP answer until the
 /// broker goes down.
-async fn watch_state(
-    broker: Arc<Broker>,
-    readiness: Readiness,
-    stop_http: tokio::sync::oneshot::Sender<()>,
-) {
+async fn watch_state(broker: Arc<Broker>, readiness: Readiness, stop_http: watch::Sender<()>) {
     let mut ticks = tokio::time::interval(std::time::Duration::from_millis(500));
     loop {
         tokio::select! {

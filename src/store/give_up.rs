@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::op::Op;
-use super::parked::{bytes_of, patient_publisher};
+use super::parked::{bytes_of, patient_publisher, refuse};
 use super::plan::Plan;
 use super::record::RetainedRecord;
 use crate::message::Message;
@@ -68,7 +68,7 @@ impl Plan {
         let parked: Vec<_> = self.messages.extract_if(.., waits).collect();
         self.park(parked);
         for message in &self.messages {
-            message.durability.refuse();
+            refuse(message);
         }
         self.give_up_retained();
         let refused = std::mem::take(&mut self.messages);

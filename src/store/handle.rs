@@ -20,7 +20,7 @@ use super::references::References;
 use super::shared::{Shared, StoreState};
 use super::writer::Writer;
 use super::{check, thread};
-use crate::message::{CommitNo, MessageId};
+use crate::message::{CommitNo, CommitObserver, MessageId};
 
 /// Called once, with the reason, when the store is poisoned. Must not block.
 pub type PoisonHook = Box<dyn Fn(&str) + Send + Sync>;
@@ -200,6 +200,12 @@ impl Store {
     /// Operations that wait or are being committed, held messages included.
     pub fn pending(&self) -> usize {
         usize::try_from(self.metrics().pending.load(Ordering::Relaxed)).unwrap_or(usize::MAX)
+    }
+
+    /// From now on `observer` is told of commits that hold a message that is traced. Only
+    /// the first one counts.
+    pub fn observe_commits(&self, observer: Arc<dyn CommitObserver>) {
+        let _ = self.inner.shared.observer.set(observer);
     }
 
     /// How the store is.

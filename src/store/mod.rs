@@ -10,6 +10,7 @@
 //!   `thread` is the loop around it, `housekeeping` with `checkpoint` and `space`
 //!   what it does between batches.
 //! - `full`, `fullness`, `parked`, `give_up`: a disk without room.
+//! - `traced`: what is told of messages that are traced.
 //! - `reader`: pages of queues. `references`: who still needs a message.
 //!
 //! # A batch
@@ -51,6 +52,7 @@ mod shared;
 mod space;
 mod statements;
 mod thread;
+mod traced;
 mod writer;
 mod written;
 

@@ -9,7 +9,7 @@ use ahash::AHashMap;
 
 use super::op::Op;
 use super::record::RetainedRecord;
-use crate::message::{Message, MessageId, Wake};
+use crate::message::{Message, MessageId, Stored, Wake};
 
 /// Of a row in each table, and its share of index pages.
 const ROW: u64 = 256;
@@ -22,6 +22,14 @@ pub(super) fn bytes_of(message: &Message) -> u64 {
 /// About as many bytes as a retained message's insert takes.
 pub(super) fn bytes_of_retained(record: &RetainedRecord) -> u64 {
     (record.payload.len() + record.properties.len() + record.topic.len()) as u64 + ROW
+}
+
+/// The disk has no room for it.
+pub(super) fn refuse(message: &Message) {
+    message.durability.refuse();
+    if let Some(trace) = &message.trace {
+        trace.stored(Stored::Refused);
+    }
 }
 
 /// See the module. Messages by id, so in the order of each publisher.
@@ -118,7 +126,7 @@ impl Parked {
             let bytes = bytes_of(&message);
             match patient_publisher(&message) {
                 None => {
-                    message.durability.refuse();
+                    refuse(&message);
                     self.unbind(message.id);
                     released.refused += 1;
                 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::batch::{Batch, Highest};
 use super::op::Op;
 use super::parked::{Parked, bytes_of, bytes_of_retained};
-use crate::message::{CommitNo, Message, MessageId, SessionId, Slot, SlotState};
+use crate::message::{CommitNo, Message, MessageId, SessionId, Slot, SlotState, Stored};
 use crate::protocol::PacketId;
 
 /// A delivery's row, as its slot was when the message was taken.
@@ -113,6 +113,9 @@ impl Plan {
     pub(super) fn take(&mut self, message: &Message, commit: CommitNo) -> bool {
         if !message.durability.take(commit) {
             self.elided += 1;
+            if let Some(trace) = &message.trace {
+                trace.stored(Stored::Elided);
+            }
             return false;
         }
         let first = self.deliveries.len();

@@ -1,8 +1,8 @@
 //! What the threads of the store and its callers share: the open batch, the commit
 //! number, the state.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -15,7 +15,7 @@ use super::metrics::StoreMetrics;
 use super::op::Submission;
 use super::queue::{Held, Phase, Queue};
 use super::references::References;
-use crate::message::CommitNo;
+use crate::message::{CommitNo, CommitObserver};
 
 /// How the store is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +54,8 @@ pub(super) struct Shared {
     pub(super) references: References,
     pub(super) metrics: Arc<StoreMetrics>,
     on_poisoned: Option<PoisonHook>,
+    /// Told of transactions that hold a message that is traced.
+    pub(super) observer: OnceLock<Arc<dyn CommitObserver>>,
 }
 
 impl std::fmt::Debug for Shared {
@@ -79,6 +81,7 @@ impl Shared {
             references,
             metrics,
             on_poisoned,
+            observer: OnceLock::new(),
         }
     }
 

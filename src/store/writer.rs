@@ -24,6 +24,7 @@ use super::queue::Phase;
 use super::shared::{Shared, StoreState};
 use super::space::Space;
 use super::statements;
+use super::traced;
 use crate::message::{CommitNo, IdList, Message, Wake};
 
 /// What of a plan one transaction does.
@@ -143,7 +144,8 @@ impl Writer {
         self.shared.committed.store(number, Ordering::Release);
         ring_publishers(self.plan.messages.iter());
         self.waiters.iter().for_each(|waiter| waiter.ring());
-        metrics.commit_duration.record_duration(start.elapsed());
+        let took = start.elapsed();
+        metrics.commit_duration.record_duration(took);
         metrics.batch_messages.record_count(self.plan.written);
         add(&metrics.commits, 1);
         stamp(&metrics.last_commit);
@@ -153,6 +155,9 @@ impl Writer {
         add(&metrics.deleted_deliveries, self.plan.deleted_deliveries.len());
         if self.plan.written > 0 {
             self.full.written(self.plan.insert_bytes());
+        }
+        if let Some(observer) = self.shared.observer.get() {
+            traced::tell(&self.plan, observer.as_ref(), number, start, took);
         }
         self.keep_waiters();
         self.plan.reset();

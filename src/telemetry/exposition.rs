@@ -187,3 +187,7 @@ fn hex(out: &mut String, bytes: &[u8]) {
         let _ = write!(out, "{byte:02x}");
     }
 }
+
+#[cfg(test)]
+#[path = "exposition_tests.rs"]
+mod tests;

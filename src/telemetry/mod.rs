@@ -1,5 +1,5 @@
 //! What the broker says about itself: counters, the Prometheus scrape, its state,
-//! logs.
+//! logs, traces.
 //!
 //! [`Metrics`] is counted into by everyone; [`MetricsRegistry`] reads it when a
 //! scrape comes. [`Readiness`] is set by the broker and read by probes. Nothing
@@ -18,6 +18,7 @@ mod process;
 mod readiness;
 mod registry;
 mod runtime;
+mod trace;
 
 pub use connections::{ListenerMetrics, Listeners, OpenConnection};
 pub use counter::{Counter, Counters, Gauge, Gauges, Label};
@@ -26,8 +27,16 @@ pub use histogram::{AtomicHistogram, Exemplar, Forward, HistogramSnapshot};
 pub use labels::{
     AuthResult, DropReason, PacketType, ProtocolErrorKind, RefuseReason, RejectReason,
 };
-pub use logs::{LogError, init as init_logs};
+pub use logs::{EventLayer, LogError, LogLevel, LogLimit, Logs, init as init_logs};
 pub use metrics::{ConnectionMetrics, MessageMetrics, Metrics, PacketMetrics, SessionMetrics};
 pub use readiness::{Readiness, State};
 pub use registry::{MetricsError, MetricsRegistry, See};
 pub use runtime::observe_runtime;
+pub use trace::{Refusal, Sampling, Tracing};
+
+/// What is there before the broker: whoever starts it sets it up and hands it in.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// The logs of the process.
+    pub logs: Logs,
+}

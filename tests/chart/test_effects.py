@@ -188,6 +188,14 @@ def test_a_monitor_finds_one_service(whole):
     assert found == ["boat-ferrymq"]
 
 
+@pytest.mark.parametrize("kind", ["serviceMonitor", "podMonitor"])
+def test_the_job_is_what_alerts_look_for_whatever_the_release_is_called(kind):
+    own = {"targetLabel": "site", "replacement": "harbour"}
+    objects = made(nameOverride="mqtt", metrics={kind: {"enabled": True, "relabelings": [own]}})
+    spec = objects.one(kind[0].upper() + kind[1:])["spec"]
+    assert (spec.get("endpoints") or spec["podMetricsEndpoints"])[0]["relabelings"] == [{"targetLabel": "job", "replacement": "ferrymq"}, own]
+
+
 def test_rules_are_those_of_the_file(whole):
     rule = chart.Objects(chart.render(chart.merged(chart.OPEN, {"metrics": {"prometheusRule": {"enabled": True}}}), chart=whole)).one("PrometheusRule")
     assert rule["spec"] == yaml.safe_load((whole / "files/rules.yaml").read_text())
@@ -250,7 +258,7 @@ def test_litestream_outlives_the_broker_where_kubernetes_can():
     litestream = {"enabled": True, "replica": {"type": "file", "path": "/replica"}}
     new, old = made("1.29", litestream=litestream), made("1.28", litestream=litestream)
     order = [c["name"] for c in new.pod["initContainers"]]
-    assert order == ["litestream-restore", "litestream", "config-check"]
+    assert order == ["config-check", "litestream-restore", "litestream"]
     assert new.container("litestream")["restartPolicy"] == "Always"
     assert [c["name"] for c in old.pod["containers"]] == ["ferrymq", "litestream"]
     for objects in (new, old):

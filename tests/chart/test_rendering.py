@@ -1,5 +1,6 @@
 """Every values file, by both Helms, against the schemas of old and new Kubernetes."""
 
+import base64
 import hashlib
 import os
 
@@ -37,7 +38,8 @@ def test_the_package_has_what_it_needs_and_installs(which, whole, tmp_path):
 
 @pytest.mark.parametrize(("values", "version"), CASES, ids=[f"{p.stem}-{v}" for p, v in CASES])
 def test_kubernetes_takes_every_object(values, version, whole):
-    for which in chart.HELMS:
+    # Both render the same for the newest (test_snapshot), so one is enough in between.
+    for which in chart.HELMS if version == chart.OLDEST else ["helm4"]:
         objects = chart.render(values, which, version, whole)
         assert objects
         found = [text for thing in objects for text in schemas.complaints(thing, version)]
@@ -117,6 +119,8 @@ def abridged(thing):
         thing["spec"]["groups"].insert(0, "(files/rules.yaml)")
     if "ferrymq.json" in thing.get("data", {}):
         thing["data"]["ferrymq.json"] = "(files/dashboard.json)"
+    if thing["kind"] == "Secret":
+        thing["data"] = {key: base64.b64decode(value).decode() for key, value in thing["data"].items()}
     for container in containers(thing):
         container["image"] = container["image"].replace(f":{version['appVersion']}", ":BROKER")
         command = container.get("command", [])

@@ -7,9 +7,9 @@ import re
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
-from paho.mqtt import publish, subscribe
 
 import chart
 from brokerproc import BINARY
@@ -128,21 +128,31 @@ def test_the_drill_runs_beside_the_broker(placed):
     assert broker.is_ready()
 
 
-def keep(broker, *texts):
-    """Messages that are acknowledged, for a session that is away."""
-    run = subprocess.run(["mosquitto_sub", "-p", str(broker.port), "-i", "away", "-c", "-q", "1", "-t", "kept", "-E"], timeout=20)
-    assert run.returncode == 0
-    publish.multiple([("kept", text, 1, False) for text in texts], hostname="127.0.0.1", port=broker.port)
+def client(broker, program, *arguments):
+    """One of the Mosquitto clients; what it prints, line by line."""
+    run = subprocess.run([program, "-p", str(broker.port), "-q", "1", "-t", "kept", *arguments], capture_output=True, text=True, timeout=40)
+    assert run.returncode == 0, run.stderr
+    return run.stdout.splitlines()
 
 
-def kept(broker, count):
-    found = subscribe.simple("kept", qos=1, msg_count=count, hostname="127.0.0.1", port=broker.port, client_id="away", clean_session=False)
-    return [m.payload.decode() for m in (found if isinstance(found, list) else [found])]
+def go_away(broker):
+    client(broker, "mosquitto_sub", "-i", "away", "-c", "-E")
+
+
+def publish(broker, *texts):
+    """Each is acknowledged when this is over."""
+    for text in texts:
+        client(broker, "mosquitto_pub", "-m", text)
+
+
+def come_back(broker, count):
+    return client(broker, "mosquitto_sub", "-i", "away", "-c", "-C", str(count), "-W", "20")
 
 
 def test_backups_are_complete_named_by_their_time_and_few(placed):
     place, broker = placed(backup={"enabled": True, "keep": 2, "rate": "50MiB"})
-    keep(broker, "in the backup")
+    go_away(broker)
+    publish(broker, "in the backup")
     pod = place.objects.one("CronJob")["spec"]["jobTemplate"]["spec"]["template"]["spec"]
     backups = place.path("/backup")
     for name in ("boat-ferrymq-20200101T000000Z.db", "boat-ferrymq-20210101T000000Z.db", "other-20200101T000000Z.db"):
@@ -155,7 +165,7 @@ def test_backups_are_complete_named_by_their_time_and_few(placed):
     broker.terminate()
     restored = subprocess.run([BINARY, "db", "restore", backups / names[1], "--database", broker.database], capture_output=True, text=True)
     assert restored.returncode == 0, restored.stderr
-    assert kept(broker.start(), 1) == ["in the backup"]
+    assert come_back(broker.start(), 1) == ["in the backup"]
 
 
 def test_a_backup_that_failed_removes_nothing(placed):
@@ -164,6 +174,13 @@ def test_a_backup_that_failed_removes_nothing(placed):
     # The init container fails, since there is no database, and Kubernetes stops there.
     assert place.run(pod["initContainers"][0]).returncode != 0
     assert list(place.path("/backup").glob("*.db")) == []
+
+
+def wait_for(event, within=30):
+    deadline = time.monotonic() + within
+    while not event():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def litestream(place):
@@ -183,7 +200,10 @@ def test_a_lost_volume_comes_back_from_the_replica(placed):
     sidecar = litestream(place)
     try:
         broker.start()
-        keep(broker, "one", "two", "three")
+        go_away(broker)
+        publish(broker, "one", "two")
+        wait_for(lambda: list(place.path("/replica").rglob("*.ltx")))
+        publish(broker, "three")
         assert broker.terminate() == 0
     finally:
         sidecar.send_signal(signal.SIGTERM)
@@ -193,7 +213,7 @@ def test_a_lost_volume_comes_back_from_the_replica(placed):
         subprocess.run(["rm", "-rf", path], check=True)
     second = restore()
     assert second.returncode == 0, second.stderr
-    assert kept(broker.start(), 3) == ["one", "two", "three"]
+    assert come_back(broker.start(), 3) == ["one", "two", "three"]
     # With a database on the volume it does nothing.
     third = restore()
     assert third.returncode == 0, third.stderr

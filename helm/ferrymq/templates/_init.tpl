@@ -1,8 +1,13 @@
-{{/* What runs before the broker, in order: the user's, the volume's owner, the
-     replica, the configuration. */}}
+{{/* What runs before the broker, in order: the user's, the configuration's check,
+     the volume's owner, the replica. */}}
 {{- define "ferrymq.initContainers" -}}
 {{- with .Values.extraInitContainers }}
 {{ toYaml . }}
+{{- end }}
+{{- if .Values.configCheck.init }}
+- name: config-check
+  {{- include "ferrymq.container" (dict "root" . "volume" false) | nindent 2 }}
+  args: [config, check]
 {{- end }}
 {{- if and .Values.persistence.enabled .Values.persistence.volumePermissions.enabled }}
 {{ include "ferrymq.volumePermissions" . }}
@@ -15,11 +20,6 @@
 {{ include "ferrymq.litestream.sidecar" . }}
   restartPolicy: Always
 {{- end }}
-{{- end }}
-{{- if .Values.configCheck.init }}
-- name: config-check
-  {{- include "ferrymq.container" (dict "root" . "volume" false) | nindent 2 }}
-  args: [config, check]
 {{- end }}
 {{- end -}}
 

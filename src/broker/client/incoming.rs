@@ -10,7 +10,7 @@ use crate::protocol::{
 };
 use crate::session::Known;
 use crate::store::Op;
-use crate::telemetry::RefuseReason;
+use crate::telemetry::{Refusal, RefuseReason};
 
 /// How a refusal is counted.
 pub(super) fn refusal(reason: ReasonCode) -> RefuseReason {
@@ -81,6 +81,7 @@ impl Client {
             return Ok(());
         };
         if let Some(reason) = refusal {
+            self.trace_refusal(publish, topic, reason);
             return self.refuse(publish.qos, packet_id, reason);
         }
         match publish.qos {
@@ -131,6 +132,7 @@ impl Client {
             && !self.broker.has_room_to_retain(&publication)
         {
             self.broker.metrics.messages.refused.inc(RefuseReason::RetainedLimit);
+            self.trace_refusal(publish, topic, ReasonCode::QuotaExceeded);
             return self.answer_refusal(publish.qos, packet_id, ReasonCode::QuotaExceeded);
         }
         self.find_routes(topic);
@@ -142,9 +144,13 @@ impl Client {
                     if self.holds_for_a_queue() {
                         return Ok(());
                     }
+                    self.trace_refusal(publish, topic, reason);
                     return self.refuse(publish.qos, packet_id, reason);
                 }
             };
+        if let Some(trace) = &prepared.message.trace {
+            trace.came_from(&self.handle.client_id, self.peer.address);
+        }
         if let (QoS::ExactlyOnce, Some(packet_id)) = (publish.qos, packet_id) {
             let mut session = self.handle.lock();
             if !session.life.is_held_by(self.epoch) {
@@ -157,6 +163,12 @@ impl Client {
         let retained =
             if publish.retain { self.broker.retain(&publication, &mut self.turn) } else { None };
         self.tally.published(publish.qos);
+        let waits = self.broker.persistence.waits();
+        if let Some(trace) = &prepared.message.trace
+            && (packet_id.is_none() || !waits)
+        {
+            trace.answered(Some(ReasonCode::Success));
+        }
         if let Some(packet_id) = packet_id {
             self.unanswered += 1;
             let reason = if prepared.has_receivers() {
@@ -169,7 +181,6 @@ impl Client {
                 QoS::ExactlyOnce => Reply::PubRec(packet_id, reason),
                 _ => Reply::PubAck(packet_id, reason),
             };
-            let waits = self.broker.persistence.waits();
             let message = waits.then_some(prepared.message);
             self.pending.push(Pending::with_message(reply, message).that_retains(retained));
         }
@@ -201,6 +212,22 @@ impl Client {
                 *of = generation;
             }
             None => self.routed = Some((topic.to_owned(), generation)),
+        }
+    }
+
+    fn trace_refusal(&self, publish: &Publish<'_>, topic: &str, reason: ReasonCode) {
+        if let Some(tracing) = self.broker.tracing() {
+            tracing.refused(&Refusal {
+                topic,
+                properties: &publish.properties,
+                size: publish.payload.len(),
+                qos: publish.qos,
+                retain: publish.retain,
+                client_id: &self.handle.client_id,
+                address: self.peer.address,
+                read: self.turn.now.instant,
+                reason,
+            });
         }
     }
 

@@ -290,6 +290,7 @@ impl Client {
     pub fn closed(mut self, close: &Close) {
         self.stop_waiting();
         self.turn.hand_in(&self.broker);
+        self.pending.abandon();
         let leaving = match close {
             Close::Left(leaving) => *leaving,
             Close::Error(..) | Close::Lost(_) => Leaving::WithWill { session_expiry: None },

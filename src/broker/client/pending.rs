@@ -34,6 +34,17 @@ pub enum Reply {
 }
 
 impl Reply {
+    /// What it says of the packet that it answers.
+    pub fn reason(&self) -> ReasonCode {
+        match self {
+            Self::PubAck(_, reason)
+            | Self::PubRec(_, reason)
+            | Self::PubRel(_, reason)
+            | Self::PubComp(_, reason) => *reason,
+            Self::ConnAck(_) | Self::SubAck(_) | Self::UnsubAck(_) => ReasonCode::Success,
+        }
+    }
+
     /// For the counters.
     pub fn packet_type(&self) -> PacketType {
         match self {
@@ -91,6 +102,13 @@ impl Pending {
             self.commit = THIS_TURN;
         }
         self
+    }
+
+    /// Tells whoever follows the message that its publisher is answered now, or never.
+    pub(super) fn answer_trace(&self, answered: bool) {
+        if let Some(trace) = self.message.as_ref().and_then(|message| message.trace.as_ref()) {
+            trace.answered(answered.then(|| self.reply.reason()));
+        }
     }
 
     fn size(&self) -> usize {
@@ -207,6 +225,11 @@ impl PendingQueue {
         }
         self.publishes.new = 0;
         self.others.new = 0;
+    }
+
+    /// The connection has ended: what waits is not sent any more.
+    pub fn abandon(&self) {
+        self.publishes.queue.iter().for_each(|pending| pending.answer_trace(false));
     }
 
     /// Takes the next one whose gate is open.

@@ -6,10 +6,11 @@ use std::sync::atomic::Ordering;
 use bytes::BytesMut;
 
 use super::{Client, Close, DRAINING_SHARE, Reply};
-use crate::message::WallMillis;
+use crate::broker::traced;
+use crate::message::{End, Step, WallMillis};
 use crate::protocol::{AckKind, PublishOut, QoS, ReasonCode, Version, encode};
 use crate::session::{Entry, Outgoing};
-use crate::telemetry::{DropReason, PacketType, RefuseReason};
+use crate::telemetry::{DropReason, Label, PacketType, RefuseReason};
 
 /// Deliveries taken under one lock.
 const AT_ONCE: usize = 64;
@@ -73,7 +74,9 @@ impl Client {
                 }
                 self.take_back(&mut pending.reply)?;
             }
-            if self.withholds(&pending.reply) {
+            let withheld = self.withholds(&pending.reply);
+            pending.answer_trace(!withheld);
+            if withheld {
                 continue;
             }
             self.send_reply(pending.reply, out)?;
@@ -198,6 +201,7 @@ impl Client {
 
     fn give_up(&mut self, entry: &Entry, reason: DropReason) {
         self.broker.metrics.messages.dropped.add(reason, 1);
+        traced::ended(entry, End::Dropped(reason.as_str()));
         self.broker.settle(entry, &mut self.turn);
     }
 
@@ -239,11 +243,19 @@ impl Client {
         let before = out.len();
         encode::publish(out, self.version, &publish);
         self.tally.delivered(entry, out.len() - before);
+        if let Some(trace) = &message.trace {
+            let step = Step::Sent { to: self.peer.address, again: entry.begun };
+            trace.progressed(entry.delivery, step);
+            if entry.qos == QoS::AtMostOnce {
+                trace.delivered(entry.delivery, End::Sent);
+            }
+        }
     }
 
     /// [MQTT-3.1.2-25]: discarded as if it had been delivered.
     fn discard(&mut self, entry: &Entry, reason: DropReason) {
         self.broker.metrics.messages.dropped.add(reason, 1);
+        traced::ended(entry, End::Dropped(reason.as_str()));
         if let Some(packet_id) = entry.packet_id {
             self.handle.lock().abandon(packet_id);
         }

@@ -1,6 +1,8 @@
 //! What a client acknowledges of what was delivered to it.
 
 use super::{Client, Close, Pending, Reply};
+use crate::broker::traced;
+use crate::message::{End, Step};
 use crate::protocol::{PacketId, ReasonCode};
 use crate::session::{Home, Receipt};
 use crate::store::Op;
@@ -20,6 +22,9 @@ impl Client {
         let failed = reason.is_failure();
         match self.receive(|session| session.pubrec(packet_id, failed, now))? {
             Some(Receipt::Release(entry)) => {
+                if let Some(trace) = &entry.message.trace {
+                    trace.progressed(entry.delivery, Step::Received);
+                }
                 // A crash after PUBREL must not repeat PUBLISH to a receiver that has
                 // forgotten the id: "received" is on disk first.
                 let durable = entry.home != Home::Memory;
@@ -61,6 +66,7 @@ impl Client {
         };
         match receipt {
             Receipt::Done(entry) => {
+                traced::ended(&entry, End::Acknowledged);
                 self.broker.settle(&entry, &mut self.turn);
                 // There is room in the window again.
                 self.look = true;

@@ -11,7 +11,7 @@ use crate::broker::client::{Client, Close, Peer};
 use crate::broker::{Broker, Leaving, Persistence, Settings};
 use crate::config::Config;
 use crate::protocol::{
-    Ack, Connect, Decoder, Frame, Packet, PacketId, Publish, QoS, ReasonCode, Subscribe,
+    Ack, Connect, Decoder, Frame, LastWill, Packet, PacketId, Publish, QoS, ReasonCode, Subscribe,
     SubscribeFilter, SubscriptionOptions, TopicFilter, Version,
 };
 use crate::store::{Store, StoreConfig, StoreMetrics};
@@ -86,12 +86,22 @@ impl World {
     }
 
     pub fn connect_as(&self, version: Version, client_id: &str, clean_start: bool) -> User {
+        self.connect_with_will(version, client_id, clean_start, None)
+    }
+
+    pub fn connect_with_will(
+        &self,
+        version: Version,
+        client_id: &str,
+        clean_start: bool,
+        will: Option<LastWill>,
+    ) -> User {
         let connect = Connect {
             version,
             clean_start,
             keep_alive: 0,
             client_id: client_id.into(),
-            will: None,
+            will,
             username: None,
             password: None,
             session_expiry: (!clean_start).then_some(1000),
@@ -159,7 +169,20 @@ impl User {
         self.try_received().unwrap()
     }
 
+    /// The properties of every PUBLISH among the same.
+    pub fn received_properties(&mut self) -> Vec<Vec<u8>> {
+        let properties = |packet: &Packet<'_>| match packet {
+            Packet::Publish(publish) => Some(publish.properties.to_vec()),
+            _ => None,
+        };
+        self.look(properties).unwrap().into_iter().flatten().collect()
+    }
+
     pub fn try_received(&mut self) -> Result<Vec<String>, Close> {
+        self.look(describe)
+    }
+
+    fn look<T>(&mut self, at: impl Fn(&Packet<'_>) -> T) -> Result<Vec<T>, Close> {
         self.client.begin();
         self.client.woken();
         self.client.pump(&mut self.out, usize::MAX)?;
@@ -167,10 +190,15 @@ impl User {
         decoder.set_version(self.version);
         let mut packets = Vec::new();
         while let Ok(Frame::Complete { len }) = decoder.frame(&self.out) {
-            packets.push(describe(&decoder.decode(&self.out[..len]).unwrap()));
+            packets.push(at(&decoder.decode(&self.out[..len]).unwrap()));
             self.out.advance(len);
         }
         Ok(packets)
+    }
+
+    /// The network says that it is gone.
+    pub fn vanish(self) {
+        self.client.closed(&Close::Lost("the test says so"));
     }
 
     pub fn leave(self) {
@@ -192,6 +220,16 @@ pub fn publish(qos: QoS, packet: u16, payload: &str) -> Publish<'_> {
         subscription_ids: Vec::new(),
         payload: payload.as_bytes(),
     }
+}
+
+/// An encoded user property.
+pub fn user_property(name: &str, value: &str) -> Vec<u8> {
+    let mut bytes = vec![0x26];
+    for text in [name, value] {
+        bytes.extend(u16::try_from(text.len()).unwrap().to_be_bytes());
+        bytes.extend(text.as_bytes());
+    }
+    bytes
 }
 
 pub fn ack(packet: u16) -> Ack {

@@ -5,10 +5,12 @@
 //! more than one property, or the direction, are the packet's own.
 
 mod table;
+mod user;
 
 use super::{DecodeError, ReasonCode, reader::Reader};
 use table::Kind;
 pub use table::{id, of};
+pub use user::user_properties;
 
 /// A value, checked for type and range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,6 +9,7 @@
 )]
 
 mod batches;
+mod counted;
 mod files;
 mod full;
 mod model;

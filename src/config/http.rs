@@ -1,0 +1,86 @@
+//! `[http]`.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::access::optional_path;
+use super::{Bind, Secret};
+
+/// A shorter token could be guessed.
+const LEAST_TOKEN: usize = 16;
+/// A longer one is a slip: a whole file, most likely.
+const LONGEST_TOKEN: usize = 256;
+
+/// `[http]`: metrics, health, the admin API and the console.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Http {
+    /// Address and port, or `off`.
+    pub bind: Bind,
+    /// A listener of its own for `/metrics`, which is then not on `bind`; or `off`.
+    pub metrics_bind: Bind,
+    /// The bearer token of the admin API, 16 to 256 characters. Empty: see `token_file`.
+    pub token: Secret,
+    /// A file with the token; without it and without `token` the API is off.
+    #[serde(with = "optional_path")]
+    pub token_file: Option<PathBuf>,
+    /// Whether the console's page is served.
+    pub console: bool,
+    /// Where the API writes backups to; empty: it makes none.
+    #[serde(with = "optional_path")]
+    pub backup_dir: Option<PathBuf>,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            bind: Bind::loopback(8080),
+            metrics_bind: Bind::Off,
+            token: Secret::default(),
+            token_file: None,
+            console: true,
+            backup_dir: None,
+        }
+    }
+}
+
+impl Http {
+    /// Where health is answered, for whoever asks from this machine.
+    pub fn health(&self) -> Bind {
+        if self.bind == Bind::Off { self.metrics_bind } else { self.bind }
+    }
+}
+
+/// What is wrong with a token, if anything is. Never repeats it.
+pub fn check_token(token: &str) -> Result<(), &'static str> {
+    // What may stand in a header without quotes, see RFC 6750, section 2.1.
+    if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err("a token is one word of ASCII letters, digits and signs, without spaces");
+    }
+    if token.len() < LEAST_TOKEN {
+        return Err("a token has at least 16 characters: make one with `openssl rand -hex 32`");
+    }
+    if token.len() > LONGEST_TOKEN {
+        return Err("a token has at most 256 characters");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_that_could_be_guessed_or_not_be_sent_is_refused() {
+        for bad in
+            ["", "0123456789abcde", "0123456789 abcdef", "0123456789abcdef\n", "ü23456789abcdef0"]
+        {
+            assert!(check_token(bad).is_err(), "{bad:?}");
+        }
+        assert!(check_token(&"x".repeat(257)).is_err());
+        for good in ["0123456789abcdef", &"x".repeat(256), "1234567890123456", "a+b/c==~._-:,;!?"] {
+            assert!(check_token(good).is_ok(), "{good:?}");
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Takes requests apart, with problems for what means nothing.
+
+use std::net::SocketAddr;
+
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, OptionalFromRequest, Request};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
+use serde::de::DeserializeOwned;
+
+use super::super::bounded::Remote;
+use super::problem::Problem;
+
+/// The query, by its names.
+pub(in crate::http) struct Query<T>(pub(in crate::http) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let query = axum::extract::Query::from_request_parts(parts, state).await;
+        let query = query.map_err(|error| Problem::bad_request(error.body_text()))?;
+        Ok(Self(query.0))
+    }
+}
+
+/// The part of the path that is not fixed, decoded: `a%2Fb` is `a/b`.
+pub(in crate::http) struct Path(pub(in crate::http) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Path {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = axum::extract::Path::from_request_parts(parts, state).await;
+        let path = path.map_err(|error| Problem::bad_request(error.body_text()))?;
+        Ok(Self(path.0))
+    }
+}
+
+/// A body in JSON.
+pub(in crate::http) struct Body<T>(pub(in crate::http) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        <axum::Json<T> as FromRequest<S>>::from_request(request, state)
+            .await
+            .map(|json| Self(json.0))
+            .map_err(|rejection| refused(&rejection))
+    }
+}
+
+fn refused(rejection: &JsonRejection) -> Problem {
+    let (kind, title) = match rejection.status() {
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+            let detail = "Send JSON, with `Content-Type: application/json`.";
+            return Problem::new(rejection.status(), "not-json", "The body is no JSON", detail);
+        }
+        StatusCode::PAYLOAD_TOO_LARGE => ("too-large", "The body is too large"),
+        StatusCode::UNPROCESSABLE_ENTITY => ("unfit-body", "The body does not say what is needed"),
+        _ => ("bad-request", "The request means nothing"),
+    };
+    Problem::new(rejection.status(), kind, title, rejection.body_text())
+}
+
+/// For writes that take no body: there is none, or an empty one in JSON. Browsers send
+/// other types without asking; that is one thing less to rely on the token for.
+pub(in crate::http) struct NoBody;
+
+impl<S: Send + Sync> FromRequest<S> for NoBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        if request.headers().get(header::CONTENT_TYPE).is_none() {
+            let bytes = axum::body::Bytes::from_request(request, state).await;
+            let empty = bytes.is_ok_and(|bytes| bytes.is_empty());
+            return if empty {
+                Ok(Self)
+            } else {
+                Err(Problem::bad_request("There is no body to be sent here."))
+            };
+        }
+        let body = <axum::Json<serde_json::Value> as OptionalFromRequest<S>>::from_request;
+        body(request, state).await.map(|_| Self).map_err(|rejection| refused(&rejection))
+    }
+}
+
+/// Who asks: for the log, since a token has no name.
+pub(in crate::http) struct Operator(pub(in crate::http) SocketAddr);
+
+impl<S: Send + Sync> FromRequestParts<S> for Operator {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        let remote = parts.extensions.get::<ConnectInfo<Remote>>();
+        // Always there, see `http::serve`.
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        Ok(Self(remote.map_or(nowhere, |ConnectInfo(Remote(address))| *address)))
+    }
+}

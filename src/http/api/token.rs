@@ -1,0 +1,169 @@
+//! The bearer token: where it comes from, and whether one is it.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use parking_lot::RwLock;
+use subtle::ConstantTimeEq as _;
+
+use crate::config::{self, check_token};
+
+/// Longer than any token that is taken.
+const ROOM: usize = 257;
+/// A file that is larger holds no token.
+const LARGEST_FILE: u64 = 4096;
+
+/// Why there is no token although one was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// The file cannot be read.
+    #[error("cannot read the token file {path} (http.token_file): {source}")]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// What is in it is none.
+    #[error("the token file {path} (http.token_file) holds no token: {problem}")]
+    Unfit {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong; never the token itself.
+        problem: &'static str,
+    },
+}
+
+/// The token of a running broker, which a reload may replace.
+pub struct Tokens(RwLock<Option<Padded>>);
+
+/// Filled up with zeros, which are in no token: so a comparison takes the same time
+/// whatever is compared, and equal means equally long as well.
+struct Padded([u8; ROOM]);
+
+impl Padded {
+    fn new(token: &[u8]) -> Option<Self> {
+        let mut bytes = [0; ROOM];
+        bytes.get_mut(..token.len())?.copy_from_slice(token);
+        Some(Self(bytes))
+    }
+}
+
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_on() { "Tokens(***)" } else { "Tokens()" })
+    }
+}
+
+impl Tokens {
+    /// Reads the token that is configured, if there is one.
+    ///
+    /// # Errors
+    /// See [`TokenError`].
+    pub fn load(http: &config::Http) -> Result<Self, TokenError> {
+        let tokens = Self(RwLock::new(None));
+        tokens.reload(http)?;
+        Ok(tokens)
+    }
+
+    /// Reads it again. True if it is another one now, or none any more.
+    ///
+    /// # Errors
+    /// See [`TokenError`]; the old one goes on to hold then.
+    pub fn reload(&self, http: &config::Http) -> Result<bool, TokenError> {
+        let new = match &http.token_file {
+            Some(path) => Some(read(path)?),
+            None => Some(http.token.reveal().to_owned()).filter(|token| !token.is_empty()),
+        };
+        let new = new.and_then(|token| Padded::new(token.as_bytes()));
+        let mut current = self.0.write();
+        let same = match (&*current, &new) {
+            (Some(old), Some(new)) => bool::from(old.0.ct_eq(&new.0)),
+            (old, new) => old.is_none() && new.is_none(),
+        };
+        *current = new;
+        Ok(!same)
+    }
+
+    /// True if there is a token, and so an API.
+    pub fn is_on(&self) -> bool {
+        self.0.read().is_some()
+    }
+
+    /// Whether `given` is the token. Takes the same time for all of one length.
+    pub fn matches(&self, given: &[u8]) -> bool {
+        let Some(given) = Padded::new(given) else { return false };
+        self.0.read().as_ref().is_some_and(|token| token.0.ct_eq(&given.0).into())
+    }
+}
+
+fn read(path: &Path) -> Result<String, TokenError> {
+    use std::io::Read as _;
+    let unreadable = |source| TokenError::Unreadable { path: path.to_owned(), source };
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    let mut text = String::new();
+    file.take(LARGEST_FILE).read_to_string(&mut text).map_err(unreadable)?;
+    let token = text.strip_suffix('\n').unwrap_or(&text);
+    let token = token.strip_suffix('\r').unwrap_or(token);
+    check_token(token).map_err(|problem| TokenError::Unfit { path: path.to_owned(), problem })?;
+    Ok(token.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOKEN: &str = "0123456789abcdef";
+
+    fn with_file(content: &str) -> Result<Tokens, TokenError> {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("token");
+        std::fs::write(&path, content).unwrap();
+        Tokens::load(&config::Http { token_file: Some(path), ..config::Http::default() })
+    }
+
+    #[test]
+    fn only_the_whole_token_matches() {
+        let tokens = with_file(&format!("{TOKEN}\n")).unwrap();
+        assert!(tokens.matches(TOKEN.as_bytes()));
+        for wrong in ["", "0123456789abcde", "0123456789abcdef0", "0123456789abcdeF", "x"] {
+            assert!(!tokens.matches(wrong.as_bytes()), "{wrong}");
+        }
+        assert!(!tokens.matches(format!("{TOKEN}\0").as_bytes()) || ROOM == TOKEN.len());
+        assert!(!tokens.matches(&[b'x'; 10_000]));
+    }
+
+    #[test]
+    fn without_a_token_nothing_matches() {
+        let tokens = Tokens::load(&config::Http::default()).unwrap();
+        assert!(!tokens.is_on());
+        assert!(!tokens.matches(b""));
+    }
+
+    #[test]
+    fn a_file_without_a_fit_token_is_refused_without_repeating_it() {
+        for content in ["", "\n", "hunter2\n", "0123456789abcdef\nmore\n", "0123456789 abcdef"] {
+            let error = with_file(content).unwrap_err().to_string();
+            assert!(error.contains("holds no token"), "{error}");
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+        assert!(with_file(&format!("{TOKEN}\r\n")).unwrap().matches(TOKEN.as_bytes()));
+    }
+
+    #[test]
+    fn a_reload_takes_the_new_token_and_keeps_the_old_one_if_there_is_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("token");
+        std::fs::write(&path, TOKEN).unwrap();
+        let http = config::Http { token_file: Some(path.clone()), ..config::Http::default() };
+        let tokens = Tokens::load(&http).unwrap();
+        assert!(!tokens.reload(&http).unwrap());
+        std::fs::write(&path, "fedcba9876543210").unwrap();
+        assert!(tokens.reload(&http).unwrap());
+        assert!(tokens.matches(b"fedcba9876543210") && !tokens.matches(TOKEN.as_bytes()));
+        std::fs::remove_file(&path).unwrap();
+        assert!(tokens.reload(&http).is_err());
+        assert!(tokens.matches(b"fedcba9876543210"));
+        assert!(!format!("{tokens:?}").contains("fedc"));
+    }
+}

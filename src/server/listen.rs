@@ -1,0 +1,53 @@
+//! The HTTP listeners: one for everything, and one for metrics alone if that is wanted.
+
+use std::net::SocketAddr;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::ServeError;
+use crate::config::{self, Bind};
+use crate::http::{self, AppState, Scope};
+
+/// Opens what is configured and serves it until the sender of `stopped` is dropped.
+/// Returns the names of the listeners, and where they listen.
+pub(super) async fn http(
+    config: &config::Http,
+    state: &AppState,
+    stopped: &watch::Receiver<()>,
+    tasks: &mut JoinSet<()>,
+) -> Result<Vec<(String, SocketAddr)>, ServeError> {
+    let separate = config.metrics_bind != Bind::Off;
+    let all = if separate { Scope::WithoutMetrics } else { Scope::Everything };
+    let mut addresses = Vec::new();
+    for (name, key, bind, scope) in [
+        ("http", "http.bind", config.bind, all),
+        ("metrics", "http.metrics_bind", config.metrics_bind, Scope::Metrics),
+    ] {
+        let Some(bind) = bind.addr() else { continue };
+        let failed = |source| ServeError::Http { key, bind, source };
+        let listener = TcpListener::bind(bind).await.map_err(failed)?;
+        addresses.push((name.to_owned(), listener.local_addr().map_err(failed)?));
+        let (state, mut stopped) = (AppState { scope, ..state.clone() }, stopped.clone());
+        tasks.spawn(async move {
+            // Nothing is ever sent: it ends with the sender.
+            let until = async move { while stopped.changed().await.is_ok() {} };
+            if let Err(error) = http::serve(listener, state, until).await {
+                tracing::error!(%error, "HTTP ended");
+            }
+        });
+    }
+    Ok(addresses)
+}
+
+/// A token that crosses a network in plain text can be read there.
+pub(super) fn warn_of_plain_text(config: &config::Http, has_token: bool) {
+    if has_token && !config.bind.is_loopback() {
+        tracing::warn!(
+            bind = %config.bind,
+            "other machines reach the admin API over plain HTTP, where its token can be read: \
+             put a proxy with TLS in front, or bind http.bind to 127.0.0.1"
+        );
+    }
+}

@@ -1,0 +1,88 @@
+//! What the store says of its own work, against what the files show.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+use super::*;
+
+/// SQLite's WAL begins with a header of so many bytes (file format, 4.1).
+const WAL_HEADER: u64 = 32;
+
+fn wal(directory: &Path) -> u64 {
+    std::fs::metadata(directory.join("data/ferrymq.db-wal")).map_or(0, |file| file.len())
+}
+
+fn submit(store: &Store, ids: std::ops::Range<u64>, payload: &[u8]) {
+    let mut submission = Submission::default();
+    for id in ids {
+        let receivers = [(1, id, u16::try_from(id).unwrap())];
+        submission.ops.push(Op::Message(message_to(id, payload, &receivers)));
+    }
+    store.submit(&mut submission).unwrap();
+    store.step(true).unwrap();
+}
+
+#[test]
+fn bytes_are_counted_as_the_files_have_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = StoreConfig { wal_checkpoint_pages: 1 << 20, ..config(directory.path()) };
+    let (store, _) = Store::open_stepped(&config, Arc::default()).unwrap();
+    let metrics = store.metrics();
+    let written = || (metrics.wal_written.load(Relaxed), metrics.database_written.load(Relaxed));
+    assert_eq!(written().1, 0, "the start is not counted");
+
+    submit(&store, 1..21, &[7; 5000]);
+    submit(&store, 21..41, &[7; 5000]);
+    assert_eq!(written().0, wal(directory.path()) - WAL_HEADER);
+    let payload = 40 * (5000 + "a/topic".len() as u64 + 2);
+    assert_eq!(metrics.payload_bytes.load(Relaxed), payload);
+    assert!(written().0 > payload);
+    assert_eq!(metrics.sync_duration.snapshot().count, metrics.commits.load(Relaxed));
+    assert!(metrics.sync_duration.snapshot().sum <= metrics.commit_duration.snapshot().sum);
+    assert!(metrics.last_commit.load(Relaxed) > 0);
+
+    // Without work the WAL is copied back and cut.
+    let before = written().0;
+    while store.step_idle().unwrap() {}
+    assert_eq!(wal(directory.path()), 0);
+    let pages = metrics.checkpointed_pages.load(Relaxed);
+    assert!(pages > 20, "{pages}");
+    assert_eq!(written().1, pages * 8192);
+    let database = metrics.database_size.load(Relaxed);
+    assert!(written().1 <= database, "each page once: {} of {database}", written().1);
+    // What is committed next begins the WAL anew.
+    submit(&store, 41..42, &[7; 100]);
+    assert_eq!(written().0 - before, wal(directory.path()) - WAL_HEADER);
+}
+
+#[test]
+fn a_wal_that_is_written_over_counts_as_written() {
+    let directory = tempfile::tempdir().unwrap();
+    // PASSIVE after each commit: the next one begins the WAL at its start, uncut.
+    let config = StoreConfig { wal_checkpoint_pages: 1, ..config(directory.path()) };
+    let (store, _) = Store::open_stepped(&config, Arc::default()).unwrap();
+    let metrics = store.metrics();
+    let mut before = 0;
+    for batch in 0..5 {
+        // Each larger than the last: its frames outnumber those that it replaces.
+        let first = 1 + batch * 100;
+        submit(&store, first..first + 10 * (batch + 1), &[7; 5000]);
+        let now = metrics.wal_written.load(Relaxed);
+        assert_eq!(now - before, wal(directory.path()) - WAL_HEADER, "batch {batch}");
+        before = now;
+    }
+}
+
+#[test]
+fn room_is_what_quota_and_volume_leave() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = StoreConfig { max_size: 1 << 20, ..config(directory.path()) };
+    let (store, _) = Store::open_stepped(&config, Arc::default()).unwrap();
+    let metrics = store.metrics();
+    assert!(metrics.is_measured());
+    let used = metrics.database_size.load(Relaxed) - metrics.free_bytes.load(Relaxed);
+    assert_eq!(metrics.room(), (1 << 20) - used);
+    assert!(metrics.volume_size.load(Relaxed) >= metrics.volume_available.load(Relaxed));
+    assert!(metrics.seconds_to_full(Instant::now()).is_infinite(), "nothing grows");
+    assert!(metrics.last_checkpoint.load(Relaxed) > 0, "the start has copied the WAL back");
+}

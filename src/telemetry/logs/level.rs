@@ -1,0 +1,58 @@
+//! `telemetry.level`, which can be changed while the broker runs.
+
+use std::fmt;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tracing_subscriber::{EnvFilter, Registry, reload};
+
+use super::LogError;
+use crate::config::is_log_level;
+
+/// A handle to the level; clones share it.
+#[derive(Clone)]
+pub struct LogLevel {
+    filter: reload::Handle<EnvFilter, Registry>,
+    /// As it was set; a filter cannot be asked for that.
+    text: Arc<Mutex<String>>,
+}
+
+impl LogLevel {
+    pub(super) fn new(level: &str) -> Result<(reload::Layer<EnvFilter, Registry>, Self), LogError> {
+        let (layer, filter) = reload::Layer::new(parse(level)?);
+        Ok((layer, Self { filter, text: Arc::new(Mutex::new(level.to_owned())) }))
+    }
+
+    /// As it was set last, in the form of `telemetry.level`.
+    pub fn get(&self) -> String {
+        self.text.lock().clone()
+    }
+
+    /// From now on, in the form of `telemetry.level`.
+    ///
+    /// # Errors
+    /// [`LogError::Level`] if it is none, [`LogError::Taken`] if there are no logs any
+    /// more; nothing has changed then.
+    pub fn set(&self, level: &str) -> Result<(), LogError> {
+        let filter = parse(level)?;
+        // Held over both, so that the text is that of the filter.
+        let mut text = self.text.lock();
+        self.filter.reload(filter).map_err(|error| LogError::Taken(error.to_string()))?;
+        level.clone_into(&mut text);
+        Ok(())
+    }
+}
+
+impl fmt::Debug for LogLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("LogLevel").field(&self.get()).finish()
+    }
+}
+
+fn parse(level: &str) -> Result<EnvFilter, LogError> {
+    let wrong = || LogError::Level(level.to_owned());
+    if !is_log_level(level) {
+        return Err(wrong());
+    }
+    EnvFilter::try_new(level).map_err(|_| wrong())
+}

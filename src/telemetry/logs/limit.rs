@@ -1,0 +1,174 @@
+//! How many similar lines are written: an attacker who connects ten thousand times a
+//! second must not fill the volume with it, nor hide what else happens.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tracing::callsite::Identifier;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level};
+
+/// Seconds of its rate that an event may write at once.
+const BURST: f64 = 5.0;
+/// How often what was left out is told.
+const REPORT_EVERY: Duration = Duration::from_secs(5);
+/// Where the lines come from that tell it: they are as few as there are kinds.
+const REPORTS: &str = module_path!();
+
+/// A token bucket for each place in the code that logs.
+#[derive(Debug)]
+pub struct LogLimit {
+    /// Lines a second; 0: no limit.
+    rate: f64,
+    kinds: Mutex<HashMap<Identifier, Kind>>,
+    suppressed: AtomicU64,
+}
+
+/// The events of one place.
+#[derive(Debug)]
+struct Kind {
+    /// The message of its first event.
+    message: String,
+    tokens: f64,
+    filled: Instant,
+    /// Since the last report.
+    left_out: u64,
+}
+
+impl LogLimit {
+    /// `rate` lines a second and kind of event, after a burst of five times as many; 0
+    /// for no limit.
+    pub fn new(rate: u32) -> Self {
+        let kinds = Mutex::new(HashMap::new());
+        Self { rate: f64::from(rate), kinds, suppressed: AtomicU64::new(0) }
+    }
+
+    /// Events left out since the start.
+    pub fn suppressed(&self) -> u64 {
+        self.suppressed.load(Ordering::Relaxed)
+    }
+
+    /// Whether the event is to be written. Only what is on by default counts: whoever
+    /// asks for `debug` wants to see each packet. Allocates at the first event of a kind.
+    pub(super) fn admit(&self, event: &Event<'_>) -> bool {
+        let metadata = event.metadata();
+        if self.rate == 0.0 || *metadata.level() > Level::INFO || metadata.target() == REPORTS {
+            return true;
+        }
+        self.admit_at(metadata.callsite(), Instant::now(), || message_of(event))
+    }
+
+    fn admit_at(&self, site: Identifier, now: Instant, message: impl FnOnce() -> String) -> bool {
+        let full = self.rate * BURST;
+        let mut kinds = self.kinds.lock();
+        let kind = kinds.entry(site).or_insert_with(|| Kind {
+            message: message(),
+            tokens: full,
+            filled: now,
+            left_out: 0,
+        });
+        let passed = now.saturating_duration_since(kind.filled).as_secs_f64();
+        kind.tokens = (kind.tokens + passed * self.rate).min(full);
+        kind.filled = now;
+        if kind.tokens >= 1.0 {
+            kind.tokens -= 1.0;
+            return true;
+        }
+        kind.left_out += 1;
+        drop(kinds);
+        self.suppressed.fetch_add(1, Ordering::Relaxed);
+        false
+    }
+
+    /// Says of which events lines were left out since it was last asked: one line each.
+    pub fn report(&self) {
+        for (like, count) in self.take_left_out() {
+            tracing::warn!(count, like, "{count} similar lines were left out");
+        }
+    }
+
+    fn take_left_out(&self) -> Vec<(String, u64)> {
+        let mut kinds = self.kinds.lock();
+        kinds
+            .values_mut()
+            .filter(|kind| kind.left_out > 0)
+            .map(|kind| (kind.message.clone(), std::mem::take(&mut kind.left_out)))
+            .collect()
+    }
+
+    /// Reports every few seconds, for ever.
+    pub async fn keep_reporting(&self) {
+        let mut ticks = tokio::time::interval(REPORT_EVERY);
+        loop {
+            ticks.tick().await;
+            self.report();
+        }
+    }
+}
+
+/// What the event says, without its fields, cut off where it is no longer a name.
+fn message_of(event: &Event<'_>) -> String {
+    struct Message(String);
+
+    impl Visit for Message {
+        fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+            if field.name() == "message" {
+                self.0 = format!("{value:?}").chars().take(80).collect();
+            }
+        }
+    }
+
+    let mut message = Message(String::new());
+    event.record(&mut message);
+    message.0
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::Callsite;
+    use tracing::subscriber::Interest;
+
+    use super::*;
+
+    struct Site;
+
+    impl Callsite for Site {
+        fn set_interest(&self, _: Interest) {}
+
+        fn metadata(&self) -> &tracing::Metadata<'_> {
+            unreachable!("never registered")
+        }
+    }
+
+    fn admitted(limit: &LogLimit, now: Instant, events: u64) -> usize {
+        let site = Identifier(&Site);
+        (0..events).filter(|_| limit.admit_at(site.clone(), now, || "flood".to_owned())).count()
+    }
+
+    #[test]
+    fn a_burst_passes_then_the_rate() {
+        let (limit, start) = (LogLimit::new(10), Instant::now());
+        assert_eq!(admitted(&limit, start, 1000), 50);
+        assert_eq!(admitted(&limit, start + Duration::from_secs(1), 1000), 10);
+        assert_eq!(limit.suppressed(), 950 + 990);
+        // Quiet for a while, and the whole burst is there again; never more than that.
+        assert_eq!(admitted(&limit, start + Duration::from_secs(3600), 1000), 50);
+    }
+
+    #[test]
+    fn what_was_left_out_is_told_once() {
+        let (limit, start) = (LogLimit::new(1), Instant::now());
+        admitted(&limit, start, 105);
+        assert_eq!(limit.take_left_out(), vec![("flood".to_owned(), 100)]);
+        assert_eq!(limit.take_left_out(), vec![]);
+    }
+
+    #[test]
+    fn a_clock_that_stands_still_or_goes_back_gives_no_tokens() {
+        let (limit, start) = (LogLimit::new(1), Instant::now() + Duration::from_secs(10));
+        assert_eq!(admitted(&limit, start, 10), 5);
+        assert_eq!(admitted(&limit, start - Duration::from_secs(5), 10), 0);
+    }
+}
