@@ -40,11 +40,11 @@ def apply(*objects):
 
 
 def get(path):
-    """One object of the API, or None."""
+    """One object of the API, or None. Patient: beside compilers an answer may take its time."""
     request = urllib.request.Request(os.environ["API"] + path,
                                      headers={"Authorization": f"Bearer {os.environ['TOKEN']}"})
     try:
-        with urllib.request.urlopen(request, context=UNVERIFIED, timeout=10) as answer:
+        with urllib.request.urlopen(request, context=UNVERIFIED, timeout=60) as answer:
             return json.load(answer)
     except urllib.error.HTTPError as error:
         if error.code == 404:

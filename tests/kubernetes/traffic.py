@@ -7,6 +7,7 @@ import threading
 import time
 
 import paho.mqtt.client as paho
+from paho.mqtt.enums import MessageState
 
 RECONNECT = 0.2
 # A pod that was taken away answers nothing any more, not even with a reset.
@@ -15,9 +16,22 @@ UNDER_WAY = 100
 TOPIC = "traffic"
 
 
+class Client(paho.Client):
+    """paho 2.2 remembers over one failed attempt to connect that it has sent PUBREL, but
+    not over two: it then publishes once more what is released already (which MQTT-4.3.3-1
+    forbids), and the broker has to take that for a new message."""
+
+    def _messages_reconnect_reset_out(self):
+        with self._out_message_mutex:
+            for message in self._out_messages.values():
+                if message.state == MessageState.MQTT_MS_RESEND_PUBREL:
+                    message.state = MessageState.MQTT_MS_WAIT_FOR_PUBCOMP
+            super()._messages_reconnect_reset_out()
+
+
 def client(name, address, port=1883):
     """Keeps its session, and comes back by itself."""
-    made = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=name, clean_session=False)
+    made = Client(paho.CallbackAPIVersion.VERSION2, client_id=name, clean_session=False)
     made.reconnect_delay_set(RECONNECT, RECONNECT)
     made.connect_timeout = 2
     made.max_inflight_messages_set(UNDER_WAY)
