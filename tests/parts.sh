@@ -85,6 +85,9 @@ part_fuzz() {
 }
 count_fuzz() { one "$@"; }
 
+part_kubernetes() { tests/kubernetes/run; }
+count_kubernetes() { count_clients "$@"; }
+
 ADVISORIES=https://github.com/RustSec/advisory-db
 
 # Building it takes minutes: taken if it is there, asked for with --only deny.

@@ -49,6 +49,11 @@ setup() {
         # 290 MB; without it one test is skipped.
         if [[ -z $QUICK ]]; then tests/chart/setup.sh checkov || return; fi
     fi
+    if [[ $ONLY == kubernetes ]]; then
+        debian golang-1.19-go dpkg-dev buildah podman runc netavark aardvark-dns conmon catatonit uidmap mmdebstrap \
+            iptables conntrack containernetworking-plugins dnsmasq-base busybox-static openssl gettext-base || return
+        python_packages && tests/chart/setup.sh && tests/kubernetes/build.sh && tests/kubernetes/images.sh || return
+    fi
     if needs js; then node_packages tests/clients/js || return; fi
     if needs console; then
         # A font too: a page without glyphs has no sizes to check.

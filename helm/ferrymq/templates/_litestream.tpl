@@ -50,6 +50,7 @@ resources:
   ports:
     - name: litestream
       containerPort: {{ . }}
+      protocol: TCP
   {{- end }}
 {{- end -}}
 

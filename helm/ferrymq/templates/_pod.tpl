@@ -114,12 +114,15 @@ failureThreshold: {{ .failures | default .probe.failureThreshold }}
     {{- range $name := include "ferrymq.listeners" . | fromJsonArray }}
     - name: {{ $name }}
       containerPort: {{ (get $.Values.listeners $name).port }}
+      protocol: TCP
     {{- end }}
     - name: http
       containerPort: {{ .Values.http.port }}
+      protocol: TCP
     {{- with .Values.http.metricsPort }}
     - name: metrics
       containerPort: {{ . }}
+      protocol: TCP
     {{- end }}
   {{- with .Values.startupProbe }}
   {{- if .enabled }}

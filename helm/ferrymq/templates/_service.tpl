@@ -1,20 +1,24 @@
-{{/* Ports of the Services inside the cluster. */}}
+{{/* Ports of the Services inside the cluster. The protocol is said although it is the
+     default: a server-side apply to an older Kubernetes asks for it. */}}
 {{- define "ferrymq.servicePorts" -}}
 {{- range $name := include "ferrymq.listeners" . | fromJsonArray }}
 {{- $listener := get $.Values.listeners $name }}
 - name: {{ $name }}
   port: {{ $listener.port }}
   targetPort: {{ $name }}
+  protocol: TCP
   appProtocol: {{ dig "protocol" "mqtt" $listener }}
 {{- end }}
 - name: http
   port: {{ .Values.http.port }}
   targetPort: http
+  protocol: TCP
   appProtocol: http
 {{- with .Values.http.metricsPort }}
 - name: metrics
   port: {{ . }}
   targetPort: metrics
+  protocol: TCP
   appProtocol: http
 {{- end }}
 {{- end -}}
