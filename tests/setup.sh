@@ -36,7 +36,10 @@ cargo_tool() {
 setup() {
     # nftables and util-linux's unshare and setpriv: tests/faults.
     debian build-essential python3-venv mosquitto-clients nftables util-linux iproute2 || return
-    if needs clients; then python_packages || return; fi
+    if needs image; then
+        debian buildah podman runc netavark aardvark-dns conmon catatonit uidmap mmdebstrap || return
+    fi
+    if needs clients image; then python_packages || return; fi
     if needs js; then node_packages || return; fi
     if needs rust simulation; then cargo_tool nextest || return; fi
     if needs rust clients js; then

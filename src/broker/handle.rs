@@ -76,7 +76,7 @@ impl SessionHandle {
     }
 
     /// Brings up to date what is read without the lock, and counts the session's
-    /// memory. To be called before the lock is released, by whoever changed
+    /// memory and what it has in flight. To be called before the lock is released, by whoever changed
     /// connection, queue or window.
     pub fn settle_counts(&self, session: &mut Session, turn: &mut Turn) {
         let full = session.outlives() && session.is_full_and_refusing();
@@ -86,6 +86,7 @@ impl SessionHandle {
         update(&self.memory_only, session.outlives() && !session.durable && session.refuses());
         update(&self.online, session.life.connected().is_some());
         turn.count_memory(session.memory_change());
+        turn.count_in_flight(session.in_flight_change());
     }
 }
 

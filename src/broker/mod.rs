@@ -167,6 +167,13 @@ impl Broker {
         handles.iter().map(|handle| handle.lock().backlog()).sum()
     }
 
+    /// QoS 1 and 2 messages that are sent and not acknowledged, counted session by
+    /// session: what the gauge of them has to show whenever no turn is under way.
+    pub fn in_flight(&self) -> usize {
+        let handles: Vec<_> = self.registry.lock().values().cloned().collect();
+        handles.iter().map(|handle| handle.lock().in_flight()).sum()
+    }
+
     /// Bytes that queues hold in memory.
     pub fn memory(&self) -> u64 {
         u64::try_from(self.memory.load(Ordering::Relaxed)).unwrap_or(0)
@@ -179,7 +186,7 @@ impl Broker {
 
     /// Resolves when no connection is left. Only after [`Broker::shut_down`].
     pub async fn until_all_left(&self) {
-        while self.metrics.connections.current.get() > 0 {
+        while self.metrics.connections.listeners.connected() > 0 {
             // Connections have no one to tell; their number is looked at often
             // enough for a shutdown.
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;

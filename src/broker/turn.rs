@@ -16,6 +16,7 @@ pub struct Turn {
     submission: Submission,
     wakes: Vec<Arc<Wake>>,
     memory: i64,
+    in_flight: i64,
     /// Among the changes is the end of a session.
     ends: bool,
 }
@@ -23,7 +24,14 @@ pub struct Turn {
 impl Turn {
     /// Begins the first turn.
     pub fn new(now: Now) -> Self {
-        Self { now, submission: Submission::default(), wakes: Vec::new(), memory: 0, ends: false }
+        Self {
+            now,
+            submission: Submission::default(),
+            wakes: Vec::new(),
+            memory: 0,
+            in_flight: 0,
+            ends: false,
+        }
     }
 
     /// One more change to the file.
@@ -51,6 +59,21 @@ impl Turn {
         self.memory += change;
     }
 
+    pub(super) fn count_in_flight(&mut self, change: i64) {
+        self.in_flight += change;
+    }
+
+    /// Adds to the broker's gauges what sessions have counted in this turn. Also for a
+    /// turn that is not finished: a session counts each change once.
+    pub(super) fn hand_in(&mut self, broker: &Broker) {
+        if self.memory != 0 {
+            broker.memory.fetch_add(std::mem::take(&mut self.memory), Ordering::Relaxed);
+        }
+        if self.in_flight != 0 {
+            broker.metrics.messages.in_flight.add(std::mem::take(&mut self.in_flight));
+        }
+    }
+
     /// True if there is something to commit.
     pub fn has_writes(&self) -> bool {
         !self.submission.ops.is_empty()
@@ -68,10 +91,7 @@ impl Turn {
         {
             broker.last_end.fetch_max(commit, Ordering::Relaxed);
         }
-        if self.memory != 0 {
-            broker.memory.fetch_add(self.memory, Ordering::Relaxed);
-            self.memory = 0;
-        }
+        self.hand_in(broker);
         for wake in self.wakes.drain(..) {
             wake.ring();
         }

@@ -1,6 +1,6 @@
 //! Scrapes and probes over HTTP: what Prometheus, Docker and Kubernetes ask for.
 //!
-//! - `/metrics`: everything that is counted, for Prometheus.
+//! - `/metrics`: everything that is counted, for Prometheus; as `OpenMetrics` for who asks.
 //! - `/healthz`: the process lives. Not an answer about its database: a restart is
 //!   what a poisoned store brings about by itself.
 //! - `/readyz`: clients may be sent here.
@@ -8,6 +8,7 @@
 //! Read-only, and without access control: bind it where only those who may ask can
 //! reach it. No MQTT happens here, and no handler waits for the broker.
 
+mod accept;
 mod bounded;
 mod probe;
 
@@ -15,12 +16,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use tokio::net::TcpListener;
-use tracing::error;
 
 pub use probe::{Answer, get as probe};
 
@@ -69,15 +69,10 @@ fn router(state: AppState) -> Router {
         .with_state(state)
 }
 
-async fn metrics(State(state): State<AppState>) -> Response {
-    match state.metrics.render() {
-        Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
-            .into_response(),
-        Err(error) => {
-            error!(%error, "no metrics");
-            (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response()
-        }
-    }
+async fn metrics(State(state): State<AppState>, headers: HeaderMap) -> Response {
+    let format = accept::format(&headers);
+    let about = [(header::CONTENT_TYPE, format.content_type()), (header::VARY, "accept")];
+    (about, state.metrics.render(format)).into_response()
 }
 
 async fn readyz(State(state): State<AppState>) -> Response {

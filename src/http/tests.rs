@@ -79,7 +79,7 @@ async fn metrics_come_as_prometheus_text() {
     stream.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     assert!(answer.contains("content-type: text/plain; version=0.0.4"), "{answer}");
-    assert!(answer.contains("\nferrymq_connections 0\n"), "{answer}");
+    assert!(answer.contains("\nferrymq_retained_messages 0\n"), "{answer}");
     assert_eq!(ask(&server, "/nothing").await.status, 404);
 }
 

@@ -13,7 +13,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::scratch::{self, Consumed, Partial};
 use crate::broker::client::{Client, Close};
-use crate::protocol::{Decoder, Frame, ReasonCode, Version};
+use crate::protocol::{Decoder, Frame, ReasonCode};
 use crate::telemetry::Metrics;
 
 /// Deliveries are encoded as long as less than this waits to be written.
@@ -70,7 +70,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Ok(()) => poll_fn(|context| self.poll(&mut client, context)).await,
             Err(close) => self.close_after(&mut client, close),
         };
-        let (version, client_id) = (client.version(), Arc::clone(client.client_id()));
+
+        let (client_id, remote) = (Arc::clone(client.client_id()), client.peer().address);
         if let Close::Error(reason, why) = &close {
             client.farewell(*reason, why, &mut self.out);
         }
@@ -80,7 +81,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if matches!(close, Close::Error(..)) {
             let _ = tokio::time::timeout(FAREWELL, self.flush_and_shut_down()).await;
         }
-        self.count_close(version, &client_id, &close);
+        self.count_close(&client_id, remote, &close);
     }
 
     /// What came together with CONNECT.
@@ -91,19 +92,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         client.finish()
     }
 
-    fn count_close(&self, version: Version, client_id: &str, close: &Close) {
+    fn count_close(&self, client_id: &str, remote: SocketAddr, close: &Close) {
         let connections = &self.metrics.connections;
-        connections.closed.inc(version);
-        connections.current.dec();
         if let Close::Error(reason, why) = close {
             match reason {
                 ReasonCode::KeepAliveTimeout => connections.keep_alive_timeouts.inc(),
                 ReasonCode::ServerShuttingDown | ReasonCode::SessionTakenOver => {}
                 _ => connections.protocol_errors.inc((*reason).into()),
             }
-            tracing::info!(client_id, ?reason, "disconnected: {why}");
+            tracing::info!(client_id, %remote, ?reason, detail = *why, "disconnected");
         } else {
-            tracing::info!(client_id, "disconnected");
+            // Like the names of MQTT's reasons, which have none for these.
+            let (reason, detail) = match close {
+                Close::Lost(why) => ("ConnectionLost", Some(*why)),
+                _ => ("ByClient", None),
+            };
+            tracing::info!(client_id, %remote, %reason, detail, "disconnected");
         }
     }
 

@@ -17,23 +17,26 @@ use crate::broker::{Accepted, Broker};
 use crate::protocol::{
     ConnAck, Connect, DecodeError, Decoder, Frame, Packet, ReasonCode, Reply, Version, encode,
 };
-use crate::telemetry::{Label as _, PacketType, RejectReason};
+use crate::telemetry::{Label as _, OpenConnection, PacketType, RejectReason};
 
 /// Why there was no connection.
 enum Refusal {
-    /// Answered, as far as the protocol has an answer.
-    Because(ReasonCode, String),
+    /// Answered, as far as the protocol has an answer: what came is no CONNECT.
+    Malformed(DecodeError),
+    /// Answered: this CONNECT is not welcome.
+    Unwelcome(ReasonCode, Box<Connect>),
     /// Not worth a word: the other end is gone, or never spoke.
     Silent,
 }
 
-/// Serves one accepted stream from its first byte to its last.
+/// Serves one accepted stream from its first byte to its last; `counted` lives as long.
 pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     broker: Arc<Broker>,
     mut stream: S,
     origin: Origin,
+    mut counted: OpenConnection,
 ) {
-    let greeting = greet(&broker, &mut stream, &origin);
+    let greeting = greet(&broker, &mut stream, &origin, &counted);
     let greeted = tokio::time::timeout(broker.settings.connect_timeout, greeting).await;
     let (client, partial, decoder, keep_alive) = match greeted {
         Ok(Ok(greeted)) => greeted,
@@ -43,24 +46,39 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
             return;
         }
         Err(_) => {
-            broker.metrics.connections.rejected.inc(RejectReason::ConnectTimeout);
-            tracing::debug!(remote = %origin.peer, "no CONNECT within the connect timeout");
+            counted.rejected(RejectReason::ConnectTimeout);
+            tracing::info!(
+                remote = %origin.peer, listener = &*origin.listener,
+                "no CONNECT within mqtt.connect_timeout"
+            );
             return;
         }
     };
     tracing::info!(
-        client_id = %client.client_id(), remote = %origin.peer,
-        version = client.version().as_str(), "connected"
+        client_id = &**client.client_id(), remote = %origin.peer, listener = &*origin.listener,
+        user = client.peer().identity.username.as_deref(), version = client.version().as_str(), "connected"
     );
     let metrics = Arc::clone(&broker.metrics);
-    metrics.connections.opened.inc(client.version());
-    metrics.connections.current.inc();
+    counted.connected(client.version());
     Connection::new(stream, partial, decoder, keep_alive, metrics).run(client).await;
 }
 
 fn log_refusal(origin: &Origin, refusal: &Refusal) {
-    if let Refusal::Because(reason, why) = refusal {
-        tracing::info!(remote = %origin.peer, ?reason, "connection refused: {why}");
+    let (remote, listener) = (origin.peer, &*origin.listener);
+    match refusal {
+        Refusal::Malformed(error) => tracing::info!(
+            %remote, listener, reason = ?error.reason, %error,
+            "connection refused: it does not begin with a CONNECT that can be read"
+        ),
+        Refusal::Unwelcome(reason, connect) => {
+            let (client_id, user) = (&*connect.client_id, connect.username.as_deref());
+            if rejection(*reason) == RejectReason::Authentication {
+                tracing::warn!(%remote, listener, client_id, user, ?reason, "authentication failed");
+            } else {
+                tracing::warn!(%remote, listener, client_id, user, ?reason, "connection refused");
+            }
+        }
+        Refusal::Silent => tracing::debug!(%remote, listener, "closed before CONNECT"),
     }
 }
 
@@ -68,6 +86,7 @@ async fn greet<S: AsyncRead + AsyncWrite + Unpin>(
     broker: &Arc<Broker>,
     stream: &mut S,
     origin: &Origin,
+    counted: &OpenConnection,
 ) -> Result<(Client, Partial, Decoder, u16), Refusal> {
     let mut decoder = Decoder::server(broker.settings.max_packet_size);
     let mut partial = Partial::default();
@@ -79,7 +98,7 @@ async fn greet<S: AsyncRead + AsyncWrite + Unpin>(
             if let Reply::ConnAck(version) = error.reply {
                 answer(stream, version, error.reason).await;
             }
-            return Err(Refusal::Because(error.reason, error.to_string()));
+            return Err(Refusal::Malformed(error));
         }
     };
     broker.metrics.packets.received.inc(PacketType::Connect);
@@ -87,10 +106,9 @@ async fn greet<S: AsyncRead + AsyncWrite + Unpin>(
     let accepted = match admit(broker, &connect, origin).await {
         Ok(accepted) => accepted,
         Err(reason) => {
-            broker.metrics.connections.rejected.inc(rejection(reason));
+            counted.rejected(rejection(reason));
             answer(stream, connect.version, reason).await;
-            let who = format!("client id \"{}\"", connect.client_id.escape_debug());
-            return Err(Refusal::Because(reason, who));
+            return Err(Refusal::Unwelcome(reason, connect));
         }
     };
     let Accepted { mut client, connack, gate } = accepted;

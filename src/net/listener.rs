@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 
 use super::greet;
 use crate::broker::Broker;
-use crate::telemetry::RejectReason;
+use crate::telemetry::{ListenerMetrics, OpenConnection, RejectReason};
 
 /// Pending connections that the kernel keeps for us; it cuts this to `somaxconn`.
 const BACKLOG: i32 = 4096;
@@ -70,15 +70,16 @@ impl Listener {
     /// Accepts until the broker shuts down. `all` bounds the connections of all
     /// listeners together.
     pub async fn run(self, broker: Arc<Broker>, all: Arc<Semaphore>) {
+        let metrics = broker.metrics.connections.listeners.of(&self.name);
         loop {
             let accepted = tokio::select! {
                 accepted = self.socket.accept() => accepted,
                 () = broker.until_shut_down() => return,
             };
             match accepted {
-                Ok((stream, peer)) => self.serve(&broker, &all, stream, peer),
+                Ok((stream, peer)) => self.serve(&broker, &all, &metrics, stream, peer),
                 Err(error) => {
-                    tracing::warn!(listener = %self.name, %error, "accepting failed");
+                    tracing::warn!(listener = &*self.name, %error, "accepting failed");
                     tokio::time::sleep(OUT_OF_DESCRIPTORS).await;
                 }
             }
@@ -89,6 +90,7 @@ impl Listener {
         &self,
         broker: &Arc<Broker>,
         all: &Arc<Semaphore>,
+        metrics: &Arc<ListenerMetrics>,
         stream: TcpStream,
         peer: SocketAddr,
     ) {
@@ -98,15 +100,20 @@ impl Listener {
         let Ok(permits) = permits else {
             // Closed without a word: a CONNACK would need the CONNECT that tells the
             // version, and waiting for it is what the limit forbids.
-            broker.metrics.connections.rejected.inc(RejectReason::ConnectionLimit);
+            metrics.rejected.inc(RejectReason::ConnectionLimit);
+            tracing::warn!(
+                remote = %peer, listener = &*self.name, reason = %"ConnectionLimit",
+                "connection refused: limits.max_connections or that of the listener is reached"
+            );
             return;
         };
         // Small packets are answered at once; batching is ours, not the kernel's.
         let _ = stream.set_nodelay(true);
         let origin = Origin { listener: Arc::clone(&self.name), loopback: self.loopback, peer };
         let broker = Arc::clone(broker);
+        let counted = OpenConnection::accepted(Arc::clone(metrics));
         tokio::spawn(async move {
-            greet::serve(broker, stream, origin).await;
+            greet::serve(broker, stream, origin, counted).await;
             drop(permits);
         });
     }

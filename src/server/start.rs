@@ -16,7 +16,7 @@ use crate::config::{self, Config};
 use crate::http::{self, AppState};
 use crate::net::Listener;
 use crate::store::{Checkpoints, DurabilityMode, Recovered, Store, StoreConfig, StoreMetrics};
-use crate::telemetry::{Metrics, Readiness, Setup, State};
+use crate::telemetry::{self, Metrics, Readiness, Setup, State};
 
 /// A broker that has been started and not yet been told to stop.
 pub struct Server {
@@ -31,7 +31,6 @@ pub struct Server {
 struct Opened {
     store: Option<Store>,
     recovered: Recovered,
-    metrics: Arc<StoreMetrics>,
     poisoned: watch::Receiver<Option<String>>,
 }
 
@@ -47,6 +46,7 @@ impl Server {
         let readiness = Readiness::default();
         let registry = setup.registry(&metrics, &readiness).map_err(system("no metrics"))?;
         let registry = Arc::new(registry);
+        telemetry::observe_runtime(&registry, &tokio::runtime::Handle::current());
         let authenticator = Authenticator::load(&config)?;
         // Addresses that are taken are told before a long recovery.
         let listeners = bind(&config)?;
@@ -67,8 +67,12 @@ impl Server {
                 }
             });
         }
-        let opened = open_store(&config).await?;
-        observe_store(&registry, &opened.metrics).map_err(system("no metrics of the store"))?;
+        let store_metrics = Arc::new(StoreMetrics::default());
+        if config.persistence.enabled {
+            let observed = observe_store(&registry, &store_metrics);
+            observed.map_err(system("no metrics of the store"))?;
+        }
+        let opened = open_store(&config, store_metrics).await?;
         let broker =
             build(&config, authenticator, metrics, opened.store.as_ref(), opened.recovered).await?;
         tasks.spawn(Arc::clone(&broker).upkeep());
@@ -159,26 +163,23 @@ async fn build(
 }
 
 /// Opening scans the file: not on a thread that serves connections.
-async fn open_store(config: &Config) -> Result<Opened, ServeError> {
-    let metrics = Arc::new(StoreMetrics::default());
+async fn open_store(config: &Config, metrics: Arc<StoreMetrics>) -> Result<Opened, ServeError> {
     let (poison, poisoned) = watch::channel(None);
     if !config.persistence.enabled {
-        return Ok(Opened { store: None, recovered: Recovered::default(), metrics, poisoned });
+        return Ok(Opened { store: None, recovered: Recovered::default(), poisoned });
     }
     let store_config = store_config(config);
-    let counted = Arc::clone(&metrics);
     let hook = Box::new(move |reason: &str| {
-        tracing::error!("the database failed: {reason}");
         poison.send_replace(Some(reason.to_owned()));
     });
     let (store, recovered) =
-        tokio::task::spawn_blocking(move || Store::open(&store_config, counted, hook))
+        tokio::task::spawn_blocking(move || Store::open(&store_config, metrics, hook))
             .await
             .map_err(|error| ServeError::System {
                 what: "opening the database failed",
                 source: std::io::Error::other(error),
             })??;
-    Ok(Opened { store: Some(store), recovered, metrics, poisoned })
+    Ok(Opened { store: Some(store), recovered, poisoned })
 }
 
 fn store_config(config: &Config) -> StoreConfig {

@@ -65,6 +65,7 @@ pub struct Session {
     pub(crate) window: Window,
     next_packet_id: PacketId,
     counted_memory: i64,
+    counted_in_flight: usize,
 }
 
 impl Session {
@@ -85,6 +86,7 @@ impl Session {
             window: Window::default(),
             next_packet_id: PacketId::FIRST,
             counted_memory: 0,
+            counted_in_flight: 0,
         }
     }
 
@@ -132,6 +134,11 @@ impl Session {
     /// Deliveries that wait or are in flight.
     pub fn backlog(&self) -> usize {
         self.queue.len() + self.window.len()
+    }
+
+    /// QoS 1 and 2 messages that are sent and not acknowledged.
+    pub fn in_flight(&self) -> usize {
+        self.window.len()
     }
 
     /// Bytes that wait or are in flight.

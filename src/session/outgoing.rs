@@ -288,4 +288,13 @@ impl Session {
         self.counted_memory = bytes;
         change
     }
+
+    /// Change of what is in flight since the last call.
+    pub fn in_flight_change(&mut self) -> i64 {
+        let signed = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        let now = self.window.len();
+        let change = signed(now) - signed(self.counted_in_flight);
+        self.counted_in_flight = now;
+        change
+    }
 }

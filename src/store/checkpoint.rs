@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
@@ -15,14 +15,15 @@ use rusqlite::wal::CheckpointMode;
 use super::config::{Checkpoints, StoreConfig};
 use super::error::Failure;
 use super::lock::beside;
-use super::metrics::{StoreMetrics, add};
+use super::metrics::{StoreMetrics, add, stamp};
 use super::schema::pragma;
+use super::written::{self, WalWritten};
 
 /// Follows the WAL's length.
 #[derive(Debug)]
 pub(super) struct Checkpointer {
-    /// Pages in the WAL after the last COMMIT, told by SQLite.
-    pages: Arc<AtomicU32>,
+    /// What is in the WAL after the last COMMIT, told by SQLite.
+    written: Arc<WalWritten>,
     wal: PathBuf,
     threshold: u32,
     limit: u64,
@@ -57,31 +58,46 @@ pub(super) fn at_start(connection: &Connection, checkpoints: Checkpoints) -> rus
 
 /// Cuts the WAL to nothing.
 pub(super) fn truncate(connection: &Connection) -> rusqlite::Result<bool> {
-    run(connection, CheckpointMode::TRUNCATE)
+    run(connection, CheckpointMode::TRUNCATE).map(|copied| copied.all)
 }
 
-/// True if all of it was copied.
-fn run(connection: &Connection, mode: CheckpointMode) -> rusqlite::Result<bool> {
+/// What a checkpoint has done.
+#[derive(Debug, Clone, Copy)]
+struct Copied {
+    /// Nothing is left in the WAL that is not in the database.
+    all: bool,
+    /// Frames of the WAL that are in the database, from earlier checkpoints too.
+    frames: u64,
+}
+
+fn run(connection: &Connection, mode: CheckpointMode) -> rusqlite::Result<Copied> {
     match connection.wal_checkpoint_v2(None::<&str>, mode) {
-        Ok((log, copied)) => Ok(log == copied),
+        Ok((log, copied)) => {
+            Ok(Copied { all: log == copied, frames: u64::try_from(copied).unwrap_or(0) })
+        }
         // A reader, or somebody's `sqlite3`: there is a next time.
-        Err(error) if Failure::of(&error) == Failure::Busy => Ok(false),
+        Err(error) if Failure::of(&error) == Failure::Busy => Ok(Copied { all: false, frames: 0 }),
         Err(error) => Err(error),
     }
 }
 
 impl Checkpointer {
-    pub(super) fn new(connection: &mut Connection, config: &StoreConfig) -> rusqlite::Result<Self> {
-        let pages = Arc::new(AtomicU32::new(0));
-        let seen = Arc::clone(&pages);
+    pub(super) fn new(
+        connection: &mut Connection,
+        config: &StoreConfig,
+        metrics: &Arc<StoreMetrics>,
+    ) -> rusqlite::Result<Self> {
+        let wal = beside(&config.path, "-wal");
+        let frame = u64::try_from(pragma(connection, "page_size")?).unwrap_or(0) + FRAME_HEADER;
+        let written = Arc::new(WalWritten::new(wal.clone(), frame, Arc::clone(metrics)));
+        let seen = Arc::clone(&written);
         connection.wal_hook(Some(move |_: &mut Wal, pages: i32| {
-            seen.store(u32::try_from(pages).unwrap_or(0), Ordering::Relaxed);
+            seen.committed(u32::try_from(pages).unwrap_or(0));
             Ok(())
         }))?;
         let threshold = config.wal_checkpoint_pages.max(1);
-        let wal = beside(&config.path, "-wal");
         Ok(Self {
-            pages,
+            written,
             wal,
             threshold,
             limit: config.wal_limit,
@@ -89,7 +105,7 @@ impl Checkpointer {
             tried_at: None,
             busy_timeout: config.busy_timeout,
             checkpoints: config.checkpoints,
-            frame: u64::try_from(pragma(connection, "page_size")?).unwrap_or(0) + FRAME_HEADER,
+            frame,
             told: false,
         })
     }
@@ -100,7 +116,7 @@ impl Checkpointer {
         connection: &Connection,
         metrics: &StoreMetrics,
     ) -> rusqlite::Result<()> {
-        let pages = self.pages.load(Ordering::Relaxed);
+        let pages = self.written.pages();
         if self.is_external() {
             return self.hold_limit(connection, metrics, pages);
         }
@@ -113,7 +129,7 @@ impl Checkpointer {
             self.tried_at = if cut { None } else { Some(Instant::now()) };
             cut
         } else {
-            passive(connection, metrics)?
+            self.passive(connection, metrics)?
         };
         if complete {
             self.next_at = self.threshold;
@@ -153,7 +169,35 @@ impl Checkpointer {
             );
         }
         add(&metrics.forced_checkpoints, 1);
-        passive(connection, metrics).map(|_| ())
+        self.passive(connection, metrics).map(|_| ())
+    }
+
+    /// Copies back what can be without waiting. True if that was all.
+    pub(super) fn passive(
+        &self,
+        connection: &Connection,
+        metrics: &StoreMetrics,
+    ) -> rusqlite::Result<bool> {
+        let all = self.timed(connection, CheckpointMode::PASSIVE, metrics)?;
+        if all {
+            self.written.copied();
+        }
+        Ok(all)
+    }
+
+    fn timed(
+        &self,
+        connection: &Connection,
+        mode: CheckpointMode,
+        metrics: &StoreMetrics,
+    ) -> rusqlite::Result<bool> {
+        let (start, before) = (Instant::now(), written::by_this_thread());
+        let copied = run(connection, mode)?;
+        metrics.checkpoint_duration.record_duration(start.elapsed());
+        written::count_copied(metrics, before, copied.frames, self.frame - FRAME_HEADER);
+        add(&metrics.checkpoints, 1);
+        stamp(&metrics.last_checkpoint);
+        Ok(copied.all)
     }
 
     /// Does not wait for readers: commits would wait with it.
@@ -163,8 +207,11 @@ impl Checkpointer {
         metrics: &StoreMetrics,
     ) -> rusqlite::Result<bool> {
         connection.busy_timeout(Duration::ZERO)?;
-        let cut = timed(connection, CheckpointMode::TRUNCATE, metrics);
+        let cut = self.timed(connection, CheckpointMode::TRUNCATE, metrics);
         connection.busy_timeout(self.busy_timeout)?;
+        if matches!(cut, Ok(true)) {
+            self.written.cut();
+        }
         cut
     }
 
@@ -178,7 +225,7 @@ impl Checkpointer {
             return Ok(());
         }
         // PASSIVE waits for nobody; TRUNCATE afterwards has little left to do.
-        if passive(connection, metrics)? {
+        if self.passive(connection, metrics)? {
             self.truncate_at_once(connection, metrics)?;
             self.next_at = self.threshold;
         }
@@ -193,7 +240,7 @@ impl Checkpointer {
         metrics: &StoreMetrics,
     ) -> rusqlite::Result<()> {
         if self.is_external() {
-            return passive(connection, metrics).map(|_| ());
+            return self.passive(connection, metrics).map(|_| ());
         }
         if self.truncate_at_once(connection, metrics)? {
             self.next_at = self.threshold;
@@ -212,23 +259,6 @@ impl Checkpointer {
         metrics.wal_size.store(size, Ordering::Relaxed);
         size
     }
-}
-
-/// Copies back what can be without waiting. True if that was all.
-pub(super) fn passive(connection: &Connection, metrics: &StoreMetrics) -> rusqlite::Result<bool> {
-    timed(connection, CheckpointMode::PASSIVE, metrics)
-}
-
-fn timed(
-    connection: &Connection,
-    mode: CheckpointMode,
-    metrics: &StoreMetrics,
-) -> rusqlite::Result<bool> {
-    let start = Instant::now();
-    let complete = run(connection, mode)?;
-    metrics.checkpoint_duration.record_duration(start.elapsed());
-    add(&metrics.checkpoints, 1);
-    Ok(complete)
 }
 
 pub(super) fn file_size(path: &Path) -> u64 {

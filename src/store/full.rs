@@ -5,7 +5,6 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::batch::Batch;
-use super::checkpoint;
 use super::error::Failure;
 use super::fullness::LEAST;
 use super::metrics::add;
@@ -101,7 +100,7 @@ impl Writer {
             self.tell_full();
         }
         // What has been copied back leaves its place in the WAL to new pages.
-        let _ = checkpoint::passive(&self.connection, &self.shared.metrics);
+        let _ = self.checkpointer.passive(&self.connection, &self.shared.metrics);
         let result = self.with_headroom(number);
         self.space.limit(&self.connection, false).map_err(|error| self.fault(&error))?;
         result
@@ -110,8 +109,9 @@ impl Writer {
     fn tell_full(&self) {
         let room = self.space.describe(&self.connection);
         tracing::error!(
-            "the disk is full: messages for durable sessions are refused until there is room ({room}); \
-             let subscribers drain their queues, or enlarge persistence.max_size or the volume"
+            room,
+            "the disk is full: messages for durable sessions are refused until there is room; let \
+             subscribers drain their queues, or enlarge persistence.max_size or the volume"
         );
     }
 
@@ -151,9 +151,9 @@ impl Writer {
         {
             self.shared.set_state(StoreState::Running);
             tracing::info!(
-                "the disk has room again: {} messages were refused in {:.1} s",
-                ended.refused,
-                ended.lasted.as_secs_f64()
+                refused = ended.refused,
+                seconds = ended.lasted.as_secs_f64(),
+                "the disk has room again"
             );
         }
         Ok(())

@@ -27,6 +27,7 @@ mod error;
 pub mod failpoint;
 #[cfg(not(feature = "failpoints"))]
 mod failpoint;
+mod forecast;
 mod full;
 mod fullness;
 mod give_up;
@@ -51,12 +52,13 @@ mod space;
 mod statements;
 mod thread;
 mod writer;
+mod written;
 
 pub use config::{Checkpoints, DurabilityMode, StoreConfig};
 pub use error::{OpenError, PageError, SubmitError};
 pub use handle::{PoisonHook, Store};
 pub(crate) use lock::{LockFile, beside, give_to_owner_of};
-pub use metrics::{AtomicHistogram, HistogramSnapshot, StoreMetrics};
+pub use metrics::StoreMetrics;
 pub use op::{Op, PageReply, PageRequest, Submission};
 pub use record::{
     PagedDelivery, Recovered, RecoveredSession, RetainedRecord, SessionRecord, SubscriptionRecord,

@@ -13,7 +13,7 @@ use super::config::{DurabilityMode, StoreConfig};
 use super::error::{Failure, OpenError};
 use super::ids::IdBlocks;
 use super::lock::{LockFile, beside};
-use super::metrics::StoreMetrics;
+use super::metrics::{StoreMetrics, stamp};
 use super::record::Recovered;
 use super::references::References;
 use super::space::{Space, directory_of};
@@ -58,6 +58,7 @@ pub(super) fn open(config: &StoreConfig, metrics: &StoreMetrics) -> Result<Opene
     // What a crash left in the WAL may have been read from the kernel's cache after
     // a failed fsync. Once it is copied back and synced, it can be built upon.
     checkpoint::at_start(&connection, config.checkpoints).map_err(sqlite)?;
+    stamp(&metrics.last_checkpoint);
     let clean = empty || schema::is_clean(&connection).map_err(sqlite)?;
     let sound = !config.quick_check
         || check::at_start(&mut connection, path, clean, config.quick_check_budget)?;
@@ -74,6 +75,8 @@ pub(super) fn open(config: &StoreConfig, metrics: &StoreMetrics) -> Result<Opene
     space.measure(&connection, metrics).map_err(sqlite)?;
     space.warn_if_nearly_full(&connection, checkpoint::file_size(&beside(path, "-wal")));
     sync_directory(directory)?;
+    metrics.max_size.store(config.max_size, Ordering::Relaxed);
+    metrics.wal_limit.store(config.wal_limit, Ordering::Relaxed);
     metrics.recovery_duration.record_duration(start.elapsed());
     metrics.wal_size.store(checkpoint::file_size(&beside(path, "-wal")), Ordering::Relaxed);
     let parts = WriterParts { connection, ids, space, orphans: scan.orphans, lock };

@@ -51,6 +51,8 @@ pub(super) struct Plan {
     /// Messages that were settled before they were written.
     pub(super) elided: usize,
     pub(super) written: usize,
+    /// Bytes of their topics, properties and payloads.
+    written_bytes: u64,
     /// What waits for room, apart from the batch.
     pub(super) parked: Parked,
     order: usize,
@@ -133,6 +135,7 @@ impl Plan {
         let Some(last) = rows.iter().map(|row| row.slot.delivery).max() else { return false };
         self.highest.delivery = self.highest.delivery.max(last);
         self.written += 1;
+        self.written_bytes += message.size() as u64;
         true
     }
 
@@ -171,6 +174,18 @@ impl Plan {
     /// About as many bytes as its inserts will take in the WAL.
     pub(super) fn insert_bytes(&self) -> u64 {
         self.sizes().sum()
+    }
+
+    /// Bytes of topics, properties and payloads that were written, of messages and of
+    /// what is retained.
+    pub(super) fn payload_bytes(&self) -> u64 {
+        let retained = self.retained.iter().map(|op| match op {
+            Op::Retain(record) => {
+                (record.topic.len() + record.properties.len() + record.payload.len()) as u64
+            }
+            _ => 0,
+        });
+        self.written_bytes + retained.sum::<u64>()
     }
 
     pub(super) fn sizes(&self) -> impl Iterator<Item = u64> {
@@ -217,6 +232,7 @@ impl Plan {
         // An earlier removal of the same packet id may have been merged into it.
         self.incoming.iter_mut().for_each(|change| change.open = false);
         self.written = 0;
+        self.written_bytes = 0;
     }
 
     /// Forgets what only takes room away, after it was committed without the rest.

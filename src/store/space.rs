@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use rusqlite::Connection;
 
@@ -67,9 +68,9 @@ impl Space {
         let little = if quota == 0 { LITTLE } else { LITTLE.min(quota / 10) };
         if room < little {
             tracing::warn!(
-                "little room for messages: {}; enlarge persistence.max_size or the volume, or let \
-                 subscribers drain their queues",
-                self.describe(connection)
+                room = self.describe(connection),
+                "little room for messages: enlarge persistence.max_size or the volume, or let \
+                 subscribers drain their queues"
             );
         }
     }
@@ -173,9 +174,12 @@ impl Space {
         metrics.database_size.store(bytes(pragma(connection, "page_count")?), Ordering::Relaxed);
         metrics.free_bytes.store(bytes(pragma(connection, "freelist_count")?), Ordering::Relaxed);
         metrics.oldest_message.store(oldest_message(connection)?, Ordering::Relaxed);
-        if let Some(available) = self.available() {
-            metrics.volume_available.store(available, Ordering::Relaxed);
+        if let Ok(volume) = rustix::fs::statvfs(directory_of(&self.path)) {
+            let bytes = |blocks: u64| blocks.saturating_mul(volume.f_frsize);
+            metrics.volume_available.store(bytes(volume.f_bavail), Ordering::Relaxed);
+            metrics.volume_size.store(bytes(volume.f_blocks), Ordering::Relaxed);
         }
+        metrics.look_ahead(Instant::now());
         Ok(())
     }
 

@@ -18,7 +18,7 @@ use super::failpoint::{self, Moment};
 use super::fullness::Fullness;
 use super::ids::IdBlocks;
 use super::lock::LockFile;
-use super::metrics::add;
+use super::metrics::{add, stamp};
 use super::plan::Plan;
 use super::queue::Phase;
 use super::shared::{Shared, StoreState};
@@ -85,7 +85,7 @@ impl Writer {
         config: &StoreConfig,
         shared: Arc<Shared>,
     ) -> rusqlite::Result<Self> {
-        let checkpointer = Checkpointer::new(&mut parts.connection, config)?;
+        let checkpointer = Checkpointer::new(&mut parts.connection, config, &shared.metrics)?;
         Ok(Self {
             connection: parts.connection,
             shared,
@@ -146,7 +146,9 @@ impl Writer {
         metrics.commit_duration.record_duration(start.elapsed());
         metrics.batch_messages.record_count(self.plan.written);
         add(&metrics.commits, 1);
+        stamp(&metrics.last_commit);
         add(&metrics.committed_messages, self.plan.written);
+        metrics.payload_bytes.fetch_add(self.plan.payload_bytes(), Ordering::Relaxed);
         add(&metrics.elided_messages, self.plan.elided);
         add(&metrics.deleted_deliveries, self.plan.deleted_deliveries.len());
         if self.plan.written > 0 {
@@ -198,7 +200,9 @@ impl Writer {
         self.begin()?;
         let result = self.apply(scope, number).and_then(|ids| {
             failpoint::reached(Moment::BeforeCommit, &self.plan);
+            let start = Instant::now();
             self.connection.prepare_cached("COMMIT")?.execute([])?;
+            self.shared.metrics.sync_duration.record_duration(start.elapsed());
             failpoint::reached(Moment::AfterCommit, &self.plan);
             self.ids = ids;
             Ok(())

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use super::readiness::State;
-use super::{Counter, Gauge, Label, Metrics, MetricsRegistry, Readiness};
+use super::{
+    Counter, Counters, Gauge, Label, ListenerMetrics, Metrics, MetricsRegistry, Readiness,
+};
 
 pub(super) fn register(registry: &MetricsRegistry, metrics: &Arc<Metrics>, readiness: &Readiness) {
     build_and_state(registry, readiness);
+    listeners(registry, metrics);
     connections(registry, metrics);
     packets(registry, metrics);
     messages(registry, metrics);
@@ -26,25 +29,61 @@ fn build_and_state(registry: &MetricsRegistry, readiness: &Readiness) {
     });
 }
 
-fn connections(registry: &MetricsRegistry, metrics: &Arc<Metrics>) {
-    registry.counters(
+/// By listener.
+fn listeners(registry: &MetricsRegistry, metrics: &Arc<Metrics>) {
+    let counted = Arc::clone(metrics);
+    let help = "Open connections, by the version of their CONNECT; none: it has yet to come.";
+    registry.gauge("ferrymq_connections", help, move |see| {
+        for listener in counted.connections.listeners.all() {
+            let name = ("listener", &*listener.name);
+            see(as_f64(&listener.greeting), &[name, ("version", "none")]);
+            for (version, count) in listener.connected.iter() {
+                #[allow(clippy::cast_precision_loss)] // As in `as_f64`.
+                see(count as f64, &[name, ("version", version.as_str())]);
+            }
+        }
+    });
+    of_listeners(
+        registry,
         "ferrymq_connections_opened_total",
         "Clients whose CONNECT was accepted.",
         metrics,
-        |m| &m.connections.opened,
+        |listener| &listener.opened,
     );
-    registry.counters(
+    of_listeners(
+        registry,
         "ferrymq_connections_closed_total",
         "Accepted clients whose connection has ended.",
         metrics,
-        |m| &m.connections.closed,
+        |listener| &listener.closed,
     );
-    registry.counters(
+    of_listeners(
+        registry,
         "ferrymq_connections_rejected_total",
         "Connections turned away before they had a session.",
         metrics,
-        |m| &m.connections.rejected,
+        |listener| &listener.rejected,
     );
+}
+
+fn of_listeners<L: Label>(
+    registry: &MetricsRegistry,
+    name: &'static str,
+    help: &'static str,
+    metrics: &Arc<Metrics>,
+    read: fn(&ListenerMetrics) -> &Counters<L>,
+) {
+    let metrics = Arc::clone(metrics);
+    registry.counter(name, help, move |see| {
+        for listener in metrics.connections.listeners.all() {
+            for (label, count) in read(&listener).iter() {
+                see(count, &[("listener", &listener.name), (L::NAME, label.as_str())]);
+            }
+        }
+    });
+}
+
+fn connections(registry: &MetricsRegistry, metrics: &Arc<Metrics>) {
     registry.counters(
         "ferrymq_authentications_total",
         "Attempts to log in, by how they ended.",
@@ -64,9 +103,6 @@ fn connections(registry: &MetricsRegistry, metrics: &Arc<Metrics>) {
         metrics,
         |m| &m.connections.keep_alive_timeouts,
     );
-    gauge(registry, "ferrymq_connections", "Open connections.", metrics, |m| {
-        &m.connections.current
-    });
     gauge(
         registry,
         "ferrymq_stalled_connections",
@@ -139,6 +175,13 @@ fn messages(registry: &MetricsRegistry, metrics: &Arc<Metrics>) {
         "Deliveries waiting in all queues.",
         metrics,
         |m| &m.messages.queued,
+    );
+    gauge(
+        registry,
+        "ferrymq_inflight_messages",
+        "QoS 1 and 2 messages that were sent to receivers and are not acknowledged.",
+        metrics,
+        |m| &m.messages.in_flight,
     );
     gauge(registry, "ferrymq_retained_messages", "Topics with a retained message.", metrics, |m| {
         &m.messages.retained

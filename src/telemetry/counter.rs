@@ -107,6 +107,35 @@ impl<L: Label> Counters<L> {
     }
 }
 
+/// One gauge for each value of a label.
+#[derive(Debug)]
+pub struct Gauges<L>(Box<[Gauge]>, PhantomData<fn(L)>);
+
+impl<L: Label> Default for Gauges<L> {
+    fn default() -> Self {
+        Self(L::ALL.iter().map(|_| Gauge::default()).collect(), PhantomData)
+    }
+}
+
+impl<L: Label> Gauges<L> {
+    /// `change` more of `label`, or less if it is negative.
+    pub fn add(&self, label: L, change: i64) {
+        if let Some(gauge) = self.0.get(label.index()) {
+            gauge.add(change);
+        }
+    }
+
+    /// All together.
+    pub fn sum(&self) -> i64 {
+        self.0.iter().map(Gauge::get).sum()
+    }
+
+    /// Each value with its gauge.
+    pub fn iter(&self) -> impl Iterator<Item = (L, i64)> {
+        L::ALL.iter().copied().zip(self.0.iter().map(Gauge::get))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,75 +1,200 @@
-//! Histograms of plain atomics, as Prometheus wants to read them.
+//! Histograms of plain atomics: what is timed or measured now and then, like commits.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 
-use prometheus::core::{Collector, Desc};
-use prometheus::proto::{Bucket, Histogram, Metric, MetricFamily, MetricType};
+use parking_lot::Mutex;
 
-/// What a histogram holds at one moment.
+/// Upper bounds for durations in seconds: from the fsync of a fast SSD to a stalled disk.
+pub const SECONDS: [f64; 17] = [
+    0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
+    1.0, 2.5, 5.0, 10.0,
+];
+
+/// Upper bounds for messages in a batch.
+pub const MESSAGES: [f64; 16] =
+    [1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1e3, 2.5e3, 5e3, 1e4, 2.5e4, 5e4, 1e5];
+
+/// One value, and the span that it was measured in.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Exemplar {
+    /// Of the trace, as in `traceparent`.
+    pub trace_id: [u8; 16],
+    /// Of the span within it.
+    pub span_id: [u8; 8],
+    /// What was recorded.
+    pub value: f64,
+    /// When.
+    pub at: SystemTime,
+}
+
+/// Is told each value that a histogram records.
+pub type Forward = Box<dyn Fn(f64) + Send + Sync>;
+
+/// A histogram with fixed bounds. Recording takes two relaxed additions.
+#[derive(Debug)]
+pub struct AtomicHistogram {
+    bounds: &'static [f64],
+    /// `sum` is kept in this unit, so that it can be an integer.
+    unit: f64,
+    buckets: Box<[Bucket]>,
+    sum: AtomicU64,
+    also: OnceLock<Also>,
+}
+
+#[derive(Debug, Default)]
+struct Bucket {
+    count: AtomicU64,
+    /// The last value that was measured in a sampled span.
+    exemplar: Mutex<Option<Exemplar>>,
+}
+
+struct Also(Forward);
+
+impl std::fmt::Debug for Also {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Also")
+    }
+}
+
+/// A histogram at one moment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HistogramSnapshot {
-    /// Upper bounds of the buckets, rising, without infinity.
-    pub boundaries: &'static [f64],
-    /// Values in each bucket alone, not added up; one more than there are
-    /// boundaries, the last for what is above them all.
+    /// Upper bounds, inclusive, rising, without infinity.
+    pub bounds: &'static [f64],
+    /// Not cumulative; one more than bounds, the last for what lies above them.
     pub counts: Vec<u64>,
-    /// The sum of all values.
+    /// All values together.
     pub sum: f64,
+    /// How many values.
+    pub count: u64,
 }
 
-/// Whoever counts into buckets.
-pub trait HistogramSource: Send + Sync + 'static {
-    /// Read at each scrape.
-    fn snapshot(&self) -> HistogramSnapshot;
-}
-
-/// One histogram in the registry.
-pub(super) struct HistogramCollector {
-    desc: Desc,
-    source: Arc<dyn HistogramSource>,
-}
-
-impl HistogramCollector {
-    pub(super) fn new(
-        name: &str,
-        help: &str,
-        source: Arc<dyn HistogramSource>,
-    ) -> prometheus::Result<Self> {
-        let desc = Desc::new(name.to_owned(), help.to_owned(), Vec::new(), HashMap::new())?;
-        Ok(Self { desc, source })
-    }
-}
-
-impl Collector for HistogramCollector {
-    fn desc(&self) -> Vec<&Desc> {
-        vec![&self.desc]
+impl AtomicHistogram {
+    /// For durations, in seconds.
+    pub fn seconds() -> Self {
+        Self::new(&SECONDS, 1e9)
     }
 
-    fn collect(&self) -> Vec<MetricFamily> {
-        let snapshot = self.source.snapshot();
-        let mut histogram = Histogram::default();
-        let mut total = 0;
-        let mut buckets = Vec::with_capacity(snapshot.boundaries.len());
-        for (bound, count) in snapshot.boundaries.iter().zip(&snapshot.counts) {
-            total += count;
-            let mut bucket = Bucket::default();
-            bucket.set_upper_bound(*bound);
-            bucket.set_cumulative_count(total);
-            buckets.push(bucket);
+    /// For counts.
+    pub fn counts() -> Self {
+        Self::new(&MESSAGES, 1.0)
+    }
+
+    fn new(bounds: &'static [f64], unit: f64) -> Self {
+        let buckets = (0..=bounds.len()).map(|_| Bucket::default()).collect();
+        Self { bounds, unit, buckets, sum: AtomicU64::new(0), also: OnceLock::new() }
+    }
+
+    /// Adds a duration to a histogram of seconds.
+    pub fn record_duration(&self, duration: Duration) {
+        self.add(duration.as_secs_f64(), nanos(duration));
+    }
+
+    /// As [`AtomicHistogram::record_duration`], for what happened within a sampled span:
+    /// the scrape shows the last such value of each bucket as its exemplar.
+    pub fn record_with_exemplar(&self, duration: Duration, trace_id: [u8; 16], span_id: [u8; 8]) {
+        let value = duration.as_secs_f64();
+        if let Some(bucket) = self.buckets.get(self.index(value)) {
+            let exemplar = Exemplar { trace_id, span_id, value, at: SystemTime::now() };
+            *bucket.exemplar.lock() = Some(exemplar);
         }
-        // The text encoder adds the last bucket, which is the count of them all.
-        total += snapshot.counts.iter().skip(snapshot.boundaries.len()).sum::<u64>();
-        histogram.set_bucket(buckets);
-        histogram.set_sample_count(total);
-        histogram.set_sample_sum(snapshot.sum);
-        let mut metric = Metric::default();
-        metric.set_histogram(histogram);
-        let mut family = MetricFamily::default();
-        family.set_name(self.desc.fq_name.clone());
-        family.set_help(self.desc.help.clone());
-        family.set_field_type(MetricType::HISTOGRAM);
-        family.set_metric(vec![metric]);
-        vec![family]
+        self.add(value, nanos(duration));
+    }
+
+    /// Adds a count to a histogram of counts.
+    pub fn record_count(&self, count: usize) {
+        // Counts above 2^52 do not occur; losing their last bits is no loss.
+        #[allow(clippy::cast_precision_loss)]
+        self.add(count as f64, count as u64);
+    }
+
+    /// From now on `also` is told each value too. Only the first call has an effect.
+    pub fn forward(&self, also: Forward) {
+        let _ = self.also.set(Also(also));
+    }
+
+    fn index(&self, value: f64) -> usize {
+        self.bounds.partition_point(|bound| *bound < value)
+    }
+
+    fn add(&self, value: f64, units: u64) {
+        if let Some(bucket) = self.buckets.get(self.index(value)) {
+            bucket.count.fetch_add(1, Ordering::Relaxed);
+        }
+        self.sum.fetch_add(units, Ordering::Relaxed);
+        if let Some(also) = self.also.get() {
+            (also.0)(value);
+        }
+    }
+
+    /// Upper bounds, rising, without infinity.
+    pub fn bounds(&self) -> &'static [f64] {
+        self.bounds
+    }
+
+    /// What has been recorded so far.
+    pub fn snapshot(&self) -> HistogramSnapshot {
+        let load = |bucket: &Bucket| bucket.count.load(Ordering::Relaxed);
+        let counts: Vec<u64> = self.buckets.iter().map(load).collect();
+        #[allow(clippy::cast_precision_loss)]
+        let sum = self.sum.load(Ordering::Relaxed) as f64 / self.unit;
+        let count = counts.iter().sum();
+        HistogramSnapshot { bounds: self.bounds, counts, sum, count }
+    }
+
+    /// The exemplar of each bucket, in their order.
+    pub fn exemplars(&self) -> Vec<Option<Exemplar>> {
+        self.buckets.iter().map(|bucket| *bucket.exemplar.lock()).collect()
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn a_value_falls_into_the_bucket_of_the_first_bound_that_reaches_it() {
+        let histogram = AtomicHistogram::seconds();
+        histogram.record_duration(Duration::from_micros(50));
+        histogram.record_duration(Duration::from_micros(51));
+        histogram.record_duration(Duration::from_mins(1));
+        let snapshot = histogram.snapshot();
+        assert_eq!((snapshot.counts[0], snapshot.counts[1], snapshot.counts[17]), (1, 1, 1));
+        assert_eq!(snapshot.count, 3);
+        assert!((snapshot.sum - 60.000_101).abs() < 1e-9);
+    }
+
+    #[test]
+    fn an_exemplar_stands_in_the_bucket_of_its_value() {
+        let histogram = AtomicHistogram::seconds();
+        histogram.record_duration(Duration::from_millis(3));
+        assert_eq!(histogram.exemplars(), [None; 18], "what no span was sampled for has none");
+        histogram.record_with_exemplar(Duration::from_millis(4), [1; 16], [2; 8]);
+        let exemplars = histogram.exemplars();
+        let exemplar = exemplars[6].unwrap();
+        assert_eq!((exemplar.trace_id, exemplar.span_id), ([1; 16], [2; 8]));
+        assert!((exemplar.value - 0.004).abs() < 1e-9);
+        assert_eq!(histogram.snapshot().counts[6], 2, "and is counted like any other");
+        assert_eq!(exemplars.iter().flatten().count(), 1);
+    }
+
+    #[test]
+    fn each_value_is_forwarded_once() {
+        let (histogram, seen) = (AtomicHistogram::counts(), Arc::new(Mutex::new(Vec::new())));
+        histogram.record_count(1);
+        let to = Arc::clone(&seen);
+        histogram.forward(Box::new(move |value| to.lock().push(value)));
+        histogram.record_count(7);
+        histogram.forward(Box::new(|_| panic!("the first stays")));
+        histogram.record_count(8);
+        assert_eq!(*seen.lock(), [7.0, 8.0]);
     }
 }

@@ -1,10 +1,8 @@
 //! Everything the broker counts, in plain atomics that cost a few nanoseconds.
 
-use super::labels::{
-    AuthResult, DropReason, PacketType, ProtocolErrorKind, RefuseReason, RejectReason,
-};
-use super::{Counter, Counters, Gauge};
-use crate::protocol::{QoS, Version};
+use super::labels::{AuthResult, DropReason, PacketType, ProtocolErrorKind, RefuseReason};
+use super::{Counter, Counters, Gauge, Listeners};
+use crate::protocol::QoS;
 
 /// All metrics but the store's own. Shared by everyone, read at a scrape.
 #[derive(Debug, Default)]
@@ -22,16 +20,10 @@ pub struct Metrics {
 /// Connections of clients.
 #[derive(Debug, Default)]
 pub struct ConnectionMetrics {
-    /// CONNECTs that were accepted.
-    pub opened: Counters<Version>,
-    /// Of these, those that are gone.
-    pub closed: Counters<Version>,
-    /// Sockets that are open, before and after CONNECT.
-    pub current: Gauge,
+    /// By listener: sockets, clients, and who was turned away.
+    pub listeners: Listeners,
     /// Publishers that wait for room on the disk or in a queue.
     pub stalled: Gauge,
-    /// Turned away before they had a session.
-    pub rejected: Counters<RejectReason>,
     /// Attempts to log in.
     pub authentications: Counters<AuthResult>,
     /// Closed because nothing came for one and a half keep alive times.
@@ -70,6 +62,8 @@ pub struct MessageMetrics {
     pub unrouted: Counter,
     /// Waiting in all sessions' queues.
     pub queued: Gauge,
+    /// Sent at QoS 1 or 2 and not acknowledged, over all sessions.
+    pub in_flight: Gauge,
     /// Topics with a retained message.
     pub retained: Gauge,
     /// Bytes of these.

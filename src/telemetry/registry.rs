@@ -3,21 +3,24 @@
 //! Each instrument is an OpenTelemetry observable: a closure that reads an atomic. It
 //! is made once for the scrape and, with a collector, once more for the push; both
 //! read the same atomic. OpenTelemetry has no observable histogram: the scrape reads
-//! the buckets of [`HistogramSource`] itself, and only if something is pushed each
+//! the buckets of [`AtomicHistogram`] itself, and only if something is pushed each
 //! value is recorded a second time, in an instrument of the push.
 
 use std::sync::Arc;
 
 use opentelemetry::KeyValue;
-use opentelemetry::metrics::{AsyncInstrument, Meter, MeterProvider as _};
+use opentelemetry::metrics::{AsyncInstrument, Histogram, Meter, MeterProvider as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
-use prometheus::{Encoder, Registry, TextEncoder};
+use parking_lot::Mutex;
+use prometheus::Registry;
 use thiserror::Error;
 
 use super::{
-    Counters, HistogramCollector, HistogramSource, Label, Metrics, Readiness, broker, process,
+    AtomicHistogram, Counters, Format, Label, Metrics, Readiness, broker, collector, exposition,
+    process,
 };
+use crate::telemetry::histogram::SECONDS;
 
 /// Why there is nothing to scrape.
 #[derive(Debug, Error)]
@@ -25,9 +28,6 @@ pub enum MetricsError {
     /// Two instruments of one name.
     #[error("cannot register metrics: {0}")]
     Register(String),
-    /// The text could not be made.
-    #[error("cannot encode metrics: {0}")]
-    Encode(String),
 }
 
 /// Hands one series to a scrape: its value, its labels.
@@ -40,9 +40,19 @@ pub type See<'a, T> = dyn FnMut(T, &[(&'static str, &str)]) + 'a;
 pub struct MetricsRegistry {
     prometheus: Registry,
     scraped: Meter,
-    pushed: Option<Meter>,
+    pushed: Option<Pushed>,
+    /// For their exemplars, which Prometheus' registry has no place for.
+    histograms: Mutex<Vec<(&'static str, Arc<AtomicHistogram>)>>,
     /// Their end would be the end of their instruments.
     _providers: (SdkMeterProvider, Option<SdkMeterProvider>),
+}
+
+/// Where the push has its instruments.
+#[derive(Debug)]
+struct Pushed {
+    meter: Meter,
+    /// The semantic conventions' name for what is done to a database.
+    operations: Histogram<f64>,
 }
 
 impl MetricsRegistry {
@@ -83,7 +93,8 @@ impl MetricsRegistry {
         let registry = Self {
             prometheus,
             scraped: scrape.meter("ferrymq"),
-            pushed: push.as_ref().map(|provider| provider.meter("ferrymq")),
+            pushed: push.as_ref().map(|provider| Pushed::new(provider.meter("ferrymq"))),
+            histograms: Mutex::default(),
             _providers: (scrape, push),
         };
         broker::register(&registry, metrics, readiness);
@@ -92,7 +103,7 @@ impl MetricsRegistry {
     }
 
     fn meters(&self) -> impl Iterator<Item = &Meter> {
-        std::iter::once(&self.scraped).chain(&self.pushed)
+        std::iter::once(&self.scraped).chain(self.pushed.as_ref().map(|pushed| &pushed.meter))
     }
 
     /// A number that only grows; `name` ends in `_total`.
@@ -146,7 +157,37 @@ impl MetricsRegistry {
         }
     }
 
-    /// A distribution.
+    /// A gauge without labels that may be infinite, or unknown (`None`). OpenTelemetry
+    /// has no place for infinity: it is not pushed while it is.
+    ///
+    /// # Errors
+    /// The name is taken.
+    pub fn limitless_gauge<F>(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        read: F,
+    ) -> Result<(), MetricsError>
+    where
+        F: Fn() -> Option<f64> + Send + Sync + 'static,
+    {
+        let read = Arc::new(read);
+        collector::gauge(name, help, Arc::clone(&read))
+            .and_then(|collector| self.prometheus.register(Box::new(collector)))
+            .map_err(|error| MetricsError::Register(error.to_string()))?;
+        if let Some(pushed) = &self.pushed {
+            let observe = move |observer: &dyn AsyncInstrument<f64>| {
+                if let Some(value) = read().filter(|value| value.is_finite()) {
+                    observer.observe(value, &[]);
+                }
+            };
+            let gauge = pushed.meter.f64_observable_gauge(name).with_description(help);
+            gauge.with_unit(unit_of(name)).with_callback(observe).build();
+        }
+        Ok(())
+    }
+
+    /// A distribution. What was recorded before is scraped, and not pushed.
     ///
     /// # Errors
     /// The name is taken.
@@ -154,11 +195,42 @@ impl MetricsRegistry {
         &self,
         name: &'static str,
         help: &'static str,
-        source: Arc<dyn HistogramSource>,
+        histogram: &Arc<AtomicHistogram>,
     ) -> Result<(), MetricsError> {
-        HistogramCollector::new(name, help, source)
+        self.distribution(name, help, histogram, None)
+    }
+
+    /// As [`MetricsRegistry::histogram`], for how long the database took for
+    /// `operation`. It is pushed once more as `db.client.operation.duration`, the name
+    /// that the semantic conventions have for it; a scrape does not repeat it.
+    ///
+    /// # Errors
+    /// The name is taken.
+    pub fn operation(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        histogram: &Arc<AtomicHistogram>,
+        operation: &'static str,
+    ) -> Result<(), MetricsError> {
+        self.distribution(name, help, histogram, Some(operation))
+    }
+
+    fn distribution(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        histogram: &Arc<AtomicHistogram>,
+        operation: Option<&'static str>,
+    ) -> Result<(), MetricsError> {
+        collector::histogram(name, help, Arc::clone(histogram))
             .and_then(|collector| self.prometheus.register(Box::new(collector)))
-            .map_err(|error| MetricsError::Register(error.to_string()))
+            .map_err(|error| MetricsError::Register(error.to_string()))?;
+        self.histograms.lock().push((name, Arc::clone(histogram)));
+        if let Some(pushed) = &self.pushed {
+            pushed.histogram(name, help, histogram, operation);
+        }
+        Ok(())
     }
 
     /// One series for each value of a label.
@@ -177,16 +249,54 @@ impl MetricsRegistry {
         });
     }
 
-    /// Everything, in Prometheus' text format 0.0.4.
-    ///
-    /// # Errors
-    /// A family without a series, which the encoder refuses.
-    pub fn render(&self) -> Result<String, MetricsError> {
-        let mut text = Vec::new();
-        TextEncoder::new()
-            .encode(&self.prometheus.gather(), &mut text)
-            .map_err(|error| MetricsError::Encode(error.to_string()))?;
-        String::from_utf8(text).map_err(|error| MetricsError::Encode(error.to_string()))
+    /// Everything, as text.
+    pub fn render(&self, format: Format) -> String {
+        exposition::encode(&self.prometheus.gather(), format, |name| {
+            let histograms = self.histograms.lock();
+            let found = histograms.iter().find(|(known, _)| *known == name);
+            found.map(|(_, histogram)| histogram.exemplars()).unwrap_or_default()
+        })
+    }
+}
+
+impl Pushed {
+    fn new(meter: Meter) -> Self {
+        let operations = meter
+            .f64_histogram("db.client.operation.duration")
+            .with_description("Duration of database client operations.")
+            .with_unit("s")
+            // Those of the conventions are among them; a commit is quicker than they begin.
+            .with_boundaries(SECONDS.to_vec())
+            .build();
+        Self { meter, operations }
+    }
+
+    fn histogram(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        histogram: &AtomicHistogram,
+        operation: Option<&'static str>,
+    ) {
+        let instrument = self
+            .meter
+            .f64_histogram(name)
+            .with_description(help)
+            .with_unit(unit_of(name))
+            .with_boundaries(histogram.bounds().to_vec())
+            .build();
+        let Some(operation) = operation else {
+            return histogram.forward(Box::new(move |value| instrument.record(value, &[])));
+        };
+        let operations = self.operations.clone();
+        let attributes = [
+            KeyValue::new("db.system.name", "sqlite"),
+            KeyValue::new("db.operation.name", operation),
+        ];
+        histogram.forward(Box::new(move |value| {
+            instrument.record(value, &[]);
+            operations.record(value, &attributes);
+        }));
     }
 }
 

@@ -83,9 +83,17 @@ impl Run {
                 println!("{}", link.describe());
             }
         }
+        self.check_gauges();
         self.model.check_end();
         let retained = self.observe();
         self.model.check_retained(&retained);
+    }
+
+    /// Gauges that are kept by changes have to equal what the sessions add up to.
+    pub(super) fn check_gauges(&self) {
+        let broker = &self.world().broker;
+        let counted = broker.metrics.messages.in_flight.get();
+        assert_eq!(counted, i64::try_from(broker.in_flight()).unwrap(), "messages in flight");
     }
 
     /// What a new subscriber is given as retained.

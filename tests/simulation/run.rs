@@ -132,6 +132,7 @@ impl Run {
             993..=994 => self.shut_down(),
             _ => self.die_within_a_commit(),
         }
+        self.check_gauges();
         if self.world().is_poisoned() {
             self.say(|| "the store is poisoned".into());
             self.crash();

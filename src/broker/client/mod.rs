@@ -157,6 +157,11 @@ impl Client {
         &self.handle.client_id
     }
 
+    /// The other end of its connection.
+    pub fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
     /// What it speaks.
     pub fn version(&self) -> Version {
         self.version
@@ -289,6 +294,7 @@ impl Client {
     /// The connection has ended.
     pub fn closed(mut self, close: &Close) {
         self.stop_waiting();
+        self.turn.hand_in(&self.broker);
         let leaving = match close {
             Close::Left(leaving) => *leaving,
             Close::Error(..) | Close::Lost(_) => Leaving::WithWill { session_expiry: None },

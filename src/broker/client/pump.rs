@@ -25,6 +25,8 @@ impl Client {
         let pumped = self.pump_uncounted(out, enough);
         self.count_stalled();
         self.tally.hand_in(&self.broker.metrics);
+        // With a full buffer the turn goes on, and a connection may end within it.
+        self.turn.hand_in(&self.broker);
         pumped
     }
 
@@ -148,7 +150,7 @@ impl Client {
         let fits = encode::within(out, Some(self.max_packet), packet, write);
         if !fits {
             tracing::debug!(
-                client_id = %self.handle.client_id,
+                client_id = &*self.handle.client_id,
                 "a packet exceeds the client's maximum packet size and is not sent"
             );
         }

@@ -1,48 +1,51 @@
 //! The store's figures under the names that operators rely on.
 
+mod files;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::store::{AtomicHistogram, StoreMetrics};
-use crate::telemetry::{HistogramSnapshot, HistogramSource, MetricsError, MetricsRegistry};
+use crate::store::StoreMetrics;
+use crate::telemetry::{AtomicHistogram, MetricsError, MetricsRegistry};
 
 /// A name, what it means, and where it stands.
 type Figure<T> = (&'static str, &'static str, fn(&StoreMetrics) -> &T);
-
-/// One histogram of the store.
-struct Source {
-    metrics: Arc<StoreMetrics>,
-    histogram: fn(&StoreMetrics) -> &AtomicHistogram,
-}
-
-impl HistogramSource for Source {
-    fn snapshot(&self) -> HistogramSnapshot {
-        let snapshot = (self.histogram)(&self.metrics).snapshot();
-        HistogramSnapshot {
-            boundaries: snapshot.bounds,
-            counts: snapshot.counts.to_vec(),
-            sum: snapshot.sum,
-        }
-    }
-}
 
 /// Registers everything that the store counts.
 pub(super) fn observe_store(
     registry: &MetricsRegistry,
     metrics: &Arc<StoreMetrics>,
 ) -> Result<(), MetricsError> {
+    operations(registry, metrics)?;
     histograms(registry, metrics)?;
-    gauges(registry, metrics);
+    waiting(registry, metrics);
     counters(registry, metrics);
-    Ok(())
+    errors(registry, metrics);
+    files::observe(registry, metrics)
 }
 
-fn histograms(registry: &MetricsRegistry, metrics: &Arc<StoreMetrics>) -> Result<(), MetricsError> {
-    let all: [Figure<AtomicHistogram>; 5] = [
+/// What SQLite is asked to do, by its name in `db.operation.name`.
+fn operations(registry: &MetricsRegistry, metrics: &StoreMetrics) -> Result<(), MetricsError> {
+    registry.operation(
+        "ferrymq_persistence_sync_duration_seconds",
+        "The COMMIT statement alone: writing the write-ahead log, and its fsync.",
+        &metrics.sync_duration,
+        "COMMIT",
+    )?;
+    registry.operation(
+        "ferrymq_persistence_checkpoint_duration_seconds",
+        "Copying the write-ahead log back into the database, once.",
+        &metrics.checkpoint_duration,
+        "CHECKPOINT",
+    )
+}
+
+fn histograms(registry: &MetricsRegistry, metrics: &StoreMetrics) -> Result<(), MetricsError> {
+    let all: [Figure<Arc<AtomicHistogram>>; 4] = [
         (
             "ferrymq_persistence_commit_duration_seconds",
-            "From BEGIN to the return of COMMIT.",
+            "One batch, from before its BEGIN to after its COMMIT.",
             |m| &m.commit_duration,
         ),
         ("ferrymq_persistence_batch_messages", "Messages written in one transaction.", |m| {
@@ -53,77 +56,74 @@ fn histograms(registry: &MetricsRegistry, metrics: &Arc<StoreMetrics>) -> Result
             "From the first operation of a batch to its BEGIN.",
             |m| &m.queue_wait,
         ),
-        ("ferrymq_persistence_checkpoint_duration_seconds", "Of one checkpoint.", |m| {
-            &m.checkpoint_duration
-        }),
         (
             "ferrymq_persistence_recovery_duration_seconds",
-            "From opening the file to the end of the scan.",
+            "From opening the file to the end of the scan, at the start.",
             |m| &m.recovery_duration,
         ),
     ];
     for (name, help, histogram) in all {
-        let source = Source { metrics: Arc::clone(metrics), histogram };
-        registry.histogram(name, help, Arc::new(source))?;
+        registry.histogram(name, help, histogram(metrics))?;
     }
     Ok(())
 }
 
-fn gauges(registry: &MetricsRegistry, metrics: &Arc<StoreMetrics>) {
-    let all: [Figure<AtomicU64>; 6] = [
+/// What waits for the disk, and for how long.
+fn waiting(registry: &MetricsRegistry, metrics: &Arc<StoreMetrics>) {
+    let all: [Figure<AtomicU64>; 2] = [
         (
             "ferrymq_persistence_stalled_messages",
             "Messages that wait for room on the disk, unacknowledged (mqtt.on_full).",
             |m| &m.stalled,
         ),
-        ("ferrymq_persistence_database_size_bytes", "The database file.", |m| &m.database_size),
-        ("ferrymq_persistence_wal_size_bytes", "The write-ahead log.", |m| &m.wal_size),
-        ("ferrymq_persistence_free_bytes", "Unused pages within the database file.", |m| {
-            &m.free_bytes
-        }),
-        ("ferrymq_persistence_volume_available_bytes", "What the volume has left.", |m| {
-            &m.volume_available
-        }),
         ("ferrymq_persistence_pending_writes", "Operations that wait for the disk.", |m| {
             &m.pending
         }),
     ];
+    for (name, help, gauge) in all {
+        let metrics = Arc::clone(metrics);
+        registry.gauge(name, help, move |see| see(number(gauge(&metrics)), &[]));
+    }
     let oldest = Arc::clone(metrics);
     let help = "How long the oldest message on disk has waited; 0 without one.";
     registry.gauge("ferrymq_persistence_oldest_message_age_seconds", help, move |see| {
         see(age_of(oldest.oldest_message.load(Ordering::Relaxed)), &[]);
     });
-    for (name, help, gauge) in all {
-        let metrics = Arc::clone(metrics);
-        registry.gauge(name, help, move |see| {
-            // Bytes of a disk are far below 2^52.
-            #[allow(clippy::cast_precision_loss)]
-            see(gauge(&metrics).load(Ordering::Relaxed) as f64, &[]);
-        });
-    }
+    let committed = Arc::clone(metrics);
+    let help = "When the last transaction was committed, since 1970; none before the first.";
+    registry.gauge("ferrymq_persistence_last_commit_timestamp_seconds", help, move |see| {
+        let at = committed.last_commit.load(Ordering::Relaxed);
+        if at > 0 {
+            see(seconds(at), &[]);
+        }
+    });
 }
 
 fn counters(registry: &MetricsRegistry, metrics: &Arc<StoreMetrics>) {
     let all: [Figure<AtomicU64>; 6] = [
+        ("ferrymq_persistence_commits_total", "Transactions.", |m| &m.commits),
         ("ferrymq_persistence_committed_messages_total", "Messages written and committed.", |m| {
             &m.committed_messages
         }),
+        (
+            "ferrymq_persistence_payload_bytes_total",
+            "Bytes of topics, properties and payloads of what was committed.",
+            |m| &m.payload_bytes,
+        ),
         (
             "ferrymq_persistence_elided_messages_total",
             "Messages that all receivers had acknowledged before they were written.",
             |m| &m.elided_messages,
         ),
         (
+            "ferrymq_persistence_deleted_deliveries_total",
+            "Deliveries that are done and were taken off the disk, if they were on it.",
+            |m| &m.deleted_deliveries,
+        ),
+        (
             "ferrymq_persistence_refused_messages_total",
             "Messages that found no room on the disk.",
             |m| &m.refused_messages,
-        ),
-        ("ferrymq_persistence_commits_total", "Transactions.", |m| &m.commits),
-        ("ferrymq_persistence_checkpoints_total", "Checkpoints.", |m| &m.checkpoints),
-        (
-            "ferrymq_persistence_forced_checkpoints_total",
-            "Checkpoints by the broker past wal_limit while another program is to run them.",
-            |m| &m.forced_checkpoints,
         ),
     ];
     for (name, help, counter) in all {
@@ -132,6 +132,9 @@ fn counters(registry: &MetricsRegistry, metrics: &Arc<StoreMetrics>) {
             see(counter(&metrics).load(Ordering::Relaxed), &[]);
         });
     }
+}
+
+fn errors(registry: &MetricsRegistry, metrics: &Arc<StoreMetrics>) {
     let metrics = Arc::clone(metrics);
     let help = "Errors that SQLite has reported, by its extended result code.";
     registry.counter("ferrymq_persistence_errors_total", help, move |see| {
@@ -143,6 +146,17 @@ fn counters(registry: &MetricsRegistry, metrics: &Arc<StoreMetrics>) {
             see(count, &[("code", &code.to_string())]);
         }
     });
+}
+
+/// Bytes of a disk are far below 2^52.
+#[allow(clippy::cast_precision_loss)]
+fn number(value: &AtomicU64) -> f64 {
+    value.load(Ordering::Relaxed) as f64
+}
+
+/// Milliseconds since 1970, in seconds.
+fn seconds(millis: u64) -> f64 {
+    Duration::from_millis(millis).as_secs_f64()
 }
 
 fn age_of(millis: u64) -> f64 {

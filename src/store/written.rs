@@ -1,0 +1,89 @@
+//! How many bytes reach the disk: counted where SQLite writes them.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use super::metrics::StoreMetrics;
+
+/// Follows the length of the WAL from commit to commit.
+#[derive(Debug)]
+pub(super) struct WalWritten {
+    /// Frames in the WAL after the last COMMIT.
+    pages: AtomicU32,
+    /// The WAL's round when all of it had been copied back, see [`round`].
+    copied_in: Mutex<Option<u32>>,
+    wal: PathBuf,
+    /// Bytes of a frame, its header included.
+    frame: u64,
+    metrics: Arc<StoreMetrics>,
+}
+
+impl WalWritten {
+    pub(super) fn new(wal: PathBuf, frame: u64, metrics: Arc<StoreMetrics>) -> Self {
+        Self { pages: AtomicU32::new(0), copied_in: Mutex::default(), wal, frame, metrics }
+    }
+
+    /// SQLite has committed, and the WAL now holds so many frames.
+    pub(super) fn committed(&self, pages: u32) {
+        let before = self.pages.swap(pages, Ordering::Relaxed);
+        let copied_in = self.copied_in.lock().take();
+        let restarted = pages < before
+            || copied_in.is_some_and(|copied| round(&self.wal).is_some_and(|now| now != copied));
+        let written = if restarted { pages } else { pages - before };
+        let bytes = u64::from(written) * self.frame;
+        self.metrics.wal_written.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// All of the WAL has been copied back: the next commit may begin it anew.
+    pub(super) fn copied(&self) {
+        *self.copied_in.lock() = round(&self.wal);
+    }
+
+    /// The WAL has been cut to nothing.
+    pub(super) fn cut(&self) {
+        self.pages.store(0, Ordering::Relaxed);
+        *self.copied_in.lock() = None;
+    }
+
+    /// Frames in the WAL after the last COMMIT.
+    pub(super) fn pages(&self) -> u32 {
+        self.pages.load(Ordering::Relaxed)
+    }
+}
+
+/// The checkpoint sequence number in the WAL's header: another one each time that it is
+/// written from its beginning again (SQLite's file format, 4.1).
+fn round(wal: &Path) -> Option<u32> {
+    let mut header = [0; 16];
+    std::fs::File::open(wal).and_then(|mut file| file.read_exact(&mut header)).ok()?;
+    let [.., a, b, c, d] = header;
+    Some(u32::from_be_bytes([a, b, c, d]))
+}
+
+/// Bytes that this thread has handed to `write` so far. `None` where the system does
+/// not say (Linux does, in proc(5)).
+pub(super) fn by_this_thread() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/thread-self/io").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("wchar:"))?;
+    line.trim().parse().ok()
+}
+
+/// Pages that a checkpoint has copied into the database: as many as were written, or
+/// `frames` where the system does not say, which counts a page again for each time that
+/// it had changed.
+pub(super) fn count_copied(metrics: &StoreMetrics, before: Option<u64>, frames: u64, page: u64) {
+    let bytes = match before.zip(by_this_thread()) {
+        Some((before, now)) => now.saturating_sub(before),
+        None => frames * page,
+    };
+    metrics.database_written.fetch_add(bytes, Ordering::Relaxed);
+    add_pages(&metrics.checkpointed_pages, bytes, page);
+}
+
+fn add_pages(pages: &AtomicU64, bytes: u64, page: u64) {
+    pages.fetch_add(bytes / page.max(1), Ordering::Relaxed);
+}

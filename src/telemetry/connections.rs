@@ -1,0 +1,128 @@
+//! Connections, counted by the listener that they came in through.
+//!
+//! Listeners are as many as the configuration names: their label is bounded.
+
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+
+use super::labels::RejectReason;
+use super::{Counters, Gauge, Gauges};
+use crate::protocol::Version;
+
+/// What one listener counts.
+#[derive(Debug)]
+pub struct ListenerMetrics {
+    /// As configured.
+    pub name: Arc<str>,
+    /// Sockets whose CONNECT has not been accepted yet.
+    pub greeting: Gauge,
+    /// Clients that are connected.
+    pub connected: Gauges<Version>,
+    /// CONNECTs that were accepted.
+    pub opened: Counters<Version>,
+    /// Of these, those that are gone.
+    pub closed: Counters<Version>,
+    /// Turned away before they had a session.
+    pub rejected: Counters<RejectReason>,
+}
+
+/// All listeners.
+#[derive(Debug, Default)]
+pub struct Listeners(RwLock<Vec<Arc<ListenerMetrics>>>);
+
+impl Listeners {
+    /// The counters of the listener of this name, which are made when it is first asked
+    /// for. Not for each connection.
+    pub fn of(&self, name: &str) -> Arc<ListenerMetrics> {
+        let mut listeners = self.0.write();
+        if let Some(known) = listeners.iter().find(|known| &*known.name == name) {
+            return Arc::clone(known);
+        }
+        let new = Arc::new(ListenerMetrics {
+            name: name.into(),
+            greeting: Gauge::default(),
+            connected: Gauges::default(),
+            opened: Counters::default(),
+            closed: Counters::default(),
+            rejected: Counters::default(),
+        });
+        listeners.push(Arc::clone(&new));
+        new
+    }
+
+    /// All of them, in the order in which they came.
+    pub fn all(&self) -> Vec<Arc<ListenerMetrics>> {
+        self.0.read().clone()
+    }
+
+    /// Clients that are connected, through whichever listener.
+    pub fn connected(&self) -> i64 {
+        self.0.read().iter().map(|listener| listener.connected.sum()).sum()
+    }
+}
+
+/// One accepted socket, counted as long as this lives.
+#[derive(Debug)]
+pub struct OpenConnection {
+    listener: Arc<ListenerMetrics>,
+    version: Option<Version>,
+}
+
+impl OpenConnection {
+    /// A socket was accepted.
+    pub fn accepted(listener: Arc<ListenerMetrics>) -> Self {
+        listener.greeting.inc();
+        Self { listener, version: None }
+    }
+
+    /// Its CONNECT was accepted, in this version.
+    pub fn connected(&mut self, version: Version) {
+        if self.version.replace(version).is_none() {
+            self.listener.greeting.dec();
+            self.listener.connected.add(version, 1);
+            self.listener.opened.inc(version);
+        }
+    }
+
+    /// It is turned away.
+    pub fn rejected(&self, reason: RejectReason) {
+        self.listener.rejected.inc(reason);
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        match self.version {
+            None => self.listener.greeting.dec(),
+            Some(version) => {
+                self.listener.connected.add(version, -1);
+                self.listener.closed.inc(version);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_counts_from_its_socket_to_its_end() {
+        let listeners = Listeners::default();
+        let tcp = listeners.of("tcp");
+        let mut connection = OpenConnection::accepted(listeners.of("tcp"));
+        assert_eq!((tcp.greeting.get(), listeners.connected()), (1, 0));
+        connection.connected(Version::V5);
+        assert_eq!((tcp.greeting.get(), listeners.connected()), (0, 1));
+        assert_eq!((tcp.opened.get(Version::V5), tcp.closed.get(Version::V5)), (1, 0));
+        drop(connection);
+        assert_eq!((listeners.connected(), tcp.closed.get(Version::V5)), (0, 1));
+        let refused = OpenConnection::accepted(Arc::clone(&tcp));
+        refused.rejected(RejectReason::ClientId);
+        drop(refused);
+        assert_eq!((tcp.greeting.get(), tcp.rejected.get(RejectReason::ClientId)), (0, 1));
+        assert_eq!(tcp.closed.get(Version::V5), 1, "what never was open is not closed");
+        assert_eq!(listeners.all().len(), 1);
+    }
+}
