@@ -241,7 +241,10 @@ impl Broker {
             }
         };
         if taken_over {
-            tracing::info!(client_id = %handle.client_id, "session taken over by a new connection");
+            tracing::info!(
+                client_id = &*handle.client_id,
+                "session taken over by a new connection"
+            );
         }
         if let Some(will) = will {
             self.publish_will(&will, turn);

@@ -140,7 +140,7 @@ impl Broker {
             self.publish_will(&will, turn);
         }
         self.metrics.sessions.expired.inc();
-        tracing::debug!(client_id = %handle.client_id, "session expired");
+        tracing::info!(client_id = &*handle.client_id, "session expired");
         self.end_session(handle, &mut registry, turn);
         // Before the lock is let go: whoever connects next with this id finds it written.
         self.finish_or_log(turn);
@@ -225,7 +225,11 @@ impl Broker {
             Ok(prepared) => self.deliver(&prepared, &routes, turn),
             Err(reason) => {
                 self.metrics.messages.dropped.add(DropReason::QueueFull, 1);
-                tracing::warn!(topic = publication.topic, ?reason, "a will was refused");
+                tracing::warn!(
+                    topic = publication.topic,
+                    ?reason,
+                    "a will found no room and is lost"
+                );
             }
         }
         if publication.retain {

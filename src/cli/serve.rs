@@ -106,7 +106,7 @@ async fn run(config: Config, setup: Setup) -> Exit {
     let ended = match started {
         Ok(server) => {
             for (name, address) in server.addresses() {
-                info!("listening on {address} ({name})");
+                info!(listener = name, %address, "listening");
             }
             info!("ready");
             server.run(stop).await
@@ -129,11 +129,12 @@ async fn run(config: Config, setup: Setup) -> Exit {
 
 /// What is being started; where it listens is said once it does.
 fn banner(config: &Config) {
-    info!("FerryMQ {}", env!("CARGO_PKG_VERSION"));
+    info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "FerryMQ starts");
     let disk = &config.persistence;
     if disk.enabled {
-        info!("database: {}, durability {}", disk.path.display(), disk.durability.as_str());
+        let durability = disk.durability.as_str();
+        info!(path = %disk.path.display(), durability, "database");
     } else {
-        warn!("database: none, everything is lost with the process");
+        warn!("no database: everything is lost with the process");
     }
 }

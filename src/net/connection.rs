@@ -2,6 +2,7 @@
 //! is to write, and notices when the other end has gone quiet.
 
 use std::future::{Future as _, poll_fn};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -70,7 +71,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Ok(()) => poll_fn(|context| self.poll(&mut client, context)).await,
             Err(close) => self.close_after(&mut client, close),
         };
-        let client_id = Arc::clone(client.client_id());
+
+        let (client_id, remote) = (Arc::clone(client.client_id()), client.peer().address);
         if let Close::Error(reason, why) = &close {
             client.farewell(*reason, why, &mut self.out);
         }
@@ -80,7 +82,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if matches!(close, Close::Error(..)) {
             let _ = tokio::time::timeout(FAREWELL, self.flush_and_shut_down()).await;
         }
-        self.count_close(&client_id, &close);
+        self.count_close(&client_id, remote, &close);
     }
 
     /// What came together with CONNECT.
@@ -91,7 +93,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         client.finish()
     }
 
-    fn count_close(&self, client_id: &str, close: &Close) {
+    fn count_close(&self, client_id: &str, remote: SocketAddr, close: &Close) {
         let connections = &self.metrics.connections;
         if let Close::Error(reason, why) = close {
             match reason {
@@ -101,9 +103,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 | ReasonCode::AdministrativeAction => {}
                 _ => connections.protocol_errors.inc((*reason).into()),
             }
-            tracing::info!(client_id, ?reason, "disconnected: {why}");
+            tracing::info!(client_id, %remote, ?reason, detail = *why, "disconnected");
         } else {
-            tracing::info!(client_id, "disconnected");
+            // Like the names of MQTT's reasons, which have none for these.
+            let (reason, detail) = match close {
+                Close::Lost(why) => ("ConnectionLost", Some(*why)),
+                _ => ("ByClient", None),
+            };
+            tracing::info!(client_id, %remote, %reason, detail, "disconnected");
         }
     }
 

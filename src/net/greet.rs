@@ -21,8 +21,10 @@ use crate::telemetry::{Label as _, OpenConnection, PacketType, RejectReason};
 
 /// Why there was no connection.
 enum Refusal {
-    /// Answered, as far as the protocol has an answer.
-    Because(ReasonCode, String),
+    /// Answered, as far as the protocol has an answer: what came is no CONNECT.
+    Malformed(DecodeError),
+    /// Answered: this CONNECT is not welcome.
+    Unwelcome(ReasonCode, Box<Connect>),
     /// Not worth a word: the other end is gone, or never spoke.
     Silent,
 }
@@ -45,13 +47,16 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         }
         Err(_) => {
             counted.rejected(RejectReason::ConnectTimeout);
-            tracing::debug!(remote = %origin.peer, "no CONNECT within the connect timeout");
+            tracing::info!(
+                remote = %origin.peer, listener = &*origin.listener,
+                "no CONNECT within mqtt.connect_timeout"
+            );
             return;
         }
     };
     tracing::info!(
-        client_id = %client.client_id(), remote = %origin.peer,
-        version = client.version().as_str(), "connected"
+        client_id = &**client.client_id(), remote = %origin.peer, listener = &*origin.listener,
+        user = client.peer().identity.username.as_deref(), version = client.version().as_str(), "connected"
     );
     let metrics = Arc::clone(&broker.metrics);
     counted.connected(client.version());
@@ -59,8 +64,21 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 fn log_refusal(origin: &Origin, refusal: &Refusal) {
-    if let Refusal::Because(reason, why) = refusal {
-        tracing::info!(remote = %origin.peer, ?reason, "connection refused: {why}");
+    let (remote, listener) = (origin.peer, &*origin.listener);
+    match refusal {
+        Refusal::Malformed(error) => tracing::info!(
+            %remote, listener, reason = ?error.reason, %error,
+            "connection refused: it does not begin with a CONNECT that can be read"
+        ),
+        Refusal::Unwelcome(reason, connect) => {
+            let (client_id, user) = (&*connect.client_id, connect.username.as_deref());
+            if rejection(*reason) == RejectReason::Authentication {
+                tracing::warn!(%remote, listener, client_id, user, ?reason, "authentication failed");
+            } else {
+                tracing::warn!(%remote, listener, client_id, user, ?reason, "connection refused");
+            }
+        }
+        Refusal::Silent => tracing::debug!(%remote, listener, "closed before CONNECT"),
     }
 }
 
@@ -80,7 +98,7 @@ async fn greet<S: AsyncRead + AsyncWrite + Unpin>(
             if let Reply::ConnAck(version) = error.reply {
                 answer(stream, version, error.reason).await;
             }
-            return Err(Refusal::Because(error.reason, error.to_string()));
+            return Err(Refusal::Malformed(error));
         }
     };
     broker.metrics.packets.received.inc(PacketType::Connect);
@@ -90,8 +108,7 @@ async fn greet<S: AsyncRead + AsyncWrite + Unpin>(
         Err(reason) => {
             counted.rejected(rejection(reason));
             answer(stream, connect.version, reason).await;
-            let who = format!("client id \"{}\"", connect.client_id.escape_debug());
-            return Err(Refusal::Because(reason, who));
+            return Err(Refusal::Unwelcome(reason, connect));
         }
     };
     let Accepted { mut client, connack, gate } = accepted;

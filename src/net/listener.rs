@@ -79,7 +79,7 @@ impl Listener {
             match accepted {
                 Ok((stream, peer)) => self.serve(&broker, &all, &metrics, stream, peer),
                 Err(error) => {
-                    tracing::warn!(listener = %self.name, %error, "accepting failed");
+                    tracing::warn!(listener = &*self.name, %error, "accepting failed");
                     tokio::time::sleep(OUT_OF_DESCRIPTORS).await;
                 }
             }
@@ -101,6 +101,10 @@ impl Listener {
             // Closed without a word: a CONNACK would need the CONNECT that tells the
             // version, and waiting for it is what the limit forbids.
             metrics.rejected.inc(RejectReason::ConnectionLimit);
+            tracing::warn!(
+                remote = %peer, listener = &*self.name, reason = %"ConnectionLimit",
+                "connection refused: limits.max_connections or that of the listener is reached"
+            );
             return;
         };
         // Small packets are answered at once; batching is ours, not the kernel's.

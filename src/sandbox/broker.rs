@@ -98,14 +98,14 @@ impl Broker {
         Ok(())
     }
 
-    /// `... listening on 127.0.0.1:4711 (tcp)`
+    /// `... listening listener="tcp" address=127.0.0.1:4711`
     fn note_address(&mut self, line: &str) {
-        let Some((_, rest)) = line.split_once("listening on ") else { return };
-        let Some((address, name)) = rest.split_once(' ') else { return };
+        let Some((_, rest)) = line.split_once("listening listener=\"") else { return };
+        let Some((name, address)) = rest.split_once("\" address=") else { return };
         let Ok(address) = address.parse() else { return };
         match name {
-            "(tcp)" => self.mqtt = address,
-            "(http)" => self.http = address,
+            "tcp" => self.mqtt = address,
+            "http" => self.http = address,
             _ => {}
         }
     }

@@ -196,7 +196,6 @@ async fn open_store(config: &Config, metrics: Arc<StoreMetrics>) -> Result<Opene
     }
     let store_config = store_config(config);
     let hook = Box::new(move |reason: &str| {
-        tracing::error!("the database failed: {reason}");
         poison.send_replace(Some(reason.to_owned()));
     });
     let (store, recovered) =

@@ -109,8 +109,9 @@ impl Writer {
     fn tell_full(&self) {
         let room = self.space.describe(&self.connection);
         tracing::error!(
-            "the disk is full: messages for durable sessions are refused until there is room ({room}); \
-             let subscribers drain their queues, or enlarge persistence.max_size or the volume"
+            room,
+            "the disk is full: messages for durable sessions are refused until there is room; let \
+             subscribers drain their queues, or enlarge persistence.max_size or the volume"
         );
     }
 
@@ -150,9 +151,9 @@ impl Writer {
         {
             self.shared.set_state(StoreState::Running);
             tracing::info!(
-                "the disk has room again: {} messages were refused in {:.1} s",
-                ended.refused,
-                ended.lasted.as_secs_f64()
+                refused = ended.refused,
+                seconds = ended.lasted.as_secs_f64(),
+                "the disk has room again"
             );
         }
         Ok(())

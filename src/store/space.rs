@@ -68,9 +68,9 @@ impl Space {
         let little = if quota == 0 { LITTLE } else { LITTLE.min(quota / 10) };
         if room < little {
             tracing::warn!(
-                "little room for messages: {}; enlarge persistence.max_size or the volume, or let \
-                 subscribers drain their queues",
-                self.describe(connection)
+                room = self.describe(connection),
+                "little room for messages: enlarge persistence.max_size or the volume, or let \
+                 subscribers drain their queues"
             );
         }
     }

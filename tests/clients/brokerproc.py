@@ -45,6 +45,8 @@ class Broker:
         self.directory = pathlib.Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.settings = dict(env or {})
+        # Of other programs' names, such as OTEL_EXPORTER_OTLP_ENDPOINT.
+        self.variables = {}
         self.leases = Port(), Port()
         self.port, self.http_port = (lease.number for lease in self.leases)
         self.log = self.directory / "broker.log"
@@ -55,14 +57,14 @@ class Broker:
         return [BINARY]
 
     def environment(self):
-        keep = {k: v for k, v in os.environ.items() if not k.startswith("FERRYMQ_")}
+        keep = {k: v for k, v in os.environ.items() if not k.startswith(("FERRYMQ_", "OTEL_"))}
         keys = {
             "LISTENERS__TCP__BIND": f"127.0.0.1:{self.port}",
             "HTTP__BIND": f"127.0.0.1:{self.http_port}",
             "PERSISTENCE__PATH": str(self.database),
             **self.settings,
         }
-        return keep | {f"FERRYMQ_{key}": str(value) for key, value in keys.items()}
+        return keep | self.variables | {f"FERRYMQ_{key}": str(value) for key, value in keys.items()}
 
     def start(self, wait=True):
         with self.log.open("ab") as log:

@@ -159,6 +159,11 @@ impl Client {
         &self.handle.client_id
     }
 
+    /// The other end of its connection.
+    pub fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
     /// What it speaks.
     pub fn version(&self) -> Version {
         self.version

@@ -153,7 +153,7 @@ impl Client {
         let fits = encode::within(out, Some(self.max_packet), packet, write);
         if !fits {
             tracing::debug!(
-                client_id = %self.handle.client_id,
+                client_id = &*self.handle.client_id,
                 "a packet exceeds the client's maximum packet size and is not sent"
             );
         }

@@ -76,13 +76,13 @@ impl Client {
     pub(super) fn count_stalled(&mut self) {
         let stalled = self.is_stalled();
         if stalled != std::mem::replace(&mut self.stall.counted, stalled) {
-            let client_id = &self.handle.client_id;
+            let client_id = &*self.handle.client_id;
             if stalled {
                 self.broker.metrics.connections.stalled.inc();
-                tracing::debug!(%client_id, "waits for room: read no further");
+                tracing::debug!(client_id, "waits for room: read no further");
             } else {
                 self.broker.metrics.connections.stalled.dec();
-                tracing::debug!(%client_id, "waits for room no longer");
+                tracing::debug!(client_id, "waits for room no longer");
             }
         }
     }

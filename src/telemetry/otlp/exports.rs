@@ -53,7 +53,7 @@ impl Exports {
         let exports = Arc::clone(self);
         registry.counter(
             "ferrymq_telemetry_exports_total",
-            "Batches of telemetry pushed to the collector by OTLP, by signal and result",
+            "Batches pushed to a collector by OTLP, by signal and result.",
             move |see| {
                 for (result, counts) in [("ok", &exports.taken), ("failed", &exports.failed)] {
                     for (signal, count) in counts.iter() {

@@ -1,0 +1,42 @@
+//! What is there before the broker, and outlives it.
+
+use std::sync::Arc;
+
+use super::{Logs, Metrics, MetricsError, MetricsRegistry, Readiness, RecentEvents, otlp};
+use crate::config::Sources;
+
+/// What is there before the broker: whoever starts it sets it up and hands it in.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// The logs of the process.
+    pub logs: Logs,
+    /// What is pushed to a collector.
+    pub push: otlp::Push,
+    /// The last events that were logged.
+    pub events: RecentEvents,
+    /// Where the configuration was read from, to be read again.
+    pub sources: Sources,
+}
+
+impl Setup {
+    /// The instruments, scraped and pushed, with those of logs and push among them.
+    ///
+    /// # Errors
+    /// See [`MetricsRegistry::with_push`].
+    pub fn registry(
+        &self,
+        metrics: &Arc<Metrics>,
+        readiness: &Readiness,
+    ) -> Result<MetricsRegistry, MetricsError> {
+        let push = self.push.metrics.clone();
+        let registry = MetricsRegistry::with_push(metrics, readiness, otlp::scraped(), push)?;
+        let limit = Arc::clone(&self.logs.limit);
+        registry.counter(
+            "ferrymq_log_events_suppressed_total",
+            "Log lines left out because too many were alike.",
+            move |see| see(limit.suppressed(), &[]),
+        );
+        self.push.exports.register(&registry);
+        Ok(registry)
+    }
+}
