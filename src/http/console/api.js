@@ -36,7 +36,7 @@ async function ask(path, { method = "GET", query, bearer = token.get() } = {}) {
       cache: "no-store",
       credentials: "omit",
       referrerPolicy: "no-referrer",
-      headers: { ...(bearer && { authorization: `Bearer ${bearer}` }), ...(method !== "GET" && { "content-type": "application/json" }) },
+      headers: { ...(bearer && { authorization: `Bearer ${bearer}` }), ...(method === "POST" && { "content-type": "application/json" }) },
       body: method === "POST" ? "{}" : undefined,
       signal: AbortSignal.timeout(TIMEOUT),
     });

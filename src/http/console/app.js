@@ -127,7 +127,8 @@ async function poll() {
     polling = false;
     clearTimeout(timer);
     if (mine === turn) timer = setTimeout(poll, EVERY);
-    else if (view) poll();
+    // Signed in anew while the last answer was on its way.
+    else if (!$("nav").hidden) poll();
   }
 }
 

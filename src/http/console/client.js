@@ -13,7 +13,7 @@ function facts(session) {
     ["Protocol", session.version ? `MQTT ${session.version}` : "–"],
     ["Address", session.remote ?? "–"],
     ["Listener", session.listener ?? "–"],
-    ["User", session.user ?? "anonymous"],
+    ["User", session.user ?? (connected ? "anonymous" : "–")],
     connected ? ["Connected", session.connected_at ? ago(session.connected_at) : "–"]
       : ["Away", session.disconnected_at ? ago(session.disconnected_at) : "–"],
     ["Kept", expiry === 0 ? "while connected" : expiry === null ? "for good" : `${duration(expiry)} after it leaves`],

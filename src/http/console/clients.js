@@ -40,15 +40,16 @@ export function clients(main, query) {
   let sessions = [];
   let next = null;
   let turn = 0;
+  let drawn = "";
   let timer;
   form.addEventListener("submit", (event) => { event.preventDefault(); load(); });
   search.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(load, PAUSE); });
 
-  async function load(append = false) {
+  async function load(append = false, quiet = false) {
     clearTimeout(timer);
     const asked = { search: search.value, state: stateBox.value, sort: sortBox.value };
     const mine = turn += 1;
-    if (append !== true) remember(asked);
+    if (append !== true && !quiet) remember(asked);
     try {
       const page = await api("sessions", { query: { ...asked, limit: PAGE, cursor: append === true ? next : null } });
       // A slow answer must not take the place of a newer one.
@@ -56,7 +57,9 @@ export function clients(main, query) {
       const shown = append === true ? sessions.length : 0;
       sessions = append === true ? [...sessions, ...page.items] : page.items;
       next = page.next;
-      swap(place, sessions.length ? table("Sessions", COLUMNS, sessions.map(cells)) : h("p", { className: "empty" }, "No session matches."));
+      // Times pass by themselves: that alone is told twice a minute.
+      const now = JSON.stringify([sessions, Math.floor(Date.now() / 30_000)]);
+      if (now !== drawn && swap(place, sessions.length ? table("Sessions", COLUMNS, sessions.map(cells)) : h("p", { className: "empty" }, "No session matches."))) drawn = now;
       more.hidden = !next;
       say(found, `${count(sessions.length)}${next ? " or more" : ""} found`);
       if (append === true) place.querySelectorAll("tbody a")[shown]?.focus();
@@ -66,10 +69,12 @@ export function clients(main, query) {
   }
 
   function remember(asked) {
+    // The address may name another view by now.
+    if (!/^#\/clients(\?|$)/.test(location.hash)) return;
     const search = new URLSearchParams(Object.entries(asked).filter(([name, value]) => value && !(name === "sort" && value === "queued")));
     history.replaceState(null, "", `#/clients${search.size ? `?${search}` : ""}`);
   }
 
   load();
-  return { update: null, stop: () => { clearTimeout(timer); turn += 1; }, refresh: () => sessions.length <= PAGE && document.activeElement !== search && load() };
+  return { update: null, stop: () => { clearTimeout(timer); turn += 1; }, refresh: () => sessions.length <= PAGE && document.activeElement !== search && load(false, true) };
 }

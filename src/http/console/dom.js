@@ -52,9 +52,15 @@ export function table(caption, columns, rows) {
     h("table", null, h("caption", null, caption), h("thead", null, h("tr", null, head)), h("tbody", null, body)));
 }
 
+let pressed = null;
+addEventListener("pointerdown", (event) => { pressed = event.target; }, true);
+for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => { pressed = null; }, true);
+
 /** Replaces the children of `element`, and keeps the focus on what stood there before if
-    its `data-key` is there again. */
+    its `data-key` is there again. Not while something in it is being pressed, which would
+    take the click away: false then. */
 export function swap(element, ...children) {
+  if (pressed && element.contains(pressed)) return false;
   const focused = element.contains(document.activeElement) ? document.activeElement : null;
   const key = focused?.closest("[data-key]")?.dataset.key;
   const scrolled = element.scrollTop;
@@ -63,4 +69,5 @@ export function swap(element, ...children) {
   element.scrollTop = scrolled;
   if (key) element.querySelector(`[data-key="${CSS.escape(key)}"]`)?.focus({ preventScroll: true });
   else if (region) element.querySelector('[role="region"]')?.focus({ preventScroll: true });
+  return true;
 }

@@ -154,10 +154,10 @@ function list(place, entries) {
 function showQueues(place, queues) {
   const shown = JSON.stringify(queues);
   if (place.dataset.shown === shown) return;
-  place.dataset.shown = shown;
-  if (!queues.length) return swap(place, h("p", { className: "empty" }, "No message waits for anybody."));
-  swap(place, table("Longest queues", [["Client", "wrap"], ["Messages", "number"], ["Size", "number roomy"], ["State", ""]],
+  const done = swap(place, !queues.length ? h("p", { className: "empty" }, "No message waits for anybody.")
+    : table("Longest queues", [["Client", "wrap"], ["Messages", "number"], ["Size", "number roomy"], ["State", ""]],
     queues.map((q) => [clientLink(q.client_id), count(q.queued), bytes(q.queued_bytes), statePill(q.connected)])));
+  if (done) place.dataset.shown = shown;
 }
 
 /** Connected or waiting, as a coloured word. */
