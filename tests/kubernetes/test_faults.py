@@ -110,6 +110,15 @@ def test_a_loaded_database_starts_within_its_probe_and_is_whole(running, traffic
          f"ready after {took:.1f} s")
 
 
+def test_the_account_notices_a_broker_that_acknowledges_before_it_has_written(running, traffic):
+    release = running(config={"persistence": {"durability": "async", "flush_interval": "10s"}})
+    flow, before = traffic(release), release.container()
+    release.kill()
+    release.wait_ready(instead_of=before)
+    flow.flow()
+    assert flow.finish().lost > 0
+
+
 def database(release):
     claim = cluster.get(release.path(f"persistentvolumeclaims/data-{release.fullname}-0"))
     return cluster.NODE / "volumes" / claim["spec"]["volumeName"] / "ferrymq.db"
