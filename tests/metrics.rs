@@ -1,7 +1,7 @@
 //! What a real broker scrapes: against Prometheus' own checker in each of its states, and
 //! against the table in `docs/metrics.md`, both ways.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // As inside the crate's tests.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)] // As inside the crate's tests.
 
 mod common;
 

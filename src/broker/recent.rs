@@ -93,7 +93,7 @@ impl Broker {
                 dropped: sum(&messages.dropped),
                 refused: sum(&messages.refused),
                 commits: store.map_or_else(Vec::new, |store| {
-                    store.metrics().commit_duration.snapshot().counts.to_vec()
+                    store.metrics().commit_duration.snapshot().counts
                 }),
             }
         });

@@ -53,6 +53,9 @@ impl Http {
 }
 
 /// What is wrong with a token, if anything is. Never repeats it.
+///
+/// # Errors
+/// It cannot stand in a header, or it is too short.
 pub fn check_token(token: &str) -> Result<(), &'static str> {
     // What may stand in a header without quotes, see RFC 6750, section 2.1.
     if !token.bytes().all(|byte| byte.is_ascii_graphic()) {

@@ -18,7 +18,9 @@ impl Requests {
         let mut counts = self.0.lock().clone();
         // There is always one: a series that begins at 0 shows its first change.
         counts.entry(200).or_default();
-        counts.into_iter().for_each(|(status, count)| see(status, count));
+        for (status, count) in counts {
+            see(status, count);
+        }
     }
 }
 

@@ -34,9 +34,9 @@ impl Reloader {
         let new = Config::load(&self.sources).map_err(|error| error.to_string())?;
         let mut reloaded = Reloaded::default();
         let mut wanted = running.clone();
-        wanted.auth = new.auth.clone();
+        wanted.auth.clone_from(&new.auth);
         wanted.http.token = new.http.token.clone();
-        wanted.http.token_file = new.http.token_file.clone();
+        wanted.http.token_file.clone_from(&new.http.token_file);
         wanted.telemetry.level.clone_from(&new.telemetry.level);
         // What may fail comes first, and the last of it changes something.
         let authenticator = &self.broker.authenticator;

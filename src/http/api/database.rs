@@ -23,6 +23,7 @@ const COUNTING: Duration = Duration::from_secs(10);
 
 /// The database of a running broker.
 #[derive(Debug, Serialize, ToSchema)]
+#[allow(clippy::struct_field_names)] // Names of the API, apart from the struct's.
 pub(super) struct Database {
     path: String,
     state: DatabaseState,

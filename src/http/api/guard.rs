@@ -18,7 +18,7 @@ use super::problem::Problem;
 
 /// The longest that a request may take, its body included. What waits for the disk has
 /// a shorter bound of its own.
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_mins(1);
 /// How long whoever has sent a wrong token waits for the answer.
 const PAUSE: Duration = Duration::from_millis(500);
 /// How many may wait so at the same time; the others are refused at once. An answer that

@@ -245,7 +245,7 @@ fn persistence(broker: &Broker, metrics: &StoreMetrics) -> Persistence {
         errors_total: metrics.errors().iter().map(|(_, count)| count).sum(),
         commit_duration: Histogram {
             bounds_seconds: commits.bounds.to_vec(),
-            counts: commits.counts.to_vec(),
+            counts: commits.counts.clone(),
         },
     }
 }

@@ -17,6 +17,7 @@ use crate::broker::admin::{Announcement, Unannounced};
 use crate::protocol::{MessageProperties, QoS};
 
 /// A message to be published.
+#[allow(clippy::struct_field_names)] // Names of the API, apart from the struct's.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Message {

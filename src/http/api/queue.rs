@@ -22,6 +22,7 @@ const PAYLOADS: usize = 8 << 20;
 
 /// A message that waits for a client, or is in flight to it.
 #[derive(Debug, Serialize, ToSchema)]
+#[allow(clippy::struct_excessive_bools)] // Flags of the protocol, each by itself.
 pub(super) struct QueuedMessage {
     /// Its place in the queue: rises.
     delivery_id: u64,

@@ -228,16 +228,12 @@ pub(super) async fn disconnect(
     _: NoBody,
 ) -> Answer<StatusCode> {
     let dismissed = api.broker()?.dismiss(&client_id, ending.without_will);
-    match dismissed.ok_or_else(|| none(&client_id))? {
-        Ok(()) => {
-            tracing::info!(client_id, %remote, "client disconnected by an operator");
-            Ok(StatusCode::NO_CONTENT)
-        }
-        Err(NotConnected) => {
-            let detail = format!("The client {client_id:?} is not connected.");
-            Err(Problem::conflict("not-connected", "The client is not connected", detail))
-        }
+    if let Err(NotConnected) = dismissed.ok_or_else(|| none(&client_id))? {
+        let detail = format!("The client {client_id:?} is not connected.");
+        return Err(Problem::conflict("not-connected", "The client is not connected", detail));
     }
+    tracing::info!(client_id, %remote, "client disconnected by an operator");
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// There is no such session.

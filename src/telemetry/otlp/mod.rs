@@ -99,28 +99,26 @@ impl Push {
     ///
     /// # Errors
     /// See [`PushError`].
+    #[allow(clippy::redundant_closure_for_method_calls)] // The method's type cannot be named.
     pub fn start(config: &Telemetry, variables: Variables<'_>) -> Result<Self, PushError> {
         let settings = Settings::new(config, variables)?;
         let mut push = Self { notes: settings.notes, ..Self::default() };
         let resource = resource::resource(variables);
         if let Some(target) = &settings.metrics {
-            let exporter =
-                build(target, MetricExporter::builder().with_tonic(), |builder| builder.build())?;
+            let exporter = build(target, MetricExporter::builder().with_tonic(), |it| it.build())?;
             let exporter = Watched::new(exporter, Signal::Metrics, &push.exports);
             let reader = PeriodicReader::builder(exporter).with_interval(settings.interval).build();
             let builder = SdkMeterProvider::builder().with_resource(resource.clone());
             push.metrics = Some(builder.with_reader(reader).build());
         }
         if let Some(target) = &settings.logs {
-            let exporter =
-                build(target, LogExporter::builder().with_tonic(), |builder| builder.build())?;
+            let exporter = build(target, LogExporter::builder().with_tonic(), |it| it.build())?;
             let exporter = Watched::new(exporter, Signal::Logs, &push.exports);
             let builder = SdkLoggerProvider::builder().with_resource(resource.clone());
             push.logs = Some(builder.with_batch_exporter(exporter).build());
         }
         if let Some(target) = &settings.traces {
-            let exporter =
-                build(target, SpanExporter::builder().with_tonic(), |builder| builder.build())?;
+            let exporter = build(target, SpanExporter::builder().with_tonic(), |it| it.build())?;
             let exporter = Watched::new(exporter, Signal::Traces, &push.exports);
             // What is traced was decided when the message came.
             let builder = SdkTracerProvider::builder().with_sampler(Sampler::AlwaysOn);

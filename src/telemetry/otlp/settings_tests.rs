@@ -29,7 +29,7 @@ const THEIRS: &str = "http://theirs:4317";
 fn nothing_is_pushed_without_an_endpoint() {
     let settings = settings(&Telemetry::default(), &[("OTEL_EXPORTER_OTLP_ENDPOINT", "")]);
     assert_eq!(endpoints(&settings), [None; 3]);
-    assert_eq!(settings.interval, Duration::from_secs(60));
+    assert_eq!(settings.interval, Duration::from_mins(1));
 }
 
 #[test]

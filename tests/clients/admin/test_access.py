@@ -81,6 +81,7 @@ def test_metrics_can_have_a_listener_of_their_own(admin):
             ("/api/v1/openapi.json", 200, 404)]:
         assert (status(main, path), status(metrics, path)) == (on_main, on_metrics), path
     assert status(metrics, "/api/v1/sessions") == 404
+    api.broker.http_port = main
     assert api.broker.run("health").returncode == 0
     lease.lease.close()
 

@@ -20,6 +20,8 @@ def test_the_state_of_the_database_is_told(api):
     away(api, "c")
     for _ in range(5):
         api.publish("q/1", qos=1)
+    # A commit is counted just after those who wait for it are told.
+    api.broker.await_metric("ferrymq_persistence_committed_messages_total", lambda n: n == 5)
     database = api.get("/database")
     assert database["path"] == str(api.broker.database) and database["state"] == "running"
     assert database["durability"] == "fsync" and database["counts"] is None

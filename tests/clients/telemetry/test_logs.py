@@ -18,9 +18,9 @@ def events(broker, message):
 
 def visit(client, broker, client_id, **options):
     """Connects and leaves; the broker has seen both when this returns."""
-    before = broker.metric("ferrymq_connections_closed_total", version="5") or 0
+    before = broker.metric("ferrymq_connections_closed_total", version="5.0") or 0
     client(client_id, to=broker, version=raw.V5, **options).disconnect()
-    broker.await_metric("ferrymq_connections_closed_total", lambda n: (n or 0) > before, version="5")
+    broker.await_metric("ferrymq_connections_closed_total", lambda n: (n or 0) > before, version="5.0")
 
 
 def test_a_client_id_forges_no_line_of_text(make_broker, client):
