@@ -8,7 +8,7 @@ use subtle::ConstantTimeEq as _;
 
 use crate::config::{self, check_token};
 
-/// Longer than any token that is taken.
+/// For the longest token that is taken, and its end.
 const ROOM: usize = 257;
 /// A file that is larger holds no token.
 const LARGEST_FILE: u64 = 4096;
@@ -37,7 +37,7 @@ pub enum TokenError {
 /// The token of a running broker, which a reload may replace.
 pub struct Tokens(RwLock<Option<Padded>>);
 
-/// Filled up with zeros, which are in no token: so a comparison takes the same time
+/// With its end marked and then filled up with zeros: so a comparison takes the same time
 /// whatever is compared, and equal means equally long as well.
 struct Padded([u8; ROOM]);
 
@@ -45,6 +45,7 @@ impl Padded {
     fn new(token: &[u8]) -> Option<Self> {
         let mut bytes = [0; ROOM];
         bytes.get_mut(..token.len())?.copy_from_slice(token);
+        *bytes.get_mut(token.len())? = 1;
         Some(Self(bytes))
     }
 }
@@ -129,7 +130,9 @@ mod tests {
         for wrong in ["", "0123456789abcde", "0123456789abcdef0", "0123456789abcdeF", "x"] {
             assert!(!tokens.matches(wrong.as_bytes()), "{wrong}");
         }
-        assert!(!tokens.matches(format!("{TOKEN}\0").as_bytes()) || ROOM == TOKEN.len());
+        for more in ["\0", "\x01", "\0\x01"] {
+            assert!(!tokens.matches(format!("{TOKEN}{more}").as_bytes()), "{more:?}");
+        }
         assert!(!tokens.matches(&[b'x'; 10_000]));
     }
 
