@@ -33,7 +33,7 @@ async function tabTo(page, text) {
   assert.fail(`the keyboard does not reach ${text}`);
 }
 
-describe("for everybody", { timeout: 240_000 }, () => {
+describe("for everybody", { timeout: 600_000 }, () => {
   let browser, broker;
   before(async () => {
     browser = await launch();

@@ -9,7 +9,7 @@ import { connect, endAll, waiting } from "./people.mjs";
 const rows = (page, name) => page.getByRole("region", { name }).locator("tbody tr");
 const fact = (page, name) => page.locator(".facts > div", { has: page.getByText(name, { exact: true }) }).locator("dd");
 
-describe("clients", { timeout: 240_000 }, () => {
+describe("clients", { timeout: 600_000 }, () => {
   let browser, broker;
   before(async () => {
     browser = await launch();

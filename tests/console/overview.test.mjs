@@ -7,7 +7,7 @@ import { connect, endAll, waiting } from "./people.mjs";
 
 const tile = (page, name) => page.locator(".tile", { has: page.getByRole("heading", { name }) });
 
-describe("the overview", { timeout: 180_000 }, () => {
+describe("the overview", { timeout: 600_000 }, () => {
   let browser, broker;
   before(async () => {
     browser = await launch();

@@ -4,7 +4,7 @@ import { after, before, describe, test } from "node:test";
 import { Broker } from "../clients/js/broker.mjs";
 import { TOKEN, WITH_TOKEN, launch, open, openSignedIn, signIn } from "./browser.mjs";
 
-describe("signing in", { timeout: 180_000 }, () => {
+describe("signing in", { timeout: 600_000 }, () => {
   let browser, broker;
   before(async () => {
     browser = await launch();

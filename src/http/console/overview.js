@@ -130,7 +130,7 @@ function showWrites(p, writes) {
     ["Writes that wait", count(p.pending_writes)],
     ["Transactions", count(p.commits_total)],
     ["Messages written", count(p.committed_messages_total)],
-    ["Acknowledged unwritten", count(p.elided_messages_total)],
+    ["Writes elided", count(p.elided_messages_total)],
   ] : []);
 }
 
