@@ -41,7 +41,7 @@ def test_deleted_in_order_it_drains_and_closes_the_database(running, traffic, se
     for _ in range(2):
         before, began, name = release.container(), time.time(), release.pod()["metadata"]["name"]
         log = []
-        follow = threading.Thread(target=lambda: log.append(release.kubectl("logs", "--follow", name, timeout=120).stdout))
+        follow = threading.Thread(target=lambda: log.append(release.kubectl("logs", "--follow", name, timeout=300).stdout))
         follow.start()
         # Answers when the pod is gone.
         release.kubectl("delete", "pod", name)
