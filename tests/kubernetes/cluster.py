@@ -16,8 +16,8 @@ ROOT = HERE.parents[1]
 CHART = os.environ.get("FERRYMQ_CHART", ROOT / "helm/ferrymq")
 NODE = pathlib.Path(os.environ["NODE_DIRECTORY"])
 IMAGES = "localhost/ferrymq-kubernetes"
-# Ten times what was seen with four compilers beside it.
-SOON = 120
+# Several times what was seen on two cores with eight compilers beside it.
+SOON = 300
 
 # The certificate is one that the API server made for itself.
 UNVERIFIED = ssl.create_default_context()
@@ -25,7 +25,7 @@ UNVERIFIED.check_hostname = False
 UNVERIFIED.verify_mode = ssl.CERT_NONE
 
 
-def command(*arguments, check=True, timeout=300, **options):
+def command(*arguments, check=True, timeout=600, **options):
     done = subprocess.run([str(a) for a in arguments], capture_output=True, text=True, timeout=timeout, **options)
     assert not check or done.returncode == 0, f"{' '.join(done.args)}\n{done.stdout}{done.stderr}"
     return done

@@ -19,7 +19,7 @@ LOGS=$CACHE/log
 # Places that Kubernetes and containerd have built in.
 mounts() {
     mount -t tmpfs -o mode=755 run /run
-    mkdir -p "$NODE_DIRECTORY"/{home,tmp,var-log,volumes,kubelet,containerd,etcd,apiserver,cni} /run/names /run/netns
+    mkdir -p "$NODE_DIRECTORY"/{home,tmp,var-log,volumes,kubelet,containerd,apiserver,cni} /run/names /run/netns
     mount --bind "$NODE_DIRECTORY/var-log" /var/log
     # New control groups for the pods, in every hierarchy that there is.
     local hierarchy
@@ -68,7 +68,8 @@ until_true() {
 control_plane() {
     openssl genrsa -out "$NODE_DIRECTORY/accounts.key" 2048 2>/dev/null
     echo "$TOKEN,admin,admin,system:masters" >"$NODE_DIRECTORY/tokens.csv"
-    part etcd etcd --data-dir "$NODE_DIRECTORY/etcd" --log-outputs stderr --logger zap
+    # In memory: what it would wait for is a disk that the broker is tried on.
+    part etcd etcd --data-dir /run/etcd --log-outputs stderr --logger zap
     part apiserver kube-apiserver --etcd-servers http://127.0.0.1:2379 --insecure-port 0 \
         --bind-address "$NODE_ADDRESS" --advertise-address "$NODE_ADDRESS" --cert-dir "$NODE_DIRECTORY/apiserver" \
         --service-cluster-ip-range "$SERVICE_NETWORK" --authorization-mode Node,RBAC --kubelet-preferred-address-types InternalIP \

@@ -7,7 +7,7 @@ import time
 import cluster
 from cluster import until
 
-ROUNDS = 4
+ROUNDS = 3
 
 
 def test_killed_under_traffic_nothing_acknowledged_is_lost(running, traffic, seen):
@@ -38,10 +38,10 @@ def test_force_deleted_under_traffic_nothing_acknowledged_is_lost(running, traff
 def test_deleted_in_order_it_drains_and_closes_the_database(running, traffic, seen):
     release = running()
     flow, silences, stops = traffic(release), [], []
-    for _ in range(3):
+    for _ in range(2):
         before, began, name = release.container(), time.time(), release.pod()["metadata"]["name"]
         log = []
-        follow = threading.Thread(target=lambda: log.append(release.kubectl("logs", "--follow", name, timeout=120).stdout))
+        follow = threading.Thread(target=lambda: log.append(release.kubectl("logs", "--follow", name, timeout=300).stdout))
         follow.start()
         # Answers when the pod is gone.
         release.kubectl("delete", "pod", name)
@@ -52,7 +52,7 @@ def test_deleted_in_order_it_drains_and_closes_the_database(running, traffic, se
         flow.flow()
         silences.append(flow.silence(began))
     assert max(stops) < 30, "killed at the end of its grace period"
-    seen("3 times `kubectl delete pod`", flow.finish().check(), silences, f"pod gone after {max(stops):.1f} s at most")
+    seen("2 times `kubectl delete pod`", flow.finish().check(), silences, f"pod gone after {max(stops):.1f} s at most")
 
 
 def test_while_it_hangs_it_gets_no_new_clients_and_is_restarted_in_the_end(running, traffic, seen):

@@ -54,7 +54,7 @@ def test_an_upgrade_that_changes_nothing_restarts_nothing(running):
 def test_an_upgrade_with_a_wrong_configuration_fails_and_the_broker_goes_on(running, traffic, seen):
     release = running()
     flow, before = traffic(release), release.container()
-    done = release.upgrade("--timeout", "2m", check=False, config={"session": {"max_expiri": "1d"}})
+    done = release.upgrade("--timeout", "5m", check=False, config={"session": {"max_expiri": "1d"}})
     assert done.returncode != 0, done.stdout
     assert release.container() == before
     flow.flow()
@@ -128,7 +128,7 @@ def test_a_backup_is_taken_beside_the_broker(running, traffic, seen):
     release = running(backup={"enabled": True, "claim": {"size": "1Gi"}})
     flow = traffic(release)
     release.kubectl("create", "job", "--from", f"cronjob/{release.fullname}-backup", "now")
-    release.kubectl("wait", "--for=condition=complete", "job/now", "--timeout=120s")
+    release.kubectl("wait", "--for=condition=complete", "job/now", "--timeout=300s")
     saved = list((cluster.NODE / "volumes").rglob(f"{release.fullname}-*.db"))
     assert len(saved) == 1, saved
     seen("backup by the CronJob beside the broker", flow.finish().check())
@@ -139,7 +139,7 @@ def test_a_node_can_be_drained_and_the_pod_comes_back(running, traffic, seen):
     flow, before, began = traffic(release), release.container(), time.time()
     try:
         cluster.kubectl("drain", "node", "--ignore-daemonsets", "--delete-emptydir-data", "--force",
-                        "--pod-selector", f"app.kubernetes.io/instance={release.NAME}", "--timeout=120s")
+                        "--pod-selector", f"app.kubernetes.io/instance={release.NAME}", "--timeout=300s")
     finally:
         cluster.kubectl("uncordon", "node")
     release.wait_ready(instead_of=before)

@@ -113,11 +113,11 @@ class Receiver:
 
     def leave(self):
         """Goes offline; the session stays."""
-        assert self.subscribed.wait(60), "no SUBACK"
+        assert self.subscribed.wait(120), "no SUBACK"
         finish(self.client)
         return self
 
-    def complete(self, wanted, patience=60):
+    def complete(self, wanted, patience=120):
         """Until all of them are there, or nothing has come for so long."""
         self.last = time.monotonic()
         while not wanted <= self.received.keys() and time.monotonic() - self.last < patience:
@@ -132,7 +132,7 @@ class Traffic:
         self.address = address
         Receiver("away", address).leave()
         self.online = Receiver("online", address)
-        assert self.online.subscribed.wait(60)
+        assert self.online.subscribed.wait(120)
         self.publishers = [Publisher(address, qos, rate, size) for qos, rate in zip((1, 2), rates)]
         for publisher in self.publishers:
             publisher.start()
@@ -140,7 +140,7 @@ class Traffic:
     def acknowledged(self):
         return sum(len(p.acknowledged) for p in self.publishers)
 
-    def flow(self, more=200, within=120):
+    def flow(self, more=200, within=300):
         """Until so many more are acknowledged."""
         wanted, deadline = self.acknowledged() + more, time.monotonic() + within
         while self.acknowledged() < wanted:
@@ -158,7 +158,7 @@ class Traffic:
         times = sorted(t for p in self.publishers for t in p.times if t >= since - 1)
         return max((b - a for a, b in zip(times, times[1:])), default=0.0)
 
-    def finish(self, within=120):
+    def finish(self, within=300):
         """Account of the whole."""
         for publisher in self.publishers:
             publisher.finish(within)
