@@ -140,7 +140,7 @@ pub fn observe_tracing(registry: &MetricsRegistry, tracing: Option<Tracing>) {
     let open = tracing.clone();
     registry.gauge(
         "ferrymq_trace_open_spans",
-        "Spans of traced messages that have begun and not ended",
+        "Spans of traced messages that have begun and not ended.",
         move |see| {
             // At most the budget.
             #[allow(clippy::cast_precision_loss)]
@@ -149,7 +149,7 @@ pub fn observe_tracing(registry: &MetricsRegistry, tracing: Option<Tracing>) {
     );
     registry.counter(
         "ferrymq_trace_spans_skipped_total",
-        "Spans of traced messages that were left out because too many were open",
+        "Spans of traced messages that were left out because too many were open.",
         move |see| see(tracing.as_ref().map_or(0, Tracing::skipped_spans), &[]),
     );
 }
