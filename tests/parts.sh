@@ -6,6 +6,15 @@ one() { if (($2 == 0)); then echo 1 0; else echo 0 1; fi; }
 # number REGEX FILE: the last number before something in FILE, or 0.
 number() { grep -oE "[0-9]+ $1" "$2" | tail -1 | grep -oE '^[0-9]+' || echo 0; }
 
+# complaints FILE: what its runner says of failures, or how it ended.
+complaints() {
+    local of
+    for of in '^ +(FAIL|TIMEOUT|SIGABRT|SIGSEGV)|panicked at|^assertion|^ +(left|right): ' \
+        '^(FAILED|ERROR) |^E  ' '^✖ |^ +(AssertionError|Error|expected|actual):?'; do
+        grep -E "$of" "$1"
+    done | awk '!seen[$0]++' | head -60 | cut -c 1-300 | grep . || tail -25 "$1"
+}
+
 part_fmt() { cargo fmt --check; }
 count_fmt() { one "$@"; }
 
