@@ -139,12 +139,13 @@ def test_a_listener_is_one_port_everywhere():
     objects = made(listeners={"boats": {"port": 1884, "config": {"max_connections": 7}, "expose": {"enabled": True, "port": 443}}})
     listeners = tomllib.loads(objects.toml())["listeners"]
     assert listeners["boats"] == {"bind": "0.0.0.0:1884", "protocol": "mqtt", "max_connections": 7}
-    assert {"name": "boats", "containerPort": 1884} in objects.container()["ports"]
+    assert {"name": "boats", "containerPort": 1884, "protocol": "TCP"} in objects.container()["ports"]
     inside = objects.one("Service", "boat-ferrymq")["spec"]
     assert [p["port"] for p in inside["ports"]] == [1884, 1883, 8080]
     outside = objects.one("Service", "boat-ferrymq-boats")["spec"]
     assert (outside["type"], outside["externalTrafficPolicy"]) == ("LoadBalancer", "Local")
-    assert outside["ports"] == [{"name": "boats", "port": 443, "targetPort": "boats", "appProtocol": "mqtt"}]
+    assert outside["ports"] == [
+        {"name": "boats", "port": 443, "targetPort": "boats", "protocol": "TCP", "appProtocol": "mqtt"}]
 
 
 @pytest.mark.parametrize("off", [{"enabled": False}, None])
