@@ -74,7 +74,7 @@ fn documented() -> Metrics {
     let text = std::fs::read_to_string(path).unwrap();
     let mut metrics = Metrics::new();
     for line in text.lines().filter(|line| line.starts_with("| `")) {
-        let cells: Vec<&str> = line.trim_matches('|').split(" | ").map(str::trim).collect();
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
         let [name, kind, labels, unit, help, _] = cells[..] else { panic!("six columns: {line}") };
         let labels = labels.split(", ").map(|label| label.trim_matches('`').to_owned());
         let labels = labels.filter(|label| !label.is_empty()).collect();
