@@ -9,6 +9,7 @@ mod broker;
 mod collector;
 mod connections;
 mod counter;
+mod cut;
 mod events;
 mod exposition;
 mod histogram;
@@ -31,7 +32,7 @@ pub use histogram::{AtomicHistogram, Exemplar, Forward, HistogramSnapshot};
 pub use labels::{
     AuthResult, DropReason, PacketType, ProtocolErrorKind, RefuseReason, RejectReason,
 };
-pub use logs::{EventLayer, LogError, LogLevel, LogLimit, Logs, init as init_logs};
+pub use logs::{AUDIT, EventLayer, LogError, LogLevel, LogLimit, Logs, init as init_logs};
 pub use metrics::{ConnectionMetrics, MessageMetrics, Metrics, PacketMetrics, SessionMetrics};
 pub use readiness::{Readiness, State};
 pub use registry::{MetricsError, MetricsRegistry, See};

@@ -162,3 +162,41 @@ fn a_further_layer_sees_what_passes_the_gate() {
     });
     assert_eq!(*seen.lock().unwrap(), 5);
 }
+
+#[test]
+fn no_value_makes_a_line_of_the_log_long() {
+    let forged = ["\u{1}".repeat(65_535), "\"".repeat(65_535), format!("{}ü", "a".repeat(65_000))];
+    for format in [LogFormat::Text, LogFormat::Json] {
+        for long in &forged {
+            let text = while_logging(&config("info", format), |_| {
+                tracing::info!(client_id = long, reason = %long, debug = ?long, "rejected {long}");
+                tracing::info!(client_id = long, remote = "r", "next");
+            });
+            // Control characters are up to six bytes of JSON each.
+            assert!(text.len() < 6 * 6 * 1024, "{} bytes", text.len());
+            assert_eq!(text.lines().count(), 2);
+            assert!(text.contains('…'), "says that there was more");
+        }
+    }
+}
+
+#[test]
+fn a_value_that_was_cut_is_closed_before_the_next_field() {
+    // The cut falls behind an odd or an even number of backslashes.
+    for pad in 0..4 {
+        let long = format!("{}{}", "a".repeat(1000 + pad), "\"".repeat(100));
+        let text = while_logging(&config("info", LogFormat::Text), |_| {
+            tracing::info!(client_id = long, remote = "r", "next");
+        });
+        let value = text.split_once("client_id=").unwrap().1;
+        let (mut escaping, mut end) = (false, 0);
+        for (at, c) in value.char_indices().skip(1) {
+            if c == '"' && !escaping {
+                end = at;
+                break;
+            }
+            escaping = c == '\\' && !escaping;
+        }
+        assert_eq!(value.get(end..).unwrap(), "\"… remote=\"r\"\n", "{value}");
+    }
+}

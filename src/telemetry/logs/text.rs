@@ -1,6 +1,6 @@
 //! The fields of a line of text. Client ids, user names and reason strings come from
-//! whoever may connect: nothing of them may begin a new line, or move a terminal's
-//! cursor.
+//! whoever may connect: nothing of them may begin a new line, move a terminal's cursor, or
+//! be longer than is read.
 
 use std::fmt::{self, Write};
 
@@ -9,35 +9,80 @@ use tracing_subscriber::field::MakeExt as _;
 use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
 
+use crate::telemetry::cut::{LOGGED, head};
+
 /// The message, then `name=value` for each field. Text is quoted, with its quotes
 /// escaped, so that no value can look like a further field.
 pub(super) fn fields() -> impl for<'w> FormatFields<'w> + Send + Sync + 'static {
     debug_fn(|writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug| {
-        if field.name() == "message" {
-            return write!(Escaping(writer), "{value:?}");
+        if field.name() != "message" {
+            let (dim, plain) =
+                if writer.has_ansi_escapes() { ("\u{1b}[2m", "\u{1b}[0m") } else { ("", "") };
+            write!(writer, "{dim}{field}={plain}")?;
         }
-        let (dim, plain) =
-            if writer.has_ansi_escapes() { ("\u{1b}[2m", "\u{1b}[0m") } else { ("", "") };
-        write!(writer, "{dim}{field}={plain}")?;
-        write!(Escaping(writer), "{value:?}")
+        Value::write(writer, value)
     })
     .delimited(" ")
 }
 
-/// Passes on what is printed, and escapes what a terminal or a reader of lines might act
-/// upon. Quoted text comes here escaped already, and without such characters.
-struct Escaping<'a, 'w>(&'a mut Writer<'w>);
+/// Passes on what is printed up to a length, and escapes what a terminal or a reader of
+/// lines might act upon. Quoted text comes here escaped already, and without such
+/// characters.
+struct Value<'a, 'w> {
+    writer: &'a mut Writer<'w>,
+    /// Bytes that still fit.
+    room: usize,
+    quoted: bool,
+    /// The last character is a backslash that escapes the next one.
+    escaping: bool,
+}
 
-impl Write for Escaping<'_, '_> {
+impl<'a, 'w> Value<'a, 'w> {
+    fn write(writer: &'a mut Writer<'w>, value: &dyn fmt::Debug) -> fmt::Result {
+        let mut this = Self { writer, room: LOGGED, quoted: false, escaping: false };
+        match write!(this, "{value:?}") {
+            Err(fmt::Error) if this.room == 0 => this.end(),
+            result => result,
+        }
+    }
+
+    /// Of a value that was cut: the quote that it began with is closed, so that what
+    /// follows is no part of it.
+    fn end(&mut self) -> fmt::Result {
+        let rest = match (self.quoted, self.escaping) {
+            (true, true) => "\\\"…",
+            (true, false) => "\"…",
+            (false, _) => "…",
+        };
+        self.writer.write_str(rest)
+    }
+
+    fn put(&mut self, text: &str) -> fmt::Result {
+        if self.room == LOGGED {
+            self.quoted = text.starts_with('"');
+        }
+        let kept = head(text, self.room);
+        self.writer.write_str(kept)?;
+        self.escaping = kept.chars().fold(self.escaping, |escaping, c| c == '\\' && !escaping);
+        if kept.len() < text.len() {
+            self.room = 0;
+            return Err(fmt::Error);
+        }
+        self.room -= kept.len();
+        Ok(())
+    }
+}
+
+impl Write for Value<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let mut rest = text;
         while let Some((at, found)) = rest.char_indices().find(|(_, c)| acts(*c)) {
             let (before, from) = rest.split_at(at);
-            self.0.write_str(before)?;
-            write!(self.0, "{}", found.escape_default())?;
+            self.put(before)?;
+            self.put(&found.escape_default().to_string())?;
             rest = from.get(found.len_utf8()..).unwrap_or_default();
         }
-        self.0.write_str(rest)
+        self.put(rest)
     }
 }
 
