@@ -13,6 +13,7 @@ use super::extract::{Body, NoBody, Operator};
 use super::problem::{Answer, Problem};
 use super::{Api, blocking};
 use crate::config::{LOG_LEVELS, is_log_level};
+use crate::telemetry::AUDIT;
 use crate::telemetry::LogLevel;
 
 /// What a reload did.
@@ -58,7 +59,7 @@ pub(super) async fn reload(
         let detail = "This broker was not started from a configuration.";
         return Err(Problem::conflict("no-reload", "There is nothing to be read again", detail));
     };
-    tracing::info!(%remote, "reload asked for by an operator");
+    tracing::info!(target: AUDIT, %remote, "reload asked for by an operator");
     let reloaded = blocking(move || reload()).await?;
     let title = "The configuration is not fit";
     reloaded.map(Json).map_err(|error| Problem::conflict("unfit-configuration", title, error))
@@ -90,7 +91,7 @@ pub(super) async fn set_level(
     }
     // Said before, while it is still logged.
     let before = log.get();
-    tracing::info!(%remote, from = before, to = wanted.level, "log level set by an operator");
+    tracing::info!(target: AUDIT, %remote, from = before, to = wanted.level, "log level set by an operator");
     log.set(&wanted.level).map_err(|error| unfit(error.to_string()))?;
     Ok(Json(Level { level: log.get() }))
 }

@@ -15,6 +15,7 @@ use super::problem::{Answer, Problem};
 use super::{Api, detached, unsettled};
 use crate::broker::admin::{Announcement, Unannounced};
 use crate::protocol::{MessageProperties, QoS};
+use crate::telemetry::AUDIT;
 
 /// A message to be published.
 #[allow(clippy::struct_field_names)] // Names of the API, apart from the struct's.
@@ -96,7 +97,7 @@ pub(super) async fn publish(
         let announced = broker.announce(&message).await;
         if announced.is_ok() {
             let (qos, bytes) = (message.qos as u8, message.payload.len());
-            tracing::info!(topic = message.topic, %remote, qos, bytes, "message published by an operator");
+            tracing::info!(target: AUDIT, topic = message.topic, %remote, qos, bytes, "message published by an operator");
         }
         announced
     });

@@ -19,6 +19,7 @@ use super::{Api, blocking, detached, unsettled};
 use crate::broker::admin::Unretained;
 use crate::protocol::{MessageProperties, TopicFilter};
 use crate::store::RetainedRecord;
+use crate::telemetry::AUDIT;
 
 /// Bytes of a payload that are shown unless more are asked for.
 const SHOWN: usize = 1 << 20;
@@ -115,7 +116,7 @@ pub(super) async fn list(
 
 /// The retained message of a topic.
 #[utoipa::path(get, path = "/retained/{topic}", operation_id = "getRetained", tag = "retained",
-    params(("topic" = String, Path, description = "Percent-encoded; `/` may stand as it is."), Part),
+    params(("topic" = String, Path, description = "Percent-encoded; `/` may stand as it is, and a `~` in front is no part of it."), Part),
     responses((status = 200, description = "It is there.", body = RetainedMessage)))]
 pub(super) async fn one(
     State(api): State<Api>,
@@ -140,7 +141,7 @@ pub(super) async fn one(
 
 /// Removes a retained message. Answers when that is on disk.
 #[utoipa::path(delete, path = "/retained/{topic}", operation_id = "deleteRetained", tag = "retained",
-    params(("topic" = String, Path, description = "Percent-encoded; `/` may stand as it is.")),
+    params(("topic" = String, Path, description = "Percent-encoded; `/` may stand as it is, and a `~` in front is no part of it.")),
     responses(
         (status = 204, description = "It is gone."),
         (status = 409, description = "It is one of the broker's own.", body = Problem, content_type = "application/problem+json")))]
@@ -155,7 +156,7 @@ pub(super) async fn remove(
     let removed = detached(async move {
         let removed = broker.remove_retained(&topic).await;
         if removed.is_ok() {
-            tracing::info!(topic, %remote, "retained message deleted by an operator");
+            tracing::info!(target: AUDIT, topic, %remote, "retained message deleted by an operator");
         }
         removed
     });

@@ -54,5 +54,15 @@ fn parse(level: &str) -> Result<EnvFilter, LogError> {
     if !is_log_level(level) {
         return Err(wrong());
     }
-    EnvFilter::try_new(level).map_err(|_| wrong())
+    EnvFilter::try_new(spelt_out(level)).map_err(|_| wrong())
+}
+
+/// A level alone is meant for the broker: what the libraries of its HTTP and of the push
+/// have to say at `debug` would bury it. Whoever wants that names them.
+fn spelt_out(level: &str) -> String {
+    match level.trim().to_ascii_lowercase().as_str() {
+        "debug" => "info,ferrymq=debug".to_owned(),
+        "trace" => "info,ferrymq=trace".to_owned(),
+        _ => level.to_owned(),
+    }
 }

@@ -6,6 +6,7 @@
 //! an event says is the business of whoever logs it.
 
 mod gate;
+mod json;
 mod level;
 mod limit;
 mod text;
@@ -22,7 +23,7 @@ use tracing_subscriber::{Layer, Registry};
 use crate::config::{LOG_LEVELS, LogFormat, Telemetry};
 use gate::Gate;
 pub use level::LogLevel;
-pub use limit::LogLimit;
+pub use limit::{AUDIT, LogLimit};
 
 /// Whatever else takes the events that are logged, behind the same gate: a layer of which
 /// only `on_event` is called, and which has no filter of its own around it.
@@ -79,7 +80,7 @@ where
         .log_internal_errors(false);
     layers.push(match config.format {
         LogFormat::Text => lines.fmt_fields(text::fields()).boxed(),
-        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+        LogFormat::Json => lines.event_format(json::Json).boxed(),
     });
     let gate = Gate::new(layers, Arc::clone(&limit));
     let subscriber = tracing_subscriber::registry().with(gate.with_filter(filter));
