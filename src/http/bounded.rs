@@ -1,9 +1,12 @@
-//! A listener that holds few connections, none of them silent for long: whoever can
-//! reach the port must not be able to use up this process' files.
+//! A listener that holds few connections, none of them idle for long: whoever can reach
+//! the port must use up neither this process' files nor the places of others.
+//!
+//! There is always room for one more: the connection that has longest sent no answer
+//! makes way. So somebody who holds on to connections, silent, a byte at a time, or with
+//! answers that are never read, loses them to the next probe, and not the probe its place.
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -11,8 +14,9 @@ use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep};
+
+use super::places::{Place, Places};
 
 const CONNECTIONS: usize = 64;
 /// Longer than the usual scrape interval, so that scrapers keep their connection.
@@ -21,17 +25,17 @@ const SILENCE: Duration = Duration::from_secs(75);
 /// See the module.
 pub(super) struct Bounded {
     listener: TcpListener,
-    slots: Arc<Semaphore>,
+    places: Places,
     silence: Duration,
 }
 
 impl Bounded {
     pub(super) fn new(listener: TcpListener) -> Self {
-        Self::with_silence(listener, SILENCE)
+        Self::with(listener, CONNECTIONS, SILENCE)
     }
 
-    pub(super) fn with_silence(listener: TcpListener, silence: Duration) -> Self {
-        Self { listener, slots: Arc::new(Semaphore::new(CONNECTIONS)), silence }
+    pub(super) fn with(listener: TcpListener, connections: usize, silence: Duration) -> Self {
+        Self { listener, places: Places::new(connections), silence }
     }
 }
 
@@ -40,11 +44,9 @@ impl Listener for Bounded {
     type Addr = std::net::SocketAddr;
 
     async fn accept(&mut self) -> (Connection, Self::Addr) {
-        // Never closed; without a permit the connection would only not be counted.
-        let permit = Arc::clone(&self.slots).acquire_owned().await.ok();
         let (stream, addr) = Listener::accept(&mut self.listener).await;
-        let deadline = Box::pin(sleep(self.silence));
-        (Connection { stream, deadline, silence: self.silence, _permit: permit }, addr)
+        let (silence, deadline) = (self.silence, Box::pin(sleep(self.silence)));
+        (Connection { stream, deadline, silence, place: self.places.take() }, addr)
     }
 
     fn local_addr(&self) -> io::Result<Self::Addr> {
@@ -62,12 +64,29 @@ impl Connected<IncomingStream<'_, Bounded>> for Remote {
     }
 }
 
-/// A stream that ends when nothing has come for a while.
+/// A stream that ends when nothing has moved for a while, and when its place is needed.
 pub(super) struct Connection {
     stream: TcpStream,
     deadline: Pin<Box<Sleep>>,
     silence: Duration,
-    _permit: Option<OwnedSemaphorePermit>,
+    place: Place,
+}
+
+impl Connection {
+    /// Of a stream that waits: whether it has to end.
+    fn wait<T>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<T>> {
+        if self.place.poll_lost(context).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        if self.deadline.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        Poll::Pending
+    }
+
+    fn moved(&mut self) {
+        self.deadline.as_mut().reset(Instant::now() + self.silence);
+    }
 }
 
 impl AsyncRead for Connection {
@@ -78,11 +97,10 @@ impl AsyncRead for Connection {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let read = Pin::new(&mut this.stream).poll_read(context, buffer);
-        if read.is_ready() {
-            this.deadline.as_mut().reset(Instant::now() + this.silence);
-        } else if this.deadline.as_mut().poll(context).is_ready() {
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        if read.is_pending() {
+            return this.wait(context);
         }
+        this.moved();
         read
     }
 }
@@ -93,7 +111,14 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(context, bytes)
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write(context, bytes);
+        if written.is_pending() {
+            return this.wait(context);
+        }
+        this.moved();
+        this.place.used();
+        written
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -14,6 +14,7 @@ mod accept;
 pub mod api;
 mod bounded;
 mod console;
+mod places;
 mod probe;
 mod requests;
 

@@ -99,15 +99,53 @@ async fn an_open_connection_does_not_hold_up_a_shutdown() {
     tokio::time::timeout(Duration::from_secs(5), server.task).await.unwrap().unwrap().unwrap();
 }
 
+async fn pair(connections: usize) -> (bounded::Bounded, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    (bounded::Bounded::with(listener, connections, Duration::from_millis(20)), addr)
+}
+
 #[tokio::test]
 async fn a_silent_connection_is_closed() {
     use axum::serve::Listener;
 
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let addr = listener.local_addr().unwrap();
-    let mut bounded = bounded::Bounded::with_silence(listener, Duration::from_millis(20));
+    let (mut bounded, addr) = pair(1).await;
     let _client = tokio::net::TcpStream::connect(addr).await.unwrap();
     let (mut connection, _) = bounded.accept().await;
     let error = connection.read_u8().await.unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+}
+
+#[tokio::test]
+async fn a_connection_that_does_not_read_is_closed() {
+    use axum::serve::Listener;
+
+    let (mut bounded, addr) = pair(1).await;
+    let _client = tokio::net::TcpStream::connect(addr).await.unwrap();
+    let (mut connection, _) = bounded.accept().await;
+    let error = loop {
+        if let Err(error) = connection.write_all(&[0; 8192]).await {
+            break error;
+        }
+    };
+    assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+}
+
+#[tokio::test]
+async fn those_who_hold_all_places_do_not_keep_a_probe_out() {
+    let server = server().await;
+    let mut held = Vec::new();
+    for n in 0..200 {
+        let mut stream = tokio::net::TcpStream::connect(server.addr).await.unwrap();
+        let request: &[u8] = match n % 3 {
+            0 => b"",
+            1 => b"GET /metr",
+            _ => b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n",
+        };
+        stream.write_all(&request.repeat(if n % 3 == 2 { 100 } else { 1 })).await.unwrap();
+        held.push(stream);
+    }
+    for _ in 0..10 {
+        assert_eq!(ask(&server, "/healthz").await.status, 200);
+    }
 }
