@@ -1,7 +1,7 @@
 //! What an operator sees and does while the broker runs: sessions, their queues and
 //! subscriptions, retained messages, a message of the operator's own.
 //!
-//! - `walk`: the sessions in short steps. `sessions`, `queue`, `subscriptions`,
+//! - `walk`: the sessions in short steps. `room`: how long a page gets. `sessions`, `queue`, `subscriptions`,
 //!   `retained`: looking.
 //! - `end`: ending connections and sessions. `publish`. `settled`: waiting for the disk.
 //!
@@ -15,6 +15,7 @@ mod end;
 mod publish;
 mod queue;
 mod retained;
+mod room;
 mod sessions;
 mod settled;
 mod subscriptions;

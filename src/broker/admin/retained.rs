@@ -5,6 +5,7 @@ use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 use super::Unsettled;
+use super::room::Room;
 use crate::broker::{Broker, SYS, Turn};
 use crate::message::Wake;
 use crate::store::{Op, RetainedRecord};
@@ -67,10 +68,15 @@ impl Broker {
                 *last = ByTopic(Arc::clone(record));
             }
         });
-        let mut messages: Vec<_> = first.into_sorted_vec().into_iter().map(|by| by.0).collect();
-        let more = messages.len() > limit;
-        messages.truncate(limit);
-        RetainedPage { messages, more }
+        let (mut page, mut room) = (RetainedPage::default(), Room::new(limit));
+        for ByTopic(record) in first.into_sorted_vec() {
+            page.more = !room.take(record.topic.len());
+            if page.more {
+                break;
+            }
+            page.messages.push(record);
+        }
+        page
     }
 
     /// The retained message of a topic.

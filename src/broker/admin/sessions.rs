@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
+use super::room::Room;
 use super::walk::{MOST_LOOKED_AT, holds};
 use crate::broker::{Broker, SessionHandle};
 use crate::message::WallMillis;
@@ -105,16 +106,17 @@ impl Broker {
         limit: usize,
     ) -> (Vec<SessionInfo>, Option<Place>) {
         let mut found: Vec<SessionInfo> = Vec::new();
-        let mut looked_at = 0;
+        let (mut looked_at, mut room) = (0, Room::new(limit));
         loop {
             let step = self.sessions_behind(after.as_deref());
             let Some(last) = step.last() else { return (found, None) };
             for handle in step.iter().filter(|handle| filter.takes(handle)) {
-                if found.len() == limit {
+                let Some(session) = info(handle) else { continue };
+                if !room.take(session.text()) {
                     let next = found.last().map(|last| Place::at(&last.client_id, 0));
                     return (found, next);
                 }
-                found.extend(info(handle));
+                found.push(session);
             }
             looked_at += step.len();
             if looked_at >= MOST_LOOKED_AT {
@@ -152,13 +154,25 @@ impl Broker {
             at = Some(Arc::clone(&last.client_id));
             tokio::task::yield_now().await;
         }
-        let mut keys = first.into_sorted_vec();
-        let more = keys.len() > limit;
-        keys.truncate(limit);
-        let next = keys.last().filter(|_| more);
-        let next = next.map(|(Reverse(queued), client_id)| Place::at(client_id, *queued));
-        let sessions = keys.iter().filter_map(|(_, client_id)| self.session_info(client_id));
-        (sessions.collect(), next)
+        let (mut found, mut room) = (Vec::new(), Room::new(limit));
+        let mut last: Option<Place> = None;
+        for (Reverse(queued), client_id) in first.into_sorted_vec() {
+            let session = self.session_info(&client_id);
+            if !room.take(session.as_ref().map_or(0, SessionInfo::text)) {
+                return (found, last);
+            }
+            found.extend(session);
+            last = Some(Place::at(&client_id, queued));
+        }
+        (found, None)
+    }
+}
+
+impl SessionInfo {
+    /// Bytes of what its client has named.
+    fn text(&self) -> usize {
+        let user = self.connection.as_ref().and_then(|connection| connection.user.as_ref());
+        self.client_id.len() + user.map_or(0, |user| user.len())
     }
 }
 

@@ -19,7 +19,9 @@ pub enum Unsettled {
     #[error("the database has failed, and the broker is about to stop")]
     Down,
     /// It may be later: the disk is full, or another program locks the database.
-    #[error("the disk has not confirmed it within 20 seconds; it is done once there is room")]
+    #[error(
+        "the disk has not confirmed it within 20 seconds: it is done once the database can be written, unless the broker ends before that"
+    )]
     Late,
 }
 

@@ -3,6 +3,7 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
+use super::room::Room;
 use super::walk::{MOST_LOOKED_AT, holds};
 use crate::broker::{Broker, SessionHandle};
 use crate::protocol::{TopicFilter, matches};
@@ -44,10 +45,7 @@ impl Broker {
         limit: usize,
     ) -> Option<(Vec<SubscriptionInfo>, bool)> {
         let handle = self.session_of(client_id)?;
-        let mut found = behind(&handle, after, limit + 1);
-        let more = found.len() > limit;
-        found.truncate(limit);
-        Some((found, more))
+        Some(behind(&handle, after, limit))
     }
 
     /// Up to `limit` subscriptions of all sessions behind `after`, by client id and filter,
@@ -59,7 +57,7 @@ impl Broker {
         limit: usize,
     ) -> (Vec<SubscriptionInfo>, Option<After>) {
         let wanted = SubscriptionFilter { search: filter.search.to_lowercase(), ..filter.clone() };
-        let mut found = Found { items: Vec::new(), limit, looked_at: 0 };
+        let mut found = Found { items: Vec::new(), room: Room::new(limit), looked_at: 0 };
         let mut from = after.clone().map(|(client_id, _)| client_id);
         // The session that the last page has ended in is looked at again.
         let mut within = after;
@@ -87,7 +85,7 @@ impl Broker {
 /// A list that is being made.
 struct Found {
     items: Vec<SubscriptionInfo>,
-    limit: usize,
+    room: Room,
     looked_at: usize,
 }
 
@@ -100,14 +98,14 @@ impl Found {
         mut after: Option<String>,
     ) -> Option<After> {
         loop {
-            let step = behind(handle, after.as_deref(), STEP);
+            let (step, more) = behind(handle, after.as_deref(), STEP);
             for subscription in &step {
                 if self.looked_at >= MOST_LOOKED_AT {
                     return Some((handle.client_id.to_string(), after.unwrap_or_default()));
                 }
                 self.looked_at += 1;
                 if filter.takes(subscription) {
-                    if self.items.len() == self.limit {
+                    if !self.room.take(subscription.text()) {
                         let last = self.items.last()?;
                         return Some((last.client_id.to_string(), last.filter.to_string()));
                     }
@@ -115,10 +113,17 @@ impl Found {
                 }
                 after = Some(subscription.filter.to_string());
             }
-            if step.len() < STEP {
+            if !more {
                 return None;
             }
         }
+    }
+}
+
+impl SubscriptionInfo {
+    /// Bytes of what its client has named.
+    fn text(&self) -> usize {
+        self.client_id.len() + self.filter.len()
     }
 }
 
@@ -132,14 +137,26 @@ impl SubscriptionFilter {
     }
 }
 
-fn behind(handle: &SessionHandle, after: Option<&str>, count: usize) -> Vec<SubscriptionInfo> {
+/// Up to `count` of a session's subscriptions behind the filter `after`, and whether there
+/// are more.
+fn behind(
+    handle: &SessionHandle,
+    after: Option<&str>,
+    count: usize,
+) -> (Vec<SubscriptionInfo>, bool) {
     let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+    let (mut found, mut room) = (Vec::new(), Room::new(count));
     let session = handle.lock();
-    let next = session.subscriptions.range::<str, _>((from, Bound::Unbounded)).take(count);
-    next.map(|(filter, subscribed)| SubscriptionInfo {
-        client_id: Arc::clone(&handle.client_id),
-        filter: filter.clone(),
-        subscribed: *subscribed,
-    })
-    .collect()
+    for (filter, subscribed) in session.subscriptions.range::<str, _>((from, Bound::Unbounded)) {
+        let subscription = SubscriptionInfo {
+            client_id: Arc::clone(&handle.client_id),
+            filter: filter.clone(),
+            subscribed: *subscribed,
+        };
+        if !room.take(subscription.text()) {
+            return (found, true);
+        }
+        found.push(subscription);
+    }
+    (found, false)
 }

@@ -13,6 +13,7 @@ use super::time::rfc3339;
 use super::{Api, detached, unsettled};
 use crate::broker::admin::{NotConnected, Order, Place, SessionFilter, SessionInfo};
 use crate::session::NEVER_EXPIRES;
+use crate::telemetry::AUDIT;
 use crate::telemetry::Label as _;
 
 /// A client's session.
@@ -174,7 +175,7 @@ pub(super) async fn list(
 
 /// One session.
 #[utoipa::path(get, path = "/sessions/{client_id}", operation_id = "getSession", tag = "sessions",
-    params(("client_id" = String, Path, description = "Percent-encoded, `/` too.")),
+    params(("client_id" = String, Path, description = "Percent-encoded, `/` too; a `~` in front is no part of it.")),
     responses((status = 200, description = "It is there.", body = Session)))]
 pub(super) async fn one(
     State(api): State<Api>,
@@ -186,7 +187,7 @@ pub(super) async fn one(
 
 /// Ends a session: connection, subscriptions and queue. Answers when that is on disk.
 #[utoipa::path(delete, path = "/sessions/{client_id}", operation_id = "deleteSession", tag = "sessions",
-    params(("client_id" = String, Path, description = "Percent-encoded, `/` too."), Ending),
+    params(("client_id" = String, Path, description = "Percent-encoded, `/` too; a `~` in front is no part of it."), Ending),
     responses((status = 200, description = "It is gone.", body = Deleted)))]
 pub(super) async fn remove(
     State(api): State<Api>,
@@ -201,6 +202,7 @@ pub(super) async fn remove(
         let ended = broker.remove_session(&client_id, ending.without_will).await;
         if let Some(Ok(ended)) = &ended {
             tracing::info!(
+                target: AUDIT,
                 client_id,
                 %remote,
                 dropped_messages = ended.dropped,
@@ -216,7 +218,7 @@ pub(super) async fn remove(
 
 /// Ends the connection of a client. Its session stays, unless it was to end with it.
 #[utoipa::path(post, path = "/sessions/{client_id}/disconnect", operation_id = "disconnectSession", tag = "sessions",
-    params(("client_id" = String, Path, description = "Percent-encoded, `/` too."), Ending),
+    params(("client_id" = String, Path, description = "Percent-encoded, `/` too; a `~` in front is no part of it."), Ending),
     responses(
         (status = 204, description = "It is disconnected."),
         (status = 409, description = "It is not connected.", body = Problem, content_type = "application/problem+json")))]
@@ -232,7 +234,7 @@ pub(super) async fn disconnect(
         let detail = format!("The client {client_id:?} is not connected.");
         return Err(Problem::conflict("not-connected", "The client is not connected", detail));
     }
-    tracing::info!(client_id, %remote, "client disconnected by an operator");
+    tracing::info!(target: AUDIT, client_id, %remote, "client disconnected by an operator");
     Ok(StatusCode::NO_CONTENT)
 }
 

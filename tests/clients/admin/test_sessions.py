@@ -1,5 +1,7 @@
 """Sessions over the API: whatever a client is called, and whatever it is told."""
 
+from urllib.parse import quote
+
 import pytest
 
 import raw
@@ -20,6 +22,16 @@ def test_a_session_is_found_under_any_client_id(shared_api, client_id):
     assert api.get(session(client_id) + "/queue")["items"] == []
     api.ok("DELETE", session(client_id))
     assert api.problem(404, "GET", session(client_id)) == "not-found"
+
+
+@pytest.mark.parametrize("client_id", [".", "..", "~", "~x", "%2E"])
+def test_a_mark_in_front_names_what_clients_would_resolve(shared_api, client_id):
+    api, path = shared_api, "/sessions/~" + quote(client_id, safe="")
+    away(api, client_id)
+    assert api.get(path)["client_id"] == client_id
+    assert [s["filter"] for s in api.get(path + "/subscriptions")["items"]] == ["q/#"]
+    api.ok("DELETE", path)
+    assert api.problem(404, "GET", path) == "not-found"
 
 
 def test_a_connected_session_tells_who_is_there(api):
@@ -134,3 +146,15 @@ def test_subscriptions_of_all_are_searched_by_filter_and_by_topic(api):
     assert own[0] | {"qos": 2, "no_local": False, "retain_handling": "always"} == own[0]
     assert api.problem(404, "GET", f"/sessions/{segment('x')}/subscriptions") == "not-found"
 
+
+
+def test_a_page_of_long_names_is_not_a_long_answer(api):
+    names = [f"{n:04}" + "\x01" * 65_000 for n in range(100)]
+    for name in names:
+        away(api, name, filters=[name])
+    for path, key in [("/sessions", "client_id"), ("/subscriptions", "filter")]:
+        everyone, pages = api.all(path, limit=1000)
+        assert [item[key] for item in everyone] == names
+        assert pages >= 6, "1 MiB each"
+    by_queue, pages = api.all("/sessions", limit=1000, sort="queued")
+    assert [item["client_id"] for item in by_queue] == names and pages >= 6

@@ -1,0 +1,48 @@
+//! How much a page of a list holds.
+
+/// Bytes of names in one page. They are up to 65,535 bytes each, and chosen by clients: a
+/// thousand of them would be hundreds of megabytes of JSON.
+const TEXT: usize = 1 << 20;
+
+/// What is left of a page.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Room {
+    items: usize,
+    text: usize,
+    taken: usize,
+}
+
+impl Room {
+    /// For a page of up to `items`.
+    pub(super) fn new(items: usize) -> Self {
+        Self { items, text: TEXT, taken: 0 }
+    }
+
+    /// True if one more with `text` bytes of names fits, which it then has taken. The
+    /// first one always fits: a list goes on.
+    pub(super) fn take(&mut self, text: usize) -> bool {
+        if self.taken == self.items || (self.taken > 0 && text > self.text) {
+            return false;
+        }
+        self.taken += 1;
+        self.text = self.text.saturating_sub(text);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_ends_with_its_items_or_its_text_and_is_never_empty() {
+        let taken = |items, text| {
+            let mut room = Room::new(items);
+            (0..5000).take_while(|_| room.take(text)).count()
+        };
+        assert_eq!(taken(1000, 20), 1000);
+        assert_eq!(taken(1000, 65_535), 16);
+        assert_eq!(taken(1000, TEXT + 1), 1);
+        assert_eq!(taken(1, 0), 1);
+    }
+}
