@@ -6,6 +6,7 @@
 
 mod aliases;
 mod incoming;
+mod packets;
 mod parting;
 mod pending;
 mod pump;
@@ -197,7 +198,10 @@ impl Client {
             return Err(lost(&self.handle.lock(), &self.wake));
         }
         let kind = PacketType::from(&packet);
-        self.stall.holding = false;
+        // A packet that was held up comes again.
+        if !std::mem::take(&mut self.stall.holding) {
+            packets::received(&self.handle.client_id, &packet, len);
+        }
         let taken = self.take(packet);
         if !self.stall.holding {
             self.tally.received(kind, len);

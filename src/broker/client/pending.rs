@@ -45,6 +45,19 @@ impl Reply {
         }
     }
 
+    /// Of the exchange that it belongs to.
+    pub fn packet_id(&self) -> Option<PacketId> {
+        match self {
+            Self::PubAck(id, _)
+            | Self::PubRec(id, _)
+            | Self::PubRel(id, _)
+            | Self::PubComp(id, _) => Some(*id),
+            Self::SubAck(suback) => Some(suback.packet_id),
+            Self::UnsubAck(unsuback) => Some(unsuback.packet_id),
+            Self::ConnAck(_) => None,
+        }
+    }
+
     /// For the counters.
     pub fn packet_type(&self) -> PacketType {
         match self {

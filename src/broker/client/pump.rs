@@ -5,10 +5,10 @@ use std::sync::atomic::Ordering;
 
 use bytes::BytesMut;
 
-use super::{Client, Close, DRAINING_SHARE, Reply};
+use super::{Client, Close, DRAINING_SHARE, Reply, packets};
 use crate::broker::traced;
 use crate::message::{End, Step, WallMillis};
-use crate::protocol::{AckKind, PublishOut, QoS, ReasonCode, Version, encode};
+use crate::protocol::{AckKind, PacketId, PublishOut, QoS, ReasonCode, Version, encode};
 use crate::session::{Entry, Outgoing};
 use crate::telemetry::{DropReason, Label, PacketType, RefuseReason};
 
@@ -62,7 +62,7 @@ impl Client {
         if !self.pending.opens_connection() {
             for _ in 0..std::mem::take(&mut self.pings) {
                 encode::pingresp(out);
-                self.tally.sent(PacketType::PingResp, 2);
+                self.sent(PacketType::PingResp, None, ReasonCode::Success, 2);
             }
         }
         while let Some(mut pending) = self.pending.pop_open(committed) {
@@ -107,7 +107,7 @@ impl Client {
     fn send_reply(&mut self, reply: Reply, out: &mut BytesMut) -> Result<(), Close> {
         let version = self.version;
         let before = out.len();
-        let kind = reply.packet_type();
+        let (kind, packet_id, reason) = (reply.packet_type(), reply.packet_id(), reply.reason());
         match reply {
             Reply::PubAck(id, reason) => {
                 self.unanswered = self.unanswered.saturating_sub(1);
@@ -138,8 +138,13 @@ impl Client {
                 self.within(out, &*unsuback, |out, packet| encode::unsuback(out, version, packet));
             }
         }
-        self.tally.sent(kind, out.len() - before);
+        self.sent(kind, packet_id, reason, out.len() - before);
         Ok(())
+    }
+
+    fn sent(&mut self, kind: PacketType, id: Option<PacketId>, reason: ReasonCode, bytes: usize) {
+        self.tally.sent(kind, bytes);
+        packets::answered(&self.handle.client_id, kind, id, reason, bytes);
     }
 
     /// A packet that the client has declared too large for itself is not sent
@@ -192,7 +197,7 @@ impl Client {
             Outgoing::Release(id) => {
                 let before = out.len();
                 encode::ack(out, self.version, AckKind::PubRel, id, ReasonCode::Success);
-                self.tally.sent(PacketType::PubRel, out.len() - before);
+                self.sent(PacketType::PubRel, Some(id), ReasonCode::Success, out.len() - before);
             }
             Outgoing::Expired(entry) => self.give_up(&entry, DropReason::Expired),
             Outgoing::Refused(entry) => self.give_up(&entry, DropReason::DiskFull),
@@ -242,7 +247,9 @@ impl Client {
         }
         let before = out.len();
         encode::publish(out, self.version, &publish);
-        self.tally.delivered(entry, out.len() - before);
+        let bytes = out.len() - before;
+        self.tally.delivered(entry, bytes);
+        packets::delivered(&self.handle.client_id, &publish, message.topic(), bytes);
         if let Some(trace) = &message.trace {
             let step = Step::Sent { to: self.peer.address, again: entry.begun };
             trace.progressed(entry.delivery, step);

@@ -17,9 +17,17 @@ pub struct Exports {
     failed: Counters<Signal>,
     /// Signals whose last export failed, each said once.
     failing: [AtomicBool; 3],
+    /// The push ends: the log has said its last.
+    ending: AtomicBool,
 }
 
 impl Exports {
+    /// From here on what fails is only counted: an operator who reads the end of a log
+    /// looks for why the broker has stopped.
+    pub(super) fn end(&self) {
+        self.ending.store(true, Ordering::Relaxed);
+    }
+
     /// An export of `signal` has ended.
     ///
     /// An outage is one line when it begins and one when it ends, for each signal: a
@@ -35,7 +43,7 @@ impl Exports {
             }
             Err(error) => {
                 self.failed.inc(signal);
-                if !failing.swap(true, Ordering::Relaxed) {
+                if !self.ending.load(Ordering::Relaxed) && !failing.swap(true, Ordering::Relaxed) {
                     let reason = reason(error);
                     warn!(
                         signal = signal.as_str(),

@@ -144,6 +144,7 @@ impl Push {
     /// Pushes what is left, and ends. Takes two seconds at most, whatever the collector
     /// does; the runtime must still be there.
     pub fn stop(&self) {
+        self.exports.end();
         let (done, all_done) = mpsc::channel::<Infallible>();
         let Self { metrics, traces, logs, .. } = self.clone();
         // Threads that are left behind if need be: the library's own limit for metrics is

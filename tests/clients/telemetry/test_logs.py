@@ -82,6 +82,31 @@ def test_no_line_holds_a_payload(make_broker, client, level):
     assert "confidential-payload" not in broker.logged()
 
 
+def test_debug_tells_each_packet_and_nothing_of_libraries(make_broker, client):
+    broker = make_broker(TELEMETRY__LEVEL="debug", TELEMETRY__FORMAT="json")
+    c = client("c", to=broker, version=raw.V5)
+    c.subscribe("t/#", qos=2)
+    c.publish("t/x", b"payload", qos=2)
+    c.message(topic="t/x")
+    c.ping()
+    c.disconnect()
+    lines = [json.loads(line) for line in broker.logged().splitlines()]
+    told = [(line["message"], line["packet"], line.get("packet_id")) for line in lines
+            if line["message"] in ("received", "sent") and line["client_id"] == "c"]
+    theirs = next(i for way, kind, i in told if (way, kind) == ("sent", "publish"))
+    assert sorted(told, key=str) == sorted([
+        ("sent", "connack", None),
+        ("received", "subscribe", 1), ("sent", "suback", 1),
+        ("received", "publish", 2), ("sent", "pubrec", 2),
+        ("received", "pubrel", 2), ("sent", "pubcomp", 2),
+        ("sent", "publish", theirs), ("received", "pubrec", theirs),
+        ("sent", "pubrel", theirs), ("received", "pubcomp", theirs),
+        ("received", "pingreq", None), ("sent", "pingresp", None),
+        ("received", "disconnect", None)], key=str)
+    assert all(line["target"].startswith("ferrymq") for line in lines)
+    assert "payload" not in broker.logged()
+
+
 def test_a_flood_of_connections_is_cut_off_and_counted(make_broker, client):
     broker = make_broker(TELEMETRY__FORMAT="json", TELEMETRY__LOG_LIMIT="1")
     for n in range(30):

@@ -79,7 +79,7 @@ def test_log_lines_come_with_their_fields(collect, pushing, client):
 def test_what_the_push_logs_is_not_pushed(collect, pushing):
     """Else each push would be the reason of the next."""
     collector = collect()
-    broker = pushing(TELEMETRY__LEVEL="trace")
+    broker = pushing(TELEMETRY__LEVEL="trace,h2=trace")
     await_(lambda: collector.metric("ferrymq_build_info"), what="metrics")
     await_(lambda: collector.log_records(), what="log lines")
     assert "h2::" in broker.logged(), "its own stack does log"
