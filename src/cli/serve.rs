@@ -122,7 +122,7 @@ async fn run(config: Config, setup: Setup) -> Exit {
         ServeError::Store(_) => Exit::Database,
         ServeError::Bind(_) | ServeError::Http { .. } => Exit::Bind,
         ServeError::Auth(_) | ServeError::Token(_) => Exit::Usage,
-        ServeError::Poisoned(_) => Exit::Poisoned,
+        ServeError::Poisoned(_) | ServeError::Unclosed(_) => Exit::Poisoned,
         ServeError::System { .. } => Exit::Failure,
     }
 }

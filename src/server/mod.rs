@@ -49,6 +49,9 @@ pub enum ServeError {
     /// The database failed while the broker ran; what was acknowledged is in it.
     #[error("the database failed: {0}; restart the broker to recover from the file")]
     Poisoned(String),
+    /// The end came before all was copied back from the write-ahead log.
+    #[error("the database was not closed in order ({0}); the next start recovers from it")]
+    Unclosed(String),
     /// The operating system refused something else.
     #[error("{what}: {source}")]
     System {

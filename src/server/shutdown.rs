@@ -21,23 +21,27 @@ impl Running {
 
     /// Says goodbye to the clients, writes what is left, and closes the database.
     /// Half of `time` is for the clients, the rest for the disk.
-    pub(super) async fn stop(self, mut tasks: JoinSet<()>, time: Duration) {
+    ///
+    /// # Errors
+    /// [`ServeError::Unclosed`]: what was acknowledged is safe, but the file alone is not
+    /// all of the database.
+    pub(super) async fn stop(
+        self,
+        mut tasks: JoinSet<()>,
+        time: Duration,
+    ) -> Result<(), ServeError> {
         self.broker.shut_down();
         let _ = timeout(time / 4, async { while tasks.join_next().await.is_some() {} }).await;
         let gone = timeout(time / 4, self.broker.until_all_left()).await;
         if gone.is_err() {
             tracing::warn!("some connections did not end in time and are cut off");
         }
-        let Some(store) = self.store else { return };
+        let Some(store) = self.store else { return Ok(()) };
         let closed = tokio::task::spawn_blocking(move || store.shutdown(time / 2)).await;
-        match closed {
-            Ok(Ok(())) => tracing::info!("the database is closed"),
-            Ok(Err(error)) => tracing::warn!(
-                %error,
-                "the database was not closed in order; the next start recovers from it"
-            ),
-            Err(error) => tracing::error!(%error, "closing the database failed"),
-        }
+        let closed = closed.map_err(|error| ServeError::Unclosed(error.to_string()))?;
+        closed.map_err(|error| ServeError::Unclosed(error.to_string()))?;
+        tracing::info!("the database is closed");
+        Ok(())
     }
 }
 

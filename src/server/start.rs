@@ -111,7 +111,8 @@ impl Server {
     /// Runs until `stop` resolves or the store fails, and stops.
     ///
     /// # Errors
-    /// [`ServeError::Poisoned`] if the store failed.
+    /// [`ServeError::Poisoned`] if the store failed, [`ServeError::Unclosed`] if it was not
+    /// closed in time.
     pub async fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
         let told = self.running.until_told(stop).await;
         if told.is_err() {
@@ -122,8 +123,7 @@ impl Server {
         }
         self.readiness.set(State::ShuttingDown);
         let time = self.config.runtime.shutdown_timeout.duration();
-        self.running.stop(self.tasks, time).await;
-        Ok(())
+        self.running.stop(self.tasks, time).await
     }
 }
 
