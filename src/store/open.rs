@@ -1,6 +1,7 @@
 //! The start: from a path to a connection that can be trusted, and what it holds.
 
 use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -36,6 +37,13 @@ pub(super) struct Opened {
     pub(super) check_later: bool,
 }
 
+/// A database that SQLite makes can be read by everybody, payloads and all; the group may
+/// look at it, for backups by somebody else. Its other files and backups are made with the
+/// rights that it has. Whatever fails here is told better by SQLite.
+fn keep_from_others(path: &Path) {
+    let _ = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o640).open(path);
+}
+
 pub(super) fn open(config: &StoreConfig, metrics: &StoreMetrics) -> Result<Opened, OpenError> {
     let start = Instant::now();
     let path = config.path.as_path();
@@ -51,6 +59,7 @@ pub(super) fn open(config: &StoreConfig, metrics: &StoreMetrics) -> Result<Opene
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    keep_from_others(path);
     let mut connection = Connection::open_with_flags(path, flags).map_err(sqlite)?;
     connection.busy_timeout(config.busy_timeout).map_err(sqlite)?;
     let empty = schema::identify(&connection, path)?;
