@@ -15,7 +15,7 @@ pub enum MaintenanceError {
     #[error(transparent)]
     Open(#[from] OpenError),
     /// There is no file.
-    #[error("{path} does not exist: give its place with --database FILE or persistence.path")]
+    #[error("{path} does not exist (where the database is: --database FILE or persistence.path)")]
     Missing {
         /// Which.
         path: PathBuf,
@@ -110,6 +110,22 @@ pub enum MaintenanceError {
     #[error("{path} belongs to the database itself: give the backup a name of its own")]
     TargetIsDatabase {
         /// The target.
+        path: PathBuf,
+    },
+    /// What was to be restored is no backup.
+    #[error(
+        "{path} is no backup of FerryMQ ({found}): name a file that `ferrymq db backup` has made"
+    )]
+    NoBackup {
+        /// What was named.
+        path: PathBuf,
+        /// What it seems to be.
+        found: String,
+    },
+    /// A restore of the database onto itself.
+    #[error("{path} is the database itself: name a backup of it")]
+    BackupIsDatabase {
+        /// What was named.
         path: PathBuf,
     },
     /// What was written does not read back.

@@ -63,7 +63,12 @@ pub struct Restore {
 /// start is refused until a restore has ended.
 pub fn restore(options: &RestoreOptions, watch: &Watch) -> Result<Restore, MaintenanceError> {
     let path = options.database.as_path();
-    let source = Database::open(&options.backup)?;
+    if let (Ok(backup), Ok(database)) = (options.backup.canonicalize(), path.canonicalize())
+        && backup == database
+    {
+        return Err(MaintenanceError::BackupIsDatabase { path: options.backup.clone() });
+    }
+    let source = Database::open(&options.backup).map_err(no_backup)?;
     let directory = directory_of(path);
     std::fs::create_dir_all(directory)
         .map_err(|error| MaintenanceError::io("make", directory, error))?;
@@ -93,6 +98,16 @@ pub fn restore(options: &RestoreOptions, watch: &Watch) -> Result<Restore, Maint
         deliveries: rows.deliveries,
         retained: rows.retained,
     })
+}
+
+/// The words for a database that a broker is to use would mislead.
+fn no_backup(error: MaintenanceError) -> MaintenanceError {
+    match error {
+        MaintenanceError::Open(OpenError::Foreign { path, found }) => {
+            MaintenanceError::NoBackup { path, found }
+        }
+        other => other,
+    }
 }
 
 /// Takes the lock that keeps brokers out.

@@ -60,8 +60,9 @@ fn exit_of(error: &MaintenanceError) -> Exit {
         | E::InUse { .. }
         | E::WalUnreadable { .. }
         | E::Busy { .. }
-        | E::BadCopy { .. } => Exit::Database,
-        E::TargetIsDatabase { .. } => Exit::Usage,
+        | E::BadCopy { .. }
+        | E::NoBackup { .. } => Exit::Database,
+        E::TargetIsDatabase { .. } | E::BackupIsDatabase { .. } => Exit::Usage,
         E::Changed { .. }
         | E::Sqlite { .. }
         | E::Io { .. }
