@@ -8,6 +8,7 @@ use argon2::password_hash::PasswordHashString;
 use thiserror::Error;
 
 use super::hashing;
+use crate::config::must_be_regular;
 
 /// Why there are no credentials. No variant ever holds a hash or a password.
 #[derive(Debug, Error)]
@@ -67,7 +68,8 @@ impl PasswordFile {
     /// # Errors
     /// The file cannot be read, or a line of it means nothing.
     pub fn read(path: &Path) -> Result<Self, AuthError> {
-        let text = std::fs::read_to_string(path)
+        let text = must_be_regular(path)
+            .and_then(|()| std::fs::read_to_string(path))
             .map_err(|source| AuthError::Read { path: path.to_owned(), source })?;
         let mut file = Self::default();
         for (index, line) in text.lines().enumerate() {

@@ -41,6 +41,18 @@ impl Sources {
         Self { file, env, set }
     }
 
+    /// Whether they can be read once more, as a reload does: a file that is a pipe is
+    /// read to its end at the start.
+    ///
+    /// # Errors
+    /// The file is no file, or not there.
+    pub fn can_be_read_again(&self) -> Result<(), ConfigError> {
+        self.file.as_deref().map_or(Ok(()), |path| {
+            super::must_be_regular(path)
+                .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })
+        })
+    }
+
     /// All layers merged, each value tagged with the layer that set it.
     pub(super) fn merge(&self) -> Result<Figment, ConfigError> {
         let mut figment = Figment::from(Serialized::defaults(Config::default()));

@@ -31,6 +31,7 @@ impl Reloader {
     fn reload(&self) -> Result<Reloaded, String> {
         // Held to the end: two at the same time would mix.
         let mut running = self.running.lock();
+        self.sources.can_be_read_again().map_err(|error| error.to_string())?;
         let new = Config::load(&self.sources).map_err(|error| error.to_string())?;
         let mut reloaded = Reloaded::default();
         let mut wanted = running.clone();

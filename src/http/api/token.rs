@@ -101,6 +101,7 @@ impl Tokens {
 fn read(path: &Path) -> Result<String, TokenError> {
     use std::io::Read as _;
     let unreadable = |source| TokenError::Unreadable { path: path.to_owned(), source };
+    config::must_be_regular(path).map_err(unreadable)?;
     let file = std::fs::File::open(path).map_err(unreadable)?;
     let mut text = String::new();
     file.take(LARGEST_FILE).read_to_string(&mut text).map_err(unreadable)?;

@@ -1,5 +1,6 @@
 """Reload, by the API and by SIGHUP, and the log level."""
 
+import os
 import signal
 import time
 
@@ -72,6 +73,18 @@ def test_a_reload_that_is_not_fit_changes_nothing(make_broker, tmp_path):
     assert api.get("/log-level") == {"level": "info"}
     assert may_connect(api.broker, "alice", "wonderland")
     assert "not reloaded, nothing has changed" in api.broker.logged()
+
+
+def test_a_pipe_in_the_place_of_a_file_holds_up_no_reload(make_broker, tmp_path):
+    api, config = reloadable(make_broker, tmp_path)
+    for file in (tmp_path / "token", api.broker.directory / "passwords", config):
+        content = file.read_bytes()
+        file.unlink()
+        os.mkfifo(file)
+        assert api.problem(409, "POST", "/reload") == "unfit-configuration"
+        file.unlink()
+        file.write_bytes(content)
+    api.ok("POST", "/reload")
 
 
 def test_sighup_reloads(make_broker, tmp_path):
