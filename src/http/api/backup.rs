@@ -3,8 +3,9 @@
 //! Under a name that is made up here: whoever has the token can make backups, and must
 //! not be able to write any other file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
@@ -21,6 +22,10 @@ use super::time::{compact, rfc3339};
 use super::{Api, BASE};
 use crate::broker::Broker;
 use crate::maintenance::{self, BackupOptions, Phase, Step, Watch};
+use crate::telemetry::AUDIT;
+
+/// Nobody has written to a copy for so long: nobody will.
+const LEFT_BEHIND: Duration = Duration::from_hours(1);
 
 /// The last backup that was asked for, or the one that is being made.
 #[derive(Debug, Clone, Default, Serialize, ToSchema)]
@@ -82,8 +87,28 @@ impl Backups {
         }
     }
 
+    /// Removes what backups have left that a crash has cut off. Those of others who write
+    /// to the same directory are still being written to.
+    fn tidy(directory: &Path) {
+        let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+        for entry in entries {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            let is_ours = name.starts_with("ferrymq-") && name.ends_with(".db.partial");
+            let age = entry.metadata().and_then(|file| file.modified()).ok();
+            let age = age.and_then(|at| at.elapsed().ok()).unwrap_or_default();
+            if is_ours && age > LEFT_BEHIND {
+                // The directory shows whether it worked.
+                let _ = std::fs::remove_file(entry.path());
+            }
+        }
+    }
+
     /// Blocks until it is there.
     fn make(&self, broker: &Arc<Broker>, options: &BackupOptions) {
+        if let Some(directory) = options.target.parent() {
+            Self::tidy(directory);
+        }
         let (steps, running) = (self.clone(), Arc::clone(broker));
         let watch = Watch::new(move |step| {
             steps.step(step);
@@ -108,6 +133,14 @@ impl Backups {
     }
 }
 
+/// Whether a backup could be written there: told to who asks for it, not later.
+fn writable(directory: &Path) -> std::io::Result<()> {
+    if !std::fs::metadata(directory)?.is_dir() {
+        return Err(std::io::ErrorKind::NotADirectory.into());
+    }
+    Ok(rustix::fs::access(directory, rustix::fs::Access::WRITE_OK)?)
+}
+
 /// Begins a backup in `http.backup_dir`, while the broker goes on.
 #[utoipa::path(post, path = "/database/backup", operation_id = "beginBackup", tag = "database",
     responses(
@@ -125,6 +158,10 @@ pub(super) async fn begin(
             "Set http.backup_dir to a directory that the broker may write to, and restart it.";
         return Err(Problem::conflict("backups-off", "There is no directory for backups", detail));
     };
+    if let Err(error) = writable(directory) {
+        let detail = format!("http.backup_dir is {}: {error}", directory.display());
+        return Err(Problem::conflict("backups-off", "There is no directory for backups", detail));
+    }
     let now = broker.clock.now().wall;
     let target = directory.join(format!("ferrymq-{}.db", compact(now)));
     let started = {
@@ -141,7 +178,7 @@ pub(super) async fn begin(
         };
         backup.clone()
     };
-    tracing::info!(%remote, file = %target.display(), "backup begun by an operator");
+    tracing::info!(target: AUDIT, %remote, file = %target.display(), "backup begun by an operator");
     let (backups, database) = (api.backups().clone(), api.config().persistence.path.clone());
     tokio::task::spawn_blocking(move || backups.make(&broker, &options(database, target)));
     let place = [(header::LOCATION, format!("{BASE}/database/backup"))];

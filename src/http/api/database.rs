@@ -17,6 +17,7 @@ use crate::broker::admin::Unsettled;
 use crate::maintenance::{self, MaintenanceError, Watch};
 use crate::message::WallMillis;
 use crate::store::{CheckpointReply, Store, StoreState};
+use crate::telemetry::AUDIT;
 
 /// The longest that counting rows may take.
 const COUNTING: Duration = Duration::from_secs(10);
@@ -180,7 +181,7 @@ pub(super) async fn checkpoint(
     let down = || unsettled(Unsettled::Down);
     store.checkpoint(reply).map_err(|_| down())?;
     let done = receive.await.map_err(|_| down())?;
-    tracing::info!(%remote, pages = done.copied_pages, "checkpoint by an operator");
+    tracing::info!(target: AUDIT, %remote, pages = done.copied_pages, "checkpoint by an operator");
     Ok(Json(Checkpointed {
         wal_pages: done.wal_pages,
         copied_pages: done.copied_pages,
@@ -199,10 +200,13 @@ pub(super) fn store(api: &Api) -> Answer<&Store> {
 }
 
 async fn count(api: &Api) -> Answer<Counts> {
+    let one_at_a_time = Arc::clone(api.counting()).lock_owned().await;
     let config = Arc::clone(api.config());
     let until = Instant::now() + COUNTING;
     let watch = Watch::new(move |_| Instant::now() < until);
     let counted = blocking(move || {
+        // To the end of it, also if whoever has asked does not wait for that.
+        let _counting = one_at_a_time;
         let disk = &config.persistence;
         maintenance::status(&disk.path, disk.max_size.bytes(), &watch)
     });

@@ -24,16 +24,19 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     }
 }
 
-/// The part of the path that is not fixed, decoded: `a%2Fb` is `a/b`.
+/// The part of the path that is not fixed, decoded: `a%2Fb` is `a/b`. A `~` at its
+/// beginning is no part of it: clients resolve a segment that is just `.` or `..`, also as
+/// `%2E` (RFC 3986, 5.2.4; the URL standard), and `~..` comes through.
 pub(in crate::http) struct Segment(pub(in crate::http) String);
 
 impl<S: Send + Sync> FromRequestParts<S> for Segment {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let path = axum::extract::Path::from_request_parts(parts, state).await;
-        let path = path.map_err(|error| Problem::bad_request(error.body_text()))?;
-        Ok(Self(path.0))
+        let path = axum::extract::Path::<String>::from_request_parts(parts, state).await;
+        let axum::extract::Path(path) =
+            path.map_err(|error| Problem::bad_request(error.body_text()))?;
+        Ok(Self(path.strip_prefix('~').map_or(path.clone(), str::to_owned)))
     }
 }
 
@@ -82,7 +85,14 @@ impl<S: Send + Sync> FromRequest<S> for NoBody {
             };
         }
         let body = <axum::Json<serde_json::Value> as OptionalFromRequest<S>>::from_request;
-        body(request, state).await.map(|_| Self).map_err(|rejection| refused(&rejection))
+        match body(request, state).await {
+            Ok(None) => Ok(Self),
+            Ok(Some(axum::Json(serde_json::Value::Object(fields)))) if fields.is_empty() => {
+                Ok(Self)
+            }
+            Ok(Some(_)) => Err(Problem::bad_request("There is no body to be sent here.")),
+            Err(rejection) => Err(refused(&rejection)),
+        }
     }
 }
 

@@ -66,6 +66,8 @@ struct Inner {
     config: Arc<Config>,
     level: Option<LogLevel>,
     backups: Backups,
+    /// Held while rows are counted: each count reads the whole database.
+    counting: Arc<tokio::sync::Mutex<()>>,
     broker: OnceLock<Arc<Broker>>,
     reload: OnceLock<Reload>,
 }
@@ -80,6 +82,7 @@ impl Api {
             config,
             level,
             backups: Backups::default(),
+            counting: Arc::default(),
             broker: OnceLock::new(),
             reload: OnceLock::new(),
         }))
@@ -100,6 +103,10 @@ impl Api {
 
     fn level(&self) -> Option<&LogLevel> {
         self.0.level.as_ref()
+    }
+
+    fn counting(&self) -> &Arc<tokio::sync::Mutex<()>> {
+        &self.0.counting
     }
 
     fn backups(&self) -> &Backups {

@@ -73,7 +73,7 @@ impl Problem {
 
     pub(super) fn off() -> Self {
         let detail = "Set http.token_file to a file with a token of at least 16 characters, or \
-                      FERRYMQ_HTTP__TOKEN in the environment, and restart the broker.";
+                      FERRYMQ_HTTP__TOKEN in the environment; SIGHUP or a restart reads it.";
         Self::new(StatusCode::NOT_FOUND, "api-off", "The admin API is off", detail)
     }
 

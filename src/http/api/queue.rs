@@ -86,7 +86,7 @@ pub(super) struct List {
 /// What waits for a client or is in flight to it, in order, in pages. Looking changes
 /// nothing.
 #[utoipa::path(get, path = "/sessions/{client_id}/queue", operation_id = "getQueue", tag = "sessions",
-    params(("client_id" = String, Path, description = "Percent-encoded, `/` too."), List),
+    params(("client_id" = String, Path, description = "Percent-encoded, `/` too; a `~` in front is no part of it."), List),
     responses((status = 200, description = "A page of it.", body = Page<QueuedMessage>)))]
 pub(super) async fn list(
     State(api): State<Api>,

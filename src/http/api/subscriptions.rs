@@ -110,7 +110,7 @@ pub(super) async fn list(
 
 /// Subscriptions of one session, by filter, in pages.
 #[utoipa::path(get, path = "/sessions/{client_id}/subscriptions", operation_id = "listSessionSubscriptions", tag = "sessions",
-    params(("client_id" = String, Path, description = "Percent-encoded, `/` too."), Own),
+    params(("client_id" = String, Path, description = "Percent-encoded, `/` too; a `~` in front is no part of it."), Own),
     responses((status = 200, description = "A page of them.", body = Page<Subscription>)))]
 pub(super) async fn of_session(
     State(api): State<Api>,

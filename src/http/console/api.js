@@ -65,5 +65,5 @@ export async function readiness() {
 /** Whether the API is there at all. Known without a token. */
 export const isOn = async () => (await ask("console/api", { bearer: null })).on;
 
-/** One segment of a path. */
-export const segment = (text) => encodeURIComponent(text);
+/** One segment of a path. With the mark of the API in front, so that `..` stays what it is. */
+export const segment = (text) => "~" + encodeURIComponent(text);

@@ -2,7 +2,7 @@
 
 import { api } from "./api.js";
 import { show, toast } from "./dialog.js";
-import { foreign, h, say, swap, table } from "./dom.js";
+import { foreign, h, say, swap, table, visible } from "./dom.js";
 import { ago, bytes, count } from "./format.js";
 
 const PAGE = 25;
@@ -83,11 +83,14 @@ async function payload(path, item) {
     const cut = found.payload_truncated ? `, the first ${bytes(data.length)} of ${bytes(found.payload_bytes)}` : "";
     return show(["Payload of ", foreign(item.topic)],
       h("p", { className: "note" }, `${kind}${cut}`),
-      h("pre", { tabindex: "0", "aria-label": "Payload" }, text));
+      h("pre", { tabindex: "0", "aria-label": "Payload" }, lines(text)));
   } catch (error) {
     return toast(error.message);
   }
 }
+
+/** Text with everything in it to be seen but what makes its lines. */
+const lines = (text) => text.split(/(\r?\n|\t)/).map((part, index) => (index % 2 ? part : visible(part))).join("");
 
 /** Text if it is UTF-8 that can be read, else a dump of bytes. */
 function readable(data) {

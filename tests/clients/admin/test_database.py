@@ -1,5 +1,7 @@
 """The database over the API."""
 
+import json
+import os
 import pathlib
 import sqlite3
 import time
@@ -81,11 +83,42 @@ def test_a_backup_is_made_beside_the_running_broker(admin, tmp_path):
     assert api.get("/sessions/c")["queued_messages"] == 50
 
 
+def test_a_backup_removes_what_a_crash_has_left_of_others(admin, tmp_path):
+    api = admin(HTTP__BACKUP_DIR=tmp_path)
+    old, new, foreign = (tmp_path / name for name in (
+        "ferrymq-20260101T000000Z.db.partial", "ferrymq-20260101T000001Z.db.partial", "x.db.partial"))
+    for file in (old, new, foreign):
+        file.write_bytes(b"x")
+    for file in (old, foreign):
+        os.utime(file, (1, 1))
+    api.ok("POST", "/database/backup", status=202)
+    assert until_made(api)["state"] == "finished"
+    assert not old.exists() and new.exists() and foreign.exists()
+
+
 def test_a_backup_that_fails_says_why(admin, tmp_path):
     api = admin(HTTP__BACKUP_DIR=tmp_path / "missing")
+    status, problem, _ = api.ask("POST", "/database/backup")
+    assert status == 409 and "http.backup_dir" in problem["detail"] and "missing" in problem["detail"]
+    assert api.get("/database/backup")["state"] == "none"
+
+
+def test_nothing_that_would_be_ignored_is_taken_as_a_body(admin, tmp_path):
+    api = admin(HTTP__BACKUP_DIR=tmp_path)
+    for body in ({"file": "/etc/passwd"}, "x", [], 7, '{"file": 1}'):
+        status, _, _ = api.ask("POST", "/database/backup", json.dumps(body))
+        assert status == 400, body
+    api.ok("POST", "/database/backup", {}, status=202)
+
+
+def test_the_database_and_its_backups_are_not_for_everybody(admin, tmp_path):
+    api = admin(HTTP__BACKUP_DIR=tmp_path)
     api.ok("POST", "/database/backup", status=202)
-    failed = until_made(api)
-    assert failed["state"] == "failed" and "missing" in failed["error"], failed
+    backup = pathlib.Path(until_made(api)["file"])
+    database = pathlib.Path(api.get("/database")["path"])
+    files = [backup, *database.parent.glob(database.name + "*")]
+    assert len(files) >= 4, files
+    assert [file for file in files if file.stat().st_mode & 0o007] == []
 
 
 def test_without_a_directory_there_are_no_backups(api):
