@@ -84,7 +84,8 @@ fn no_value_can_forge_a_line_of_json() {
     assert_eq!(text.lines().count(), 1, "{text}");
     let event: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(event.get("client_id").unwrap(), FORGED, "nothing is lost");
-    assert!(!text.contains('\u{1b}'));
+    assert!(!text.trim_end().chars().any(char::is_control), "{text:?}");
+    assert!(!text.contains('\u{202e}'), "{text:?}");
 }
 
 #[test]

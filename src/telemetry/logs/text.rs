@@ -87,7 +87,7 @@ impl Write for Value<'_, '_> {
 }
 
 /// Control characters, separators of lines and paragraphs, marks of direction.
-fn acts(c: char) -> bool {
+pub(super) fn acts(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}')
         || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
