@@ -2,8 +2,9 @@
 //!
 //! - `guard`: the token, before anything else; `token`: what it is compared with.
 //! - `problem`: errors as RFC 9457 has them; `extract`: requests that are taken apart
-//!   with such errors; `page`: long lists in pages; `time`: moments as text.
+//!   with such errors; `time`: moments as text.
 //! - One file for each part of the API: its routes' handlers and the types of their JSON.
+//! - `page`, `cursor`: long lists.
 //! - `openapi`: the document, made from those types and handlers.
 //!
 //! Here requests become calls of [`Broker`] and answers become JSON. What is done to
@@ -11,6 +12,7 @@
 //! lock of the broker's or blocks a thread that serves connections.
 
 mod backup;
+mod cursor;
 mod database;
 mod events;
 mod extract;
@@ -66,6 +68,7 @@ struct Inner {
     config: Arc<Config>,
     level: Option<LogLevel>,
     backups: Backups,
+    cursors: cursor::Cursors,
     /// Held while rows are counted: each count reads the whole database.
     counting: Arc<tokio::sync::Mutex<()>>,
     broker: OnceLock<Arc<Broker>>,
@@ -82,6 +85,7 @@ impl Api {
             config,
             level,
             backups: Backups::default(),
+            cursors: cursor::Cursors::default(),
             counting: Arc::default(),
             broker: OnceLock::new(),
             reload: OnceLock::new(),
@@ -107,6 +111,10 @@ impl Api {
 
     fn counting(&self) -> &Arc<tokio::sync::Mutex<()>> {
         &self.0.counting
+    }
+
+    fn cursors(&self) -> &cursor::Cursors {
+        &self.0.cursors
     }
 
     fn backups(&self) -> &Backups {

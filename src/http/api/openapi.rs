@@ -1,6 +1,10 @@
 //! The `OpenAPI` document, made from the handlers and their types.
 
-use axum::Json;
+use std::sync::LazyLock;
+
+use axum::body::Bytes;
+use axum::http::header;
+use axum::response::IntoResponse;
 use utoipa::OpenApi;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -95,6 +99,11 @@ fn problem(description: &str) -> Response {
 }
 
 /// The document as it is served.
-pub(super) async fn document() -> Json<utoipa::openapi::OpenApi> {
-    Json(Document::openapi())
+pub(super) async fn document() -> impl IntoResponse {
+    // It is the same for everybody, and anybody may ask for it.
+    static TEXT: LazyLock<Bytes> = LazyLock::new(|| {
+        // Strings for keys, and no values that could fail.
+        serde_json::to_vec(&Document::openapi()).unwrap_or_default().into()
+    });
+    ([(header::CONTENT_TYPE, "application/json")], TEXT.clone())
 }

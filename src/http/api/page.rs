@@ -1,9 +1,6 @@
 //! Long lists, a page at a time.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use utoipa::ToSchema;
 
 use super::problem::{Answer, Problem};
@@ -30,34 +27,9 @@ pub(in crate::http) fn limit(limit: Option<usize>) -> Answer<usize> {
     }
 }
 
-/// Where a page ends, as text that nobody has to understand.
-pub(in crate::http) fn cursor<T: Serialize>(place: &T) -> Option<String> {
-    serde_json::to_vec(place).ok().map(|json| URL_SAFE_NO_PAD.encode(json))
-}
-
-/// Where the page before has ended.
-pub(in crate::http) fn place<T: DeserializeOwned>(cursor: Option<&str>) -> Answer<Option<T>> {
-    let Some(cursor) = cursor else { return Ok(None) };
-    let json = URL_SAFE_NO_PAD.decode(cursor).ok();
-    let place = json.and_then(|json| serde_json::from_slice(&json).ok());
-    let wrong = || Problem::bad_request("cursor: take it from `next` of the page before");
-    place.map(Some).ok_or_else(wrong)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_cursor_brings_back_the_place() {
-        let here = (7_u64, "a/b ü".to_owned());
-        let text = cursor(&here).unwrap();
-        assert_eq!(place(Some(&text)).unwrap(), Some(here));
-        assert_eq!(place::<u64>(None).unwrap(), None);
-        for wrong in ["", "x", "====", "bm8"] {
-            assert!(place::<(u64, String)>(Some(wrong)).is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn a_page_has_bounds() {

@@ -100,7 +100,7 @@ pub(super) async fn list(
     Query(query): Query<List>,
 ) -> Answer<Json<Page<Retained>>> {
     let limit = page::limit(query.limit)?;
-    let after = page::place::<String>(query.cursor.as_deref())?;
+    let after = api.cursors().place::<String>(query.cursor.as_deref())?;
     let filter = query.filter.unwrap_or_else(|| "#".to_owned());
     let parsed = TopicFilter::new(&filter)
         .map_err(|error| Problem::bad_request(format!("filter: {error}")))?;
@@ -110,7 +110,7 @@ pub(super) async fn list(
     let broker = Arc::clone(api.broker()?);
     let found = blocking(move || broker.retained_list(&filter, after.as_deref(), limit)).await?;
     let last = found.messages.last().filter(|_| found.more);
-    let next = last.and_then(|last| page::cursor(&last.topic));
+    let next = last.and_then(|last| api.cursors().to(&last.topic));
     Ok(Json(Page { items: found.messages.iter().map(|record| (&**record).into()).collect(), next }))
 }
 

@@ -164,12 +164,14 @@ pub(super) async fn list(
         Sort::ClientId => Order::ClientId,
         Sort::Queued => Order::Queued,
     };
-    let after = page::place::<(usize, String)>(query.cursor.as_deref())?
+    let after = api
+        .cursors()
+        .place::<(usize, String)>(query.cursor.as_deref())?
         .map(|(queued, client_id)| Place { client_id, queued });
     let connected = query.state.map(|state| state == State_::Connected);
     let filter = SessionFilter { search: query.search, connected };
     let (found, next) = api.broker()?.session_list(&filter, order, after, limit).await;
-    let next = next.and_then(|place| page::cursor(&(place.queued, place.client_id)));
+    let next = next.and_then(|place| api.cursors().to(&(place.queued, place.client_id)));
     Ok(Json(Page { items: found.into_iter().map(Session::from).collect(), next }))
 }
 

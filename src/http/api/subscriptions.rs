@@ -101,11 +101,11 @@ pub(super) async fn list(
     if let Some(topic) = &query.topic {
         TopicName::new(topic).map_err(|error| Problem::bad_request(format!("topic: {error}")))?;
     }
-    let after = page::place(query.cursor.as_deref())?;
+    let after = api.cursors().place(query.cursor.as_deref())?;
     let filter = SubscriptionFilter { search: query.search, topic: query.topic };
     let (found, next) = api.broker()?.subscription_list(&filter, after, limit).await;
     let items = found.into_iter().map(Subscription::from).collect();
-    Ok(Json(Page { items, next: next.and_then(|next| page::cursor(&next)) }))
+    Ok(Json(Page { items, next: next.and_then(|next| api.cursors().to(&next)) }))
 }
 
 /// Subscriptions of one session, by filter, in pages.
@@ -118,9 +118,9 @@ pub(super) async fn of_session(
     Query(query): Query<Own>,
 ) -> Answer<Json<Page<Subscription>>> {
     let limit = page::limit(query.limit)?;
-    let after = page::place::<String>(query.cursor.as_deref())?;
+    let after = api.cursors().place::<String>(query.cursor.as_deref())?;
     let found = api.broker()?.subscriptions_of(&client_id, after.as_deref(), limit);
     let (found, more) = found.ok_or_else(|| none(&client_id))?;
-    let next = found.last().filter(|_| more).and_then(|last| page::cursor(&last.filter));
+    let next = found.last().filter(|_| more).and_then(|last| api.cursors().to(&last.filter));
     Ok(Json(Page { items: found.into_iter().map(Subscription::from).collect(), next }))
 }
