@@ -8,6 +8,8 @@ import { chromium } from "playwright-core";
 
 export const TOKEN = "a-token-for-the-console-tests";
 export const WITH_TOKEN = { FERRYMQ_HTTP__TOKEN: TOKEN };
+/** What Chromium complains of while a broker that was killed comes back. */
+export const GONE = /ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_CONNECTION_CLOSED|ERR_EMPTY_RESPONSE|503/;
 /** Longer than anything takes on a busy machine. */
 export const TIMEOUT = 30_000;
 

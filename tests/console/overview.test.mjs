@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { Broker } from "../clients/js/broker.mjs";
-import { WITH_TOKEN, launch, openSignedIn, until } from "./browser.mjs";
+import { GONE, WITH_TOKEN, launch, openSignedIn, until } from "./browser.mjs";
 import { connect, endAll, waiting } from "./people.mjs";
 
 const tile = (page, name) => page.locator(".tile", { has: page.getByRole("heading", { name }) });
@@ -64,7 +64,7 @@ describe("the overview", { timeout: 600_000 }, () => {
   });
 
   test("a lost connection is told, and found again", async () => {
-    const page = await openSignedIn(browser, broker, { expected: [/ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE|503/] });
+    const page = await openSignedIn(browser, broker, { expected: [GONE] });
     await broker.kill();
     await page.getByText("Connection lost, trying again.").waitFor();
     await page.getByText("No connection").waitFor();

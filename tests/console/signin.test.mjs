@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { Broker } from "../clients/js/broker.mjs";
-import { TOKEN, WITH_TOKEN, launch, open, openSignedIn, signIn } from "./browser.mjs";
+import { GONE, TOKEN, WITH_TOKEN, launch, open, openSignedIn, signIn } from "./browser.mjs";
 
 describe("signing in", { timeout: 600_000 }, () => {
   let browser, broker;
@@ -46,7 +46,7 @@ describe("signing in", { timeout: 600_000 }, () => {
   });
 
   test("a token that has changed is asked for again", async () => {
-    const page = await openSignedIn(browser, broker, { expected: [/401/, /ERR_CONNECTION_REFUSED/] });
+    const page = await openSignedIn(browser, broker, { expected: [/401/, GONE] });
     await broker.kill();
     broker.env = { FERRYMQ_HTTP__TOKEN: "another-token-of-this-broker" };
     await broker.up();
@@ -58,7 +58,7 @@ describe("signing in", { timeout: 600_000 }, () => {
 
   test("without a token the page says how to turn the API on, and notices when it is", async () => {
     const bare = await Broker.start();
-    const page = await open(browser, bare, { expected: [/ERR_CONNECTION_REFUSED/] });
+    const page = await open(browser, bare, { expected: [GONE] });
     await page.getByRole("heading", { name: "The console needs a token" }).waitFor();
     await page.getByText("FERRYMQ_HTTP__TOKEN").waitFor();
     await page.getByText("Serving").waitFor();
