@@ -70,12 +70,13 @@ impl Server {
             requests: listen::count_requests(&registry),
             scope,
         };
-        let mut addresses = listen::http(&config.http, &state, &http_stopped, &mut tasks).await?;
+        // Before anybody can ask: a first scrape without them would look like a loss.
         let store_metrics = Arc::new(StoreMetrics::default());
         if config.persistence.enabled {
             let observed = observe_store(&registry, &store_metrics);
             observed.map_err(system("no metrics of the store"))?;
         }
+        let mut addresses = listen::http(&config.http, &state, &http_stopped, &mut tasks).await?;
         let opened = open_store(&config, store_metrics).await?;
         let broker =
             build(&config, authenticator, metrics, opened.store.as_ref(), opened.recovered).await?;
