@@ -53,6 +53,12 @@ fn read_sessions(
         "SELECT id, client_id, version, expiry, disconnected_at, sent_up_to, will_topic, will_payload, \
          will_properties, will_qos, will_retain, will_delay, will_expiry FROM session ORDER BY id",
     )?;
+    // A list that grew would be up to twice as large as it need be, at the moment at which
+    // a start takes the most memory.
+    let count: i64 = connection.query_row("SELECT count(*) FROM session", [], |row| row.get(0))?;
+    let count = usize::try_from(count).unwrap_or_default();
+    sessions.reserve_exact(count);
+    index.reserve(count);
     let mut rows = select.query([])?;
     while let Some(row) = rows.next()? {
         let record = session(row)?;
