@@ -160,6 +160,13 @@ impl Raw {
             Packet::ConnAck { session_present, code: 0 } => {
                 client.session_present = session_present;
             }
+            // Server unavailable, in both versions: it is about to stop.
+            Packet::ConnAck { code: 3 | 0x88, .. } => {
+                return Err(io::Error::new(
+                    io::ErrorKind::ConnectionRefused,
+                    "the broker is ending",
+                ));
+            }
             other => panic!("expected CONNACK 0, got {other:?}"),
         }
         Ok(client)
