@@ -45,8 +45,14 @@ pub trait Follow: Debug + Send + Sync {
 /// What the store did with a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stored {
-    /// It was committed, in the transaction that is known under this mark.
-    Committed(Option<CommitMark>),
+    /// It was committed.
+    Committed {
+        /// What the transaction is known under.
+        mark: Option<CommitMark>,
+        /// When COMMIT had returned: this report comes later than the acknowledgements
+        /// that waited for it.
+        at: Instant,
+    },
     /// It was settled before it was written (write elision).
     Elided,
     /// The disk had no room for it.

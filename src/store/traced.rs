@@ -27,7 +27,8 @@ pub(super) fn tell(
         deliveries: plan.deliveries.len(),
         bytes: plan.payload_bytes(),
     });
-    written.for_each(|trace| trace.stored(Stored::Committed(mark)));
+    let at = began + took;
+    written.for_each(|trace| trace.stored(Stored::Committed { mark, at }));
     mark
 }
 

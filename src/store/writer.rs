@@ -146,10 +146,11 @@ impl Writer {
     /// who trace messages in it.
     fn publish(&mut self, number: CommitNo, start: Instant) -> Option<CommitMark> {
         let metrics = &self.shared.metrics;
+        // Before anybody acknowledges what waited for it.
+        let took = start.elapsed();
         self.shared.committed.store(number, Ordering::Release);
         ring_publishers(self.plan.messages.iter());
         self.waiters.iter().for_each(|waiter| waiter.ring());
-        let took = start.elapsed();
         let observer = self.shared.observer.get();
         let mark = observer
             .and_then(|observer| traced::tell(&self.plan, &**observer, number, start, took));

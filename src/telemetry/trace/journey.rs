@@ -9,7 +9,7 @@ use opentelemetry::trace::{Span as _, SpanContext, SpanId, SpanKind, TraceFlags,
 use parking_lot::Mutex;
 
 use super::Tracing;
-use super::span::{Open, message_id, named, short};
+use super::span::{Open, message_id, named, short, wall};
 use crate::message::{
     CommitMark, DeliveryId, End, Follow, Message, MessageId, Step, Stored, WallMillis,
 };
@@ -116,11 +116,11 @@ impl Follow for Journey {
         match how {
             Stored::Elided => persist.end("elided"),
             Stored::Refused => persist.fail("refused"),
-            Stored::Committed(mark) => {
+            Stored::Committed { mark, at } => {
                 if let Some(commit) = mark {
                     persist.span.add_link(context_of(commit), Vec::new());
                 }
-                persist.end("committed");
+                persist.end_at("committed", wall(at));
             }
         }
     }

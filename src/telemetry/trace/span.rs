@@ -92,6 +92,11 @@ impl Open {
         self.span.end();
     }
 
+    pub(super) fn end_at(mut self, outcome: &'static str, at: SystemTime) {
+        self.span.set_attribute(KeyValue::new("ferrymq.outcome", outcome));
+        self.span.end_with_timestamp(at);
+    }
+
     pub(super) fn fail(mut self, outcome: &'static str) {
         self.span.set_status(Status::error(outcome));
         self.end(outcome);
