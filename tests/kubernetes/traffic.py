@@ -158,12 +158,12 @@ class Traffic:
         times = sorted(t for p in self.publishers for t in p.times if t >= since - 1)
         return max((b - a for a, b in zip(times, times[1:])), default=0.0)
 
-    def pause(self, within=300):
+    def pause(self, within=300, patience=120):
         """Publishes no more, and waits until all is acknowledged and the one who is there has it."""
         for publisher in self.publishers:
             publisher.finish(within)
         wanted = {(p.qos, n) for p in self.publishers for n in p.acknowledged}
-        self.online.complete(wanted)
+        self.online.complete(wanted, patience)
         return wanted
 
     def more(self, count=50):
@@ -177,15 +177,15 @@ class Traffic:
             publisher.finish(60)
         return {(p.qos, n) for p in late for n in p.acknowledged}
 
-    def collect(self, wanted):
+    def collect(self, wanted, patience=120):
         """Account, when the one who was away comes back."""
         away = Receiver("away", self.address)
-        away.complete(wanted)
+        away.complete(wanted, patience)
         return Account(wanted, self.online.received, away.received)
 
-    def finish(self, within=300):
+    def finish(self, within=300, patience=120):
         """Account of the whole."""
-        return self.collect(self.pause(within))
+        return self.collect(self.pause(within, patience), patience)
 
 
 class Account:
