@@ -103,6 +103,12 @@ def test_installed_with_passwords_and_tested_with_the_drill(reader, seen):
     took = time.time() - began
     said = one.does(block("sh", "test mqtt").replace("password=...", "password=secret-one"))
     assert "what was acknowledged has arrived" in said, said
+    looks = block("sh", "kubectl -n mqtt logs mqtt-ferrymq-0 -c config-check")
+    one.does("\n".join(line for line in looks.splitlines() if "--previous" not in line))
+    # The words about a wrong configuration that an upgrade stumbles over.
+    with pytest.raises(AssertionError):
+        one.does("helm -n mqtt upgrade mqtt helm/ferrymq -f mqtt.yaml --set config.session.max_expiri=1d")
+    assert "max_expiri" in one.does(block("sh", "logs job/mqtt-ferrymq-config-check"))
     seen("docs/kubernetes.md: install with passwords, upgrade, `helm test` with the drill",
          note=f"served {took:.0f} s after `helm install`; {drill(said)}")
 
