@@ -98,6 +98,7 @@ VALUES = {
     "auth": {"allowAnonymous": True},
     "persistence": {"size": "1Gi", "volumePermissions": {"image": image("clients", "1")}},
     "backup": {"pruneImage": image("clients", "1")},
+    "litestream": {"image": image("litestream", "1")},
     "tests": {"messages": {"image": image("clients", "1")}},
 }
 
@@ -150,7 +151,7 @@ class Release:
     def pod(self):
         """The broker's newest pod, or None. (A Deployment's has another name each time.)"""
         pods = [p for p in self.list("pods")
-                if p["metadata"]["labels"].get("app.kubernetes.io/component") == "broker"
+                if p["metadata"].get("labels", {}).get("app.kubernetes.io/component") == "broker"
                 and not p["metadata"].get("deletionTimestamp")]
         return max(pods, key=lambda p: p["metadata"]["creationTimestamp"], default=None)
 

@@ -65,8 +65,8 @@ def seen():
     """Puts a row into the table: what was done, how often, the account, seconds of silence."""
     def seen(what, account=None, silences=(), note=""):
         times = f"{min(silences):.1f} to {max(silences):.1f}" if len(silences) > 1 else "".join(f"{s:.1f}" for s in silences)
-        cells = ([f"{account.acknowledged[1]:,}", f"{account.acknowledged[2]:,}", account.lost, account.twice]
-                 if account else ["", "", "", ""])
+        cells = ([f"{account.acknowledged[1]:,}", f"{account.acknowledged[2]:,}", account.lost, account.twice, account.repeated]
+                 if account else [""] * 5)
         ROWS.append("| " + " | ".join(map(str, [what, *cells, times, note])) + " |")
 
     return seen
@@ -80,8 +80,8 @@ def pytest_terminal_summary(terminalreporter, exitstatus):
         f"{datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d}, commit {commit}, Kubernetes 1.20.2 on one node, "
         f"{os.cpu_count()} cores: {counts['passed']} passed, {counts['failed'] + counts['error']} failed.",
         "",
-        "| What was done | QoS 1 acknowledged | QoS 2 acknowledged | Lost | QoS 2 twice | Seconds without an acknowledgement | |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| What was done | QoS 1 acknowledged | QoS 2 acknowledged | Lost | QoS 2 twice | QoS 1 again | Seconds without an acknowledgement | |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
         *ROWS,
     ]
     REPORT.write_text("\n".join(lines) + "\n")

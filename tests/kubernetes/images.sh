@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Makes the images that the cluster uses and saves them into tests/.cache/kubernetes/images:
 # the broker's from the Dockerfile under two tags, so that there is something to upgrade to;
-# the pause container's; and one with Mosquitto's clients and a shell, for the chart's test
-# and its volume-permissions step. $FERRYMQ_IMAGE names a broker's image that is there already.
+# the pause container's; one with Mosquitto's clients and a shell, for the chart's test
+# and its volume-permissions step; and Litestream's. $FERRYMQ_IMAGE names a broker's image that is there already.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 OUT=$PWD/tests/.cache/kubernetes/images
@@ -51,6 +51,16 @@ clients() {
     save clients "$PREFIX/clients:1"
 }
 
+# The binary that tests/.venv has.
+litestream() {
+    [[ $OUT/litestream.tar -nt tests/kubernetes/images.sh ]] && return
+    install -D tests/.venv/bin/litestream "$WORK/litestream/usr/bin/litestream"
+    tar -C "$WORK/litestream" -c . |
+        podman import --quiet --change 'ENTRYPOINT ["/usr/bin/litestream"]' - "$PREFIX/litestream:1" >/dev/null
+    save litestream "$PREFIX/litestream:1"
+}
+
 broker
 pause
 clients
+litestream

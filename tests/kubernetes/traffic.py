@@ -47,12 +47,12 @@ def finish(made):
 class Publisher(threading.Thread):
     """Numbers its messages, at one QoS and a steady rate."""
 
-    def __init__(self, address, qos, rate, size=100):
+    def __init__(self, address, qos, rate, size=100, first=0):
         super().__init__(daemon=True)
         self.qos, self.rate, self.padding = qos, rate, "." * size
         self.enough = threading.Event()
         self.acknowledged, self.times = set(), []
-        self.under_way, self.receipts, self.number = {}, queue.SimpleQueue(), 0
+        self.under_way, self.receipts, self.number = {}, queue.SimpleQueue(), first
         self.client = client(f"publisher-{qos}", address)
         # Only a receipt: paho calls this with locks held that publish() wants as well.
         self.client.on_publish = lambda client, data, mid, reason, properties: self.receipts.put((mid, time.time()))
@@ -158,21 +158,41 @@ class Traffic:
         times = sorted(t for p in self.publishers for t in p.times if t >= since - 1)
         return max((b - a for a, b in zip(times, times[1:])), default=0.0)
 
-    def finish(self, within=300):
-        """Account of the whole."""
+    def pause(self, within=300, patience=120):
+        """Publishes no more, and waits until all is acknowledged and the one who is there has it."""
         for publisher in self.publishers:
             publisher.finish(within)
         wanted = {(p.qos, n) for p in self.publishers for n in p.acknowledged}
-        self.online.complete(wanted)
+        self.online.complete(wanted, patience)
+        return wanted
+
+    def more(self, count=50):
+        """After a pause: so many of QoS 1 and 2 each from publishers of their own; what was acknowledged."""
+        late = [Publisher(self.address, p.qos, p.rate, first=p.number) for p in self.publishers]
+        for publisher in late:
+            publisher.start()
+        while any(len(p.acknowledged) < count for p in late):
+            time.sleep(0.02)
+        for publisher in late:
+            publisher.finish(60)
+        return {(p.qos, n) for p in late for n in p.acknowledged}
+
+    def collect(self, wanted, patience=120):
+        """Account, when the one who was away comes back."""
         away = Receiver("away", self.address)
-        away.complete(wanted)
+        away.complete(wanted, patience)
         return Account(wanted, self.online.received, away.received)
+
+    def finish(self, within=300, patience=120):
+        """Account of the whole."""
+        return self.collect(self.pause(within, patience), patience)
 
 
 class Account:
     """What must be zero, and what was counted."""
 
     def __init__(self, wanted, online, away):
+        self.away = away
         self.acknowledged = {qos: sum(q == qos for q, _ in wanted) for qos in (1, 2)}
         self.lost = sum(n not in received for received in (online, away) for n in wanted)
         self.twice = sum(count - 1 for received in (online, away)
@@ -181,7 +201,10 @@ class Account:
                             for (qos, _), count in received.items() if qos == 1)
 
     def check(self):
-        assert self.lost == 0, vars(self)
-        assert self.twice == 0, vars(self)
-        assert min(self.acknowledged.values()) > 0, vars(self)
+        assert self.lost == 0, self
+        assert self.twice == 0, self
+        assert min(self.acknowledged.values()) > 0, self
         return self
+
+    def __repr__(self):
+        return f"acknowledged {self.acknowledged}, lost {self.lost}, QoS 2 twice {self.twice}, QoS 1 again {self.repeated}"
