@@ -8,11 +8,12 @@ number() { grep -oE "[0-9]+ $1" "$2" | tail -1 | grep -oE '^[0-9]+' || echo 0; }
 
 # complaints FILE: what its runner says of failures, or how it ended.
 complaints() {
-    local of
-    for of in '^ +(FAIL|TIMEOUT|SIGABRT|SIGSEGV)|panicked at|^assertion|^ +(left|right): ' \
+    local of found
+    found=$(for of in '^ +(FAIL|TIMEOUT|SIGABRT|SIGSEGV)|panicked at|^assertion|^ +(left|right): ' \
         '^(FAILED|ERROR) |^E  ' '^✖ |^ +(AssertionError|Error|expected|actual):?'; do
         grep -E "$of" "$1"
-    done | awk '!seen[$0]++' | head -60 | cut -c 1-300 | grep . || tail -25 "$1"
+    done | awk '!seen[$0]++ && NR <= 60' | cut -c 1-300)
+    if [[ $found ]]; then printf '%s\n' "$found"; else tail -25 "$1"; fi
 }
 
 part_fmt() { cargo fmt --check; }
