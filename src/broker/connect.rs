@@ -263,7 +263,7 @@ impl Broker {
         let was_durable = session.durable;
         session.life.expiry = granted.expiry;
         session.durable = self.persistence.is_enabled() && granted.expiry > 0;
-        session.will = connect.will.as_ref().map(will_record);
+        session.will = connect.will.as_ref().map(|will| Box::new(will_record(will)));
         let epoch = session.life.next_epoch();
         session.attach(Connected {
             epoch,

@@ -91,7 +91,7 @@ impl Broker {
         handle: &Arc<SessionHandle>,
         session: &mut crate::session::Session,
         epoch: u64,
-    ) -> Option<WillRecord> {
+    ) -> Option<Box<WillRecord>> {
         let delay = session.will.as_ref()?.delay;
         if delay == 0 || session.life.expiry == 0 {
             return session.will.take();

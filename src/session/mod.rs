@@ -60,7 +60,7 @@ pub struct Session {
     /// QoS 2 packet ids of its own publishes that wait for PUBREL.
     pub incoming: Incoming,
     /// To be published when the connection ends badly.
-    pub will: Option<WillRecord>,
+    pub will: Option<Box<WillRecord>>,
     /// The largest delivery that has been sent: older ones are repeated with DUP.
     pub sent_up_to: DeliveryId,
     pub(crate) queue: Queue,

@@ -21,8 +21,9 @@ pub struct SessionRecord {
     /// The largest delivery that may have been sent, as of the row's writing:
     /// older ones are repeated with DUP. While connected, all may have been.
     pub sent_up_to: DeliveryId,
-    /// To be published if the client does not come back.
-    pub will: Option<WillRecord>,
+    /// To be published if the client does not come back. Few have one, and a start has
+    /// all sessions in memory twice.
+    pub will: Option<Box<WillRecord>>,
 }
 
 /// A subscription's row.

@@ -77,7 +77,7 @@ fn read_sessions(
 fn session(row: &Row<'_>) -> Result<SessionRecord> {
     let will = match row.get::<_, Option<Box<str>>>(6)? {
         None => None,
-        Some(topic) => Some(WillRecord {
+        Some(topic) => Some(Box::new(WillRecord {
             topic,
             payload: row.get::<_, Option<_>>(7)?.unwrap_or_default(),
             properties: row.get::<_, Option<_>>(8)?.unwrap_or_default(),
@@ -85,7 +85,7 @@ fn session(row: &Row<'_>) -> Result<SessionRecord> {
             retain: row.get::<_, Option<_>>(10)?.unwrap_or_default(),
             delay: row.get::<_, Option<_>>(11)?.unwrap_or_default(),
             expiry: row.get(12)?,
-        }),
+        })),
     };
     Ok(SessionRecord {
         id: SessionId::from_sql(row.get(0)?),

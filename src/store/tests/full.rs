@@ -64,7 +64,7 @@ fn what_finds_no_room_at_all_is_kept_and_committed_later() {
     commit(&store, ops.collect());
     // More than the headroom holds beside them.
     let Op::Session(mut large) = session(7, "large") else { panic!() };
-    large.will = Some(WillRecord {
+    large.will = Some(Box::new(WillRecord {
         topic: "large".into(),
         properties: Vec::new(),
         payload: vec![1; 5 << 19],
@@ -72,7 +72,7 @@ fn what_finds_no_room_at_all_is_kept_and_committed_later() {
         retain: false,
         delay: 0,
         expiry: None,
-    });
+    }));
     let number = submit(
         &store,
         vec![

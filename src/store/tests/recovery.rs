@@ -31,7 +31,7 @@ fn retained(topic: &str, payload: &[u8]) -> RetainedRecord {
 fn everything_that_was_committed_is_found_again() {
     let directory = tempfile::tempdir().unwrap();
     let mut record = session_record(1, "alice");
-    record.will = Some(WillRecord {
+    record.will = Some(Box::new(WillRecord {
         topic: "gone".into(),
         properties: vec![7],
         payload: b"bye".to_vec(),
@@ -39,7 +39,7 @@ fn everything_that_was_committed_is_found_again() {
         retain: true,
         delay: 30,
         expiry: Some(60),
-    });
+    }));
     {
         let (store, recovered) = threaded(directory.path());
         assert!(recovered.sessions.is_empty());
