@@ -158,7 +158,9 @@ def test_a_listener_that_is_off_does_not_come_back_on_loopback(off):
 
 def test_services_find_the_broker_and_no_other_pod():
     objects = made(backup={"enabled": True}, tests={"drill": {"enabled": True}})
-    labels = objects.workload["spec"]["template"]["metadata"]["labels"]
+    labels = dict(objects.workload["spec"]["template"]["metadata"]["labels"])
+    # Kubernetes gives it. A second pod, which only a scaling by hand makes, is not found.
+    labels["statefulset.kubernetes.io/pod-name"] = objects.workload["metadata"]["name"] + "-0"
     others = [o["metadata"]["labels"] for o in objects.all("Pod")]
     others.append(objects.one("CronJob")["spec"]["jobTemplate"]["spec"]["template"]["metadata"]["labels"])
     others.append(objects.one("Job")["spec"]["template"]["metadata"]["labels"])
@@ -168,6 +170,31 @@ def test_services_find_the_broker_and_no_other_pod():
         assert selector <= labels.items()
         assert not any(selector <= other.items() for other in others)
     assert objects.one("Service", objects.workload["spec"]["serviceName"])["spec"]["clusterIP"] == "None"
+
+
+def test_names_that_look_like_numbers_stay_names():
+    objects = made(namespaceOverride="007", persistence={"existingClaim": "123", "subPath": "true"},
+                   serviceAccount={"name": "1e3"}, workload={"kind": "Deployment"})
+    assert {o["metadata"]["namespace"] for o in objects if "namespace" in o["metadata"]} == {"007"}
+    pod = objects.workload["spec"]["template"]["spec"]
+    assert pod["serviceAccountName"] == "1e3"
+    assert {"name": "data", "persistentVolumeClaim": {"claimName": "123"}} in pod["volumes"]
+    assert [m["subPath"] for m in objects.container()["volumeMounts"] if m["name"] == "data"] == ["true"]
+
+
+def test_what_checks_the_configuration_has_the_brokers_arguments_and_no_claims():
+    objects = made(extraArgs=["--set", "persistence.cache_size=64MiB"], extraVolumes=[
+        {"name": "replica", "persistentVolumeClaim": {"claimName": "replica"}},
+        {"name": "authority", "configMap": {"name": "authority"}}], extraVolumeMounts=[
+        {"name": "replica", "mountPath": "/replica"}, {"name": "authority", "mountPath": "/ca"}])
+    check = ["config", "check", "--set", "persistence.cache_size=64MiB"]
+    pod = objects.workload["spec"]["template"]["spec"]
+    assert [c["args"] for c in pod["initContainers"] if c["name"] == "config-check"] == [check]
+    hook = objects.one("Job")["spec"]["template"]["spec"]
+    assert hook["containers"][0]["args"] == check
+    assert [v["name"] for v in hook["volumes"]] == ["config", "authority"]
+    assert [m["name"] for m in hook["containers"][0]["volumeMounts"]] == ["config", "authority"]
+    assert {"replica", "authority"} <= {m["name"] for m in objects.container()["volumeMounts"]}
 
 
 def test_probes_and_monitors_name_ports_that_are_there():

@@ -2,11 +2,24 @@
      what to write instead. */}}
 
 {{- define "ferrymq.checks" -}}
+{{- include "ferrymq.checks.names" . -}}
 {{- include "ferrymq.checks.auth" . -}}
 {{- include "ferrymq.checks.config" . -}}
 {{- include "ferrymq.checks.ports" . -}}
 {{- include "ferrymq.checks.volume" . -}}
 {{- include "ferrymq.checks.rest" . -}}
+{{- end -}}
+
+{{/* Services take fewer names than releases and namespaces do. */}}
+{{- define "ferrymq.checks.names" -}}
+{{- $full := include "ferrymq.fullname" . -}}
+{{- if not (regexMatch "^[a-z]([a-z0-9-]*[a-z0-9])?$" $full) -}}
+{{- fail (printf "%q would be the Services' name, and is none: set fullnameOverride to a name of a-z, 0-9 and -, beginning with a letter" $full) -}}
+{{- end -}}
+{{- $name := include "ferrymq.name" . -}}
+{{- if not (regexMatch "^[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?$" $name) -}}
+{{- fail (printf "nameOverride %q is no value for a label: use letters, digits, -, _ and ." $name) -}}
+{{- end -}}
 {{- end -}}
 
 {{- define "ferrymq.checks.auth" -}}
@@ -47,11 +60,16 @@
 {{- if hasKey $used (toString .) }}{{ fail "http.metricsPort is http.port: leave it null to have /metrics there" }}{{ end -}}
 {{- $_ := set $used (toString .) "http.metricsPort" -}}
 {{- end -}}
+{{- if and .Values.litestream.enabled .Values.litestream.metricsPort -}}
+{{- $port := toString .Values.litestream.metricsPort -}}
+{{- if hasKey $used $port }}{{ fail (printf "litestream.metricsPort %s is taken by %s: they share the pod's address" $port (get $used $port)) }}{{ end -}}
+{{- $_ := set $used $port "litestream.metricsPort" -}}
+{{- end -}}
 {{- range $name := include "ferrymq.listeners" . | fromJsonArray -}}
 {{- $listener := get $.Values.listeners $name -}}
 {{- if not $listener.port }}{{ fail (printf "listeners.%s.port is missing" $name) }}{{ end -}}
 {{- if not (regexMatch "^[a-z]([a-z0-9-]{0,13}[a-z0-9])?$" $name) }}{{ fail (printf "listeners.%s: the name is a port's name too, so at most 15 of a-z, 0-9 and -, beginning with a letter" $name) }}{{ end -}}
-{{- if has $name (list "http" "metrics" "headless") }}{{ fail (printf "listeners.%s: this name is taken by the chart; choose another" $name) }}{{ end -}}
+{{- if has $name (list "http" "metrics" "headless" "litestream") }}{{ fail (printf "listeners.%s: this name is taken by the chart; choose another" $name) }}{{ end -}}
 {{- $port := toString $listener.port -}}
 {{- if hasKey $used $port }}{{ fail (printf "listeners.%s.port %s is taken by %s" $name $port (get $used $port)) }}{{ end -}}
 {{- $_ := set $used $port (printf "listeners.%s" $name) -}}
@@ -69,6 +87,16 @@
 {{- if and (eq .Values.workload.kind "Deployment") $disk.enabled (not $disk.existingClaim) -}}
 {{- fail "workload.kind Deployment needs persistence.existingClaim (or persistence.enabled=false): only a StatefulSet makes claims" -}}
 {{- end -}}
+{{- if $disk.enabled -}}
+{{- include "ferrymq.checks.quantity" (dict "key" "persistence.size" "size" $disk.size) -}}
+{{- include "ferrymq.checks.maxSize" . -}}
+{{- end -}}
+{{- if .Values.backup.enabled -}}
+{{- include "ferrymq.checks.quantity" (dict "key" "backup.claim.size" "size" .Values.backup.claim.size) -}}
+{{- if .Values.runtimeClassName -}}
+{{- fail "backup.enabled and runtimeClassName: in a sandbox of its own (gVisor, Kata) a second pod does not see the broker's locks on the database, and could harm it; use litestream, or POST /api/v1/database/backup" -}}
+{{- end -}}
+{{- end -}}
 {{- $shared := and $disk.enabled (has "ReadWriteOncePod" $disk.accessModes) -}}
 {{- range $what, $on := dict "backup" .Values.backup.enabled "tests.drill" .Values.tests.drill.enabled -}}
 {{- if and $on (not $disk.enabled) }}{{ fail (printf "%s.enabled needs persistence.enabled: there is no volume" $what) }}{{ end -}}
@@ -81,6 +109,18 @@
 {{- if .Values.litestream.enabled -}}
 {{- if not $disk.enabled }}{{ fail "litestream.enabled needs persistence.enabled: there is no database" }}{{ end -}}
 {{- if not .Values.litestream.replica }}{{ fail "litestream.replica: say where the replica is, as {type: s3, bucket: ..., path: ...}" }}{{ end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A limit beyond the claim would never be reached: the volume would be full first. */}}
+{{- define "ferrymq.checks.maxSize" -}}
+{{- with dig "persistence" "max_size" "" .Values.config -}}
+{{- $claim := include "ferrymq.bytes" (dict "key" "persistence.size" "size" $.Values.persistence.size) | int64 -}}
+{{- $most := include "ferrymq.bytes" (dict "key" "config.persistence.max_size" "size" .) | int64 -}}
+{{- $wal := include "ferrymq.walLimit" $ | int64 -}}
+{{- if gt (add $most $wal) $claim -}}
+{{- fail (printf "config.persistence.max_size %v and %v MiB of write-ahead log are more than persistence.size %v: the volume would be full before the broker refuses work; leave max_size out, and it follows from the size" . (div $wal 1048576) $.Values.persistence.size) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 

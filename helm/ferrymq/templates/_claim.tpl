@@ -8,7 +8,7 @@ storageClassName: {{ eq . "-" | ternary "" . | quote }}
 {{- end }}
 resources:
   requests:
-    storage: {{ .size }}
+    storage: {{ kindIs "float64" .size | ternary (printf "%.0f" .size) .size | quote }}
 {{- with .selector }}
 selector:
   {{- toYaml . | nindent 2 }}

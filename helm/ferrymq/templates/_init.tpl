@@ -7,7 +7,8 @@
 {{- if .Values.configCheck.init }}
 - name: config-check
   {{- include "ferrymq.container" (dict "root" . "volume" false) | nindent 2 }}
-  args: [config, check]
+  args:
+    {{- include "ferrymq.checkArgs" . | nindent 4 }}
 {{- end }}
 {{- if and .Values.persistence.enabled .Values.persistence.volumePermissions.enabled }}
 {{ include "ferrymq.volumePermissions" . }}

@@ -24,7 +24,7 @@ env:
 {{- with $litestream.existingSecret }}
 envFrom:
   - secretRef:
-      name: {{ . }}
+      name: {{ . | quote }}
 {{- end }}
 securityContext:
   {{- toYaml .Values.securityContext | nindent 2 }}
@@ -58,5 +58,5 @@ resources:
 {{- define "ferrymq.litestream.restore" -}}
 - name: litestream-restore
   {{- include "ferrymq.litestream.container" . | nindent 2 }}
-  args: [restore, -config, /etc/litestream/litestream.yml, -if-db-not-exists, -if-replica-exists, {{ include "ferrymq.database" . }}]
+  args: [restore, -config, /etc/litestream/litestream.yml, -if-db-not-exists, -if-replica-exists, {{ include "ferrymq.database" . | quote }}]
 {{- end -}}

@@ -30,9 +30,18 @@
 {{/* What can never change in a release. `component` keeps the pods of backups and
      tests out of the Services. */}}
 {{- define "ferrymq.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "ferrymq.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "ferrymq.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: broker
+{{- end -}}
+
+{{/* The broker's pod alone: one that somebody has made by scaling the StatefulSet has a
+     volume of its own, and what one of them acknowledges never reaches clients of the other. */}}
+{{- define "ferrymq.serviceSelector" -}}
+{{ include "ferrymq.selectorLabels" . }}
+{{- if eq .Values.workload.kind "StatefulSet" }}
+statefulset.kubernetes.io/pod-name: "{{ include "ferrymq.fullname" . }}-0"
+{{- end }}
 {{- end -}}
 
 {{/* Labels of an object: dict "root" $ "component" NAME ["labels" MAP]. */}}
@@ -52,8 +61,8 @@ app.kubernetes.io/component: broker
      dict "root" $ "name" SUFFIX ["component" NAME] ["labels" MAP] ["annotations" MAP] ["namespace" NAME]. */}}
 {{- define "ferrymq.metadata" -}}
 {{- include "ferrymq.checks" .root -}}
-name: {{ include "ferrymq.fullname" .root }}{{ with .name }}-{{ . }}{{ end }}
-namespace: {{ default (include "ferrymq.namespace" .root) .namespace }}
+name: "{{ include "ferrymq.fullname" .root }}{{ with .name }}-{{ . }}{{ end }}"
+namespace: {{ default (include "ferrymq.namespace" .root) .namespace | quote }}
 labels:
   {{- include "ferrymq.labels" . | nindent 2 }}
 {{- with merge (dict) (default dict .annotations) .root.Values.commonAnnotations }}
@@ -72,7 +81,7 @@ annotations:
 {{/* Image and pull policy of a container: the same dict. */}}
 {{- define "ferrymq.image" -}}
 image: {{ include "ferrymq.imageName" . | quote }}
-imagePullPolicy: {{ .image.pullPolicy }}
+imagePullPolicy: {{ .image.pullPolicy | quote }}
 {{- end -}}
 
 {{/* The cluster's version without what distributions append: 1.29, for comparisons. */}}

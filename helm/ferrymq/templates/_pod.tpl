@@ -1,8 +1,9 @@
 {{/* The broker's pod, for StatefulSet and Deployment alike. */}}
 
 {{/* A container of the broker's image without its arguments: image, environment,
-     security, mounts and resources. dict "root" $ ["volume" BOOL] ["resources" MAP]:
-     without it the broker's, which cost nothing in an init container. */}}
+     security, mounts and resources. dict "root" $ ["volume" BOOL] ["elsewhere" BOOL: it
+     may run on another node] ["resources" MAP]: without it the broker's, which cost
+     nothing in an init container. */}}
 {{- define "ferrymq.container" -}}
 {{- $values := .root.Values -}}
 {{ include "ferrymq.image" (dict "image" $values.image "tag" .root.Chart.AppVersion) }}
@@ -29,8 +30,10 @@ volumeMounts:
   {{- if .volume }}
   {{- include "ferrymq.dataMount" .root | nindent 2 }}
   {{- end }}
-  {{- with $values.extraVolumeMounts }}
-  {{- toYaml . | nindent 2 }}
+  {{- range $values.extraVolumeMounts }}
+  {{- if or (not $.elsewhere) (has .name (include "ferrymq.looseVolumeNames" $.root | fromJsonArray)) }}
+  {{- toYaml (list .) | nindent 2 }}
+  {{- end }}
   {{- end }}
 {{- with .resources | default $values.resources }}
 resources:
@@ -38,12 +41,37 @@ resources:
 {{- end }}
 {{- end -}}
 
+{{/* extraVolumes that a pod on another node can have at the same time, as JSON: a claim
+     would keep it waiting. */}}
+{{- define "ferrymq.looseVolumes" -}}
+{{- $loose := list -}}
+{{- range .Values.extraVolumes -}}
+{{- if not (or (hasKey . "persistentVolumeClaim") (hasKey . "ephemeral")) }}{{ $loose = append $loose . }}{{ end -}}
+{{- end -}}
+{{- toJson $loose -}}
+{{- end -}}
+
+{{- define "ferrymq.looseVolumeNames" -}}
+{{- $names := list -}}
+{{- range include "ferrymq.looseVolumes" . | fromJsonArray }}{{ $names = append $names .name }}{{ end -}}
+{{- toJson $names -}}
+{{- end -}}
+
+{{/* The broker's arguments decide about its configuration, too. */}}
+{{- define "ferrymq.checkArgs" -}}
+- config
+- check
+{{- with .Values.extraArgs }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
 {{- define "ferrymq.dataMount" -}}
 {{- if .Values.persistence.enabled -}}
 - name: data
-  mountPath: {{ .Values.persistence.mountPath }}
+  mountPath: {{ .Values.persistence.mountPath | quote }}
   {{- with .Values.persistence.subPath }}
-  subPath: {{ . }}
+  subPath: {{ . | quote }}
   {{- end }}
 {{- end }}
 {{- end -}}
@@ -57,19 +85,19 @@ resources:
     defaultMode: 0440
     sources:
       - configMap:
-          name: {{ .config }}
+          name: {{ .config | quote }}
       {{- if include "ferrymq.passwordSecret" .root }}
       - secret:
-          name: {{ .root.Values.auth.existingSecret | default .copies | default (include "ferrymq.passwordSecret" .root) }}
+          name: {{ .root.Values.auth.existingSecret | default .copies | default (include "ferrymq.passwordSecret" .root) | quote }}
           items:
-            - key: {{ empty .root.Values.auth.existingSecret | ternary "passwords" .root.Values.auth.existingSecretKey }}
+            - key: {{ empty .root.Values.auth.existingSecret | ternary "passwords" .root.Values.auth.existingSecretKey | quote }}
               path: passwords
       {{- end }}
       {{- if include "ferrymq.tokenSecret" .root }}
       - secret:
-          name: {{ .root.Values.http.existingSecret | default .copies | default (include "ferrymq.tokenSecret" .root) }}
+          name: {{ .root.Values.http.existingSecret | default .copies | default (include "ferrymq.tokenSecret" .root) | quote }}
           items:
-            - key: {{ empty .root.Values.http.existingSecret | ternary "token" .root.Values.http.existingSecretKey }}
+            - key: {{ empty .root.Values.http.existingSecret | ternary "token" .root.Values.http.existingSecretKey | quote }}
               path: token
       {{- end }}
 {{- end -}}
@@ -95,7 +123,7 @@ securityContext:
 {{/* One probe: dict "probe" MAP "path" PATH "failures" NUMBER. */}}
 {{- define "ferrymq.probe" -}}
 httpGet:
-  path: {{ .path }}
+  path: {{ .path | quote }}
   port: http
 periodSeconds: {{ .probe.periodSeconds }}
 timeoutSeconds: {{ .probe.timeoutSeconds }}
@@ -112,7 +140,7 @@ failureThreshold: {{ .failures | default .probe.failureThreshold }}
     {{- end }}
   ports:
     {{- range $name := include "ferrymq.listeners" . | fromJsonArray }}
-    - name: {{ $name }}
+    - name: {{ $name | quote }}
       containerPort: {{ (get $.Values.listeners $name).port }}
       protocol: TCP
     {{- end }}
@@ -152,14 +180,15 @@ metadata:
     {{- /* Without versions: a new chart alone is no reason to restart the broker. */}}
     {{- merge (include "ferrymq.selectorLabels" . | fromYaml) $values.podLabels $values.commonLabels | toYaml | nindent 4 }}
   annotations:
-    {{- /* A changed configuration or Secret of this release restarts the pod. */}}
+    {{- /* A changed configuration or Secret of this release restarts the pod. Of what is
+           secret only a part of the sum: whoever may read pods could try guesses on it. */}}
     {{- $sums := dict "checksum/config" (include "ferrymq.config" . | sha256sum) }}
-    {{- with $values.auth.passwords }}{{ $_ := set $sums "checksum/passwords" (sha256sum .) }}{{ end }}
-    {{- with $values.http.token }}{{ $_ := set $sums "checksum/token" (sha256sum .) }}{{ end }}
+    {{- with $values.auth.passwords }}{{ $_ := set $sums "checksum/passwords" (sha256sum . | trunc 10) }}{{ end }}
+    {{- with $values.http.token }}{{ $_ := set $sums "checksum/token" (sha256sum . | trunc 10) }}{{ end }}
     {{- if $values.litestream.enabled }}{{ $_ := set $sums "checksum/litestream" (include "ferrymq.litestream.config" . | sha256sum) }}{{ end }}
     {{- merge $sums $values.podAnnotations $values.commonAnnotations | toYaml | nindent 4 }}
 spec:
-  serviceAccountName: {{ include "ferrymq.serviceAccountName" . }}
+  serviceAccountName: {{ include "ferrymq.serviceAccountName" . | quote }}
   {{- include "ferrymq.podBase" . | trim | nindent 2 }}
   terminationGracePeriodSeconds: {{ $values.terminationGracePeriodSeconds }}
   {{- with include "ferrymq.initContainers" . | trim }}
@@ -179,12 +208,12 @@ spec:
     {{- if and $values.persistence.enabled (or $values.persistence.existingClaim (eq $values.workload.kind "Deployment")) }}
     - name: data
       persistentVolumeClaim:
-        claimName: {{ include "ferrymq.claim" . }}
+        claimName: {{ include "ferrymq.claim" . | quote }}
     {{- end }}
     {{- if $values.litestream.enabled }}
     - name: litestream
       secret:
-        secretName: {{ include "ferrymq.fullname" . }}-litestream
+        secretName: "{{ include "ferrymq.fullname" . }}-litestream"
         defaultMode: 0440
     {{- end }}
     {{- with $values.extraVolumes }}

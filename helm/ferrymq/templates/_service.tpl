@@ -3,11 +3,11 @@
 {{- define "ferrymq.servicePorts" -}}
 {{- range $name := include "ferrymq.listeners" . | fromJsonArray }}
 {{- $listener := get $.Values.listeners $name }}
-- name: {{ $name }}
+- name: {{ $name | quote }}
   port: {{ $listener.port }}
-  targetPort: {{ $name }}
+  targetPort: {{ $name | quote }}
   protocol: TCP
-  appProtocol: {{ dig "protocol" "mqtt" $listener }}
+  appProtocol: {{ dig "protocol" "mqtt" $listener | quote }}
 {{- end }}
 - name: http
   port: {{ .Values.http.port }}
@@ -25,7 +25,7 @@
 
 {{- define "ferrymq.ipFamilies" -}}
 {{- with .Values.service.ipFamilyPolicy }}
-ipFamilyPolicy: {{ . }}
+ipFamilyPolicy: {{ . | quote }}
 {{- end }}
 {{- with .Values.service.ipFamilies }}
 ipFamilies:

@@ -8,11 +8,19 @@
 {{- $number := regexFind "^[0-9]+(\\.[0-9]+)?" $text -}}
 {{- $unit := $text | trimPrefix $number | trim | upper | trimSuffix "B" -}}
 {{- $factors := dict "" 1 "K" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "P" 1e15
-      "KI" 1024 "MI" 1048576 "GI" 1073741824 "TI" 1099511627776 "PI" 1125899906842624 -}}
+      "KI" 1024 "MI" 1048576 "GI" 1073741824 "TI" 1099511627776 "PI" 1125899906842624 "E" 1e18 "EI" 1152921504606846976 -}}
 {{- if or (not $number) (not (hasKey $factors $unit)) -}}
 {{- fail (printf "%s: %q is not a size: write it as 10Gi or 500Mi" .key $text) -}}
 {{- end -}}
 {{- mulf (float64 $number) (get $factors $unit) | printf "%.0f" -}}
+{{- end -}}
+
+{{/* Fails for what Kubernetes takes for no quantity, or for another one than it looks like
+     (500m is half a byte): dict "key" NAME "size" VALUE. */}}
+{{- define "ferrymq.checks.quantity" -}}
+{{- if not (or (kindIs "float64" .size) (kindIs "int64" .size) (regexMatch "^[0-9]+(\\.[0-9]+)?([KMGTPE]i|[kMGTPE])?$" (toString .size))) -}}
+{{- fail (printf "%s: %q is no size of a volume: write it as 10Gi or 500Mi" .key (toString .size)) -}}
+{{- end -}}
 {{- end -}}
 
 {{/* Bytes of the write-ahead log: what config says, or an eighth of the claim, at
