@@ -65,6 +65,7 @@ LABEL org.opencontainers.image.title="FerryMQ" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.created="${CREATED}"
 COPY --from=build /out/ /
+COPY LICENSE /usr/share/licenses/ferrymq/
 # SQLITE_TMPDIR: the root may be read-only, and there may be no /tmp.
 ENV FERRYMQ_CONFIG=/etc/ferrymq/ferrymq.toml \
     SQLITE_TMPDIR=/data
