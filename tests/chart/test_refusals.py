@@ -32,6 +32,11 @@ SCHEMA = [
     ({"backup": {"keep": 0}}, "backup.keep", "1"),
     ({"tests": {"drill": {"seconds": 0}}}, "tests.drill.seconds", "0.1"),
     ({"extraEnv": {"A": "b"}}, "extraEnv", "array"),
+    # A heading with nothing but comments below it.
+    ({"config": None}, "", "config"),
+    ({"startupProbe": {"periodSeconds": None}}, "startupProbe", "periodSeconds"),
+    ({"persistence": {"enabled": None}}, "persistence", "enabled"),
+    ({"backup": {"rate": "50M"}}, "backup.rate", "pattern"),
 ]
 # Values; the whole message.
 CHECKS = [
@@ -60,6 +65,7 @@ CHECKS = [
     ({"backup": {"enabled": True, "claim": {"size": "20 Gi"}}}, 'backup.claim.size: "20 Gi" is no size of a volume: write it as 10Gi or 500Mi'),
     ({"config": {"persistence": {"max_size": "10 gallons"}}}, 'config.persistence.max_size: "10 gallons" is not a size: write it as 10Gi or 500Mi'),
     ({"config": {"persistence": {"max_size": "10GiB"}}}, "config.persistence.max_size 10GiB and 256 MiB of write-ahead log are more than persistence.size 10Gi: the volume would be full before the broker refuses work; leave max_size out, and it follows from the size"),
+    ({"metrics": {"prometheusRule": {"enabled": True, "disabled": ["Typo"]}}}, 'metrics.prometheusRule.disabled: there is no alert "Typo"; files/rules.yaml has those that there are'),
     ({"fullnameOverride": "My_MQTT"}, '"My_MQTT" would be the Services\' name, and is none: set fullnameOverride to a name of a-z, 0-9 and -, beginning with a letter'),
     ({"nameOverride": "a: b", "fullnameOverride": "boat"}, 'nameOverride "a: b" is no value for a label: use letters, digits, -, _ and .'),
     ({"litestream": {"enabled": True, "replica": {"type": "s3"}, "metricsPort": 8080}}, "litestream.metricsPort 8080 is taken by http.port: they share the pod's address"),
