@@ -58,7 +58,8 @@ def test_there_is_no_shell_and_nothing_to_write_but_data(run, tmp_path):
         names = {member.name.strip("/") for member in files if member.isfile()}
     # Engines put their own files into dev, proc, run and etc.
     own = {name for name in names if not name.startswith(("dev/", "proc/", "sys/", "run/", "etc/"))}
-    assert {name for name in own if not name.startswith("data/")} == {"usr/bin/ferrymq"}
+    assert {name for name in own if not name.startswith("data/")} == {
+        "usr/bin/ferrymq", "usr/share/licenses/ferrymq/LICENSE"}
     for command in (["/bin/sh", "-c", "true"], ["/bin/ls"]):
         assert engine("exec", container.name, *command, check=False).returncode != 0
 
