@@ -14,7 +14,8 @@
 //!
 //! On the side: [`config`] is read by all of them at the start, [`telemetry`] is
 //! counted into by all of them. [`bench`] and [`drill`] try a broker in a [`sandbox`]
-//! with the clients of [`load`]. [`cli`] is the way in from the shell. [`sabotage`] is
+//! with the clients of [`load`]. [`foreign`] knows what of a stranger's text is not for a
+//! terminal. [`cli`] is the way in from the shell. [`sabotage`] is
 //! for tests of the tests and does nothing in a release.
 
 pub mod auth;
@@ -23,6 +24,7 @@ pub mod broker;
 pub mod cli;
 pub mod config;
 pub mod drill;
+pub mod foreign;
 pub mod http;
 pub mod load;
 pub mod maintenance;

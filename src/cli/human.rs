@@ -5,6 +5,8 @@
 
 use std::fmt::Write;
 
+use crate::foreign::deceives;
+
 /// `1.5 MiB`: binary units, one digit after the point.
 pub fn bytes(count: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
@@ -91,16 +93,6 @@ pub fn shortened(text: &str, width: usize) -> String {
         return safe;
     }
     safe.chars().take(width.saturating_sub(1)).chain(['…']).collect()
-}
-
-/// True for characters that change how others are shown, or that cannot be seen.
-pub fn deceives(c: char) -> bool {
-    c.is_control()
-        || matches!(
-            u32::from(c),
-            0xAD | 0x061C | 0x180E | 0x200B..=0x200F | 0x2028..=0x202E | 0x2060..=0x206F
-                | 0xFEFF | 0xFFF9..=0xFFFB | 0xE0000..=0xE007F
-        )
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::cli::human::deceives;
 use crate::cli::output::say;
+use crate::foreign::escape_json;
 
 /// Prints `name   value` lines with the values below each other.
 pub(super) fn pairs(lines: &[(&str, String)]) {
@@ -50,38 +50,8 @@ pub(super) fn table(head: &[(&str, Align)], rows: &[Vec<String>]) {
 /// Prints one JSON document.
 pub(super) fn json(value: &impl Serialize) {
     match serde_json::to_string_pretty(value) {
-        Ok(text) => say(safe(&text)),
+        Ok(text) => say(escape_json(&text)),
         // Plain structs of numbers and strings.
         Err(error) => crate::cli::output::complain(&error),
-    }
-}
-
-/// JSON escapes what is below U+0020. Terminals act upon others too; within strings,
-/// the only place where they can be, `\uXXXX` is the same text.
-fn safe(json: &str) -> String {
-    let mut out = String::with_capacity(json.len());
-    let mut units = [0; 2];
-    for c in json.chars() {
-        if c != '\n' && deceives(c) {
-            for unit in c.encode_utf16(&mut units) {
-                let _ = write!(out, "\\u{unit:04x}");
-            }
-        } else {
-            out.push(c);
-        }
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn json_stays_the_same_text_without_what_a_terminal_acts_upon() {
-        let text = "a\u{1b}[2J\u{9b}1m\u{202e}\u{e0001}é";
-        let json = safe(&serde_json::to_string(text).unwrap());
-        assert_eq!(json, r#""a\u001b[2J\u009b1m\u202e\udb40\udc01é""#);
-        assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
     }
 }

@@ -13,7 +13,7 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::text::acts;
+use crate::foreign::escape_json;
 use crate::telemetry::cut::{LOGGED, cut};
 
 /// See the module.
@@ -31,15 +31,7 @@ where
         event: &Event<'_>,
     ) -> fmt::Result {
         let line = object(event).map_err(|_| fmt::Error)?;
-        for c in std::str::from_utf8(&line).map_err(|_| fmt::Error)?.chars() {
-            // JSON asks for less than a terminal that shows it does. All of these have four
-            // digits, and stand within strings.
-            if acts(c) {
-                write!(writer, "\\u{:04x}", u32::from(c))?;
-            } else {
-                writer.write_char(c)?;
-            }
-        }
+        writer.write_str(&escape_json(std::str::from_utf8(&line).map_err(|_| fmt::Error)?))?;
         writer.write_char('\n')
     }
 }

@@ -9,6 +9,7 @@ use tracing_subscriber::field::MakeExt as _;
 use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
 
+use crate::foreign::deceives;
 use crate::telemetry::cut::{LOGGED, head};
 
 /// The message, then `name=value` for each field. Text is quoted, with its quotes
@@ -76,7 +77,7 @@ impl<'a, 'w> Value<'a, 'w> {
 impl Write for Value<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let mut rest = text;
-        while let Some((at, found)) = rest.char_indices().find(|(_, c)| acts(*c)) {
+        while let Some((at, found)) = rest.char_indices().find(|(_, c)| deceives(*c)) {
             let (before, from) = rest.split_at(at);
             self.put(before)?;
             self.put(&found.escape_default().to_string())?;
@@ -84,11 +85,4 @@ impl Write for Value<'_, '_> {
         }
         self.put(rest)
     }
-}
-
-/// Control characters, separators of lines and paragraphs, marks of direction.
-pub(super) fn acts(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}')
-        || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
