@@ -23,17 +23,20 @@ def scrape(broker, accept=None):
     return answer.getheader("Content-Type"), answer.read().decode()
 
 
-def traffic(client):
+def traffic(broker, client):
+    """Ten messages for somebody who is away, all committed and counted: that is done a
+    moment after their acknowledgements."""
     s = client("sub", version=raw.V5, clean=False, properties={"session_expiry": 100})
     s.subscribe("t")
     s.disconnect()
     p = client("pub")
     for _ in range(10):
         p.publish("t", b"x" * 100, qos=1)
+    broker.await_metric("ferrymq_persistence_payload_bytes_total", lambda n: n == 10 * (1 + 100))
 
 
 def test_who_asks_for_openmetrics_gets_what_its_parser_takes(broker, client):
-    traffic(client)
+    traffic(broker, client)
     kind, text = scrape(broker, PROMETHEUS)
     assert kind == "application/openmetrics-text; version=1.0.0; charset=utf-8"
     families = {family.name: family for family in parse_open(text)}
@@ -49,7 +52,7 @@ def test_who_asks_for_openmetrics_gets_what_its_parser_takes(broker, client):
 
 
 def test_both_formats_tell_the_same(broker, client):
-    traffic(client)
+    traffic(broker, client)
     kind, plain = scrape(broker)
     assert kind == "text/plain; version=0.0.4; charset=utf-8"
 
