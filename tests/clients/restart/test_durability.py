@@ -136,3 +136,25 @@ def test_qos_0_never_waits_for_a_client_that_is_away(broker):
     p.publish("t", b"0", qos=0)
     p.ping()
     assert subscriber(broker).until_quiet(p) == []
+
+
+def test_a_stop_that_could_not_close_the_database_is_no_success(make_broker, client):
+    broker = make_broker(RUNTIME__SHUTDOWN_TIMEOUT="2s")
+    away = client("away", to=broker, version=raw.V5, clean=False,
+                  properties={"session_expiry": 600})
+    away.subscribe("t", qos=1)
+    away.disconnect()
+    publisher = client("publisher", to=broker, version=raw.V5)
+    publisher.publish("t", b"acknowledged", qos=1)
+    other = sqlite3.connect(broker.database, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    publisher.send(raw.publish("t", b"not acknowledged", 1, 77, version=raw.V5))
+    # Seen by the broker: PINGRESP waits for no disk.
+    publisher.ping()
+    assert broker.terminate() == 5, broker.logged()
+    assert "was not closed in order" in broker.logged()
+    other.close()
+    broker.start()
+    away = client("away", to=broker, version=raw.V5, clean=False,
+                  properties={"session_expiry": 600})
+    assert away.message().payload == b"acknowledged"
