@@ -83,12 +83,13 @@ fn a_drill_with_async_reports_what_was_lost() {
         "--set",
         "persistence.flush_interval=1m",
     ];
-    let (code, report) = run(&home, &args);
+    // That commit comes at once; on a busy machine all sessions are in it, now and then.
+    let mut reports = (0..5).map(|_| run(&home, &args));
+    let lost = |report: &serde_json::Value| report["sessions_lost"].as_u64().unwrap() > 0;
+    let (code, report) = reports.find(|(_, report)| lost(report)).unwrap();
     assert_eq!(code, 6, "{report:#}");
     assert_eq!(report["held"], false);
     assert!(report["lost"].as_u64().unwrap() > 0);
-    // That commit comes at once, and on a busy machine all sessions are in it.
-    assert!(report["sessions_lost"].is_u64());
     assert!(report["retained"]["lost"].as_u64().unwrap() > 0);
     assert!(report["broken"][0].as_str().unwrap().ends_with("acknowledged messages were lost"));
     assert_nothing_is_left(&home);
