@@ -1,8 +1,8 @@
 //! What an operator sees and does while the broker runs: sessions, their queues and
 //! subscriptions, retained messages, a message of the operator's own.
 //!
-//! - `walk`: the sessions in short steps. `room`: how long a page gets. `sessions`, `queue`, `subscriptions`,
-//!   `retained`: looking.
+//! - `walk`: the sessions in short steps. `room`: how long a page gets.
+//! - `sessions`, `queue`, `subscriptions`, `retained`: looking.
 //! - `end`: ending connections and sessions. `publish`. `settled`: waiting for the disk.
 //!
 //! Here stand plain functions and plain data; how they are reached, and who may, is the
