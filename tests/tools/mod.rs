@@ -13,6 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::common::broker::{Broker, binary};
+use super::common::drain::until;
 use super::common::publisher::Publisher;
 use super::common::raw::Raw;
 use super::common::subscriber::Subscriber;
@@ -59,6 +60,14 @@ impl Site {
             Raw::connect(self.broker.port, 4, name, true).unwrap().until_ping().unwrap();
         }
         self.published.fetch_add(count, Ordering::Relaxed);
+        self.until_all_are_away();
+    }
+
+    /// That a client has gone is in the database a commit after its connection ended.
+    fn until_all_are_away(&self) {
+        until("all sessions are away", Duration::from_mins(1), || {
+            self.json(&["status"])["sessions"]["connected"] == 0
+        });
     }
 
     pub fn publish_retained(&self) {
