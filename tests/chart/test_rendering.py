@@ -71,6 +71,15 @@ def test_long_names_are_cut():
     assert len(objects.one("CronJob")["metadata"]["name"]) <= 52
 
 
+def test_names_that_begin_alike_stay_apart_when_they_are_cut():
+    def workload(name):
+        return chart.made(fullnameOverride=name).one("StatefulSet")["metadata"]["name"]
+
+    names = [workload("a" * 49 + end) for end in ("-x", "-y", "--x")] + [workload("a" * 36 + "--" + "b" * 20)]
+    assert len(set(names)) == len(names)
+    assert all(len(name) <= 45 and "--" not in name for name in names)
+
+
 @VALUES
 def test_snapshot(values, whole):
     """What is rendered, as a person has looked at it. BLESS=1 writes it anew: read the

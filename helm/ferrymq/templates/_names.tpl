@@ -4,14 +4,16 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
 {{- end -}}
 
-{{/* At most 45 characters: a CronJob's name, which ends in -backup, may have 52. */}}
+{{/* At most 45 characters: a CronJob's name, which ends in -backup, may have 52. A longer
+     one is cut, and ends in a hash of the whole: two that begin alike stay two. */}}
 {{- define "ferrymq.fullname" -}}
-{{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 45 | trimSuffix "-" -}}
-{{- else -}}
 {{- $name := include "ferrymq.name" . -}}
-{{- $full := contains $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name) -}}
-{{- $full | trunc 45 | trimSuffix "-" -}}
+{{- $both := contains $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name) -}}
+{{- $full := default $both .Values.fullnameOverride -}}
+{{- if gt (len $full) 45 -}}
+{{- printf "%s-%s" (regexReplaceAll "[-.]+$" (trunc 38 $full) "") ($full | sha256sum | trunc 6) -}}
+{{- else -}}
+{{- $full -}}
 {{- end -}}
 {{- end -}}
 
