@@ -338,3 +338,9 @@ def test_notes_tell_three_commands(whole):
                     "kubectl -n sea port-forward service/boat-ferrymq 1883:1883"):
         assert command in notes
     assert "everybody who reaches the port is let in" in notes
+
+
+def test_temporary_files_of_the_database_are_on_its_volume():
+    objects = made(persistence={"mountPath": "/srv/mqtt"})
+    variables = {e["name"]: e.get("value") for e in objects.container("ferrymq")["env"]}
+    assert variables["SQLITE_TMPDIR"] == "/srv/mqtt"

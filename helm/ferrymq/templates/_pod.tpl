@@ -14,6 +14,10 @@ command:
 env:
   - name: FERRYMQ_CONFIG
     value: /etc/ferrymq/ferrymq.toml
+  {{- if .volume }}
+  - name: SQLITE_TMPDIR
+    value: {{ $values.persistence.mountPath | quote }}
+  {{- end }}
   {{- with $values.extraEnv }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
