@@ -56,14 +56,13 @@ RUN find src -name '*.rs' -exec touch '{}' + && \
 
 FROM ${RUNTIME_IMAGE}
 ARG VERSION=0.1.0
-ARG REVISION=
-ARG CREATED=
+# --build-arg REVISION=$(git rev-parse HEAD); when it was made is in the image itself.
+ARG REVISION=unknown
 LABEL org.opencontainers.image.title="FerryMQ" \
       org.opencontainers.image.description="An MQTT broker that keeps its word: durable before acknowledged, in one SQLite file" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.revision="${REVISION}" \
-      org.opencontainers.image.created="${CREATED}"
+      org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /out/ /
 COPY LICENSE /usr/share/licenses/ferrymq/
 # SQLITE_TMPDIR: the root may be read-only, and there may be no /tmp.
