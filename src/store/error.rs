@@ -65,6 +65,16 @@ pub enum OpenError {
         /// Why.
         source: std::io::Error,
     },
+    /// The system lets this process have no further thread.
+    #[error(
+        "no thread could be started for {path}: {source}: raise the limit of processes (--pids-limit, TasksMax, ulimit -u) or give the machine more memory"
+    )]
+    Thread {
+        /// The database.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// It can be read, but not written.
     #[error(
         "{path} cannot be written ({detail}): check that file and directory are writable for this user, and the volume too"

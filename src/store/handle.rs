@@ -82,7 +82,8 @@ impl Store {
                 writer: thread::spawn(writer, Arc::clone(&shared), config.idle_after)?,
             })
         };
-        let threads = start().map_err(|error| OpenError::io(&config.path, error))?;
+        let threads =
+            start().map_err(|source| OpenError::Thread { path: config.path.clone(), source })?;
         let threads = Mutex::new(Some(threads));
         let reader = Mutex::default();
         Ok((Self { inner: Arc::new(Inner { shared, threads, stepped: None, reader }) }, recovered))
