@@ -38,11 +38,11 @@ setup() {
     # nftables and util-linux's unshare and setpriv: tests/faults.
     debian build-essential python3-venv mosquitto-clients nftables util-linux iproute2 || return
     if needs image; then
-        debian buildah podman runc netavark aardvark-dns conmon catatonit uidmap mmdebstrap || return
+        debian buildah podman runc netavark aardvark-dns conmon catatonit uidmap mmdebstrap curl || return
     fi
     if needs clients watching image; then python_packages || return; fi
     # For promtool too. Should Debian start it as a service: the tests have ports of their own.
-    if needs clients watching; then debian prometheus || return; fi
+    if needs clients watching image; then debian prometheus || return; fi
     if needs chart; then
         debian wget || return
         tests/chart/setup.sh || return
