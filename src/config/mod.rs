@@ -13,6 +13,7 @@
 mod text;
 
 mod access;
+mod auto_count;
 mod auto_size;
 mod bind;
 mod byte_size;
@@ -39,6 +40,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use access::{Anonymous, Auth};
+pub use auto_count::AutoCount;
 pub use auto_size::AutoSize;
 pub use bind::Bind;
 pub use byte_size::ByteSize;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AutoSize, Bind};
+use super::{AutoCount, AutoSize, Bind};
 
 /// What is spoken on a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -47,9 +47,9 @@ impl Default for Listener {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
-    /// Connections at once on all listeners, 1 to 10,000,000. The system's limit
-    /// of open files may be lower.
-    pub max_connections: usize,
+    /// Connections at once on all listeners, 1 to 10,000,000. `auto`: one for each 32KiB
+    /// of the memory, at most 100,000. The system's limit of open files may be lower.
+    pub max_connections: AutoCount,
     /// Bytes of message payloads, topics and properties held in memory over all
     /// queues, at least 1MiB. `auto`: a quarter of the memory, at most 512MiB.
     pub max_memory: AutoSize,
@@ -57,6 +57,6 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_connections: default_connections(), max_memory: AutoSize::Auto }
+        Self { max_connections: AutoCount::Auto, max_memory: AutoSize::Auto }
     }
 }

@@ -214,6 +214,8 @@ fn a_value_out_of_range_is_named_with_the_range() {
         ),
         ("persistence.path=", "found \"\", expected the path of the database file"),
         ("persistence.cache_size=1000TiB", "found 1000TiB, expected 64KiB to 64GiB"),
+        ("limits.max_connections=0", "found 0, expected 1 to 10000000"),
+        ("limits.max_connections=many", "found \"many\", expected \"auto\" or a whole number"),
         ("limits.max_memory=1KiB", "found 1KiB, expected at least 1MiB"),
         ("auth.max_verifications=0", "found 0, expected 1 to 64"),
         ("runtime.shutdown_timeout=2h", "found 2h, expected 0s to 1h"),

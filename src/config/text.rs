@@ -1,7 +1,6 @@
 //! Values that are written as text in every layer.
 
-/// Serialises through `Display`, reads through `FromStr`. A plain number is handed
-/// to `FromStr` as text, since the environment cannot tell `"5"` from `5`.
+/// Serialises through `Display`, reads through `FromStr`.
 macro_rules! serde_as_text {
     ($type:ty, $expected:expr) => {
         impl serde::Serialize for $type {
@@ -10,6 +9,14 @@ macro_rules! serde_as_text {
             }
         }
 
+        deserialize_from_text!($type, $expected);
+    };
+}
+
+/// Reads through `FromStr`. A plain number is handed to it as text, since the
+/// environment cannot tell `"5"` from `5`.
+macro_rules! deserialize_from_text {
+    ($type:ty, $expected:expr) => {
         impl<'de> serde::Deserialize<'de> for $type {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 struct Text;

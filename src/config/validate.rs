@@ -25,7 +25,9 @@ pub(super) fn check(config: &Config) -> Checked {
     session(config)?;
     persistence(config)?;
     let limits = &config.limits;
-    within("limits.max_connections", limits.max_connections, 1..=10_000_000)?;
+    if let Some(count) = limits.max_connections.set() {
+        within("limits.max_connections", count, 1..=10_000_000)?;
+    }
     if let Some(size) = limits.max_memory.set() {
         at_least("limits.max_memory", size, ByteSize::mib(1))?;
     }

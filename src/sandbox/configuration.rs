@@ -9,7 +9,8 @@ use std::str::FromStr;
 use serde::Serialize;
 
 use crate::config::{
-    Auth, AutoSize, Bind, ByteSize, Config, Durability, Http, Listener, LogFormat, Overflow, Span,
+    Auth, AutoCount, AutoSize, Bind, ByteSize, Config, Durability, Http, Listener, LogFormat,
+    Overflow, Span,
 };
 
 /// How durable the broker under test is.
@@ -84,7 +85,6 @@ pub fn configuration(config: &Config, directory: &Path, level: Level, demand: De
     own.listeners = BTreeMap::from([("tcp".to_owned(), listener)]);
     own.http = Http { bind: anywhere, console: false, ..Http::default() };
     own.auth = Auth::default();
-    own.limits.max_connections = own.limits.max_connections.max(demand.clients);
     "info".clone_into(&mut own.telemetry.level);
     own.telemetry.format = LogFormat::Text;
 
@@ -106,6 +106,8 @@ pub fn configuration(config: &Config, directory: &Path, level: Level, demand: De
     at_least(&mut session.max_queued_bytes, demand.bytes.saturating_mul(2));
     session.overflow = Overflow::Refuse;
     let sizes = own.sizes(None);
+    let connections = sizes.max_connections.max(demand.clients);
+    own.limits.max_connections = AutoCount::Set(connections);
     let memory = sizes.max_memory.max(ByteSize(demand.bytes.saturating_mul(2)));
     own.limits.max_memory = AutoSize::Set(memory);
 

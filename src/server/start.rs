@@ -93,7 +93,7 @@ impl Server {
         trace(&broker, &config.telemetry, setup, &registry);
         tasks.spawn(Arc::clone(&broker).upkeep());
         tasks.spawn(watch_state(Arc::clone(&broker), readiness.clone(), stop_http));
-        let all = config.limits.max_connections.min(Semaphore::MAX_PERMITS);
+        let all = config.sizes(None).max_connections.min(Semaphore::MAX_PERMITS);
         let all = Arc::new(Semaphore::new(all));
         for (name, listener) in listeners {
             addresses.extend(listener.address().map(|address| (name, address)));
@@ -145,6 +145,7 @@ fn say_sizes(config: &Config) {
     tracing::info!(
         memory = machine::memory(),
         worker_threads = tokio::runtime::Handle::current().metrics().num_workers(),
+        max_connections = sizes.max_connections,
         max_memory = %sizes.max_memory,
         max_retained_bytes = %sizes.max_retained_bytes,
         cache_size = %sizes.cache_size,
