@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import re
 import subprocess
 import threading
 import tarfile
@@ -69,7 +68,8 @@ def test_without_a_choice_about_authentication_it_stops_with_one_line(volume):
     done = engine("run", "--rm", "--volume", f"{volume}:/data", "--network", "none", IMAGE,
                   check=False)
     assert done.returncode == 2, done
-    lines = [line for line in done.stderr.splitlines() if "CNI" not in line]
+    # The engine's own lines begin with a time.
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("time=")]
     assert len(lines) == 1, lines
     assert "auth.allow_anonymous = true" in lines[0] and "auth.password_file" in lines[0]
 
@@ -90,7 +90,7 @@ def test_memory_and_cores_of_the_container_are_seen(run):
     limits = next(line for line in container.logs().splitlines() if "max_memory" in line)
     assert "memory=134217728" in limits, limits
     assert "max_memory=32MiB" in limits and "cache_size=2MiB" in limits, limits
-    assert "worker_threads=1" in limits, limits
+    assert "worker_threads=1" in limits and "max_connections=4096" in limits, limits
 
 
 class Publisher:
@@ -183,11 +183,8 @@ def test_it_stops_in_order_within_ten_seconds_with_a_loaded_database(run):
 
 def test_health_is_what_the_image_says(run):
     container = run(env=OPEN)
-    # Images in the OCI format have no place for it, so it is read where it is written.
-    dockerfile = (HERE.parents[1] / "Dockerfile").read_text()
-    checked = json.loads(re.search(r"^HEALTHCHECK .*\\\n +CMD (\[.*\])$", dockerfile, re.M)[1])
-    assert container.healthy().returncode == 0
-    assert engine("exec", container.name, *checked, check=False).returncode == 0
+    assert engine("healthcheck", "run", container.name, check=False).returncode == 0
+    assert container.inspect()["State"]["Health"]["Status"] == "healthy"
     # Nothing listens where this one asks.
     done = engine("exec", "--env", "FERRYMQ_HTTP__BIND=127.0.0.1:1", container.name,
                   "/usr/bin/ferrymq", "health", check=False)
