@@ -8,7 +8,7 @@ use super::disconnect::Registry;
 use super::{Broker, SessionHandle, StoreDown, Turn, traced};
 use crate::auth::Identity;
 use crate::message::{CommitNo, Wake, WillRecord};
-use crate::protocol::{ConnAck, Connect, LastWill, QoS, ReasonCode, Version};
+use crate::protocol::{ConnAck, Connect, LastWill, QoS, ReasonCode, Version, level_count};
 use crate::session::{Connected, ConnectionInfo, Session};
 use crate::store::{Op, SessionRecord};
 use crate::telemetry::Label;
@@ -63,7 +63,7 @@ impl Broker {
             return Err(ReasonCode::ClientIdentifierNotValid);
         }
         if let Some(will) = &connect.will {
-            if will.topic.levels().count() > self.settings.max_topic_levels {
+            if level_count(will.topic.as_str()) > self.settings.max_topic_levels {
                 return Err(ReasonCode::TopicNameInvalid);
             }
             if will.topic.as_str().starts_with(super::SYS) {

@@ -44,5 +44,5 @@ pub use packet::{
 };
 pub use properties::{MessageProperties, check_publish_properties, user_properties};
 pub use reason::{ReasonCode, ReasonContext};
-pub use topic::{TopicError, TopicFilter, TopicName, matches};
+pub use topic::{TopicError, TopicFilter, TopicName, level_count, matches};
 pub use types::{AckKind, PacketId, QoS, Version};

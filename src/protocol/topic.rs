@@ -58,11 +58,11 @@ impl TopicName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
 
-    /// What stands between the slashes.
-    pub fn levels(&self) -> impl Iterator<Item = &str> {
-        self.0.split('/')
-    }
+/// How many levels a topic has: at every publish, so by its bytes and not by its parts.
+pub fn level_count(topic: &str) -> usize {
+    topic.bytes().filter(|&byte| byte == b'/').count() + 1
 }
 
 /// A valid topic filter, shared or not: what is subscribed to.

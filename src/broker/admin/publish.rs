@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::Unsettled;
 use crate::broker::{Broker, Prepared, Publication, Retaining, SYS, Turn};
 use crate::message::{MessageId, Wake};
-use crate::protocol::{MessageProperties, QoS, TopicError, TopicName, check_publish_properties};
+use crate::protocol::{
+    MessageProperties, QoS, TopicError, TopicName, check_publish_properties, level_count,
+};
 use crate::router::Routes;
 use crate::telemetry::RefuseReason;
 
@@ -124,7 +126,7 @@ impl Broker {
     fn check(&self, message: &Announcement) -> Result<Vec<u8>, Unannounced> {
         let Announcement { topic, payload, properties, .. } = message;
         TopicName::new(topic)?;
-        if topic.split('/').count() > self.settings.max_topic_levels {
+        if level_count(topic) > self.settings.max_topic_levels {
             return Err(Unannounced::Levels);
         }
         if topic.starts_with(SYS) {

@@ -7,6 +7,7 @@ use super::{Client, Close, Pending, Reply};
 use crate::broker::Publication;
 use crate::protocol::{
     PacketId, Publish, QoS, ReasonCode, SubAck, Subscribe, UnsubAck, Unsubscribe, Version,
+    level_count,
 };
 use crate::session::Known;
 use crate::store::Op;
@@ -64,7 +65,7 @@ impl Client {
     }
 
     fn on_publish_to(&mut self, publish: &Publish<'_>, topic: &str) -> Result<(), Close> {
-        let levels = topic.split('/').count();
+        let levels = level_count(topic);
         let refusal = if levels > self.broker.settings.max_topic_levels {
             Some(ReasonCode::TopicNameInvalid)
         } else if topic.starts_with(crate::broker::SYS)

@@ -122,3 +122,10 @@ fn mqtt_4_7_2_1_leading_wildcards_do_not_look_into_dollar_topics() {
         assert!(matches(filter, topic), "{filter} {topic}");
     }
 }
+
+#[test]
+fn each_slash_begins_a_level_even_if_it_is_empty() {
+    for topic in ["a", "/", "a/b", "//a/", "ä/ö/ü", "a/b/c/d"] {
+        assert_eq!(level_count(topic), topic.split('/').count(), "{topic}");
+    }
+}
