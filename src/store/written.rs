@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use super::metrics::StoreMetrics;
+use super::metrics::{StoreMetrics, stamp};
 
 /// The WAL begins with so many bytes (SQLite's file format, 4.1).
 const HEADER: u64 = 32;
@@ -37,7 +37,12 @@ impl WalWritten {
     pub(super) fn committed(&self, pages: u32) {
         let before = self.pages.swap(pages, Ordering::Relaxed);
         let copied_in = self.copied_in.lock().take();
-        let restarted = pages < before
+        let shorter = pages < before;
+        if shorter && copied_in.is_none() {
+            // SQLite begins it anew only after all of it was copied back: by another program.
+            stamp(&self.metrics.last_checkpoint);
+        }
+        let restarted = shorter
             || copied_in.is_some_and(|copied| round(&self.wal).is_some_and(|now| now != copied));
         let written = if restarted { pages } else { pages - before };
         let bytes = u64::from(written) * self.frame;

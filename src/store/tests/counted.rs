@@ -90,3 +90,23 @@ fn room_is_what_quota_and_volume_leave() {
     assert!(metrics.seconds_to_full(Instant::now()).is_infinite(), "nothing grows");
     assert!(metrics.last_checkpoint.load(Relaxed) > 0, "the start has copied the WAL back");
 }
+
+#[test]
+fn that_another_program_has_copied_the_wal_back_is_seen_at_the_next_commit() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = StoreConfig { checkpoints: Checkpoints::External, ..config(directory.path()) };
+    let (store, _) = Store::open_stepped(&config, Arc::default()).unwrap();
+    let metrics = store.metrics();
+    submit(&store, 1..100, &[7; 5000]);
+    metrics.last_checkpoint.store(0, Relaxed);
+    submit(&store, 100..110, &[7; 5000]);
+    assert_eq!(metrics.last_checkpoint.load(Relaxed), 0, "nobody has");
+    let other = rusqlite::Connection::open(&config.path).unwrap();
+    // Before its first read a connection knows of no WAL.
+    other.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).unwrap();
+    let passive = rusqlite::wal::CheckpointMode::PASSIVE;
+    let (log, copied) = other.wal_checkpoint_v2(None::<&str>, passive).unwrap();
+    assert!(log == copied && log > 0);
+    submit(&store, 110..120, &[7; 5000]);
+    assert!(metrics.last_checkpoint.load(Relaxed) > 0);
+}
