@@ -1,6 +1,7 @@
 """Alerts that fire: a real broker in trouble, a real Prometheus that watches it."""
 
 import contextlib
+import sqlite3
 import threading
 
 import raw
@@ -89,3 +90,23 @@ def test_the_alert_for_telemetry_that_cannot_be_pushed_fires(make_broker, watch)
     alert = watch(broker).await_firing("FerryMQExportsFail")
     assert alert["labels"]["signal"] in ("metrics", "logs", "traces")
     nobody.lease.close()
+
+
+def test_the_alert_for_commits_that_do_not_end_fires(make_broker, watch):
+    broker = make_broker()
+    other = sqlite3.connect(broker.database, isolation_level=None)
+    with Raw(broker.port) as away, Raw(broker.port, raw.V5) as publisher:
+        away.connect("away", clean=False)
+        away.subscribe("t", qos=1)
+        publisher.connect("publisher")
+        away.disconnect()
+        assert publisher.publish("t", b"1", qos=1).reason == 0
+        other.execute("BEGIN IMMEDIATE")
+        publisher.send(raw.publish("t", b"2", 1, 77, version=raw.V5))
+        broker.await_metric("ferrymq_persistence_pending_writes", lambda waiting: waiting > 0)
+        prometheus = watch(broker)
+        alert = prometheus.await_firing("FerryMQCommitHangs")
+        assert alert["labels"]["severity"] == "critical"
+        other.execute("ROLLBACK")
+        assert publisher.answer(raw.PUBACK, 77).reason == 0
+        prometheus.await_over("FerryMQCommitHangs")
