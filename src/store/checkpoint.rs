@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
@@ -35,6 +35,8 @@ pub(super) struct Checkpointer {
     checkpoints: Checkpoints,
     /// Bytes of a page in the WAL, its header included.
     frame: u64,
+    /// Frames that an incomplete checkpoint had copied; 0 after a complete one.
+    reached: AtomicU64,
     /// The other program was found not to keep up, and that has been told.
     told: bool,
 }
@@ -89,7 +91,8 @@ impl Checkpointer {
     ) -> rusqlite::Result<Self> {
         let wal = beside(&config.path, "-wal");
         let frame = u64::try_from(pragma(connection, "page_size")?).unwrap_or(0) + FRAME_HEADER;
-        let written = Arc::new(WalWritten::new(wal.clone(), frame, Arc::clone(metrics)));
+        let written =
+            Arc::new(WalWritten::new(wal.clone(), frame, config.checkpoints, Arc::clone(metrics)));
         let seen = Arc::clone(&written);
         connection.wal_hook(Some(move |_: &mut Wal, pages: i32| {
             seen.committed(u32::try_from(pages).unwrap_or(0));
@@ -106,6 +109,7 @@ impl Checkpointer {
             busy_timeout: config.busy_timeout,
             checkpoints: config.checkpoints,
             frame,
+            reached: AtomicU64::new(0),
             told: false,
         })
     }
@@ -196,7 +200,12 @@ impl Checkpointer {
         metrics.checkpoint_duration.record_duration(start.elapsed());
         written::count_copied(metrics, before, copied.frames, self.frame - FRAME_HEADER);
         add(&metrics.checkpoints, 1);
-        stamp(&metrics.last_checkpoint);
+        // One that a reader keeps from getting on is none.
+        if copied.all || copied.frames > self.reached.load(Ordering::Relaxed) {
+            let reached = if copied.all { 0 } else { copied.frames };
+            self.reached.store(reached, Ordering::Relaxed);
+            stamp(&metrics.last_checkpoint);
+        }
         Ok(copied.all)
     }
 

@@ -61,8 +61,8 @@ pub struct StoreMetrics {
     pub checkpointed_pages: AtomicU64,
     /// When a transaction was last committed, in milliseconds since 1970; 0 if none was.
     pub last_commit: AtomicU64,
-    /// When the WAL was last copied back, as far as it could be; in the same unit. If
-    /// another program did it, when that was seen: at the commit that began the WAL anew.
+    /// When the WAL, or more of it than before, was last copied back; in the same unit.
+    /// If another program did it, when that was seen: at the commit that began it anew.
     pub last_checkpoint: AtomicU64,
     /// Messages settled before they were written.
     pub elided_messages: AtomicU64,

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use super::config::Checkpoints;
 use super::metrics::{StoreMetrics, stamp};
 
 /// The WAL begins with so many bytes (SQLite's file format, 4.1).
@@ -17,47 +18,66 @@ const HEADER: u64 = 32;
 pub(super) struct WalWritten {
     /// Frames in the WAL after the last COMMIT.
     pages: AtomicU32,
-    /// The WAL's round when all of it had been copied back, see [`round`].
-    copied_in: Mutex<Option<u32>>,
+    /// The WAL's round, see [`round`], from when on it may begin another one: since all
+    /// of it was copied back, or at any time if another program does that.
+    round: Mutex<Option<u32>>,
     wal: PathBuf,
     /// Bytes of a frame, its header included.
     frame: u64,
+    checkpoints: Checkpoints,
     metrics: Arc<StoreMetrics>,
 }
 
 impl WalWritten {
-    pub(super) fn new(wal: PathBuf, frame: u64, metrics: Arc<StoreMetrics>) -> Self {
+    pub(super) fn new(
+        wal: PathBuf,
+        frame: u64,
+        checkpoints: Checkpoints,
+        metrics: Arc<StoreMetrics>,
+    ) -> Self {
         // What the start has written is not counted.
         let bytes = super::checkpoint::file_size(&wal).saturating_sub(HEADER);
         let pages = AtomicU32::new(u32::try_from(bytes / frame.max(1)).unwrap_or(0));
-        Self { pages, copied_in: Mutex::default(), wal, frame, metrics }
+        let round = Mutex::new(round(&wal));
+        Self { pages, round, wal, frame, checkpoints, metrics }
     }
 
     /// SQLite has committed, and the WAL now holds so many frames.
     pub(super) fn committed(&self, pages: u32) {
         let before = self.pages.swap(pages, Ordering::Relaxed);
-        let copied_in = self.copied_in.lock().take();
-        let shorter = pages < before;
-        if shorter && copied_in.is_none() {
-            // SQLite begins it anew only after all of it was copied back: by another program.
+        let restarted = self.has_restarted() || pages < before;
+        if restarted && self.checkpoints == Checkpoints::External {
+            // SQLite begins it anew only after all of it was copied back.
             stamp(&self.metrics.last_checkpoint);
         }
-        let restarted = shorter
-            || copied_in.is_some_and(|copied| round(&self.wal).is_some_and(|now| now != copied));
         let written = if restarted { pages } else { pages - before };
         let bytes = u64::from(written) * self.frame;
         self.metrics.wal_written.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    /// The header is read where it can have changed, which costs some microseconds.
+    fn has_restarted(&self) -> bool {
+        let mut known = self.round.lock();
+        let now = match (*known, self.checkpoints) {
+            (None, Checkpoints::Own) => return false,
+            _ => round(&self.wal),
+        };
+        let last = match self.checkpoints {
+            Checkpoints::Own => known.take(),
+            Checkpoints::External => std::mem::replace(&mut *known, now),
+        };
+        last.zip(now).is_some_and(|(last, now)| last != now)
+    }
+
     /// All of the WAL has been copied back: the next commit may begin it anew.
     pub(super) fn copied(&self) {
-        *self.copied_in.lock() = round(&self.wal);
+        *self.round.lock() = round(&self.wal);
     }
 
     /// The WAL has been cut to nothing.
     pub(super) fn cut(&self) {
         self.pages.store(0, Ordering::Relaxed);
-        *self.copied_in.lock() = None;
+        *self.round.lock() = None;
     }
 
     /// Frames in the WAL after the last COMMIT.

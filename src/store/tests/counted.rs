@@ -91,6 +91,13 @@ fn room_is_what_quota_and_volume_leave() {
     assert!(metrics.last_checkpoint.load(Relaxed) > 0, "the start has copied the WAL back");
 }
 
+/// A connection of another program, which has read: before that it knows of no WAL.
+fn other(config: &StoreConfig) -> rusqlite::Connection {
+    let other = rusqlite::Connection::open(&config.path).unwrap();
+    other.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).unwrap();
+    other
+}
+
 #[test]
 fn that_another_program_has_copied_the_wal_back_is_seen_at_the_next_commit() {
     let directory = tempfile::tempdir().unwrap();
@@ -101,12 +108,43 @@ fn that_another_program_has_copied_the_wal_back_is_seen_at_the_next_commit() {
     metrics.last_checkpoint.store(0, Relaxed);
     submit(&store, 100..110, &[7; 5000]);
     assert_eq!(metrics.last_checkpoint.load(Relaxed), 0, "nobody has");
-    let other = rusqlite::Connection::open(&config.path).unwrap();
-    // Before its first read a connection knows of no WAL.
-    other.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).unwrap();
-    let passive = rusqlite::wal::CheckpointMode::PASSIVE;
-    let (log, copied) = other.wal_checkpoint_v2(None::<&str>, passive).unwrap();
-    assert!(log == copied && log > 0);
-    submit(&store, 110..120, &[7; 5000]);
+    let other = other(&config);
+    // Shorter than what was in the WAL, as long, and longer.
+    for (batch, count) in [10, 10, 10, 30].into_iter().enumerate() {
+        let passive = rusqlite::wal::CheckpointMode::PASSIVE;
+        let (log, copied) = other.wal_checkpoint_v2(None::<&str>, passive).unwrap();
+        assert!(log == copied && log > 0);
+        metrics.last_checkpoint.store(0, Relaxed);
+        let before = metrics.wal_written.load(Relaxed);
+        let first = 1000 * (1 + u64::try_from(batch).unwrap());
+        submit(&store, first..first + count, &[7; 5000]);
+        assert!(metrics.last_checkpoint.load(Relaxed) > 0, "batch {batch}");
+        assert!(metrics.wal_written.load(Relaxed) - before > count * 5000, "batch {batch}");
+    }
+}
+
+#[test]
+fn a_checkpoint_that_a_reader_keeps_from_getting_on_is_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = StoreConfig { wal_checkpoint_pages: 1, ..config(directory.path()) };
+    let (store, _) = Store::open_stepped(&config, Arc::default()).unwrap();
+    let metrics = store.metrics();
+    submit(&store, 1..10, &[7; 5000]);
+    let other = other(&config);
+    other.execute_batch("BEGIN; SELECT count(*) FROM sqlite_schema").unwrap();
+    let commit = |first: u64| {
+        // A checkpoint that was cut short is not tried again at each commit.
+        let runs = metrics.checkpoints.load(Relaxed);
+        for id in (first..first + 100).step_by(10) {
+            submit(&store, id..id + 10, &[7; 5000]);
+        }
+        assert!(metrics.checkpoints.load(Relaxed) > runs);
+    };
+    commit(100);
+    metrics.last_checkpoint.store(0, Relaxed);
+    commit(200);
+    assert_eq!(metrics.last_checkpoint.load(Relaxed), 0);
+    other.execute_batch("COMMIT").unwrap();
+    commit(300);
     assert!(metrics.last_checkpoint.load(Relaxed) > 0);
 }
