@@ -71,16 +71,16 @@ mod tests {
 
     #[test]
     fn auto_is_what_fits_into_the_memory_and_never_more_than_the_most() {
-        assert_eq!(AutoCount::Auto.fit(Some(64 << 20), 16 << 10, 100_000), 4096);
-        assert_eq!(AutoCount::Auto.fit(Some(64 << 30), 16 << 10, 100_000), 100_000);
-        assert_eq!(AutoCount::Auto.fit(Some(1), 16 << 10, 100_000), 1);
-        assert_eq!(AutoCount::Auto.fit(None, 16 << 10, 100_000), 100_000);
+        assert_eq!(AutoCount::Auto.fit(Some(128 << 20), 32 << 10, 100_000), 4096);
+        assert_eq!(AutoCount::Auto.fit(Some(64 << 30), 32 << 10, 100_000), 100_000);
+        assert_eq!(AutoCount::Auto.fit(Some(1), 32 << 10, 100_000), 1);
+        assert_eq!(AutoCount::Auto.fit(None, 32 << 10, 100_000), 100_000);
     }
 
     #[test]
     fn what_is_set_holds_whatever_the_memory() {
         let set: AutoCount = "250000".parse().unwrap();
-        assert_eq!(set.fit(Some(1 << 20), 16 << 10, 100_000), 250_000);
+        assert_eq!(set.fit(Some(1 << 20), 32 << 10, 100_000), 250_000);
         assert_eq!(set.to_string(), "250000");
         assert_eq!("AUTO".parse(), Ok(AutoCount::Auto));
         assert_eq!("-1".parse::<AutoCount>(), Err(()));

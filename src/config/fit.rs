@@ -17,10 +17,10 @@ pub struct Sizes {
 
 impl Config {
     /// The sizes for a process that may use `memory` bytes. A quarter is for messages
-    /// that wait and an eighth for retained ones, and connections that are idle get no
-    /// more than a half: 16 KiB each, of which 11 to 13 KB were seen to be used. Beside
-    /// them stand sessions and what the allocator holds back. The page cache is one for
-    /// each of three connections to the database.
+    /// that wait and an eighth for retained ones. One connection is allowed for each
+    /// 32 KiB: those that are idle take 11 to 13 KB (seen), and so less than a half
+    /// together. Beside them stand sessions and what the allocator holds back. The page
+    /// cache is one for each of three connections to the database.
     pub fn sizes(&self, memory: Option<u64>) -> Sizes {
         let cache = self.persistence.cache_size.fit(memory, 64, ByteSize::mib(8));
         Sizes {

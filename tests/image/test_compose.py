@@ -82,8 +82,14 @@ class Project:
     def up(self, **environment):
         self.compose("up", "-d", "--no-build", **environment)
         # Nothing here runs health checks by the clock, as an engine under systemd does.
-        until(lambda: self.inside("podman", "logs", self.broker).stderr, 30, lambda: self.inside(
-            "podman", "healthcheck", "run", self.broker, check=False).returncode == 0)
+        checked = None
+
+        def healthy():
+            nonlocal checked
+            checked = self.inside("podman", "healthcheck", "run", self.broker, check=False)
+            return checked.returncode == 0
+
+        until(lambda: f"{checked}\n{self.inside('podman', 'logs', self.broker).stderr}", 30, healthy)
 
     def get(self, url, *options):
         return self.inside("curl", "-s", "-w", "\n%{http_code}", *options, url).stdout.rsplit("\n", 1)
@@ -107,8 +113,9 @@ def project(network, prometheus, tmp_path):
 
 def test_prometheus_finds_the_broker_and_knows_its_alerts(project):
     project.up()
-    health = json.loads(engine("inspect", project.broker).stdout)[0]["State"]["Health"]
-    assert health["Status"] == "healthy"
+    broker = json.loads(engine("inspect", project.broker).stdout)[0]
+    assert broker["HostConfig"]["ReadonlyRootfs"] and broker["EffectiveCaps"] is None
+    assert broker["HostConfig"]["Memory"] in (512 << 20, 0), "0: this machine cannot set it"
 
     def target():
         targets = (project.watched("targets") or {}).get("activeTargets", [])

@@ -90,7 +90,7 @@ def test_memory_and_cores_of_the_container_are_seen(run):
     limits = next(line for line in container.logs().splitlines() if "max_memory" in line)
     assert "memory=134217728" in limits, limits
     assert "max_memory=32MiB" in limits and "cache_size=2MiB" in limits, limits
-    assert "worker_threads=1" in limits and "max_connections=4096" in limits, limits
+    assert "worker_threads=1" in limits and "max_connections=4096 " in limits, limits
 
 
 class Publisher:
