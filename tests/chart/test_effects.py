@@ -330,17 +330,34 @@ def test_tests_that_cannot_log_in_say_so():
     assert {"MQTT_USERNAME", "MQTT_PASSWORD"} <= environment(auth=closed, tests={"messages": {"existingSecret": "x"}})
 
 
-def test_notes_tell_three_commands(whole):
+def notes_of(whole, *settings):
     # Helm 3.8 wants a cluster even for a dry run.
-    run = chart.helm("helm4", "install", "boat", whole, "--set", "auth.allowAnonymous=true", "--dry-run=client", "--namespace", "sea")
-    notes = run.stdout.split("NOTES:")[1]
+    settings = [word for setting in ("auth.allowAnonymous=true", *settings) for word in ("--set", setting)]
+    run = chart.helm("helm4", "install", "boat", whole, *settings, "--dry-run=client", "--namespace", "sea")
+    return run.stdout.split("NOTES:")[1]
+
+
+def test_notes_tell_three_commands(whole):
+    notes = notes_of(whole)
     for command in ("kubectl -n sea rollout status statefulset/boat-ferrymq", "helm -n sea test boat --logs",
                     "kubectl -n sea port-forward service/boat-ferrymq 1883:1883"):
         assert command in notes
     assert "everybody who reaches the port is let in" in notes
 
 
+@pytest.mark.parametrize(("replica", "is_remote"), [
+    ("type=s3", True), ("url=s3://bucket/path", True), ("url=s3://b/p,litestream.replica.type=file", True),
+    ("type=file", False), ("path=/replica", False), ("url=file:///replica", False)])
+def test_notes_warn_of_a_replica_that_the_network_policy_may_put_out_of_reach(whole, replica, is_remote):
+    settings = ("litestream.enabled=true", f"litestream.replica.{replica}", "networkPolicy.enabled=true")
+    warning = "unless another policy lets Litestream out"
+    assert (warning in notes_of(whole, *settings)) == is_remote
+    assert warning not in notes_of(whole, *settings, "networkPolicy.restrictEgress=false")
+    assert warning not in notes_of(whole, *settings, "networkPolicy.extraEgress[0].ports[0].port=443")
+
+
 def test_temporary_files_of_the_database_are_on_its_volume():
     objects = made(persistence={"mountPath": "/srv/mqtt"})
     variables = {e["name"]: e.get("value") for e in objects.container("ferrymq")["env"]}
     assert variables["SQLITE_TMPDIR"] == "/srv/mqtt"
+    assert "SQLITE_TMPDIR" not in str(made(persistence={"enabled": False}))

@@ -77,7 +77,6 @@ CHECKS = [
     ({"persistence": {"enabled": False}, "tests": {"drill": {"enabled": True}}}, "tests.drill.enabled needs persistence.enabled: there is no volume"),
     ({"persistence": {"enabled": False}, "litestream": {"enabled": True}}, "litestream.enabled needs persistence.enabled: there is no database"),
     ({"litestream": {"enabled": True}}, "litestream.replica: say where the replica is, as {type: s3, bucket: ..., path: ...}"),
-    ({"litestream": {"enabled": True, "replica": {"type": "s3", "bucket": "b", "path": "p"}}, "networkPolicy": {"enabled": True}}, "litestream.replica is out of reach: networkPolicy.restrictEgress lets nothing out but DNS; allow the replica's address in networkPolicy.extraEgress, or set restrictEgress to false"),
     ({"terminationGracePeriodSeconds": 10}, "terminationGracePeriodSeconds 10 is not longer than config.runtime.shutdown_timeout 10s: the broker would be killed while it stops"),
     ({"config": {"runtime": {"shutdown_timeout": "1m"}}}, "terminationGracePeriodSeconds 30 is not longer than config.runtime.shutdown_timeout 1m: the broker would be killed while it stops"),
     ({"metrics": {"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}}}, "metrics.serviceMonitor and metrics.podMonitor are both enabled: everything would be scraped twice; keep one"),

@@ -109,10 +109,6 @@
 {{- if .Values.litestream.enabled -}}
 {{- if not $disk.enabled }}{{ fail "litestream.enabled needs persistence.enabled: there is no database" }}{{ end -}}
 {{- if not .Values.litestream.replica }}{{ fail "litestream.replica: say where the replica is, as {type: s3, bucket: ..., path: ...}" }}{{ end -}}
-{{- $outgoing := .Values.networkPolicy -}}
-{{- if and $outgoing.enabled $outgoing.restrictEgress (not $outgoing.extraEgress) (ne (dig "type" "" .Values.litestream.replica) "file") -}}
-{{- fail "litestream.replica is out of reach: networkPolicy.restrictEgress lets nothing out but DNS; allow the replica's address in networkPolicy.extraEgress, or set restrictEgress to false" -}}
-{{- end -}}
 {{- end -}}
 {{- end -}}
 

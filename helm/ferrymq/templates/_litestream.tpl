@@ -14,6 +14,14 @@
 {{- toYaml $config -}}
 {{- end -}}
 
+{{/* Whether it goes over the network: Litestream takes the kind of a replica from its URL,
+     from its type, and else it is a directory. */}}
+{{- define "ferrymq.litestream.isRemote" -}}
+{{- $replica := .Values.litestream.replica -}}
+{{- $kind := get $replica "url" | toString | splitList ":" | first | default (get $replica "type" | toString) | default "file" -}}
+{{- if and .Values.litestream.enabled (ne $kind "file") }}true{{ end -}}
+{{- end -}}
+
 {{- define "ferrymq.litestream.container" -}}
 {{- $litestream := .Values.litestream -}}
 {{ include "ferrymq.image" (dict "image" $litestream.image) }}

@@ -14,7 +14,7 @@ command:
 env:
   - name: FERRYMQ_CONFIG
     value: /etc/ferrymq/ferrymq.toml
-  {{- if .volume }}
+  {{- if and .volume $values.persistence.enabled }}
   - name: SQLITE_TMPDIR
     value: {{ $values.persistence.mountPath | quote }}
   {{- end }}
