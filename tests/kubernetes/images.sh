@@ -19,7 +19,7 @@ broker() {
     if [[ ! $image ]]; then
         image=localhost/ferrymq-test
         tests/image/bases.sh
-        buildah bud --isolation chroot --network host --layers -v /etc/ssl/certs:/etc/ssl/certs:ro -t "$image" .
+        buildah bud --format docker --isolation chroot --network host --layers -v /etc/ssl/certs:/etc/ssl/certs:ro -t "$image" .
     fi
     podman tag "$image" "$PREFIX/ferrymq:before" "$PREFIX/ferrymq:after"
     save broker "$PREFIX/ferrymq:before" "$PREFIX/ferrymq:after"
