@@ -38,7 +38,8 @@ setup() {
     # nftables and util-linux's unshare and setpriv: tests/faults.
     debian build-essential python3-venv mosquitto-clients nftables util-linux iproute2 || return
     if needs image; then
-        debian buildah podman runc netavark aardvark-dns conmon catatonit uidmap mmdebstrap curl || return
+        # iptables: for the network between the containers of compose.yaml.
+        debian buildah podman runc netavark aardvark-dns conmon catatonit uidmap mmdebstrap iptables curl || return
     fi
     if needs clients watching image; then python_packages || return; fi
     # For promtool too. Should Debian start it as a service: the tests have ports of their own.
