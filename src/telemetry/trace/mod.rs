@@ -88,7 +88,15 @@ impl Tracing {
 
     /// A message has come from a client, in what was read at `read`. `None`: it is not
     /// traced.
+    #[inline]
     pub fn begin(&self, message: &Message, read: Instant) -> Option<Box<Trace>> {
+        if !self.0.rule.may_take(message.properties()) {
+            return None;
+        }
+        self.begin_if_decided(message, read)
+    }
+
+    fn begin_if_decided(&self, message: &Message, read: Instant) -> Option<Box<Trace>> {
         let parent = match self.0.rule.decide(message.id, message.properties()) {
             Decision::No => return None,
             Decision::Root => None,

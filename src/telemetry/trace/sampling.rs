@@ -50,6 +50,13 @@ impl Rule {
         Self { below: (below > 0).then_some(below), parent: sampling.parent }
     }
 
+    /// Whether [`Rule::decide`] has to be asked: where none begins a trace of its own,
+    /// what has no properties is in none. Most messages are of that kind.
+    #[inline]
+    pub(super) fn may_take(&self, properties: &[u8]) -> bool {
+        !properties.is_empty() || self.below.is_some()
+    }
+
     /// For a message that arrives.
     pub(super) fn decide(&self, message: MessageId, properties: &[u8]) -> Decision {
         match Parent::of(properties) {
@@ -86,6 +93,17 @@ mod tests {
         let rule = Rule::new(Sampling { ratio, parent: true });
         let root = |id: &u64| matches!(rule.decide(MessageId(*id), &[]), Decision::Root);
         (1..=100_000).filter(root).count()
+    }
+
+    #[test]
+    fn what_need_not_be_asked_would_not_be_traced() {
+        for ratio in [0.0, 0.5, 1.0] {
+            let rule = Rule::new(Sampling { ratio, parent: true });
+            let traced =
+                (1..100).any(|id| !matches!(rule.decide(MessageId(id), &[]), Decision::No));
+            assert_eq!(rule.may_take(&[]), traced, "{ratio}");
+            assert!(rule.may_take(&[0x26]), "it may have a parent");
+        }
     }
 
     #[test]
