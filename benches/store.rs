@@ -21,7 +21,7 @@ use ferrymq::message::{
 };
 use ferrymq::protocol::{PacketId, QoS, Version};
 use ferrymq::store::{
-    Op, PageReply, PageRequest, Recovered, SessionRecord, Store, StoreConfig, StoreMetrics,
+    Change, Op, PageReply, PageRequest, Recovered, SessionRecord, Store, StoreConfig, StoreMetrics,
     Submission,
 };
 
@@ -62,7 +62,7 @@ fn message(id: u64) -> Arc<Message> {
         published_at: WallMillis(1_700_000_000_000 + id),
         expires_at: None,
     };
-    let message = Message::new(head, "sensors/hall-7/temperature", &[], &[7; 256], 1, None, None);
+    let message = Message::new(head, "sensors/hall-7/temperature", &[], &[7; 256], 1, None);
     message.slots.first().unwrap().fill(SlotState {
         retain: false,
         session: SessionId(1),
@@ -108,8 +108,8 @@ fn insert(config: &StoreConfig, messages: u64) {
         sent_up_to: DeliveryId(0),
         will: None,
     };
-    let mut submission =
-        Submission { ops: vec![Op::Session(Box::new(record))], ..Submission::default() };
+    let mut submission = Submission::default();
+    submission.change(store.order(), Change::Session(Box::new(record)));
     submit(&store, &mut submission);
     let start = Instant::now();
     for first in (1..=messages).step_by(TURN as usize) {

@@ -1,17 +1,22 @@
 //! CONNECT: a new session, an old one again, or one taken from another connection.
+//!
+//! A newcomer first has the permit of the session, for which it waits for at most one
+//! step of the connection that it replaces; only then does it decide anything. What it
+//! decides is submitted before it gives the permit back.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::client::{Client, Peer};
-use super::disconnect::Registry;
-use super::{Broker, SessionHandle, StoreDown, Turn, traced};
+use super::end::Remains;
+use super::handle::StepPermit;
+use super::{Broker, SessionHandle, Step, StoreDown, traced};
 use crate::auth::Identity;
-use crate::message::{CommitNo, Wake, WillRecord};
+use crate::message::{CommitNo, Revoked, Wake, WillRecord};
 use crate::protocol::{ConnAck, Connect, LastWill, QoS, ReasonCode, Version, level_count};
 use crate::session::{Connected, ConnectionInfo, Session};
-use crate::store::{Op, SessionRecord};
-use crate::telemetry::Label;
+use crate::store::{Change, SessionRecord};
+use crate::telemetry::{DropReason, Label};
 
 /// A client that may speak now, and the CONNACK that it gets once `gate` is
 /// committed.
@@ -25,9 +30,18 @@ pub struct Accepted {
     pub gate: CommitNo,
 }
 
+/// The session of a client id, with its permit.
+enum Claim {
+    /// It was there.
+    Known(StepPermit),
+    /// There was none.
+    New(StepPermit),
+}
+
 /// A session and the connection that holds it now.
 struct Attached {
-    handle: Arc<SessionHandle>,
+    permit: StepPermit,
+    wake: Arc<Wake>,
     epoch: u64,
     present: bool,
 }
@@ -44,7 +58,6 @@ struct Granted {
 struct Newcomer<'a> {
     connect: &'a Connect,
     granted: &'a Granted,
-    wake: &'a Arc<Wake>,
     info: Arc<ConnectionInfo>,
 }
 
@@ -89,48 +102,140 @@ impl Broker {
         }
     }
 
-    /// Attaches an authenticated client to its session.
+    /// Attaches an authenticated client to its session. Not to be cancelled: a session that
+    /// has been taken from another connection has to go to somebody.
     ///
     /// # Errors
-    /// [`ReasonCode::ServerUnavailable`] if the store is poisoned.
-    pub fn connect(
+    /// [`ReasonCode::ServerUnavailable`] if the store is poisoned,
+    /// [`ReasonCode::QuotaExceeded`] if there is no room for another session.
+    pub async fn connect(
         self: &Arc<Self>,
         connect: &Connect,
         peer: Peer,
     ) -> Result<Accepted, ReasonCode> {
-        let mut turn = Turn::new(self.clock.now());
         let granted = self.grant(connect);
-        let wake = Arc::new(Wake::default());
-        // The registry's lock orders connections of one client id among themselves, and
-        // what they write with them: a row must not end up as an older one left it.
-        let mut registry = self.registry.lock();
+        let claim = self.claim(&granted, connect.version).await?;
+        let mut step = Step::new(self);
         let info = Arc::new(ConnectionInfo {
             remote: peer.address,
             listener: Arc::clone(&peer.listener),
             user: peer.identity.username.clone(),
-            connected_at: turn.now.wall,
+            connected_at: step.now.wall,
             keep_alive: granted.keep_alive,
             clean_start: connect.clean_start,
         });
-        let newcomer = Newcomer { connect, granted: &granted, wake: &wake, info };
-        let attached = self.attach(&newcomer, &mut registry, &mut turn);
+        let newcomer = Newcomer { connect, granted: &granted, info };
+        let mut replaced = None;
+        let attached = match claim {
+            Claim::New(permit) => Ok(self.hold_session(permit, false, &newcomer, &mut step)),
+            Claim::Known(permit) => {
+                self.resume_or_replace(permit, &newcomer, &mut replaced, &mut step).await
+            }
+        };
         // A session that is not durable writes nothing. But what it follows upon may have
         // ended a moment ago, and must not come back after the client was told that there
         // is no session.
-        let ended = self.last_end.load(Ordering::Relaxed);
-        let waits = self.persistence.waits() && turn.has_writes();
+        let ended = self.last_end.load(Ordering::SeqCst);
+        let waits = self.persistence.waits() && step.has_writes();
         let follows = self.persistence.waits() && ended > self.persistence.committed();
-        if waits || follows {
-            turn.wake_at_commit(&wake);
+        if let Ok(Attached { permit, .. }) = &attached
+            && (waits || follows)
+        {
+            step.wake_at_commit(permit.session().bell());
         }
         // Refused or not: an older connection may have been ended for it.
-        let gate = turn.finish(self).map_err(|StoreDown| ReasonCode::ServerUnavailable)?;
-        drop(registry);
-        let Attached { handle, epoch, present } = attached?;
+        let gate = step.submit(self).map_err(|StoreDown| ReasonCode::ServerUnavailable)?;
+        if let Some(remains) = replaced {
+            self.clear_away(remains);
+        }
+        let Attached { permit, wake, epoch, present } = attached?;
         let connack = self.connack(connect, &granted, present);
+        let handle = Arc::clone(permit.session());
         let client = Client::new(Arc::clone(self), handle, epoch, wake, connect, peer);
         let gate = if waits { gate } else { ended };
         Ok(Accepted { client, connack, gate })
+    }
+
+    /// Waits for the permit of the session, or makes a session whose permit is the
+    /// caller's from the beginning.
+    async fn claim(&self, granted: &Granted, version: Version) -> Result<Claim, ReasonCode> {
+        loop {
+            let known = {
+                let mut registry = self.registry.lock();
+                match registry.get(&granted.client_id) {
+                    Some(handle) => Arc::clone(handle),
+                    None if self.has_no_room(granted) || self.is_crowded(registry.len()) => {
+                        return Err(ReasonCode::QuotaExceeded);
+                    }
+                    None => {
+                        let permit = self.new_session(granted, version);
+                        let handle = Arc::clone(permit.session());
+                        registry.insert(Arc::clone(&granted.client_id), handle);
+                        return Ok(Claim::New(permit));
+                    }
+                }
+            };
+            // Its connection comes to an end with the packet that it is at.
+            if let Some(wake) = known.look().wake().cloned() {
+                wake.revoke(Revoked::TakenOver);
+            }
+            let permit = known.begin().await;
+            // Otherwise it has left the registry meanwhile.
+            if !known.look().life.is_ended() {
+                return Ok(Claim::Known(permit));
+            }
+        }
+    }
+
+    /// A full disk keeps its last room for the sessions that are there.
+    fn has_no_room(&self, granted: &Granted) -> bool {
+        granted.expiry > 0 && self.persistence.is_full()
+    }
+
+    fn is_crowded(&self, sessions: usize) -> bool {
+        sessions >= self.settings.max_sessions
+    }
+
+    fn new_session(&self, granted: &Granted, version: Version) -> StepPermit {
+        let client_id = Arc::clone(&granted.client_id);
+        let session = Session::new(self.ids.session(), client_id, version, self.settings.session);
+        SessionHandle::claimed(session, Arc::clone(&self.metrics))
+    }
+
+    async fn resume_or_replace(
+        &self,
+        permit: StepPermit,
+        newcomer: &Newcomer<'_>,
+        replaced: &mut Option<Remains>,
+        step: &mut Step,
+    ) -> Result<Attached, ReasonCode> {
+        let Newcomer { connect, granted, .. } = newcomer;
+        let handle = Arc::clone(permit.session());
+        self.end_connection_of(&handle, connect.clean_start, step).await;
+        let outlives = !connect.clean_start && Self::is_alive(&handle, step);
+        if outlives {
+            return Ok(self.hold_session(permit, true, newcomer, step));
+        }
+        // The old session's place in the registry goes to the new one, if it gets any. Its
+        // permit is given back at the end of this function: whoever waits for it finds
+        // that it has ended, and looks again.
+        let remains = self.end_session(&handle, step);
+        let refused = self.has_no_room(granted);
+        let claimed = {
+            let mut registry = self.registry.lock();
+            if refused {
+                registry.remove(&granted.client_id);
+                None
+            } else {
+                let claimed = self.new_session(granted, connect.version);
+                let client_id = Arc::clone(&granted.client_id);
+                registry.insert(client_id, Arc::clone(claimed.session()));
+                Some(claimed)
+            }
+        };
+        *replaced = remains;
+        let claimed = claimed.ok_or(ReasonCode::QuotaExceeded)?;
+        Ok(self.hold_session(claimed, false, newcomer, step))
     }
 
     fn grant(&self, connect: &Connect) -> Granted {
@@ -174,90 +279,65 @@ impl Broker {
         }
     }
 
-    fn attach(
-        &self,
-        newcomer: &Newcomer<'_>,
-        registry: &mut Registry,
-        turn: &mut Turn,
-    ) -> Result<Attached, ReasonCode> {
-        let Newcomer { connect, granted, .. } = *newcomer;
-        let known = registry.get(&granted.client_id).cloned();
-        if let Some(handle) = known {
-            self.end_connection_of(&handle, connect.clean_start, turn);
-            let outlives = !connect.clean_start && Self::is_alive(&handle, turn);
-            if outlives {
-                let epoch = self.hold_session(&handle, newcomer, turn);
-                return Ok(Attached { handle, epoch, present: true });
-            }
-            self.end_session(&handle, registry, turn);
-        }
-        // A full disk keeps its last room for the sessions that are there.
-        let no_room = granted.expiry > 0 && self.persistence.is_full();
-        if no_room || registry.len() >= self.settings.max_sessions {
-            return Err(ReasonCode::QuotaExceeded);
-        }
-        let session = Session::new(
-            self.ids.session(),
-            Arc::clone(&granted.client_id),
-            connect.version,
-            self.settings.session,
-        );
-        let handle = SessionHandle::new(session);
-        registry.insert(Arc::clone(&granted.client_id), Arc::clone(&handle));
-        let epoch = self.hold_session(&handle, newcomer, turn);
-        Ok(Attached { handle, epoch, present: false })
-    }
-
     /// False if the session's time was over and only the timer had not come to it.
-    fn is_alive(handle: &SessionHandle, turn: &Turn) -> bool {
-        let session = handle.lock();
-        !session.life.is_ended() && session.life.expires_at().is_none_or(|at| at > turn.now.wall)
+    fn is_alive(handle: &SessionHandle, step: &Step) -> bool {
+        handle.look().life.expires_at().is_none_or(|at| at > step.now.wall)
     }
 
     /// An older connection of the same client id is told to go [MQTT-3.1.4-3]; its
     /// will is due unless the delay lets the newcomer cancel it.
-    fn end_connection_of(&self, handle: &Arc<SessionHandle>, clean_start: bool, turn: &mut Turn) {
-        let (taken_over, will) = {
+    async fn end_connection_of(
+        &self,
+        handle: &Arc<SessionHandle>,
+        clean_start: bool,
+        step: &mut Step,
+    ) {
+        let (old, will) = {
             let mut session = handle.lock();
-            let old = session.life.connected().map(|connected| Arc::clone(&connected.wake));
-            let ends = clean_start || session.life.expiry == 0;
-            let due = session.will.as_ref().is_some_and(|will| ends || will.delay == 0);
-            let due = due && (old.is_some() || ends);
+            let old = session.wake().cloned();
+            let now = step.now.wall;
+            let expired = session.life.expires_at().is_some_and(|at| at <= now);
+            let ends = clean_start || session.life.expiry == 0 || expired;
+            let left_at = session.life.disconnected_at;
+            let due = session.will.as_ref().is_some_and(|will| {
+                // The timer may not have come to it yet.
+                let passed = left_at.is_some_and(|at| at.plus_seconds(will.delay) <= now);
+                ends || passed || (old.is_some() && will.delay == 0)
+            });
             let will = if due { session.will.take() } else { None };
-            if let Some(wake) = old {
+            if let Some(wake) = &old {
+                wake.revoke(Revoked::TakenOver);
                 session.life.take_over();
-                let gone = session.detach(turn.now.wall);
-                self.metrics
-                    .messages
-                    .dropped
-                    .add(crate::telemetry::DropReason::SessionEnded, gone.len() as u64);
-                traced::dropped(&gone, crate::telemetry::DropReason::SessionEnded.as_str());
-                turn.wake(&wake);
+                let gone = session.detach(step.now.wall);
+                handle.bell().connect(None);
+                self.metrics.messages.dropped.add(DropReason::SessionEnded, gone.len() as u64);
+                traced::dropped(&gone, DropReason::SessionEnded.as_str());
                 self.metrics.sessions.take_overs.inc();
-                handle.settle_counts(&mut session, turn);
-                (true, will)
-            } else {
-                (false, will)
             }
+            (old, will)
         };
-        if taken_over {
+        if let Some(wake) = old {
+            step.wake(&wake);
             tracing::info!(
                 client_id = &*handle.client_id,
                 "session taken over by a new connection"
             );
         }
         if let Some(will) = will {
-            self.publish_will(&will, turn);
+            self.publish_will(&will, step).await;
         }
     }
 
     fn hold_session(
         &self,
-        handle: &Arc<SessionHandle>,
+        permit: StepPermit,
+        present: bool,
         newcomer: &Newcomer<'_>,
-        turn: &mut Turn,
-    ) -> u64 {
-        let Newcomer { connect, granted, wake, info } = newcomer;
+        step: &mut Step,
+    ) -> Attached {
+        let Newcomer { connect, granted, info } = newcomer;
+        let handle = Arc::clone(permit.session());
+        let wake = Arc::new(Wake::of_session(Arc::clone(handle.bell())));
         let mut session = handle.lock();
         session.version = connect.version;
         let was_durable = session.durable;
@@ -267,26 +347,27 @@ impl Broker {
         let epoch = session.life.next_epoch();
         session.attach(Connected {
             epoch,
-            wake: Arc::clone(wake),
+            wake: Arc::clone(&wake),
             receive_maximum: usize::from(connect.receive_maximum.unwrap_or(u16::MAX)),
             info: Arc::clone(info),
         });
+        handle.bell().connect(Some(Arc::clone(&wake)));
         if session.durable {
-            turn.write(Op::Session(Box::new(record_of(&session))));
+            step.change(Change::Session(Box::new(record_of(&session))));
             if !was_durable {
-                Self::write_subscriptions(&session, turn);
+                Self::write_subscriptions(&session, step);
             }
         } else if was_durable {
-            turn.write(Op::EndSession(session.id));
+            step.change(Change::EndSession(session.id));
         }
-        handle.settle_counts(&mut session, turn);
-        epoch
+        drop(session);
+        Attached { permit, wake, epoch, present }
     }
 
     /// A session that becomes durable late brings its subscriptions along.
-    fn write_subscriptions(session: &Session, turn: &mut Turn) {
+    fn write_subscriptions(session: &Session, step: &mut Step) {
         for (filter, subscribed) in &session.subscriptions {
-            turn.write(super::subscribe::subscribe_op(session.id, filter, *subscribed));
+            step.change(super::subscribe::subscribe_change(session.id, filter, *subscribed));
         }
     }
 }

@@ -1,14 +1,17 @@
-//! A session as the rest of the broker holds it: its state behind one short lock,
-//! and beside it what may be read without.
+//! A session as the rest of the broker holds it: its state behind one short lock, beside
+//! it what may be read without, and the permit of whoever acts on its life.
 
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::Semaphore;
 
-use super::Turn;
-use crate::message::{SessionId, Wake};
+use crate::message::{Bell, SessionId, Wake};
 use crate::session::Session;
+use crate::telemetry::MessageMetrics;
+use crate::telemetry::Metrics;
 
 /// Shared by the registry, the router and the session's connection.
 #[derive(Debug)]
@@ -23,11 +26,25 @@ pub struct SessionHandle {
     memory_only: AtomicBool,
     /// Publishers that wait for room in the queue.
     waiting: Mutex<Vec<Arc<Wake>>>,
+    /// Rings the connection that holds the session.
+    bell: Arc<Bell>,
+    /// One permit: see [`StepPermit`]. Who waits for it is served in turn.
+    permit: Semaphore,
+    metrics: Arc<Metrics>,
 }
 
 impl SessionHandle {
-    /// Wraps a session.
-    pub fn new(session: Session) -> Arc<Self> {
+    /// Wraps a session that nobody acts on.
+    pub fn new(session: Session, metrics: Arc<Metrics>) -> Arc<Self> {
+        Self::build(session, metrics, 1)
+    }
+
+    /// Wraps a session, and gives its permit to the caller.
+    pub fn claimed(session: Session, metrics: Arc<Metrics>) -> StepPermit {
+        StepPermit { handle: Self::build(session, metrics, 0), rings: false }
+    }
+
+    fn build(session: Session, metrics: Arc<Metrics>, permits: usize) -> Arc<Self> {
         Arc::new(Self {
             id: session.id,
             client_id: Arc::clone(&session.client_id),
@@ -35,14 +52,45 @@ impl SessionHandle {
             full: AtomicBool::new(false),
             memory_only: AtomicBool::new(false),
             waiting: Mutex::default(),
+            bell: Arc::default(),
+            permit: Semaphore::new(permits),
             state: Mutex::new(session),
+            metrics,
         })
     }
 
-    /// Locks the state. Never held over an await, a disk write, or the lock of
-    /// another session.
-    pub fn lock(&self) -> MutexGuard<'_, Session> {
-        self.state.lock()
+    /// Locks the state, to change it. Never held over an await, a disk write, or the lock
+    /// of another session. What others read without the lock, and the gauges, follow when
+    /// the guard is dropped.
+    pub fn lock(&self) -> SessionGuard<'_> {
+        SessionGuard { session: self.state.lock(), handle: self }
+    }
+
+    /// Locks the state, to look at it.
+    pub fn look(&self) -> SessionView<'_> {
+        SessionView(self.state.lock())
+    }
+
+    /// The permit, if nobody has it or waits for it.
+    pub fn try_begin(self: &Arc<Self>) -> Option<StepPermit> {
+        let permit = self.permit.try_acquire().ok()?;
+        permit.forget();
+        Some(StepPermit { handle: Arc::clone(self), rings: false })
+    }
+
+    /// The permit, when everybody who came before has given it back. When this one is
+    /// given back, the session's connection is rung: it may have asked in vain.
+    pub async fn begin(self: &Arc<Self>) -> StepPermit {
+        if let Ok(permit) = self.permit.acquire().await {
+            permit.forget();
+        }
+        StepPermit { handle: Arc::clone(self), rings: true }
+    }
+
+    /// Rung for everything that is to be done later for whichever connection holds the
+    /// session by then.
+    pub fn bell(&self) -> &Arc<Bell> {
+        &self.bell
     }
 
     /// A connection is there, as far as could be seen without the lock.
@@ -75,18 +123,23 @@ impl SessionHandle {
         self.memory_only.load(Ordering::Relaxed)
     }
 
-    /// Brings up to date what is read without the lock, and counts the session's
-    /// memory and what it has in flight. To be called before the lock is released, by whoever changed
-    /// connection, queue or window.
-    pub fn settle_counts(&self, session: &mut Session, turn: &mut Turn) {
+    fn follow(&self, session: &mut Session) {
         let full = session.outlives() && session.is_full_and_refusing();
         if update(&self.full, full) && !full {
             self.waiting.lock().drain(..).for_each(|publisher| publisher.ring());
         }
         update(&self.memory_only, session.outlives() && !session.durable && session.refuses());
         update(&self.online, session.life.connected().is_some());
-        turn.count_memory(session.memory_change());
-        turn.count_in_flight(session.in_flight_change());
+        let MessageMetrics { memory_bytes, in_flight, .. } = &self.metrics.messages;
+        memory_bytes.add(session.memory_change());
+        in_flight.add(session.in_flight_change());
+    }
+}
+
+impl Drop for SessionHandle {
+    fn drop(&mut self) {
+        // The connection's wake-up holds the bell, and the bell the wake-up.
+        self.bell.connect(None);
     }
 }
 
@@ -97,4 +150,70 @@ fn update(flag: &AtomicBool, value: bool) -> bool {
         flag.store(value, Ordering::Relaxed);
     }
     changed
+}
+
+/// A session that is being changed.
+#[derive(Debug)]
+pub struct SessionGuard<'a> {
+    session: MutexGuard<'a, Session>,
+    handle: &'a SessionHandle,
+}
+
+impl Deref for SessionGuard<'_> {
+    type Target = Session;
+
+    fn deref(&self) -> &Session {
+        &self.session
+    }
+}
+
+impl DerefMut for SessionGuard<'_> {
+    fn deref_mut(&mut self) -> &mut Session {
+        &mut self.session
+    }
+}
+
+impl Drop for SessionGuard<'_> {
+    fn drop(&mut self) {
+        self.handle.follow(&mut self.session);
+    }
+}
+
+/// A session that is being looked at.
+#[derive(Debug)]
+pub struct SessionView<'a>(MutexGuard<'a, Session>);
+
+impl Deref for SessionView<'_> {
+    type Target = Session;
+
+    fn deref(&self) -> &Session {
+        &self.0
+    }
+}
+
+/// The right to act on a session's life and on what its client asks for: a connection's
+/// step, a take-over, a timer, an operator. Whoever has it submits what it has decided
+/// before it gives it back, so these never overtake each other. Messages for the session
+/// come without it.
+#[derive(Debug)]
+pub struct StepPermit {
+    handle: Arc<SessionHandle>,
+    /// The session's connection may have asked for it meanwhile.
+    rings: bool,
+}
+
+impl StepPermit {
+    /// Whose permit it is.
+    pub fn session(&self) -> &Arc<SessionHandle> {
+        &self.handle
+    }
+}
+
+impl Drop for StepPermit {
+    fn drop(&mut self) {
+        self.handle.permit.add_permits(1);
+        if self.rings {
+            self.handle.bell.ring();
+        }
+    }
 }

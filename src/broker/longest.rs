@@ -66,7 +66,7 @@ impl Broker {
         let mut longest = Longest::default();
         let mut all = 0;
         for (index, handle) in handles.iter().enumerate() {
-            let session = handle.lock();
+            let session = handle.look();
             let queued = session.backlog();
             longest.see(index, queued, || session.backlog_bytes());
             all += queued;
@@ -99,7 +99,8 @@ mod tests {
             queue_qos0: false,
         };
         let client_id = format!("c{number:02}").into();
-        SessionHandle::new(Session::new(SessionId(number), client_id, Version::V5, limits))
+        let session = Session::new(SessionId(number), client_id, Version::V5, limits);
+        SessionHandle::new(session, Arc::default())
     }
 
     #[test]

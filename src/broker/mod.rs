@@ -3,14 +3,23 @@
 //!
 //! Here live the registry of sessions and the rules that concern more than one of
 //! them. No sockets: [`client::Client`] takes packets and fills buffers, whoever
-//! drives it. Locks are taken in the order registry, session, router; two sessions
-//! are never locked at once; none is held over an await or a disk write.
+//! drives it.
+//!
+//! # Order
+//! Whoever acts on a session's life has its permit ([`StepPermit`]) and submits what it
+//! has decided before it gives the permit back. Locks are taken in the order registry,
+//! session, router, retained; two sessions are never locked at once; none is held over an
+//! await, a disk write, or the store's own lock.
 
 pub mod admin;
+mod background;
+mod budget;
 pub mod client;
 mod clock;
 mod connect;
 mod disconnect;
+mod end;
+mod fanout;
 mod handle;
 mod ids;
 mod longest;
@@ -22,46 +31,50 @@ mod recovery;
 mod retained;
 mod settings;
 mod settle;
+mod step;
 mod subscribe;
 mod sys;
 mod timers;
 mod traced;
-mod turn;
-mod upkeep;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::Weak;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
+pub use budget::{Budget, yield_now};
 pub use clock::{Clock, Hand, Now};
 pub use connect::Accepted;
 pub use disconnect::Leaving;
-pub use handle::SessionHandle;
+pub use fanout::Fanout;
+pub use handle::{SessionGuard, SessionHandle, SessionView, StepPermit};
 pub use longest::LongQueue;
 pub use persistence::{Persistence, StoreDown};
-pub use publish::{Prepared, Publication};
+pub use publish::Publication;
 pub use recent::Sample;
-pub use retained::Retaining;
 pub use settings::Settings;
-pub use turn::Turn;
+pub use step::Step;
 
-use self::disconnect::Registry;
+use self::end::Remains;
 use self::ids::Ids;
 use self::recent::Recent;
 use self::timers::Timers;
 use crate::auth::Authenticator;
-use crate::message::{CommitNo, IdList};
+
 use crate::router::{Retained, Router};
-use crate::store::{Recovered, RetainedRecord, Submission};
+use crate::store::Recovered;
 use crate::telemetry::{Metrics, Tracing};
+
+/// Client ids to sessions. In order, so that a long list of them can be gone through in
+/// short steps, each of which goes on behind the one before.
+type Registry = BTreeMap<Arc<str>, Arc<SessionHandle>>;
 
 /// The broker's own topics, which clients cannot write.
 const SYS: &str = "$SYS/";
@@ -82,16 +95,14 @@ pub struct Broker {
     router: RwLock<Router<Arc<SessionHandle>>>,
     /// Of the router, readable without its lock.
     generation: AtomicU64,
-    retained: RwLock<Retained<Arc<RetainedRecord>>>,
+    retained: RwLock<Retained<retained::Versions>>,
     registry: Mutex<Registry>,
-    /// The last commit that ends a session. Written and read under the registry's lock.
+    /// The last commit that ends a session. Written before the session leaves the registry.
     last_end: AtomicU64,
     timers: Timers,
-    /// Rows of ended sessions that remain to be dropped.
-    purge: Mutex<VecDeque<IdList>>,
-    to_forget: Mutex<Vec<Weak<SessionHandle>>>,
-    /// Bytes that queues hold in memory.
-    memory: AtomicI64,
+    /// What ended sessions have left to be cleared away.
+    remains: Mutex<VecDeque<Remains>>,
+    to_evict: Mutex<Vec<Weak<SessionHandle>>>,
     /// The longest queues, as they were within the last second.
     longest: Mutex<Arc<[LongQueue]>>,
     recent: Recent,
@@ -138,9 +149,8 @@ impl Broker {
             registry: Mutex::default(),
             last_end: AtomicU64::new(0),
             timers: Timers::default(),
-            purge: Mutex::default(),
-            to_forget: Mutex::default(),
-            memory: AtomicI64::new(0),
+            remains: Mutex::default(),
+            to_evict: Mutex::default(),
             longest: Mutex::new(Arc::new([])),
             recent: Recent::new(now),
             shutting_down: AtomicBool::new(false),
@@ -149,10 +159,6 @@ impl Broker {
         });
         broker.recover(recovered);
         broker
-    }
-
-    fn submit(&self, submission: &mut Submission) -> Result<CommitNo, StoreDown> {
-        self.persistence.submit(submission)
     }
 
     /// An id for a client that came without one: unique among the living, and not
@@ -181,19 +187,19 @@ impl Broker {
     /// Deliveries that wait or are in flight, over all sessions.
     pub fn queued(&self) -> usize {
         let handles: Vec<_> = self.registry.lock().values().cloned().collect();
-        handles.iter().map(|handle| handle.lock().backlog()).sum()
+        handles.iter().map(|handle| handle.look().backlog()).sum()
     }
 
     /// QoS 1 and 2 messages that are sent and not acknowledged, counted session by
-    /// session: what the gauge of them has to show whenever no turn is under way.
+    /// session: what the gauge of them has to show whenever no session is being changed.
     pub fn in_flight(&self) -> usize {
         let handles: Vec<_> = self.registry.lock().values().cloned().collect();
-        handles.iter().map(|handle| handle.lock().in_flight()).sum()
+        handles.iter().map(|handle| handle.look().in_flight()).sum()
     }
 
     /// Bytes that queues hold in memory.
     pub fn memory(&self) -> u64 {
-        u64::try_from(self.memory.load(Ordering::Relaxed)).unwrap_or(0)
+        u64::try_from(self.metrics.messages.memory_bytes.get()).unwrap_or(0)
     }
 
     /// True if the disk has no room for messages.
@@ -216,9 +222,7 @@ impl Broker {
         self.shutdown.notify_waiters();
         let handles: Vec<_> = self.registry.lock().values().cloned().collect();
         for handle in handles {
-            if let Some(wake) = handle.lock().wake() {
-                wake.ring();
-            }
+            handle.bell().ring();
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 
 use smallvec::SmallVec;
 
-use super::{Broker, SessionHandle, Turn, traced};
+use super::{Broker, SessionHandle, Step, traced};
 use crate::protocol::{TopicFilter, matches};
 use crate::session::{Entry, Home, Page, Session};
 use crate::store::{PageReply, PageRequest, PagedDelivery};
@@ -35,15 +35,15 @@ fn page_arrived(
     mut rows: Vec<PagedDelivery>,
 ) {
     let (Some(broker), Some(handle)) = (broker.upgrade(), session.upgrade()) else { return };
-    let mut turn = Turn::new(broker.clock.now());
-    broker.resume_traces(&mut rows, turn.now);
+    let mut step = Step::new(&broker);
+    broker.resume_traces(&mut rows, step.now);
     {
         let mut session = handle.lock();
         let entries: Vec<Entry> = rows.into_iter().map(|row| entry_of(&session, row)).collect();
         if session.life.is_ended() {
             drop(session);
             for entry in &entries {
-                broker.settle(entry, &mut turn);
+                broker.settle(entry, &mut step);
             }
         } else {
             for entry in &entries {
@@ -51,14 +51,13 @@ fn page_arrived(
             }
             session.paged(entries);
             if let Some(wake) = session.wake() {
-                turn.wake(wake);
+                step.wake(wake);
             } else {
-                broker.forget_later(&handle);
+                broker.evict_later(&handle);
             }
-            handle.settle_counts(&mut session, &mut turn);
         }
     }
-    broker.finish_or_log(&mut turn);
+    step.submit_or_log(&broker);
 }
 
 fn entry_of(session: &Session, row: PagedDelivery) -> Entry {

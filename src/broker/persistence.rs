@@ -1,6 +1,8 @@
 //! The store as the broker sees it, or its absence.
 
-use crate::message::{CommitNo, MessageId};
+use std::sync::Arc;
+
+use crate::message::{CommitNo, MessageId, Order};
 use crate::store::{PageRequest, Store, StoreState, Submission};
 
 /// The store is poisoned or closed: nothing may be acknowledged any more.
@@ -14,6 +16,7 @@ pub struct StoreDown;
 pub struct Persistence {
     store: Option<Store>,
     waits: bool,
+    order: Arc<Order>,
 }
 
 impl Persistence {
@@ -21,12 +24,18 @@ impl Persistence {
     /// `durability = "async"`).
     pub fn new(store: Option<Store>, waits: bool) -> Self {
         let waits = waits && store.is_some();
-        Self { store, waits }
+        let order = store.as_ref().map(|store| Arc::clone(store.order())).unwrap_or_default();
+        Self { store, waits, order }
     }
 
     /// The store, if there is one.
     pub fn store(&self) -> Option<&Store> {
         self.store.as_ref()
+    }
+
+    /// Where the numbers of changes come from.
+    pub fn order(&self) -> &Arc<Order> {
+        &self.order
     }
 
     /// True if sessions can be durable.
@@ -75,8 +84,9 @@ impl Persistence {
             None => {
                 submission.ops.clear();
                 submission.held.clear();
-                for wake in submission.waiters.drain(..) {
-                    wake.ring();
+                submission.numbers = None;
+                for waiter in submission.waiters.drain(..) {
+                    waiter.ring();
                 }
                 Ok(0)
             }

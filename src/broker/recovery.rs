@@ -4,37 +4,29 @@ use std::sync::Arc;
 
 use super::connect::record_of;
 use super::timers::Due;
-use super::{Broker, SessionHandle, Turn};
+use super::{Broker, SessionHandle, Step};
 use crate::protocol::TopicFilter;
 use crate::session::{Session, Subscribed};
-use crate::store::{Op, Recovered, RecoveredSession, SubscriptionRecord};
+use crate::store::{Change, Recovered, RecoveredSession, SubscriptionRecord};
 
-/// After a crash each session that was connected is written anew. Not all in one turn:
+/// After a crash each session that was connected is written anew. Not all in one step:
 /// the writer works meanwhile, and what it has done need not be in memory.
-const SESSIONS_PER_TURN: usize = 1000;
+const SESSIONS_PER_STEP: usize = 1000;
 
 impl Broker {
     pub(super) fn recover(self: &Arc<Self>, recovered: Recovered) {
-        let mut turn = Turn::new(self.clock.now());
-        {
-            let mut retained = self.retained.write();
-            for record in recovered.retained {
-                self.count_retained(1, &record);
-                retained.insert(&record.topic.clone(), Arc::new(record));
-            }
-        }
+        let mut step = Step::new(self);
+        self.recover_retained(recovered.retained);
         for (count, session) in (1_usize..).zip(recovered.sessions) {
-            self.recover_session(session, &mut turn);
-            if count.is_multiple_of(SESSIONS_PER_TURN) {
-                self.finish_or_log(&mut turn);
+            self.recover_session(session, &mut step);
+            if count.is_multiple_of(SESSIONS_PER_STEP) {
+                step.submit_or_log(self);
             }
         }
-        // What has expired while the broker was down, and wills that are due.
-        self.finish_or_log(&mut turn);
-        self.run_due();
+        step.submit_or_log(self);
     }
 
-    fn recover_session(&self, found: RecoveredSession, turn: &mut Turn) {
+    fn recover_session(&self, found: RecoveredSession, step: &mut Step) {
         let RecoveredSession { record, subscriptions, incoming, queue, last_packet_id } = found;
         let client_id: Arc<str> = record.client_id.into();
         let mut session =
@@ -50,16 +42,15 @@ impl Broker {
             // Any of them may have been sent.
             session.sent_up_to = session.sent_up_to.max(queue.last().unwrap_or_default());
         }
-        let ended_at = record.disconnected_at.unwrap_or(turn.now.wall).min(turn.now.wall);
+        let ended_at = record.disconnected_at.unwrap_or(step.now.wall).min(step.now.wall);
         session.life.disconnected_at = Some(ended_at);
         session.restore(queue, last_packet_id, incoming);
         if crashed {
-            turn.write(Op::Session(Box::new(record_of(&session))));
+            step.change(Change::Session(Box::new(record_of(&session))));
         }
-        let handle = SessionHandle::new(session);
+        let handle = SessionHandle::new(session, Arc::clone(&self.metrics));
         self.resubscribe(&handle, subscriptions);
         self.set_timers(&handle);
-        handle.settle_counts(&mut handle.lock(), turn);
         self.registry.lock().insert(client_id, handle);
     }
 
@@ -79,7 +70,7 @@ impl Broker {
 
     /// Timers of a session without a connection.
     fn set_timers(&self, handle: &Arc<SessionHandle>) {
-        let session = handle.lock();
+        let session = handle.look();
         let epoch = session.life.epoch();
         if let Some(at) = session.life.expires_at() {
             self.timers.set(at, Due::Expiry(Arc::downgrade(handle), epoch));

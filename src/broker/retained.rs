@@ -1,16 +1,64 @@
 //! Retained messages: kept in memory for quick matching, and in the store.
+//!
+//! Under each topic stand the messages that were retained and are not known to be on disk
+//! or refused yet, the last one on top: if the disk has no room for it, the one below
+//! holds again, in memory as in the file.
 
 use std::sync::Arc;
 
-use super::{Broker, Publication, Turn};
-use crate::message::WallMillis;
-use crate::store::{Op, RetainedRecord};
+use smallvec::SmallVec;
 
-/// A message that was retained, and the one before it under the same topic.
+use super::{Broker, Publication, Step};
+use crate::message::{Message, WallMillis};
+use crate::store::{Change, RetainedRecord};
+use crate::telemetry::DropReason;
+
+/// One message that was retained under a topic.
 #[derive(Debug, Clone)]
-pub struct Retaining {
-    new: Arc<RetainedRecord>,
-    old: Option<Arc<RetainedRecord>>,
+struct Version {
+    record: Arc<RetainedRecord>,
+    /// As long as the disk may still refuse it.
+    message: Option<Arc<Message>>,
+}
+
+impl Version {
+    fn is_refused(&self) -> bool {
+        self.message.as_ref().is_some_and(|message| message.durability.is_refused())
+    }
+
+    fn is_final(&self, committed: u64) -> bool {
+        self.message.as_ref().is_none_or(|message| message.durability.may_acknowledge(committed))
+    }
+}
+
+/// What is retained under one topic; the last one that was not refused holds.
+#[derive(Debug, Default)]
+pub(super) struct Versions {
+    stack: SmallVec<[Version; 1]>,
+    /// The one that is in the gauges.
+    counted: Option<Arc<RetainedRecord>>,
+}
+
+impl Versions {
+    fn of(version: Version) -> Self {
+        Self { stack: SmallVec::from_iter([version]), counted: None }
+    }
+
+    /// The message that holds.
+    pub(super) fn current(&self) -> Option<&Arc<RetainedRecord>> {
+        self.stack.iter().rev().find(|version| !version.is_refused()).map(|version| &version.record)
+    }
+
+    /// Lets go of what can hold no more: the refused, and all below one that is on disk.
+    fn prune(&mut self, committed: u64) {
+        self.stack.retain(|version| !version.is_refused());
+        if let Some(last) = self.stack.iter().rposition(|version| version.is_final(committed)) {
+            self.stack.drain(..last);
+            if let Some(first) = self.stack.first_mut() {
+                first.message = None;
+            }
+        }
+    }
 }
 
 impl Broker {
@@ -22,61 +70,83 @@ impl Broker {
         }
         let bytes = self.metrics.messages.retained_bytes.get();
         let bytes = u64::try_from(bytes).unwrap_or(0) + size_of(publication);
-        let retained = self.retained.read();
         bytes <= self.settings.max_retained_bytes
             // The broker's own, under $SYS, do not count.
             && (self.retained_count() < self.settings.max_retained_messages
-                || retained.get(publication.topic).is_some())
+                || self.retained.read().get(publication.topic).is_some())
     }
 
     /// Keeps a message for later subscribers, in place of the one before
-    /// [MQTT-3.3.1-5]; an empty payload removes it [MQTT-3.3.1-6]. What it did can be
-    /// taken back.
-    pub fn retain(&self, publication: &Publication<'_>, turn: &mut Turn) -> Option<Retaining> {
+    /// [MQTT-3.3.1-5]; an empty payload removes it [MQTT-3.3.1-6]. If the disk refuses
+    /// `message`, the one before holds again by itself.
+    pub fn retain(&self, publication: &Publication<'_>, message: &Arc<Message>, step: &mut Step) {
         let topic = publication.topic;
         if publication.payload.is_empty() {
-            let removed = self.retained.write().remove(topic)?;
-            self.count_retained(-1, &removed);
-            turn.write(Op::Unretain(topic.into()));
-            return None;
-        }
-        if !self.has_room_to_retain(publication) {
-            self.metrics.messages.dropped.add(crate::telemetry::DropReason::RetainedLimit, 1);
-            return None;
-        }
-        let new = Arc::new(record_of(publication, turn.now.wall));
-        let old = self.retained.write().insert(topic, Arc::clone(&new));
-        self.count_retained(1, &new);
-        if let Some(old) = &old {
-            self.count_retained(-1, old);
-        }
-        turn.write(Op::Retain(Arc::clone(&new)));
-        Some(Retaining { new, old })
-    }
-
-    /// The disk had no room: what was retained before is so again.
-    pub fn retain_no_more(&self, retaining: &Retaining) {
-        let Retaining { new, old } = retaining;
-        let mut retained = self.retained.write();
-        if !retained.get(&new.topic).is_some_and(|now| Arc::ptr_eq(now, new)) {
+            self.remove_from_retained(topic, step);
             return;
         }
-        self.count_retained(-1, new);
-        match old {
-            Some(old) => {
-                self.count_retained(1, old);
-                retained.insert(&old.topic, Arc::clone(old));
-            }
-            None => {
-                retained.remove(&new.topic);
-            }
+        if !self.has_room_to_retain(publication) {
+            self.metrics.messages.dropped.add(DropReason::RetainedLimit, 1);
+            return;
+        }
+        let record = Arc::new(record_of(publication, step.now.wall));
+        let may_be_refused = message.is_kept && message.publisher.is_some();
+        let version = Version {
+            record: Arc::clone(&record),
+            message: may_be_refused.then(|| Arc::clone(message)),
+        };
+        let committed = self.persistence.committed();
+        let mut retained = self.retained.write();
+        if let Some(versions) = retained.get_mut(topic) {
+            versions.prune(committed);
+            versions.stack.push(version);
+            self.recount(versions);
+        } else {
+            let mut versions = Versions::of(version);
+            self.recount(&mut versions);
+            retained.insert(topic, versions);
+        }
+        // Under the lock, so that the file agrees with memory on which is the last.
+        step.change(Change::Retain(record, message.is_kept.then_some(message.id)));
+    }
+
+    /// Removes what is retained under a topic. False: nothing is.
+    pub(super) fn remove_from_retained(&self, topic: &str, step: &mut Step) -> bool {
+        let mut retained = self.retained.write();
+        let Some(removed) = retained.remove(topic) else { return false };
+        self.count_retained(removed.counted.as_ref(), None);
+        step.change(Change::Unretain(topic.into()));
+        removed.current().is_some()
+    }
+
+    /// The disk has answered for a message that was to be retained: what can hold no more
+    /// is let go of.
+    pub fn retained_is_decided(&self, message: &Message) {
+        let mut retained = self.retained.write();
+        let Some(versions) = retained.get_mut(message.topic()) else { return };
+        versions.prune(self.persistence.committed());
+        self.recount(versions);
+        if versions.stack.is_empty() {
+            retained.remove(message.topic());
         }
     }
 
     /// Keeps a message of the broker's own, such as `$SYS`, in memory alone.
     pub(super) fn retain_in_memory(&self, publication: &Publication<'_>, now: WallMillis) {
         let record = Arc::new(record_of(publication, now));
-        self.retained.write().insert(publication.topic, record);
+        let versions = Versions::of(Version { record, message: None });
+        self.retained.write().insert(publication.topic, versions);
+    }
+
+    /// Puts back what a start has found.
+    pub(super) fn recover_retained(&self, records: Vec<RetainedRecord>) {
+        let mut retained = self.retained.write();
+        for record in records {
+            let record = Arc::new(record);
+            let mut versions = Versions::of(Version { record: Arc::clone(&record), message: None });
+            self.recount(&mut versions);
+            retained.insert(&record.topic, versions);
+        }
     }
 
     pub(super) fn retained_matching(
@@ -85,10 +155,8 @@ impl Broker {
         now: WallMillis,
     ) -> Vec<Arc<RetainedRecord>> {
         let mut found = Vec::new();
-        self.retained.read().matching(filter, &mut |_, record: &Arc<RetainedRecord>| {
-            if record.expires_at.is_none_or(|at| at > now) {
-                found.push(Arc::clone(record));
-            }
+        self.retained.read().matching(filter, &mut |_, versions: &Versions| {
+            found.extend(versions.current().filter(|record| !record.is_expired(now)).cloned());
         });
         found
     }
@@ -97,37 +165,53 @@ impl Broker {
         usize::try_from(self.metrics.messages.retained.get()).unwrap_or(0)
     }
 
-    pub(super) fn count_retained(&self, change: i64, record: &RetainedRecord) {
-        let bytes = record.topic.len() + record.properties.len() + record.payload.len();
-        let messages = &self.metrics.messages;
-        messages.retained.add(change);
-        messages.retained_bytes.add(change * i64::try_from(bytes).unwrap_or(i64::MAX));
+    /// Brings the gauges up to what holds now.
+    fn recount(&self, versions: &mut Versions) {
+        let now = versions.current().cloned();
+        self.count_retained(versions.counted.as_ref(), now.as_ref());
+        versions.counted = now;
     }
 
-    /// Removes what has expired.
-    pub(super) fn expire_retained(&self, turn: &mut Turn) {
-        let now = turn.now.wall;
-        let expired: Vec<Box<str>> = {
-            let retained = self.retained.read();
-            let due = |record: &Arc<RetainedRecord>| record.expires_at.is_some_and(|at| at <= now);
-            retained
-                .iter()
-                .filter(|(_, record)| due(record))
-                .map(|(_, record)| record.topic.clone())
-                .collect()
+    /// Under a topic `before` was retained, and now `after` is.
+    fn count_retained(
+        &self,
+        before: Option<&Arc<RetainedRecord>>,
+        after: Option<&Arc<RetainedRecord>>,
+    ) {
+        let messages = &self.metrics.messages;
+        let count = |record: Option<_>| i64::from(record.is_some());
+        let bytes = |record: Option<&Arc<RetainedRecord>>| {
+            i64::try_from(record.map_or(0, |record| record.size())).unwrap_or(i64::MAX)
         };
-        for topic in expired {
+        messages.retained.add(count(after) - count(before));
+        messages.retained_bytes.add(bytes(after) - bytes(before));
+    }
+
+    /// Removes what has expired, a few topics under each hold of the lock.
+    pub(super) fn expire_retained(&self, step: &mut Step) {
+        let now = step.now.wall;
+        let committed = self.persistence.committed();
+        let due = |versions: &Versions| {
+            versions.stack.iter().any(|it| it.message.is_some() || it.record.is_expired(now))
+        };
+        let topics: Vec<String> = {
+            let retained = self.retained.read();
+            let due = retained.iter().filter(|(_, versions)| due(versions));
+            due.map(|(topic, _)| topic).collect()
+        };
+        for topic in topics {
             let mut retained = self.retained.write();
             // It may have been replaced since.
-            if retained
-                .get(&topic)
-                .is_some_and(|record| record.expires_at.is_some_and(|at| at <= now))
-            {
-                if let Some(removed) = retained.remove(&topic) {
-                    self.count_retained(-1, &removed);
-                }
-                turn.write(Op::Unretain(topic));
+            let Some(versions) = retained.get_mut(&topic) else { continue };
+            versions.prune(committed);
+            self.recount(versions);
+            if versions.current().is_some_and(|record| !record.is_expired(now)) {
+                continue;
             }
+            if let Some(removed) = retained.remove(&topic) {
+                self.count_retained(removed.counted.as_ref(), None);
+            }
+            step.change(Change::Unretain(topic.into()));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The end of a delivery: what an acknowledgement, an expiry or a drop does to the
 //! message and its rows.
 
-use super::{Broker, Turn, traced};
+use super::{Broker, Step, traced};
 use crate::message::{End, Stored};
 use crate::sabotage::Sabotage;
 use crate::session::{Entry, Home, Session};
@@ -11,15 +11,15 @@ use crate::telemetry::{DropReason, Label};
 impl Broker {
     /// The delivery is over. The last one of a message settles it: either it was
     /// never written and never will be (write elision), or its rows go.
-    pub fn settle(&self, entry: &Entry, turn: &mut Turn) {
+    pub fn settle(&self, entry: &Entry, step: &mut Step) {
         // Whoever knows how it ended has said so before.
         traced::ended(entry, End::Dropped("dropped"));
         match entry.home {
             Home::Memory => {}
-            Home::Slot(slot) => self.settle_slot(entry, slot, turn),
+            Home::Slot(slot) => self.settle_slot(entry, slot, step),
             Home::Row => {
                 let last = self.persistence.release(entry.message.id);
-                turn.write(Op::Delete {
+                step.write(Op::Delete {
                     delivery: entry.delivery,
                     message: last.then_some(entry.message.id),
                 });
@@ -29,15 +29,15 @@ impl Broker {
 
     /// Ends the deliveries that have left the session's queue because the disk had no
     /// room for them: other receivers of the message may go on to count on it.
-    pub(super) fn settle_refused(&self, session: &mut Session, turn: &mut Turn) {
+    pub(super) fn settle_refused(&self, session: &mut Session, step: &mut Step) {
         for entry in session.take_refused() {
             self.metrics.messages.dropped.add(DropReason::DiskFull, 1);
             traced::ended(&entry, End::Dropped(DropReason::DiskFull.as_str()));
-            self.settle(&entry, turn);
+            self.settle(&entry, step);
         }
     }
 
-    fn settle_slot(&self, entry: &Entry, slot: u32, turn: &mut Turn) {
+    fn settle_slot(&self, entry: &Entry, slot: u32, step: &mut Step) {
         let message = &entry.message;
         if let Some(slot) = message.slots.get(slot as usize) {
             slot.acknowledge();
@@ -55,7 +55,7 @@ impl Broker {
             };
             if written {
                 let message = Some(message.id);
-                turn.write(Op::Delete { delivery: entry.delivery, message });
+                step.write(Op::Delete { delivery: entry.delivery, message });
             } else if let Some(trace) = &message.trace
                 && !message.must_commit()
                 && !message.durability.is_refused()
@@ -63,10 +63,10 @@ impl Broker {
                 trace.stored(Stored::Elided);
             }
             if let Some(publisher) = &message.publisher {
-                turn.wake(publisher);
+                step.wake(publisher);
             }
         } else if message.durability.is_taken() {
-            turn.write(Op::Delete { delivery: entry.delivery, message: None });
+            step.write(Op::Delete { delivery: entry.delivery, message: None });
         }
     }
 }

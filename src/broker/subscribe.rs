@@ -3,23 +3,24 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::{Broker, SessionHandle, Turn};
+use super::{Broker, SessionHandle, Step};
 use crate::message::SessionId;
 use crate::protocol::{QoS, ReasonCode, RetainHandling, SubscribeFilter, TopicFilter};
 use crate::router::{Receiver, Routes, Subscription};
 use crate::session::Subscribed;
-use crate::store::{Op, SubscriptionRecord};
+use crate::store::{Change, RetainedRecord, SubscriptionRecord};
 
 impl Broker {
-    /// One line of a SUBSCRIBE by connection `epoch`: the reason code for the
-    /// SUBACK.
+    /// One line of a SUBSCRIBE by a connection that has the session's permit: the reason
+    /// code for the SUBACK. What is retained under the filter, and is to be sent, is put
+    /// behind `retained`.
     pub fn subscribe(
         &self,
         handle: &Arc<SessionHandle>,
-        epoch: u64,
         line: &SubscribeFilter,
         identifier: Option<u32>,
-        turn: &mut Turn,
+        retained: &mut Vec<Arc<RetainedRecord>>,
+        step: &mut Step,
     ) -> ReasonCode {
         let SubscribeFilter { filter, options } = line;
         if filter.levels().count() > self.settings.max_topic_levels {
@@ -28,9 +29,6 @@ impl Broker {
         let subscribed = Subscribed { options: *options, identifier };
         let is_new = {
             let mut session = handle.lock();
-            if !session.life.is_held_by(epoch) {
-                return ReasonCode::UnspecifiedError;
-            }
             let known = session.subscriptions.contains_key(filter.as_str());
             let no_room = session.durable && self.persistence.is_full();
             if !known && (no_room || session.subscriptions.len() >= self.settings.max_subscriptions)
@@ -42,7 +40,7 @@ impl Broker {
             // in between and leave a subscription behind.
             self.enroute(filter, handle, subscribed);
             if session.durable {
-                turn.write(subscribe_op(session.id, filter.as_str(), subscribed));
+                step.change(subscribe_change(session.id, filter.as_str(), subscribed));
             }
             !known
         };
@@ -53,7 +51,7 @@ impl Broker {
         };
         // Retained messages are not sent to shared subscriptions (v5, 4.8.2).
         if wanted && filter.shared().is_none() {
-            self.send_retained(handle, filter, subscribed, turn);
+            retained.append(&mut self.retained_matching(filter.matched(), step.now.wall));
         }
         match options.qos {
             QoS::AtMostOnce => ReasonCode::Success,
@@ -62,24 +60,20 @@ impl Broker {
         }
     }
 
-    /// One line of an UNSUBSCRIBE by connection `epoch`.
+    /// One line of an UNSUBSCRIBE by a connection that has the session's permit.
     pub fn unsubscribe(
         &self,
         handle: &Arc<SessionHandle>,
-        epoch: u64,
         filter: &TopicFilter,
-        turn: &mut Turn,
+        step: &mut Step,
     ) -> ReasonCode {
         let mut session = handle.lock();
-        if !session.life.is_held_by(epoch) {
-            return ReasonCode::UnspecifiedError;
-        }
         if session.subscriptions.remove(filter.as_str()).is_none() {
             return ReasonCode::NoSubscriptionExisted;
         }
         self.unroute(session.id, [filter.as_str()]);
         if session.durable {
-            turn.write(Op::Unsubscribe(session.id, filter.as_str().into()));
+            step.change(Change::Unsubscribe(session.id, filter.as_str().into()));
         }
         ReasonCode::Success
     }
@@ -124,49 +118,42 @@ impl Broker {
         self.generation.store(router.generation(), Ordering::Release);
     }
 
-    /// Retained messages that a new subscription matches [MQTT-3.3.1-9].
-    fn send_retained(
+    /// Sends one retained message to a new subscription that matches it [MQTT-3.3.1-9].
+    pub fn send_retained(
         &self,
         handle: &Arc<SessionHandle>,
-        filter: &TopicFilter,
         subscribed: Subscribed,
-        turn: &mut Turn,
+        retained: &RetainedRecord,
+        step: &mut Step,
     ) {
-        for retained in self.retained_matching(filter.matched(), turn.now.wall) {
-            let mut routes = Routes::new();
-            routes.receivers.push(Receiver {
-                session: handle.id,
-                handle: Arc::clone(handle),
-                qos: subscribed.options.qos,
-                // What was retained is marked as such, whatever the option says.
-                retain_as_published: true,
-                identifiers: subscribed.identifier.into_iter().collect(),
-                shared: false,
-            });
-            let publication = super::Publication {
-                topic: &retained.topic,
-                properties: &retained.properties,
-                payload: &retained.payload,
-                qos: retained.qos,
-                retain: true,
-                expires_at: retained.expires_at,
-                is_copy: true,
-                incoming: None,
-            };
-            match self.prepare(&publication, &routes, None, turn) {
-                Ok(prepared) => self.deliver(&prepared, &routes, turn),
-                // Its own queue is full: what is retained stays retained, and the
-                // next subscribe finds it again.
-                Err(_) => {
-                    self.metrics.messages.dropped.add(crate::telemetry::DropReason::QueueFull, 1);
-                }
-            }
-        }
+        let mut routes = Routes::new();
+        routes.receivers.push(Receiver {
+            session: handle.id,
+            handle: Arc::clone(handle),
+            qos: subscribed.options.qos,
+            // What was retained is marked as such, whatever the option says.
+            retain_as_published: true,
+            identifiers: subscribed.identifier.into_iter().collect(),
+            shared: false,
+        });
+        let publication = super::Publication {
+            topic: &retained.topic,
+            properties: &retained.properties,
+            payload: &retained.payload,
+            qos: retained.qos,
+            retain: true,
+            expires_at: retained.expires_at,
+            is_copy: true,
+        };
+        // If its own queue is full, what is retained stays retained, and the next
+        // subscribe finds it again.
+        let message = self.message_of(&publication, &routes, None, step);
+        self.deliver_at_once(Arc::new(message), &routes, step);
     }
 }
 
-pub(super) fn subscribe_op(session: SessionId, filter: &str, subscribed: Subscribed) -> Op {
-    Op::Subscribe(
+pub(super) fn subscribe_change(session: SessionId, filter: &str, subscribed: Subscribed) -> Change {
+    Change::Subscribe(
         session,
         Box::new(SubscriptionRecord {
             filter: filter.into(),

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{Broker, Publication, Turn};
+use super::{Broker, Publication, Step};
 use crate::protocol::QoS;
 use crate::router::Routes;
 use crate::telemetry::{Counters, Label};
@@ -11,7 +11,7 @@ use crate::telemetry::{Counters, Label};
 impl Broker {
     /// Publishes all of them once.
     pub fn publish_sys(self: &Arc<Self>) {
-        let mut turn = Turn::new(self.clock.now());
+        let mut step = Step::new(self);
         for (name, value) in self.sys_values() {
             let topic = format!("$SYS/broker/{name}");
             let publication = Publication {
@@ -22,16 +22,14 @@ impl Broker {
                 retain: true,
                 expires_at: None,
                 is_copy: false,
-                incoming: None,
             };
             let mut routes = Routes::new();
             self.route(&topic, None, &mut routes);
-            if let Ok(prepared) = self.prepare(&publication, &routes, None, &turn) {
-                self.deliver(&prepared, &routes, &mut turn);
-            }
-            self.retain_in_memory(&publication, turn.now.wall);
+            let message = self.message_of(&publication, &routes, None, &step);
+            self.deliver_at_once(Arc::new(message), &routes, &mut step);
+            self.retain_in_memory(&publication, step.now.wall);
         }
-        self.finish_or_log(&mut turn);
+        step.submit_or_log(self);
     }
 
     fn sys_values(&self) -> Vec<(&'static str, String)> {

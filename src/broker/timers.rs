@@ -8,7 +8,8 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::{Broker, SessionHandle, Turn};
+use super::budget::yield_now;
+use super::{Broker, SessionHandle};
 use crate::message::WallMillis;
 
 /// The epoch tells whether the session has been connected since: then the timer is
@@ -83,22 +84,24 @@ impl Timers {
 
 impl Broker {
     /// Does what has fallen due.
-    pub fn run_due(self: &Arc<Self>) {
-        let mut turn = Turn::new(self.clock.now());
-        while let Some(due) = self.timers.pop_due(turn.now.wall) {
+    /// Each timer waits for at most one step of its session. Not to be cancelled.
+    pub async fn run_due(self: &Arc<Self>) {
+        let now = self.clock.now().wall;
+        while let Some(due) = self.timers.pop_due(now) {
             match due {
                 Due::Will(session, epoch) => {
                     if let Some(handle) = session.upgrade() {
-                        self.will_is_due(&handle, epoch, &mut turn);
+                        self.will_is_due(&handle, epoch).await;
                     }
                 }
                 Due::Expiry(session, epoch) => {
                     if let Some(handle) = session.upgrade() {
-                        self.session_expires(&handle, epoch, &mut turn);
+                        self.session_expires(&handle, epoch).await;
                     }
                 }
             }
+            // Thousands may fall due at once.
+            yield_now().await;
         }
-        self.finish_or_log(&mut turn);
     }
 }

@@ -4,12 +4,14 @@
 //! allocation), the ids that name it and its deliveries, the atomic that decides
 //! whether it must be written ([`Durability`]), the compact list of delivery ids
 //! that stands for a queue on disk ([`IdList`]) and the one wake-up primitive of a
-//! connection ([`Wake`]), and the seam to whoever traces a message ([`Trace`]). Nothing
-//! here does I/O, reads a clock, or knows what a session, a router or a store is.
+//! connection ([`Wake`]) and of a session ([`Bell`]), the order of all changes
+//! ([`Order`]), and the seam to whoever traces a message ([`Trace`]). Nothing here does
+//! I/O, reads a clock, or knows what a session, a router or a store is.
 
 mod durability;
 mod id_list;
 mod ids;
+mod order;
 mod trace;
 mod wake;
 mod will;
@@ -22,8 +24,9 @@ use smallvec::SmallVec;
 pub use durability::{CommitNo, Durability, Slot, SlotState};
 pub use id_list::{IdList, QueuedId};
 pub use ids::{DeliveryId, MessageId, SessionId, WallMillis};
+pub use order::{ChangeNo, OpenStep, Order};
 pub use trace::{CommitMark, CommitObserver, Committed, End, Follow, Step, Stored, Trace};
-pub use wake::Wake;
+pub use wake::{Bell, Revoked, Wake};
 pub use will::WillRecord;
 
 use crate::protocol::{PacketId, QoS};
@@ -48,7 +51,7 @@ pub struct Message {
     pub expires_at: Option<WallMillis>,
     /// The packet id of a durable publisher's QoS 2 PUBLISH: committed together
     /// with the message, so that a repeat after a crash is known as one.
-    pub incoming: Option<(SessionId, PacketId)>,
+    pub incoming: Option<IncomingId>,
     /// It is to be retained, and its publisher is acknowledged when it is.
     pub is_kept: bool,
     /// Where the message stands between memory and disk.
@@ -59,6 +62,17 @@ pub struct Message {
     pub publisher: Option<Arc<Wake>>,
     /// Whoever follows its way, if it is traced.
     pub trace: Option<Box<Trace>>,
+}
+
+/// A durable publisher's QoS 2 packet id, and its place among all changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IncomingId {
+    /// The publisher's session.
+    pub session: SessionId,
+    /// Drawn by the client.
+    pub packet_id: PacketId,
+    /// Drawn under the session's lock when the id was noted.
+    pub change: ChangeNo,
 }
 
 /// What is known of a message before its receivers are.
@@ -85,7 +99,6 @@ impl Message {
         properties: &[u8],
         payload: &[u8],
         slots: usize,
-        incoming: Option<(SessionId, PacketId)>,
         publisher: Option<Arc<Wake>>,
     ) -> Self {
         let mut body = BytesMut::with_capacity(topic.len() + properties.len() + payload.len());
@@ -94,7 +107,6 @@ impl Message {
         body.put_slice(payload);
         let mut message = Self::from_body(head, body.freeze(), topic.len(), properties.len());
         message.slots = (0..slots).map(|_| Slot::default()).collect();
-        message.incoming = incoming;
         message.publisher = publisher;
         message
     }
@@ -102,7 +114,7 @@ impl Message {
     /// A message that already stands on disk: its slots are gone, its deliveries
     /// are rows.
     pub fn stored(head: MessageHead, topic: &str, properties: &[u8], payload: &[u8]) -> Self {
-        let message = Self::new(head, topic, properties, payload, 0, None, None);
+        let message = Self::new(head, topic, properties, payload, 0, None);
         message.durability.mark_stored();
         message
     }

@@ -1,26 +1,56 @@
 //! How a connection's task is told that something waits for it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::task::Context;
 
 use atomic_waker::AtomicWaker;
+use parking_lot::Mutex;
 
 /// One per connection, for every cause: an acknowledgement may go, a delivery
-/// waits, the session was taken over. However often it is rung between two turns
+/// waits, the session was taken over. However often it is rung between two polls
 /// of the task, the task is woken once.
 #[derive(Debug, Default)]
 pub struct Wake {
     rung: AtomicBool,
     patient: AtomicBool,
-    dismissed: AtomicBool,
+    revoked: AtomicU8,
     waker: AtomicWaker,
+    /// Of the session that the connection holds; what waits for a commit rings it, and
+    /// with it whichever connection holds the session by then.
+    bell: Option<Arc<Bell>>,
+}
+
+/// Why a connection has to let go of its session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Revoked {
+    /// Another connection takes it over [MQTT-3.1.4-3].
+    TakenOver,
+    /// An operator ends the connection.
+    ByOperator,
+    /// The session has ended.
+    SessionEnded,
 }
 
 impl Wake {
+    /// The wake-up of a connection of the session that `bell` belongs to.
+    pub fn of_session(bell: Arc<Bell>) -> Self {
+        Self { bell: Some(bell), ..Self::default() }
+    }
+
     /// Wakes the task, unless it has been told already and has not looked yet.
     pub fn ring(&self) {
         if !self.rung.swap(true, Ordering::AcqRel) {
             self.waker.wake();
+        }
+    }
+
+    /// Rings whichever connection holds the session now. For everything that happens
+    /// later than it was asked for: the connection that asked may have been replaced.
+    pub fn ring_session(&self) {
+        match &self.bell {
+            Some(bell) => bell.ring(),
+            None => self.ring(),
         }
     }
 
@@ -38,19 +68,58 @@ impl Wake {
         self.patient.store(patient, Ordering::Release);
     }
 
-    /// An operator has ended the connection: what its client is told of that.
-    pub fn dismiss(&self) {
-        self.dismissed.store(true, Ordering::Release);
-        self.ring();
-    }
-
-    /// See [`Wake::dismiss`].
-    pub fn is_dismissed(&self) -> bool {
-        self.dismissed.load(Ordering::Acquire)
-    }
-
     /// See [`Wake::set_patient`].
     pub fn is_patient(&self) -> bool {
         self.patient.load(Ordering::Acquire)
+    }
+
+    /// The connection is to let go of its session: it finishes the packet that it is at
+    /// and takes no other. Only the first reason counts.
+    pub fn revoke(&self, why: Revoked) {
+        let code = match why {
+            Revoked::TakenOver => 1,
+            Revoked::ByOperator => 2,
+            Revoked::SessionEnded => 3,
+        };
+        let _ = self.revoked.compare_exchange(0, code, Ordering::AcqRel, Ordering::Acquire);
+        self.ring();
+    }
+
+    /// See [`Wake::revoke`].
+    pub fn revoked(&self) -> Option<Revoked> {
+        match self.revoked.load(Ordering::Acquire) {
+            0 => None,
+            1 => Some(Revoked::TakenOver),
+            2 => Some(Revoked::ByOperator),
+            _ => Some(Revoked::SessionEnded),
+        }
+    }
+}
+
+/// One per session: rings the connection that holds it when it is rung, be it the one
+/// that asked or one that came later.
+#[derive(Debug, Default)]
+pub struct Bell {
+    wake: Mutex<Option<Arc<Wake>>>,
+}
+
+impl Bell {
+    /// Rings this connection, or whoever waits in its place, and never another.
+    pub fn of(wake: Arc<Wake>) -> Self {
+        Self { wake: Mutex::new(Some(wake)) }
+    }
+
+    /// From now on it rings this connection, or nobody.
+    pub fn connect(&self, wake: Option<Arc<Wake>>) {
+        let before = std::mem::replace(&mut *self.wake.lock(), wake);
+        // Outside of the lock: it may be the last handle.
+        drop(before);
+    }
+
+    /// Rings the connection, if there is one. One that comes later looks by itself.
+    pub fn ring(&self) {
+        if let Some(wake) = &*self.wake.lock() {
+            wake.ring();
+        }
     }
 }

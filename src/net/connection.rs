@@ -1,7 +1,11 @@
-//! The task of one connection: reads what is there, hands it on, writes what there
-//! is to write, and notices when the other end has gone quiet.
+//! The task of one connection: reads what is there, hands it on, writes what there is to
+//! write, and notices when the other end has gone quiet.
+//!
+//! Input and output never wait for each other: while output drains, what arrives is read,
+//! and the other way round. A poll does what its budget allows, and then lets others have
+//! their turn.
 
-use std::future::{Future as _, poll_fn};
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,10 +14,10 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, Sleep};
 
 use super::scratch::{self, Consumed, Partial};
-use crate::broker::client::{Client, Close};
+use super::timers::{Due, Timers};
+use crate::broker::client::{Client, Close, Handled};
 use crate::protocol::{Decoder, Frame, ReasonCode};
 use crate::telemetry::Metrics;
 
@@ -21,22 +25,39 @@ use crate::telemetry::Metrics;
 const WRITE_AHEAD: usize = 64 * 1024;
 /// A write buffer larger than this is given back when it is empty.
 const KEEP_BUFFER: usize = 8 * 1024;
-/// The last words of a connection have this long to be written.
+/// A DISCONNECT has this long to be written.
 const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Where the bytes that the other end sends stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Input {
+    /// More may come.
+    Open,
+    /// Nothing more will come, for this reason.
+    Ended(&'static str),
+}
+
+/// Where the bytes that go to the other end stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Output {
+    /// They are taken.
+    Open,
+    /// They are not. What has been received is still read [`Client::hears_no_more`].
+    Failed,
+}
 
 /// Generic over its byte stream, so that TCP, TLS and WebSocket share one task.
 pub struct Connection<S> {
     stream: S,
+    input: Input,
+    output: Output,
     partial: Partial,
+    /// Whole packets may stand at the front of `partial` that have not been handled.
+    unhandled: bool,
     out: BytesMut,
     decoder: Decoder,
     metrics: Arc<Metrics>,
-    /// 1.5 times the keep alive [MQTT-3.1.2-22].
-    patience: Option<Duration>,
-    deadline: Pin<Box<Sleep>>,
-    heard: Instant,
-    /// Ends a connection whose publish was refused.
-    parting: Option<Pin<Box<Sleep>>>,
+    timers: Timers,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
@@ -48,49 +69,39 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         keep_alive: u16,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let patience =
-            (keep_alive > 0).then(|| Duration::from_millis(u64::from(keep_alive) * 1500));
-        // Without patience the timer is never polled.
-        let first = patience.unwrap_or(Duration::ZERO);
         Self {
             stream,
+            input: Input::Open,
+            output: Output::Open,
+            // What came together with CONNECT.
+            unhandled: partial.len() > 0,
             partial,
             out: BytesMut::new(),
             decoder,
             metrics,
-            patience,
-            deadline: Box::pin(tokio::time::sleep(first)),
-            heard: Instant::now(),
-            parting: None,
+            timers: Timers::new(keep_alive),
         }
     }
 
     /// Runs until the connection ends, and says why.
-    pub async fn run(mut self, mut client: Client) {
-        let close = match self.begin(&mut client) {
-            Ok(()) => poll_fn(|context| self.poll(&mut client, context)).await,
-            Err(close) => self.close_after(&mut client, close),
-        };
+    pub async fn run(mut self, mut client: Box<Client>) {
+        let close = poll_fn(|context| self.poll(&mut client, context)).await;
+        // Apart, so that it takes no room in the task as long as the connection lives.
+        Box::pin(self.close(client, close)).await;
+    }
 
+    async fn close(mut self, client: Box<Client>, close: Close) {
         let (client_id, remote) = (Arc::clone(client.client_id()), client.peer().address);
         if let Close::Error(reason, why) = &close {
             client.farewell(*reason, why, &mut self.out);
         }
-        // Session and will do not wait for the last words to be written.
-        client.closed(&close);
+        // Session and will do not wait for the last bytes to be written.
+        client.close(&close).await;
         // A client that left has no more to hear.
         if matches!(close, Close::Error(..)) {
             let _ = tokio::time::timeout(FAREWELL, self.flush_and_shut_down()).await;
         }
         self.count_close(&client_id, remote, &close);
-    }
-
-    /// What came together with CONNECT.
-    fn begin(&mut self, client: &mut Client) -> Result<(), Close> {
-        client.begin();
-        let Self { partial, decoder, .. } = self;
-        partial.revisit(|bytes| take_frames(decoder, client, bytes))?;
-        client.finish()
     }
 
     fn count_close(&self, client_id: &str, remote: SocketAddr, close: &Close) {
@@ -117,119 +128,153 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     async fn flush_and_shut_down(&mut self) -> std::io::Result<()> {
         use tokio::io::AsyncWriteExt as _;
         self.stream.write_all_buf(&mut self.out).await?;
+        self.stream.flush().await?;
         super::linger::close(&mut self.stream).await
     }
 
-    /// One pass over everything that may have happened, again and again until
-    /// nothing more does. Ready when the connection ends.
+    /// One step. Ready when the connection ends.
     fn poll(&mut self, client: &mut Client, context: &mut Context<'_>) -> Poll<Close> {
+        if client.wake().poll(context) {
+            client.woken();
+        }
+        self.timers.poll(context);
+        match client.begin() {
+            Ok(true) => {}
+            // Rung when it is this connection's turn.
+            Ok(false) => return Poll::Pending,
+            Err(close) => return Poll::Ready(close),
+        }
+        let stepped = self.step(client, context);
+        match stepped.and_then(|()| client.end()) {
+            Ok(()) => {}
+            Err(close) => return Poll::Ready(self.close_after(client, close)),
+        }
+        if client.has_more() {
+            context.waker().wake_by_ref();
+        }
+        self.timers.set_parting(client.parts_at());
+        self.timers.poll(context);
+        Poll::Pending
+    }
+
+    /// Reads and writes until neither gets on, or the budget is spent.
+    fn step(&mut self, client: &mut Client, context: &mut Context<'_>) -> Result<(), Close> {
+        client.go_on();
         loop {
-            if client.wake().poll(context) {
-                client.woken();
-                if client.is_shutting_down() {
-                    return Poll::Ready(Close::Error(
-                        ReasonCode::ServerShuttingDown,
-                        "the broker shuts down",
-                    ));
-                }
-            }
-            if client.is_holding() || client.is_saturated() {
-                // The silence is ours.
-                self.heard = Instant::now();
-            }
-            if self.poll_deadline(context) {
-                return Poll::Ready(Close::Error(
-                    ReasonCode::KeepAliveTimeout,
-                    "nothing was heard for 1.5 times the keep alive",
-                ));
-            }
-            self.poll_parting(client, context);
-            client.begin();
-            let read = match self.poll_read(client, context) {
-                Ok(read) => read,
-                Err(close) => return Poll::Ready(self.close_after(client, close)),
-            };
-            match self.pump_and_write(client, context) {
-                // Something was read, or something more can be written: go on.
-                Ok(more) if read || more => {}
-                Ok(_) => return Poll::Pending,
-                Err(close) => return Poll::Ready(close),
+            let read = self.read(client, context)?;
+            client.submit()?;
+            let written = self.write(client, context)?;
+            if client.has_more() || !(read || written) {
+                break;
             }
         }
+        self.check_input(client)
     }
 
     /// What came before the packet that ends the connection still counts.
     fn close_after(&mut self, client: &mut Client, close: Close) -> Close {
-        if let Err(failed) = client.finish() {
+        if let Err(failed) = client.submit() {
             return failed;
         }
-        let _ = client.pump(&mut self.out, WRITE_AHEAD);
+        if self.output == Output::Open {
+            let _ = client.pump(&mut self.out, WRITE_AHEAD);
+        }
         close
     }
 
-    /// True if something was read.
-    fn poll_read(&mut self, client: &mut Client, context: &mut Context<'_>) -> Result<bool, Close> {
-        // Reading on would only pile up what cannot be answered.
-        if self.out.len() >= WRITE_AHEAD {
-            return Ok(false);
+    /// True if something was handled or read.
+    fn read(&mut self, client: &mut Client, context: &mut Context<'_>) -> Result<bool, Close> {
+        let handled = self.unhandled && client.may_take() && self.handle_again(client)?;
+        if !client.may_go_on() || self.unhandled || self.input != Input::Open {
+            return Ok(handled);
         }
-        if client.is_saturated() {
-            // A stalled client is rung when there is room.
-            if !client.is_stalled() {
-                client.wake_when_unsaturated()?;
-            }
-            return Ok(false);
-        }
-        if client.is_holding() {
-            let taken = self.take_held(client)?;
-            if taken || client.is_holding() {
-                return Ok(taken);
-            }
-        }
-        let Self { stream, partial, decoder, .. } = self;
-        let consume = |bytes: &[u8]| take_frames(decoder, client, bytes);
-        match scratch::poll_read(stream, partial, context, consume) {
-            Poll::Pending => Ok(false),
-            Poll::Ready(Err(_)) => Err(Close::Lost("the connection was reset")),
-            Poll::Ready(Ok(Err(close))) => Err(close),
-            Poll::Ready(Ok(Ok(0))) => Err(Close::Lost("the client closed without DISCONNECT")),
-            Poll::Ready(Ok(Ok(_))) => {
-                self.heard = Instant::now();
-                client.finish()?;
-                Ok(true)
-            }
-        }
-    }
-
-    /// Looks again at a packet that could not be taken. True if it was, or another
-    /// one.
-    fn take_held(&mut self, client: &mut Client) -> Result<bool, Close> {
-        // What has been answered makes room.
-        client.pump(&mut self.out, WRITE_AHEAD)?;
-        let Self { partial, decoder, .. } = self;
+        let Self { stream, partial, decoder, unhandled, .. } = self;
         let before = partial.len();
-        partial.revisit(|bytes| take_frames(decoder, client, bytes))?;
-        client.finish()?;
-        Ok(self.partial.len() < before)
+        let consume = |bytes: &[u8]| take_frames(decoder, client, bytes, unhandled);
+        match scratch::poll_read(stream, partial, context, consume) {
+            Poll::Pending => return Ok(handled),
+            Poll::Ready(Err(_)) => self.input = Input::Ended("the connection was reset"),
+            Poll::Ready(Ok(Err(close))) => return Err(close),
+            Poll::Ready(Ok(Ok(0))) => {
+                self.input = Input::Ended("the client closed without DISCONNECT");
+            }
+            Poll::Ready(Ok(Ok(read))) => {
+                self.timers.heard();
+                let ended = self.partial.len() < before + read;
+                self.timers.packet(self.partial.missing(), ended);
+            }
+        }
+        Ok(true)
     }
 
-    /// True if there is more to be pumped than was written.
-    fn pump_and_write(
-        &mut self,
-        client: &mut Client,
-        context: &mut Context<'_>,
-    ) -> Result<bool, Close> {
+    /// Handles what was left behind a packet that had to wait. True if it got on.
+    fn handle_again(&mut self, client: &mut Client) -> Result<bool, Close> {
+        let Self { partial, decoder, unhandled, .. } = self;
+        let before = partial.len();
+        *unhandled = false;
+        partial.revisit(|bytes| take_frames(decoder, client, bytes, unhandled))?;
+        let ended = self.partial.len() < before;
+        self.timers.packet(self.partial.missing(), ended);
+        Ok(ended)
+    }
+
+    /// After all that was there has been read: whether the other end is still there.
+    fn check_input(&mut self, client: &mut Client) -> Result<(), Close> {
+        let waits = client.has_more() || self.unhandled;
+        if let Input::Ended(why) = self.input {
+            if !waits {
+                return Err(Close::Lost(why));
+            }
+            client.hears_no_more();
+            return Ok(());
+        }
+        if self.output == Output::Failed && !waits {
+            return Err(Close::Lost("the connection was reset"));
+        }
+        if waits {
+            // The silence is ours.
+            self.timers.suspend();
+            return Ok(());
+        }
+        match self.timers.due() {
+            // Reading may have ended for want of budget: the rest is read in the next poll.
+            Some(_) if !tokio::task::coop::has_budget_remaining() => Ok(()),
+            Some(Due::KeepAlive) => Err(Close::Error(
+                ReasonCode::KeepAliveTimeout,
+                "nothing was heard for 1.5 times the keep alive",
+            )),
+            Some(Due::Packet) => Err(Close::Error(
+                ReasonCode::KeepAliveTimeout,
+                "a packet began and was not complete within 1.5 times the keep alive",
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// True if something was written.
+    fn write(&mut self, client: &mut Client, context: &mut Context<'_>) -> Result<bool, Close> {
+        if self.output == Output::Failed {
+            return Ok(false);
+        }
+        let mut any = false;
         loop {
             let more = client.pump(&mut self.out, WRITE_AHEAD)?;
+            any |= client.has_replied();
             if self.out.is_empty() {
-                return Ok(false);
+                return Ok(any);
             }
             match Pin::new(&mut self.stream).poll_write(context, &self.out) {
-                Poll::Pending => return Ok(false),
-                Poll::Ready(Err(_)) => return Err(Close::Lost("the connection was reset")),
-                Poll::Ready(Ok(0)) => return Err(Close::Lost("the client takes no more bytes")),
-                Poll::Ready(Ok(written)) => {
+                Poll::Pending => return Ok(any),
+                Poll::Ready(Ok(written)) if written > 0 => {
                     self.out.advance(written);
+                    any = true;
+                }
+                Poll::Ready(_) => {
+                    // What has been received may hold acknowledgements and a DISCONNECT.
+                    self.output = Output::Failed;
+                    self.out = BytesMut::new();
+                    client.hears_no_more();
+                    return Ok(true);
                 }
             }
             if self.out.is_empty() {
@@ -240,39 +285,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     self.out.clear();
                 }
                 if !more {
-                    return Ok(false);
+                    return Ok(any);
                 }
             }
         }
     }
-
-    /// Has the task woken when the client parts, which then shows at the pump.
-    fn poll_parting(&mut self, client: &Client, context: &mut Context<'_>) {
-        if let Some(at) = client.parts_at() {
-            let parting = self
-                .parting
-                .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::from_std(at))));
-            let _ = parting.as_mut().poll(context);
-        }
-    }
-
-    /// True if the client's time is over. The timer is not moved at every packet:
-    /// when it fires, it is set to what is left.
-    fn poll_deadline(&mut self, context: &mut Context<'_>) -> bool {
-        let Some(patience) = self.patience else { return false };
-        while self.deadline.as_mut().poll(context).is_ready() {
-            let until = self.heard + patience;
-            if until <= Instant::now() {
-                return true;
-            }
-            self.deadline.as_mut().reset(until);
-        }
-        false
-    }
 }
 
-/// Takes every whole frame.
-fn take_frames(decoder: &Decoder, client: &mut Client, bytes: &[u8]) -> Result<Consumed, Close> {
+/// Handles whole frames, as long as the client may go on. `unhandled`: it may not, and
+/// whole frames may be left.
+fn take_frames(
+    decoder: &Decoder,
+    client: &mut Client,
+    bytes: &[u8],
+    unhandled: &mut bool,
+) -> Result<Consumed, Close> {
     let mut consumed = 0;
     loop {
         let rest = bytes.get(consumed..).unwrap_or_default();
@@ -283,12 +310,13 @@ fn take_frames(decoder: &Decoder, client: &mut Client, bytes: &[u8]) -> Result<C
             Frame::Complete { len } => {
                 let frame = rest.get(..len).unwrap_or_default();
                 let packet = decoder.decode(frame).map_err(malformed)?;
-                client.handle(packet, len)?;
-                if client.is_holding() {
-                    // Nothing is read until it has been taken: no length is needed.
+                if client.handle(packet, len)? == Handled::Taken {
+                    consumed += len;
+                }
+                if !client.may_go_on() {
+                    *unhandled = consumed < bytes.len();
                     return Ok(Consumed { bytes: consumed, needed: None });
                 }
-                consumed += len;
             }
         }
     }

@@ -36,31 +36,65 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     origin: Origin,
     mut counted: OpenConnection,
 ) {
-    let greeting = greet(&broker, &mut stream, &origin, &counted);
+    // Apart, so that it takes no room in the task as long as the connection lives.
+    let opening = Box::pin(open(&broker, &mut stream, &origin, &mut counted));
+    let Some((client, partial, decoder, keep_alive)) = opening.await else { return };
+    let metrics = Arc::clone(&broker.metrics);
+    drop(broker);
+    Connection::new(stream, partial, decoder, keep_alive, metrics).run(client).await;
+}
+
+/// A connected client, or nothing: then the stream has been answered and closed.
+async fn open<S: AsyncRead + AsyncWrite + Unpin>(
+    broker: &Arc<Broker>,
+    stream: &mut S,
+    origin: &Origin,
+    counted: &mut OpenConnection,
+) -> Option<(Box<Client>, Partial, Decoder, u16)> {
+    let greeting = greet(broker, stream, origin, counted);
     let greeted = tokio::time::timeout(broker.settings.connect_timeout, greeting).await;
-    let (client, partial, decoder, keep_alive) = match greeted {
-        Ok(Ok(greeted)) => greeted,
-        Ok(Err(refusal)) => {
-            log_refusal(&origin, &refusal);
-            let _ = linger::close(&mut stream).await;
-            return;
-        }
+    let refusal = match greeted {
+        // Not within the time-out: what is taken from another connection has to go on.
+        Ok(Ok((connect, peer, partial, decoder))) => match broker.connect(&connect, peer).await {
+            Ok(Accepted { client, connack, gate }) => {
+                let mut client = Box::new(client);
+                let keep_alive = connack.server_keep_alive.unwrap_or(connect.keep_alive);
+                client.open(connack, gate);
+                tracing::info!(
+                    client_id = &**client.client_id(), remote = %origin.peer,
+                    listener = &*origin.listener, user = client.peer().identity.username.as_deref(),
+                    version = client.version().as_str(), "connected"
+                );
+                counted.connected(client.version());
+                return Some((client, partial, decoder, keep_alive));
+            }
+            Err(reason) => refuse(stream, counted, connect, reason).await,
+        },
+        Ok(Err(refusal)) => refusal,
         Err(_) => {
             counted.rejected(RejectReason::ConnectTimeout);
             tracing::info!(
                 remote = %origin.peer, listener = &*origin.listener,
                 "no CONNECT within mqtt.connect_timeout"
             );
-            return;
+            return None;
         }
     };
-    tracing::info!(
-        client_id = &**client.client_id(), remote = %origin.peer, listener = &*origin.listener,
-        user = client.peer().identity.username.as_deref(), version = client.version().as_str(), "connected"
-    );
-    let metrics = Arc::clone(&broker.metrics);
-    counted.connected(client.version());
-    Connection::new(stream, partial, decoder, keep_alive, metrics).run(client).await;
+    log_refusal(origin, &refusal);
+    let _ = linger::close(stream).await;
+    None
+}
+
+/// Answers a CONNECT that is not accepted.
+async fn refuse<S: AsyncWrite + Unpin>(
+    stream: &mut S,
+    counted: &OpenConnection,
+    connect: Box<Connect>,
+    reason: ReasonCode,
+) -> Refusal {
+    counted.rejected(rejection(reason));
+    answer(stream, connect.version, reason).await;
+    Refusal::Unwelcome(reason, connect)
 }
 
 fn log_refusal(origin: &Origin, refusal: &Refusal) {
@@ -87,7 +121,7 @@ async fn greet<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     origin: &Origin,
     counted: &OpenConnection,
-) -> Result<(Client, Partial, Decoder, u16), Refusal> {
+) -> Result<(Box<Connect>, Peer, Partial, Decoder), Refusal> {
     let mut decoder = Decoder::server(broker.settings.max_packet_size);
     let mut partial = Partial::default();
     let connect = match read_connect(stream, &mut partial, &decoder).await {
@@ -103,26 +137,18 @@ async fn greet<S: AsyncRead + AsyncWrite + Unpin>(
     };
     broker.metrics.packets.received.inc(PacketType::Connect);
     decoder.set_version(connect.version);
-    let accepted = match admit(broker, &connect, origin).await {
-        Ok(accepted) => accepted,
-        Err(reason) => {
-            counted.rejected(rejection(reason));
-            answer(stream, connect.version, reason).await;
-            return Err(Refusal::Unwelcome(reason, connect));
-        }
-    };
-    let Accepted { mut client, connack, gate } = accepted;
-    let keep_alive = connack.server_keep_alive.unwrap_or(connect.keep_alive);
-    client.open(connack, gate);
-    Ok((client, partial, decoder, keep_alive))
+    match authenticate(broker, &connect, origin).await {
+        Ok(peer) => Ok((connect, peer, partial, decoder)),
+        Err(reason) => Err(refuse(stream, counted, connect, reason).await),
+    }
 }
 
-/// Authentication, then the session.
-async fn admit(
+/// Who it is, and whether it may come in.
+async fn authenticate(
     broker: &Arc<Broker>,
     connect: &Connect,
     origin: &Origin,
-) -> Result<Accepted, ReasonCode> {
+) -> Result<Peer, ReasonCode> {
     if broker.is_shutting_down() {
         return Err(ReasonCode::ServerShuttingDown);
     }
@@ -140,10 +166,7 @@ async fn admit(
     match decision {
         Decision::Allow(identity) => {
             broker.check_will(connect, &identity)?;
-            broker.connect(
-                connect,
-                Peer { address: origin.peer, listener: Arc::clone(&origin.listener), identity },
-            )
+            Ok(Peer { address: origin.peer, listener: Arc::clone(&origin.listener), identity })
         }
         Decision::Refuse(reason) => Err(reason),
     }

@@ -1,8 +1,11 @@
 //! Closing so that the last words arrive.
 
+use std::future::poll_fn;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+
+use super::scratch;
 
 /// How long the other end has to close as well.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -15,10 +18,9 @@ const AT_MOST: usize = 256 * 1024;
 pub async fn close<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> std::io::Result<()> {
     stream.shutdown().await?;
     let drain = async {
-        let mut buffer = [0; 4096];
         let mut left = AT_MOST;
         while left > 0 {
-            match stream.read(&mut buffer).await {
+            match poll_fn(|context| scratch::poll_discard(stream, context)).await {
                 Ok(0) | Err(_) => break,
                 Ok(read) => left = left.saturating_sub(read),
             }

@@ -6,5 +6,6 @@ mod greet;
 mod linger;
 mod listener;
 mod scratch;
+mod timers;
 
 pub use listener::{BindError, Listener};

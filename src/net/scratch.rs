@@ -67,6 +67,18 @@ pub fn poll_read<S: AsyncRead + Unpin, E>(
     })
 }
 
+/// Reads once and forgets what was read. 0 is the end of the stream.
+pub fn poll_discard<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    context: &mut Context<'_>,
+) -> Poll<std::io::Result<usize>> {
+    SCRATCH.with_borrow_mut(|scratch| {
+        let mut buffer = ReadBuf::new(scratch);
+        ready!(Pin::new(stream).poll_read(context, &mut buffer))?;
+        Poll::Ready(Ok(buffer.filled().len()))
+    })
+}
+
 /// A frame larger than the scratch buffer is read into a buffer of its own size.
 fn poll_read_large<S: AsyncRead + Unpin, E>(
     stream: &mut S,
@@ -103,6 +115,11 @@ impl Partial {
         self.bytes.len()
     }
 
+    /// Bytes that the frame at its front lacks, if it has one that has begun.
+    pub fn missing(&self) -> Option<usize> {
+        (!self.bytes.is_empty()).then(|| self.needed.saturating_sub(self.bytes.len()))
+    }
+
     /// Looks again at what was left over, for instance behind a CONNECT.
     pub fn revisit<E>(
         &mut self,
@@ -110,6 +127,11 @@ impl Partial {
     ) -> Result<(), E> {
         let bytes = std::mem::take(&mut self.bytes);
         let consumed = consume(&bytes)?;
+        if consumed.bytes == 0 {
+            self.bytes = bytes;
+            self.needed = consumed.needed.unwrap_or(0);
+            return Ok(());
+        }
         self.keep(bytes.get(consumed.bytes..).unwrap_or_default(), consumed.needed);
         Ok(())
     }

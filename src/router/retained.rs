@@ -69,6 +69,12 @@ impl<V> Retained<V> {
         self.trie.get(self.trie.find(topic)?)?.value.as_ref()
     }
 
+    /// A topic's value, to be changed.
+    pub fn get_mut(&mut self, topic: &str) -> Option<&mut V> {
+        let id = self.trie.find(topic)?;
+        self.trie.value_mut(id)?.as_mut()
+    }
+
     /// Every topic with its value, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = (String, &V)> {
         self.trie.iter().filter_map(|(id, value)| Some((self.trie.path(id), value.as_ref()?)))

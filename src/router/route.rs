@@ -28,6 +28,7 @@ impl<S: Clone> Router<S> {
         let mut at = Some((NodeId::ROOT, 0));
         while let Some((id, start)) = at.take().or_else(|| out.stack.pop()) {
             let Some(node) = self.trie.get(id) else { continue };
+            out.visited += 1;
             let spot = &node.value;
             let wild = !(hidden && id == NodeId::ROOT);
             // `#` includes the parent level (4.7.1.2), so it is due here also when

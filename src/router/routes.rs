@@ -61,6 +61,8 @@ pub struct Routes<S> {
     pub receivers: Vec<Receiver<S>>,
     /// Nodes yet to be visited, and where in the topic each goes on.
     pub(super) stack: Vec<(NodeId, usize)>,
+    /// Nodes that the walk has looked at.
+    pub(super) visited: usize,
     /// Some receivers are not shared, so that the next filter may find them again.
     own: bool,
     /// Looks through all receivers so far.
@@ -75,6 +77,7 @@ impl<S> Default for Routes<S> {
         Self {
             receivers: Vec::new(),
             stack: Vec::new(),
+            visited: 0,
             own: false,
             looks: 0,
             indexed: false,
@@ -89,6 +92,11 @@ impl<S: Clone> Routes<S> {
         Self::default()
     }
 
+    /// What the last walk has cost: the nodes that it looked at.
+    pub fn visited(&self) -> usize {
+        self.visited
+    }
+
     /// Forgets the receivers and lets go of their handles.
     pub fn clear(&mut self) {
         self.receivers.clear();
@@ -101,6 +109,7 @@ impl<S: Clone> Routes<S> {
             }
             self.index.clear();
         }
+        self.visited = 0;
         self.own = false;
         self.looks = 0;
     }

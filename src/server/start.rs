@@ -91,7 +91,9 @@ impl Server {
         tasks.spawn(reload::at_signal(hangups, reload.clone(), Arc::clone(&broker)));
         api.serve(Arc::clone(&broker), Some(reload));
         trace(&broker, &config.telemetry, setup, &registry);
-        tasks.spawn(Arc::clone(&broker).upkeep());
+        // What fell due while the broker was down: before anybody connects.
+        broker.run_due().await;
+        tasks.spawn(Arc::clone(&broker).background());
         tasks.spawn(watch_state(Arc::clone(&broker), readiness.clone(), stop_http));
         let all = config.sizes(None).max_connections.min(Semaphore::MAX_PERMITS);
         let all = Arc::new(Semaphore::new(all));

@@ -79,7 +79,15 @@ impl Incoming {
         self.held.insert(packet_id, Held { message, epoch });
     }
 
-    /// PUBREL came (or the message was refused after all). The epoch of the
+    /// The message was refused after all; not if the id has come to stand for another one.
+    pub fn remove_message(&mut self, packet_id: PacketId, message: &Arc<Message>) {
+        let holds = |held: &Held| held.message.as_ref().is_some_and(|of| Arc::ptr_eq(of, message));
+        if self.held.get(&packet_id).is_some_and(holds) {
+            self.held.remove(&packet_id);
+        }
+    }
+
+    /// PUBREL came. The epoch of the
     /// connection that sent it, if the id was held.
     pub fn remove(&mut self, packet_id: PacketId) -> Option<u64> {
         self.held.remove(&packet_id).map(|held| held.epoch)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::op::Op;
-use crate::message::{CommitNo, DeliveryId, Message, MessageId, SessionId, Wake};
+use crate::message::{Bell, CommitNo, DeliveryId, Message, MessageId, SessionId};
 
 /// Vectors larger than this give their memory back after the batch: a burst is not
 /// paid for until the next restart.
@@ -18,7 +18,7 @@ pub(super) struct Batch {
     pub(super) ops: Vec<Op>,
     /// Held messages whose time was up.
     pub(super) held: Vec<Arc<Message>>,
-    pub(super) waiters: Vec<Arc<Wake>>,
+    pub(super) waiters: Vec<Arc<Bell>>,
     /// When the first operation came in.
     pub(super) since: Option<Instant>,
 }
@@ -47,7 +47,8 @@ impl Batch {
         });
         let publishers =
             messages.chain(&self.held).filter_map(|message| message.publisher.as_ref());
-        publishers.chain(&self.waiters).for_each(|wake| wake.ring());
+        publishers.for_each(|publisher| publisher.ring_session());
+        self.waiters.iter().for_each(|waiter| waiter.ring());
     }
 
     /// Empties it and keeps its memory for the next one.

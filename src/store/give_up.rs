@@ -1,12 +1,12 @@
 //! What of a plan is given up when there is no room for it, and what waits.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::op::Op;
+use super::op::{Change, Op};
 use super::parked::{bytes_of, patient_publisher, refuse};
 use super::plan::Plan;
-use super::record::RetainedRecord;
-use crate::message::Message;
+use crate::message::{Message, MessageId};
 
 /// What of a batch found no room.
 #[derive(Debug, Default)]
@@ -25,7 +25,11 @@ impl Plan {
     pub(super) fn unpark(&mut self, room: u64, probe: bool) -> usize {
         let released = self.parked.release(room, probe);
         for message in released.messages {
-            self.add_op(Op::Message(message));
+            if self.parked.take_closed(message.id) {
+                self.messages.push(message);
+            } else {
+                self.add_op(Op::Message(message));
+            }
         }
         self.retained.extend(released.retained);
         released.refused
@@ -37,17 +41,18 @@ impl Plan {
             return;
         }
         for message in &messages {
-            if let Some((session, packet_id)) = message.incoming {
+            if let Some(incoming) = message.incoming {
                 // Opened when the message is taken again.
-                self.add_incoming(session, packet_id, false);
+                self.add_incoming(incoming, false);
             }
         }
-        let kept: Vec<_> = messages.iter().filter(|message| message.is_kept).collect();
-        if !kept.is_empty() {
+        let ids: HashSet<MessageId> =
+            messages.iter().filter(|message| message.is_kept).map(|message| message.id).collect();
+        if !ids.is_empty() {
             let parked = &mut self.parked;
-            self.retained.retain(|op| match (op, kept.iter().find(|of| is_of(op, of))) {
-                (Op::Retain(record), Some(message)) => {
-                    parked.add_retained(Arc::clone(record), Some(message.id));
+            self.retained.retain(|(no, change)| match change {
+                Change::Retain(record, Some(message)) if ids.contains(message) => {
+                    parked.add_retained(*no, Arc::clone(record), Some(*message));
                     false
                 }
                 _ => true,
@@ -79,27 +84,18 @@ impl Plan {
     /// What is retained without anyone to be told that it is not goes on to be so in
     /// memory and is written later. Until then no older one may be found on disk.
     fn give_up_retained(&mut self) {
-        let told: Vec<_> =
-            self.messages.iter().filter(|of| of.is_kept && of.publisher.is_some()).collect();
+        let told = |message: &&Arc<Message>| message.is_kept && message.publisher.is_some();
+        let told: HashSet<MessageId> =
+            self.messages.iter().filter(told).map(|message| message.id).collect();
         let parked = &mut self.parked;
-        for op in &mut self.retained {
-            if let Op::Retain(record) = &*op
-                && !told.iter().any(|message| is_of(op, message))
+        for (no, change) in &mut self.retained {
+            if let Change::Retain(record, message) = &*change
+                && message.is_none_or(|message| !told.contains(&message))
             {
                 let topic = record.topic.clone();
-                parked.add_retained(Arc::clone(record), None);
-                *op = Op::Unretain(topic);
+                parked.add_retained(*no, Arc::clone(record), None);
+                *change = Change::Unretain(topic);
             }
         }
     }
-}
-
-/// True if the message is what is to be retained.
-fn is_of(op: &Op, message: &Message) -> bool {
-    let same = |record: &RetainedRecord| {
-        *record.topic == *message.topic()
-            && record.published_at == message.published_at
-            && record.payload == message.payload()
-    };
-    matches!(op, Op::Retain(record) if same(record))
 }

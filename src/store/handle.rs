@@ -21,7 +21,7 @@ use super::references::References;
 use super::shared::{Shared, StoreState};
 use super::writer::Writer;
 use super::{check, thread};
-use crate::message::{CommitNo, CommitObserver, MessageId};
+use crate::message::{CommitNo, CommitObserver, MessageId, Order};
 
 /// Called once, with the reason, when the store is poisoned. Must not block.
 pub type PoisonHook = Box<dyn Fn(&str) + Send + Sync>;
@@ -158,6 +158,11 @@ impl Store {
     /// [`SubmitError::Poisoned`] or [`SubmitError::Closed`]; nothing was taken then.
     pub fn submit(&self, submission: &mut Submission) -> Result<CommitNo, SubmitError> {
         self.inner.shared.submit(submission)
+    }
+
+    /// Where the numbers of [`super::Op::State`] come from.
+    pub fn order(&self) -> &Arc<Order> {
+        &self.inner.shared.order
     }
 
     /// The last batch that is on disk.

@@ -35,6 +35,7 @@ mod give_up;
 mod handle;
 mod housekeeping;
 mod ids;
+mod latest;
 mod lock;
 mod metrics;
 mod on_demand;
@@ -63,7 +64,7 @@ pub use handle::{PoisonHook, Store};
 pub(crate) use lock::{LockFile, beside, give_to_owner_of};
 pub use metrics::StoreMetrics;
 pub use on_demand::{CheckpointReply, Checkpointed};
-pub use op::{Op, PageReply, PageRequest, Submission};
+pub use op::{Change, Op, PageReply, PageRequest, Submission};
 pub use record::{
     PagedDelivery, Recovered, RecoveredSession, RetainedRecord, SessionRecord, SubscriptionRecord,
 };

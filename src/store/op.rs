@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::record::{PagedDelivery, RetainedRecord, SessionRecord, SubscriptionRecord};
-use crate::message::{DeliveryId, Message, MessageId, QueuedId, SessionId, Wake};
+use crate::message::{
+    Bell, ChangeNo, DeliveryId, Message, MessageId, OpenStep, Order, QueuedId, SessionId,
+};
 use crate::protocol::PacketId;
 
 /// One change to the file. Within a batch, inserts run before deletes.
@@ -26,8 +28,16 @@ pub enum Op {
     Drop(DeliveryId),
     /// The receiver has sent PUBREC: PUBREL may go once this is committed.
     Received(DeliveryId),
+    /// A change of state that has a key: see [`Change`]. Of several under one key the
+    /// highest number holds, in whatever order they are submitted.
+    State(ChangeNo, Change),
+}
+
+/// A change of state, numbered under the lock that decided it.
+#[derive(Debug)]
+pub enum Change {
     /// The publisher has sent PUBREL: PUBCOMP may go once this is committed.
-    RemoveIncoming(SessionId, PacketId),
+    CloseIncoming(SessionId, PacketId),
     /// Insert or replace the session's row (not its subscriptions or deliveries).
     Session(Box<SessionRecord>),
     /// Remove the session's row, subscriptions and incoming packet ids. Its
@@ -37,13 +47,14 @@ pub enum Op {
     Subscribe(SessionId, Box<SubscriptionRecord>),
     /// By its full filter, `$share/...` included.
     Unsubscribe(SessionId, Box<str>),
-    /// Insert or replace by topic; several in one batch: the last one wins.
-    Retain(Arc<RetainedRecord>),
+    /// Insert or replace by topic. With the message whose publisher is told if the disk
+    /// has no room for it, if there is one.
+    Retain(Arc<RetainedRecord>, Option<MessageId>),
     /// By topic.
     Unretain(Box<str>),
 }
 
-/// All that one turn of a connection asks for: handed over under one lock, and in
+/// All that one step of a connection asks for: handed over under one lock, and in
 /// one transaction.
 #[derive(Debug, Default)]
 pub struct Submission {
@@ -55,7 +66,22 @@ pub struct Submission {
     /// Rung when the batch with `ops` has been committed (or the store is
     /// poisoned). Drained by the store. The publishers of messages need not be
     /// here: [`Message::publisher`] is rung when the message's batch is committed.
-    pub waiters: Vec<Arc<Wake>>,
+    pub waiters: Vec<Arc<Bell>>,
+    /// Held from before the first number was drawn until the store has the changes.
+    pub numbers: Option<OpenStep>,
+}
+
+impl Submission {
+    /// One more change of state, numbered now: to be called under the lock that decides it.
+    pub fn change(&mut self, order: &Arc<Order>, change: Change) {
+        let no = self.number(order);
+        self.ops.push(Op::State(no, change));
+    }
+
+    /// The next number, which counts as open until this is submitted.
+    pub fn number(&mut self, order: &Arc<Order>) -> ChangeNo {
+        self.numbers.get_or_insert_with(|| order.enter()).draw()
+    }
 }
 
 /// A request to read part of a queue back from disk.

@@ -2,14 +2,16 @@
 //! would rather wait than be refused, and retained messages whose publishers cannot
 //! be told.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use ahash::AHashMap;
 
-use super::op::Op;
+use super::op::Change;
+use super::plan::Numbered;
 use super::record::RetainedRecord;
-use crate::message::{Message, MessageId, Stored, Wake};
+use crate::message::{ChangeNo, Message, MessageId, SessionId, Stored, Wake};
+use crate::protocol::PacketId;
 
 /// Of a row in each table, and its share of index pages.
 const ROW: u64 = 256;
@@ -37,17 +39,19 @@ pub(super) fn refuse(message: &Message) {
 pub(super) struct Parked {
     messages: Vec<Arc<Message>>,
     /// Retained with a message that is parked.
-    bound: Vec<(MessageId, Arc<RetainedRecord>)>,
+    bound: Vec<(MessageId, ChangeNo, Arc<RetainedRecord>)>,
     /// Retained by whom nobody tells: QoS 0, wills. Of each topic the last; memory
     /// holds them anyway, bounded by `mqtt.max_retained_bytes`.
-    free: AHashMap<Box<str>, Arc<RetainedRecord>>,
+    free: AHashMap<Box<str>, (ChangeNo, Arc<RetainedRecord>)>,
+    /// Messages whose packet id was released while they waited.
+    closed: HashSet<MessageId>,
 }
 
 /// What may be tried again.
 #[derive(Debug, Default)]
 pub(super) struct Released {
     pub(super) messages: Vec<Arc<Message>>,
-    pub(super) retained: Vec<Op>,
+    pub(super) retained: Vec<Numbered>,
     /// Messages whose publisher has left: refused.
     pub(super) refused: usize,
 }
@@ -80,28 +84,55 @@ impl Parked {
     }
 
     /// A retained message that waits, alone or with its message.
-    pub(super) fn add_retained(&mut self, record: Arc<RetainedRecord>, with: Option<MessageId>) {
+    pub(super) fn add_retained(
+        &mut self,
+        no: ChangeNo,
+        record: Arc<RetainedRecord>,
+        with: Option<MessageId>,
+    ) {
         match with {
-            Some(message) => self.bound.push((message, record)),
-            None => {
-                self.free.insert(record.topic.clone(), record);
-            }
+            Some(message) => self.bound.push((message, no, record)),
+            None => self.set_free(no, record),
+        }
+    }
+
+    fn set_free(&mut self, no: ChangeNo, record: Arc<RetainedRecord>) {
+        let known = self.free.get(&*record.topic);
+        if known.is_none_or(|(known, _)| *known < no) {
+            self.free.insert(record.topic.clone(), (no, record));
         }
     }
 
     /// The topic has something newer.
-    pub(super) fn forget_free(&mut self, topic: &str) {
-        if !self.free.is_empty() {
+    pub(super) fn forget_free(&mut self, topic: &str, no: ChangeNo) {
+        if self.free.get(topic).is_some_and(|(known, _)| *known < no) {
             self.free.remove(topic);
         }
     }
 
     /// Something newer under these topics is on disk.
-    pub(super) fn forget_bound<'a>(&mut self, topics: impl Iterator<Item = &'a str>) {
+    pub(super) fn forget_bound<'a>(&mut self, topics: impl Iterator<Item = (&'a str, ChangeNo)>) {
         if !self.bound.is_empty() {
-            let topics: HashSet<&str> = topics.collect();
-            self.bound.retain(|(_, record)| !topics.contains(&*record.topic));
+            let topics: HashMap<&str, ChangeNo> = topics.collect();
+            self.bound.retain(|(_, no, record)| {
+                topics.get(&*record.topic).is_none_or(|newer| newer < no)
+            });
         }
+    }
+
+    /// A publisher has released a packet id: a message that waits must not open it again.
+    pub(super) fn close_incoming(&mut self, session: SessionId, packet_id: PacketId, no: ChangeNo) {
+        let of_it = self.messages.iter().filter(|message| {
+            message.incoming.is_some_and(|id| {
+                id.session == session && id.packet_id == packet_id && id.change < no
+            })
+        });
+        self.closed.extend(of_it.map(|message| message.id));
+    }
+
+    /// True if the packet id of a message that was released was closed meanwhile.
+    pub(super) fn take_closed(&mut self, message: MessageId) -> bool {
+        !self.closed.is_empty() && self.closed.remove(&message)
     }
 
     /// Takes out those of `messages` whose publisher has something parked already:
@@ -150,19 +181,22 @@ impl Parked {
 
     /// Nobody is left to be told: what subscribers see as retained is kept for them.
     fn unbind(&mut self, message: MessageId) {
-        let of_it: Vec<_> = self.bound.extract_if(.., |(with, _)| *with == message).collect();
-        for (_, record) in of_it {
-            self.free.insert(record.topic.clone(), record);
+        self.closed.remove(&message);
+        let of_it: Vec<_> = self.bound.extract_if(.., |(with, ..)| *with == message).collect();
+        for (_, no, record) in of_it {
+            self.set_free(no, record);
         }
     }
 
     fn release_bound(&mut self, message: MessageId, released: &mut Released) {
-        let of_it = self.bound.extract_if(.., |(with, _)| *with == message);
-        released.retained.extend(of_it.map(|(_, record)| Op::Retain(record)));
+        let of_it = self.bound.extract_if(.., |(with, ..)| *with == message);
+        released
+            .retained
+            .extend(of_it.map(|(with, no, record)| (no, Change::Retain(record, Some(with)))));
     }
 
     fn release_free(&mut self, mut room: u64, released: &mut Released) {
-        let fits = self.free.extract_if(|_, record| {
+        let fits = self.free.extract_if(|_, (_, record)| {
             let bytes = bytes_of_retained(record);
             let fits = bytes <= room;
             if fits {
@@ -170,7 +204,7 @@ impl Parked {
             }
             fits
         });
-        released.retained.extend(fits.map(|(_, record)| Op::Retain(record)));
+        released.retained.extend(fits.map(|(_, (no, record))| (no, Change::Retain(record, None))));
     }
 }
 

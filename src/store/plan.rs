@@ -1,16 +1,19 @@
 //! A batch, sorted into the order in which it is executed.
 //!
 //! Messages and deliveries by id, so that the tables grow at their ends; then
-//! sessions, subscriptions and retained messages in the order in which they came;
-//! then updates and deletes, as runs of consecutive ids. Deciding what is written
-//! happens here, writing it in `statements`.
+//! sessions, subscriptions and retained messages in the order of their numbers, of
+//! each key the last; then updates and deletes, as runs of consecutive ids. Deciding
+//! what is written happens here, writing it in `statements`.
 
 use std::sync::Arc;
 
 use super::batch::{Batch, Highest};
-use super::op::Op;
+use super::latest::Latest;
+use super::op::{Change, Op};
 use super::parked::{Parked, bytes_of, bytes_of_retained};
-use crate::message::{CommitNo, Message, MessageId, SessionId, Slot, SlotState, Stored};
+use crate::message::{
+    ChangeNo, CommitNo, IncomingId, Message, MessageId, SessionId, Slot, SlotState, Stored,
+};
 use crate::protocol::PacketId;
 
 /// A delivery's row, as its slot was when the message was taken.
@@ -29,9 +32,11 @@ pub(super) struct Incoming {
     pub(super) packet_id: PacketId,
     /// Opened by a message, or closed by PUBREL.
     pub(super) open: bool,
-    /// Its place in the batch.
-    order: usize,
+    no: ChangeNo,
 }
+
+/// A change and its number.
+pub(super) type Numbered = (ChangeNo, Change);
 
 /// Everything that has yet to be committed. Vectors keep their memory.
 #[derive(Debug, Default)]
@@ -40,9 +45,9 @@ pub(super) struct Plan {
     pub(super) deliveries: Vec<DeliveryRow>,
     pub(super) incoming: Vec<Incoming>,
     /// Sessions and subscriptions.
-    pub(super) ordered: Vec<Op>,
+    pub(super) ordered: Vec<Numbered>,
     /// One for each topic.
-    pub(super) retained: Vec<Op>,
+    pub(super) retained: Vec<Numbered>,
     pub(super) received: Vec<u64>,
     pub(super) drops: Vec<u64>,
     pub(super) deleted_deliveries: Vec<u64>,
@@ -55,7 +60,8 @@ pub(super) struct Plan {
     written_bytes: u64,
     /// What waits for room, apart from the batch.
     pub(super) parked: Parked,
-    order: usize,
+    /// Of this batch and those before it.
+    pub(super) latest: Latest,
 }
 
 impl Plan {
@@ -73,14 +79,16 @@ impl Plan {
         }
         self.keep_last_incoming();
         self.keep_last_retained();
+        // What was submitted later may have been decided before.
+        self.ordered.sort_by_key(|(no, _)| *no);
         sort_ids(&mut self.received);
     }
 
     pub(super) fn add_op(&mut self, op: Op) {
         match op {
             Op::Message(message) => {
-                if let Some((session, packet_id)) = message.incoming {
-                    self.add_incoming(session, packet_id, true);
+                if let Some(incoming) = message.incoming {
+                    self.add_incoming(incoming, true);
                 }
                 self.messages.push(message);
             }
@@ -90,22 +98,38 @@ impl Plan {
             }
             Op::Drop(delivery) => self.drops.push(delivery.0),
             Op::Received(delivery) => self.received.push(delivery.0),
-            Op::RemoveIncoming(session, packet_id) => self.add_incoming(session, packet_id, false),
-            Op::Retain(_) | Op::Unretain(_) => {
-                self.parked.forget_free(retained_topic(&op));
-                self.retained.push(op);
-            }
-            Op::Session(record) => {
-                self.highest.session = self.highest.session.max(record.id);
-                self.ordered.push(Op::Session(record));
-            }
-            Op::EndSession(_) | Op::Subscribe(..) | Op::Unsubscribe(..) => self.ordered.push(op),
+            Op::State(no, change) => self.add_change(no, change),
         }
     }
 
-    pub(super) fn add_incoming(&mut self, session: SessionId, packet_id: PacketId, open: bool) {
-        self.order += 1;
-        self.incoming.push(Incoming { session, packet_id, open, order: self.order });
+    fn add_change(&mut self, no: ChangeNo, change: Change) {
+        if let Change::Session(record) = &change {
+            self.highest.session = self.highest.session.max(record.id);
+        }
+        if !self.latest.note(no, &change) {
+            return;
+        }
+        match change {
+            Change::CloseIncoming(session, packet_id) => {
+                self.incoming.push(Incoming { session, packet_id, open: false, no });
+                self.parked.close_incoming(session, packet_id, no);
+            }
+            Change::Retain(..) | Change::Unretain(_) => {
+                self.parked.forget_free(retained_topic(&change), no);
+                self.retained.push((no, change));
+            }
+            Change::Session(_)
+            | Change::EndSession(_)
+            | Change::Subscribe(..)
+            | Change::Unsubscribe(..) => self.ordered.push((no, change)),
+        }
+    }
+
+    pub(super) fn add_incoming(&mut self, incoming: IncomingId, open: bool) {
+        let IncomingId { session, packet_id, change: no } = incoming;
+        if self.latest.note_incoming(no, session, packet_id) {
+            self.incoming.push(Incoming { session, packet_id, open, no });
+        }
     }
 
     /// Decides about one message, as late as can be. False: nothing of it is to be
@@ -146,9 +170,10 @@ impl Plan {
     /// leaves its packet id all the same: its PUBREC may be out, and a repeat must be
     /// known as one.
     pub(super) fn keep_last_incoming(&mut self) {
-        self.incoming.sort_unstable_by_key(|change| {
-            (change.session, change.packet_id, std::cmp::Reverse(change.order))
-        });
+        // Of two with one number, the second takes back what the first would do.
+        self.incoming.reverse();
+        self.incoming
+            .sort_by_key(|change| (change.session, change.packet_id, std::cmp::Reverse(change.no)));
         self.incoming.dedup_by_key(|change| (change.session, change.packet_id));
     }
 
@@ -156,10 +181,10 @@ impl Plan {
         if self.retained.len() < 2 {
             return;
         }
-        // Stable: of one topic, the last to come is the last in its run.
-        self.retained.sort_by(|a, b| retained_topic(a).cmp(retained_topic(b)));
-        self.retained.reverse();
-        self.retained.dedup_by(|a, b| retained_topic(a) == retained_topic(b));
+        self.retained.sort_by(|(a_no, a), (b_no, b)| {
+            retained_topic(a).cmp(retained_topic(b)).then(b_no.cmp(a_no))
+        });
+        self.retained.dedup_by(|(_, a), (_, b)| retained_topic(a) == retained_topic(b));
     }
 
     /// True if a publisher's packet id is opened by this batch.
@@ -182,8 +207,8 @@ impl Plan {
     /// Bytes of topics, properties and payloads that were written, of messages and of
     /// what is retained.
     pub(super) fn payload_bytes(&self) -> u64 {
-        let retained = self.retained.iter().map(|op| match op {
-            Op::Retain(record) => {
+        let retained = self.retained.iter().map(|(_, change)| match change {
+            Change::Retain(record, _) => {
                 (record.topic.len() + record.properties.len() + record.payload.len()) as u64
             }
             _ => 0,
@@ -193,8 +218,8 @@ impl Plan {
 
     pub(super) fn sizes(&self) -> impl Iterator<Item = u64> {
         let messages = self.messages.iter().map(|message| bytes_of(message));
-        let retained = self.retained.iter().filter_map(|op| match op {
-            Op::Retain(record) => Some(bytes_of_retained(record)),
+        let retained = self.retained.iter().filter_map(|(_, change)| match change {
+            Change::Retain(record, _) => Some(bytes_of_retained(record)),
             _ => None,
         });
         messages.chain(retained)
@@ -231,7 +256,7 @@ impl Plan {
         self.messages.clear();
         self.deliveries.clear();
         // Their publishers are told as well; removals make room.
-        self.retained.retain(|op| !matches!(op, Op::Retain(_)));
+        self.retained.retain(|(_, change)| !matches!(change, Change::Retain(..)));
         // An earlier removal of the same packet id may have been merged into it.
         self.incoming.iter_mut().for_each(|change| change.open = false);
         self.written = 0;
@@ -248,7 +273,8 @@ impl Plan {
 
     /// Forgets everything, after it was committed.
     pub(super) fn reset(&mut self) {
-        self.parked.forget_bound(self.retained.iter().map(retained_topic));
+        let topics = self.retained.iter().map(|(no, change)| (retained_topic(change), *no));
+        self.parked.forget_bound(topics);
         self.without_messages();
         self.without_deletes();
         self.ordered.clear();
@@ -256,14 +282,13 @@ impl Plan {
         self.drops.clear();
         self.highest = Highest::default();
         self.elided = 0;
-        self.order = 0;
     }
 }
 
-fn retained_topic(op: &Op) -> &str {
-    match op {
-        Op::Retain(record) => &record.topic,
-        Op::Unretain(topic) => topic,
+fn retained_topic(change: &Change) -> &str {
+    match change {
+        Change::Retain(record, _) => &record.topic,
+        Change::Unretain(topic) => topic,
         _ => "",
     }
 }
@@ -289,24 +314,49 @@ mod unit {
         assert_eq!(runs(&[]).count(), 0);
     }
 
-    #[test]
-    fn of_one_retained_topic_the_last_to_come_stays() {
+    fn retain(no: u64, topic: &str) -> Op {
+        let record = super::super::RetainedRecord {
+            topic: topic.into(),
+            properties: Vec::new(),
+            payload: vec![1],
+            qos: crate::protocol::QoS::AtLeastOnce,
+            published_at: crate::message::WallMillis(1),
+            expires_at: None,
+        };
+        Op::State(ChangeNo(no), Change::Retain(Arc::new(record), None))
+    }
+
+    fn unretain(no: u64, topic: &str) -> Op {
+        Op::State(ChangeNo(no), Change::Unretain(topic.into()))
+    }
+
+    fn plan(ops: Vec<Op>) -> Plan {
         let mut plan = Plan::default();
-        let ops = vec![
-            Op::Unretain("b".into()),
-            Op::Unretain("a".into()),
-            Op::Retain(Arc::new(super::super::RetainedRecord {
-                topic: "a".into(),
-                properties: Vec::new(),
-                payload: vec![1],
-                qos: crate::protocol::QoS::AtLeastOnce,
-                published_at: crate::message::WallMillis(1),
-                expires_at: None,
-            })),
-        ];
-        let mut batch = Batch { ops, ..Batch::default() };
-        plan.add(&mut batch);
-        assert_eq!(plan.retained.len(), 2);
-        assert!(plan.retained.iter().any(|op| matches!(op, Op::Retain(r) if &*r.topic == "a")));
+        plan.add(&mut Batch { ops, ..Batch::default() });
+        plan
+    }
+
+    #[test]
+    fn of_one_retained_topic_the_highest_number_stays() {
+        for (retained, ops) in [
+            (true, vec![unretain(3, "b"), unretain(1, "a"), retain(2, "a")]),
+            (true, vec![retain(2, "a"), unretain(1, "a"), unretain(3, "b")]),
+            (false, vec![unretain(2, "a"), retain(1, "a"), unretain(3, "b")]),
+        ] {
+            let plan = plan(ops);
+            assert_eq!(plan.retained.len(), 2);
+            let of_a = plan.retained.iter().any(
+                |(_, change)| matches!(change, Change::Retain(record, _) if &*record.topic == "a"),
+            );
+            assert_eq!(of_a, retained);
+        }
+    }
+
+    #[test]
+    fn what_was_decided_first_and_comes_in_a_later_batch_is_left_out() {
+        let mut plan = plan(vec![unretain(2, "a")]);
+        plan.reset();
+        plan.add(&mut Batch { ops: vec![retain(1, "a")], ..Batch::default() });
+        assert!(plan.retained.is_empty());
     }
 }

@@ -54,6 +54,18 @@ pub struct RetainedRecord {
     pub expires_at: Option<WallMillis>,
 }
 
+impl RetainedRecord {
+    /// Bytes of topic, properties and payload.
+    pub fn size(&self) -> usize {
+        self.topic.len() + self.properties.len() + self.payload.len()
+    }
+
+    /// True once its expiry has passed.
+    pub fn is_expired(&self, now: WallMillis) -> bool {
+        self.expires_at.is_some_and(|at| at <= now)
+    }
+}
+
 /// A delivery read back from disk.
 #[derive(Debug, Clone)]
 pub struct PagedDelivery {

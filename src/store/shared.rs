@@ -16,7 +16,7 @@ use super::on_demand::CheckpointReply;
 use super::op::Submission;
 use super::queue::{Held, Phase, Queue};
 use super::references::References;
-use crate::message::{CommitNo, CommitObserver};
+use crate::message::{CommitNo, CommitObserver, Order};
 
 /// How the store is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +55,8 @@ pub(super) struct Shared {
     pub(super) committed: AtomicU64,
     state: AtomicU8,
     pub(super) references: References,
+    /// Of all changes of state that are submitted.
+    pub(super) order: Arc<Order>,
     pub(super) metrics: Arc<StoreMetrics>,
     on_poisoned: Option<PoisonHook>,
     /// Told of transactions that hold a message that is traced.
@@ -82,6 +84,7 @@ impl Shared {
             committed: AtomicU64::new(1),
             state: AtomicU8::new(StoreState::Running as u8),
             references,
+            order: Arc::default(),
             metrics,
             on_poisoned,
             observer: OnceLock::new(),
@@ -109,6 +112,8 @@ impl Shared {
     pub(super) fn submit(&self, submission: &mut Submission) -> Result<CommitNo, SubmitError> {
         let now = (!submission.held.is_empty()).then(Instant::now);
         let count = submission.ops.len() + submission.held.len();
+        // Dropped at the end, when the store has what was numbered.
+        let _numbers = submission.numbers.take();
         let mut queue = self.queue.lock();
         queue.push(submission, now)?;
         let number = queue.open.number;

@@ -4,9 +4,9 @@
 
 use std::sync::Arc;
 
-use rusqlite::{CachedStatement, Connection, Result, types::Null};
+use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Result, types::Null};
 
-use super::op::Op;
+use super::op::Change;
 use super::plan::{DeliveryRow, Plan, runs};
 use super::record::{RetainedRecord, SessionRecord, SubscriptionRecord};
 use super::references::References;
@@ -89,37 +89,52 @@ pub(super) fn change_incoming(connection: &Connection, plan: &Plan) -> Result<()
 
 /// Sessions, subscriptions and retained messages.
 pub(super) fn change_state(connection: &Connection, plan: &Plan) -> Result<()> {
-    for op in plan.ordered.iter().chain(&plan.retained) {
-        match op {
-            Op::Session(record) => put_session(connection, record)?,
-            Op::EndSession(session) => end_session(connection, *session)?,
-            Op::Subscribe(session, record) => put_subscription(connection, *session, record)?,
-            Op::Unsubscribe(session, filter) => {
+    for (_, change) in plan.ordered.iter().chain(&plan.retained) {
+        match change {
+            Change::Session(record) => put_session(connection, record)?,
+            Change::EndSession(session) => end_session(connection, *session)?,
+            Change::Subscribe(session, record) => put_subscription(connection, *session, record)?,
+            Change::Unsubscribe(session, filter) => {
                 connection
                     .prepare_cached("DELETE FROM subscription WHERE session = ?1 AND filter = ?2")?
                     .execute((session.to_sql(), filter))?;
             }
-            Op::Retain(record) => put_retained(connection, record)?,
-            Op::Unretain(topic) => {
+            Change::Retain(record, _) => put_retained(connection, record)?,
+            Change::Unretain(topic) => {
                 connection
                     .prepare_cached("DELETE FROM retained WHERE topic = ?1")?
                     .execute([topic])?;
             }
-            Op::Message(_)
-            | Op::Delete { .. }
-            | Op::Drop(_)
-            | Op::Received(_)
-            | Op::RemoveIncoming(..) => {}
+            Change::CloseIncoming(..) => {}
         }
     }
     Ok(())
 }
 
+/// Of two sessions with one client id the older one loses, whichever is written last: it
+/// has been ended, and its end may be under way.
 fn put_session(connection: &Connection, record: &SessionRecord) -> Result<()> {
+    let id = record.id.to_sql();
+    let other: Option<i64> = connection
+        .prepare_cached("SELECT id FROM session WHERE client_id = ?1 AND id <> ?2")?
+        .query_row((&record.client_id, id), |row| row.get(0))
+        .optional()?;
+    match other {
+        Some(other) if other > id => return Ok(()),
+        Some(other) => end_session(connection, SessionId::from_sql(other))?,
+        None => {}
+    }
     let mut put = connection.prepare_cached(
-        "INSERT OR REPLACE INTO session (id, client_id, version, expiry, disconnected_at, sent_up_to, \
+        "INSERT INTO session (id, client_id, version, expiry, disconnected_at, sent_up_to, \
          will_topic, will_payload, will_properties, will_qos, will_retain, will_delay, will_expiry) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) \
+         ON CONFLICT (id) DO UPDATE SET client_id = excluded.client_id, \
+         version = excluded.version, expiry = excluded.expiry, \
+         disconnected_at = excluded.disconnected_at, sent_up_to = excluded.sent_up_to, \
+         will_topic = excluded.will_topic, will_payload = excluded.will_payload, \
+         will_properties = excluded.will_properties, will_qos = excluded.will_qos, \
+         will_retain = excluded.will_retain, will_delay = excluded.will_delay, \
+         will_expiry = excluded.will_expiry",
     )?;
     let will = record.will.as_ref();
     let level = match record.version {
@@ -128,7 +143,7 @@ fn put_session(connection: &Connection, record: &SessionRecord) -> Result<()> {
         Version::V5 => 5,
     };
     put.execute(rusqlite::params![
-        record.id.to_sql(),
+        id,
         record.client_id,
         level,
         record.expiry,

@@ -25,7 +25,7 @@ use super::shared::{Shared, StoreState};
 use super::space::Space;
 use super::statements;
 use super::traced;
-use crate::message::{CommitMark, CommitNo, IdList, Message, Wake};
+use crate::message::{Bell, CommitMark, CommitNo, IdList, Message, Wake};
 
 /// What of a plan one transaction does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +56,7 @@ pub(super) struct Writer {
     pub(super) shared: Arc<Shared>,
     pub(super) plan: Plan,
     /// Of batches that are kept.
-    waiters: Vec<Arc<Wake>>,
+    waiters: Vec<Arc<Bell>>,
     ids: IdBlocks,
     pub(super) checkpointer: Checkpointer,
     pub(super) space: Space,
@@ -138,6 +138,9 @@ impl Writer {
             traced::record(&self.shared.metrics.queue_wait, waited, mark);
         }
         self.count_parked();
+        if self.shared.order.advance() {
+            self.plan.latest.next_generation();
+        }
         self.checkpoint()?;
         Ok(outcome)
     }
@@ -179,7 +182,7 @@ impl Writer {
         }
         self.waiters.sort_unstable_by_key(Arc::as_ptr);
         self.waiters.dedup_by(|a, b| Arc::ptr_eq(a, b));
-        // Not those of connections that have ended.
+        // Not those of sessions that have ended.
         self.waiters.retain(|waiter| Arc::strong_count(waiter) > 1);
     }
 
@@ -254,8 +257,9 @@ impl Writer {
         let (connection, plan) = (&self.connection, &mut self.plan);
         if scope == Scope::All {
             statements::insert_messages(connection, plan, number)?;
-            statements::change_incoming(connection, plan)?;
+            // A session that ends takes its packet ids along: they come after it.
             statements::change_state(connection, plan)?;
+            statements::change_incoming(connection, plan)?;
         } else {
             statements::change_incoming(connection, plan)?;
         }
@@ -296,7 +300,7 @@ pub(super) fn ring_publishers<'a>(messages: impl Iterator<Item = &'a Arc<Message
             && *slot != address
         {
             *slot = address;
-            publisher.ring();
+            publisher.ring_session();
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::readiness::State;
 use super::{
     Counter, Counters, Gauge, Label, ListenerMetrics, Metrics, MetricsRegistry, Readiness,
+    ShardedGauge,
 };
 
 pub(super) fn register(registry: &MetricsRegistry, metrics: &Arc<Metrics>, readiness: &Readiness) {
@@ -176,7 +177,7 @@ fn messages(registry: &MetricsRegistry, metrics: &Arc<Metrics>) {
         metrics,
         |m| &m.messages.queued,
     );
-    gauge(
+    sharded_gauge(
         registry,
         "ferrymq_inflight_messages",
         "QoS 1 and 2 messages that were sent to receivers and are not acknowledged.",
@@ -189,7 +190,7 @@ fn messages(registry: &MetricsRegistry, metrics: &Arc<Metrics>) {
     gauge(registry, "ferrymq_retained_bytes", "Bytes of all retained messages.", metrics, |m| {
         &m.messages.retained_bytes
     });
-    gauge(
+    sharded_gauge(
         registry,
         "ferrymq_message_memory_bytes",
         "Bytes of messages held in memory.",
@@ -243,6 +244,19 @@ fn gauge(
 ) {
     let metrics = Arc::clone(metrics);
     registry.gauge(name, help, move |see| see(as_f64(read(&metrics)), &[]));
+}
+
+fn sharded_gauge(
+    registry: &MetricsRegistry,
+    name: &'static str,
+    help: &'static str,
+    metrics: &Arc<Metrics>,
+    read: fn(&Metrics) -> &ShardedGauge,
+) {
+    let metrics = Arc::clone(metrics);
+    // As `as_f64`.
+    #[allow(clippy::cast_precision_loss)]
+    registry.gauge(name, help, move |see| see(read(&metrics).get() as f64, &[]));
 }
 
 /// Prometheus counts in floating point; above 2^53 the last digits are lost.

@@ -59,6 +59,35 @@ impl Gauge {
     }
 }
 
+/// A gauge that every thread changes all the time: each has a cache line of its own, and
+/// who reads adds them up.
+#[derive(Debug, Default)]
+pub struct ShardedGauge([Gauge; SHARDS]);
+
+/// Threads beyond this many share a line.
+const SHARDS: usize = 8;
+
+impl ShardedGauge {
+    /// `change` more, or less if it is negative.
+    pub fn add(&self, change: i64) {
+        use std::sync::atomic::AtomicUsize;
+        static THREADS: AtomicUsize = AtomicUsize::new(0);
+        thread_local! {
+            static SHARD: usize = THREADS.fetch_add(1, Ordering::Relaxed) % SHARDS;
+        }
+        if change != 0
+            && let Some(shard) = SHARD.with(|shard| self.0.get(*shard))
+        {
+            shard.add(change);
+        }
+    }
+
+    /// The current value.
+    pub fn get(&self) -> i64 {
+        self.0.iter().map(Gauge::get).sum()
+    }
+}
+
 /// The closed set of values that a metric's label can have.
 pub trait Label: Copy + 'static {
     /// The label's name.

@@ -1,7 +1,7 @@
 //! Everything the broker counts, in plain atomics that cost a few nanoseconds.
 
 use super::labels::{AuthResult, DropReason, PacketType, ProtocolErrorKind, RefuseReason};
-use super::{Counter, Counters, Gauge, Listeners};
+use super::{Counter, Counters, Gauge, Listeners, ShardedGauge};
 use crate::protocol::QoS;
 
 /// All metrics but the store's own. Shared by everyone, read at a scrape.
@@ -63,13 +63,13 @@ pub struct MessageMetrics {
     /// Waiting in all sessions' queues.
     pub queued: Gauge,
     /// Sent at QoS 1 or 2 and not acknowledged, over all sessions.
-    pub in_flight: Gauge,
+    pub in_flight: ShardedGauge,
     /// Topics with a retained message.
     pub retained: Gauge,
     /// Bytes of these.
     pub retained_bytes: Gauge,
     /// Bytes of messages that are held in memory.
-    pub memory_bytes: Gauge,
+    pub memory_bytes: ShardedGauge,
 }
 
 /// Sessions and what belongs to them.

@@ -13,7 +13,7 @@ use ferrymq::message::{
 };
 use ferrymq::protocol::{PacketId, QoS, Version};
 use ferrymq::store::{
-    Op, RetainedRecord, SessionRecord, Store, StoreConfig, StoreMetrics, Submission,
+    Change, Op, RetainedRecord, SessionRecord, Store, StoreConfig, StoreMetrics, Submission,
 };
 
 /// Messages that one submission brings, as one turn of a busy connection does.
@@ -190,8 +190,11 @@ impl<'a> Run<'a> {
             packet_id: PacketId::FIRST,
         });
         let sessions: Vec<_> = sessions.collect();
-        let ops = sessions.iter().map(|session| Op::Session(Box::new(record(session.id))));
-        store.submit(&mut Submission { ops: ops.collect(), ..Submission::default() }).unwrap();
+        let mut submission = Submission::default();
+        for session in &sessions {
+            submission.change(store.order(), Change::Session(Box::new(record(session.id))));
+        }
+        store.submit(&mut submission).unwrap();
         let payload = vec![7; churn.longest];
         Self {
             churn,
@@ -241,7 +244,7 @@ impl<'a> Run<'a> {
         let receivers: Vec<usize> = [Some(first), second].into_iter().flatten().collect();
         let payload = &self.payload[..size];
         let topic = "sensors/hall-7/temperature";
-        let message = Message::new(head, topic, &[], payload, receivers.len(), None, None);
+        let message = Message::new(head, topic, &[], payload, receivers.len(), None);
         if receivers.len() > 1 {
             self.store.add_references(MessageId(id), 2);
         }
@@ -302,14 +305,15 @@ fn probe(store: Store, stop: Arc<AtomicBool>) -> std::thread::JoinHandle<Vec<Dur
         let mut waits = Vec::new();
         let mut submission = Submission::default();
         while !stop.load(Ordering::Relaxed) {
-            submission.ops.push(Op::Retain(Arc::new(RetainedRecord {
+            let record = Arc::new(RetainedRecord {
                 topic: "probe".into(),
                 properties: Vec::new(),
                 payload: vec![1; 16],
                 qos: QoS::AtLeastOnce,
                 published_at: WallMillis(1_700_000_000_000),
                 expires_at: None,
-            })));
+            });
+            submission.change(store.order(), Change::Retain(record, None));
             let started = Instant::now();
             let number = store.submit(&mut submission).unwrap();
             while store.committed() < number {

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ferrymq::message::{DeliveryId, SessionId, WallMillis};
 use ferrymq::protocol::{QoS, RetainHandling, SubscriptionOptions, Version};
-use ferrymq::store::{Op, SessionRecord, Store, StoreConfig, Submission, SubscriptionRecord};
+use ferrymq::store::{Change, SessionRecord, Store, StoreConfig, Submission, SubscriptionRecord};
 
 /// The default of `session.max_expiry`, which MQTT 3.1.1 sessions get.
 const EXPIRY_SECONDS: u32 = 7 * 24 * 3600;
@@ -48,8 +48,10 @@ pub fn sessions(path: &Path, count: u64, connected: bool, in_order: bool) {
             sent_up_to: DeliveryId(0),
             will: None,
         };
-        submission.ops.push(Op::Session(Box::new(record)));
-        submission.ops.extend(filters(number).into_iter().map(|filter| subscribe(number, filter)));
+        submission.change(store.order(), Change::Session(Box::new(record)));
+        for filter in filters(number) {
+            submission.change(store.order(), subscribe(number, filter));
+        }
         if number % 1000 == 0 || number == count {
             store.submit(&mut submission).unwrap();
             store.flush().unwrap();
@@ -60,7 +62,7 @@ pub fn sessions(path: &Path, count: u64, connected: bool, in_order: bool) {
     }
 }
 
-fn subscribe(number: u64, filter: String) -> Op {
+fn subscribe(number: u64, filter: String) -> Change {
     let options = SubscriptionOptions {
         qos: QoS::AtLeastOnce,
         no_local: false,
@@ -68,5 +70,5 @@ fn subscribe(number: u64, filter: String) -> Op {
         retain_handling: RetainHandling::Always,
     };
     let record = SubscriptionRecord { filter: filter.into(), options, identifier: None };
-    Op::Subscribe(SessionId(number), Box::new(record))
+    Change::Subscribe(SessionId(number), Box::new(record))
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::Unsettled;
-use crate::broker::{Broker, Leaving, StoreDown, Turn};
-use crate::message::{CommitNo, Wake};
+use crate::broker::{Broker, Leaving, Step};
+use crate::message::{Bell, Revoked, Wake};
 use crate::telemetry::DropReason;
 
 /// The session is there and its client is not.
@@ -23,14 +23,18 @@ pub struct Ended {
 impl Broker {
     /// Ends the connection of a client, as the broker does by itself when it has to: the
     /// will is published, unless `without_will`. Its session stays or ends as after any
-    /// other connection. `None`: there is no such session.
-    pub fn dismiss(
+    /// other connection. `None`: there is no such session. Not to be cancelled.
+    pub async fn end_connection(
         self: &Arc<Self>,
         client_id: &str,
         without_will: bool,
     ) -> Option<Result<(), NotConnected>> {
         let handle = self.session_of(client_id)?;
-        let held = handle.lock().life.connected().map(|now| (now.epoch, Arc::clone(&now.wake)));
+        if !handle.is_online() {
+            return Some(Err(NotConnected));
+        }
+        let permit = handle.begin().await;
+        let held = handle.look().life.connected().map(|now| (now.epoch, Arc::clone(&now.wake)));
         let Some((epoch, wake)) = held else { return Some(Err(NotConnected)) };
         let leaving = if without_will {
             Leaving::Normally { session_expiry: None }
@@ -38,15 +42,15 @@ impl Broker {
             Leaving::WithWill { session_expiry: None }
         };
         // The connection's task finds that it has lost the session, and why.
-        wake.dismiss();
-        self.disconnect(&handle, epoch, leaving);
-        wake.ring();
+        wake.revoke(Revoked::ByOperator);
+        self.disconnect(permit, epoch, leaving).await;
         Some(Ok(()))
     }
 
     /// Ends a session with everything of it. Its will is published, unless `without_will`:
     /// a session that ends is when a delayed one is due [MQTT-3.1.2-8]. Returns when that
-    /// is on disk: no crash brings the session back. `None`: there is no such session.
+    /// is on disk: no crash brings the session back. `None`: there is no such session. Not
+    /// to be cancelled.
     ///
     /// # Errors
     /// The session has ended, and the disk does not confirm it.
@@ -55,43 +59,39 @@ impl Broker {
         client_id: &str,
         without_will: bool,
     ) -> Option<Result<Ended, Unsettled>> {
-        let wake = Arc::new(Wake::default());
-        let (ended, commit) = self.remove_at_once(client_id, without_will, &wake)?;
-        let Ok(commit) = commit else { return Some(Err(Unsettled::Down)) };
-        Some(self.until_committed(&wake, commit).await.map(|()| ended))
-    }
-
-    fn remove_at_once(
-        &self,
-        client_id: &str,
-        without_will: bool,
-        wake: &Arc<Wake>,
-    ) -> Option<(Ended, Result<CommitNo, StoreDown>)> {
-        let mut turn = Turn::new(self.clock.now());
-        // Held to the end, as in `disconnect`: whoever connects next with this id finds
-        // the end of this session written before the beginning of their own.
-        let mut registry = self.registry.lock();
-        let handle = registry.get(client_id).cloned()?;
+        let handle = self.session_of(client_id)?;
+        let permit = handle.begin().await;
+        if handle.look().life.is_ended() {
+            return None;
+        }
+        let mut step = Step::new(self);
         let (ended, connection, will) = {
             let mut session = handle.lock();
             let dropped = session.backlog();
             let connection = session.wake().cloned();
             let will = session.will.take().filter(|_| !without_will);
             if connection.is_some() {
-                let gone = session.detach(turn.now.wall);
+                let gone = session.detach(step.now.wall);
                 self.metrics.messages.dropped.add(DropReason::SessionEnded, gone.len() as u64);
             }
             (Ended { dropped, was_connected: connection.is_some() }, connection, will)
         };
         if let Some(connection) = &connection {
-            connection.dismiss();
-            turn.wake(connection);
+            connection.revoke(Revoked::ByOperator);
         }
         if let Some(will) = will {
-            self.publish_will(&will, &mut turn);
+            self.publish_will(&will, &mut step).await;
         }
-        self.end_session(&handle, &mut registry, &mut turn);
-        turn.wake_at_commit(wake);
-        Some((ended, turn.finish(self)))
+        let wake = Arc::new(Wake::default());
+        step.wake_at_commit(&Arc::new(Bell::of(Arc::clone(&wake))));
+        let remains = self.end_session(&handle, &mut step);
+        let commit = step.submit(self);
+        self.leave_registry(&handle);
+        drop(permit);
+        if let Some(remains) = remains {
+            self.clear_away(remains);
+        }
+        let Ok(commit) = commit else { return Some(Err(Unsettled::Down)) };
+        Some(self.until_committed(&wake, commit).await.map(|()| ended))
     }
 }

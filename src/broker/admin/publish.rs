@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::Unsettled;
-use crate::broker::{Broker, Prepared, Publication, Retaining, SYS, Turn};
-use crate::message::{MessageId, Wake};
+use crate::broker::{Broker, Budget, Publication, SYS, Step, yield_now};
+use crate::message::{Message, MessageId, Wake};
 use crate::protocol::{
     MessageProperties, QoS, TopicError, TopicName, check_publish_properties, level_count,
 };
@@ -88,22 +88,19 @@ impl Broker {
     pub async fn announce(&self, message: &Announcement) -> Result<Announced, Unannounced> {
         let properties = self.check(message)?;
         let wake = Arc::new(Wake::default());
-        let mut turn = Turn::new(self.clock.now());
+        let mut step = Step::new(self);
         let publication = Publication {
             topic: &message.topic,
             properties: &properties,
             payload: &message.payload,
             qos: message.qos,
             retain: message.retain,
-            expires_at: message.expiry.map(|seconds| turn.now.wall.plus_seconds(seconds)),
+            expires_at: message.expiry.map(|seconds| step.now.wall.plus_seconds(seconds)),
             is_copy: false,
-            incoming: None,
         };
-        let (prepared, retained) = self.take(&publication, &wake, &mut turn)?;
-        let receivers = prepared.receivers();
-        let message = prepared.message;
+        let (message, receivers) = self.take(&publication, &wake, &mut step).await?;
         let announced = Announced { message: message.id, receivers };
-        if turn.finish(self).is_err() {
+        if step.submit(self).is_err() {
             return Err(Unsettled::Down.into());
         }
         if publication.qos == QoS::AtMostOnce || !self.persistence.waits() {
@@ -113,10 +110,10 @@ impl Broker {
         let settled =
             || durability.is_refused() || durability.may_acknowledge(self.persistence.committed());
         self.until(&wake, settled).await?;
+        if publication.retain {
+            self.retained_is_decided(&message);
+        }
         if durability.is_refused() {
-            if let Some(retained) = &retained {
-                self.retain_no_more(retained);
-            }
             return Err(Unannounced::DiskFull);
         }
         Ok(announced)
@@ -145,12 +142,12 @@ impl Broker {
         Ok(properties)
     }
 
-    fn take(
+    async fn take(
         &self,
         publication: &Publication<'_>,
         wake: &Arc<Wake>,
-        turn: &mut Turn,
-    ) -> Result<(Prepared, Option<Retaining>), Unannounced> {
+        step: &mut Step,
+    ) -> Result<(Arc<Message>, usize), Unannounced> {
         let refused = &self.metrics.messages.refused;
         if publication.retain && !self.has_room_to_retain(publication) {
             refused.inc(RefuseReason::RetainedLimit);
@@ -158,12 +155,19 @@ impl Broker {
         }
         let mut routes = Routes::new();
         self.route(publication.topic, None, &mut routes);
-        let prepared = self.prepare(publication, &routes, Some(wake), turn).map_err(|_| {
+        let message = self.prepare(publication, &routes, Some(wake), step).map_err(|_| {
             refused.inc(RefuseReason::QueueFull);
             Unannounced::QueueFull
         })?;
-        self.deliver(&prepared, &routes, turn);
-        let retained = if publication.retain { self.retain(publication, turn) } else { None };
-        Ok((prepared, retained))
+        let message = Arc::new(message);
+        if publication.retain {
+            self.retain(publication, &message, step);
+        }
+        let mut fanout = self.begin_fanout(Arc::clone(&message), false);
+        while !self.fan_out(&mut fanout, &routes, step, &mut Budget::of_one_poll()) {
+            step.ring();
+            yield_now().await;
+        }
+        Ok((message, routes.receivers.len()))
     }
 }

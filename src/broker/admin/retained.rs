@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use super::Unsettled;
 use super::room::Room;
-use crate::broker::{Broker, SYS, Turn};
-use crate::message::Wake;
-use crate::store::{Op, RetainedRecord};
+use crate::broker::retained::Versions;
+use crate::broker::{Broker, SYS, Step};
+use crate::message::{Bell, Wake};
+use crate::store::RetainedRecord;
 
 /// Part of a list of retained messages.
 #[derive(Debug, Default)]
@@ -57,9 +58,10 @@ impl Broker {
     pub fn retained_list(&self, filter: &str, after: Option<&str>, limit: usize) -> RetainedPage {
         let now = self.clock.now().wall;
         let mut first: BinaryHeap<ByTopic> = BinaryHeap::new();
-        self.retained.read().matching(filter, &mut |topic, record: &Arc<RetainedRecord>| {
+        self.retained.read().matching(filter, &mut |topic, versions: &Versions| {
+            let Some(record) = versions.current() else { return };
             let is_behind = after.is_none_or(|after| topic > after);
-            if !is_behind || record.expires_at.is_some_and(|at| at <= now) {
+            if !is_behind || record.is_expired(now) {
                 return;
             }
             if first.len() <= limit {
@@ -82,8 +84,8 @@ impl Broker {
     /// The retained message of a topic.
     pub fn retained_message(&self, topic: &str) -> Option<Arc<RetainedRecord>> {
         let now = self.clock.now().wall;
-        let record = self.retained.read().get(topic).cloned()?;
-        record.expires_at.is_none_or(|at| at > now).then_some(record)
+        let record = self.retained.read().get(topic)?.current().cloned()?;
+        (!record.is_expired(now)).then_some(record)
     }
 
     /// Removes a retained message, and returns when that is on disk.
@@ -95,12 +97,12 @@ impl Broker {
             return Err(Unretained::Own);
         }
         let wake = Arc::new(Wake::default());
-        let mut turn = Turn::new(self.clock.now());
-        let removed = self.retained.write().remove(topic).ok_or(Unretained::Missing)?;
-        self.count_retained(-1, &removed);
-        turn.write(Op::Unretain(topic.into()));
-        turn.wake_at_commit(&wake);
-        let commit = turn.finish(self).map_err(|_| Unretained::Unsettled(Unsettled::Down))?;
+        let mut step = Step::new(self);
+        if !self.remove_from_retained(topic, &mut step) {
+            return Err(Unretained::Missing);
+        }
+        step.wake_at_commit(&Arc::new(Bell::of(Arc::clone(&wake))));
+        let commit = step.submit(self).map_err(|_| Unretained::Unsettled(Unsettled::Down))?;
         self.until_committed(&wake, commit).await.map_err(Unretained::Unsettled)
     }
 }

@@ -1,16 +1,15 @@
-//! What a client publishes, subscribes and unsubscribes.
+//! What a client publishes, and the QoS 2 packet ids that it uses for it.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::work::Work;
 use super::{Client, Close, Pending, Reply};
 use crate::broker::Publication;
-use crate::protocol::{
-    PacketId, Publish, QoS, ReasonCode, SubAck, Subscribe, UnsubAck, Unsubscribe, Version,
-    level_count,
-};
+use crate::message::{IncomingId, Message};
+use crate::protocol::{PacketId, Publish, QoS, ReasonCode, Version, level_count};
 use crate::session::Known;
-use crate::store::Op;
+use crate::store::Change;
 use crate::telemetry::{Refusal, RefuseReason};
 
 /// How a refusal is counted.
@@ -23,7 +22,7 @@ pub(super) fn refusal(reason: ReasonCode) -> RefuseReason {
 
 impl Client {
     pub(super) fn on_publish(&mut self, publish: &Publish<'_>) -> Result<(), Close> {
-        if self.parting.is_some() && publish.qos > QoS::AtMostOnce {
+        if (self.parting.is_some() || self.gives_up) && publish.qos > QoS::AtMostOnce {
             return Ok(());
         }
         if publish.qos > QoS::AtMostOnce && self.is_over_receive_maximum(publish) {
@@ -86,13 +85,13 @@ impl Client {
             return self.refuse(publish.qos, packet_id, reason);
         }
         match publish.qos {
-            QoS::ExactlyOnce => self.on_publish_twice_safe(publish, topic, packet_id),
+            QoS::ExactlyOnce => self.on_publish_qos2(publish, topic, packet_id),
             _ => self.accept(publish, topic, Some(packet_id)),
         }
     }
 
     /// QoS 2: a packet id that is known is a repeat [MQTT-4.3.3-10].
-    fn on_publish_twice_safe(
+    fn on_publish_qos2(
         &mut self,
         publish: &Publish<'_>,
         topic: &str,
@@ -117,8 +116,7 @@ impl Client {
         topic: &str,
         packet_id: Option<PacketId>,
     ) -> Result<(), Close> {
-        let now = self.turn.now.wall;
-        let durable = publish.qos == QoS::ExactlyOnce && self.handle.lock().durable;
+        let now = self.step.now.wall;
         let publication = Publication {
             topic,
             properties: &publish.properties,
@@ -127,7 +125,6 @@ impl Client {
             retain: publish.retain,
             expires_at: publish.expiry.map(|seconds| now.plus_seconds(seconds)),
             is_copy: false,
-            incoming: packet_id.filter(|_| durable).map(|id| (self.handle.id, id)),
         };
         if let Some(packet_id) = packet_id.filter(|_| publish.retain)
             && !self.broker.has_room_to_retain(&publication)
@@ -138,54 +135,67 @@ impl Client {
         }
         self.find_routes(topic);
         let prepared =
-            match self.broker.prepare(&publication, &self.routes, Some(&self.wake), &self.turn) {
-                Ok(prepared) => prepared,
-                Err(reason) => {
-                    let Some(packet_id) = packet_id else { return Ok(()) };
-                    if self.holds_for_a_queue() {
-                        return Ok(());
-                    }
-                    self.trace_refusal(publish, topic, reason);
-                    return self.refuse(publish.qos, packet_id, reason);
+            self.broker.prepare(&publication, &self.routes, Some(&self.wake), &self.step);
+        let message = match prepared {
+            Ok(message) => message,
+            Err(reason) => {
+                let Some(packet_id) = packet_id else { return Ok(()) };
+                if self.holds_for_a_queue() {
+                    return Ok(());
                 }
-            };
-        if let Some(trace) = &prepared.message.trace {
+                self.trace_refusal(publish, topic, reason);
+                return self.refuse(publish.qos, packet_id, reason);
+            }
+        };
+        if let Some(trace) = &message.trace {
             trace.came_from(&self.handle.client_id, self.peer.address);
         }
-        if let (QoS::ExactlyOnce, Some(packet_id)) = (publish.qos, packet_id) {
-            let mut session = self.handle.lock();
-            if !session.life.is_held_by(self.epoch) {
-                return Err(Close::Error(ReasonCode::SessionTakenOver, ""));
-            }
-            let message = Some(Arc::clone(&prepared.message));
-            session.incoming.insert(packet_id, message, self.epoch);
+        let message = match packet_id.filter(|_| publish.qos == QoS::ExactlyOnce) {
+            Some(packet_id) => self.note_packet_id(packet_id, message),
+            None => Arc::new(message),
+        };
+        if publish.retain {
+            self.broker.retain(&publication, &message, &mut self.step);
         }
-        self.broker.deliver(&prepared, &self.routes, &mut self.turn);
-        let retained =
-            if publish.retain { self.broker.retain(&publication, &mut self.turn) } else { None };
         self.tally.published(publish.qos);
         let waits = self.broker.persistence.waits();
-        if let Some(trace) = &prepared.message.trace
+        if let Some(trace) = &message.trace
             && (packet_id.is_none() || !waits)
         {
             trace.answered(Some(ReasonCode::Success));
         }
-        if let Some(packet_id) = packet_id {
-            self.unanswered += 1;
-            let reason = if prepared.has_receivers() {
-                ReasonCode::Success
-            } else {
-                self.broker.metrics.messages.unrouted.inc();
-                ReasonCode::NoMatchingSubscribers
-            };
-            let reply = match publish.qos {
-                QoS::ExactlyOnce => Reply::PubRec(packet_id, reason),
-                _ => Reply::PubAck(packet_id, reason),
-            };
-            let message = waits.then_some(prepared.message);
-            self.pending.push(Pending::with_message(reply, message).that_retains(retained));
-        }
+        let reply = packet_id.map(|packet_id| self.reply_to(publish.qos, packet_id, &message));
+        self.start(Work::Publish { fanout: self.broker.begin_fanout(message, false), reply });
         Ok(())
+    }
+
+    /// A durable publisher's QoS 2 packet id is committed with its message; which of several
+    /// uses of it was the last is decided here.
+    fn note_packet_id(&mut self, packet_id: PacketId, mut message: Message) -> Arc<Message> {
+        let mut session = self.handle.lock();
+        if session.durable {
+            let change = self.step.number();
+            message.incoming = Some(IncomingId { session: session.id, packet_id, change });
+        }
+        let message = Arc::new(message);
+        session.incoming.insert(packet_id, Some(Arc::clone(&message)), self.epoch);
+        message
+    }
+
+    fn reply_to(&mut self, qos: QoS, packet_id: PacketId, message: &Arc<Message>) -> Pending {
+        self.unanswered += 1;
+        let reason = if self.routes.receivers.is_empty() {
+            self.broker.metrics.messages.unrouted.inc();
+            ReasonCode::NoMatchingSubscribers
+        } else {
+            ReasonCode::Success
+        };
+        let reply = match qos {
+            QoS::ExactlyOnce => Reply::PubRec(packet_id, reason),
+            _ => Reply::PubAck(packet_id, reason),
+        };
+        let waits = self.broker.persistence.waits();
+        Pending::with_message(reply, waits.then(|| Arc::clone(message)))
     }
 
     /// The same topic again and again is the rule: its receivers are looked up once
@@ -200,6 +210,7 @@ impl Client {
         }
         self.routes.clear();
         self.broker.route(topic, Some(self.handle.id), &mut self.routes);
+        self.budget.spend(self.routes.visited());
         // Shared subscriptions choose anew for each message.
         let reusable = !self.routes.receivers.iter().any(|receiver| receiver.shared);
         if !reusable {
@@ -226,7 +237,7 @@ impl Client {
                 retain: publish.retain,
                 client_id: &self.handle.client_id,
                 address: self.peer.address,
-                read: self.turn.now.instant,
+                read: self.step.now.instant,
                 reason,
             });
         }
@@ -272,10 +283,12 @@ impl Client {
     pub(super) fn on_pubrel(&mut self, packet_id: PacketId) {
         let (held_by, durable) = {
             let mut session = self.handle.lock();
-            if !session.life.is_held_by(self.epoch) {
-                return;
+            let durable = session.durable;
+            if durable {
+                // Even for an id that is not known: its row may still be on its way out.
+                self.step.change(Change::CloseIncoming(session.id, packet_id));
             }
-            (session.incoming.remove(packet_id), session.durable)
+            (session.incoming.remove(packet_id), durable)
         };
         let reply = match held_by {
             Some(epoch) => {
@@ -289,56 +302,7 @@ impl Client {
             None if self.resumed => Reply::PubComp(packet_id, ReasonCode::Success),
             None => Reply::PubComp(packet_id, ReasonCode::PacketIdentifierNotFound),
         };
-        // Even for an id that is not known: its row may still be on its way out.
-        if durable {
-            self.turn.write(Op::RemoveIncoming(self.handle.id, packet_id));
-        }
         let waits = durable && self.broker.persistence.waits();
-        self.pending.push(Pending::at_once(reply).and_this_turn(waits));
-    }
-
-    pub(super) fn on_subscribe(&mut self, subscribe: &Subscribe) {
-        let broker = Arc::clone(&self.broker);
-        let reasons = subscribe
-            .filters
-            .iter()
-            .map(|line| {
-                if broker.authenticator.may_subscribe(&self.peer.identity, line.filter.as_str()) {
-                    let identifier = subscribe.subscription_id;
-                    broker.subscribe(&self.handle, self.epoch, line, identifier, &mut self.turn)
-                } else {
-                    ReasonCode::NotAuthorized
-                }
-            })
-            .collect();
-        let sub_ack = SubAck {
-            packet_id: subscribe.packet_id,
-            reasons,
-            reason_string: None,
-            user_properties: Vec::new(),
-        };
-        self.push_when_written(Reply::SubAck(Box::new(sub_ack)));
-        self.routed = None;
-    }
-
-    pub(super) fn on_unsubscribe(&mut self, unsubscribe: &Unsubscribe) {
-        let broker = Arc::clone(&self.broker);
-        let reasons = unsubscribe
-            .filters
-            .iter()
-            .map(|filter| broker.unsubscribe(&self.handle, self.epoch, filter, &mut self.turn))
-            .collect();
-        let unsub_ack = UnsubAck {
-            packet_id: unsubscribe.packet_id,
-            reasons,
-            reason_string: None,
-            user_properties: Vec::new(),
-        };
-        self.push_when_written(Reply::UnsubAck(Box::new(unsub_ack)));
-    }
-
-    fn push_when_written(&mut self, reply: Reply) {
-        let waits = self.broker.persistence.waits() && self.turn.has_writes();
-        self.pending.push(Pending::at_once(reply).and_this_turn(waits));
+        self.pending.push(Pending::at_once(reply).and_this_step(waits));
     }
 }

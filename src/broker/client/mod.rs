@@ -1,35 +1,43 @@
-//! One connection's side of the protocol: packets in, bytes out. Knows no socket and
-//! no task, so that a simulation can drive it just as the network does.
+//! One connection's side of the protocol: packets in, bytes out. Knows no socket, no task
+//! and no clock of its own, so that a simulation can drive it just as the network does.
 //!
-//! A turn: [`Client::handle`] for every packet that was read, then
-//! [`Client::finish`] once, then [`Client::pump`] to fill the write buffer.
+//! Its methods are of four kinds, and a poll of the connection calls them in this order:
+//!
+//! 1. **Step**: [`Client::begin`] takes the session's permit; [`Client::end`] submits what
+//!    was decided and gives it back. Nothing else may be called in between by anybody.
+//! 2. **Input**: [`Client::go_on`] with a packet whose work one poll could not finish, then
+//!    [`Client::handle`] for every packet that was read, as long as [`Client::may_go_on`]
+//!    says so.
+//! 3. **Output**: [`Client::submit`], then [`Client::pump`] to fill the write buffer.
+//! 4. **Timers**: [`Client::parts_at`] is when it has to be pumped at the latest.
+//!
+//! At its end [`Client::close`], once.
 
 mod aliases;
+mod block;
 mod incoming;
 mod packets;
 mod parting;
 mod pending;
 mod pump;
 mod receipts;
-mod stall;
 mod tally;
+mod work;
 
 use std::sync::Arc;
 
 use bytes::BytesMut;
 
 use self::aliases::{InboundAliases, OutboundAliases};
+pub use self::block::{BlockReason, Handled};
 pub use self::pending::{Pending, PendingQueue, Reply};
-use super::{Broker, Leaving, SessionHandle, Turn};
+use self::work::Work;
+use super::{Broker, Budget, Leaving, SessionHandle, Step, StepPermit};
 use crate::auth::Identity;
-use crate::message::{CommitNo, Wake};
+use crate::message::{CommitNo, Revoked, Wake};
 use crate::protocol::{ConnAck, Connect, Disconnect, Packet, ReasonCode, Version, encode};
 use crate::router::Routes;
 use crate::telemetry::PacketType;
-
-/// Bytes of one connection's messages that may wait for the disk before it is read no
-/// further: half a second of a fast disk.
-const MAX_UNANSWERED_BYTES: usize = 16 << 20;
 
 /// What is known of the other end beside its packets.
 #[derive(Debug, Clone)]
@@ -64,7 +72,13 @@ pub struct Client {
     wake: Arc<Wake>,
     version: Version,
     peer: Peer,
-    turn: Turn,
+    /// While a step is under way.
+    permit: Option<StepPermit>,
+    step: Step,
+    /// Of this poll.
+    budget: Budget,
+    /// A packet whose work goes on in the next poll.
+    work: Option<Box<Work>>,
     pending: PendingQueue,
     inbound_aliases: InboundAliases,
     outbound_aliases: OutboundAliases,
@@ -78,22 +92,32 @@ pub struct Client {
     routes: Routes<Arc<SessionHandle>>,
     /// Topic and router generation that `routes` was made for.
     routed: Option<(String, u64)>,
-    /// Counts of the running turn.
+    /// Counts of the running step.
     tally: tally::Tally,
+    /// Since it was last asked for.
+    has_replied: bool,
     /// PINGREQs without PINGRESP.
     pings: u32,
     /// Entries on their way from the session to the write buffer.
     outgoing: Vec<crate::session::Outgoing>,
     /// The session's queue may hold something to be sent.
     look: bool,
-    /// Writes that may wait for the disk before this connection is read no further.
+    /// Writes that may wait for the disk before packets of this connection are held.
     most_pending: usize,
-    /// It waits where others are refused.
-    stall: stall::Stall,
+    /// It waits for room where others are refused.
+    patient: bool,
+    /// Why the packet that was handled last has not been taken.
+    held: Option<BlockReason>,
+    /// It is in the gauge of those that wait for room.
+    counted_stalled: bool,
+    /// The other end hears nothing any more: what it has sent is taken as far as it can be
+    /// without waiting.
+    deaf: bool,
+    /// It hears no more, and a publish of it would have had to wait: those behind it must
+    /// not be taken either.
+    gives_up: bool,
     /// It was refused and is disconnected soon.
     parting: Option<parting::Parting>,
-    /// It has lost its session.
-    is_replaced: bool,
 }
 
 /// A client that drains a queue on disk makes a write of each acknowledgement. It may fill
@@ -116,7 +140,10 @@ impl Client {
         wake.set_patient(patient);
         let outbound = connect.topic_alias_maximum.min(broker.settings.topic_alias_maximum);
         Self {
-            turn: Turn::new(broker.clock.now()),
+            permit: None,
+            step: Step::new(&broker),
+            budget: Budget::of_one_poll(),
+            work: None,
             broker,
             handle,
             epoch,
@@ -133,13 +160,17 @@ impl Client {
             routes: Routes::new(),
             routed: None,
             tally: tally::Tally::default(),
+            has_replied: false,
             pings: 0,
             outgoing: Vec::new(),
             look: true,
             most_pending,
-            stall: stall::Stall::new(patient),
+            patient,
+            held: None,
+            counted_stalled: false,
+            deaf: false,
+            gives_up: false,
             parting: None,
-            is_replaced: false,
         }
     }
 
@@ -175,38 +206,98 @@ impl Client {
         self.max_packet
     }
 
-    /// To be called when the wake-up was rung, before anything else of the turn.
+    /// Begins a step. False: somebody else acts on the session, and the wake-up is rung
+    /// when it is this connection's turn.
+    ///
+    /// # Errors
+    /// The connection has to end: it has lost its session, or the broker shuts down.
+    pub fn begin(&mut self) -> Result<bool, Close> {
+        if self.permit.is_none() {
+            if let Some(lost) = self.lost() {
+                return Err(lost);
+            }
+            match self.handle.try_begin() {
+                Some(permit) => self.permit = Some(permit),
+                None => return Ok(false),
+            }
+            if !self.handle.look().life.is_held_by(self.epoch) {
+                self.permit = None;
+                return Err(self.lost().unwrap_or(TAKEN_OVER));
+            }
+            if self.broker.is_shutting_down() {
+                return Err(Close::Error(ReasonCode::ServerShuttingDown, "the broker shuts down"));
+            }
+        }
+        self.step.now = self.broker.clock.now();
+        self.budget = Budget::of_one_poll();
+        Ok(true)
+    }
+
+    /// Ends a step, unless a packet's work goes on: then all of it is submitted at once when
+    /// it is done.
+    ///
+    /// # Errors
+    /// As [`Client::submit`].
+    pub fn end(&mut self) -> Result<(), Close> {
+        if self.work.is_some() {
+            self.step.ring();
+            return Ok(());
+        }
+        let submitted = self.submit();
+        self.permit = None;
+        submitted
+    }
+
+    /// To be called when the wake-up was rung: the queue may hold something.
     pub fn woken(&mut self) {
         self.look = true;
-        self.is_replaced = !self.handle.lock().life.is_held_by(self.epoch);
     }
 
-    /// Begins a turn.
-    pub fn begin(&mut self) {
-        self.turn.now = self.broker.clock.now();
-    }
-
-    /// Takes one packet, which came in a frame of `len` bytes. If the client
-    /// [holds](Client::is_holding) afterwards, the packet was not taken.
+    /// Takes one packet, which came in a frame of `len` bytes.
     ///
     /// # Errors
     /// The connection has to end, for the reason given.
-    pub fn handle(&mut self, packet: Packet<'_>, len: usize) -> Result<(), Close> {
-        if self.is_replaced {
-            // What the client sends by its new connection must not be overtaken by what
-            // it had sent by this one.
-            return Err(lost(&self.handle.lock(), &self.wake));
-        }
+    pub fn handle(&mut self, packet: Packet<'_>, len: usize) -> Result<Handled, Close> {
         let kind = PacketType::from(&packet);
-        // A packet that was held up comes again.
-        if !std::mem::take(&mut self.stall.holding) {
+        // A packet that was held comes again.
+        if self.held.take().is_none() {
             packets::received(&self.handle.client_id, &packet, len);
         }
-        let taken = self.take(packet);
-        if !self.stall.holding {
-            self.tally.received(kind, len);
+        self.budget.spend(1);
+        if let Some(reason) = self.must_wait(&packet).filter(|_| !self.deaf) {
+            self.hold(reason);
+            return Ok(Handled::Held);
         }
-        taken
+        let taken = self.take(packet);
+        if self.held.is_some() {
+            return taken.map(|()| Handled::Held);
+        }
+        self.tally.received(kind, len);
+        taken.map(|()| Handled::Taken)
+    }
+
+    /// True if the next packet may be handled in this poll.
+    pub fn may_go_on(&self) -> bool {
+        self.work.is_none()
+            && self.held.is_none()
+            && !self.budget.is_spent()
+            && self.wake.revoked().is_none()
+    }
+
+    /// True if replies have left since the last call: a packet that had to wait for that may
+    /// be taken.
+    pub fn has_replied(&mut self) -> bool {
+        std::mem::take(&mut self.has_replied)
+    }
+
+    /// True if a packet that was left over may be looked at again in this poll.
+    pub fn may_take(&self) -> bool {
+        self.work.is_none() && !self.budget.is_spent() && self.wake.revoked().is_none()
+    }
+
+    /// True if there is more to do than one poll may: it is to be polled again.
+    pub fn has_more(&self) -> bool {
+        self.work.is_some() || self.budget.is_spent()
     }
 
     fn take(&mut self, packet: Packet<'_>) -> Result<(), Close> {
@@ -220,11 +311,11 @@ impl Client {
             }
             Packet::PubComp(ack) => self.on_pubcomp(ack.packet_id),
             Packet::Subscribe(subscribe) => {
-                self.on_subscribe(&subscribe);
+                self.on_subscribe(*subscribe);
                 Ok(())
             }
             Packet::Unsubscribe(unsubscribe) => {
-                self.on_unsubscribe(&unsubscribe);
+                self.on_unsubscribe(*unsubscribe);
                 Ok(())
             }
             Packet::PingReq => {
@@ -246,41 +337,23 @@ impl Client {
         }
     }
 
-    /// Hands the turn's work to the store and wakes whom it concerns.
+    /// Hands what was decided to the store and wakes whom it concerns.
     ///
     /// # Errors
     /// The store is poisoned: nothing may be acknowledged any more.
-    pub fn finish(&mut self) -> Result<(), Close> {
-        if self.turn.has_writes() && self.pending.has_new_gates() {
-            self.turn.wake_at_commit(&self.wake);
+    pub fn submit(&mut self) -> Result<(), Close> {
+        if self.work.is_some() {
+            return Ok(());
+        }
+        if self.step.has_writes() && self.pending.has_new_gates() {
+            self.step.wake_at_commit(self.handle.bell());
         }
         let commit = self
-            .turn
-            .finish(&self.broker)
+            .step
+            .submit(&self.broker)
             .map_err(|_| Close::Error(ReasonCode::ServerShuttingDown, "the store has failed"))?;
-        self.pending.turn_committed_at(commit);
+        self.pending.submitted(commit);
         Ok(())
-    }
-
-    /// True while the client has to wait before more is read from it: too much of
-    /// what it sent is unanswered, or too many writes wait for the disk.
-    pub fn is_saturated(&self) -> bool {
-        self.pending.len() >= self.broker.settings.max_unanswered
-            || self.pending.bytes() >= MAX_UNANSWERED_BYTES
-            // Whoever waits for the disk is to wait until memory is free again; the
-            // disk frees it, so this ends.
-            || (self.broker.is_over_memory() && !self.pending.is_empty())
-            || self.broker.persistence.pending() > self.most_pending
-    }
-
-    /// Makes sure that the connection is woken when the store has caught up, if it
-    /// is saturated for that reason.
-    ///
-    /// # Errors
-    /// As [`Client::finish`].
-    pub fn wake_when_unsaturated(&mut self) -> Result<(), Close> {
-        self.turn.wake_at_commit(&self.wake);
-        self.finish()
     }
 
     /// The DISCONNECT that tells a v5 client why [MQTT-4.13.2-1]; older ones have
@@ -297,23 +370,30 @@ impl Client {
         }
     }
 
-    /// The connection has ended.
-    pub fn closed(mut self, close: &Close) {
+    /// The connection has ended: its session goes on without it, or ends. Not to be
+    /// cancelled.
+    pub async fn close(mut self: Box<Self>, close: &Close) {
+        self.finish_work().await;
         self.stop_waiting();
-        self.turn.hand_in(&self.broker);
+        // Nothing of a packet that broke a rule, but all that came before it.
+        let _ = self.submit();
         self.pending.abandon();
         let leaving = match close {
             Close::Left(leaving) => *leaving,
             Close::Error(..) | Close::Lost(_) => Leaving::WithWill { session_expiry: None },
         };
-        self.broker.disconnect(&self.handle, self.epoch, leaving);
+        let permit = match self.permit.take() {
+            Some(permit) => permit,
+            None => self.handle.begin().await,
+        };
+        self.broker.disconnect(permit, self.epoch, leaving).await;
     }
 
     fn on_disconnect(&self, disconnect: &Disconnect) -> Close {
         // A session that was to end with its connection cannot be prolonged by the
         // last word (v5, 3.14.2.2.2).
         let prolongs = disconnect.session_expiry.is_some_and(|expiry| expiry > 0)
-            && self.handle.lock().life.expiry == 0;
+            && self.handle.look().life.expiry == 0;
         if prolongs {
             return Close::Error(
                 ReasonCode::ProtocolError,
@@ -329,13 +409,20 @@ impl Client {
     }
 }
 
-/// Why a connection has lost its session.
-fn lost(session: &crate::session::Session, wake: &Wake) -> Close {
-    if wake.is_dismissed() {
-        Close::Error(ReasonCode::AdministrativeAction, "disconnected by an operator")
-    } else if session.life.is_ended() && !session.life.is_taken_over() {
-        Close::Error(ReasonCode::AdministrativeAction, "the session was ended")
-    } else {
-        Close::Error(ReasonCode::SessionTakenOver, "another connection has the session")
+const TAKEN_OVER: Close =
+    Close::Error(ReasonCode::SessionTakenOver, "another connection has the session");
+
+impl Client {
+    /// Why the connection has lost its session, or has to let go of it.
+    fn lost(&self) -> Option<Close> {
+        Some(match self.wake.revoked()? {
+            Revoked::TakenOver => TAKEN_OVER,
+            Revoked::ByOperator => {
+                Close::Error(ReasonCode::AdministrativeAction, "disconnected by an operator")
+            }
+            Revoked::SessionEnded => {
+                Close::Error(ReasonCode::AdministrativeAction, "the session was ended")
+            }
+        })
     }
 }

@@ -9,7 +9,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Client, Close, Reply};
+use super::{BlockReason, Client, Close, Reply};
 use crate::protocol::ReasonCode;
 
 /// How long it is served at most. It also slows down clients that come back at once.
@@ -38,7 +38,7 @@ impl Client {
         if self.has_been_served() {
             return Err(Close::Error(reason, why));
         }
-        let until = self.turn.now.instant + GRACE;
+        let until = self.step.now.instant + GRACE;
         self.parting = Some(Parting { reason, why, until, withholds: false });
         // For the timer, and for a message that is held no longer.
         self.wake.ring();
@@ -47,7 +47,7 @@ impl Client {
 
     /// Nothing waits for it any more, neither messages nor acknowledgements.
     fn has_been_served(&self) -> bool {
-        self.pending.is_empty() && self.handle.lock().backlog() == 0
+        self.pending.is_empty() && self.handle.look().backlog() == 0
     }
 
     /// When the connection has to end, whatever waits: to be pumped then.
@@ -68,7 +68,8 @@ impl Client {
     /// # Errors
     /// As [`Client::part`].
     pub(super) fn part_instead_of_holding(&mut self) -> Result<(), Close> {
-        if self.is_holding() && self.parting.is_none() && self.handle.lock().backlog() > 0 {
+        let waits = matches!(self.held, Some(BlockReason::Queue | BlockReason::DiskFull));
+        if waits && self.parting.is_none() && self.handle.look().backlog() > 0 {
             const WHY: &str = "a publish found no room, and messages wait for its publisher";
             return self.part(ReasonCode::QuotaExceeded, WHY);
         }
@@ -79,7 +80,7 @@ impl Client {
     /// The time has come.
     pub(super) fn check_parting(&self) -> Result<(), Close> {
         match &self.parting {
-            Some(parting) if self.turn.now.instant >= parting.until || self.has_been_served() => {
+            Some(parting) if self.step.now.instant >= parting.until || self.has_been_served() => {
                 Err(Close::Error(parting.reason, parting.why))
             }
             _ => Ok(()),

@@ -5,14 +5,13 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::broker::Retaining;
 use crate::message::{CommitNo, Message};
 use crate::protocol::{ConnAck, PacketId, ReasonCode, SubAck, UnsubAck};
 use crate::sabotage::Sabotage;
 use crate::telemetry::PacketType;
 
-/// Stands for the commit of the running turn, until its number is known.
-const THIS_TURN: CommitNo = CommitNo::MAX;
+/// Stands for the commit of the running step, until its number is known.
+const THIS_STEP: CommitNo = CommitNo::MAX;
 
 /// What is to be sent.
 #[derive(Debug)]
@@ -79,40 +78,31 @@ pub struct Pending {
     pub reply: Reply,
     /// Must be committed or settled.
     pub message: Option<Arc<Message>>,
-    /// What the message was retained as, to be taken back if the disk has no room.
-    pub retained: Option<Box<Retaining>>,
     /// Must be reached; 0 is no condition.
     commit: CommitNo,
 }
 
 impl Pending {
-    /// Waits for nothing but its turn.
+    /// Waits for nothing but its place in the order.
     pub fn at_once(reply: Reply) -> Self {
-        Self { reply, message: None, retained: None, commit: 0 }
+        Self { reply, message: None, commit: 0 }
     }
 
     /// Waits for a commit that is already numbered.
     pub fn at_commit(reply: Reply, commit: CommitNo) -> Self {
-        Self { reply, message: None, retained: None, commit }
+        Self { reply, message: None, commit }
     }
 
     /// Waits for a message to be on disk or with its receivers.
     pub fn with_message(reply: Reply, message: Option<Arc<Message>>) -> Self {
-        Self { reply, message, retained: None, commit: 0 }
+        Self { reply, message, commit: 0 }
     }
 
-    /// Notes what the message was retained as.
+    /// Waits, besides, for what this step writes.
     #[must_use]
-    pub fn that_retains(mut self, retained: Option<Retaining>) -> Self {
-        self.retained = retained.map(Box::new);
-        self
-    }
-
-    /// Waits, besides, for what this turn writes.
-    #[must_use]
-    pub fn and_this_turn(mut self, waits: bool) -> Self {
+    pub fn and_this_step(mut self, waits: bool) -> Self {
         if waits {
-            self.commit = THIS_TURN;
+            self.commit = THIS_STEP;
         }
         self
     }
@@ -143,7 +133,7 @@ impl Pending {
 #[derive(Debug, Default)]
 struct Line {
     queue: VecDeque<Pending>,
-    /// How many of them, at the end, belong to the running turn.
+    /// How many of them, at the end, belong to the running step.
     new: usize,
 }
 
@@ -153,9 +143,9 @@ impl Line {
         self.queue.push_back(pending);
     }
 
-    fn turn_committed_at(&mut self, commit: CommitNo) {
+    fn submitted(&mut self, commit: CommitNo) {
         for pending in self.queue.iter_mut().rev().take(self.new) {
-            if pending.commit == THIS_TURN {
+            if pending.commit == THIS_STEP {
                 pending.commit = commit;
             }
         }
@@ -185,7 +175,7 @@ pub struct PendingQueue {
 impl PendingQueue {
     /// Adds one behind the others.
     pub fn push(&mut self, pending: Pending) {
-        self.new_gates |= pending.commit == THIS_TURN;
+        self.new_gates |= pending.commit == THIS_STEP;
         self.subscribes += usize::from(matches!(pending.reply, Reply::SubAck(_)));
         self.bytes += pending.size();
         match pending.reply {
@@ -225,16 +215,16 @@ impl PendingQueue {
         matches!(self.others.queue.front(), Some(Pending { reply: Reply::ConnAck(_), .. }))
     }
 
-    /// True if a reply of this turn waits for what the turn writes.
+    /// True if a reply of this step waits for what the step writes.
     pub fn has_new_gates(&self) -> bool {
         self.new_gates
     }
 
-    /// The running turn is in the commit of this number.
-    pub fn turn_committed_at(&mut self, commit: CommitNo) {
+    /// The running step is in the commit of this number.
+    pub fn submitted(&mut self, commit: CommitNo) {
         if std::mem::take(&mut self.new_gates) {
-            self.publishes.turn_committed_at(commit);
-            self.others.turn_committed_at(commit);
+            self.publishes.submitted(commit);
+            self.others.submitted(commit);
         }
         self.publishes.new = 0;
         self.others.new = 0;
@@ -270,7 +260,7 @@ mod tests {
             published_at: WallMillis(0),
             expires_at: None,
         };
-        Arc::new(Message::new(head, "t", &[], b"x", 1, None, None))
+        Arc::new(Message::new(head, "t", &[], b"x", 1, None))
     }
 
     #[test]
@@ -280,7 +270,7 @@ mod tests {
         let publish = Reply::PubAck(id, ReasonCode::Success);
         queue.push(Pending::with_message(publish, Some(waiting())));
         queue.push(Pending::at_commit(Reply::PubRel(id, ReasonCode::Success), 2));
-        queue.turn_committed_at(2);
+        queue.submitted(2);
         assert!(queue.pop_open(1).is_none());
         assert!(matches!(queue.pop_open(2).unwrap().reply, Reply::PubRel(..)));
         assert!(queue.pop_open(2).is_none() && queue.len() == 1);

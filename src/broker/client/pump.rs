@@ -1,11 +1,9 @@
 //! Filling the write buffer: replies whose gate is open, then deliveries as far as
 //! window, gates and buffer allow.
 
-use std::sync::atomic::Ordering;
-
 use bytes::BytesMut;
 
-use super::{Client, Close, DRAINING_SHARE, Reply, packets};
+use super::{Client, Close, DRAINING_SHARE, Pending, Reply, packets};
 use crate::broker::traced;
 use crate::message::{End, Step, WallMillis};
 use crate::protocol::{AckKind, PacketId, PublishOut, QoS, ReasonCode, Version, encode};
@@ -20,14 +18,12 @@ impl Client {
     /// it stopped because of that, so that there is more to be had.
     ///
     /// # Errors
-    /// The connection has to end: the session was taken over, the broker shuts
-    /// down, the store has failed, or a message of an older client was refused.
+    /// The connection has to end: a message of an older client was refused, or it accepts
+    /// no packet as large as its CONNACK.
     pub fn pump(&mut self, out: &mut BytesMut, enough: usize) -> Result<bool, Close> {
         let pumped = self.pump_uncounted(out, enough);
         self.count_stalled();
         self.tally.hand_in(&self.broker.metrics);
-        // With a full buffer the turn goes on, and a connection may end within it.
-        self.turn.hand_in(&self.broker);
         pumped
     }
 
@@ -43,16 +39,16 @@ impl Client {
             if out.len() >= enough {
                 return Ok(true);
             }
-            let more = self.take_outgoing(committed)?;
+            let more = self.take_outgoing(committed);
             let mut outgoing = std::mem::take(&mut self.outgoing);
+            let mut discarded = false;
             for next in outgoing.drain(..) {
-                self.send(next, out);
+                discarded |= self.send(next, out);
             }
             self.outgoing = outgoing;
-            if !more {
+            // What was not sent after all has left its place in the window to the next.
+            if !more && !discarded {
                 self.look = false;
-                // Expired and dropped deliveries have left rows behind.
-                self.finish()?;
                 return Ok(false);
             }
         }
@@ -66,13 +62,14 @@ impl Client {
             }
         }
         while let Some(mut pending) = self.pending.pop_open(committed) {
+            self.has_replied = true;
             let refused =
                 pending.message.as_ref().is_some_and(|message| message.durability.is_refused());
+            if let Some(message) = pending.message.as_ref().filter(|message| message.is_kept) {
+                self.broker.retained_is_decided(message);
+            }
             if refused {
-                if let Some(retained) = pending.retained.take() {
-                    self.broker.retain_no_more(&retained);
-                }
-                self.take_back(&mut pending.reply)?;
+                self.take_back(&mut pending)?;
             }
             let withheld = self.withholds(&pending.reply);
             pending.answer_trace(!withheld);
@@ -85,13 +82,15 @@ impl Client {
     }
 
     /// The disk had no room for what was already queued: the reply says so.
-    fn take_back(&mut self, reply: &mut Reply) -> Result<(), Close> {
+    fn take_back(&mut self, pending: &mut Pending) -> Result<(), Close> {
         self.broker.metrics.messages.refused.inc(RefuseReason::DiskFull);
-        match reply {
+        match &mut pending.reply {
             Reply::PubAck(_, reason) => *reason = ReasonCode::QuotaExceeded,
             Reply::PubRec(packet_id, reason) => {
                 *reason = ReasonCode::QuotaExceeded;
-                self.handle.lock().incoming.remove(*packet_id);
+                if let Some(message) = &pending.message {
+                    self.handle.lock().incoming.remove_message(*packet_id, message);
+                }
             }
             _ => {}
         }
@@ -166,12 +165,9 @@ impl Client {
     }
 
     /// Takes the next deliveries from the session. False: that was all for now.
-    fn take_outgoing(&mut self, committed: u64) -> Result<bool, Close> {
-        let now = self.turn.now;
+    fn take_outgoing(&mut self, committed: u64) -> bool {
+        let now = self.step.now;
         let mut session = self.handle.lock();
-        if !session.life.is_held_by(self.epoch) {
-            return Err(super::lost(&session, &self.wake));
-        }
         let mut more = true;
         for _ in 0..AT_ONCE {
             let Some(next) = session.next_outgoing(committed, now.wall, now.instant) else {
@@ -183,17 +179,17 @@ impl Client {
         let page = session.next_page();
         let most = self.broker.settings.max_pending_writes;
         self.most_pending = if session.is_draining() { most / DRAINING_SHARE } else { most };
-        self.handle.settle_counts(&mut session, &mut self.turn);
         drop(session);
         if let Some(page) = page {
             self.broker.read_page(&self.handle, page);
         }
-        Ok(more)
+        more
     }
 
-    fn send(&mut self, next: Outgoing, out: &mut BytesMut) {
+    /// True if it was discarded instead.
+    fn send(&mut self, next: Outgoing, out: &mut BytesMut) -> bool {
         match next {
-            Outgoing::Publish(entry) => self.send_publish(&entry, out),
+            Outgoing::Publish(entry) => return self.send_publish(&entry, out),
             Outgoing::Release(id) => {
                 let before = out.len();
                 encode::ack(out, self.version, AckKind::PubRel, id, ReasonCode::Success);
@@ -202,15 +198,16 @@ impl Client {
             Outgoing::Expired(entry) => self.give_up(&entry, DropReason::Expired),
             Outgoing::Refused(entry) => self.give_up(&entry, DropReason::DiskFull),
         }
+        false
     }
 
     fn give_up(&mut self, entry: &Entry, reason: DropReason) {
         self.broker.metrics.messages.dropped.add(reason, 1);
         traced::ended(entry, End::Dropped(reason.as_str()));
-        self.broker.settle(entry, &mut self.turn);
+        self.broker.settle(entry, &mut self.step);
     }
 
-    fn send_publish(&mut self, entry: &Entry, out: &mut BytesMut) {
+    fn send_publish(&mut self, entry: &Entry, out: &mut BytesMut) -> bool {
         let message = &entry.message;
         let mut publish = PublishOut {
             dup: entry.dup && entry.qos > QoS::AtMostOnce,
@@ -219,18 +216,18 @@ impl Client {
             packet_id: entry.packet_id,
             topic: message.topic(),
             topic_alias: None,
-            expiry: message.expires_at.map(|at| seconds_left(at, self.turn.now.wall)),
+            expiry: message.expires_at.map(|at| seconds_left(at, self.step.now.wall)),
             subscription_ids: &entry.identifiers,
             properties: message.properties(),
             payload: message.payload(),
         };
         if !self.broker.authenticator.may_deliver(&self.peer.identity, publish.topic) {
             self.discard(entry, DropReason::NotAuthorized);
-            return;
+            return true;
         }
         if encode::publish_len(self.version, &publish) > self.max_packet as usize {
             self.discard(entry, DropReason::TooLarge);
-            return;
+            return true;
         }
         let mut hide_topic = false;
         if self.version == Version::V5 {
@@ -257,6 +254,7 @@ impl Client {
                 trace.delivered(entry.delivery, End::Sent);
             }
         }
+        false
     }
 
     /// [MQTT-3.1.2-25]: discarded as if it had been delivered.
@@ -266,12 +264,7 @@ impl Client {
         if let Some(packet_id) = entry.packet_id {
             self.handle.lock().abandon(packet_id);
         }
-        self.broker.settle(entry, &mut self.turn);
-    }
-
-    /// True once the broker is going down.
-    pub fn is_shutting_down(&self) -> bool {
-        self.broker.shutting_down.load(Ordering::Relaxed)
+        self.broker.settle(entry, &mut self.step);
     }
 }
 

@@ -9,7 +9,7 @@ use crate::store::Op;
 
 impl Client {
     pub(super) fn on_puback(&mut self, packet_id: PacketId) -> Result<(), Close> {
-        let now = self.turn.now.instant;
+        let now = self.step.now.instant;
         self.receive(|session| session.puback(packet_id, now)).map(drop)
     }
 
@@ -18,7 +18,7 @@ impl Client {
         packet_id: PacketId,
         reason: ReasonCode,
     ) -> Result<(), Close> {
-        let now = self.turn.now.instant;
+        let now = self.step.now.instant;
         let failed = reason.is_failure();
         match self.receive(|session| session.pubrec(packet_id, failed, now))? {
             Some(Receipt::Release(entry)) => {
@@ -29,11 +29,11 @@ impl Client {
                 // forgotten the id: "received" is on disk first.
                 let durable = entry.home != Home::Memory;
                 if durable {
-                    self.turn.write(Op::Received(entry.delivery));
+                    self.step.write(Op::Received(entry.delivery));
                 }
                 let waits = durable && self.broker.persistence.waits();
                 let reply = Reply::PubRel(packet_id, ReasonCode::Success);
-                self.pending.push(Pending::at_once(reply).and_this_turn(waits));
+                self.pending.push(Pending::at_once(reply).and_this_step(waits));
             }
             Some(Receipt::Unknown) if !failed => {
                 let reply = Reply::PubRel(packet_id, ReasonCode::PacketIdentifierNotFound);
@@ -45,29 +45,24 @@ impl Client {
     }
 
     pub(super) fn on_pubcomp(&mut self, packet_id: PacketId) -> Result<(), Close> {
-        let now = self.turn.now.instant;
+        let now = self.step.now.instant;
         self.receive(|session| session.pubcomp(packet_id, now)).map(drop)
     }
 
     /// Lets the session look at an acknowledgement; a delivery that is done with it
-    /// is settled here. `None` if another connection has taken the session.
+    /// is completed here.
     fn receive(
         &mut self,
         look: impl FnOnce(&mut crate::session::Session) -> Receipt,
     ) -> Result<Option<Receipt>, Close> {
         let receipt = {
             let mut session = self.handle.lock();
-            if !session.life.is_held_by(self.epoch) {
-                return Ok(None);
-            }
-            let receipt = look(&mut session);
-            self.handle.settle_counts(&mut session, &mut self.turn);
-            receipt
+            look(&mut session)
         };
         match receipt {
             Receipt::Done(entry) => {
                 traced::ended(&entry, End::Acknowledged);
-                self.broker.settle(&entry, &mut self.turn);
+                self.broker.settle(&entry, &mut self.step);
                 // There is room in the window again.
                 self.look = true;
                 Ok(None)

@@ -45,7 +45,7 @@ fn away_with(world: &World, client_id: &str, count: u16) {
         world.commit();
         publisher.received();
     }
-    world.broker.forget_offline();
+    world.broker.evict_offline();
 }
 
 #[tokio::test]
@@ -67,13 +67,14 @@ async fn a_session_is_gone_for_good_before_its_end_is_confirmed() {
 }
 
 #[tokio::test]
-async fn a_client_whose_session_is_deleted_or_who_is_dismissed_is_told_why() {
+async fn a_client_whose_session_is_deleted_or_who_is_disconnected_is_told_why() {
     let world = World::new();
     let mut kept = world.durable("kept");
     let mut deleted = world.durable("deleted");
-    world.broker.dismiss("kept", false).unwrap().unwrap();
-    assert!(world.broker.dismiss("kept", false).unwrap().is_err(), "it is not connected any more");
-    assert!(world.broker.dismiss("nobody", false).is_none());
+    world.broker.end_connection("kept", false).await.unwrap().unwrap();
+    let again = world.broker.end_connection("kept", false).await;
+    assert!(again.unwrap().is_err(), "it is not connected any more");
+    assert!(world.broker.end_connection("nobody", false).await.is_none());
     let mut removing = pin!(world.broker.remove_session("deleted", false));
     assert!(is_pending(removing.as_mut()));
     world.commit();
@@ -232,7 +233,7 @@ fn crowd(broker: &Broker, count: usize) {
         let id = SessionId(1_000_000 + n as u64);
         let session =
             Session::new(id, Arc::clone(&client_id), Version::V5, broker.settings.session);
-        registry.insert(client_id, SessionHandle::new(session));
+        registry.insert(client_id, SessionHandle::new(session, Arc::clone(&broker.metrics)));
     }
 }
 

@@ -104,7 +104,7 @@ fn a_refused_message_for_several_leaves_no_reference_and_each_drop_is_counted() 
         away(&world, client_id);
     }
     let kept = usize::from(fill(&world));
-    world.broker.forget_offline();
+    world.broker.evict_offline();
     assert_eq!(world.store.references().len(), kept);
     assert_eq!(dropped(&world), 2);
     drain(&world, "a");
@@ -141,15 +141,15 @@ fn a_stalled_publisher_is_acknowledged_in_order_when_there_is_room() {
     // QoS 0 goes on; no more than a turn's worth is taken.
     publisher.publish(QoS::AtMostOnce, 0, "light");
     publisher.publish(QoS::AtLeastOnce, 3, &large);
-    assert!(!publisher.client.is_holding());
+    assert!(!publisher.client.block().is_some());
     publisher.publish(QoS::AtLeastOnce, 4, "not taken");
-    assert!(publisher.client.is_holding());
+    assert!(publisher.client.block().is_some());
     world.commit();
     let payloads = drain(&world, "away");
     assert_eq!(payloads.len(), usize::from(kept) + 1, "QoS 2 is not acknowledged by PUBACK");
     assert_eq!(publisher.received(), ["PUBACK 1", "PUBREC 2", "PUBACK 3"]);
     publisher.publish(QoS::AtLeastOnce, 4, "not taken");
-    assert!(!publisher.client.is_holding());
+    assert!(!publisher.client.block().is_some());
     world.commit();
     assert_eq!(publisher.received(), ["PUBACK 4"]);
     assert!(!publisher.client.is_stalled() && !world.broker.is_disk_full());
@@ -197,7 +197,7 @@ fn a_publisher_to_a_full_queue_waits_for_room_there() {
     }
     world.commit();
     assert_eq!(publisher.received(), ["PUBACK 1", "PUBACK 2"]);
-    assert!(publisher.client.is_holding(), "the third is not taken");
+    assert!(publisher.client.block().is_some(), "the third is not taken");
     let context = std::task::Context::from_waker(std::task::Waker::noop());
     publisher.client.wake().poll(&context);
     assert_eq!(drain(&world, "away"), ["1", "2"]);
@@ -218,19 +218,15 @@ fn a_client_does_not_wait_for_its_own_queue() {
     let mut both = older(&world, "both", false);
     both.subscribe("t", QoS::AtLeastOnce);
     both.publish(QoS::AtLeastOnce, 1, "in the queue");
-    both.client.begin();
-    let refused = both.client.handle(Packet::Publish(publish(QoS::AtLeastOnce, 2, "no room")), 0);
+    let refused = both.try_send(Packet::Publish(publish(QoS::AtLeastOnce, 2, "no room")));
     assert_eq!(refused, Ok(()), "it is served on, so that it can take what fills its queue");
-    assert!(!both.client.is_holding(), "what it acknowledges is read");
-    both.client.finish().unwrap();
+    assert!(!both.client.block().is_some(), "what it acknowledges is read");
     world.commit();
     assert_eq!(both.received(), ["PUBACK 1", "SUBACK", "PUBLISH 1 in the queue"]);
     both.publish(QoS::AtLeastOnce, 3, "behind the one that was refused");
     world.commit();
     assert!(both.received().is_empty(), "neither taken nor acknowledged, so that order is kept");
-    both.client.begin();
-    both.client.handle(Packet::PubAck(ack(1)), 0).unwrap();
-    both.client.finish().unwrap();
+    both.send(Packet::PubAck(ack(1)));
     let parted = both.try_received();
     assert!(matches!(parted, Err(Close::Error(ReasonCode::QuotaExceeded, _))), "{parted:?}");
 }

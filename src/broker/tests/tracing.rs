@@ -188,7 +188,7 @@ fn what_waited_on_disk_is_delivered_within_its_publishers_trace() {
     world.commit();
     assert_eq!(publisher.received(), ["PUBACK 1"]);
     assert!(spans.named("deliver").is_empty());
-    world.broker.forget_offline();
+    world.broker.evict_offline();
     let paged_out = spans.one("deliver");
     assert_eq!(text(&paged_out, "ferrymq.outcome"), "left_memory");
     assert_eq!(spans.tracing.open_spans(), 0, "a queue on disk costs none");

@@ -73,7 +73,7 @@ fn a_message_that_the_disk_has_no_room_for_says_so_in_each_of_its_spans() {
             break;
         }
     }
-    world.broker.forget_offline();
+    world.broker.evict_offline();
     let refused = |name: &str| spans.named(name).into_iter().find(failed).unwrap();
     assert_eq!(text(&refused("persist"), "ferrymq.outcome"), "refused");
     assert_eq!(text(&refused("receive"), "mqtt.reason_code"), 0x97.to_string());
@@ -170,7 +170,7 @@ fn open_spans_are_bounded_and_what_finds_no_place_is_counted() {
     for publisher in &mut publishers {
         assert_eq!(publisher.received().len(), 1_000, "which changes nothing for publishers");
     }
-    world.broker.forget_offline();
+    world.broker.evict_offline();
     assert_eq!(spans.tracing.open_spans(), 0);
     publish_traced(&mut publishers[0], QoS::AtLeastOnce, 1, "x");
     assert_eq!(spans.tracing.open_spans(), 3, "and there is room again");

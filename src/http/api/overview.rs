@@ -208,10 +208,10 @@ fn messages(broker: &Broker) -> Messages {
         dropped_total: by_label(&messages.dropped),
         refused_total: by_label(&messages.refused),
         queued: positive(&messages.queued),
-        in_flight: positive(&messages.in_flight),
+        in_flight: messages.in_flight.get().max(0),
         retained: positive(&messages.retained),
         retained_bytes: positive(&messages.retained_bytes),
-        memory_bytes: positive(&messages.memory_bytes),
+        memory_bytes: messages.memory_bytes.get().max(0),
     }
 }
 

@@ -231,12 +231,20 @@ pub(super) async fn disconnect(
     Query(ending): Query<Ending>,
     _: NoBody,
 ) -> Answer<StatusCode> {
-    let dismissed = api.broker()?.dismiss(&client_id, ending.without_will);
-    if let Err(NotConnected) = dismissed.ok_or_else(|| none(&client_id))? {
-        let detail = format!("The client {client_id:?} is not connected.");
+    let broker = api.broker()?.clone();
+    let missing = none(&client_id);
+    let detail = format!("The client {client_id:?} is not connected.");
+    let ended = detached(async move {
+        let ended = broker.end_connection(&client_id, ending.without_will).await;
+        if let Some(Ok(())) = &ended {
+            tracing::info!(target: AUDIT, client_id, %remote, "client disconnected by an operator");
+        }
+        ended
+    })
+    .await?;
+    if let Err(NotConnected) = ended.ok_or(missing)? {
         return Err(Problem::conflict("not-connected", "The client is not connected", detail));
     }
-    tracing::info!(target: AUDIT, client_id, %remote, "client disconnected by an operator");
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -46,7 +46,7 @@ fn a_message_that_expired_while_waiting_is_not_sent() {
         published_at: WallMillis(0),
         expires_at: Some(WallMillis(1000)),
     };
-    let message = Arc::new(Message::new(head, "t", &[], b"", 0, None, None));
+    let message = Arc::new(Message::new(head, "t", &[], b"", 0, None));
     let entry = Entry {
         message,
         delivery: DeliveryId(1),

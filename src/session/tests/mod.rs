@@ -52,7 +52,7 @@ pub fn enqueue(session: &mut Session, id: u64, qos: QoS, committed: u64) -> Arc<
         expires_at: None,
     };
     let kept = qos > QoS::AtMostOnce;
-    let message = Arc::new(Message::new(head, "t", &[], b"payload", usize::from(kept), None, None));
+    let message = Arc::new(Message::new(head, "t", &[], b"payload", usize::from(kept), None));
     let packet_id = kept.then(|| session.draw_packet_id());
     if let Some(packet_id) = packet_id {
         message.slots[0].fill(SlotState {

@@ -82,7 +82,7 @@ fn a_packet_id_may_be_opened_and_closed_again_within_a_batch() {
     let directory = tempfile::tempdir().unwrap();
     let (store, _) = stepped(directory.path());
     let publish = |id| Op::Message(message(id, b"x", &[], Some((1, 7)), None));
-    let release = || Op::RemoveIncoming(SessionId(1), packet_id(7));
+    let release = || state(Change::CloseIncoming(SessionId(1), packet_id(7)));
     commit(&store, vec![publish(1), release()]);
     assert_eq!(count(directory.path(), "incoming"), 0, "opened, then closed");
     commit(&store, vec![publish(2), release(), publish(3)]);
@@ -99,9 +99,9 @@ fn a_session_may_end_and_begin_within_a_batch() {
     let directory = tempfile::tempdir().unwrap();
     let (store, _) = stepped(directory.path());
     commit(&store, vec![session(1, "alice")]);
-    commit(&store, vec![Op::EndSession(SessionId(1)), session(2, "alice")]);
+    commit(&store, vec![state(Change::EndSession(SessionId(1))), session(2, "alice")]);
     assert_eq!(count(directory.path(), "session WHERE id = 2"), 1);
-    commit(&store, vec![session(3, "bob"), Op::EndSession(SessionId(3))]);
+    commit(&store, vec![session(3, "bob"), state(Change::EndSession(SessionId(3)))]);
     assert_eq!(count(directory.path(), "session"), 1);
 }
 
@@ -134,7 +134,7 @@ fn publishers_and_waiters_are_rung_at_the_commit_and_not_before() {
     let one = message(1, b"x", &[(1, 1, 1)], None, Some(Arc::clone(&publisher)));
     let mut submission = Submission {
         ops: vec![Op::Message(Arc::clone(&one))],
-        waiters: vec![Arc::clone(&waiter)],
+        waiters: vec![bell(&waiter)],
         ..Submission::default()
     };
     let number = store.submit(&mut submission).unwrap();

@@ -144,7 +144,7 @@ fn a_failing_disk_poisons_and_everyone_hears_of_it() {
     store
         .submit(&mut Submission {
             ops: vec![Op::Message(Arc::clone(&one))],
-            waiters: vec![Arc::clone(&waiter)],
+            waiters: vec![bell(&waiter)],
             ..Submission::default()
         })
         .unwrap();

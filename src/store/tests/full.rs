@@ -21,7 +21,10 @@ fn a_full_disk_refuses_messages_and_lets_all_else_go_on() {
             message(id, &[0; 5000], &[(1, id, 1)], Some((9, 9)), Some(Arc::clone(&publisher)));
         commit(
             &store,
-            vec![Op::Message(Arc::clone(&next)), Op::RemoveIncoming(SessionId(9), packet_id(9))],
+            vec![
+                Op::Message(Arc::clone(&next)),
+                state(Change::CloseIncoming(SessionId(9), packet_id(9))),
+            ],
         );
         assert!(publisher.poll(&context), "told in either case");
         if store.state() == StoreState::Full {
@@ -63,7 +66,7 @@ fn what_finds_no_room_at_all_is_kept_and_committed_later() {
     let ops = (1..=100).map(|id| Op::Message(message_to(id, &[0; 5000], &[(1, id, 1)])));
     commit(&store, ops.collect());
     // More than the headroom holds beside them.
-    let Op::Session(mut large) = session(7, "large") else { panic!() };
+    let mut large = Box::new(session_record(7, "large"));
     large.will = Some(Box::new(WillRecord {
         topic: "large".into(),
         properties: Vec::new(),
@@ -76,7 +79,7 @@ fn what_finds_no_room_at_all_is_kept_and_committed_later() {
     let number = submit(
         &store,
         vec![
-            Op::Session(large),
+            state(Change::Session(large)),
             Op::Delete { delivery: DeliveryId(1), message: Some(MessageId(1)) },
         ],
     );
@@ -109,7 +112,8 @@ fn what_cannot_be_retained_is_refused_and_leaves_the_headroom_to_others() {
             published_at: WallMillis(1),
             expires_at: None,
         };
-        commit(&store, vec![Op::Message(Arc::clone(&message)), Op::Retain(Arc::new(record))]);
+        let retain = state(Change::Retain(Arc::new(record), Some(message.id)));
+        commit(&store, vec![Op::Message(Arc::clone(&message)), retain]);
         if message.durability.is_refused() {
             break number;
         }
@@ -121,7 +125,10 @@ fn what_cannot_be_retained_is_refused_and_leaves_the_headroom_to_others() {
     }
     assert_eq!(count(directory.path(), "session"), 49);
     // What is retained can be removed, and then there is room.
-    commit(&store, (1..20).map(|topic| Op::Unretain(topic.to_string().into())).collect());
+    commit(
+        &store,
+        (1..20).map(|topic| state(Change::Unretain(topic.to_string().into()))).collect(),
+    );
     let fits = message_to(refused + 1, &[0; 5000], &[(1, 1, 1)]);
     commit(&store, vec![Op::Message(Arc::clone(&fits))]);
     assert!(fits.durability.is_on_disk(store.committed()));
@@ -226,14 +233,15 @@ fn what_nobody_waits_for_any_more_is_given_up() {
 }
 
 fn retained(topic: &str, payload: Vec<u8>) -> Op {
-    Op::Retain(Arc::new(RetainedRecord {
+    let record = Arc::new(RetainedRecord {
         topic: topic.into(),
         properties: Vec::new(),
         payload,
         qos: QoS::AtMostOnce,
         published_at: WallMillis(1),
         expires_at: None,
-    }))
+    });
+    state(Change::Retain(record, None))
 }
 
 #[test]
@@ -244,7 +252,7 @@ fn what_is_retained_at_qos_0_on_a_full_disk_is_written_when_there_is_room() {
     fill(&store, 5000);
     commit(&store, vec![retained("t", vec![1; 30_000]), retained("u", vec![2; 30_000])]);
     assert_eq!(count(directory.path(), "retained"), 0, "rather none than an old one");
-    commit(&store, vec![Op::Unretain("u".into())]);
+    commit(&store, vec![state(Change::Unretain("u".into()))]);
     drain(&store, 1..40);
     commit(&store, Vec::new());
     assert_eq!(

@@ -18,12 +18,13 @@ mod threads;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::channel;
 
 use super::*;
 use crate::message::{
-    CommitNo, DeliveryId, Message, MessageHead, MessageId, QueuedId, SessionId, SlotState, Wake,
-    WallMillis,
+    Bell, ChangeNo, CommitNo, DeliveryId, IncomingId, Message, MessageHead, MessageId, QueuedId,
+    SessionId, SlotState, Wake, WallMillis,
 };
 use crate::protocol::{PacketId, QoS, SubscriptionOptions, Version};
 
@@ -61,9 +62,12 @@ fn message(
         published_at: WallMillis(1_700_000_000_000),
         expires_at: None,
     };
-    let incoming = incoming.map(|(session, id)| (SessionId(session), packet_id(id)));
-    let message =
-        Message::new(head, "a/topic", &[38, 0], payload, receivers.len(), incoming, publisher);
+    let mut message = Message::new(head, "a/topic", &[38, 0], payload, receivers.len(), publisher);
+    message.incoming = incoming.map(|(session, id)| IncomingId {
+        session: SessionId(session),
+        packet_id: packet_id(id),
+        change: next_change(),
+    });
     for (slot, (session, delivery, packet)) in message.slots.iter().zip(receivers) {
         slot.fill(SlotState {
             session: SessionId(*session),
@@ -80,8 +84,22 @@ fn packet_id(value: u16) -> PacketId {
     PacketId::new(value).unwrap()
 }
 
+/// Numbers in the order in which the tests ask for them.
+fn next_change() -> ChangeNo {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    ChangeNo(LAST.fetch_add(1, Ordering::Relaxed) + 1)
+}
+
+fn state(change: Change) -> Op {
+    Op::State(next_change(), change)
+}
+
+fn bell(wake: &Arc<Wake>) -> Arc<Bell> {
+    Arc::new(Bell::of(Arc::clone(wake)))
+}
+
 fn session(id: u64, client_id: &str) -> Op {
-    Op::Session(Box::new(session_record(id, client_id)))
+    state(Change::Session(Box::new(session_record(id, client_id))))
 }
 
 fn session_record(id: u64, client_id: &str) -> SessionRecord {

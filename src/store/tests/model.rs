@@ -132,7 +132,7 @@ impl Run {
             }
             Step::RemoveIncoming(id) => {
                 self.now.incoming.remove(&id);
-                self.ops.push(Op::RemoveIncoming(SessionId(3), packet_id(id)));
+                self.ops.push(state(Change::CloseIncoming(SessionId(3), packet_id(id))));
             }
             Step::Session(id) => {
                 self.now.sessions.insert(id);
@@ -143,7 +143,7 @@ impl Run {
             Step::EndSession(id) => {
                 self.commit();
                 self.now.end_session(id);
-                self.ops.push(Op::EndSession(SessionId(id)));
+                self.ops.push(state(Change::EndSession(SessionId(id))));
                 self.commit();
             }
             Step::Subscribe(..) | Step::Unsubscribe(..) | Step::Retain(..) | Step::Unretain(_) => {
@@ -169,26 +169,27 @@ impl Run {
                     options,
                     identifier: None,
                 };
-                self.ops.push(Op::Subscribe(SessionId(id), Box::new(record)));
+                self.ops.push(state(Change::Subscribe(SessionId(id), Box::new(record))));
             }
             Step::Unsubscribe(id, filter) => {
                 self.now.subscriptions.remove(&(id, filter));
-                self.ops.push(Op::Unsubscribe(SessionId(id), filter.to_string().into()));
+                self.ops.push(state(Change::Unsubscribe(SessionId(id), filter.to_string().into())));
             }
             Step::Retain(topic, payload) => {
                 self.now.retained.insert(topic, payload);
-                self.ops.push(Op::Retain(Arc::new(RetainedRecord {
+                let record = Arc::new(RetainedRecord {
                     topic: topic.to_string().into(),
                     properties: Vec::new(),
                     payload: vec![payload],
                     qos: QoS::AtLeastOnce,
                     published_at: WallMillis(1),
                     expires_at: None,
-                })));
+                });
+                self.ops.push(state(Change::Retain(record, None)));
             }
             Step::Unretain(topic) => {
                 self.now.retained.remove(&topic);
-                self.ops.push(Op::Unretain(topic.to_string().into()));
+                self.ops.push(state(Change::Unretain(topic.to_string().into())));
             }
             _ => {}
         }

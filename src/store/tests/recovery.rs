@@ -46,13 +46,13 @@ fn everything_that_was_committed_is_found_again() {
         submit(
             &store,
             vec![
-                Op::Session(Box::new(record.clone())),
+                state(Change::Session(Box::new(record.clone()))),
                 session(2, "bob"),
-                Op::Subscribe(SessionId(1), Box::new(subscription("$share/g/a/#"))),
-                Op::Subscribe(SessionId(1), Box::new(subscription("b"))),
-                Op::Unsubscribe(SessionId(1), "b".into()),
-                Op::Retain(Arc::new(retained("r", b"old"))),
-                Op::Retain(Arc::new(retained("r", b"new"))),
+                state(Change::Subscribe(SessionId(1), Box::new(subscription("$share/g/a/#")))),
+                state(Change::Subscribe(SessionId(1), Box::new(subscription("b")))),
+                state(Change::Unsubscribe(SessionId(1), "b".into())),
+                state(Change::Retain(Arc::new(retained("r", b"old")), None)),
+                state(Change::Retain(Arc::new(retained("r", b"new")), None)),
                 Op::Message(message(1, b"one", &[(1, 1, 10), (2, 2, 20)], None, None)),
                 Op::Message(message(2, b"two", &[(1, 3, 11)], Some((2, 77)), None)),
                 Op::Received(DeliveryId(3)),
@@ -143,7 +143,10 @@ fn deliveries_of_ended_sessions_are_removed_after_the_start() {
     commit(&store, shared.collect());
     commit(
         &store,
-        vec![Op::Message(message_to(2000, b"x", &[(1, 9000, 1)])), Op::EndSession(SessionId(1))],
+        vec![
+            Op::Message(message_to(2000, b"x", &[(1, 9000, 1)])),
+            state(Change::EndSession(SessionId(1))),
+        ],
     );
     drop(store);
     let (store, recovered) = stepped(directory.path());

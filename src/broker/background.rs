@@ -1,57 +1,59 @@
-//! The broker's own task: timers, memory that can be let go, rows of ended sessions,
-//! expired retained messages, `$SYS`.
+//! The broker's own task: timers, memory that can be let go, what ended sessions leave
+//! behind, expired retained messages, `$SYS`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::{Broker, SessionHandle, Turn};
+use super::{Broker, SessionHandle, Step};
 
 /// How often memory of offline sessions is let go: long enough for a client that
 /// reconnects at once to find its queue in memory.
-const FORGET_EVERY: Duration = Duration::from_secs(1);
+const EVICT_EVERY: Duration = Duration::from_secs(1);
 const EXPIRE_RETAINED_EVERY: Duration = Duration::from_secs(30);
-/// While rows of ended sessions remain to be dropped.
-const PURGE_EVERY: Duration = Duration::from_millis(20);
+/// While something of ended sessions remains to be cleared away.
+const CLEAR_EVERY: Duration = Duration::from_millis(5);
 
 impl Broker {
     /// Runs until the broker shuts down.
-    pub async fn upkeep(self: Arc<Self>) {
-        let mut forget = ticks(FORGET_EVERY);
+    pub async fn background(self: Arc<Self>) {
+        let mut evict = ticks(EVICT_EVERY);
         let mut retained = ticks(EXPIRE_RETAINED_EVERY);
-        let mut purge = ticks(PURGE_EVERY);
+        let mut clear = ticks(CLEAR_EVERY);
         let mut sys = self.settings.sys_interval.map(ticks);
         while !self.is_shutting_down() {
-            let purging = !self.purge.lock().is_empty();
+            let clearing = self.has_remains();
             tokio::select! {
-                () = self.next_timer() => self.run_due(),
+                () = self.next_timer() => self.run_due().await,
                 () = self.timers.changed() => {}
-                _ = forget.tick() => {
-                    self.forget_offline();
+                _ = evict.tick() => {
+                    self.evict_offline();
                     self.measure();
                 }
-                _ = purge.tick(), if purging => self.purge_turn(),
+                _ = clear.tick(), if clearing => {
+                    self.clear_remains();
+                }
                 _ = retained.tick() => {
-                    let mut turn = Turn::new(self.clock.now());
-                    self.expire_retained(&mut turn);
-                    self.finish_or_log(&mut turn);
+                    let mut step = Step::new(&self);
+                    self.expire_retained(&mut step);
+                    step.submit_or_log(&self);
                 }
                 () = next_tick(sys.as_mut()) => self.publish_sys(),
             }
         }
     }
 
-    /// All that [`Broker::upkeep`] does from time to time, but `$SYS`, once and at
+    /// All that [`Broker::background`] does from time to time, but `$SYS`, once and at
     /// once: for a simulation, whose time does not pass by itself.
-    pub fn upkeep_once(self: &Arc<Self>) {
-        self.run_due();
-        self.forget_offline();
+    pub async fn background_once(self: &Arc<Self>) {
+        self.run_due().await;
+        self.evict_offline();
         self.measure();
-        self.purge_turn();
-        let mut turn = Turn::new(self.clock.now());
-        self.expire_retained(&mut turn);
-        self.finish_or_log(&mut turn);
+        self.clear_remains();
+        let mut step = Step::new(self);
+        self.expire_retained(&mut step);
+        step.submit_or_log(self);
     }
 
     async fn next_timer(&self) {
@@ -65,14 +67,15 @@ impl Broker {
     }
 
     /// Remembers a session whose queue need not be in memory.
-    pub(super) fn forget_later(&self, handle: &Arc<SessionHandle>) {
-        self.to_forget.lock().push(Arc::downgrade(handle));
+    pub(super) fn evict_later(&self, handle: &Arc<SessionHandle>) {
+        self.to_evict.lock().push(Arc::downgrade(handle));
     }
 
-    pub(super) fn forget_offline(&self) {
-        let sessions = std::mem::take(&mut *self.to_forget.lock());
+    pub(super) fn evict_offline(&self) {
+        let sessions = std::mem::take(&mut *self.to_evict.lock());
         let committed = self.persistence.committed();
-        let mut turn = Turn::new(self.clock.now());
+        let mut step = Step::new(self);
+        let mut again = Vec::new();
         for weak in sessions {
             let Some(handle) = weak.upgrade() else { continue };
             let mut session = handle.lock();
@@ -80,12 +83,12 @@ impl Broker {
                 continue;
             }
             if !session.forget(committed) {
-                self.to_forget.lock().push(weak);
+                again.push(weak);
             }
-            self.settle_refused(&mut session, &mut turn);
-            handle.settle_counts(&mut session, &mut turn);
+            self.settle_refused(&mut session, &mut step);
         }
-        self.finish_or_log(&mut turn);
+        self.to_evict.lock().append(&mut again);
+        step.submit_or_log(self);
     }
 
     /// Brings gauges up to date that are sums over all sessions.
@@ -95,17 +98,7 @@ impl Broker {
         self.metrics.sessions.connected.set(gauge(online));
         self.metrics.sessions.waiting.set(gauge(waiting));
         self.metrics.messages.queued.set(gauge(self.measure_queues()));
-        self.metrics.messages.memory_bytes.set(self.memory().try_into().unwrap_or(i64::MAX));
         self.remember();
-    }
-
-    fn purge_turn(&self) {
-        if self.persistence.pending() > self.settings.max_pending_writes {
-            return;
-        }
-        let mut turn = Turn::new(self.clock.now());
-        self.purge_some(&mut turn);
-        self.finish_or_log(&mut turn);
     }
 }
 

@@ -1,0 +1,162 @@
+//! What keeps a packet from being taken. It then stays at the front of what was read, and
+//! what stands behind it waits with it; output, and reading what is there, go on.
+//!
+//! With `mqtt.on_full = "stall"` MQTT 3 publishers wait where others are refused: a message
+//! that was taken and finds no room on the disk is parked by the store, unacknowledged, in
+//! its place in every queue. Until it is written the client is read on for what frees room,
+//! acknowledgements and pings, and its further messages are parked behind it, up to
+//! [`PARKED_BYTES`]. A message beyond that, or one for a full queue, is held.
+
+use std::sync::Arc;
+
+use super::Client;
+use crate::protocol::{Packet, QoS};
+
+/// Bytes of one connection's messages that may wait for room: what one read brings.
+const PARKED_BYTES: usize = 64 << 10;
+
+/// Bytes of one connection's messages that may wait for the disk before a publish is held:
+/// half a second of a fast disk.
+const MAX_UNANSWERED_BYTES: usize = 16 << 20;
+
+/// What a packet waits for. Each of these rings the connection when it may have changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BlockReason {
+    /// Too much of what the client sent is unanswered: rung when an answer may go, or the
+    /// socket takes more.
+    Unanswered,
+    /// More writes wait for the disk than `persistence.max_pending`: rung by the next
+    /// commit.
+    Disk,
+    /// A receiver's queue is full, and the client waits instead of being refused: rung when
+    /// there is room.
+    Queue,
+    /// The disk is full, and the client waits instead of being refused: rung when what
+    /// stands before it has been written.
+    DiskFull,
+}
+
+/// What became of a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Handled {
+    /// It is done with, or its work goes on by itself.
+    Taken,
+    /// It has to be handled again, before any other, when the client is rung.
+    Held,
+}
+
+impl Client {
+    /// Why the packet that was handled last has not been taken.
+    pub fn block(&self) -> Option<BlockReason> {
+        self.held
+    }
+
+    /// True if it waits for room.
+    pub fn is_stalled(&self) -> bool {
+        self.patient && (self.waits_for_room() || self.pending.is_stalled())
+    }
+
+    fn waits_for_room(&self) -> bool {
+        matches!(self.held, Some(BlockReason::Queue | BlockReason::DiskFull))
+    }
+
+    /// The other end takes no more bytes, or has said its last: what it has sent is still
+    /// taken, as far as nothing has to be waited for. Publishes that would have to wait are
+    /// not, and neither are those behind them: nobody is told that they were.
+    pub fn hears_no_more(&mut self) {
+        self.deaf = true;
+        self.held = None;
+    }
+
+    /// What this packet has to wait for, before anything is looked at in it.
+    pub(super) fn must_wait(&self, packet: &Packet<'_>) -> Option<BlockReason> {
+        let keeps = match packet {
+            Packet::PingReq | Packet::Disconnect(_) | Packet::Auth(_) => return None,
+            Packet::Publish(publish) => publish.qos > QoS::AtMostOnce,
+            Packet::PubAck(_) | Packet::PubComp(_) => false,
+            _ => true,
+        };
+        if self.broker.persistence.pending() > self.most_pending {
+            return Some(BlockReason::Disk);
+        }
+        let unanswered = self.pending.len() >= self.broker.settings.max_unanswered
+            || self.pending.bytes() >= MAX_UNANSWERED_BYTES
+            // Whoever waits for the disk is to wait until memory is free again; the
+            // disk frees it, so this ends.
+            || (self.broker.is_over_memory() && !self.pending.is_empty());
+        (keeps && unanswered).then_some(BlockReason::Unanswered)
+    }
+
+    /// Holds a packet that has to wait for `reason`.
+    pub(super) fn hold(&mut self, reason: BlockReason) {
+        if reason == BlockReason::Disk {
+            self.step.wake_at_commit(self.handle.bell());
+        }
+        self.held = Some(reason);
+    }
+
+    /// True if a QoS 1 or 2 message must not be taken now, because enough of this
+    /// client waits for the disk.
+    pub(super) fn holds_for_the_disk(&mut self) -> bool {
+        let holds =
+            self.patient && self.pending.bytes() >= PARKED_BYTES && self.pending.is_stalled();
+        if holds {
+            self.hold_publish(BlockReason::DiskFull);
+        }
+        holds
+    }
+
+    /// True if a message that was refused for a full queue is to wait for room there.
+    pub(super) fn holds_for_a_queue(&mut self) -> bool {
+        if !self.patient {
+            return false;
+        }
+        let full = self
+            .routes
+            .receivers
+            .iter()
+            .filter(|receiver| receiver.qos > QoS::AtMostOnce)
+            .map(|receiver| &receiver.handle)
+            .find(|handle| handle.is_full());
+        // What would free its own queue stands behind the message that waits.
+        let Some(handle) = full.filter(|handle| !Arc::ptr_eq(handle, &self.handle)) else {
+            return false;
+        };
+        handle.wait_for_room(&self.wake);
+        self.hold_publish(BlockReason::Queue);
+        true
+    }
+
+    /// Nobody waits behind a connection that hears no more.
+    fn hold_publish(&mut self, reason: BlockReason) {
+        if self.deaf {
+            self.gives_up = true;
+        } else {
+            self.held = Some(reason);
+        }
+    }
+
+    /// Keeps the gauge true.
+    pub(super) fn count_stalled(&mut self) {
+        let stalled = self.is_stalled();
+        if stalled != std::mem::replace(&mut self.counted_stalled, stalled) {
+            let client_id = &*self.handle.client_id;
+            if stalled {
+                self.broker.metrics.connections.stalled.inc();
+                tracing::debug!(client_id, "waits for room: read no further");
+            } else {
+                self.broker.metrics.connections.stalled.dec();
+                tracing::debug!(client_id, "waits for room no longer");
+            }
+        }
+    }
+
+    /// The connection ends: what it waits for is given up, and nothing is lost by it,
+    /// since nothing was acknowledged.
+    pub(super) fn stop_waiting(&mut self) {
+        self.patient = false;
+        self.held = None;
+        self.count_stalled();
+        self.wake.set_patient(false);
+    }
+}

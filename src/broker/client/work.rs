@@ -1,0 +1,164 @@
+//! Packets that cost more than their bytes: a publish with many receivers, a subscription
+//! that matches many retained messages, long lists of filters. Their work is done in as
+//! many polls as it takes, and nothing behind them is handled meanwhile.
+//!
+//! What a packet has decided is submitted at once, when its work is done: one packet is
+//! never half in the file.
+
+use std::sync::Arc;
+
+use super::{Client, Pending, Reply};
+use crate::broker::Fanout;
+use crate::protocol::{ReasonCode, SubAck, Subscribe, UnsubAck, Unsubscribe};
+use crate::session::Subscribed;
+use crate::store::RetainedRecord;
+
+/// A packet whose work has begun.
+#[derive(Debug)]
+pub(super) enum Work {
+    /// A message that some receivers may have.
+    Publish {
+        /// To the receivers in `Client::routes`.
+        fanout: Fanout,
+        /// For its publisher, unless it was QoS 0.
+        reply: Option<Pending>,
+    },
+    /// Filters in their order, each with what is retained under it.
+    Subscribe(Box<Subscribing>),
+    /// Filters in their order.
+    Unsubscribe(Unsubscribe, Vec<ReasonCode>),
+}
+
+/// A SUBSCRIBE that has begun.
+#[derive(Debug)]
+pub(super) struct Subscribing {
+    subscribe: Subscribe,
+    /// Of the filters that are done.
+    reasons: Vec<ReasonCode>,
+    /// What is to be sent for the last of these.
+    retained: std::vec::IntoIter<Arc<RetainedRecord>>,
+}
+
+impl Client {
+    /// Begins a packet's work, and goes on with it as far as the budget lasts.
+    pub(super) fn start(&mut self, work: Work) {
+        if let Some(more) = self.advance(work) {
+            self.work = Some(Box::new(more));
+        }
+    }
+
+    /// Goes on with the packet whose work the last poll could not finish.
+    pub fn go_on(&mut self) {
+        if let Some(work) = self.work.take() {
+            self.start(*work);
+        }
+    }
+
+    /// Finishes it, in turns with other tasks: what was begun is brought to its end even if
+    /// the connection is not.
+    pub(super) async fn finish_work(&mut self) {
+        while self.work.is_some() {
+            self.budget = crate::broker::Budget::of_one_poll();
+            self.go_on();
+            self.step.ring();
+            if self.work.is_some() {
+                crate::broker::yield_now().await;
+            }
+        }
+    }
+
+    pub(super) fn on_subscribe(&mut self, subscribe: Subscribe) {
+        self.routed = None;
+        let subscribing =
+            Subscribing { subscribe, reasons: Vec::new(), retained: Vec::new().into_iter() };
+        self.start(Work::Subscribe(Box::new(subscribing)));
+    }
+
+    pub(super) fn on_unsubscribe(&mut self, unsubscribe: Unsubscribe) {
+        self.start(Work::Unsubscribe(unsubscribe, Vec::new()));
+    }
+
+    /// What is left of it when the budget is spent.
+    fn advance(&mut self, work: Work) -> Option<Work> {
+        match work {
+            Work::Publish { mut fanout, reply } => {
+                let (routes, step) = (&self.routes, &mut self.step);
+                if !self.broker.fan_out(&mut fanout, routes, step, &mut self.budget) {
+                    return Some(Work::Publish { fanout, reply });
+                }
+                if let Some(reply) = reply {
+                    self.pending.push(reply);
+                }
+                None
+            }
+            Work::Subscribe(mut subscribing) => {
+                while !self.budget.is_spent() {
+                    if self.subscribe_some(&mut subscribing) {
+                        self.answer_subscribe(*subscribing);
+                        return None;
+                    }
+                }
+                Some(Work::Subscribe(subscribing))
+            }
+            Work::Unsubscribe(unsubscribe, mut reasons) => {
+                while let Some(filter) = unsubscribe.filters.get(reasons.len()) {
+                    if self.budget.is_spent() {
+                        return Some(Work::Unsubscribe(unsubscribe, reasons));
+                    }
+                    self.budget.spend(1 + filter.levels().count());
+                    reasons.push(self.broker.unsubscribe(&self.handle, filter, &mut self.step));
+                }
+                let unsub_ack = UnsubAck {
+                    packet_id: unsubscribe.packet_id,
+                    reasons,
+                    reason_string: None,
+                    user_properties: Vec::new(),
+                };
+                self.push_when_written(Reply::UnsubAck(Box::new(unsub_ack)));
+                None
+            }
+        }
+    }
+
+    /// The next retained message, or else the next filter. True: that was all.
+    fn subscribe_some(&mut self, subscribing: &mut Subscribing) -> bool {
+        let Subscribing { subscribe, reasons, retained } = subscribing;
+        let done = reasons.len();
+        self.budget.spend(1);
+        if let Some(record) = retained.next() {
+            if let Some(line) = done.checked_sub(1).and_then(|last| subscribe.filters.get(last)) {
+                let options = line.options;
+                let subscribed = Subscribed { options, identifier: subscribe.subscription_id };
+                self.broker.send_retained(&self.handle, subscribed, &record, &mut self.step);
+            }
+            return false;
+        }
+        let Some(line) = subscribe.filters.get(done) else { return true };
+        self.budget.spend(line.filter.levels().count());
+        let filter = line.filter.as_str();
+        let mut found = Vec::new();
+        reasons.push(if self.broker.authenticator.may_subscribe(&self.peer.identity, filter) {
+            let identifier = subscribe.subscription_id;
+            self.broker.subscribe(&self.handle, line, identifier, &mut found, &mut self.step)
+        } else {
+            ReasonCode::NotAuthorized
+        });
+        *retained = found.into_iter();
+        false
+    }
+
+    fn answer_subscribe(&mut self, subscribing: Subscribing) {
+        let sub_ack = SubAck {
+            packet_id: subscribing.subscribe.packet_id,
+            reasons: subscribing.reasons,
+            reason_string: None,
+            user_properties: Vec::new(),
+        };
+        self.push_when_written(Reply::SubAck(Box::new(sub_ack)));
+    }
+
+    fn push_when_written(&mut self, reply: Reply) {
+        let waits = self.broker.persistence.waits() && self.step.has_writes();
+        self.pending.push(Pending::at_once(reply).and_this_step(waits));
+    }
+}

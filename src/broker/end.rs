@@ -1,0 +1,151 @@
+//! The end of a session: by expiry, by a clean start, with its connection, by an operator.
+//!
+//! It is decided under the session's permit and lock, and submitted; only then does the
+//! session leave the registry, so that whoever connects next with its client id knows a
+//! commit that the end is in. What remains (subscriptions in the router, deliveries) is
+//! cleared away in short steps.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::handle::StepPermit;
+use super::{Broker, SessionHandle, Step, traced};
+use crate::message::IdList;
+use crate::session::{Entry, Subscribed};
+use crate::store::{Change, Op};
+use crate::telemetry::{DropReason, Label};
+
+/// Rows of an ended session that are dropped in one go, so that other work gets
+/// its turn in between.
+const DROPS_AT_ONCE: usize = 5_000;
+/// Subscriptions that are removed under one hold of the router's lock, and deliveries that
+/// are completed in one step: some 100 µs.
+const AT_ONCE: usize = 256;
+
+/// What an ended session leaves to be cleared away.
+#[derive(Debug)]
+pub(super) struct Remains {
+    handle: Arc<SessionHandle>,
+    filters: Vec<Box<str>>,
+    entries: VecDeque<Entry>,
+    rows: IdList,
+}
+
+impl Broker {
+    /// A session's expiry has passed.
+    pub(super) async fn session_expires(&self, handle: &Arc<SessionHandle>, epoch: u64) {
+        let permit = handle.begin().await;
+        let mut step = Step::new(self);
+        let will = {
+            let mut session = handle.lock();
+            let expired = session.life.connected().is_none()
+                && session.life.epoch() == epoch
+                && !session.life.is_ended();
+            if !expired {
+                return;
+            }
+            // The will is sent when the session ends, whatever its delay
+            // [MQTT-3.1.2-8].
+            session.will.take()
+        };
+        if let Some(will) = will {
+            self.publish_will(&will, &mut step).await;
+        }
+        self.metrics.sessions.expired.inc();
+        tracing::info!(client_id = &*handle.client_id, "session expired");
+        self.end_and_submit(&permit, &mut step);
+    }
+
+    /// Ends the session, submits the step with it, and clears away what is little.
+    pub(super) fn end_and_submit(&self, permit: &StepPermit, step: &mut Step) {
+        let handle = permit.session();
+        let remains = self.end_session(handle, step);
+        step.submit_or_log(self);
+        self.leave_registry(handle);
+        if let Some(remains) = remains {
+            self.clear_away(remains);
+        }
+    }
+
+    /// Decides the end of the session. The caller has its permit, submits the step, and
+    /// then takes it out of the registry.
+    pub(super) fn end_session(
+        &self,
+        handle: &Arc<SessionHandle>,
+        step: &mut Step,
+    ) -> Option<Remains> {
+        let mut session = handle.lock();
+        if session.life.is_ended() {
+            return None;
+        }
+        session.life.end();
+        let (entries, rows) = session.take_all();
+        let subscriptions: std::collections::BTreeMap<Box<str>, Subscribed> =
+            std::mem::take(&mut session.subscriptions);
+        if session.durable {
+            step.change(Change::EndSession(session.id));
+        }
+        drop(session);
+        handle.bell().connect(None);
+        traced::dropped(&entries, DropReason::SessionEnded.as_str());
+        let dropped = entries.len() + rows.len();
+        self.metrics.messages.dropped.add(DropReason::SessionEnded, dropped as u64);
+        Some(Remains {
+            handle: Arc::clone(handle),
+            filters: subscriptions.into_keys().collect(),
+            entries: entries.into(),
+            rows,
+        })
+    }
+
+    pub(super) fn leave_registry(&self, handle: &Arc<SessionHandle>) {
+        let mut registry = self.registry.lock();
+        if registry.get(&handle.client_id).is_some_and(|known| Arc::ptr_eq(known, handle)) {
+            registry.remove(&handle.client_id);
+        }
+    }
+
+    /// Clears away what an ended session has left: the first part at once, the rest with
+    /// the broker's background work.
+    pub(super) fn clear_away(&self, mut remains: Remains) {
+        if self.clear_some(&mut remains) {
+            self.remains.lock().push_back(remains);
+        }
+    }
+
+    /// Goes on with it for one short step. True if there is more.
+    pub(super) fn clear_remains(&self) -> bool {
+        let Some(mut remains) = self.remains.lock().pop_front() else { return false };
+        let more = self.clear_some(&mut remains);
+        let mut all = self.remains.lock();
+        if more {
+            all.push_back(remains);
+        }
+        !all.is_empty()
+    }
+
+    /// True if ended sessions have left something that is not cleared away yet.
+    pub(super) fn has_remains(&self) -> bool {
+        !self.remains.lock().is_empty()
+    }
+
+    fn clear_some(&self, remains: &mut Remains) -> bool {
+        let Remains { handle, filters, entries, rows } = remains;
+        let some = filters.split_off(filters.len().saturating_sub(AT_ONCE));
+        if !some.is_empty() {
+            self.unroute(handle.id, &some);
+        }
+        let mut step = Step::new(self);
+        for entry in entries.drain(..entries.len().min(AT_ONCE)) {
+            self.settle(&entry, &mut step);
+        }
+        // Rows are no hurry: not on top of what waits for the disk already.
+        if self.persistence.pending() <= self.settings.max_pending_writes {
+            for queued in rows.take_front(DROPS_AT_ONCE) {
+                step.write(Op::Drop(queued.id));
+            }
+        }
+        step.submit_or_log(self);
+        !(filters.is_empty() && entries.is_empty() && rows.is_empty())
+    }
+}

@@ -1,0 +1,268 @@
+//! One message's way into the queues of its receivers, in as many polls as it takes.
+//!
+//! Nothing of it reaches the store before the last receiver has it: the message, its
+//! deliveries and the publisher's packet id are one transaction.
+
+use std::sync::Arc;
+
+use super::budget::{Budget, yield_now};
+use super::{Broker, SessionHandle, Step, traced};
+use crate::message::{DeliveryId, End, Message, SlotState};
+use crate::protocol::QoS;
+use crate::router::{Receiver, Routes};
+use crate::session::{Entry, Home, Room, Session};
+use crate::store::Op;
+use crate::telemetry::{DropReason, Label};
+
+/// A fan-out that has begun. It has to be brought to its end, whatever becomes of the
+/// publisher: some receivers may have the message.
+#[derive(Debug)]
+pub struct Fanout {
+    message: Arc<Message>,
+    /// The receiver that comes next.
+    next: usize,
+    /// No receiver may see it before the commit.
+    gate_all: bool,
+    /// Nobody can be told that a queue is full: its message is dropped there, and all
+    /// others get it.
+    lenient: bool,
+    next_slot: u32,
+    durable: usize,
+    hold: bool,
+    /// The session that was served last is away and has just begun to keep
+    /// messages in memory.
+    evict: bool,
+}
+
+impl Broker {
+    /// Begins to deliver a message to the receivers that it was prepared for.
+    pub fn begin_fanout(&self, message: Arc<Message>, lenient: bool) -> Fanout {
+        // One reference is the publisher's own, so that quick receivers cannot
+        // complete the message before all of them have it.
+        if message.slots.len() > 1 {
+            let references = u32::try_from(message.slots.len()).unwrap_or(u32::MAX - 1) + 1;
+            self.persistence.add_references(message.id, references);
+        }
+        Fanout {
+            gate_all: message.incoming.is_some() && self.persistence.waits(),
+            message,
+            next: 0,
+            lenient,
+            next_slot: 0,
+            durable: 0,
+            hold: true,
+            evict: false,
+        }
+    }
+
+    /// Goes on with it as far as the budget lasts. True when it is done: then the message
+    /// is part of `step`, and its publisher may be acknowledged as soon as
+    /// [`crate::message::Durability::may_acknowledge`] says so.
+    pub fn fan_out(
+        &self,
+        fanout: &mut Fanout,
+        routes: &Routes<Arc<SessionHandle>>,
+        step: &mut Step,
+        budget: &mut Budget,
+    ) -> bool {
+        while let Some(receiver) = routes.receivers.get(fanout.next) {
+            if budget.is_spent() {
+                return false;
+            }
+            budget.spend(1);
+            fanout.next += 1;
+            self.enqueue(receiver, fanout, step);
+        }
+        self.end_fanout(fanout, step);
+        true
+    }
+
+    /// Delivers a message in turns with other tasks. Not to be cancelled.
+    pub(super) async fn fan_out_in_turns(
+        &self,
+        message: Arc<Message>,
+        routes: &Routes<Arc<SessionHandle>>,
+        step: &mut Step,
+    ) {
+        let mut fanout = self.begin_fanout(message, true);
+        while !self.fan_out(&mut fanout, routes, step, &mut Budget::of_one_poll()) {
+            step.ring();
+            yield_now().await;
+        }
+    }
+
+    /// Delivers a message at once, for publications with few receivers.
+    pub(super) fn deliver_at_once(
+        &self,
+        message: Arc<Message>,
+        routes: &Routes<Arc<SessionHandle>>,
+        step: &mut Step,
+    ) {
+        let mut fanout = self.begin_fanout(message, true);
+        self.fan_out(&mut fanout, routes, step, &mut Budget::unlimited());
+    }
+
+    fn end_fanout(&self, fanout: &Fanout, step: &mut Step) {
+        let Fanout { message, durable, hold, .. } = fanout;
+        let must_commit = message.must_commit() && self.persistence.is_enabled();
+        if message.slots.len() > 1 && self.persistence.release(message.id) && !must_commit {
+            // All that are durable have acknowledged already, or none is.
+            message.durability.settle();
+            return;
+        }
+        if *durable == 0 && !must_commit {
+            message.durability.settle();
+            return;
+        }
+        if let Some(trace) = &message.trace {
+            trace.submitted();
+        }
+        if *hold && !must_commit {
+            step.hold(Arc::clone(message));
+        } else {
+            step.write(Op::Message(Arc::clone(message)));
+        }
+    }
+
+    fn enqueue(
+        &self,
+        receiver: &Receiver<Arc<SessionHandle>>,
+        fanout: &mut Fanout,
+        step: &mut Step,
+    ) {
+        let message = Arc::clone(&fanout.message);
+        let qos = message.qos.min(receiver.qos);
+        let slot = (qos > QoS::AtMostOnce).then(|| {
+            fanout.next_slot += 1;
+            fanout.next_slot - 1
+        });
+        let handle = &receiver.handle;
+        let mut session = handle.lock();
+        let entry = Entry {
+            message: Arc::clone(&message),
+            delivery: DeliveryId(0),
+            packet_id: None,
+            qos,
+            retain: message.retain && receiver.retain_as_published,
+            dup: false,
+            begun: false,
+            received: false,
+            gated: fanout.gate_all,
+            home: Home::Memory,
+            identifiers: receiver.identifiers.clone(),
+        };
+        let queued = match slot {
+            None => self.enqueue_qos0(&mut session, entry),
+            Some(slot) => self.enqueue_kept(&mut session, entry, slot, fanout, step),
+        };
+        if queued {
+            let gated = fanout.gate_all || (session.durable && qos == QoS::ExactlyOnce);
+            if gated && self.persistence.waits() {
+                // Whoever is connected by then: it may be another connection.
+                step.wake_at_commit(handle.bell());
+            } else if let Some(wake) = session.wake() {
+                step.wake(wake);
+            }
+        } else if slot.is_some() && message.slots.len() > 1 {
+            self.persistence.release(message.id);
+        }
+        drop(session);
+        if std::mem::take(&mut fanout.evict) {
+            self.evict_later(handle);
+        }
+    }
+
+    fn enqueue_qos0(&self, session: &mut Session, mut entry: Entry) -> bool {
+        if session.life.connected().is_none() && !session.limits.queue_qos0 {
+            return false;
+        }
+        let reason = if self.is_over_memory() {
+            DropReason::MemoryLimit
+        } else if session.life.is_ended() {
+            DropReason::SessionEnded
+        } else if session.room_for(entry.message.size()) != Room::Yes {
+            DropReason::QueueFull
+        } else {
+            entry.delivery = self.ids.delivery();
+            traced::queued(&entry, &session.client_id);
+            session.enqueue(entry, self.persistence.committed(), false);
+            return true;
+        };
+        self.metrics.messages.dropped.add(reason, 1);
+        false
+    }
+
+    fn enqueue_kept(
+        &self,
+        session: &mut Session,
+        mut entry: Entry,
+        slot: u32,
+        fanout: &mut Fanout,
+        step: &mut Step,
+    ) -> bool {
+        if session.life.is_ended() {
+            self.metrics.messages.dropped.add(DropReason::SessionEnded, 1);
+            return false;
+        }
+        let durable = session.durable;
+        let promised = session.outlives() && session.refuses() && !fanout.lenient;
+        if !durable && !promised && self.is_over_memory() {
+            self.metrics.messages.dropped.add(DropReason::MemoryLimit, 1);
+            return false;
+        }
+        match session.room_for(entry.message.size()) {
+            Room::Yes => {}
+            Room::AfterDropping => self.drop_oldest(session, step),
+            // Looked at in `prepare`; what came in between may stand above the
+            // limit, since it was promised a place.
+            Room::No if promised => {}
+            Room::No => {
+                self.metrics.messages.dropped.add(DropReason::QueueFull, 1);
+                return false;
+            }
+        }
+        let packet_id = session.draw_packet_id();
+        entry.delivery = self.ids.delivery();
+        entry.packet_id = Some(packet_id);
+        if durable {
+            entry.home = Home::Slot(slot);
+            entry.gated |= entry.qos == QoS::ExactlyOnce && self.persistence.waits();
+            let state = SlotState {
+                session: session.id,
+                delivery: entry.delivery,
+                packet_id,
+                qos: entry.qos,
+                retain: entry.retain,
+            };
+            if let Some(slot) = entry.message.slots.get(slot as usize) {
+                slot.fill(state);
+            }
+            fanout.durable += 1;
+            fanout.hold &= entry.qos == QoS::AtLeastOnce && session.is_answering(step.now.instant);
+        } else if entry.message.slots.len() > 1 {
+            // Not the store's business: its reference is given back at once.
+            self.persistence.release(entry.message.id);
+        }
+        traced::queued(&entry, &session.client_id);
+        session.enqueue(entry, self.persistence.committed(), self.is_over_memory());
+        self.settle_refused(session, step);
+        if durable && session.is_forgettable() {
+            fanout.evict = true;
+        }
+        true
+    }
+
+    fn drop_oldest(&self, session: &mut Session, step: &mut Step) {
+        while session.room_for(0) == Room::AfterDropping {
+            match session.drop_oldest() {
+                Some(Ok(entry)) => {
+                    traced::ended(&entry, End::Dropped(DropReason::QueueFull.as_str()));
+                    self.settle(&entry, step);
+                }
+                Some(Err(delivery)) => step.write(Op::Drop(delivery)),
+                None => return,
+            }
+            self.metrics.messages.dropped.add(DropReason::QueueFull, 1);
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! What one step of a connection, a timer or an operator collects, so that the store is
+//! locked once and each connection is woken once, however many packets were read.
+//!
+//! A step decides under locks and submits without one: each change of state takes its
+//! number under the lock that decides it ([`Order`]), so it does not matter which step
+//! submits first.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::{Broker, Now, StoreDown};
+use crate::message::{Bell, ChangeNo, CommitNo, Message, Order, Wake};
+use crate::store::{Change, Op, Submission};
+
+/// Reused from step to step; allocates nothing once it has grown.
+#[derive(Debug)]
+pub struct Step {
+    /// When the step began.
+    pub now: Now,
+    order: Arc<Order>,
+    submission: Submission,
+    wakes: Vec<Arc<Wake>>,
+    /// Among the changes is the end of a session.
+    ends: bool,
+}
+
+impl Step {
+    pub(super) fn new(broker: &Broker) -> Self {
+        Self {
+            now: broker.clock.now(),
+            order: Arc::clone(broker.persistence.order()),
+            submission: Submission::default(),
+            wakes: Vec::new(),
+            ends: false,
+        }
+    }
+
+    /// One more write that needs no number: its key is an id that is never used again.
+    pub fn write(&mut self, op: Op) {
+        self.submission.ops.push(op);
+    }
+
+    /// A change of state. To be called under the lock that decides it.
+    pub fn change(&mut self, change: Change) {
+        self.ends |= matches!(change, Change::EndSession(_));
+        self.submission.change(&self.order, change);
+    }
+
+    /// The number of a change of state, to be drawn under the lock that decides it. It
+    /// counts as open until this step is submitted.
+    pub fn number(&mut self) -> ChangeNo {
+        self.submission.number(&self.order)
+    }
+
+    /// A message that may be held back for the elision window.
+    pub fn hold(&mut self, message: Arc<Message>) {
+        self.submission.held.push(message);
+    }
+
+    /// To be woken at the end of the step.
+    pub fn wake(&mut self, wake: &Arc<Wake>) {
+        push_once(&mut self.wakes, wake);
+    }
+
+    /// The session's connection, whichever it is then, is to be woken when the step's
+    /// changes are committed.
+    pub fn wake_at_commit(&mut self, bell: &Arc<Bell>) {
+        push_once(&mut self.submission.waiters, bell);
+    }
+
+    /// True if there is something to commit.
+    pub fn has_writes(&self) -> bool {
+        !self.submission.ops.is_empty()
+    }
+
+    /// Wakes whom the step concerns so far. Part of [`Step::submit`]; by itself for work
+    /// that goes on.
+    pub fn ring(&mut self) {
+        for wake in self.wakes.drain(..) {
+            // A publisher may have been replaced since its message came.
+            wake.ring_session();
+        }
+    }
+
+    /// Hands everything over: changes to the store under its one lock, then the wakes.
+    /// Returns the number of the commit that the changes will be in. No other lock may be
+    /// held.
+    ///
+    /// # Errors
+    /// The store is poisoned: nothing may be acknowledged any more.
+    pub fn submit(&mut self, broker: &Broker) -> Result<CommitNo, StoreDown> {
+        let submitted = broker.persistence.submit(&mut self.submission);
+        self.submission.numbers = None;
+        if std::mem::take(&mut self.ends)
+            && let Ok(commit) = submitted
+        {
+            broker.last_end.fetch_max(commit, Ordering::SeqCst);
+        }
+        self.ring();
+        submitted
+    }
+
+    /// Submits a step that no client waits for.
+    pub(super) fn submit_or_log(&mut self, broker: &Broker) {
+        if self.submit(broker).is_err() {
+            tracing::debug!("the store is down; what was to be written is lost with it");
+        }
+    }
+}
+
+/// Most steps wake the same one or two connections over and over.
+fn push_once<T>(list: &mut Vec<Arc<T>>, item: &Arc<T>) {
+    if !list.iter().rev().take(4).any(|known| Arc::ptr_eq(known, item)) {
+        list.push(Arc::clone(item));
+    }
+}
