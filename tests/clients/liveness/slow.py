@@ -25,7 +25,7 @@ class SlowReader:
         client.socket.setblocking(True)
         while not done():
             now = time.monotonic()
-            assert now - started < within, f"{self!r} waited {within} s"
+            assert now - started < within, f"waited {within} s: {self!r}"
             if self.ping and now - pinged >= self.ping:
                 pinged = now
                 client.send(raw.pingreq())
