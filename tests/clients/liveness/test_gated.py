@@ -23,20 +23,17 @@ def test_a_receiver_that_connects_before_the_commit_is_rung(broker, durable, cli
     receiver.subscribe("gated", qos=2)
     receiver.disconnect()
     publisher = durable("publisher", version)
-    seen = 0
-    for n in range(5):
+    for n in range(15):
         # One write, so that the broker is still at it when the receiver connects.
         publisher.send(raw.publish("gated", bytes([n]), 2, 1, version=version),
                        *[raw.publish("many", version=version)] * TURN)
-        time.sleep(0.05 * n)
+        time.sleep(0.02 + 0.01 * n)
         receiver = durable("receiver", version)
         publisher.answer(raw.PUBREC, 1, timeout=30)
         receiver.message(timeout=10, payload=bytes([n]))
         publisher.send(raw.ack(raw.PUBREL, 1))
         publisher.answer(raw.PUBCOMP, 1, timeout=30)
         receiver.disconnect()
-        seen += 1
-    assert seen == 5
 
 
 @pytest.mark.parametrize("qos", [1, 2])
@@ -47,16 +44,16 @@ def test_a_receiver_that_connects_while_a_message_waits_for_room_is_rung(
         one = durable(name, to=broker)
         one.subscribe(topic, qos=qos)
         one.disconnect()
+    publisher = durable("publisher", to=broker)
     filler = durable("filler", raw.V5, to=broker)
     pid = 0
     while filler.publish("hog", bytes(20_000), qos=1).reason == 0:
         pid += 1
         assert pid < 1000, "the file has no bound"
-    publisher = durable("publisher", to=broker)
     publisher.send(raw.publish("t", bytes(30_000), qos, 1))
     # Parked: what comes behind it is answered, and it is not.
     publisher.ping()
-    broker.await_metric("ferrymq_connections_stalled", lambda count: count == 1)
+    broker.await_metric("ferrymq_stalled_connections", lambda count: count == 1)
     receiver = durable("receiver", to=broker)
     receiver.ping()
     hog = durable("hog", to=broker)
