@@ -16,12 +16,21 @@ class Closed(Exception):
 
 
 class Raw:
-    def __init__(self, port, version=raw.V311):
+    """`receive_buffer` and `send_buffer` are SO_RCVBUF and SO_SNDBUF, in bytes."""
+
+    def __init__(self, port, version=raw.V311, receive_buffer=None, send_buffer=None):
         self.version = version
         self.pids = itertools.count(1)
         self.buffer = b""
         self.kept = collections.deque()
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT)
+        self.socket = socket.socket()
+        # Before the connection is made: its window follows from them.
+        if receive_buffer:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        if send_buffer:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
+        self.socket.settimeout(TIMEOUT)
+        self.socket.connect(("127.0.0.1", port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def __enter__(self):

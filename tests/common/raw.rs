@@ -14,6 +14,7 @@ pub enum Packet {
     PubRel(u16),
     PubComp(u16),
     SubAck(u16),
+    UnsubAck(u16),
     PingResp,
     Disconnect(u8),
 }
@@ -66,6 +67,44 @@ pub fn publish(out: &mut Vec<u8>, version: u8, message: &Publish) {
     }
     body.extend(&message.payload);
     frame(out, 0x30 | u8::from(message.dup) << 3 | message.qos << 1, &body);
+}
+
+/// Appends a SUBSCRIBE of one filter.
+pub fn subscribe(out: &mut Vec<u8>, version: u8, pid: u16, filter: &str, qos: u8) {
+    let mut body = pid.to_be_bytes().to_vec();
+    if version == 5 {
+        body.push(0);
+    }
+    text(&mut body, filter);
+    body.push(qos);
+    frame(out, 0x82, &body);
+}
+
+/// Appends an UNSUBSCRIBE of one filter.
+pub fn unsubscribe(out: &mut Vec<u8>, version: u8, pid: u16, filter: &str) {
+    let mut body = pid.to_be_bytes().to_vec();
+    if version == 5 {
+        body.push(0);
+    }
+    text(&mut body, filter);
+    frame(out, 0xA2, &body);
+}
+
+/// Appends a PUBLISH of MQTT 5.0 that is to be retained at QoS 1, with a Message Expiry
+/// Interval in seconds.
+pub fn retain(out: &mut Vec<u8>, pid: u16, topic: &str, payload: &[u8], expiry: Option<u32>) {
+    let mut body = Vec::with_capacity(topic.len() + payload.len() + 10);
+    text(&mut body, topic);
+    body.extend(pid.to_be_bytes());
+    match expiry {
+        Some(seconds) => {
+            body.extend([5, 2]);
+            body.extend(seconds.to_be_bytes());
+        }
+        None => body.push(0),
+    }
+    body.extend(payload);
+    frame(out, 0x33, &body);
 }
 
 pub const PUBACK: u8 = 0x40;
@@ -149,6 +188,13 @@ impl Raw {
     }
 
     pub fn with(port: u16, id: &str, connect: &Connect) -> io::Result<Self> {
+        let mut client = Self::begin(port, id, connect)?;
+        client.accepted()?;
+        Ok(client)
+    }
+
+    /// Sends CONNECT and does not wait for its answer.
+    pub fn begin(port: u16, id: &str, connect: &Connect) -> io::Result<Self> {
         let version = connect.version;
         let stream = TcpStream::connect(("127.0.0.1", port))?;
         stream.set_nodelay(true)?;
@@ -156,20 +202,22 @@ impl Raw {
         let mut client =
             Self { version, session_present: false, stream, buffer: Vec::new(), read: 0 };
         client.send(&connect.encode(id))?;
-        match client.recv()? {
+        Ok(client)
+    }
+
+    /// Waits for the CONNACK after [`Raw::begin`].
+    pub fn accepted(&mut self) -> io::Result<()> {
+        match self.recv()? {
             Packet::ConnAck { session_present, code: 0 } => {
-                client.session_present = session_present;
+                self.session_present = session_present;
+                Ok(())
             }
             // Server unavailable, in both versions: it is about to stop.
             Packet::ConnAck { code: 3 | 0x88, .. } => {
-                return Err(io::Error::new(
-                    io::ErrorKind::ConnectionRefused,
-                    "the broker is ending",
-                ));
+                Err(io::Error::new(io::ErrorKind::ConnectionRefused, "the broker is ending"))
             }
             other => panic!("expected CONNACK 0, got {other:?}"),
         }
-        Ok(client)
     }
 
     pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -187,14 +235,8 @@ impl Raw {
     }
 
     pub fn subscribe(&mut self, filter: &str, qos: u8) -> io::Result<()> {
-        let mut body = vec![0, 1];
-        if self.version == 5 {
-            body.push(0);
-        }
-        text(&mut body, filter);
-        body.push(qos);
         let mut out = Vec::new();
-        frame(&mut out, 0x82, &body);
+        subscribe(&mut out, self.version, 1, filter, qos);
         self.send(&out)?;
         assert_eq!(self.recv()?, Packet::SubAck(1));
         Ok(())
@@ -265,6 +307,7 @@ impl Raw {
             0x60 => Packet::PubRel(number(0)),
             0x70 => Packet::PubComp(number(0)),
             0x90 => Packet::SubAck(number(0)),
+            0xB0 => Packet::UnsubAck(number(0)),
             0xD0 => Packet::PingResp,
             0xE0 => Packet::Disconnect(body.first().copied().unwrap_or(0)),
             _ => panic!("unexpected packet {first:#x}"),

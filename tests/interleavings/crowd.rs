@@ -1,0 +1,101 @@
+//! Thousands of clients of MQTT 5.0 with a will that is due a second after they are gone,
+//! driven by a few threads: everything is sent to all of them before the first answer is
+//! waited for.
+
+use std::io;
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use super::common::raw::{self, Connect, Packet, Raw, Will};
+
+const THREADS: usize = 8;
+
+/// As many open files as the system lets this process have.
+pub fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
+}
+
+pub fn name(n: usize) -> String {
+    format!("client-{n}")
+}
+
+/// The topic that client `n` subscribes to at QoS 1.
+pub fn topic(n: usize) -> String {
+    format!("to/{n}")
+}
+
+fn connect_packet(clean: bool) -> Connect {
+    let will = Some(Will { topic: "wills".into(), delay: 1 });
+    Connect { will, ..Connect::new(5, clean) }
+}
+
+/// Connects clients `0..count`, `clean(n)` with Clean Start; those that are new at the
+/// broker subscribe. Answers all of them, each with whether its session was there, once
+/// CONNACK and SUBACK have come.
+pub fn connect(
+    port: u16,
+    count: usize,
+    clean: impl Fn(usize) -> bool + Sync,
+    subscribe: impl Fn(usize) -> bool + Sync,
+) -> Vec<Raw> {
+    let part = count.div_ceil(THREADS);
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS)
+            .map(|thread| {
+                let (clean, subscribe) = (&clean, &subscribe);
+                let numbers = thread * part..count.min((thread + 1) * part);
+                scope.spawn(move || connect_some(port, numbers, clean, subscribe).unwrap())
+            })
+            .collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    })
+}
+
+fn connect_some(
+    port: u16,
+    numbers: std::ops::Range<usize>,
+    clean: impl Fn(usize) -> bool,
+    subscribe: impl Fn(usize) -> bool,
+) -> io::Result<Vec<Raw>> {
+    let mut clients = Vec::new();
+    for n in numbers.clone() {
+        let mut client = Raw::begin(port, &name(n), &connect_packet(clean(n)))?;
+        if subscribe(n) {
+            let mut out = Vec::new();
+            raw::subscribe(&mut out, 5, 1, &topic(n), 1);
+            client.send(&out)?;
+        }
+        clients.push(client);
+    }
+    for (n, client) in numbers.zip(&mut clients) {
+        client.accepted()?;
+        if subscribe(n) {
+            assert_eq!(client.recv()?, Packet::SubAck(1));
+        }
+    }
+    Ok(clients)
+}
+
+/// What waits for each of them: how many messages, read without waiting for more than a
+/// PINGRESP.
+pub fn waiting(clients: &mut [Raw]) -> Vec<usize> {
+    for client in &mut *clients {
+        client.patience(Duration::from_secs(20));
+        client.send(&[0xC0, 0]).unwrap();
+    }
+    clients
+        .iter_mut()
+        .map(|client| {
+            let mut messages = 0;
+            loop {
+                match client.recv().unwrap() {
+                    Packet::PingResp => return messages,
+                    Packet::Publish(_) => messages += 1,
+                    other => panic!("{other:?}"),
+                }
+            }
+        })
+        .collect()
+}

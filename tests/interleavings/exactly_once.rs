@@ -1,0 +1,137 @@
+//! QoS 2 over a take-over in the middle of the older connection's turn.
+
+use std::io::ErrorKind;
+use std::time::{Duration, Instant};
+
+use super::common::broker::Broker;
+use super::common::raw::{self, PUBCOMP, PUBREC, PUBREL, Packet, Publish, Raw};
+use super::turn;
+
+const PID: u16 = 1;
+
+fn publish(payload: &str, dup: bool) -> Vec<u8> {
+    let message =
+        Publish { dup, qos: 2, pid: PID, topic: "t".into(), payload: payload.as_bytes().into() };
+    let mut out = Vec::new();
+    raw::publish(&mut out, 4, &message);
+    out
+}
+
+fn ack(first: u8, pid: u16) -> Vec<u8> {
+    let mut out = Vec::new();
+    raw::ack(&mut out, first, pid);
+    out
+}
+
+fn connect(broker: &Broker, id: &str) -> Raw {
+    Raw::connect(broker.port, 4, id, false).unwrap()
+}
+
+/// The broker with the receivers of a long turn and a durable receiver of "t".
+fn prepared() -> Broker {
+    let broker = Broker::start();
+    turn::prepare(&broker);
+    connect(&broker, "receiver").subscribe("t", 2).unwrap();
+    broker
+}
+
+/// Everything that waits for the receiver, each exchange taken to its end.
+fn drain(broker: &Broker) -> Vec<String> {
+    let mut receiver = connect(broker, "receiver");
+    let mut seen = Vec::new();
+    receiver.patience(Duration::from_secs(1));
+    loop {
+        match receiver.recv() {
+            Ok(Packet::Publish(message)) => {
+                seen.push(String::from_utf8(message.payload).unwrap());
+                receiver.send(&ack(PUBREC, message.pid)).unwrap();
+            }
+            Ok(Packet::PubRel(pid)) => receiver.send(&ack(PUBCOMP, pid)).unwrap(),
+            Ok(other) => panic!("{other:?}"),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return seen,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// A PUBREL at the beginning of a long turn removes the packet id of its own message, and
+/// not that of the message that came under the same id by the next connection.
+#[test]
+fn an_older_connections_pubrel_does_not_remove_the_packet_id_of_a_newer_message() {
+    let mut broker = prepared();
+    let mut repeated = 0;
+    for round in 0..4 {
+        let (first, second) = (format!("first {round}"), format!("second {round}"));
+        let mut old = connect(&broker, "publisher");
+        old.send(&publish(&first, false)).unwrap();
+        assert_eq!(old.recv().unwrap(), Packet::PubRec(PID, 0));
+        let begun = turn::begin(&mut old, &ack(PUBREL, PID));
+
+        let mut new = connect(&broker, "publisher");
+        assert!(new.session_present);
+        new.send(&ack(PUBREL, PID)).unwrap();
+        assert_eq!(new.recv().unwrap(), Packet::PubComp(PID));
+        new.send(&publish(&second, false)).unwrap();
+        assert_eq!(new.recv().unwrap(), Packet::PubRec(PID, 0));
+        let taken = begun.elapsed();
+        turn::end(&broker, old);
+        let ended = begun.elapsed();
+        broker.kill();
+        broker.up();
+
+        // It has not seen the PUBREC for the second one, for all that it knows.
+        let mut again = connect(&broker, "publisher");
+        again.send(&publish(&second, true)).unwrap();
+        assert_eq!(again.recv().unwrap(), Packet::PubRec(PID, 0));
+        again.send(&ack(PUBREL, PID)).unwrap();
+        assert_eq!(again.recv().unwrap(), Packet::PubComp(PID));
+        let seen = drain(&broker);
+        println!("round {round}: taken over after {taken:.2?}, ended after {ended:.2?}: {seen:?}");
+        repeated += usize::from(seen != [first, second]);
+    }
+    assert_eq!(repeated, 0, "rounds in which a QoS 2 message came more than once, or not");
+}
+
+/// PUBREL leaves after "received" is on disk, also if it is the next connection that it
+/// leaves by.
+#[test]
+fn pubrel_after_a_take_over_waits_for_the_commit_of_the_older_connections_pubrec() {
+    let mut broker = prepared();
+    let mut publisher = connect(&broker, "publisher");
+    let mut repeated = 0;
+    for round in 0..4 {
+        let mut old = connect(&broker, "receiver");
+        if round > 0 {
+            publisher = connect(&broker, "publisher");
+        }
+        publisher.send(&publish("once", false)).unwrap();
+        assert_eq!(publisher.recv().unwrap(), Packet::PubRec(PID, 0));
+        publisher.send(&ack(PUBREL, PID)).unwrap();
+        assert_eq!(publisher.recv().unwrap(), Packet::PubComp(PID));
+        let Packet::Publish(message) = old.recv().unwrap() else { panic!("no PUBLISH") };
+        turn::begin(&mut old, &ack(PUBREC, message.pid));
+
+        let begun = Instant::now();
+        let mut new = connect(&broker, "receiver");
+        assert!(new.session_present);
+        match new.recv().unwrap() {
+            Packet::PubRel(pid) => assert_eq!(pid, message.pid),
+            // The PUBREC has not been read before the take-over: it is sent again, and
+            // is still known to the client.
+            Packet::Publish(again) => {
+                assert!(again.dup && again.pid == message.pid);
+                new.send(&ack(PUBREC, message.pid)).unwrap();
+                assert_eq!(new.recv().unwrap(), Packet::PubRel(message.pid));
+            }
+            other => panic!("{other:?}"),
+        }
+        // With PUBREL the client forgets the id [MQTT-4.3.3-13].
+        let released = begun.elapsed();
+        broker.kill();
+        broker.up();
+        let seen = drain(&broker);
+        println!("round {round}: PUBREL {released:.2?} after the take-over, then {seen:?}");
+        repeated += usize::from(!seen.is_empty());
+    }
+    assert_eq!(repeated, 0, "rounds in which PUBLISH came under an id that was released");
+}

@@ -1,0 +1,20 @@
+//! What was decided first under a lock is never overtaken in the file: connections,
+//! timers and commits that come between the beginning and the end of another one's turn,
+//! then `kill -9`, then what the file has kept.
+//!
+//! `turn.rs` makes turns that take long, `crowd.rs` is many clients on one thread; each
+//! other file holds scenarios of one kind. Each prints one line with what it counted.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(clippy::print_stdout)] // As in tests/common.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod crowd;
+mod turn;
+
+mod exactly_once;
+mod retained;
+mod subscriptions;
+mod wills;

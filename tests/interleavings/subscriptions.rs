@@ -1,0 +1,84 @@
+//! SUBSCRIBE and UNSUBSCRIBE of one filter by two connections of one session.
+
+use super::common::broker::Broker;
+use super::common::raw::{self, Packet, Publish, Raw};
+use super::turn;
+
+const ROUNDS: usize = 4;
+
+fn connect(broker: &Broker, version: u8, id: &str) -> Raw {
+    Raw::connect(broker.port, version, id, false).unwrap()
+}
+
+/// Whether a message for the filter reaches the session after `kill -9`.
+fn is_subscribed(broker: &mut Broker, version: u8) -> bool {
+    broker.kill();
+    broker.up();
+    let mut publisher = Raw::connect(broker.port, 4, "publisher", true).unwrap();
+    let mut out = Vec::new();
+    let message = Publish { dup: false, qos: 1, pid: 1, topic: "t".into(), payload: vec![1] };
+    raw::publish(&mut out, 4, &message);
+    publisher.send(&out).unwrap();
+    assert_eq!(publisher.recv().unwrap(), Packet::PubAck(1, 0));
+    let mut subscriber = connect(broker, version, "subscriber");
+    assert!(subscriber.session_present);
+    let mut seen = 0;
+    for packet in subscriber.until_ping().unwrap() {
+        let Packet::Publish(message) = packet else { panic!("{packet:?}") };
+        let mut out = Vec::new();
+        raw::ack(&mut out, raw::PUBACK, message.pid);
+        subscriber.send(&out).unwrap();
+        seen += 1;
+    }
+    subscriber.until_ping().unwrap();
+    turn::fence(broker);
+    seen > 0
+}
+
+#[test]
+fn an_older_connections_unsubscribe_does_not_remove_a_newer_subscription() {
+    for version in [4, 5] {
+        let mut broker = Broker::start();
+        turn::prepare(&broker);
+        let mut lost = 0;
+        for _ in 0..ROUNDS {
+            let mut old = connect(&broker, version, "subscriber");
+            old.subscribe("t", 1).unwrap();
+            let mut unsubscribe = Vec::new();
+            raw::unsubscribe(&mut unsubscribe, version, 7, "t");
+            turn::begin(&mut old, &unsubscribe);
+            let mut new = connect(&broker, version, "subscriber");
+            assert!(new.session_present);
+            new.subscribe("t", 1).unwrap();
+            turn::end(&broker, old);
+            lost += usize::from(!is_subscribed(&mut broker, version));
+        }
+        println!("version {version}: {lost} of {ROUNDS} acknowledged subscriptions were gone");
+        assert_eq!(lost, 0, "acknowledged subscriptions gone after kill -9");
+    }
+}
+
+#[test]
+fn an_older_connections_subscribe_does_not_bring_a_subscription_back() {
+    for version in [4, 5] {
+        let mut broker = Broker::start();
+        turn::prepare(&broker);
+        let mut back = 0;
+        for _ in 0..ROUNDS {
+            let mut old = connect(&broker, version, "subscriber");
+            let mut subscribe = Vec::new();
+            raw::subscribe(&mut subscribe, version, 7, "t", 1);
+            turn::begin(&mut old, &subscribe);
+            let mut new = connect(&broker, version, "subscriber");
+            assert!(new.session_present);
+            let mut unsubscribe = Vec::new();
+            raw::unsubscribe(&mut unsubscribe, version, 8, "t");
+            new.send(&unsubscribe).unwrap();
+            assert_eq!(new.recv().unwrap(), Packet::UnsubAck(8));
+            turn::end(&broker, old);
+            back += usize::from(is_subscribed(&mut broker, version));
+        }
+        println!("version {version}: {back} of {ROUNDS} ended subscriptions were back");
+        assert_eq!(back, 0, "subscriptions back after kill -9 although UNSUBACK had come");
+    }
+}

@@ -1,0 +1,69 @@
+//! A connection whose turn takes a second: it sends a few packets and, in the same write,
+//! thousands of publishes with many receivers each. What the few packets decide is decided
+//! at the beginning of the turn.
+
+use std::io::ErrorKind;
+use std::time::{Duration, Instant};
+
+use super::common::broker::Broker;
+use super::common::raw::{self, Publish, Raw};
+
+/// Receivers of each of the many publishes: sessions that are away and subscribe at QoS
+/// 0, so that nothing comes of it but work.
+const RECEIVERS: usize = 1000;
+const PUBLISHES: usize = 5000;
+
+/// Makes the receivers.
+pub fn prepare(broker: &Broker) {
+    std::thread::scope(|scope| {
+        for part in 0..10 {
+            scope.spawn(move || {
+                for n in 0..RECEIVERS / 10 {
+                    let id = format!("away-{part}-{n}");
+                    let mut client = Raw::connect(broker.port, 4, &id, false).unwrap();
+                    client.subscribe("many", 0).unwrap();
+                }
+            });
+        }
+    });
+}
+
+/// Sends `first`, and what takes long behind it.
+pub fn begin(client: &mut Raw, first: &[u8]) -> Instant {
+    let mut out = first.to_vec();
+    let topic = String::from("many");
+    let message = Publish { dup: false, qos: 0, pid: 0, topic, payload: Vec::new() };
+    let mut one = Vec::new();
+    raw::publish(&mut one, client.version, &message);
+    for _ in 0..PUBLISHES {
+        out.extend_from_slice(&one);
+    }
+    client.send(&out).unwrap();
+    let begun = Instant::now();
+    // It has been read, or most of it.
+    std::thread::sleep(Duration::from_millis(20));
+    begun
+}
+
+/// Waits until the broker has ended a connection that was taken over, and then until
+/// everything that it has submitted before that is committed.
+pub fn end(broker: &Broker, mut client: Raw) {
+    client.patience(Duration::from_secs(30));
+    loop {
+        match client.recv_frame() {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                panic!("a connection that was taken over is still there")
+            }
+            Err(_) => break,
+        }
+    }
+    fence(broker);
+}
+
+/// A durable session is acknowledged after the commit that it is in.
+pub fn fence(broker: &Broker) {
+    for version in [4, 5] {
+        Raw::connect(broker.port, version, "fence", false).unwrap();
+    }
+}
