@@ -9,7 +9,7 @@ use crate::message::{
 };
 use crate::protocol::{PacketId, QoS, ReasonCode};
 use crate::router::{Receiver, Routes};
-use crate::session::{Entry, Home, Room, Session};
+use crate::session::{DeliveryState, Entry, Home, Room, Session};
 use crate::store::Op;
 use crate::telemetry::{DropReason, Label};
 
@@ -184,9 +184,11 @@ impl Broker {
             qos,
             retain: message.retain && receiver.retain_as_published,
             dup: false,
-            begun: false,
-            received: false,
-            gated: delivering.gate_all,
+            state: if delivering.gate_all {
+                DeliveryState::AwaitingCommit
+            } else {
+                DeliveryState::Ready
+            },
             home: Home::Memory,
             identifiers: receiver.identifiers.clone(),
         };
@@ -267,7 +269,9 @@ impl Broker {
         entry.packet_id = Some(packet_id);
         if durable {
             entry.home = Home::Slot(slot);
-            entry.gated |= entry.qos == QoS::ExactlyOnce && self.persistence.waits();
+            if entry.qos == QoS::ExactlyOnce && self.persistence.waits() {
+                entry.state = DeliveryState::AwaitingCommit;
+            }
             let state = SlotState {
                 session: session.id,
                 delivery: entry.delivery,

@@ -9,7 +9,7 @@ use super::{Client, Close, DRAINING_SHARE, Reply, packets};
 use crate::broker::traced;
 use crate::message::{End, Step, WallMillis};
 use crate::protocol::{AckKind, PacketId, PublishOut, QoS, ReasonCode, Version, encode};
-use crate::session::{Entry, Outgoing};
+use crate::session::{Entry, Fit, Outgoing};
 use crate::telemetry::{DropReason, Label, PacketType, RefuseReason};
 
 /// Deliveries taken under one lock.
@@ -172,14 +172,17 @@ impl Client {
         if !session.life.is_held_by(self.epoch) {
             return Err(super::lost(&session, &self.wake));
         }
+        let mut outgoing = std::mem::take(&mut self.outgoing);
+        let fit = |entry: &Entry| self.fit(entry);
         let mut more = true;
         for _ in 0..AT_ONCE {
-            let Some(next) = session.next_outgoing(committed, now.wall, now.instant) else {
+            let Ok(next) = session.next_outgoing(committed, (now.wall, now.instant), fit) else {
                 more = false;
                 break;
             };
-            self.outgoing.push(next);
+            outgoing.push(next);
         }
+        self.outgoing = outgoing;
         let page = session.next_page();
         let most = self.broker.settings.max_pending_writes;
         self.most_pending = if session.is_draining() { most / DRAINING_SHARE } else { most };
@@ -201,6 +204,8 @@ impl Client {
             }
             Outgoing::Expired(entry) => self.give_up(&entry, DropReason::Expired),
             Outgoing::Refused(entry) => self.give_up(&entry, DropReason::DiskFull),
+            Outgoing::TooLarge(entry) => self.give_up(&entry, DropReason::TooLarge),
+            Outgoing::NotPermitted(entry) => self.give_up(&entry, DropReason::NotAuthorized),
         }
     }
 
@@ -210,28 +215,22 @@ impl Client {
         self.broker.settle(entry, &mut self.turn);
     }
 
+    /// Whether the client may get a message, and accepts a packet as large as it makes.
+    fn fit(&self, entry: &Entry) -> Fit {
+        let topic = entry.message.topic();
+        if !self.broker.authenticator.may_deliver(&self.peer.identity, topic) {
+            return Fit::NotPermitted;
+        }
+        let publish = publish_of(entry, self.turn.now.wall);
+        if encode::publish_len(self.version, &publish) > self.max_packet as usize {
+            return Fit::TooLarge;
+        }
+        Fit::Sendable
+    }
+
     fn send_publish(&mut self, entry: &Entry, out: &mut BytesMut) {
         let message = &entry.message;
-        let mut publish = PublishOut {
-            dup: entry.dup && entry.qos > QoS::AtMostOnce,
-            qos: entry.qos,
-            retain: entry.retain,
-            packet_id: entry.packet_id,
-            topic: message.topic(),
-            topic_alias: None,
-            expiry: message.expires_at.map(|at| seconds_left(at, self.turn.now.wall)),
-            subscription_ids: &entry.identifiers,
-            properties: message.properties(),
-            payload: message.payload(),
-        };
-        if !self.broker.authenticator.may_deliver(&self.peer.identity, publish.topic) {
-            self.discard(entry, DropReason::NotAuthorized);
-            return;
-        }
-        if encode::publish_len(self.version, &publish) > self.max_packet as usize {
-            self.discard(entry, DropReason::TooLarge);
-            return;
-        }
+        let mut publish = publish_of(entry, self.turn.now.wall);
         let mut hide_topic = false;
         if self.version == Version::V5 {
             (publish.topic_alias, hide_topic) = self.outbound_aliases.alias_for(publish.topic);
@@ -251,7 +250,7 @@ impl Client {
         self.tally.delivered(entry, bytes);
         packets::delivered(&self.handle.client_id, &publish, message.topic(), bytes);
         if let Some(trace) = &message.trace {
-            let step = Step::Sent { to: self.peer.address, again: entry.begun };
+            let step = Step::Sent { to: self.peer.address, again: entry.is_begun() };
             trace.progressed(entry.delivery, step);
             if entry.qos == QoS::AtMostOnce {
                 trace.delivered(entry.delivery, End::Sent);
@@ -259,19 +258,26 @@ impl Client {
         }
     }
 
-    /// [MQTT-3.1.2-25]: discarded as if it had been delivered.
-    fn discard(&mut self, entry: &Entry, reason: DropReason) {
-        self.broker.metrics.messages.dropped.add(reason, 1);
-        traced::ended(entry, End::Dropped(reason.as_str()));
-        if let Some(packet_id) = entry.packet_id {
-            self.handle.lock().abandon(packet_id);
-        }
-        self.broker.settle(entry, &mut self.turn);
-    }
-
     /// True once the broker is going down.
     pub fn is_shutting_down(&self) -> bool {
         self.broker.shutting_down.load(Ordering::Relaxed)
+    }
+}
+
+/// The packet that a delivery makes, without a topic alias.
+fn publish_of(entry: &Entry, now: WallMillis) -> PublishOut<'_> {
+    let message = &entry.message;
+    PublishOut {
+        dup: entry.dup && entry.qos > QoS::AtMostOnce,
+        qos: entry.qos,
+        retain: entry.retain,
+        packet_id: entry.packet_id,
+        topic: message.topic(),
+        topic_alias: None,
+        expiry: message.expires_at.map(|at| seconds_left(at, now)),
+        subscription_ids: &entry.identifiers,
+        properties: message.properties(),
+        payload: message.payload(),
     }
 }
 
