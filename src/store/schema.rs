@@ -11,7 +11,7 @@ use super::error::OpenError;
 pub(crate) const APPLICATION_ID: i64 = 0x464D_5131;
 
 /// Script `n` leads from version `n` to `n + 1`.
-const MIGRATIONS: &[&str] = &[include_str!("schema/0001.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("schema/0001.sql"), include_str!("schema/0002.sql")];
 
 /// The version that this release reads and writes.
 pub(super) fn current_version() -> i64 {
@@ -43,9 +43,13 @@ pub(crate) fn identify(connection: &Connection, path: &Path) -> Result<bool, Ope
 
 /// Brings the file to the current version, in one transaction for each step.
 pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
+    migrate_to(connection, MIGRATIONS.len())
+}
+
+fn migrate_to(connection: &mut Connection, wanted: usize) -> rusqlite::Result<()> {
     let version: i64 = pragma(connection, "user_version")?;
     let done = usize::try_from(version).unwrap_or(0);
-    for (script, version) in MIGRATIONS.iter().zip(1..).skip(done) {
+    for (script, version) in MIGRATIONS.iter().zip(1..).take(wanted).skip(done) {
         let transaction = connection.transaction()?;
         transaction.execute_batch(script)?;
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
@@ -55,10 +59,10 @@ pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// A new database that is nowhere, to compare others with.
-pub(crate) fn new_in_memory() -> rusqlite::Result<Connection> {
+/// A new database of that version that is nowhere, to compare others with.
+pub(crate) fn new_in_memory(version: i64) -> rusqlite::Result<Connection> {
     let mut connection = Connection::open_in_memory()?;
-    migrate(&mut connection)?;
+    migrate_to(&mut connection, usize::try_from(version).unwrap_or(0))?;
     Ok(connection)
 }
 

@@ -1,16 +1,27 @@
-//! Tables, views and the ends of the reserved ids.
+//! Tables, views and `meta`: the ends of the reserved ids, the clock.
 
 use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension, Result};
 
 use super::Run;
-use crate::store::new_in_memory;
+use crate::store::{new_in_memory, pragma};
 
-/// Every object of a new database, with the same definition. Others may have been
-/// added (an index for somebody's queries); they are left out.
+/// Keys of `meta` that came with a version after the first.
+const LATER_KEYS: &[(i64, &str)] = &[
+    (2, "clock"),
+    (2, "clock_uptime"),
+    (2, "clock_boot"),
+    (2, "clock_stepped"),
+    (2, "stopped_at"),
+];
+
+/// Every object of a new database of the file's version, with the same definition: the
+/// next start migrates older ones, and a backup may be of any version. Objects that have
+/// been added (an index for somebody's queries) are left out.
 pub(super) fn objects(run: &mut Run<'_>) -> Result<bool> {
-    let expected = of(&new_in_memory()?)?;
+    let version = pragma(&run.database.connection, "user_version")?;
+    let expected = of(&new_in_memory(version)?)?;
     let found = of(&run.database.connection)?;
     for (name, (kind, sql)) in expected {
         match found.get(&name) {
@@ -65,6 +76,17 @@ pub(super) fn reserved_ids(run: &mut Run<'_>) -> Result<bool> {
         .optional()?;
     if !matches!(clean, Some(0 | 1)) {
         run.findings.damage("meta", "meta has no clean of 0 or 1");
+    }
+    let version = pragma(connection, "user_version")?;
+    for (_, key) in LATER_KEYS.iter().filter(|(since, _)| *since <= version) {
+        let found: bool = connection.query_row(
+            "SELECT EXISTS (SELECT 1 FROM meta WHERE key = ?1)",
+            [key],
+            |row| row.get(0),
+        )?;
+        if !found {
+            run.findings.damage("meta", format!("meta has no {key}"));
+        }
     }
     Ok(true)
 }
