@@ -10,7 +10,7 @@ use super::{Broker, SessionHandle, Step, traced};
 use crate::message::{DeliveryId, End, Message, SlotState};
 use crate::protocol::QoS;
 use crate::router::{Receiver, Routes};
-use crate::session::{Entry, Home, Room, Session};
+use crate::session::{DeliveryState, Entry, Home, Room, Session};
 use crate::store::Op;
 use crate::telemetry::{DropReason, Label};
 
@@ -145,9 +145,11 @@ impl Broker {
             qos,
             retain: message.retain && receiver.retain_as_published,
             dup: false,
-            begun: false,
-            received: false,
-            gated: fanout.gate_all,
+            state: if fanout.gate_all {
+                DeliveryState::AwaitingCommit
+            } else {
+                DeliveryState::Ready
+            },
             home: Home::Memory,
             identifiers: receiver.identifiers.clone(),
         };
@@ -226,7 +228,9 @@ impl Broker {
         entry.packet_id = Some(packet_id);
         if durable {
             entry.home = Home::Slot(slot);
-            entry.gated |= entry.qos == QoS::ExactlyOnce && self.persistence.waits();
+            if entry.qos == QoS::ExactlyOnce && self.persistence.waits() {
+                entry.state = DeliveryState::AwaitingCommit;
+            }
             let state = SlotState {
                 session: session.id,
                 delivery: entry.delivery,

@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use super::{Broker, SessionHandle, Step, traced};
 use crate::protocol::{TopicFilter, matches};
-use crate::session::{Entry, Home, Page, Session};
+use crate::session::{DeliveryState, Entry, Home, Page, Session};
 use crate::store::{PageReply, PageRequest, PagedDelivery};
 
 impl Broker {
@@ -69,9 +69,7 @@ fn entry_of(session: &Session, row: PagedDelivery) -> Entry {
         qos: row.qos,
         retain: row.retain,
         dup: row.delivery <= session.sent_up_to,
-        begun: false,
-        received: row.received,
-        gated: false,
+        state: if row.received { DeliveryState::Received } else { DeliveryState::Ready },
         home: Home::Row,
     }
 }

@@ -18,9 +18,22 @@ pub enum Home {
     Row,
 }
 
+/// How far one delivery has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeliveryState {
+    /// Must not be sent before its message is committed: see the QoS 2 table of the
+    /// design.
+    AwaitingCommit,
+    /// May be sent, and was not, as far as is known.
+    Ready,
+    /// Was sent at least once, by this process or before: it is completed, whatever
+    /// expires [MQTT-3.3.2-5].
+    Sent,
+    /// PUBREC has come: only PUBREL is to be sent from now on [MQTT-4.3.3-7].
+    Received,
+}
+
 /// A message on its way to one session.
-// Independent facts of one delivery, each read on its own.
-#[allow(clippy::struct_excessive_bools)]
 #[derive(Debug, Clone)]
 pub struct Entry {
     /// Shared with all other receivers.
@@ -36,13 +49,8 @@ pub struct Entry {
     /// May have been sent before, for all that is known: after a crash that is true
     /// of many that were not.
     pub dup: bool,
-    /// Was sent by this process: its delivery is completed, whatever expires.
-    pub begun: bool,
-    /// PUBREC has come: only PUBREL is to be sent from now on [MQTT-4.3.3-7].
-    pub received: bool,
-    /// Must not leave before its message is committed (see the QoS 2 table of the
-    /// design).
-    pub gated: bool,
+    /// How far it has come.
+    pub state: DeliveryState,
     /// See [`Home`].
     pub home: Home,
     /// v5 Subscription Identifiers of the subscriptions that it matched.
@@ -50,6 +58,11 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// True if its receiver may hold it, so that it is neither dropped nor refused.
+    pub fn is_begun(&self) -> bool {
+        matches!(self.state, DeliveryState::Sent | DeliveryState::Received)
+    }
+
     /// What counts against the queue's limit.
     pub fn size(&self) -> u64 {
         self.message.size() as u64

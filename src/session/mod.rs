@@ -12,6 +12,7 @@ mod life;
 mod outgoing;
 mod peek;
 mod queue;
+mod receipt;
 mod window;
 
 #[cfg(test)]
@@ -20,12 +21,13 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub use entry::{Entry, Home};
+pub use entry::{DeliveryState, Entry, Home};
 pub use incoming::{Incoming, Known};
 pub use life::{Connected, ConnectionInfo, Life, Limits, NEVER_EXPIRES, Overflow};
-pub use outgoing::{Outgoing, Receipt, Room};
+pub use outgoing::{DeliveryBlock, Fit, Outgoing, Room};
 pub use peek::{Peek, Peeked};
 pub use queue::{Page, Queue};
+pub use receipt::Receipt;
 pub use window::Window;
 
 use crate::message::{DeliveryId, SessionId, Wake, WillRecord};

@@ -1,10 +1,10 @@
-//! From the queue through the window to the client, and the acknowledgements back.
+//! From the queue through the window to the client.
 
 use std::time::{Duration, Instant};
 
-use super::{Entry, Overflow, Page, Session};
+use super::{DeliveryState, Entry, Overflow, Page, Session};
 use crate::message::{CommitNo, WallMillis};
-use crate::protocol::{PacketId, QoS};
+use crate::protocol::PacketId;
 
 /// A receiver counts as answering if its oldest unacknowledged message has seen
 /// some progress within this time. A few elision windows: longer ones were never
@@ -22,20 +22,37 @@ pub enum Outgoing {
     Expired(Entry),
     /// The disk had no room for it: its publisher was told so, nobody gets it.
     Refused(Entry),
+    /// Its packet would be larger than the client accepts: to be removed as if it had
+    /// been delivered [MQTT-3.1.2-25].
+    TooLarge(Entry),
+    /// The client may not receive it: to be removed.
+    NotPermitted(Entry),
 }
 
-/// What an acknowledgement meant.
-#[derive(Debug)]
-pub enum Receipt {
-    /// The delivery is complete.
-    Done(Entry),
-    /// PUBREC: the delivery is to be marked, then PUBREL goes.
-    Release(Entry),
-    /// No such packet id is in flight.
-    Unknown,
-    /// The id is in flight, and this is not what can come now: the client breaks the
-    /// protocol [MQTT-4.8.0-1].
-    OutOfPlace,
+/// What of a delivery only its connection can tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fit {
+    /// It may be sent.
+    Sendable,
+    /// Its packet exceeds the client's Maximum Packet Size.
+    TooLarge,
+    /// An access rule forbids it.
+    NotPermitted,
+}
+
+/// Why no delivery can be sent now: what its connection waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeliveryBlock {
+    /// Nothing waits.
+    QueueEmpty,
+    /// The first one's message has to be committed before it may leave.
+    AwaitingCommit,
+    /// As many are unacknowledged as may be. Ends with an acknowledgement.
+    WindowFull,
+    /// The first one's packet id belongs to one that is unacknowledged.
+    PacketIdInUse,
+    /// The first one has to be read back from disk.
+    Paging,
 }
 
 /// What became of a message at the end of the queue.
@@ -49,40 +66,41 @@ pub enum Room {
     No,
 }
 
-/// Why the front of a queue is not simply sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Hindrance {
-    /// Its message is not committed yet.
-    Gate,
-    /// The disk had no room for it.
-    Refused,
-    /// Its time is over.
+/// What is to be done with the first of a line, as far as message and time decide.
+enum Verdict {
+    Send,
+    Block(DeliveryBlock),
     Expired,
+    Refused,
 }
 
-impl Hindrance {
-    fn apply(hindrance: Option<Self>, entry: Entry) -> Outgoing {
-        match hindrance {
-            Some(Self::Refused) => Outgoing::Refused(entry),
-            Some(Self::Expired) => Outgoing::Expired(entry),
-            Some(Self::Gate) | None => Outgoing::Publish(entry),
-        }
-    }
-}
-
-fn hindrance(front: &Entry, committed: CommitNo, wall: WallMillis) -> Option<Hindrance> {
+fn judge(front: &Entry, committed: CommitNo, wall: WallMillis) -> Verdict {
     let durability = &front.message.durability;
-    // Whatever has been sent once is completed [MQTT-3.3.2-5].
-    if front.begun || front.received {
-        return None;
+    if front.is_begun() {
+        return Verdict::Send;
     }
     if durability.is_refused() {
-        return Some(Hindrance::Refused);
+        return Verdict::Refused;
     }
-    if front.gated && !durability.may_acknowledge(committed) {
-        return Some(Hindrance::Gate);
+    if front.state == DeliveryState::AwaitingCommit && !durability.may_acknowledge(committed) {
+        return Verdict::Block(DeliveryBlock::AwaitingCommit);
     }
-    front.message.is_expired(wall).then_some(Hindrance::Expired)
+    if front.message.is_expired(wall) { Verdict::Expired } else { Verdict::Send }
+}
+
+fn wrapped(fit: Fit) -> fn(Entry) -> Outgoing {
+    match fit {
+        Fit::Sendable => Outgoing::Publish,
+        Fit::TooLarge => Outgoing::TooLarge,
+        Fit::NotPermitted => Outgoing::NotPermitted,
+    }
+}
+
+impl DeliveryBlock {
+    /// This one, or the other if there is nothing to wait for here.
+    fn or(self, other: Self) -> Self {
+        if self == Self::QueueEmpty { other } else { self }
+    }
 }
 
 impl Session {
@@ -98,62 +116,89 @@ impl Session {
         }
     }
 
-    /// The next thing to send. `committed` opens gates; `now` tells what expired.
-    /// `None`: nothing waits, or the window is full, or the front waits for a commit
-    /// or for a page. A full window holds up QoS 1 and 2 alone [MQTT-4.9.0-2].
+    /// The next thing to send. `committed` opens gates, `now` tells what expired, and
+    /// `fit` is asked about each PUBLISH before it takes a place in the window: what
+    /// the client cannot get must not hold up what is behind it.
+    ///
+    /// # Errors
+    /// Why nothing comes, for QoS 1 and 2 if both lines wait: a full window does not
+    /// hold up QoS 0 [MQTT-4.9.0-2].
     pub fn next_outgoing(
         &mut self,
         committed: CommitNo,
-        wall: WallMillis,
-        now: Instant,
-    ) -> Option<Outgoing> {
+        now: (WallMillis, Instant),
+        fit: impl Fn(&Entry) -> Fit,
+    ) -> Result<Outgoing, DeliveryBlock> {
         let light = self.queue.front_light().map(|entry| entry.delivery);
         let kept = self.queue.front().map(|entry| entry.delivery);
         // In the order in which they were queued, as far as nothing stands in the way.
         if light.is_some_and(|light| kept.is_none_or(|kept| light < kept)) {
-            self.next_light(committed, wall).or_else(|| self.next_kept(committed, wall, now))
+            let next = self.next_light(committed, now.0, &fit);
+            next.or_else(|block| {
+                self.next_kept(committed, now, &fit).map_err(|kept| kept.or(block))
+            })
         } else {
-            self.next_kept(committed, wall, now).or_else(|| self.next_light(committed, wall))
+            let next = self.next_kept(committed, now, &fit);
+            next.or_else(|block| self.next_light(committed, now.0, &fit).map_err(|l| block.or(l)))
         }
     }
 
-    fn next_light(&mut self, committed: CommitNo, wall: WallMillis) -> Option<Outgoing> {
-        let front = self.queue.front_light()?;
-        let hindrance = hindrance(front, committed, wall);
-        if hindrance == Some(Hindrance::Gate) {
-            return None;
-        }
-        let entry = self.queue.pop_light()?;
-        Some(Hindrance::apply(hindrance, entry))
+    fn next_light(
+        &mut self,
+        committed: CommitNo,
+        wall: WallMillis,
+        fit: &impl Fn(&Entry) -> Fit,
+    ) -> Result<Outgoing, DeliveryBlock> {
+        let front = self.queue.front_light().ok_or(DeliveryBlock::QueueEmpty)?;
+        let wrap = match judge(front, committed, wall) {
+            Verdict::Block(block) => return Err(block),
+            Verdict::Expired => Outgoing::Expired,
+            Verdict::Refused => Outgoing::Refused,
+            Verdict::Send => wrapped(fit(front)),
+        };
+        self.queue.pop_light().map(wrap).ok_or(DeliveryBlock::QueueEmpty)
     }
 
     fn next_kept(
         &mut self,
         committed: CommitNo,
-        wall: WallMillis,
-        now: Instant,
-    ) -> Option<Outgoing> {
+        (wall, now): (WallMillis, Instant),
+        fit: &impl Fn(&Entry) -> Fit,
+    ) -> Result<Outgoing, DeliveryBlock> {
         let quota = self.quota();
-        let front = self.queue.front()?;
-        match hindrance(front, committed, wall) {
-            Some(Hindrance::Gate) => return None,
-            None => {}
-            hindrance => {
-                let entry = self.queue.pop()?;
-                return Some(Hindrance::apply(hindrance, entry));
-            }
+        let nothing =
+            if self.queue.is_on_disk() { DeliveryBlock::Paging } else { DeliveryBlock::QueueEmpty };
+        let front = self.queue.front().ok_or(nothing)?;
+        let received = front.state == DeliveryState::Received;
+        let given_up: Option<fn(Entry) -> Outgoing> = match judge(front, committed, wall) {
+            Verdict::Block(block) => return Err(block),
+            Verdict::Expired => Some(Outgoing::Expired),
+            Verdict::Refused => Some(Outgoing::Refused),
+            Verdict::Send if received => None,
+            Verdict::Send => match fit(front) {
+                Fit::Sendable => None,
+                unfit => Some(wrapped(unfit)),
+            },
+        };
+        if let Some(wrap) = given_up {
+            return self.queue.pop().map(wrap).ok_or(nothing);
         }
-        let packet_id = front.packet_id?;
-        if self.window.len() >= quota || self.window.contains(packet_id) {
-            return None;
+        if self.window.len() >= quota {
+            return Err(DeliveryBlock::WindowFull);
         }
-        let entry = self.queue.pop()?;
+        let packet_id = front.packet_id.filter(|id| !self.window.contains(*id));
+        let packet_id = packet_id.ok_or(DeliveryBlock::PacketIdInUse)?;
+        let entry = self.queue.pop().ok_or(nothing)?;
         if self.window.is_empty() {
             self.life.progress(now);
         }
         self.sent_up_to = self.sent_up_to.max(entry.delivery);
-        self.window.insert(packet_id, entry.clone());
-        Some(if entry.received { Outgoing::Release(packet_id) } else { Outgoing::Publish(entry) })
+        if received {
+            self.window.insert(packet_id, entry);
+            return Ok(Outgoing::Release(packet_id));
+        }
+        self.window.insert(packet_id, Entry { state: DeliveryState::Sent, ..entry.clone() });
+        Ok(Outgoing::Publish(entry))
     }
 
     /// QoS 1 and 2 messages that may be in flight at once.
@@ -166,52 +211,6 @@ impl Session {
     /// The next page to read, if the queue's head runs low.
     pub fn next_page(&mut self) -> Option<Page> {
         self.queue.next_page()
-    }
-
-    /// PUBACK.
-    pub fn puback(&mut self, packet_id: PacketId, now: Instant) -> Receipt {
-        match self.window.get_mut(packet_id) {
-            Some(entry) if entry.qos == QoS::AtLeastOnce => self.complete(packet_id, now),
-            Some(_) => Receipt::OutOfPlace,
-            None => Receipt::Unknown,
-        }
-    }
-
-    /// PUBREC; `failed` is a reason code of 0x80 or more, which ends the delivery
-    /// [MQTT-4.3.3-4].
-    pub fn pubrec(&mut self, packet_id: PacketId, failed: bool, now: Instant) -> Receipt {
-        match self.window.get_mut(packet_id) {
-            Some(entry) if entry.qos == QoS::ExactlyOnce => {
-                if failed && !entry.received {
-                    return self.complete(packet_id, now);
-                }
-                entry.received = true;
-                let entry = entry.clone();
-                self.life.progress(now);
-                Receipt::Release(entry)
-            }
-            Some(_) => Receipt::OutOfPlace,
-            None => Receipt::Unknown,
-        }
-    }
-
-    /// PUBCOMP.
-    pub fn pubcomp(&mut self, packet_id: PacketId, now: Instant) -> Receipt {
-        match self.window.get_mut(packet_id) {
-            Some(entry) if entry.received => self.complete(packet_id, now),
-            Some(_) => Receipt::OutOfPlace,
-            None => Receipt::Unknown,
-        }
-    }
-
-    /// A delivery that cannot be sent after all.
-    pub fn abandon(&mut self, packet_id: PacketId) {
-        self.window.remove(packet_id);
-    }
-
-    fn complete(&mut self, packet_id: PacketId, now: Instant) -> Receipt {
-        self.life.progress(now);
-        self.window.remove(packet_id).map_or(Receipt::Unknown, Receipt::Done)
     }
 
     /// True if a QoS 1 message for this session may be held back for the elision

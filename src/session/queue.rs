@@ -225,7 +225,6 @@ impl Queue {
     pub(super) fn put_back(&mut self, in_flight: VecDeque<Entry>) {
         for mut entry in in_flight.into_iter().rev() {
             entry.dup = true;
-            entry.begun = true;
             self.entry_bytes += entry.size();
             self.head.push_front(entry);
         }
@@ -238,7 +237,7 @@ impl Queue {
             return Some(Ok(entry));
         }
         // What the receiver has begun to acknowledge is not ours to drop.
-        let at = self.head.iter().position(|entry| !entry.received && !entry.begun);
+        let at = self.head.iter().position(|entry| !entry.is_begun());
         if let Some(entry) = at.and_then(|at| self.head.remove(at)) {
             self.entry_bytes -= entry.size();
             return Some(Ok(entry));
@@ -270,7 +269,7 @@ impl Queue {
 
 /// Nobody gets it, unless it was sent before the disk turned out to be full.
 fn is_refused(entry: &Entry) -> bool {
-    !entry.begun && entry.message.durability.is_refused()
+    !entry.is_begun() && entry.message.durability.is_refused()
 }
 
 fn queued(entry: &Entry) -> QueuedId {

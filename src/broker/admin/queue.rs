@@ -8,7 +8,7 @@ use super::Unsettled;
 use crate::broker::{Broker, SessionHandle};
 use crate::message::{CommitNo, DeliveryId, Message, QueuedId};
 use crate::protocol::{PacketId, QoS};
-use crate::session::{Entry, Peeked};
+use crate::session::{DeliveryState, Entry, Peeked};
 use crate::store::{PageReply, PageRequest, PagedDelivery};
 
 /// Bytes that are read from disk for one look: what a page of a queue is read with, too.
@@ -153,7 +153,7 @@ fn of_entry(entry: Entry, stage: Stage, committed: CommitNo) -> QueuedDelivery {
         qos: entry.qos,
         retain: entry.retain,
         dup: entry.dup,
-        stage: if entry.received { Stage::Received } else { stage },
+        stage: if entry.state == DeliveryState::Received { Stage::Received } else { stage },
         on_disk: entry.is_on_disk(committed),
         message: entry.message,
     }

@@ -7,7 +7,7 @@ use super::{Client, Close, DRAINING_SHARE, Pending, Reply, packets};
 use crate::broker::traced;
 use crate::message::{End, Step, WallMillis};
 use crate::protocol::{AckKind, PacketId, PublishOut, QoS, ReasonCode, Version, encode};
-use crate::session::{Entry, Outgoing};
+use crate::session::{Entry, Fit, Outgoing};
 use crate::telemetry::{DropReason, Label, PacketType, RefuseReason};
 
 /// Deliveries taken under one lock.
@@ -41,13 +41,11 @@ impl Client {
             }
             let more = self.take_outgoing(committed);
             let mut outgoing = std::mem::take(&mut self.outgoing);
-            let mut discarded = false;
             for next in outgoing.drain(..) {
-                discarded |= self.send(next, out);
+                self.send(next, out);
             }
             self.outgoing = outgoing;
-            // What was not sent after all has left its place in the window to the next.
-            if !more && !discarded {
+            if !more {
                 self.look = false;
                 return Ok(false);
             }
@@ -168,14 +166,17 @@ impl Client {
     fn take_outgoing(&mut self, committed: u64) -> bool {
         let now = self.step.now;
         let mut session = self.handle.lock();
+        let mut outgoing = std::mem::take(&mut self.outgoing);
+        let fit = |entry: &Entry| self.fit(entry);
         let mut more = true;
         for _ in 0..AT_ONCE {
-            let Some(next) = session.next_outgoing(committed, now.wall, now.instant) else {
+            let Ok(next) = session.next_outgoing(committed, (now.wall, now.instant), fit) else {
                 more = false;
                 break;
             };
-            self.outgoing.push(next);
+            outgoing.push(next);
         }
+        self.outgoing = outgoing;
         let page = session.next_page();
         let most = self.broker.settings.max_pending_writes;
         self.most_pending = if session.is_draining() { most / DRAINING_SHARE } else { most };
@@ -186,10 +187,9 @@ impl Client {
         more
     }
 
-    /// True if it was discarded instead.
-    fn send(&mut self, next: Outgoing, out: &mut BytesMut) -> bool {
+    fn send(&mut self, next: Outgoing, out: &mut BytesMut) {
         match next {
-            Outgoing::Publish(entry) => return self.send_publish(&entry, out),
+            Outgoing::Publish(entry) => self.send_publish(&entry, out),
             Outgoing::Release(id) => {
                 let before = out.len();
                 encode::ack(out, self.version, AckKind::PubRel, id, ReasonCode::Success);
@@ -197,8 +197,9 @@ impl Client {
             }
             Outgoing::Expired(entry) => self.give_up(&entry, DropReason::Expired),
             Outgoing::Refused(entry) => self.give_up(&entry, DropReason::DiskFull),
+            Outgoing::TooLarge(entry) => self.give_up(&entry, DropReason::TooLarge),
+            Outgoing::NotPermitted(entry) => self.give_up(&entry, DropReason::NotAuthorized),
         }
-        false
     }
 
     fn give_up(&mut self, entry: &Entry, reason: DropReason) {
@@ -207,28 +208,22 @@ impl Client {
         self.broker.settle(entry, &mut self.step);
     }
 
-    fn send_publish(&mut self, entry: &Entry, out: &mut BytesMut) -> bool {
-        let message = &entry.message;
-        let mut publish = PublishOut {
-            dup: entry.dup && entry.qos > QoS::AtMostOnce,
-            qos: entry.qos,
-            retain: entry.retain,
-            packet_id: entry.packet_id,
-            topic: message.topic(),
-            topic_alias: None,
-            expiry: message.expires_at.map(|at| seconds_left(at, self.step.now.wall)),
-            subscription_ids: &entry.identifiers,
-            properties: message.properties(),
-            payload: message.payload(),
-        };
-        if !self.broker.authenticator.may_deliver(&self.peer.identity, publish.topic) {
-            self.discard(entry, DropReason::NotAuthorized);
-            return true;
+    /// Whether the client may get a message, and accepts a packet as large as it makes.
+    fn fit(&self, entry: &Entry) -> Fit {
+        let topic = entry.message.topic();
+        if !self.broker.authenticator.may_deliver(&self.peer.identity, topic) {
+            return Fit::NotPermitted;
         }
+        let publish = publish_of(entry, self.step.now.wall);
         if encode::publish_len(self.version, &publish) > self.max_packet as usize {
-            self.discard(entry, DropReason::TooLarge);
-            return true;
+            return Fit::TooLarge;
         }
+        Fit::Sendable
+    }
+
+    fn send_publish(&mut self, entry: &Entry, out: &mut BytesMut) {
+        let message = &entry.message;
+        let mut publish = publish_of(entry, self.step.now.wall);
         let mut hide_topic = false;
         if self.version == Version::V5 {
             (publish.topic_alias, hide_topic) = self.outbound_aliases.alias_for(publish.topic);
@@ -248,23 +243,29 @@ impl Client {
         self.tally.delivered(entry, bytes);
         packets::delivered(&self.handle.client_id, &publish, message.topic(), bytes);
         if let Some(trace) = &message.trace {
-            let step = Step::Sent { to: self.peer.address, again: entry.begun };
+            let step = Step::Sent { to: self.peer.address, again: entry.is_begun() };
             trace.progressed(entry.delivery, step);
             if entry.qos == QoS::AtMostOnce {
                 trace.delivered(entry.delivery, End::Sent);
             }
         }
-        false
     }
+}
 
-    /// [MQTT-3.1.2-25]: discarded as if it had been delivered.
-    fn discard(&mut self, entry: &Entry, reason: DropReason) {
-        self.broker.metrics.messages.dropped.add(reason, 1);
-        traced::ended(entry, End::Dropped(reason.as_str()));
-        if let Some(packet_id) = entry.packet_id {
-            self.handle.lock().abandon(packet_id);
-        }
-        self.broker.settle(entry, &mut self.step);
+/// The packet that a delivery makes, without a topic alias.
+fn publish_of(entry: &Entry, now: WallMillis) -> PublishOut<'_> {
+    let message = &entry.message;
+    PublishOut {
+        dup: entry.dup && entry.qos > QoS::AtMostOnce,
+        qos: entry.qos,
+        retain: entry.retain,
+        packet_id: entry.packet_id,
+        topic: message.topic(),
+        topic_alias: None,
+        expiry: message.expires_at.map(|at| seconds_left(at, now)),
+        subscription_ids: &entry.identifiers,
+        properties: message.properties(),
+        payload: message.payload(),
     }
 }
 

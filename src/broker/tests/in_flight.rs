@@ -86,7 +86,7 @@ fn a_connection_that_ends_with_a_full_buffer_leaves_nothing_counted() {
     world.commit();
     // Enough for some of them only, and then the line is cut.
     let mut out = bytes::BytesMut::new();
-    receiver.client.begin();
+    assert!(receiver.client.begin().unwrap());
     receiver.client.woken();
     receiver.client.pump(&mut out, 10).unwrap();
     assert!(gauge(&world) > 0);

@@ -9,6 +9,7 @@ mod gates;
 mod in_flight;
 mod pass_through;
 mod spans;
+mod too_large;
 mod tracing;
 mod tracing_rules;
 mod world;

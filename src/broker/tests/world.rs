@@ -96,33 +96,41 @@ impl World {
         clean_start: bool,
         will: Option<LastWill>,
     ) -> User {
-        let connect = Connect {
-            version,
-            clean_start,
-            keep_alive: 0,
-            client_id: client_id.into(),
-            will,
-            username: None,
-            password: None,
-            session_expiry: (!clean_start).then_some(1000),
-            receive_maximum: None,
-            maximum_packet_size: None,
-            topic_alias_maximum: 0,
-            request_response_information: false,
-            request_problem_information: true,
-            user_properties: Vec::new(),
-            authentication_method: None,
-            authentication_data: None,
-        };
+        self.connect_by(&Connect { will, ..request(version, client_id, clean_start) })
+    }
+
+    pub fn connect_by(&self, connect: &Connect) -> User {
         let peer = Peer {
             address: ([127, 0, 0, 1], 1).into(),
             listener: "tcp".into(),
             identity: Identity::default(),
         };
-        let accepted = at_once(self.broker.connect(&connect, peer)).unwrap();
+        let accepted = at_once(self.broker.connect(connect, peer)).unwrap();
         let mut client = Box::new(accepted.client);
         client.open(accepted.connack, accepted.gate);
-        User { client, out: BytesMut::new(), version }
+        User { client, out: BytesMut::new(), version: connect.version }
+    }
+}
+
+/// A CONNECT without anything special.
+pub fn request(version: Version, client_id: &str, clean_start: bool) -> Connect {
+    Connect {
+        version,
+        clean_start,
+        keep_alive: 0,
+        client_id: client_id.into(),
+        will: None,
+        username: None,
+        password: None,
+        session_expiry: (!clean_start).then_some(1000),
+        receive_maximum: None,
+        maximum_packet_size: None,
+        topic_alias_maximum: 0,
+        request_response_information: false,
+        request_problem_information: true,
+        user_properties: Vec::new(),
+        authentication_method: None,
+        authentication_data: None,
     }
 }
 

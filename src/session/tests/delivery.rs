@@ -22,8 +22,8 @@ fn mqtt_4_3_3_after_pubrec_only_pubrel_is_repeated() {
     assert!(matches!(session.pubrec(packet_id(1), false, Instant::now()), Receipt::Release(_)));
     session.detach(WallMillis(1));
     attach(&mut session, 10);
-    let next = session.next_outgoing(2, WallMillis(0), Instant::now());
-    assert!(matches!(next, Some(Outgoing::Release(id)) if id == packet_id(1)));
+    let next = next(&mut session, 2);
+    assert!(matches!(next, Ok(Outgoing::Release(id)) if id == packet_id(1)));
     assert!(matches!(session.pubcomp(packet_id(1), Instant::now()), Receipt::Done(_)));
 }
 
@@ -54,16 +54,14 @@ fn a_message_that_expired_while_waiting_is_not_sent() {
         qos: QoS::AtMostOnce,
         retain: false,
         dup: false,
-        begun: false,
-        received: false,
-        gated: false,
+        state: DeliveryState::Ready,
         home: Home::Memory,
         identifiers: SmallVec::new(),
     };
     attach(&mut session, 10);
     session.enqueue(entry, 0, false);
-    let next = session.next_outgoing(0, WallMillis(1000), Instant::now());
-    assert!(matches!(next, Some(Outgoing::Expired(_))));
+    let next = session.next_outgoing(0, (WallMillis(1000), Instant::now()), |_| Fit::Sendable);
+    assert!(matches!(next, Ok(Outgoing::Expired(_))));
 }
 
 #[test]
@@ -73,8 +71,8 @@ fn a_refused_message_is_dropped_from_the_queue() {
     let message = enqueue(&mut session, 1, QoS::ExactlyOnce, 0);
     message.durability.take(2);
     message.durability.refuse();
-    let next = session.next_outgoing(2, WallMillis(0), Instant::now());
-    assert!(matches!(next, Some(Outgoing::Refused(_))));
+    let next = next(&mut session, 2);
+    assert!(matches!(next, Ok(Outgoing::Refused(_))));
 }
 
 #[test]
@@ -120,7 +118,7 @@ fn a_session_answers_only_while_it_acknowledges() {
     attach(&mut session, 10);
     assert!(session.is_answering(start));
     enqueue(&mut session, 1, QoS::AtLeastOnce, 0);
-    session.next_outgoing(0, WallMillis(0), start);
+    session.next_outgoing(0, (WallMillis(0), start), |_| Fit::Sendable).unwrap();
     assert!(session.is_answering(start + Duration::from_millis(5)));
     assert!(!session.is_answering(start + Duration::from_secs(1)), "connected, but stalled");
     session.puback(packet_id(1), start + Duration::from_secs(1));

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 //! The session without a broker: entries go in, packets come out.
 
+mod blocks;
 mod delivery;
 mod queue_model;
 mod window;
@@ -70,9 +71,11 @@ pub fn enqueue(session: &mut Session, id: u64, qos: QoS, committed: u64) -> Arc<
         qos,
         retain: false,
         dup: false,
-        begun: false,
-        received: false,
-        gated: qos == QoS::ExactlyOnce,
+        state: if qos == QoS::ExactlyOnce {
+            DeliveryState::AwaitingCommit
+        } else {
+            DeliveryState::Ready
+        },
         home: if kept { Home::Slot(0) } else { Home::Memory },
         identifiers: SmallVec::new(),
     };
@@ -80,10 +83,15 @@ pub fn enqueue(session: &mut Session, id: u64, qos: QoS, committed: u64) -> Arc<
     message
 }
 
+/// The next thing to send to a client that accepts whatever comes.
+pub fn next(session: &mut Session, committed: u64) -> Result<Outgoing, DeliveryBlock> {
+    session.next_outgoing(committed, (WallMillis(0), Instant::now()), |_| Fit::Sendable)
+}
+
 /// Everything that may be sent now, as (message, packet id, dup).
 pub fn sent(session: &mut Session, committed: u64) -> Vec<(u64, u16, bool)> {
     let mut sent = Vec::new();
-    while let Some(next) = session.next_outgoing(committed, WallMillis(0), Instant::now()) {
+    while let Ok(next) = next(session, committed) {
         match next {
             Outgoing::Publish(entry) => {
                 let packet_id = entry.packet_id.map_or(0, PacketId::get);

@@ -131,9 +131,7 @@ impl World {
                 qos: QoS::AtLeastOnce,
                 retain: false,
                 dup: false,
-                begun: false,
-                received: false,
-                gated: false,
+                state: DeliveryState::Ready,
                 home: Home::Row,
                 identifiers: SmallVec::new(),
             })
