@@ -5,13 +5,12 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Semaphore;
 
 use crate::message::{Bell, SessionId, Wake};
 use crate::session::Session;
-use crate::telemetry::MessageMetrics;
-use crate::telemetry::Metrics;
+use crate::sync::{Mutex, MutexGuard};
+use crate::telemetry::{MessageMetrics, Metrics};
 
 /// Shared by the registry, the router and the session's connection.
 #[derive(Debug)]
@@ -62,11 +61,13 @@ impl SessionHandle {
     /// Locks the state, to change it. Never held over an await, a disk write, or the lock
     /// of another session. What others read without the lock, and the gauges, follow when
     /// the guard is dropped.
+    #[cfg_attr(feature = "failpoints", track_caller)]
     pub fn lock(&self) -> SessionGuard<'_> {
         SessionGuard { session: self.state.lock(), handle: self }
     }
 
     /// Locks the state, to look at it.
+    #[cfg_attr(feature = "failpoints", track_caller)]
     pub fn look(&self) -> SessionView<'_> {
         SessionView(self.state.lock())
     }

@@ -46,7 +46,6 @@ use std::sync::OnceLock;
 use std::sync::Weak;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
 pub use budget::{Budget, yield_now};
@@ -70,6 +69,7 @@ use crate::auth::Authenticator;
 
 use crate::router::{Retained, Router};
 use crate::store::Recovered;
+use crate::sync::{Mutex, RwLock};
 use crate::telemetry::{Metrics, Tracing};
 
 /// Client ids to sessions. In order, so that a long list of them can be gone through in

@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 
 use super::{Broker, Now, StoreDown};
 use crate::message::{Bell, ChangeNo, CommitNo, Message, Order, Wake};
+use crate::schedule::{self, Point};
 use crate::store::{Change, Op, Submission};
 
 /// Reused from step to step; allocates nothing once it has grown.
@@ -89,6 +90,7 @@ impl Step {
     /// # Errors
     /// The store is poisoned: nothing may be acknowledged any more.
     pub fn submit(&mut self, broker: &Broker) -> Result<CommitNo, StoreDown> {
+        schedule::reached(Point::Submit);
         let submitted = broker.persistence.submit(&mut self.submission);
         self.submission.numbers = None;
         if std::mem::take(&mut self.ends)

@@ -5,12 +5,13 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::{Arc, Weak};
 
-use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::budget::yield_now;
 use super::{Broker, SessionHandle};
 use crate::message::WallMillis;
+use crate::schedule::{self, Point};
+use crate::sync::Mutex;
 
 /// The epoch tells whether the session has been connected since: then the timer is
 /// void.
@@ -88,6 +89,7 @@ impl Broker {
     pub async fn run_due(self: &Arc<Self>) {
         let now = self.clock.now().wall;
         while let Some(due) = self.timers.pop_due(now) {
+            schedule::reached(Point::Timer);
             match due {
                 Due::Will(session, epoch) => {
                     if let Some(handle) = session.upgrade() {

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::task::Context;
 
 use atomic_waker::AtomicWaker;
-use parking_lot::Mutex;
+
+use crate::sync::Mutex;
 
 /// One per connection, for every cause: an acknowledgement may go, a delivery
 /// waits, the session was taken over. However often it is rung between two polls
