@@ -14,8 +14,8 @@ pub enum Sabotage {
     /// A message counts as settled when the first of its receivers has acknowledged
     /// it.
     ElideEarly,
-    /// A turn's operations reach the store in another order than the one in which they
-    /// were decided under a lock.
+    /// The file ignores the order in which changes were decided under locks: what is
+    /// submitted last holds.
     SubmitBeforeLock,
     /// A connection is not told that something waits for it.
     ForgetWakeUp,

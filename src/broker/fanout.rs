@@ -10,6 +10,7 @@ use super::{Broker, SessionHandle, Step, traced};
 use crate::message::{DeliveryId, End, Message, SlotState};
 use crate::protocol::QoS;
 use crate::router::{Receiver, Routes};
+use crate::sabotage::Sabotage;
 use crate::session::{DeliveryState, Entry, Home, Room, Session};
 use crate::store::Op;
 use crate::telemetry::{DropReason, Label};
@@ -159,7 +160,8 @@ impl Broker {
         };
         if queued {
             let gated = fanout.gate_all || (session.durable && qos == QoS::ExactlyOnce);
-            if gated && self.persistence.waits() {
+            if gated && Sabotage::ForgetWakeUp.is_on() {
+            } else if gated && self.persistence.waits() {
                 // Whoever is connected by then: it may be another connection.
                 step.wake_at_commit(handle.bell());
             } else if let Some(wake) = session.wake() {

@@ -19,6 +19,7 @@ use super::scratch::{self, Consumed, Partial};
 use super::timers::{Due, Timers};
 use crate::broker::client::{Client, Close, Handled};
 use crate::protocol::{Decoder, Frame, ReasonCode};
+use crate::sabotage::Sabotage;
 use crate::telemetry::Metrics;
 
 /// Deliveries are encoded as long as less than this waits to be written.
@@ -186,6 +187,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn read(&mut self, client: &mut Client, context: &mut Context<'_>) -> Result<bool, Close> {
         let handled = self.unhandled && client.may_take() && self.handle_again(client)?;
         if !client.may_go_on() || self.unhandled || self.input != Input::Open {
+            return Ok(handled);
+        }
+        if Sabotage::ForgetReadInterest.is_on() && !self.out.is_empty() {
             return Ok(handled);
         }
         let Self { stream, partial, decoder, unhandled, .. } = self;

@@ -4,6 +4,7 @@ use super::{Client, Close, Pending, Reply};
 use crate::broker::traced;
 use crate::message::{End, Step};
 use crate::protocol::{PacketId, ReasonCode};
+use crate::sabotage::Sabotage;
 use crate::session::{Home, Receipt};
 use crate::store::Op;
 
@@ -31,7 +32,8 @@ impl Client {
                 if durable {
                     self.step.write(Op::Received(entry.delivery));
                 }
-                let waits = durable && self.broker.persistence.waits();
+                let waits =
+                    durable && self.broker.persistence.waits() && !Sabotage::UngatedPubrel.is_on();
                 let reply = Reply::PubRel(packet_id, ReasonCode::Success);
                 self.pending.push(Pending::at_once(reply).and_this_step(waits));
             }
