@@ -19,8 +19,8 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use serde::Serialize;
 
 use super::error::MaintenanceError;
-use super::holder::{Holder, holder};
-use crate::store::{beside, identify};
+use super::holder::{Holder, holder, holder_by_another_name};
+use crate::store::{beside, follow, identify};
 
 /// SQLite waits this long for a lock that a checkpoint or a recovery holds.
 const BUSY: Duration = Duration::from_secs(5);
@@ -71,8 +71,15 @@ impl Stamp {
 impl Database {
     /// Opens it in the way that fits, and makes sure whose it is.
     pub(super) fn open(path: &Path) -> Result<Self, MaintenanceError> {
+        let path = &follow(path);
         must_be_a_file(path)?;
         let holder = holder(path);
+        if holder.is_none()
+            && let Some(Holder { pid }) = holder_by_another_name(path)
+        {
+            let pid = pid.map_or_else(|| "?".to_owned(), |pid| pid.to_string());
+            return Err(MaintenanceError::OtherName { path: path.clone(), pid });
+        }
         let stamp = Stamp::of(path).map_err(|source| MaintenanceError::io("read", path, source))?;
         if stamp.size == 0 && stamp.wal == 0 {
             return Err(MaintenanceError::Empty { path: path.to_path_buf() });

@@ -44,6 +44,16 @@ pub enum MaintenanceError {
         /// What was to be done.
         to: &'static str,
     },
+    /// A hard link: its WAL stands beside the other name.
+    #[error(
+        "{path} is in use by the process {pid}, which has opened it by another name: use that name"
+    )]
+    OtherName {
+        /// The name that was given.
+        path: PathBuf,
+        /// The holder, as the kernel tells it.
+        pid: String,
+    },
     /// There are commits in the WAL, and SQLite cannot make what it needs to read them.
     #[error(
         "{path}: its -wal file holds {wal_bytes} bytes that belong to it, and cannot be read here ({source}): copy both files to a directory that is writable for this user, and look at the copy"

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::store::beside;
+use crate::store::{beside, follow, locked_by, open_to_lock};
 
 /// The process that holds the lock: a broker, or a tool that writes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -23,7 +23,7 @@ pub struct Holder {
 /// containers too. A broker that starts in this moment tries again
 /// (`store/lock.rs`).
 pub fn holder(database: &Path) -> Option<Holder> {
-    let mut file = File::open(beside(database, ".lock")).ok()?;
+    let mut file = File::open(beside(&follow(database), ".lock")).ok()?;
     match file.try_lock_shared() {
         Err(TryLockError::WouldBlock) => {
             let mut text = String::new();
@@ -31,6 +31,21 @@ pub fn holder(database: &Path) -> Option<Holder> {
             let _ = file.read_to_string(&mut text);
             Some(Holder { pid: text.trim().parse().ok() })
         }
+        Ok(()) | Err(TryLockError::Error(_)) => None,
+    }
+}
+
+/// Whoever has the database open by another name (a hard link), with another lock file
+/// and another WAL. To be asked only where [`holder`] has found nobody, so that this
+/// process is not the holder: closing the file would take SQLite's locks from it.
+pub(super) fn holder_by_another_name(database: &Path) -> Option<Holder> {
+    use std::os::unix::fs::MetadataExt as _;
+    if std::fs::metadata(database).ok()?.nlink() < 2 {
+        return None;
+    }
+    let file = open_to_lock(database)?;
+    match file.try_lock_shared() {
+        Err(TryLockError::WouldBlock) => Some(Holder { pid: locked_by(&file) }),
         Ok(()) | Err(TryLockError::Error(_)) => None,
     }
 }

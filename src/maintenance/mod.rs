@@ -42,3 +42,5 @@ pub use queues::{QueueLine, QueueOrder, Queues, queues};
 pub use restore::{Restore, RestoreOptions, restore};
 pub use status::{LastStop, OldestMessage, Sessions, Status, Volume, age, status};
 pub use watch::{Phase, Step, Watch};
+
+pub(crate) use crate::store::follow;

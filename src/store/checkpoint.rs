@@ -17,6 +17,7 @@ use super::error::Failure;
 use super::lock::beside;
 use super::metrics::{StoreMetrics, add, stamp};
 use super::schema::pragma;
+use super::space::identity;
 use super::written::{self, WalWritten};
 
 /// Follows the WAL's length.
@@ -25,6 +26,9 @@ pub(super) struct Checkpointer {
     /// What is in the WAL after the last COMMIT, told by SQLite.
     written: Arc<WalWritten>,
     wal: PathBuf,
+    /// Device and inode of the WAL: SQLite keeps it open, and never makes it anew while
+    /// it is.
+    identity: Option<(u64, u64)>,
     threshold: u32,
     limit: u64,
     /// A checkpoint that a reader cut short is not tried again at each commit.
@@ -61,6 +65,11 @@ pub(super) fn at_start(connection: &Connection, checkpoints: Checkpoints) -> rus
 /// Cuts the WAL to nothing.
 pub(super) fn truncate(connection: &Connection) -> rusqlite::Result<bool> {
     run(connection, CheckpointMode::TRUNCATE).map(|copied| copied.all)
+}
+
+/// Copies back what can be without waiting, and syncs it. True if that was all.
+pub(super) fn copy_all(connection: &Connection) -> rusqlite::Result<bool> {
+    run(connection, CheckpointMode::PASSIVE).map(|copied| copied.all)
 }
 
 /// What a checkpoint has done.
@@ -101,6 +110,7 @@ impl Checkpointer {
         let threshold = config.wal_checkpoint_pages.max(1);
         Ok(Self {
             written,
+            identity: identity(&wal),
             wal,
             threshold,
             limit: config.wal_limit,
@@ -141,6 +151,11 @@ impl Checkpointer {
             self.next_at = pages.saturating_add(self.threshold / 4).max(self.threshold);
         }
         Ok(())
+    }
+
+    /// False if the WAL that is written to is no longer the one at its path.
+    pub(super) fn is_log_in_place(&self) -> bool {
+        self.identity.is_none() || identity(&self.wal) == self.identity
     }
 
     pub(super) fn is_external(&self) -> bool {

@@ -68,6 +68,7 @@ impl Store {
         metrics: Arc<StoreMetrics>,
         on_poisoned: PoisonHook,
     ) -> Result<(Self, Recovered), OpenError> {
+        let config = &config.resolved();
         let prepared = prepare(config, metrics, Some(on_poisoned))?;
         let Prepared { shared, writer, reader, recovered, check_later, lock } = prepared;
         let start = || {
@@ -98,7 +99,8 @@ impl Store {
         config: &StoreConfig,
         metrics: Arc<StoreMetrics>,
     ) -> Result<(Self, Recovered), OpenError> {
-        let patient = StoreConfig { quick_check_budget: Duration::from_hours(1), ..config.clone() };
+        let patient =
+            StoreConfig { quick_check_budget: Duration::from_hours(1), ..config.resolved() };
         let Prepared { shared, writer, reader, recovered, .. } = prepare(&patient, metrics, None)?;
         let stepped = Some(Mutex::new(Some(Stepped { writer, batch: Batch::default() })));
         let (threads, reader) = (Mutex::default(), Mutex::new(Some(reader)));

@@ -1,8 +1,17 @@
-//! One broker per database: an advisory lock on a file beside it. SQLite's own
-//! locks cannot serve, since people may look into the file with `sqlite3`.
+//! One broker per database: advisory locks on a file beside it and on the database
+//! itself. SQLite's own locks cannot serve, since people may look into the file with
+//! `sqlite3`.
+//!
+//! The lock on the database is there for hard links: whoever comes by another name finds
+//! another lock file, and the same database. Both are `flock(2)`, which knows nothing of
+//! the byte ranges that SQLite locks by `fcntl(2)`. Closing any descriptor of a file
+//! takes all `fcntl` locks of the process from it, so the database is opened here before
+//! SQLite opens it, and closed when SQLite has closed it: whoever uses the database holds
+//! an [`LockFile`] in an `Arc`, and drops it last.
 
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::error::OpenError;
@@ -14,15 +23,19 @@ const ATTEMPTS: u32 = 10;
 /// after this long.
 const PAUSE: std::time::Duration = std::time::Duration::from_millis(10);
 
+/// As many as Linux follows.
+const MOST_LINKS: usize = 40;
+
 /// Held as long as the database is open. The kernel lets go of it when the process
 /// ends, however it ends.
 #[derive(Debug)]
 pub(crate) struct LockFile {
-    _file: File,
+    _beside: File,
+    database: Option<File>,
 }
 
 impl LockFile {
-    /// Takes it, or tells who has it.
+    /// Takes it, or tells who has it. The database need not exist.
     ///
     /// # Errors
     /// [`OpenError::Locked`], or the file cannot be made or locked.
@@ -49,11 +62,60 @@ impl LockFile {
             }
             Err(TryLockError::Error(error)) => return Err(io(error)),
         }
+        let inner = lock_database(database)?;
         file.set_len(0).map_err(io)?;
         file.rewind().map_err(io)?;
         writeln!(file, "{}", std::process::id()).map_err(io)?;
-        Ok(Self { _file: file })
+        Ok(Self { _beside: file, database: inner })
     }
+
+    /// Locks a database that was made after [`Self::acquire`].
+    pub(super) fn hold(&mut self, database: &Path) -> Result<(), OpenError> {
+        if self.database.is_none() {
+            self.database = lock_database(database)?;
+        }
+        Ok(())
+    }
+}
+
+/// `None` if there is no such file, or if its file system cannot lock it: what SQLite
+/// says of it is clearer.
+fn lock_database(database: &Path) -> Result<Option<File>, OpenError> {
+    let Some(file) = open_to_lock(database) else { return Ok(None) };
+    match try_for_a_while(&file) {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => {
+            let pid = locked_by(&file).map_or_else(|| "?".to_owned(), |pid| pid.to_string());
+            Err(OpenError::Locked { path: database.to_path_buf(), pid })
+        }
+        Err(TryLockError::Error(_)) => Ok(None),
+    }
+}
+
+/// The database, if `flock` on it stays apart from SQLite's locks: network file systems
+/// make it a lock on all bytes (flock(2), "NFS details" and "CIFS details").
+pub(crate) fn open_to_lock(database: &Path) -> Option<File> {
+    let file = File::open(database).ok()?;
+    let magic = rustix::fs::fstatfs(&file).ok()?.f_type;
+    // NFS, CIFS, SMB2 (statfs(2)).
+    let apart = !matches!(magic, 0x6969 | 0xFF53_4D42 | 0xFE53_4D42);
+    apart.then_some(file)
+}
+
+/// The process that holds a `flock` on the file, as the kernel tells it. In another
+/// container it has no number here.
+pub(crate) fn locked_by(file: &File) -> Option<u32> {
+    let metadata = file.metadata().ok()?;
+    let inode = metadata.ino().to_string();
+    let locks = std::fs::read_to_string("/proc/locks").ok()?;
+    locks.lines().find_map(|line| {
+        // 1: FLOCK  ADVISORY  WRITE 1234 fe:00:5678 0 EOF
+        let mut fields = line.split_whitespace().skip(1);
+        let (kind, _, _) = (fields.next()?, fields.next()?, fields.next()?);
+        let (pid, place) = (fields.next()?, fields.next()?);
+        let same = kind == "FLOCK" && place.rsplit(':').next() == Some(inode.as_str());
+        same.then(|| pid.parse().ok().filter(|pid| *pid > 0)).flatten()
+    })
 }
 
 fn try_for_a_while(file: &File) -> Result<(), TryLockError> {
@@ -66,10 +128,23 @@ fn try_for_a_while(file: &File) -> Result<(), TryLockError> {
     file.try_lock()
 }
 
+/// The database that a symbolic link at `path` leads to: SQLite's files and ours stand
+/// beside that one, so that one database has one lock file. Links among its directories
+/// make no difference.
+pub(crate) fn follow(path: &Path) -> PathBuf {
+    let mut path = path.to_path_buf();
+    for _ in 0..MOST_LINKS {
+        match std::fs::read_link(&path) {
+            Ok(target) => path = directory_of(&path).join(target),
+            Err(_) => break,
+        }
+    }
+    path
+}
+
 /// A file that root makes among another user's is that user's, as with SQLite's own
 /// files. Nothing happens for other users.
 pub(crate) fn give_to_owner_of(path: &Path, neighbour: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::MetadataExt as _;
     if !rustix::process::geteuid().is_root() {
         return Ok(());
     }

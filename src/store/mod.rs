@@ -58,7 +58,7 @@ mod written;
 pub use config::{Checkpoints, DurabilityMode, StoreConfig};
 pub use error::{OpenError, PageError, SubmitError};
 pub use handle::{PoisonHook, Store};
-pub(crate) use lock::{LockFile, beside, give_to_owner_of};
+pub(crate) use lock::{LockFile, beside, follow, give_to_owner_of, locked_by, open_to_lock};
 pub use metrics::StoreMetrics;
 pub use on_demand::{CheckpointReply, Checkpointed};
 pub use op::{Change, Op, PageReply, PageRequest, Submission};

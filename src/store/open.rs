@@ -49,7 +49,7 @@ pub(super) fn open(config: &StoreConfig, metrics: &StoreMetrics) -> Result<Opene
     let path = config.path.as_path();
     let directory = directory_of(path);
     std::fs::create_dir_all(directory).map_err(|error| OpenError::io(directory, error))?;
-    let lock = Arc::new(LockFile::acquire(path)?);
+    let mut lock = LockFile::acquire(path)?;
     if beside(path, ".restoring").exists() {
         // See `maintenance/restore.rs`: what stands at the path may lack its WAL.
         return Err(OpenError::Unfinished { path: path.to_path_buf() });
@@ -60,6 +60,8 @@ pub(super) fn open(config: &StoreConfig, metrics: &StoreMetrics) -> Result<Opene
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     keep_from_others(path);
+    lock.hold(path)?;
+    let lock = Arc::new(lock);
     let mut connection = Connection::open_with_flags(path, flags).map_err(sqlite)?;
     connection.busy_timeout(config.busy_timeout).map_err(sqlite)?;
     let empty = schema::identify(&connection, path)?;

@@ -259,7 +259,9 @@ fn write_reserve(path: &Path, size: u64) -> std::io::Result<()> {
     }
     file.sync_all()
 }
-fn identity(path: &Path) -> Option<(u64, u64)> {
+
+/// Device and inode of the file at a path.
+pub(super) fn identity(path: &Path) -> Option<(u64, u64)> {
     use std::os::unix::fs::MetadataExt as _;
     let metadata = std::fs::metadata(path).ok()?;
     Some((metadata.dev(), metadata.ino()))

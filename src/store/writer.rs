@@ -127,6 +127,7 @@ impl Writer {
             // A reader found the file damaged: what was written to it proves nothing.
             return Err(Fault("poisoned while a batch was being committed".into()));
         }
+        self.is_in_place()?;
         let mark = if outcome == Outcome::Committed {
             let mark = self.publish(batch.number, start);
             self.look_for_room()?;

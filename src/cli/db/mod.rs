@@ -43,10 +43,12 @@ pub(super) fn run(args: &Args, config: &Config) -> Exit {
 }
 
 fn database(common: &Common, config: &Config) -> Option<PathBuf> {
-    match &common.database {
-        Some(path) => Some(path.clone()),
-        None => config.persistence.enabled.then(|| config.persistence.path.clone()),
-    }
+    let path = match &common.database {
+        Some(path) => Some(path),
+        None => config.persistence.enabled.then_some(&config.persistence.path),
+    };
+    // What stands beside a database stands beside the file, not beside a link to it.
+    path.map(|path| crate::maintenance::follow(path))
 }
 
 /// The database's own troubles are 3, as at a start; a wish that makes no sense is 2.
@@ -58,6 +60,7 @@ fn exit_of(error: &MaintenanceError) -> Exit {
         | E::NotAFile { .. }
         | E::Empty { .. }
         | E::InUse { .. }
+        | E::OtherName { .. }
         | E::WalUnreadable { .. }
         | E::Busy { .. }
         | E::BadCopy { .. }

@@ -179,7 +179,8 @@ pub(super) async fn begin(
         backup.clone()
     };
     tracing::info!(target: AUDIT, %remote, file = %target.display(), "backup begun by an operator");
-    let (backups, database) = (api.backups().clone(), api.config().persistence.path.clone());
+    let (backups, database) =
+        (api.backups().clone(), crate::maintenance::follow(&api.config().persistence.path));
     tokio::task::spawn_blocking(move || backups.make(&broker, &options(database, target)));
     let place = [(header::LOCATION, format!("{BASE}/database/backup"))];
     Ok((StatusCode::ACCEPTED, place, Json(started)))

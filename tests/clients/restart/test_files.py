@@ -1,0 +1,118 @@
+"""The files that the broker has open: by whatever name somebody else reaches or removes them."""
+
+import sqlite3
+import threading
+
+import pytest
+
+import raw
+from rawclient import Closed, Raw
+
+V4 = raw.V311
+
+
+def other_name(broker, kind):
+    """A second name of the broker's database, in a directory of its own."""
+    other = broker.directory / "elsewhere"
+    other.mkdir()
+    name = other / "other.db"
+    if kind == "symlink":
+        name.symlink_to(broker.database)
+    else:
+        name.hardlink_to(broker.database)
+    return name
+
+
+@pytest.mark.parametrize("kind", ["symlink", "hard link"])
+def test_a_second_broker_is_refused_by_whatever_name_it_reaches_the_database(
+        broker, make_broker, kind):
+    name = other_name(broker, kind)
+    second = make_broker(start=False, PERSISTENCE__PATH=str(name))
+    second.start(wait=False)
+    assert second.wait_exit() == 3, second.logged()
+    assert f"is in use by the process {broker.process.pid}" in second.logged()
+    # The first one has lost nothing by it, not even its locks.
+    with sqlite3.connect(broker.database) as file:
+        file.execute("SELECT count(*) FROM session").fetchone()
+    assert (broker.directory / "ferrymq.db-wal").exists()
+    publisher = Raw(broker.port)
+    publisher.connect("p", clean=False)
+    assert publisher.publish("t", b"x", qos=1).kind == raw.PUBACK
+    # And it is free when the first one has ended.
+    broker.kill()
+    second.start()
+
+
+@pytest.mark.parametrize("kind", ["symlink", "hard link"])
+def test_the_tools_know_by_every_name_that_a_broker_runs(broker, kind):
+    name = other_name(broker, kind)
+    shown = broker.run("db", "status", "--database", str(name))
+    # The write-ahead log of a hard link stands beside the other name: it cannot be read by this.
+    assert shown.returncode == (0 if kind == "symlink" else 3), shown.stderr
+    assert str(broker.process.pid) in shown.stdout + shown.stderr, shown
+    assert not name.with_name("other.db-wal").exists()
+    for arguments in (["purge", "--client", "x"], ["restore", str(broker.database)]):
+        done = broker.run("db", *arguments, "--database", str(name))
+        assert done.returncode != 0, done.stdout
+
+
+def test_a_symlink_keeps_the_files_beside_the_database_itself(make_broker):
+    broker = make_broker(start=False)
+    real = broker.directory / "volume"
+    real.mkdir()
+    link = broker.directory / "link.db"
+    link.symlink_to("volume/real.db")
+    broker.settings["PERSISTENCE__PATH"] = str(link)
+    broker.start()
+    assert {path.name for path in real.iterdir()} >= {"real.db", "real.db-wal", "real.db.lock"}
+    assert not [path for path in broker.directory.iterdir() if path.name.startswith("link.db.")]
+    assert broker.metric("ferrymq_persistence_wal_size_bytes") is not None
+    assert broker.terminate() == 0
+
+
+def load(broker, acknowledged):
+    """QoS 1 publishes, one after another, until the broker is gone."""
+    publisher = Raw(broker.port)
+    publisher.connect("load")
+    try:
+        while True:
+            number = len(acknowledged)
+            publisher.publish("t", str(number), qos=1)
+            acknowledged.append(number)
+    except (Closed, ConnectionError):
+        pass
+
+
+@pytest.mark.parametrize("how", ["removed", "replaced", "database removed"])
+def test_files_that_go_under_the_broker_end_it_at_the_next_commit_and_nothing_is_lost(broker, how):
+    away = Raw(broker.port)
+    away.connect("away", clean=False)
+    away.subscribe("t", qos=1)
+    away.disconnect()
+    acknowledged = []
+    loader = threading.Thread(target=load, args=(broker, acknowledged))
+    loader.start()
+    while len(acknowledged) < 50:
+        pass
+    wal = broker.directory / "ferrymq.db-wal"
+    if how == "database removed":
+        broker.database.rename(broker.directory / "moved.db")
+    else:
+        wal.unlink()
+        if how == "replaced":
+            wal.write_bytes(b"")
+    removed = len(acknowledged)
+    assert broker.wait_exit() == 5, broker.logged()
+    loader.join()
+    assert "removed or replaced" in broker.logged()
+    # One publisher with a window of 1: the commit under way, and none after it.
+    assert len(acknowledged) <= removed + 2
+    if how == "database removed":
+        (broker.directory / "moved.db").rename(broker.database)
+    broker.start()
+    away = Raw(broker.port)
+    assert away.connect("away", clean=False).session_present
+    publisher = Raw(broker.port)
+    publisher.connect("fence")
+    came = [int(packet.payload) for packet in away.until_quiet(publisher)]
+    assert came[:len(acknowledged)] == acknowledged
