@@ -10,6 +10,7 @@
 mod durability;
 mod id_list;
 mod ids;
+mod row_commit;
 mod trace;
 mod wake;
 mod will;
@@ -22,6 +23,7 @@ use smallvec::SmallVec;
 pub use durability::{CommitNo, Durability, Slot, SlotState};
 pub use id_list::{IdList, QueuedId};
 pub use ids::{DeliveryId, MessageId, SessionId, WallMillis};
+pub use row_commit::RowCommit;
 pub use trace::{CommitMark, CommitObserver, Committed, End, Follow, Step, Stored, Trace};
 pub use wake::Wake;
 pub use will::WillRecord;
