@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::record::{PagedDelivery, RetainedRecord, SessionRecord, SubscriptionRecord};
-use crate::message::{DeliveryId, Message, MessageId, QueuedId, SessionId, Wake};
+use crate::message::{DeliveryId, Message, MessageId, QueuedId, RowCommit, SessionId, Wake};
 use crate::protocol::PacketId;
 
 /// One change to the file. Within a batch, inserts run before deletes.
@@ -26,6 +26,16 @@ pub enum Op {
     Drop(DeliveryId),
     /// The receiver has sent PUBREC: PUBREL may go once this is committed.
     Received(DeliveryId),
+    /// A delivery is to be sent under another packet id than the one that it was queued
+    /// with.
+    PacketId {
+        /// The delivery's row.
+        delivery: DeliveryId,
+        /// The new id.
+        packet_id: PacketId,
+        /// Told of the batch that it is in.
+        change: Arc<RowCommit>,
+    },
     /// The publisher has sent PUBREL: PUBCOMP may go once this is committed.
     RemoveIncoming(SessionId, PacketId),
     /// Insert or replace the session's row (not its subscriptions or deliveries).
