@@ -175,9 +175,11 @@ impl Broker {
         for entry in &entries {
             self.settle(entry, turn);
         }
-        let dropped = entries.len() + ids.len();
+        let dropped = entries.len() + ids.iter().map(IdList::len).sum::<usize>();
         self.metrics.messages.dropped.add(DropReason::SessionEnded, dropped as u64);
-        self.drop_rows(ids, turn);
+        for ids in ids {
+            self.drop_rows(ids, turn);
+        }
     }
 
     fn drop_rows(&self, mut ids: IdList, turn: &mut Turn) {

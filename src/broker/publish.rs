@@ -190,6 +190,7 @@ impl Broker {
                 DeliveryState::Ready
             },
             home: Home::Memory,
+            row_change: None,
             identifiers: receiver.identifiers.clone(),
         };
         let queued = match slot {
@@ -255,11 +256,11 @@ impl Broker {
         }
         match session.room_for(entry.message.size()) {
             Room::Yes => {}
-            Room::AfterDropping => self.drop_oldest(session, turn),
+            Room::AfterDropping if self.drop_oldest(session, turn) => {}
             // Looked at in `prepare`; what came in between may stand above the
             // limit, since it was promised a place.
             Room::No if promised => {}
-            Room::No => {
+            Room::No | Room::AfterDropping => {
                 self.metrics.messages.dropped.add(DropReason::QueueFull, 1);
                 return false;
             }
@@ -298,7 +299,8 @@ impl Broker {
         true
     }
 
-    fn drop_oldest(&self, session: &mut Session, turn: &mut Turn) {
+    /// False: nothing that waits may be dropped, so the new message finds no room.
+    fn drop_oldest(&self, session: &mut Session, turn: &mut Turn) -> bool {
         while session.room_for(0) == Room::AfterDropping {
             match session.drop_oldest() {
                 Some(Ok(entry)) => {
@@ -306,10 +308,11 @@ impl Broker {
                     self.settle(&entry, turn);
                 }
                 Some(Err(delivery)) => turn.write(Op::Drop(delivery)),
-                None => return,
+                None => return false,
             }
             self.metrics.messages.dropped.add(DropReason::QueueFull, 1);
         }
+        true
     }
 
     /// True if queues hold more payload in memory than they may.

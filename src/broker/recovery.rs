@@ -35,7 +35,8 @@ impl Broker {
     }
 
     fn recover_session(&self, found: RecoveredSession, turn: &mut Turn) {
-        let RecoveredSession { record, subscriptions, incoming, queue, last_packet_id } = found;
+        let RecoveredSession { record, subscriptions, incoming, begun, queue, last_packet_id } =
+            found;
         let client_id: Arc<str> = record.client_id.into();
         let mut session =
             Session::new(record.id, Arc::clone(&client_id), record.version, self.settings.session);
@@ -48,11 +49,12 @@ impl Broker {
         let crashed = record.disconnected_at.is_none();
         if crashed {
             // Any of them may have been sent.
-            session.sent_up_to = session.sent_up_to.max(queue.last().unwrap_or_default());
+            let last = queue.last().max(begun.last()).unwrap_or_default();
+            session.sent_up_to = session.sent_up_to.max(last);
         }
         let ended_at = record.disconnected_at.unwrap_or(turn.now.wall).min(turn.now.wall);
         session.life.disconnected_at = Some(ended_at);
-        session.restore(queue, last_packet_id, incoming);
+        session.restore(begun, queue, last_packet_id, incoming);
         if crashed {
             turn.write(Op::Session(Box::new(record_of(&session))));
         }
