@@ -28,7 +28,7 @@ pub(super) struct Remains {
     handle: Arc<SessionHandle>,
     filters: Vec<Box<str>>,
     entries: VecDeque<Entry>,
-    rows: IdList,
+    rows: VecDeque<IdList>,
 }
 
 impl Broker {
@@ -88,13 +88,13 @@ impl Broker {
         drop(session);
         handle.bell().connect(None);
         traced::dropped(&entries, DropReason::SessionEnded.as_str());
-        let dropped = entries.len() + rows.len();
+        let dropped = entries.len() + rows.iter().map(IdList::len).sum::<usize>();
         self.metrics.messages.dropped.add(DropReason::SessionEnded, dropped as u64);
         Some(Remains {
             handle: Arc::clone(handle),
             filters: subscriptions.into_keys().collect(),
             entries: entries.into(),
-            rows,
+            rows: rows.into_iter().filter(|ids| !ids.is_empty()).collect(),
         })
     }
 
@@ -141,8 +141,13 @@ impl Broker {
         }
         // Rows are no hurry: not on top of what waits for the disk already.
         if self.persistence.pending() <= self.settings.max_pending_writes {
-            for queued in rows.take_front(DROPS_AT_ONCE) {
-                step.write(Op::Drop(queued.id));
+            if let Some(ids) = rows.front_mut() {
+                for queued in ids.take_front(DROPS_AT_ONCE) {
+                    step.write(Op::Drop(queued.id));
+                }
+                if ids.is_empty() {
+                    rows.pop_front();
+                }
             }
         }
         step.submit_or_log(self);

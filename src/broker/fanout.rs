@@ -152,6 +152,7 @@ impl Broker {
                 DeliveryState::Ready
             },
             home: Home::Memory,
+            row_change: None,
             identifiers: receiver.identifiers.clone(),
         };
         let queued = match slot {
@@ -216,11 +217,11 @@ impl Broker {
         }
         match session.room_for(entry.message.size()) {
             Room::Yes => {}
-            Room::AfterDropping => self.drop_oldest(session, step),
+            Room::AfterDropping if self.drop_oldest(session, step) => {}
             // Looked at in `prepare`; what came in between may stand above the
             // limit, since it was promised a place.
             Room::No if promised => {}
-            Room::No => {
+            Room::No | Room::AfterDropping => {
                 self.metrics.messages.dropped.add(DropReason::QueueFull, 1);
                 return false;
             }
@@ -258,7 +259,8 @@ impl Broker {
         true
     }
 
-    fn drop_oldest(&self, session: &mut Session, step: &mut Step) {
+    /// False: nothing that waits may be dropped, so the new message finds no room.
+    fn drop_oldest(&self, session: &mut Session, step: &mut Step) -> bool {
         while session.room_for(0) == Room::AfterDropping {
             match session.drop_oldest() {
                 Some(Ok(entry)) => {
@@ -266,9 +268,10 @@ impl Broker {
                     self.settle(&entry, step);
                 }
                 Some(Err(delivery)) => step.write(Op::Drop(delivery)),
-                None => return,
+                None => return false,
             }
             self.metrics.messages.dropped.add(DropReason::QueueFull, 1);
         }
+        true
     }
 }

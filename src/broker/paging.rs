@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use super::{Broker, SessionHandle, Step, traced};
 use crate::protocol::{TopicFilter, matches};
-use crate::session::{DeliveryState, Entry, Home, Page, Session};
+use crate::session::{Entry, Home, Page, Session};
 use crate::store::{PageReply, PageRequest, PagedDelivery};
 
 impl Broker {
@@ -69,8 +69,9 @@ fn entry_of(session: &Session, row: PagedDelivery) -> Entry {
         qos: row.qos,
         retain: row.retain,
         dup: row.delivery <= session.sent_up_to,
-        state: if row.received { DeliveryState::Received } else { DeliveryState::Ready },
+        state: session.state_of_row(row.delivery, row.qos, row.received),
         home: Home::Row,
+        row_change: None,
     }
 }
 

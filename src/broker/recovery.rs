@@ -27,7 +27,8 @@ impl Broker {
     }
 
     fn recover_session(&self, found: RecoveredSession, step: &mut Step) {
-        let RecoveredSession { record, subscriptions, incoming, queue, last_packet_id } = found;
+        let RecoveredSession { record, subscriptions, incoming, begun, queue, last_packet_id } =
+            found;
         let client_id: Arc<str> = record.client_id.into();
         let mut session =
             Session::new(record.id, Arc::clone(&client_id), record.version, self.settings.session);
@@ -40,11 +41,12 @@ impl Broker {
         let crashed = record.disconnected_at.is_none();
         if crashed {
             // Any of them may have been sent.
-            session.sent_up_to = session.sent_up_to.max(queue.last().unwrap_or_default());
+            let last = queue.last().max(begun.last()).unwrap_or_default();
+            session.sent_up_to = session.sent_up_to.max(last);
         }
         let ended_at = record.disconnected_at.unwrap_or(step.now.wall).min(step.now.wall);
         session.life.disconnected_at = Some(ended_at);
-        session.restore(queue, last_packet_id, incoming);
+        session.restore(begun, queue, last_packet_id, incoming);
         if crashed {
             step.change(Change::Session(Box::new(record_of(&session))));
         }

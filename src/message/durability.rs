@@ -154,6 +154,13 @@ impl Slot {
         self.delivery.store(state.delivery.0, Ordering::Release);
     }
 
+    /// The delivery has another packet id from now on, also for a writer that has yet
+    /// to take the message. Only for a slot that is filled.
+    pub fn renumber(&self, packet_id: PacketId) {
+        let flags = self.packet_id.load(Ordering::Relaxed) & !0xFFFF;
+        self.packet_id.store(u32::from(packet_id.get()) | flags, Ordering::Relaxed);
+    }
+
     /// The receiver has acknowledged. The caller looks at
     /// [`Durability::is_taken`] *afterwards*: if the message was taken, a delete
     /// has to be queued; if not, the writer will see this flag.
@@ -258,6 +265,9 @@ mod tests {
         };
         slot.fill(state);
         assert_eq!(slot.to_write(), Some(state));
+        let packet_id = PacketId::new(1).unwrap();
+        slot.renumber(packet_id);
+        assert_eq!(slot.to_write(), Some(SlotState { packet_id, ..state }));
         slot.acknowledge();
         assert_eq!(slot.to_write(), None);
     }

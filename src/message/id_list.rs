@@ -111,6 +111,11 @@ impl IdList {
         Some(entry)
     }
 
+    /// The id of the first one.
+    pub fn first(&self) -> Option<DeliveryId> {
+        self.chunks.front()?.entries().next().map(|entry| entry.id)
+    }
+
     /// The id of the last one.
     pub fn last(&self) -> Option<DeliveryId> {
         self.chunks.back().map(|chunk| DeliveryId(chunk.last))
@@ -154,7 +159,7 @@ impl IdList {
     /// Puts `front`, whose ids are all smaller, before this list.
     pub fn prepend(&mut self, mut front: IdList) {
         debug_assert!(
-            front.chunks.back().zip(self.chunks.front()).is_none_or(|(a, b)| a.last <= b.base),
+            front.last().zip(self.first()).is_none_or(|(last, first)| last < first),
             "what is put in front came before"
         );
         self.len += front.len;
@@ -216,6 +221,7 @@ mod tests {
                     prop_assert_eq!(list.pop_front(), model.pop_front());
                 }
                 prop_assert_eq!(list.len(), model.len());
+                prop_assert_eq!(list.first(), model.front().map(|entry| entry.id));
                 prop_assert_eq!(list.bytes(), model.iter().map(|e| u64::from(e.size)).sum::<u64>());
             }
             let rest = list.take_front(usize::MAX);

@@ -16,7 +16,9 @@ use crate::broker::{Broker, Persistence, Settings};
 use crate::config::{self, Config};
 use crate::http::{Api, AppState, Scope, Tokens};
 use crate::net::Listener;
-use crate::store::{Checkpoints, DurabilityMode, Recovered, Store, StoreConfig, StoreMetrics};
+use crate::store::{
+    Checkpoints, DurabilityMode, Recovered, RecoveredSession, Store, StoreConfig, StoreMetrics,
+};
 use crate::telemetry::{
     self, Metrics, MetricsRegistry, Readiness, Sampling, Setup, State, Tracing,
 };
@@ -177,7 +179,7 @@ async fn build(
     recovered: Recovered,
 ) -> Result<Arc<Broker>, ServeError> {
     let sessions = recovered.sessions.len();
-    let queued: usize = recovered.sessions.iter().map(|session| session.queue.len()).sum();
+    let queued: usize = recovered.sessions.iter().map(RecoveredSession::queued).sum();
     let retained = recovered.retained.len();
     if store.is_some() {
         tracing::info!(sessions, queued, retained, "recovered");

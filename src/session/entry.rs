@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::message::{DeliveryId, Message};
+use crate::message::{CommitNo, DeliveryId, Message, RowCommit};
 use crate::protocol::{PacketId, QoS};
 
 /// Where a delivery is kept besides memory.
@@ -21,8 +21,8 @@ pub enum Home {
 /// How far one delivery has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeliveryState {
-    /// Must not be sent before its message is committed: see the QoS 2 table of the
-    /// design.
+    /// Must not be sent before its message, and a change to its row if there is one,
+    /// are committed: see the QoS 2 table of the design.
     AwaitingCommit,
     /// May be sent, and was not, as far as is known.
     Ready,
@@ -53,6 +53,8 @@ pub struct Entry {
     pub state: DeliveryState,
     /// See [`Home`].
     pub home: Home,
+    /// A change to its row after the row was first written.
+    pub row_change: Option<Arc<RowCommit>>,
     /// v5 Subscription Identifiers of the subscriptions that it matched.
     pub identifiers: SmallVec<[u32; 1]>,
 }
@@ -69,11 +71,26 @@ impl Entry {
     }
 
     /// True if its row is on disk, so that memory may forget it.
-    pub fn is_on_disk(&self, committed: u64) -> bool {
+    pub fn is_on_disk(&self, committed: CommitNo) -> bool {
+        if !self.is_row_committed(committed) {
+            return false;
+        }
         match self.home {
             Home::Memory => false,
             Home::Slot(_) => self.message.durability.is_on_disk(committed),
             Home::Row => true,
         }
+    }
+
+    /// True if its row stands as memory has it, or will be written so.
+    pub fn is_row_committed(&self, committed: CommitNo) -> bool {
+        self.row_change.as_ref().is_none_or(|change| change.is_committed(committed))
+    }
+
+    /// True if the change to its row went away with whoever was to write it.
+    pub(super) fn has_lost_row_change(&self, committed: CommitNo) -> bool {
+        self.row_change
+            .as_ref()
+            .is_some_and(|change| Arc::strong_count(change) == 1 && !change.is_committed(committed))
     }
 }

@@ -9,7 +9,9 @@
 mod entry;
 mod incoming;
 mod life;
+mod on_disk;
 mod outgoing;
+mod packet_ids;
 mod peek;
 mod queue;
 mod receipt;
@@ -30,8 +32,8 @@ pub use queue::{Page, Queue};
 pub use receipt::Receipt;
 pub use window::Window;
 
-use crate::message::{DeliveryId, SessionId, Wake, WillRecord};
-use crate::protocol::{PacketId, SubscriptionOptions, Version};
+use crate::message::{DeliveryId, IdList, SessionId, Wake, WillRecord};
+use crate::protocol::{PacketId, QoS, SubscriptionOptions, Version};
 
 /// One subscription of the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +67,8 @@ pub struct Session {
     pub will: Option<Box<WillRecord>>,
     /// The largest delivery that has been sent: older ones are repeated with DUP.
     pub sent_up_to: DeliveryId,
+    /// The largest delivery that this process has sent, whatever was sent before.
+    sent_since_start: DeliveryId,
     pub(crate) queue: Queue,
     pub(crate) window: Window,
     next_packet_id: PacketId,
@@ -86,6 +90,7 @@ impl Session {
             incoming: Incoming::default(),
             will: None,
             sent_up_to: DeliveryId(0),
+            sent_since_start: DeliveryId(0),
             queue: Queue::new(limits.memory_window),
             window: Window::default(),
             next_packet_id: PacketId::FIRST,
@@ -94,14 +99,15 @@ impl Session {
         }
     }
 
-    /// Puts back what a restart found.
+    /// Puts back what a restart found: `begun` may have been sent at QoS 2, or more.
     pub fn restore(
         &mut self,
-        waiting: crate::message::IdList,
+        begun: IdList,
+        waiting: IdList,
         last_packet_id: Option<PacketId>,
         incoming: impl IntoIterator<Item = PacketId>,
     ) {
-        self.queue.restore(waiting);
+        self.queue.restore(begun, waiting);
         if let Some(last) = last_packet_id {
             self.next_packet_id = last.next();
         }
@@ -150,17 +156,25 @@ impl Session {
         self.queue.bytes() + self.window.bytes()
     }
 
+    /// The state of a delivery that is read back from its row. Without PUBREC nobody
+    /// knows what another process has sent: at QoS 2 it is taken for sent, since it must
+    /// not be left half done; at QoS 1 it may be repeated, and expire.
+    pub fn state_of_row(&self, id: DeliveryId, qos: QoS, received: bool) -> DeliveryState {
+        let perhaps = qos == QoS::ExactlyOnce && id <= self.sent_up_to;
+        if received {
+            DeliveryState::Received
+        } else if perhaps || id <= self.sent_since_start {
+            DeliveryState::Sent
+        } else {
+            DeliveryState::Ready
+        }
+    }
+
     /// Everything in memory, for the end of the session; the ids of what is on disk
-    /// come second.
-    pub fn take_all(&mut self) -> (Vec<Entry>, crate::message::IdList) {
+    /// come second: first of what may have been sent, then of the rest.
+    pub fn take_all(&mut self) -> (Vec<Entry>, [IdList; 2]) {
         let mut entries: Vec<Entry> = self.window.drain().into();
         let ids = self.queue.take_all(&mut entries);
         (entries, ids)
-    }
-
-    pub(crate) fn draw_packet_id(&mut self) -> PacketId {
-        let drawn = self.next_packet_id;
-        self.next_packet_id = drawn.next();
-        drawn
     }
 }

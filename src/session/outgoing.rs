@@ -1,9 +1,10 @@
 //! From the queue through the window to the client.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{DeliveryState, Entry, Overflow, Page, Session};
-use crate::message::{CommitNo, WallMillis};
+use crate::message::{CommitNo, DeliveryId, RowCommit, WallMillis};
 use crate::protocol::PacketId;
 
 /// A receiver counts as answering if its oldest unacknowledged message has seen
@@ -18,6 +19,16 @@ pub enum Outgoing {
     Publish(Entry),
     /// Send PUBREL: the message was received before the connection was lost.
     Release(PacketId),
+    /// Its packet id is in flight, or was when its turn came: write the new one, which
+    /// `change` tells to be committed. The delivery stays where it is until then.
+    Renumber {
+        /// Its row.
+        delivery: DeliveryId,
+        /// The new id.
+        packet_id: PacketId,
+        /// To be handed over with the change.
+        change: Arc<RowCommit>,
+    },
     /// Its time is over: never sent, to be removed.
     Expired(Entry),
     /// The disk had no room for it: its publisher was told so, nobody gets it.
@@ -49,7 +60,11 @@ pub enum DeliveryBlock {
     AwaitingCommit,
     /// As many are unacknowledged as may be. Ends with an acknowledgement.
     WindowFull,
-    /// The first one's packet id belongs to one that is unacknowledged.
+    /// A change to the first one's row has to be committed. It was submitted before
+    /// this was answered, or is about to be: the next commit may open it.
+    AwaitingRow,
+    /// The first one may have been sent, and its packet id belongs to another one that
+    /// is unacknowledged. Ends with an acknowledgement.
     PacketIdInUse,
     /// The first one has to be read back from disk.
     Paging,
@@ -84,6 +99,9 @@ fn judge(front: &Entry, committed: CommitNo, wall: WallMillis) -> Verdict {
     }
     if front.state == DeliveryState::AwaitingCommit && !durability.may_acknowledge(committed) {
         return Verdict::Block(DeliveryBlock::AwaitingCommit);
+    }
+    if !front.is_row_committed(committed) {
+        return Verdict::Block(DeliveryBlock::AwaitingRow);
     }
     if front.message.is_expired(wall) { Verdict::Expired } else { Verdict::Send }
 }
@@ -169,6 +187,11 @@ impl Session {
         let nothing =
             if self.queue.is_on_disk() { DeliveryBlock::Paging } else { DeliveryBlock::QueueEmpty };
         let front = self.queue.front().ok_or(nothing)?;
+        if front.has_lost_row_change(committed)
+            && let Some(packet_id) = front.packet_id
+        {
+            return self.write_packet_id(packet_id).ok_or(nothing);
+        }
         let received = front.state == DeliveryState::Received;
         let given_up: Option<fn(Entry) -> Outgoing> = match judge(front, committed, wall) {
             Verdict::Block(block) => return Err(block),
@@ -187,11 +210,14 @@ impl Session {
             return Err(DeliveryBlock::WindowFull);
         }
         let packet_id = front.packet_id.filter(|id| !self.window.contains(*id));
-        let packet_id = packet_id.ok_or(DeliveryBlock::PacketIdInUse)?;
+        let Some(packet_id) = packet_id else {
+            return self.renumber().unwrap_or_else(|| self.next_kept(committed, (wall, now), fit));
+        };
         let entry = self.queue.pop().ok_or(nothing)?;
         if self.window.is_empty() {
             self.life.progress(now);
         }
+        self.sent_since_start = self.sent_since_start.max(entry.delivery);
         self.sent_up_to = self.sent_up_to.max(entry.delivery);
         if received {
             self.window.insert(packet_id, entry);

@@ -10,6 +10,7 @@
 
 use std::collections::VecDeque;
 
+use super::on_disk::OnDisk;
 use super::{Entry, Home, Peeked};
 use crate::message::{CommitNo, DeliveryId, IdList, QueuedId};
 use crate::protocol::QoS;
@@ -29,7 +30,7 @@ pub struct Page {
 #[derive(Debug, Default)]
 pub struct Queue {
     head: VecDeque<Entry>,
-    disk: IdList,
+    disk: OnDisk,
     tail: VecDeque<Entry>,
     /// QoS 0.
     light: VecDeque<Entry>,
@@ -78,8 +79,9 @@ impl Queue {
         !self.disk.is_empty() || self.paging.is_some()
     }
 
-    pub(super) fn restore(&mut self, waiting: IdList) {
-        self.disk = waiting;
+    /// What a start found: deliveries that may have been sent at QoS 2, and the rest.
+    pub(super) fn restore(&mut self, begun: IdList, waiting: IdList) {
+        self.disk = OnDisk::new(begun, waiting);
     }
 
     /// Adds one behind the others. `spill`: memory is short, and what has a row is to
@@ -138,10 +140,10 @@ impl Queue {
         }
         let keep = self.head.iter().rposition(|entry| !entry.is_on_disk(committed));
         let keep = keep.map_or(0, |last| last + 1);
-        let mut ids = IdList::new();
+        let mut ids = OnDisk::default();
         for entry in self.head.drain(keep..) {
             self.entry_bytes -= entry.size();
-            ids.push_back(queued(&entry));
+            ids.add(queued(&entry), entry.is_begun());
         }
         self.disk.prepend(ids);
         if self.head.is_empty() {
@@ -231,18 +233,20 @@ impl Queue {
     }
 
     /// Takes out the oldest one that may be dropped to make room: its entry, or the
-    /// id of its row.
+    /// id of its row. `None`: all that waits has been sent before and is to be
+    /// completed, or is on its way from the disk.
     pub fn drop_oldest(&mut self) -> Option<Result<Entry, DeliveryId>> {
         if let Some(entry) = self.pop_light() {
             return Some(Ok(entry));
         }
-        // What the receiver has begun to acknowledge is not ours to drop.
+        // What the receiver may hold is completed: it would take the next message under
+        // the same packet id for a repeat.
         let at = self.head.iter().position(|entry| !entry.is_begun());
         if let Some(entry) = at.and_then(|at| self.head.remove(at)) {
             self.entry_bytes -= entry.size();
             return Some(Ok(entry));
         }
-        if let Some(queued) = self.disk.pop_front() {
+        if let Some(queued) = self.disk.drop_oldest() {
             return Some(Err(queued.id));
         }
         let entry = self.tail.pop_front()?;
@@ -257,13 +261,13 @@ impl Queue {
         gone
     }
 
-    pub(super) fn take_all(&mut self, entries: &mut Vec<Entry>) -> IdList {
+    pub(super) fn take_all(&mut self, entries: &mut Vec<Entry>) -> [IdList; 2] {
         entries.extend(self.head.drain(..));
         entries.extend(self.tail.drain(..));
         entries.extend(self.light.drain(..));
         entries.append(&mut self.refused);
         self.entry_bytes = 0;
-        std::mem::take(&mut self.disk)
+        std::mem::take(&mut self.disk).into_lists()
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::record::{PagedDelivery, RetainedRecord, SessionRecord, SubscriptionRecord};
 use crate::message::{
-    Bell, ChangeNo, DeliveryId, Message, MessageId, OpenStep, Order, QueuedId, SessionId,
+    Bell, ChangeNo, DeliveryId, Message, MessageId, OpenStep, Order, QueuedId, RowCommit, SessionId,
 };
 use crate::protocol::PacketId;
 
@@ -28,6 +28,16 @@ pub enum Op {
     Drop(DeliveryId),
     /// The receiver has sent PUBREC: PUBREL may go once this is committed.
     Received(DeliveryId),
+    /// A delivery is to be sent under another packet id than the one that it was queued
+    /// with.
+    PacketId {
+        /// The delivery's row.
+        delivery: DeliveryId,
+        /// The new id.
+        packet_id: PacketId,
+        /// Told of the batch that it is in.
+        change: Arc<RowCommit>,
+    },
     /// A change of state that has a key: see [`Change`]. Of several under one key the
     /// highest number holds, in whatever order they are submitted.
     State(ChangeNo, Change),

@@ -12,7 +12,8 @@ use super::latest::Latest;
 use super::op::{Change, Op};
 use super::parked::{Parked, bytes_of, bytes_of_retained};
 use crate::message::{
-    ChangeNo, CommitNo, IncomingId, Message, MessageId, SessionId, Slot, SlotState, Stored,
+    ChangeNo, CommitNo, DeliveryId, IncomingId, Message, MessageId, SessionId, Slot, SlotState,
+    Stored,
 };
 use crate::protocol::PacketId;
 
@@ -48,6 +49,8 @@ pub(super) struct Plan {
     pub(super) ordered: Vec<Numbered>,
     /// One for each topic.
     pub(super) retained: Vec<Numbered>,
+    /// One for each delivery.
+    pub(super) packet_ids: Vec<(DeliveryId, PacketId)>,
     pub(super) received: Vec<u64>,
     pub(super) drops: Vec<u64>,
     pub(super) deleted_deliveries: Vec<u64>,
@@ -69,6 +72,9 @@ impl Plan {
     pub(super) fn add(&mut self, batch: &mut Batch) {
         self.messages.append(&mut batch.held);
         for op in batch.ops.drain(..) {
+            if let Op::PacketId { change, .. } = &op {
+                change.take(batch.number);
+            }
             self.add_op(op);
         }
         self.messages.sort_by_key(|message| message.id);
@@ -81,6 +87,7 @@ impl Plan {
         self.keep_last_retained();
         // What was submitted later may have been decided before.
         self.ordered.sort_by_key(|(no, _)| *no);
+        self.keep_last_packet_ids();
         sort_ids(&mut self.received);
     }
 
@@ -97,6 +104,7 @@ impl Plan {
                 self.deleted_messages.extend(message.map(|message| message.0));
             }
             Op::Drop(delivery) => self.drops.push(delivery.0),
+            Op::PacketId { delivery, packet_id, .. } => self.packet_ids.push((delivery, packet_id)),
             Op::Received(delivery) => self.received.push(delivery.0),
             Op::State(no, change) => self.add_change(no, change),
         }
@@ -177,6 +185,13 @@ impl Plan {
         self.incoming.dedup_by_key(|change| (change.session, change.packet_id));
     }
 
+    fn keep_last_packet_ids(&mut self) {
+        // Stable, as below.
+        self.packet_ids.sort_by_key(|(delivery, _)| std::cmp::Reverse(*delivery));
+        self.packet_ids.reverse();
+        self.packet_ids.dedup_by_key(|(delivery, _)| *delivery);
+    }
+
     fn keep_last_retained(&mut self) {
         if self.retained.len() < 2 {
             return;
@@ -228,7 +243,8 @@ impl Plan {
     /// Rows that change or go.
     pub(super) fn changes(&self) -> usize {
         let deletes = self.deleted_deliveries.len() + self.deleted_messages.len();
-        deletes + self.received.len() + self.drops.len() + self.incoming.len() + self.ordered.len()
+        let updates = self.received.len() + self.packet_ids.len();
+        deletes + updates + self.drops.len() + self.incoming.len() + self.ordered.len()
     }
 
     /// Free pages that may be given back with this batch. What comes pays for it: enough
@@ -267,6 +283,7 @@ impl Plan {
     pub(super) fn without_deletes(&mut self) {
         self.incoming.clear();
         self.received.clear();
+        self.packet_ids.clear();
         self.deleted_deliveries.clear();
         self.deleted_messages.clear();
     }
@@ -305,13 +322,34 @@ pub(super) fn runs(ids: &[u64]) -> impl Iterator<Item = (u64, u64)> + '_ {
 
 #[cfg(test)]
 mod unit {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
+    use crate::message::RowCommit;
 
     #[test]
     fn consecutive_ids_become_one_run() {
         let found: Vec<_> = runs(&[1, 2, 3, 7, 9, 10]).collect();
         assert_eq!(found, [(1, 3), (7, 7), (9, 10)]);
         assert_eq!(runs(&[]).count(), 0);
+    }
+
+    #[test]
+    fn of_one_delivery_the_last_packet_id_to_come_stays() {
+        let mut plan = Plan::default();
+        let id = |value| PacketId::new(value).unwrap();
+        let change: Arc<RowCommit> = Arc::default();
+        let op = |delivery, packet_id| Op::PacketId {
+            delivery: DeliveryId(delivery),
+            packet_id: id(packet_id),
+            change: Arc::clone(&change),
+        };
+        let ops = vec![op(2, 9), op(1, 5), op(2, 3), op(2, 4)];
+        plan.add(&mut Batch { number: 7, ops, ..Batch::default() });
+        assert_eq!(plan.packet_ids, [(DeliveryId(1), id(5)), (DeliveryId(2), id(4))]);
+        assert!(change.is_committed(7) && !change.is_committed(6));
+        plan.without_deletes();
+        assert!(plan.packet_ids.is_empty());
     }
 
     fn retain(no: u64, topic: &str) -> Op {

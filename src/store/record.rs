@@ -107,8 +107,25 @@ pub struct RecoveredSession {
     pub subscriptions: Vec<SubscriptionRecord>,
     /// QoS 2 packet ids of its own publishes that wait for PUBREL.
     pub incoming: Vec<PacketId>,
-    /// Its deliveries, in order.
+    /// Its deliveries that the receiver may hold, in order: those that it has sent
+    /// PUBREC for, and those at QoS 2 that may have been sent. They are completed,
+    /// whatever expires and however full the queue is.
+    pub begun: IdList,
+    /// Its other deliveries, in order.
     pub queue: IdList,
     /// The packet id of its last delivery; the cycle goes on behind it.
     pub last_packet_id: Option<PacketId>,
+}
+
+impl RecoveredSession {
+    /// True if a delivery may have been sent, as far as the session's row tells: all may
+    /// have been while it was connected.
+    pub fn may_have_sent(&self, delivery: DeliveryId) -> bool {
+        self.record.disconnected_at.is_none() || delivery <= self.record.sent_up_to
+    }
+
+    /// All its deliveries.
+    pub fn queued(&self) -> usize {
+        self.begun.len() + self.queue.len()
+    }
 }

@@ -10,7 +10,7 @@ use super::record::{
 };
 use super::references::References;
 use crate::message::{DeliveryId, IdList, MessageId, QueuedId, SessionId, WallMillis, WillRecord};
-use crate::protocol::{PacketId, RetainHandling, SubscriptionOptions, Version};
+use crate::protocol::{PacketId, QoS, RetainHandling, SubscriptionOptions, Version};
 
 /// The result of the pass.
 #[derive(Debug, Default)]
@@ -67,6 +67,7 @@ fn read_sessions(
             record,
             subscriptions: Vec::new(),
             incoming: Vec::new(),
+            begun: IdList::new(),
             queue: IdList::new(),
             last_packet_id: None,
         });
@@ -189,7 +190,8 @@ fn read_retained(connection: &Connection, retained: &mut Vec<RetainedRecord>) ->
 fn read_deliveries(connection: &Connection, scan: &mut Scan, index: &Index) -> Result<()> {
     let mut counts: AHashMap<MessageId, u32> = AHashMap::new();
     let mut select = connection.prepare(
-        "SELECT id, session, packet_id, size, shared, message FROM delivery ORDER BY id",
+        "SELECT id, session, packet_id, size, shared, message, qos, received FROM delivery \
+         ORDER BY id",
     )?;
     let mut rows = select.query([])?;
     while let Some(row) = rows.next()? {
@@ -199,7 +201,12 @@ fn read_deliveries(connection: &Connection, scan: &mut Scan, index: &Index) -> R
         }
         match of(&mut scan.recovered.sessions, index, SessionId::from_sql(row.get(1)?)) {
             Some(session) => {
-                session.queue.push_back(entry);
+                let is_twice_safe = qos(row.get(6)?) == QoS::ExactlyOnce;
+                if row.get(7)? || (is_twice_safe && session.may_have_sent(entry.id)) {
+                    session.begun.push_back(entry);
+                } else {
+                    session.queue.push_back(entry);
+                }
                 session.last_packet_id = PacketId::new(row.get(2)?);
             }
             None => scan.orphans.push_back(entry),

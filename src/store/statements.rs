@@ -235,8 +235,9 @@ pub(super) fn resolve_drops(
     Ok(())
 }
 
-/// Marks deliveries as received and removes rows, a statement for each run.
+/// Changes and removes rows, where it can be done with a statement for each run.
 pub(super) fn change_rows(connection: &Connection, plan: &Plan) -> Result<()> {
+    change_packet_ids(connection, plan)?;
     for_runs(
         connection,
         "UPDATE delivery SET received = 1 WHERE id BETWEEN ?1 AND ?2",
@@ -248,6 +249,18 @@ pub(super) fn change_rows(connection: &Connection, plan: &Plan) -> Result<()> {
         &plan.deleted_deliveries,
     )?;
     for_runs(connection, "DELETE FROM message WHERE id BETWEEN ?1 AND ?2", &plan.deleted_messages)
+}
+
+fn change_packet_ids(connection: &Connection, plan: &Plan) -> Result<()> {
+    if plan.packet_ids.is_empty() {
+        return Ok(());
+    }
+    let mut update =
+        connection.prepare_cached("UPDATE delivery SET packet_id = ?2 WHERE id = ?1")?;
+    for (delivery, packet_id) in &plan.packet_ids {
+        update.execute((delivery.to_sql(), packet_id.get()))?;
+    }
+    Ok(())
 }
 
 fn for_runs(connection: &Connection, sql: &str, ids: &[u64]) -> Result<()> {

@@ -14,7 +14,7 @@ pub(super) const MOST_LOOKED_AT: usize = 500_000;
 
 impl Broker {
     /// The session of a client.
-    pub(super) fn session_of(&self, client_id: &str) -> Option<Arc<SessionHandle>> {
+    pub(in crate::broker) fn session_of(&self, client_id: &str) -> Option<Arc<SessionHandle>> {
         self.registry.lock().get(client_id).cloned()
     }
 

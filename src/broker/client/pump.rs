@@ -7,7 +7,8 @@ use super::{Client, Close, DRAINING_SHARE, Pending, Reply, packets};
 use crate::broker::traced;
 use crate::message::{End, Step, WallMillis};
 use crate::protocol::{AckKind, PacketId, PublishOut, QoS, ReasonCode, Version, encode};
-use crate::session::{Entry, Fit, Outgoing};
+use crate::session::{DeliveryBlock, Entry, Fit, Outgoing};
+use crate::store::Op;
 use crate::telemetry::{DropReason, Label, PacketType, RefuseReason};
 
 /// Deliveries taken under one lock.
@@ -168,13 +169,15 @@ impl Client {
         let mut session = self.handle.lock();
         let mut outgoing = std::mem::take(&mut self.outgoing);
         let fit = |entry: &Entry| self.fit(entry);
-        let mut more = true;
+        let mut blocked = None;
         for _ in 0..AT_ONCE {
-            let Ok(next) = session.next_outgoing(committed, (now.wall, now.instant), fit) else {
-                more = false;
-                break;
-            };
-            outgoing.push(next);
+            match session.next_outgoing(committed, (now.wall, now.instant), fit) {
+                Ok(next) => outgoing.push(next),
+                Err(block) => {
+                    blocked = Some(block);
+                    break;
+                }
+            }
         }
         self.outgoing = outgoing;
         let page = session.next_page();
@@ -184,7 +187,10 @@ impl Client {
         if let Some(page) = page {
             self.broker.read_page(&self.handle, page);
         }
-        more
+        if blocked == Some(DeliveryBlock::AwaitingRow) {
+            self.step.wake_at_commit(self.handle.bell());
+        }
+        blocked.is_none()
     }
 
     fn send(&mut self, next: Outgoing, out: &mut BytesMut) {
@@ -194,6 +200,9 @@ impl Client {
                 let before = out.len();
                 encode::ack(out, self.version, AckKind::PubRel, id, ReasonCode::Success);
                 self.sent(PacketType::PubRel, Some(id), ReasonCode::Success, out.len() - before);
+            }
+            Outgoing::Renumber { delivery, packet_id, change } => {
+                self.step.write(Op::PacketId { delivery, packet_id, change });
             }
             Outgoing::Expired(entry) => self.give_up(&entry, DropReason::Expired),
             Outgoing::Refused(entry) => self.give_up(&entry, DropReason::DiskFull),

@@ -7,6 +7,7 @@ mod exactly_once;
 mod full;
 mod gates;
 mod in_flight;
+mod kept_in_flight;
 mod pass_through;
 mod spans;
 mod too_large;

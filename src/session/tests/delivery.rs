@@ -56,6 +56,7 @@ fn a_message_that_expired_while_waiting_is_not_sent() {
         dup: false,
         state: DeliveryState::Ready,
         home: Home::Memory,
+        row_change: None,
         identifiers: SmallVec::new(),
     };
     attach(&mut session, 10);
@@ -96,6 +97,41 @@ fn limits_count_what_waits_and_not_what_is_in_flight() {
     assert_eq!(session.room_for(8), Room::Yes);
     session.limits.max_queued_bytes = 20;
     assert_eq!(session.room_for(8), Room::AfterDropping, "bytes count as well");
+}
+
+/// Number 22: sent, and then on disk.
+#[test]
+fn mqtt_3_3_2_5_what_was_sent_is_completed_and_not_dropped_when_it_comes_from_disk() {
+    let limits = Limits { overflow: Overflow::DropOldest, max_queued_messages: 3, ..LIMITS };
+    let mut session = session(limits);
+    attach(&mut session, 2);
+    for id in 1..=3 {
+        enqueue(&mut session, id, QoS::ExactlyOnce, 0).durability.take(2);
+    }
+    assert_eq!(sent(&mut session, 2).len(), 2);
+    session.detach(WallMillis(1));
+    assert!(session.forget(2), "all of it is on disk");
+    assert_eq!(session.room_for(8), Room::AfterDropping);
+    assert_eq!(session.drop_oldest().unwrap().unwrap_err(), DeliveryId(3), "never sent");
+    assert!(session.drop_oldest().is_none(), "the receiver may hold the others");
+    let page = session.next_page().unwrap();
+    assert_eq!(page.ids.iter().map(|queued| queued.id.0).collect::<Vec<_>>(), [1, 2]);
+    let state = |id, received| session.state_of_row(DeliveryId(id), QoS::ExactlyOnce, received);
+    assert_eq!(state(1, false), DeliveryState::Sent);
+    assert_eq!(state(2, true), DeliveryState::Received);
+    assert_eq!(state(3, false), DeliveryState::Ready);
+    let of_qos_1 = session.state_of_row(DeliveryId(1), QoS::AtLeastOnce, false);
+    assert_eq!(of_qos_1, DeliveryState::Sent, "by this process");
+}
+
+#[test]
+fn after_a_restart_what_may_have_been_sent_counts_as_sent_at_qos_2() {
+    let mut session = session(LIMITS);
+    session.sent_up_to = DeliveryId(2);
+    let state = |id, qos| session.state_of_row(DeliveryId(id), qos, false);
+    assert_eq!(state(2, QoS::ExactlyOnce), DeliveryState::Sent);
+    assert_eq!(state(3, QoS::ExactlyOnce), DeliveryState::Ready);
+    assert_eq!(state(2, QoS::AtLeastOnce), DeliveryState::Ready, "nothing is lost if it expires");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::time::Instant;
 use smallvec::SmallVec;
 
 use super::*;
-use crate::message::{Message, MessageHead, MessageId, SlotState, WallMillis};
+use crate::message::{Message, MessageHead, MessageId, RowCommit, SlotState, WallMillis};
 use crate::protocol::QoS;
 
 pub const LIMITS: Limits = Limits {
@@ -77,6 +77,7 @@ pub fn enqueue(session: &mut Session, id: u64, qos: QoS, committed: u64) -> Arc<
             DeliveryState::Ready
         },
         home: if kept { Home::Slot(0) } else { Home::Memory },
+        row_change: None,
         identifiers: SmallVec::new(),
     };
     session.enqueue(entry, committed, false);

@@ -31,9 +31,58 @@ fn an_id_that_is_still_in_flight_is_not_used_again() {
     }
     assert_eq!(sent(&mut session, 0).len(), 65_535);
     session.puback(packet_id(2), Instant::now());
-    assert!(sent(&mut session, 0).is_empty(), "id 1 comes round again, and waits");
-    session.puback(packet_id(1), Instant::now());
-    assert_eq!(sent(&mut session, 0), [(65_536, 1, false)]);
+    let next = next(&mut session, 0);
+    let Ok(Outgoing::Renumber { delivery, packet_id, change }) = next else { panic!("{next:?}") };
+    assert_eq!((delivery.0, packet_id.get()), (65_536, 2), "id 1 is never acknowledged");
+    assert_eq!(super::next(&mut session, 0).unwrap_err(), DeliveryBlock::AwaitingRow);
+    change.take(5);
+    assert!(sent(&mut session, 4).is_empty(), "a crash would give it the id of another");
+    assert_eq!(sent(&mut session, 5), [(65_536, 2, false)]);
+}
+
+#[test]
+fn a_new_packet_id_that_went_away_unwritten_is_asked_for_again() {
+    let mut session = session(LIMITS);
+    attach(&mut session, 10);
+    enqueue(&mut session, 1, QoS::AtLeastOnce, 0);
+    session.next_packet_id = packet_id(1);
+    enqueue(&mut session, 2, QoS::AtLeastOnce, 0);
+    assert!(matches!(next(&mut session, 0), Ok(Outgoing::Publish(_))));
+    for _ in 0..2 {
+        let next = next(&mut session, 0);
+        assert!(matches!(next, Ok(Outgoing::Renumber { packet_id, .. }) if packet_id.get() == 2));
+    }
+}
+
+#[test]
+fn without_a_row_a_new_packet_id_is_used_at_once() {
+    let mut session = session(LIMITS);
+    attach(&mut session, 10);
+    enqueue(&mut session, 1, QoS::AtLeastOnce, 0);
+    session.next_packet_id = packet_id(1);
+    enqueue(&mut session, 2, QoS::AtLeastOnce, 0);
+    session.queue.front().unwrap();
+    let mut entries = session.take_all().0;
+    for entry in &mut entries {
+        entry.home = Home::Memory;
+    }
+    for entry in entries {
+        session.enqueue(entry, 0, false);
+    }
+    assert_eq!(sent(&mut session, 0), [(1, 1, false), (2, 2, false)]);
+}
+
+#[test]
+fn an_id_in_flight_is_passed_over_when_one_is_drawn() {
+    let mut session = session(LIMITS);
+    attach(&mut session, 10);
+    for id in 1..=3 {
+        enqueue(&mut session, id, QoS::AtLeastOnce, 0);
+    }
+    sent(&mut session, 0);
+    session.next_packet_id = packet_id(2);
+    enqueue(&mut session, 4, QoS::AtLeastOnce, 0);
+    assert_eq!(sent(&mut session, 0), [(4, 4, false)]);
 }
 
 #[test]

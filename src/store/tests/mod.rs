@@ -132,7 +132,11 @@ fn page(store: &Store, ids: &[QueuedId]) -> Vec<PagedDelivery> {
 }
 
 fn queue_ids(recovered: &mut Recovered, session: usize) -> Vec<QueuedId> {
-    recovered.sessions[session].queue.take_front(usize::MAX)
+    let session = &mut recovered.sessions[session];
+    let mut ids = session.queue.take_front(usize::MAX);
+    ids.extend(session.begun.take_front(usize::MAX));
+    ids.sort_by_key(|queued| queued.id);
+    ids
 }
 
 /// Rows of a table, read as `sqlite3` would.

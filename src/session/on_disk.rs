@@ -1,0 +1,119 @@
+//! The part of a queue that stands on disk: ids in memory, in two lists.
+//!
+//! What the receiver may hold is in a list of its own, so that nothing of it is ever
+//! dropped to make room. After a crash the two may be interleaved, since nobody knows
+//! how far sending had come; they are read back in the order of ids.
+
+use crate::message::{DeliveryId, IdList, QueuedId};
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct OnDisk {
+    /// Sent, or perhaps sent at QoS 2.
+    begun: IdList,
+    waiting: IdList,
+}
+
+impl OnDisk {
+    pub(super) fn new(begun: IdList, waiting: IdList) -> Self {
+        Self { begun, waiting }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.begun.len() + self.waiting.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.begun.bytes() + self.waiting.bytes()
+    }
+
+    /// Adds one behind all others.
+    pub(super) fn push_back(&mut self, queued: QueuedId) {
+        self.waiting.push_back(queued);
+    }
+
+    /// Puts ids before all that are there.
+    pub(super) fn prepend(&mut self, front: Self) {
+        self.begun.prepend(front.begun);
+        self.waiting.prepend(front.waiting);
+    }
+
+    /// Adds one that was before all others, behind those that were added like this.
+    pub(super) fn add(&mut self, queued: QueuedId, is_begun: bool) {
+        if is_begun { self.begun.push_back(queued) } else { self.waiting.push_back(queued) }
+    }
+
+    /// The first `count` behind `after` of each list.
+    pub(super) fn behind(
+        &self,
+        after: DeliveryId,
+        count: usize,
+    ) -> impl Iterator<Item = QueuedId> + use<'_> {
+        self.begun.behind(after, count).chain(self.waiting.behind(after, count))
+    }
+
+    /// Takes the oldest one that the receiver cannot hold.
+    pub(super) fn drop_oldest(&mut self) -> Option<QueuedId> {
+        self.waiting.pop_front()
+    }
+
+    /// Takes up to `count` from the front, and no more than fit in `bytes`, but always
+    /// one.
+    pub(super) fn take_page(&mut self, count: usize, bytes: u64) -> Vec<QueuedId> {
+        if self.begun.is_empty() {
+            return self.waiting.take_page(count, bytes);
+        }
+        let mut taken: Vec<QueuedId> = Vec::new();
+        let mut size = 0;
+        while taken.len() < count && (taken.is_empty() || size < bytes) {
+            let Some(queued) = self.pop_front() else { break };
+            size += u64::from(queued.size);
+            taken.push(queued);
+        }
+        taken
+    }
+
+    fn pop_front(&mut self) -> Option<QueuedId> {
+        match (self.begun.first(), self.waiting.first()) {
+            (Some(begun), Some(waiting)) if begun > waiting => self.waiting.pop_front(),
+            (Some(_), _) => self.begun.pop_front(),
+            (None, _) => self.waiting.pop_front(),
+        }
+    }
+
+    /// All of them: what the receiver may hold, and the rest.
+    pub(super) fn into_lists(self) -> [IdList; 2] {
+        [self.begun, self.waiting]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn list(ids: &[u64]) -> IdList {
+        let mut list = IdList::new();
+        for id in ids {
+            list.push_back(QueuedId { id: DeliveryId(*id), size: 10 });
+        }
+        list
+    }
+
+    #[test]
+    fn both_lists_are_read_in_the_order_of_ids_and_only_one_is_dropped_from() {
+        let mut disk = OnDisk::new(list(&[2, 3, 6]), list(&[1, 4, 5, 7]));
+        assert_eq!((disk.len(), disk.bytes()), (7, 70));
+        assert_eq!(disk.drop_oldest().unwrap().id, DeliveryId(1));
+        let ids = |page: Vec<QueuedId>| page.iter().map(|queued| queued.id.0).collect::<Vec<_>>();
+        assert_eq!(ids(disk.take_page(2, 1000)), [2, 3]);
+        assert_eq!(ids(disk.take_page(10, 15)), [4, 5]);
+        assert_eq!(ids(disk.take_page(10, 1000)), [6, 7]);
+        assert!(disk.is_empty() && disk.drop_oldest().is_none());
+    }
+}
