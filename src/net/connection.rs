@@ -232,9 +232,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             client.hears_no_more();
             return Ok(());
         }
-        if self.output == Output::Failed && !waits {
-            return Err(Close::Lost("the connection was reset"));
-        }
         if waits {
             // The silence is ours.
             self.timers.suspend();
@@ -251,6 +248,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 ReasonCode::KeepAliveTimeout,
                 "a packet began and was not complete within 1.5 times the keep alive",
             )),
+            // A reset has come to the socket before its bytes were read: they come first.
+            Some(Due::Output) => Err(Close::Lost("the connection was reset")),
             None => Ok(()),
         }
     }
@@ -276,6 +275,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Poll::Ready(_) => {
                     // What has been received may hold acknowledgements and a DISCONNECT.
                     self.output = Output::Failed;
+                    self.timers.output_failed();
                     self.out = BytesMut::new();
                     client.hears_no_more();
                     return Ok(true);

@@ -12,6 +12,9 @@ use tokio::time::{Instant, Sleep};
 /// dripping bytes.
 const SLOWEST: u64 = 1024;
 
+/// Long enough for the runtime to look at every socket at least once.
+const GRACE: Duration = Duration::from_millis(100);
+
 /// What falls due when. A deadline that has passed is looked at after the socket: what has
 /// arrived by then counts.
 #[derive(Debug)]
@@ -22,10 +25,18 @@ pub(super) struct Timers {
     heard: Instant,
     /// When the packet that is not whole yet began, and how many bytes it has left.
     packet: Option<(Instant, usize)>,
+    /// After a deadline has passed: until when what has already arrived may still be found.
+    grace: Option<Instant>,
+    /// When the connection ends after output has failed.
+    output: Option<Instant>,
     /// When a client that was refused has to go.
     parting: Option<Instant>,
     sleep: Option<Pin<Box<Sleep>>>,
 }
+
+/// After the other end has stopped taking bytes, what it has sent is read to its end, which
+/// a reset makes known at once; a byte stream that only fails one way has this long.
+const READS_ON: Duration = Duration::from_secs(1);
 
 /// What is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +45,8 @@ pub(super) enum Due {
     KeepAlive,
     /// A packet has begun and does not come to its end.
     Packet,
+    /// Output has failed, and input has not come to its end.
+    Output,
 }
 
 impl Timers {
@@ -42,6 +55,8 @@ impl Timers {
             patience: (keep_alive > 0).then(|| Duration::from_millis(u64::from(keep_alive) * 1500)),
             heard: Instant::now(),
             packet: None,
+            grace: None,
+            output: None,
             parting: None,
             sleep: None,
         }
@@ -50,6 +65,7 @@ impl Timers {
     /// Bytes have arrived, or the silence is the broker's own.
     pub(super) fn heard(&mut self) {
         self.heard = Instant::now();
+        self.grace = None;
     }
 
     /// The last packet that has begun lacks `missing` bytes; `ended`: since the last call a
@@ -64,10 +80,15 @@ impl Timers {
 
     /// Nothing has been read, since something has to wait: no time passes for the client.
     pub(super) fn suspend(&mut self) {
-        self.heard = Instant::now();
+        self.heard();
         if let Some((since, _)) = &mut self.packet {
             *since = self.heard;
         }
+    }
+
+    /// Nothing is written any more.
+    pub(super) fn output_failed(&mut self) {
+        self.output.get_or_insert(Instant::now() + READS_ON);
     }
 
     pub(super) fn set_parting(&mut self, at: Option<std::time::Instant>) {
@@ -79,21 +100,40 @@ impl Timers {
         Some(since + self.patience? + Duration::from_secs(missing as u64 / SLOWEST))
     }
 
-    /// What is due now, if nothing has been heard meanwhile.
-    pub(super) fn due(&self) -> Option<Due> {
+    /// What is due now. To be asked after the socket has been read.
+    ///
+    /// A deadline that is found to have passed is looked at once more after [`GRACE`]: if
+    /// the whole process was stopped, the timer fires before the runtime has asked the
+    /// kernel which sockets have something to read.
+    pub(super) fn due(&mut self) -> Option<Due> {
         let now = Instant::now();
-        if self.patience.is_some_and(|patience| self.heard + patience <= now) {
-            return Some(Due::KeepAlive);
+        if let Some(at) = self.output {
+            return (at <= now).then_some(Due::Output);
         }
-        self.packet_deadline().is_some_and(|at| at <= now).then_some(Due::Packet)
+        let due = if self.silence_deadline().is_some_and(|at| at <= now) {
+            Due::KeepAlive
+        } else if self.packet_deadline().is_some_and(|at| at <= now) {
+            Due::Packet
+        } else {
+            self.grace = None;
+            return None;
+        };
+        let until = *self.grace.get_or_insert(now + GRACE);
+        (until <= now).then_some(due)
+    }
+
+    fn silence_deadline(&self) -> Option<Instant> {
+        Some(self.heard + self.patience?)
     }
 
     /// Has the task woken at the next deadline. The timer is not moved at every packet: when
-    /// it fires, it is set to what is left. True if it fired and has to be polled again.
+    /// it fires, it is set to what is left.
     pub(super) fn poll(&mut self, context: &mut Context<'_>) {
+        let later = |at: Instant| self.grace.map_or(at, |grace| grace.max(at));
         let deadlines = [
-            self.patience.map(|patience| self.heard + patience),
-            self.packet_deadline(),
+            self.silence_deadline().map(later),
+            self.packet_deadline().map(later),
+            self.output,
             self.parting,
         ];
         let Some(next) = deadlines.into_iter().flatten().min() else { return };
