@@ -185,7 +185,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// True if something was handled or read.
     fn read(&mut self, client: &mut Client, context: &mut Context<'_>) -> Result<bool, Close> {
-        let handled = self.unhandled && client.may_take() && self.handle_again(client)?;
+        let mut handled = self.unhandled && client.may_take() && self.handle_again(client)?;
+        if client.block().is_some() && self.input == Input::Open {
+            self.read_ahead(client, context);
+            handled |= self.input != Input::Open;
+        }
         if !client.may_go_on() || self.unhandled || self.input != Input::Open {
             return Ok(handled);
         }
@@ -211,6 +215,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Ok(true)
     }
 
+    /// While a packet has to wait: whether the other end still waits with it.
+    fn read_ahead(&mut self, client: &mut Client, context: &mut Context<'_>) {
+        loop {
+            match scratch::poll_read_ahead(&mut self.stream, &mut self.partial, context) {
+                Poll::Pending => return,
+                Poll::Ready(Ok(read)) if read > 0 => {}
+                Poll::Ready(_) => {
+                    self.input = Input::Ended("the client closed without DISCONNECT");
+                    client.hears_no_more();
+                    return;
+                }
+            }
+        }
+    }
+
     /// Handles what was left behind a packet that had to wait. True if it got on.
     fn handle_again(&mut self, client: &mut Client) -> Result<bool, Close> {
         let Self { partial, decoder, unhandled, .. } = self;
@@ -226,11 +245,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn check_input(&mut self, client: &mut Client) -> Result<(), Close> {
         let waits = client.has_more() || self.unhandled;
         if let Input::Ended(why) = self.input {
-            if !waits {
-                return Err(Close::Lost(why));
-            }
-            client.hears_no_more();
-            return Ok(());
+            return if waits { Ok(()) } else { Err(Close::Lost(why)) };
         }
         if waits {
             // The silence is ours.

@@ -79,6 +79,26 @@ pub fn poll_discard<S: AsyncRead + Unpin>(
     })
 }
 
+/// Reads once behind what is kept, without looking at it: how the end of a stream is seen
+/// while a packet has to wait. Pending as well when as much is kept as one read brings.
+pub fn poll_read_ahead<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    partial: &mut Partial,
+    context: &mut Context<'_>,
+) -> Poll<std::io::Result<usize>> {
+    let room = SIZE.saturating_sub(partial.bytes.len());
+    if room == 0 {
+        return Poll::Pending;
+    }
+    SCRATCH.with_borrow_mut(|scratch| {
+        let free = scratch.get_mut(..room).unwrap_or_default();
+        let mut buffer = ReadBuf::new(free);
+        ready!(Pin::new(stream).poll_read(context, &mut buffer))?;
+        partial.bytes.extend_from_slice(buffer.filled());
+        Poll::Ready(Ok(buffer.filled().len()))
+    })
+}
+
 /// A frame larger than the scratch buffer is read into a buffer of its own size.
 fn poll_read_large<S: AsyncRead + Unpin, E>(
     stream: &mut S,
