@@ -8,13 +8,14 @@
 mod authenticator;
 mod hashing;
 mod password_file;
+mod principal;
 mod rules;
-
-use std::net::SocketAddr;
 
 pub use authenticator::{Authenticator, Policy};
 pub use password_file::{AuthError, PasswordFile};
+pub use principal::Principal;
 
+use crate::peer::PeerAddr;
 use crate::protocol::ReasonCode;
 use crate::telemetry::AuthResult;
 
@@ -32,7 +33,7 @@ pub struct Request<'a> {
     /// From the CONNECT.
     pub password: Option<&'a [u8]>,
     /// The other end of the socket.
-    pub peer: SocketAddr,
+    pub peer: PeerAddr,
 }
 
 /// Who a client has been found to be.

@@ -11,7 +11,6 @@ use super::client::{Client, Peer};
 use super::end::Remains;
 use super::handle::StepPermit;
 use super::{Broker, SessionHandle, Step, StoreDown, traced};
-use crate::auth::Identity;
 use crate::message::{CommitNo, Revoked, Wake, WillRecord};
 use crate::protocol::{ConnAck, Connect, LastWill, QoS, ReasonCode, Version, level_count};
 use crate::session::{Connected, ConnectionInfo, Session};
@@ -93,9 +92,10 @@ impl Broker {
     ///
     /// # Errors
     /// The reason code for the CONNACK.
-    pub fn check_will(&self, connect: &Connect, identity: &Identity) -> Result<(), ReasonCode> {
+    pub fn check_will(&self, connect: &Connect, peer: &Peer) -> Result<(), ReasonCode> {
+        let principal = peer.clone().principal(connect.client_id.as_str().into());
         match &connect.will {
-            Some(will) if !self.authenticator.may_publish(identity, will.topic.as_str()) => {
+            Some(will) if !self.authenticator.may_publish(&principal, will.topic.as_str()) => {
                 Err(ReasonCode::NotAuthorized)
             }
             _ => Ok(()),
@@ -151,7 +151,8 @@ impl Broker {
         let Attached { permit, wake, epoch, present } = attached?;
         let connack = self.connack(connect, &granted, present);
         let handle = Arc::clone(permit.session());
-        let client = Client::new(Arc::clone(self), handle, epoch, wake, connect, peer);
+        let principal = peer.principal(Arc::clone(&granted.client_id));
+        let client = Client::new(Arc::clone(self), handle, epoch, wake, connect, principal);
         let gate = if waits { gate } else { ended };
         Ok(Accepted { client, connack, gate })
     }

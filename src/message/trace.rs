@@ -4,11 +4,11 @@
 //! known here. A message that is not traced costs its holders a look at one pointer.
 
 use std::fmt::Debug;
-use std::net::SocketAddr;
 use std::ops::Deref;
 use std::time::{Duration, Instant};
 
 use super::{CommitNo, DeliveryId};
+use crate::peer::PeerAddr;
 use crate::protocol::{QoS, ReasonCode};
 
 /// Follows one message. Called on the threads that serve connections and on the
@@ -16,7 +16,7 @@ use crate::protocol::{QoS, ReasonCode};
 /// is not reported as ended ends when the message is dropped.
 pub trait Follow: Debug + Send + Sync {
     /// Which client published it, and from where.
-    fn came_from(&self, client_id: &str, address: SocketAddr);
+    fn came_from(&self, client_id: &str, address: PeerAddr);
 
     /// The publisher has been answered with this reason, or, for QoS 0, there is
     /// nothing left to do for it. `None`: its connection ended first.
@@ -65,7 +65,7 @@ pub enum Step {
     /// PUBLISH went out, to this address.
     Sent {
         /// Where to.
-        to: SocketAddr,
+        to: PeerAddr,
         /// This process had sent it before.
         again: bool,
     },

@@ -6,21 +6,20 @@
 //! their turn.
 
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
-use tokio::io::{AsyncRead, AsyncWrite};
-
 use super::scratch::{self, Consumed, Partial};
 use super::timers::{Due, Timers};
+use super::transport::Transport;
 use crate::broker::client::{Client, Close, Handled};
+use crate::peer::PeerAddr;
 use crate::protocol::{Decoder, Frame, ReasonCode};
 use crate::sabotage::Sabotage;
 use crate::telemetry::Metrics;
+use bytes::{Buf, BytesMut};
 
 /// Deliveries are encoded as long as less than this waits to be written.
 const WRITE_AHEAD: usize = 64 * 1024;
@@ -56,12 +55,14 @@ pub struct Connection<S> {
     /// Whole packets may stand at the front of `partial` that have not been handled.
     unhandled: bool,
     out: BytesMut,
+    /// Bytes have been written that the stream may still hold back.
+    unflushed: bool,
     decoder: Decoder,
     metrics: Arc<Metrics>,
     timers: Timers,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+impl<S: Transport> Connection<S> {
     /// Takes over a stream on which CONNECT has been read.
     pub fn new(
         stream: S,
@@ -78,6 +79,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             unhandled: partial.len() > 0,
             partial,
             out: BytesMut::new(),
+            unflushed: false,
             decoder,
             metrics,
             timers: Timers::new(keep_alive),
@@ -92,7 +94,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     async fn close(mut self, client: Box<Client>, close: Close) {
-        let (client_id, remote) = (Arc::clone(client.client_id()), client.peer().address);
+        let (client_id, remote) = (Arc::clone(client.client_id()), self.stream.peer());
         if let Close::Error(reason, why) = &close {
             client.farewell(*reason, why, &mut self.out);
         }
@@ -105,7 +107,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.count_close(&client_id, remote, &close);
     }
 
-    fn count_close(&self, client_id: &str, remote: SocketAddr, close: &Close) {
+    fn count_close(&self, client_id: &str, remote: PeerAddr, close: &Close) {
         let connections = &self.metrics.connections;
         if let Close::Error(reason, why) = close {
             match reason {
@@ -279,20 +281,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let more = client.pump(&mut self.out, WRITE_AHEAD)?;
             any |= client.has_replied();
             if self.out.is_empty() {
-                return Ok(any);
+                return Ok(self.flush(client, context) || any);
             }
             match Pin::new(&mut self.stream).poll_write(context, &self.out) {
                 Poll::Pending => return Ok(any),
                 Poll::Ready(Ok(written)) if written > 0 => {
                     self.out.advance(written);
+                    self.unflushed = true;
                     any = true;
                 }
                 Poll::Ready(_) => {
-                    // What has been received may hold acknowledgements and a DISCONNECT.
-                    self.output = Output::Failed;
-                    self.timers.output_failed();
-                    self.out = BytesMut::new();
-                    client.hears_no_more();
+                    self.output_failed(client);
                     return Ok(true);
                 }
             }
@@ -304,10 +303,37 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     self.out.clear();
                 }
                 if !more {
-                    return Ok(any);
+                    return Ok(self.flush(client, context) || any);
                 }
             }
         }
+    }
+
+    /// True if the output has failed by it.
+    fn flush(&mut self, client: &mut Client, context: &mut Context<'_>) -> bool {
+        if !self.unflushed {
+            return false;
+        }
+        match Pin::new(&mut self.stream).poll_flush(context) {
+            Poll::Pending => false,
+            Poll::Ready(Ok(())) => {
+                self.unflushed = false;
+                false
+            }
+            Poll::Ready(Err(_)) => {
+                self.output_failed(client);
+                true
+            }
+        }
+    }
+
+    /// What has been received may hold acknowledgements and a DISCONNECT.
+    fn output_failed(&mut self, client: &mut Client) {
+        self.output = Output::Failed;
+        self.unflushed = false;
+        self.out = BytesMut::new();
+        self.timers.output_failed();
+        client.hears_no_more();
     }
 }
 

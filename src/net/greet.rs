@@ -7,6 +7,8 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 
+use super::transport::Transport;
+
 use super::connection::Connection;
 use super::linger;
 use super::listener::Origin;
@@ -30,7 +32,7 @@ enum Refusal {
 }
 
 /// Serves one accepted stream from its first byte to its last; `counted` lives as long.
-pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+pub async fn serve<S: Transport>(
     broker: Arc<Broker>,
     mut stream: S,
     origin: Origin,
@@ -45,7 +47,7 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 /// A connected client, or nothing: then the stream has been answered and closed.
-async fn open<S: AsyncRead + AsyncWrite + Unpin>(
+async fn open<S: Transport>(
     broker: &Arc<Broker>,
     stream: &mut S,
     origin: &Origin,
@@ -62,7 +64,7 @@ async fn open<S: AsyncRead + AsyncWrite + Unpin>(
                 client.open(connack, gate);
                 tracing::info!(
                     client_id = &**client.client_id(), remote = %origin.peer,
-                    listener = &*origin.listener, user = client.peer().identity.username.as_deref(),
+                    listener = &*origin.listener, user = client.principal().username.as_deref(),
                     version = client.version().as_str(), "connected"
                 );
                 counted.connected(client.version());
@@ -116,7 +118,7 @@ fn log_refusal(origin: &Origin, refusal: &Refusal) {
     }
 }
 
-async fn greet<S: AsyncRead + AsyncWrite + Unpin>(
+async fn greet<S: Transport>(
     broker: &Arc<Broker>,
     stream: &mut S,
     origin: &Origin,
@@ -165,8 +167,10 @@ async fn authenticate(
     broker.metrics.connections.authentications.inc(decision.as_result());
     match decision {
         Decision::Allow(identity) => {
-            broker.check_will(connect, &identity)?;
-            Ok(Peer { address: origin.peer, listener: Arc::clone(&origin.listener), identity })
+            let peer =
+                Peer { address: origin.peer, listener: Arc::clone(&origin.listener), identity };
+            broker.check_will(connect, &peer)?;
+            Ok(peer)
         }
         Decision::Refuse(reason) => Err(reason),
     }

@@ -8,7 +8,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use super::greet;
+use super::transport::Tcp;
 use crate::broker::Broker;
+use crate::peer::PeerAddr;
 use crate::telemetry::{ListenerMetrics, OpenConnection, RejectReason};
 
 /// Pending connections that the kernel keeps for us; it cuts this to `somaxconn`.
@@ -34,7 +36,7 @@ pub struct Origin {
     /// True if only this machine reaches it.
     pub loopback: bool,
     /// The other end.
-    pub peer: SocketAddr,
+    pub peer: PeerAddr,
 }
 
 /// An open listening socket.
@@ -109,7 +111,9 @@ impl Listener {
         };
         // Small packets are answered at once; batching is ours, not the kernel's.
         let _ = stream.set_nodelay(true);
+        let peer = PeerAddr::from(peer);
         let origin = Origin { listener: Arc::clone(&self.name), loopback: self.loopback, peer };
+        let stream = Tcp::new(stream, peer);
         let broker = Arc::clone(broker);
         let counted = OpenConnection::accepted(Arc::clone(metrics));
         tokio::spawn(async move {

@@ -7,5 +7,7 @@ mod linger;
 mod listener;
 mod scratch;
 mod timers;
+mod transport;
 
-pub use listener::{BindError, Listener};
+pub use listener::{BindError, Listener, Origin};
+pub use transport::{Tcp, Transport};

@@ -1,10 +1,10 @@
 //! When a session is connected, when it expires, and what bounds it.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::message::{Wake, WallMillis};
+use crate::peer::PeerAddr;
 
 /// Session Expiry Interval of a session that never expires.
 pub const NEVER_EXPIRES: u32 = u32::MAX;
@@ -56,7 +56,7 @@ pub struct Connected {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectionInfo {
     /// Its address.
-    pub remote: SocketAddr,
+    pub remote: PeerAddr,
     /// The name of the listener that it came through.
     pub listener: Arc<str>,
     /// Verified; `None` for an anonymous client.

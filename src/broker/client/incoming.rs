@@ -68,7 +68,7 @@ impl Client {
         let refusal = if levels > self.broker.settings.max_topic_levels {
             Some(ReasonCode::TopicNameInvalid)
         } else if topic.starts_with(crate::broker::SYS)
-            || !self.broker.authenticator.may_publish(&self.peer.identity, topic)
+            || !self.broker.authenticator.may_publish(&self.principal, topic)
         {
             Some(ReasonCode::NotAuthorized)
         } else {
@@ -148,7 +148,7 @@ impl Client {
             }
         };
         if let Some(trace) = &message.trace {
-            trace.came_from(&self.handle.client_id, self.peer.address);
+            trace.came_from(&self.handle.client_id, self.principal.address);
         }
         let message = match packet_id.filter(|_| publish.qos == QoS::ExactlyOnce) {
             Some(packet_id) => self.note_packet_id(packet_id, message),
@@ -236,7 +236,7 @@ impl Client {
                 qos: publish.qos,
                 retain: publish.retain,
                 client_id: &self.handle.client_id,
-                address: self.peer.address,
+                address: self.principal.address,
                 read: self.step.now.instant,
                 reason,
             });

@@ -33,21 +33,30 @@ pub use self::block::{BlockReason, Handled};
 pub use self::pending::{Pending, PendingQueue, Reply};
 use self::work::Work;
 use super::{Broker, Budget, Leaving, SessionHandle, Step, StepPermit};
-use crate::auth::Identity;
+use crate::auth::{Identity, Principal};
 use crate::message::{CommitNo, Revoked, Wake};
+use crate::peer::PeerAddr;
 use crate::protocol::{ConnAck, Connect, Disconnect, Packet, ReasonCode, Version, encode};
 use crate::router::Routes;
 use crate::telemetry::PacketType;
 
-/// What is known of the other end beside its packets.
+/// What is known of the other end when its CONNECT is accepted.
 #[derive(Debug, Clone)]
 pub struct Peer {
-    /// Its address, for logs.
-    pub address: std::net::SocketAddr,
+    /// Its address.
+    pub address: PeerAddr,
     /// The name of the listener that it came through.
     pub listener: Arc<str>,
     /// Who it proved to be.
     pub identity: Identity,
+}
+
+impl Peer {
+    /// Who acts, under this client id.
+    pub fn principal(self, client_id: Arc<str>) -> Principal {
+        let Self { address, listener, identity: Identity { username } } = self;
+        Principal { client_id, username, address, listener, certificate: None }
+    }
 }
 
 /// Why a connection ends.
@@ -71,7 +80,7 @@ pub struct Client {
     epoch: u64,
     wake: Arc<Wake>,
     version: Version,
-    peer: Peer,
+    principal: Principal,
     /// While a step is under way.
     permit: Option<StepPermit>,
     step: Step,
@@ -132,7 +141,7 @@ impl Client {
         epoch: u64,
         wake: Arc<Wake>,
         connect: &Connect,
-        peer: Peer,
+        principal: Principal,
     ) -> Self {
         let inbound = broker.settings.topic_alias_maximum;
         let most_pending = broker.settings.max_pending_writes;
@@ -149,7 +158,7 @@ impl Client {
             epoch,
             wake,
             version: connect.version,
-            peer,
+            principal,
             pending: PendingQueue::default(),
             inbound_aliases: InboundAliases::new(inbound),
             outbound_aliases: OutboundAliases::new(outbound),
@@ -191,9 +200,9 @@ impl Client {
         &self.handle.client_id
     }
 
-    /// The other end of its connection.
-    pub fn peer(&self) -> &Peer {
-        &self.peer
+    /// Who it is, and where it comes from.
+    pub fn principal(&self) -> &Principal {
+        &self.principal
     }
 
     /// What it speaks.

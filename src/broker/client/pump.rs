@@ -220,7 +220,7 @@ impl Client {
     /// Whether the client may get a message, and accepts a packet as large as it makes.
     fn fit(&self, entry: &Entry) -> Fit {
         let topic = entry.message.topic();
-        if !self.broker.authenticator.may_deliver(&self.peer.identity, topic) {
+        if !self.broker.authenticator.may_deliver(&self.principal, topic) {
             return Fit::NotPermitted;
         }
         let publish = publish_of(entry, self.step.now.wall);
@@ -252,7 +252,7 @@ impl Client {
         self.tally.delivered(entry, bytes);
         packets::delivered(&self.handle.client_id, &publish, message.topic(), bytes);
         if let Some(trace) = &message.trace {
-            let step = Step::Sent { to: self.peer.address, again: entry.is_begun() };
+            let step = Step::Sent { to: self.principal.address, again: entry.is_begun() };
             trace.progressed(entry.delivery, step);
             if entry.qos == QoS::AtMostOnce {
                 trace.delivered(entry.delivery, End::Sent);

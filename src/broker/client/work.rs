@@ -137,7 +137,7 @@ impl Client {
         self.budget.spend(line.filter.levels().count());
         let filter = line.filter.as_str();
         let mut found = Vec::new();
-        reasons.push(if self.broker.authenticator.may_subscribe(&self.peer.identity, filter) {
+        reasons.push(if self.broker.authenticator.may_subscribe(&self.principal, filter) {
             let identifier = subscribe.subscription_id;
             self.broker.subscribe(&self.handle, line, identifier, &mut found, &mut self.step)
         } else {

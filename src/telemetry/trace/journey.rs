@@ -1,7 +1,6 @@
 //! One message's spans, from the first report of it to the last.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use opentelemetry::KeyValue;
@@ -13,6 +12,7 @@ use super::span::{Open, message_id, named, short, wall};
 use crate::message::{
     CommitMark, DeliveryId, End, Follow, Message, MessageId, Step, Stored, WallMillis,
 };
+use crate::peer::PeerAddr;
 use crate::protocol::{QoS, ReasonCode};
 
 /// See the module.
@@ -87,7 +87,7 @@ impl Journey {
 }
 
 impl Follow for Journey {
-    fn came_from(&self, client_id: &str, address: SocketAddr) {
+    fn came_from(&self, client_id: &str, address: PeerAddr) {
         if let Some(receive) = &mut self.spans.lock().receive {
             receive.came_from(client_id, address);
         }

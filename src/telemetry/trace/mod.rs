@@ -24,7 +24,6 @@ mod parent;
 mod sampling;
 mod span;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -38,6 +37,7 @@ use self::sampling::{Decision, Rule};
 use self::span::{Arrival, receive};
 use super::MetricsRegistry;
 use crate::message::{Message, Trace, WallMillis};
+use crate::peer::PeerAddr;
 use crate::protocol::{QoS, ReasonCode};
 
 /// Begins traces. Clones share everything.
@@ -67,7 +67,7 @@ pub struct Refusal<'a> {
     /// Who published it.
     pub client_id: &'a str,
     /// From where.
-    pub address: SocketAddr,
+    pub address: PeerAddr,
     /// When it was read.
     pub read: Instant,
     /// Why it was refused.

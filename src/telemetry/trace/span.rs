@@ -5,7 +5,6 @@
 //! client that sends in a context that is not the message's own, so `deliver` is CLIENT.
 //! Topics and client ids stand in attributes, never in names.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
@@ -18,6 +17,7 @@ use opentelemetry_sdk::trace::Span;
 use super::Tracing;
 use super::budget::Permit;
 use crate::message::MessageId;
+use crate::peer::PeerAddr;
 use crate::protocol::{QoS, ReasonCode};
 
 /// Bytes of a topic or client id in an attribute. Both may have 65,535, and a client
@@ -60,16 +60,21 @@ impl Open {
         self.span.span_context()
     }
 
-    pub(super) fn came_from(&mut self, client_id: &str, address: SocketAddr) {
+    pub(super) fn came_from(&mut self, client_id: &str, address: PeerAddr) {
         self.span.set_attribute(KeyValue::new("messaging.client.id", short(client_id)));
         self.at(address);
     }
 
-    pub(super) fn at(&mut self, address: SocketAddr) {
-        self.span.set_attributes([
-            KeyValue::new("network.peer.address", address.ip().to_string()),
-            KeyValue::new("network.peer.port", i64::from(address.port())),
-        ]);
+    pub(super) fn at(&mut self, address: PeerAddr) {
+        match address {
+            PeerAddr::Inet(address) => self.span.set_attributes([
+                KeyValue::new("network.peer.address", address.ip().to_string()),
+                KeyValue::new("network.peer.port", i64::from(address.port())),
+            ]),
+            PeerAddr::Local => {
+                self.span.set_attribute(KeyValue::new("network.transport", "unix"));
+            }
+        }
     }
 
     /// Ends `receive`. `None`: the connection ended before the answer.
