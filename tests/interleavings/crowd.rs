@@ -43,12 +43,12 @@ pub fn connect(
     clean: impl Fn(usize) -> bool + Sync,
     subscribe: impl Fn(usize) -> bool + Sync,
 ) -> Vec<Raw> {
-    let part = count.div_ceil(THREADS);
+    let share = count.div_ceil(THREADS);
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..THREADS)
             .map(|thread| {
                 let (clean, subscribe) = (&clean, &subscribe);
-                let numbers = thread * part..count.min((thread + 1) * part);
+                let numbers = thread * share..count.min((thread + 1) * share);
                 scope.spawn(move || connect_some(port, numbers, clean, subscribe).unwrap())
             })
             .collect();

@@ -42,7 +42,7 @@ def busy(broker):
     publisher.drop()
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.slow
 def test_pings_of_others_are_answered_beside_a_long_turn(client, busy):
     other = client("other")
 
@@ -53,12 +53,12 @@ def test_pings_of_others_are_answered_beside_a_long_turn(client, busy):
     assert busy(ping) < WITHIN
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.slow
 def test_the_health_check_is_answered_beside_a_long_turn(broker, busy):
     assert busy(lambda: broker.get("/healthz", timeout=30)) < WITHIN
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.slow
 def test_a_take_over_is_answered_beside_a_long_turn(broker, busy):
     def take_over():
         with Raw(broker.port) as newcomer:
@@ -68,7 +68,7 @@ def test_a_take_over_is_answered_beside_a_long_turn(broker, busy):
     assert busy(take_over) < WITHIN
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.slow
 def test_the_busy_connection_itself_can_be_taken_over(broker, client):
     make_receivers(broker.port, RECEIVERS)
     for _ in range(3):
