@@ -1,4 +1,4 @@
-//! Thousands of clients of MQTT 5.0 with a will that is due a second after they are gone,
+//! Thousands of clients of MQTT 5.0 with a will that is due some time after they are gone,
 //! driven by a few threads: everything is sent to all of them before the first answer is
 //! waited for.
 
@@ -10,6 +10,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use super::common::raw::{self, Connect, Packet, Raw, Will};
 
 const THREADS: usize = 8;
+/// In whole seconds, as the protocol has it.
+pub const WILL_DELAY: Duration = Duration::from_secs(2);
 
 /// As many open files as the system lets this process have.
 pub fn raise_file_limit() {
@@ -27,7 +29,8 @@ pub fn topic(n: usize) -> String {
 }
 
 fn connect_packet(clean: bool) -> Connect {
-    let will = Some(Will { topic: "wills".into(), delay: 1 });
+    let delay = u32::try_from(WILL_DELAY.as_secs()).unwrap();
+    let will = Some(Will { topic: "wills".into(), delay });
     Connect { will, ..Connect::new(5, clean) }
 }
 
@@ -40,12 +43,12 @@ pub fn connect(
     clean: impl Fn(usize) -> bool + Sync,
     subscribe: impl Fn(usize) -> bool + Sync,
 ) -> Vec<Raw> {
-    let part = count.div_ceil(THREADS);
+    let share = count.div_ceil(THREADS);
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..THREADS)
             .map(|thread| {
                 let (clean, subscribe) = (&clean, &subscribe);
-                let numbers = thread * part..count.min((thread + 1) * part);
+                let numbers = thread * share..count.min((thread + 1) * share);
                 scope.spawn(move || connect_some(port, numbers, clean, subscribe).unwrap())
             })
             .collect();

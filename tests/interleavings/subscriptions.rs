@@ -4,8 +4,6 @@ use super::common::broker::Broker;
 use super::common::raw::{self, Packet, Publish, Raw};
 use super::turn;
 
-const ROUNDS: usize = 4;
-
 fn connect(broker: &Broker, version: u8, id: &str) -> Raw {
     Raw::connect(broker.port, version, id, false).unwrap()
 }
@@ -38,22 +36,24 @@ fn is_subscribed(broker: &mut Broker, version: u8) -> bool {
 #[test]
 fn an_older_connections_unsubscribe_does_not_remove_a_newer_subscription() {
     for version in [4, 5] {
-        let mut broker = Broker::start();
-        turn::prepare(&broker);
-        let mut lost = 0;
-        for _ in 0..ROUNDS {
+        let mut broker = turn::broker();
+        let (mut lost, mut rounds, mut between) = (0, 0, 0);
+        while rounds < turn::ROUNDS && between < turn::BETWEEN {
             let mut old = connect(&broker, version, "subscriber");
             old.subscribe("t", 1).unwrap();
             let mut unsubscribe = Vec::new();
             raw::unsubscribe(&mut unsubscribe, version, 7, "t");
-            turn::begin(&mut old, &unsubscribe);
+            let begun = turn::begin(&broker, &mut old, &unsubscribe);
             let mut new = connect(&broker, version, "subscriber");
             assert!(new.session_present);
             new.subscribe("t", 1).unwrap();
+            let taken = begun.elapsed();
             turn::end(&broker, old);
+            between += usize::from(taken * 2 < begun.elapsed());
+            rounds += 1;
             lost += usize::from(!is_subscribed(&mut broker, version));
         }
-        println!("version {version}: {lost} of {ROUNDS} acknowledged subscriptions were gone");
+        println!("version {version}: {lost} of {rounds} acknowledged subscriptions were gone");
         assert_eq!(lost, 0, "acknowledged subscriptions gone after kill -9");
     }
 }
@@ -61,24 +61,26 @@ fn an_older_connections_unsubscribe_does_not_remove_a_newer_subscription() {
 #[test]
 fn an_older_connections_subscribe_does_not_bring_a_subscription_back() {
     for version in [4, 5] {
-        let mut broker = Broker::start();
-        turn::prepare(&broker);
-        let mut back = 0;
-        for _ in 0..ROUNDS {
+        let mut broker = turn::broker();
+        let (mut back, mut rounds, mut between) = (0, 0, 0);
+        while rounds < turn::ROUNDS && between < turn::BETWEEN {
             let mut old = connect(&broker, version, "subscriber");
             let mut subscribe = Vec::new();
             raw::subscribe(&mut subscribe, version, 7, "t", 1);
-            turn::begin(&mut old, &subscribe);
+            let begun = turn::begin(&broker, &mut old, &subscribe);
             let mut new = connect(&broker, version, "subscriber");
             assert!(new.session_present);
             let mut unsubscribe = Vec::new();
             raw::unsubscribe(&mut unsubscribe, version, 8, "t");
             new.send(&unsubscribe).unwrap();
             assert_eq!(new.recv().unwrap(), Packet::UnsubAck(8));
+            let taken = begun.elapsed();
             turn::end(&broker, old);
+            between += usize::from(taken * 2 < begun.elapsed());
+            rounds += 1;
             back += usize::from(is_subscribed(&mut broker, version));
         }
-        println!("version {version}: {back} of {ROUNDS} ended subscriptions were back");
+        println!("version {version}: {back} of {rounds} ended subscriptions were back");
         assert_eq!(back, 0, "subscriptions back after kill -9 although UNSUBACK had come");
     }
 }

@@ -11,10 +11,22 @@ use super::common::raw::{self, Publish, Raw};
 /// Receivers of each of the many publishes: sessions that are away and subscribe at QoS
 /// 0, so that nothing comes of it but work.
 const RECEIVERS: usize = 1000;
-const PUBLISHES: usize = 5000;
+const PUBLISHES: usize = 1500;
+/// Rounds of a scenario, at most; and how many of them have to be such that the second
+/// connection has come in before the first one's turn was over. (On a broker whose turns
+/// are short, all of them are.)
+pub const ROUNDS: usize = 12;
+pub const BETWEEN: usize = 3;
 
-/// Makes the receivers.
-pub fn prepare(broker: &Broker) {
+/// A broker with the receivers. It has more workers than cores: the second connection is
+/// not to wait for the worker that is busy with the first.
+pub fn broker() -> Broker {
+    let broker = Broker::with(&[("FERRYMQ_RUNTIME__WORKER_THREADS", "8")]);
+    prepare(&broker);
+    broker
+}
+
+fn prepare(broker: &Broker) {
     std::thread::scope(|scope| {
         for part in 0..10 {
             scope.spawn(move || {
@@ -29,7 +41,8 @@ pub fn prepare(broker: &Broker) {
 }
 
 /// Sends `first`, and what takes long behind it.
-pub fn begin(client: &mut Raw, first: &[u8]) -> Instant {
+pub fn begin(broker: &Broker, client: &mut Raw, first: &[u8]) -> Instant {
+    keep_awake(broker);
     let mut out = first.to_vec();
     let topic = String::from("many");
     let message = Publish { dup: false, qos: 0, pid: 0, topic, payload: Vec::new() };
@@ -43,6 +56,22 @@ pub fn begin(client: &mut Raw, first: &[u8]) -> Instant {
     // It has been read, or most of it.
     std::thread::sleep(Duration::from_millis(20));
     begun
+}
+
+/// Commits that go on until the broker is killed. Each of them wakes a worker from outside:
+/// one that only waits for sockets may be the one that is busy, and then nobody looks at
+/// them.
+fn keep_awake(broker: &Broker) {
+    for n in 0..2 {
+        let mut pulse = Raw::connect(broker.port, 5, &format!("pulse-{n}"), true).unwrap();
+        let mut beat = move || {
+            let mut out = Vec::new();
+            raw::retain(&mut out, 1, &format!("pulse/{n}"), b"awake", None);
+            pulse.send(&out).and_then(|()| pulse.recv())
+        };
+        beat().unwrap();
+        std::thread::spawn(move || while beat().is_ok() {});
+    }
 }
 
 /// Waits until the broker has ended a connection that was taken over, and then until

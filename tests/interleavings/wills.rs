@@ -8,7 +8,7 @@ use super::{crowd, turn};
 
 const CLIENTS: usize = 3000;
 /// Receivers of the wills, to which each of them goes: they are away, and take none.
-const WATCHERS: usize = 200;
+const WATCHERS: usize = 500;
 
 #[test]
 fn sessions_of_clients_that_reconnect_while_their_wills_fall_due_are_kept() {
@@ -22,12 +22,12 @@ fn sessions_of_clients_that_reconnect_while_their_wills_fall_due_are_kept() {
     let gone = Instant::now();
     drop(clients);
     while broker.metric("ferrymq_connections") > 0.0 {
-        assert!(gone.elapsed() < Duration::from_millis(900), "they take long to go");
+        assert!(gone.elapsed() < crowd::WILL_DELAY, "they take long to go");
         std::thread::sleep(Duration::from_millis(5));
     }
     let away = gone.elapsed();
     // Half of the wills are due by now.
-    std::thread::sleep((Duration::from_secs(1) + away / 2).saturating_sub(gone.elapsed()));
+    std::thread::sleep((crowd::WILL_DELAY + away / 2).saturating_sub(gone.elapsed()));
     let is_clean = |n: usize| n.is_multiple_of(2);
     let clients = crowd::connect(broker.port, CLIENTS, is_clean, is_clean);
     let present = clients.iter().filter(|client| client.session_present).count();

@@ -6,34 +6,29 @@ import time
 import pytest
 
 import raw
+from turns import KeptAwake, long_turn, make_receivers
 
-RECEIVERS = 1000
-TURN = 5000
 VERSIONS = pytest.mark.parametrize("version", [raw.V311, raw.V5])
 
 
 @VERSIONS
 def test_a_receiver_that_connects_before_the_commit_is_rung(broker, durable, client, version):
-    # Each message for them takes the broker a while, and none of them gets it: QoS 0, and away.
-    for n in range(RECEIVERS):
-        with_many = durable(f"away-{n}", version)
-        with_many.subscribe("many", qos=0)
-        with_many.drop()
+    make_receivers(broker.port)
     receiver = durable("receiver", version)
     receiver.subscribe("gated", qos=2)
     receiver.disconnect()
     publisher = durable("publisher", version)
-    for n in range(15):
-        # One write, so that the broker is still at it when the receiver connects.
-        publisher.send(raw.publish("gated", bytes([n]), 2, 1, version=version),
-                       *[raw.publish("many", version=version)] * TURN)
-        time.sleep(0.02 + 0.01 * n)
-        receiver = durable("receiver", version)
-        publisher.answer(raw.PUBREC, 1, timeout=30)
-        receiver.message(timeout=10, payload=bytes([n]))
-        publisher.send(raw.ack(raw.PUBREL, 1))
-        publisher.answer(raw.PUBCOMP, 1, timeout=30)
-        receiver.disconnect()
+    with KeptAwake(broker.port):
+        for n in range(5):
+            publisher.send(raw.publish("gated", bytes([n]), 2, 1, version=version),
+                           long_turn(version))
+            time.sleep(0.05)
+            receiver = durable("receiver", version)
+            publisher.answer(raw.PUBREC, 1, timeout=30)
+            receiver.message(timeout=10, payload=bytes([n]))
+            publisher.send(raw.ack(raw.PUBREL, 1))
+            publisher.answer(raw.PUBCOMP, 1, timeout=30)
+            receiver.disconnect()
 
 
 @pytest.mark.parametrize("qos", [1, 2])
