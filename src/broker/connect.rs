@@ -66,9 +66,6 @@ impl Broker {
             if level_count(will.topic.as_str()) > self.settings.max_topic_levels {
                 return Err(ReasonCode::TopicNameInvalid);
             }
-            if will.topic.as_str().starts_with(super::SYS) {
-                return Err(ReasonCode::NotAuthorized);
-            }
             if will.retain && !self.settings.retain_available {
                 return Err(ReasonCode::RetainNotSupported);
             }
@@ -92,7 +89,8 @@ impl Broker {
     /// Attaches an authenticated client to its session.
     ///
     /// # Errors
-    /// [`ReasonCode::ServerUnavailable`] if the store is poisoned.
+    /// [`ReasonCode::ServerUnavailable`] if the store is poisoned,
+    /// [`ReasonCode::ServerShuttingDown`] after [`Broker::shut_down`].
     pub fn connect(
         self: &Arc<Self>,
         connect: &Connect,
@@ -104,6 +102,11 @@ impl Broker {
         // The registry's lock orders connections of one client id among themselves, and
         // what they write with them: a row must not end up as an older one left it.
         let mut registry = self.registry.lock();
+        // Under the lock: `shut_down` tells whom it finds in the registry after it has said
+        // so, and whoever comes later is told here.
+        if self.is_shutting_down() {
+            return Err(ReasonCode::ServerShuttingDown);
+        }
         let info = Arc::new(ConnectionInfo {
             remote: peer.address,
             listener: Arc::clone(&peer.listener),

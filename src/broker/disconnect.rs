@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use super::connect::record_of;
 use super::timers::Due;
-use super::{Broker, Publication, SessionHandle, Turn, traced};
+use super::{Broker, Publication, SYS, SessionHandle, Turn, traced};
 use crate::message::{IdList, WillRecord};
 use crate::protocol::QoS;
 use crate::router::Routes;
 use crate::store::Op;
-use crate::telemetry::{DropReason, Label};
+use crate::telemetry::{DropReason, Label, RefuseReason};
 
 /// Client ids to sessions. In order, so that a long list of them can be gone through in
 /// short steps, each of which goes on behind the one before.
@@ -202,8 +202,15 @@ impl Broker {
         !purge.is_empty()
     }
 
-    /// Publishes a will as if its client had.
+    /// Publishes a will as if its client had: below `$SYS/` it is refused and counted, as
+    /// a publish is. Its client cannot be told. (A Mosquitto bridge has such a will unless
+    /// `notifications` is off.)
     pub(super) fn publish_will(&self, will: &WillRecord, turn: &mut Turn) {
+        if will.topic.starts_with(SYS) {
+            self.metrics.messages.refused.inc(RefuseReason::NotAuthorized);
+            tracing::debug!(topic = &*will.topic, "a will below $SYS/ is not published");
+            return;
+        }
         let publication = Publication {
             topic: &will.topic,
             properties: &will.properties,

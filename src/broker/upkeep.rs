@@ -28,6 +28,7 @@ impl Broker {
                 () = self.next_timer() => self.run_due(),
                 () = self.timers.changed() => {}
                 _ = forget.tick() => {
+                    self.check_clock();
                     self.forget_offline();
                     self.measure();
                 }
