@@ -28,6 +28,7 @@ impl Broker {
                 () = self.next_timer() => self.run_due().await,
                 () = self.timers.changed() => {}
                 _ = evict.tick() => {
+                    self.check_clock().await;
                     self.evict_offline();
                     self.measure();
                 }

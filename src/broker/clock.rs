@@ -1,10 +1,19 @@
-//! The one place where time is read.
+//! The one place where the broker reads time.
+//!
+//! The broker's time is the wall clock of its start, and runs on by itself: a wall clock
+//! that is stepped meanwhile neither expires nor revives anything. Time that the machine
+//! is suspended counts, as it does for everybody else. [`Broker::check_clock`] looks at
+//! the machine's clocks once a second: whether it was suspended, and whether the wall
+//! clock still shows the broker's time. The next start has to know if it does not
+//! (`store/clock.rs`).
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
+use super::Broker;
 use crate::message::WallMillis;
+use crate::store::{CLOCK_TOLERANCE, ClockMark, ClockReading, Recovered};
 
 /// A moment, read once per turn and handed down to the pure parts.
 #[derive(Debug, Clone, Copy)]
@@ -15,13 +24,18 @@ pub struct Now {
     pub wall: WallMillis,
 }
 
-/// Wall time that runs on monotonically from the start of the process, so that a
-/// clock that is set neither expires nor revives anything while the broker runs.
+/// Wall time that runs on from the start of the process.
 #[derive(Debug)]
 pub struct Clock {
-    started: Instant,
-    started_wall: u64,
-    /// Milliseconds since then, if they only pass when a simulation says so.
+    start: ClockReading,
+    /// It may have been wrong then.
+    doubtful: bool,
+    /// Milliseconds that the machine was suspended since then: `CLOCK_BOOTTIME` has gone
+    /// on, and [`Instant`] has not.
+    suspended: AtomicU64,
+    /// The wall clock shows something else than the broker's time.
+    stepped: AtomicBool,
+    /// Milliseconds since the start, if they only pass when a simulation says so.
     hand: Option<Arc<AtomicU64>>,
 }
 
@@ -37,35 +51,183 @@ impl Hand {
     }
 }
 
+/// What the machine's clocks have to tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Checked {
+    /// The broker's time, for the next start.
+    mark: ClockMark,
+    /// The machine was suspended for so long since the last time.
+    suspended: Duration,
+    /// The wall clock is ahead of the broker's time by so many milliseconds, and was not
+    /// the last time; or 0, and it was.
+    stepped: Option<i64>,
+}
+
 impl Clock {
     /// Reads the machine's clock, once.
     pub fn start() -> Self {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let started_wall = u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX);
-        Self { started: Instant::now(), started_wall, hand: None }
+        Self::since(ClockReading::now())
+    }
+
+    fn since(start: ClockReading) -> Self {
+        let (suspended, stepped) = (AtomicU64::new(0), AtomicBool::new(false));
+        Self { start, doubtful: false, suspended, stepped, hand: None }
+    }
+
+    /// Begins where the store has brought the times in the file to.
+    pub(super) fn of(recovered: &Recovered) -> Self {
+        let start = recovered.clock.unwrap_or_else(ClockReading::now);
+        Self { doubtful: recovered.clock_is_doubtful, ..Self::since(start) }
     }
 
     /// A clock that stands at `wall` until it is turned. For simulations.
     pub fn by_hand(wall: WallMillis) -> (Self, Hand) {
         let hand = Arc::new(AtomicU64::new(0));
-        let clock =
-            Self { started: Instant::now(), started_wall: wall.0, hand: Some(Arc::clone(&hand)) };
+        let start = ClockReading { wall, ..ClockReading::now() };
+        let clock = Self { hand: Some(Arc::clone(&hand)), ..Self::since(start) };
         (clock, Hand(hand))
     }
 
     /// This moment.
     pub fn now(&self) -> Now {
         let instant = match &self.hand {
-            Some(hand) => self.started + Duration::from_millis(hand.load(Ordering::Relaxed)),
+            Some(hand) => self.start.instant + Duration::from_millis(hand.load(Ordering::Relaxed)),
             None => Instant::now(),
         };
-        let elapsed = instant.saturating_duration_since(self.started).as_millis();
-        let elapsed = u64::try_from(elapsed).unwrap_or(u64::MAX);
-        Now { instant, wall: WallMillis(self.started_wall.saturating_add(elapsed)) }
+        Now { instant, wall: self.wall_at(instant) }
+    }
+
+    fn wall_at(&self, instant: Instant) -> WallMillis {
+        let elapsed = millis(instant.saturating_duration_since(self.start.instant));
+        let elapsed = elapsed.saturating_add(self.suspended.load(Ordering::Relaxed));
+        WallMillis(self.start.wall.0.saturating_add(elapsed))
     }
 
     /// When the process started.
     pub fn started(&self) -> Instant {
-        self.started
+        self.start.instant
+    }
+
+    /// Compares the broker's time with a reading of the machine's clocks.
+    pub(super) fn check(&self, reading: &ClockReading) -> Checked {
+        let awake = millis(reading.instant.saturating_duration_since(self.start.instant));
+        let up = reading.uptime.saturating_sub(self.start.uptime);
+        // The clocks are read one after the other: what lies between is no suspension,
+        // and a suspension is not taken back.
+        let before = self.suspended.load(Ordering::Relaxed);
+        let asleep = up.saturating_sub(awake);
+        let more = asleep.saturating_sub(before);
+        let more = if more >= LEAST_SUSPENSION { more } else { 0 };
+        self.suspended.store(before + more, Ordering::Relaxed);
+        let wall = self.wall_at(reading.instant);
+        let ahead = signed(reading.wall.0) - signed(wall.0);
+        let stepped = ahead.abs() > CLOCK_TOLERANCE;
+        let changed = self.stepped.swap(stepped, Ordering::Relaxed) != stepped;
+        let told = stepped || self.doubtful;
+        Checked {
+            mark: ClockMark { wall, uptime: reading.uptime, stepped: told, stopping: false },
+            suspended: Duration::from_millis(more),
+            stepped: changed.then_some(if stepped { ahead } else { 0 }),
+        }
+    }
+}
+
+/// Shorter ones are the time between two readings.
+const LEAST_SUSPENSION: u64 = 100;
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn signed(millis: u64) -> i64 {
+    i64::try_from(millis).unwrap_or(i64::MAX)
+}
+
+impl Broker {
+    /// Looks at the machine's clocks. Once a second.
+    pub(super) async fn check_clock(self: &Arc<Self>) {
+        let checked = self.clock.check(&ClockReading::now());
+        match checked.stepped {
+            None => {}
+            Some(0) => tracing::info!("the wall clock shows the broker's time again"),
+            Some(ahead) => tracing::warn!(
+                seconds = ahead / 1000,
+                "the wall clock was stepped: expiry goes on in the broker's own time, and the time \
+                 until the next start will count only if the machine is not restarted"
+            ),
+        }
+        if let Some(store) = self.persistence.store() {
+            store.mark_clock(checked.mark, checked.stepped.is_some());
+        }
+        if !checked.suspended.is_zero() {
+            tracing::info!(
+                seconds = checked.suspended.as_secs(),
+                "the machine was suspended: that time counts for expiry"
+            );
+            self.run_due().await;
+        }
+    }
+
+    /// The orderly stop begins: who is connected now was not left by its client.
+    pub fn note_stop(&self) {
+        let checked = self.clock.check(&ClockReading::now());
+        if let Some(store) = self.persistence.store() {
+            store.mark_clock(ClockMark { stopping: true, ..checked.mark }, false);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1000;
+
+    fn later(start: &ClockReading, awake: u64, asleep: u64, step: i64) -> ClockReading {
+        ClockReading {
+            wall: WallMillis((start.wall.0 + awake + asleep).saturating_add_signed(step)),
+            uptime: start.uptime + awake + asleep,
+            instant: start.instant + Duration::from_millis(awake),
+        }
+    }
+
+    #[test]
+    fn a_step_of_the_wall_clock_is_noticed_once_and_does_not_move_the_brokers_time() {
+        let start = ClockReading::now();
+        for step in [3_600_000, -3_600_000] {
+            let clock = Clock::since(start);
+            assert_eq!(clock.check(&later(&start, SECOND, 0, 0)).stepped, None);
+            let checked = clock.check(&later(&start, 2 * SECOND, 0, step));
+            assert_eq!(checked.stepped, Some(step));
+            assert!(checked.mark.stepped);
+            assert_eq!(checked.mark.wall.0, start.wall.0 + 2 * SECOND);
+            let checked = clock.check(&later(&start, 3 * SECOND, 0, step));
+            assert_eq!((checked.stepped, checked.mark.stepped), (None, true));
+            let checked = clock.check(&later(&start, 4 * SECOND, 0, 0));
+            assert_eq!((checked.stepped, checked.mark.stepped), (Some(0), false));
+        }
+    }
+
+    #[test]
+    fn time_spent_suspended_counts_and_is_no_step() {
+        let start = ClockReading::now();
+        let clock = Clock::since(start);
+        let checked = clock.check(&later(&start, 5 * SECOND, 3600 * SECOND, 0));
+        assert_eq!(checked.suspended, Duration::from_hours(1));
+        assert_eq!((checked.stepped, checked.mark.stepped), (None, false));
+        assert_eq!(checked.mark.wall.0, start.wall.0 + 3605 * SECOND);
+        // From now on the broker's time is that, and it is said once.
+        assert!(clock.now().wall.0 >= start.wall.0 + 3600 * SECOND);
+        let checked = clock.check(&later(&start, 6 * SECOND, 3600 * SECOND, 0));
+        assert_eq!(checked.suspended, Duration::ZERO);
+    }
+
+    #[test]
+    fn a_virtual_machine_that_stood_still_has_a_clock_that_was_stepped() {
+        let start = ClockReading::now();
+        let clock = Clock::since(start);
+        // Neither clock went on; then the wall clock was set right.
+        let checked = clock.check(&later(&start, SECOND, 0, 600_000));
+        assert_eq!((checked.stepped, checked.suspended), (Some(600_000), Duration::ZERO));
     }
 }

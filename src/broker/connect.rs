@@ -78,9 +78,6 @@ impl Broker {
             if level_count(will.topic.as_str()) > self.settings.max_topic_levels {
                 return Err(ReasonCode::TopicNameInvalid);
             }
-            if will.topic.as_str().starts_with(super::SYS) {
-                return Err(ReasonCode::NotAuthorized);
-            }
             if will.retain && !self.settings.retain_available {
                 return Err(ReasonCode::RetainNotSupported);
             }
@@ -107,7 +104,8 @@ impl Broker {
     ///
     /// # Errors
     /// [`ReasonCode::ServerUnavailable`] if the store is poisoned,
-    /// [`ReasonCode::QuotaExceeded`] if there is no room for another session.
+    /// [`ReasonCode::QuotaExceeded`] if there is no room for another session,
+    /// [`ReasonCode::ServerShuttingDown`] after [`Broker::shut_down`].
     pub async fn connect(
         self: &Arc<Self>,
         connect: &Connect,
@@ -163,6 +161,11 @@ impl Broker {
         loop {
             let known = {
                 let mut registry = self.registry.lock();
+                // Under the lock: `shut_down` tells whom it finds in the registry after it
+                // has said so, and whoever comes later is told here.
+                if self.is_shutting_down() {
+                    return Err(ReasonCode::ServerShuttingDown);
+                }
                 match registry.get(&granted.client_id) {
                     Some(handle) => Arc::clone(handle),
                     None if self.has_no_room(granted) || self.is_crowded(registry.len()) => {

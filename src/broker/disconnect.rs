@@ -5,10 +5,10 @@ use std::sync::Arc;
 use super::connect::record_of;
 use super::handle::StepPermit;
 use super::timers::Due;
-use super::{Broker, Publication, SessionHandle, Step, traced};
+use super::{Broker, Publication, SYS, SessionHandle, Step, traced};
 use crate::message::WillRecord;
 use crate::store::Change;
-use crate::telemetry::{DropReason, Label};
+use crate::telemetry::{DropReason, Label, RefuseReason};
 
 /// How a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,8 +117,15 @@ impl Broker {
         step.submit_or_log(self);
     }
 
-    /// Publishes a will as if its client had.
+    /// Publishes a will as if its client had: below `$SYS/` it is refused and counted, as
+    /// a publish is. Its client cannot be told. (A Mosquitto bridge has such a will unless
+    /// `notifications` is off.)
     pub(super) async fn publish_will(&self, will: &WillRecord, step: &mut Step) {
+        if will.topic.starts_with(SYS) {
+            self.metrics.messages.refused.inc(RefuseReason::NotAuthorized);
+            tracing::debug!(topic = &*will.topic, "a will below $SYS/ is not published");
+            return;
+        }
         let publication = Publication {
             topic: &will.topic,
             properties: &will.properties,

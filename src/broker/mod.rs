@@ -121,7 +121,7 @@ impl Broker {
         persistence: Persistence,
         recovered: Recovered,
     ) -> Arc<Self> {
-        let clock = Clock::start();
+        let clock = Clock::of(&recovered);
         Self::with_clock(clock, settings, authenticator, metrics, persistence, recovered)
     }
 
@@ -209,7 +209,7 @@ impl Broker {
 
     /// Resolves when no connection is left. Only after [`Broker::shut_down`].
     pub async fn until_all_left(&self) {
-        while self.metrics.connections.listeners.connected() > 0 {
+        while self.metrics.connections.listeners.open() > 0 {
             // Connections have no one to tell; their number is looked at often
             // enough for a shutdown.
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;

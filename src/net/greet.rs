@@ -26,9 +26,17 @@ enum Refusal {
     /// Answered, as far as the protocol has an answer: what came is no CONNECT.
     Malformed(DecodeError),
     /// Answered: this CONNECT is not welcome.
-    Unwelcome(ReasonCode, Box<Connect>),
-    /// Not worth a word: the other end is gone, or never spoke.
+    Unwelcome(Rejection, Box<Connect>),
+    /// The connection closed, or the broker shuts down, before a CONNECT came.
     Silent,
+}
+
+/// What the client, the counter and the log are told of a refused CONNECT.
+#[derive(Debug, Clone, Copy)]
+struct Rejection {
+    reason: ReasonCode,
+    counted: RejectReason,
+    why: &'static str,
 }
 
 /// Serves one accepted stream from its first byte to its last; `counted` lives as long.
@@ -70,7 +78,7 @@ async fn open<S: Transport>(
                 counted.connected(client.version());
                 return Some((client, partial, decoder, keep_alive));
             }
-            Err(reason) => refuse(stream, counted, connect, reason).await,
+            Err(reason) => refuse(stream, counted, connect, at_session(broker, reason)).await,
         },
         Ok(Err(refusal)) => refusal,
         Err(_) => {
@@ -92,11 +100,11 @@ async fn refuse<S: AsyncWrite + Unpin>(
     stream: &mut S,
     counted: &OpenConnection,
     connect: Box<Connect>,
-    reason: ReasonCode,
+    rejection: Rejection,
 ) -> Refusal {
-    counted.rejected(rejection(reason));
-    answer(stream, connect.version, reason).await;
-    Refusal::Unwelcome(reason, connect)
+    counted.rejected(rejection.counted);
+    answer(stream, connect.version, rejection.reason).await;
+    Refusal::Unwelcome(rejection, connect)
 }
 
 fn log_refusal(origin: &Origin, refusal: &Refusal) {
@@ -106,13 +114,9 @@ fn log_refusal(origin: &Origin, refusal: &Refusal) {
             %remote, listener, reason = ?error.reason, %error,
             "connection refused: it does not begin with a CONNECT that can be read"
         ),
-        Refusal::Unwelcome(reason, connect) => {
+        Refusal::Unwelcome(Rejection { reason, why, .. }, connect) => {
             let (client_id, user) = (&*connect.client_id, connect.username.as_deref());
-            if rejection(*reason) == RejectReason::Authentication {
-                tracing::warn!(%remote, listener, client_id, user, ?reason, "authentication failed");
-            } else {
-                tracing::warn!(%remote, listener, client_id, user, ?reason, "connection refused");
-            }
+            tracing::warn!(%remote, listener, client_id, user, ?reason, "{why}");
         }
         Refusal::Silent => tracing::debug!(%remote, listener, "closed before CONNECT"),
     }
@@ -126,7 +130,12 @@ async fn greet<S: Transport>(
 ) -> Result<(Box<Connect>, Peer, Partial, Decoder), Refusal> {
     let mut decoder = Decoder::server(broker.settings.max_packet_size);
     let mut partial = Partial::default();
-    let connect = match read_connect(stream, &mut partial, &decoder).await {
+    let read = tokio::select! {
+        biased;
+        read = read_connect(stream, &mut partial, &decoder) => read,
+        () = broker.until_shut_down() => Ok(None),
+    };
+    let connect = match read {
         Ok(Some(connect)) => connect,
         Ok(None) => return Err(Refusal::Silent),
         Err(error) => {
@@ -141,7 +150,7 @@ async fn greet<S: Transport>(
     decoder.set_version(connect.version);
     match authenticate(broker, &connect, origin).await {
         Ok(peer) => Ok((connect, peer, partial, decoder)),
-        Err(reason) => Err(refuse(stream, counted, connect, reason).await),
+        Err(rejection) => Err(refuse(stream, counted, connect, rejection).await),
     }
 }
 
@@ -150,11 +159,11 @@ async fn authenticate(
     broker: &Arc<Broker>,
     connect: &Connect,
     origin: &Origin,
-) -> Result<Peer, ReasonCode> {
+) -> Result<Peer, Rejection> {
     if broker.is_shutting_down() {
-        return Err(ReasonCode::ServerShuttingDown);
+        return Err(at_session(broker, ReasonCode::ServerShuttingDown));
     }
-    broker.check_connect(connect)?;
+    broker.check_connect(connect).map_err(at_check)?;
     let request = Request {
         listener: &origin.listener,
         loopback: origin.loopback,
@@ -163,28 +172,87 @@ async fn authenticate(
         password: connect.password.as_deref(),
         peer: origin.peer,
     };
-    let decision = broker.authenticator.connect(request).await;
+    let decision = tokio::select! {
+        biased;
+        decision = broker.authenticator.connect(request) => decision,
+        // Many may wait for their turn, longer than a stop may take.
+        () = broker.until_shut_down() => {
+            return Err(at_session(broker, ReasonCode::ServerShuttingDown));
+        }
+    };
     broker.metrics.connections.authentications.inc(decision.as_result());
     match decision {
         Decision::Allow(identity) => {
             let peer =
                 Peer { address: origin.peer, listener: Arc::clone(&origin.listener), identity };
-            broker.check_will(connect, &peer)?;
+            broker.check_will(connect, &peer).map_err(|reason| Rejection {
+                reason,
+                counted: RejectReason::Will,
+                why: "connection refused: the client may not publish to its will's topic",
+            })?;
             Ok(peer)
         }
-        Decision::Refuse(reason) => Err(reason),
+        Decision::Refuse(reason) => Err(at_log_in(reason)),
     }
 }
 
-fn rejection(reason: ReasonCode) -> RejectReason {
-    match reason {
-        ReasonCode::BadUserNameOrPassword
-        | ReasonCode::NotAuthorized
-        | ReasonCode::BadAuthenticationMethod => RejectReason::Authentication,
-        ReasonCode::ClientIdentifierNotValid => RejectReason::ClientId,
-        ReasonCode::QuotaExceeded => RejectReason::SessionLimit,
-        _ => RejectReason::Unavailable,
-    }
+/// What [`Broker::check_connect`] has found.
+fn at_check(reason: ReasonCode) -> Rejection {
+    let (counted, why) = match reason {
+        ReasonCode::BadAuthenticationMethod => (
+            RejectReason::Authentication,
+            "connection refused: its authentication method is not supported",
+        ),
+        ReasonCode::ClientIdentifierNotValid => {
+            (RejectReason::ClientId, "connection refused: Clean Session 0 without a client id")
+        }
+        ReasonCode::TopicNameInvalid => (
+            RejectReason::Will,
+            "connection refused: its will's topic has more levels than mqtt.max_topic_levels",
+        ),
+        ReasonCode::RetainNotSupported => (
+            RejectReason::Will,
+            "connection refused: its will is to be retained, and mqtt.retain_available is off",
+        ),
+        _ => (RejectReason::Unavailable, "connection refused"),
+    };
+    Rejection { reason, counted, why }
+}
+
+fn at_log_in(reason: ReasonCode) -> Rejection {
+    let (counted, why) = match reason {
+        ReasonCode::NotAuthorized => (
+            RejectReason::Authentication,
+            "authentication failed: anonymous clients are not allowed (auth.allow_anonymous)",
+        ),
+        ReasonCode::ServerBusy => (
+            RejectReason::Busy,
+            "connection refused: too many passwords wait to be verified (auth.max_verifications)",
+        ),
+        ReasonCode::ServerUnavailable => {
+            (RejectReason::Unavailable, "connection refused: the password could not be verified")
+        }
+        _ => (RejectReason::Authentication, "authentication failed"),
+    };
+    Rejection { reason, counted, why }
+}
+
+/// Of a client that may come in, for which the broker has no session.
+fn at_session(broker: &Broker, reason: ReasonCode) -> Rejection {
+    let (counted, why) = match reason {
+        ReasonCode::QuotaExceeded if broker.is_disk_full() => (
+            RejectReason::DiskFull,
+            "connection refused: the disk has no room for a new durable session",
+        ),
+        ReasonCode::QuotaExceeded => {
+            (RejectReason::SessionLimit, "connection refused: session.max_sessions is reached")
+        }
+        ReasonCode::ServerShuttingDown => {
+            (RejectReason::Unavailable, "connection refused: the broker shuts down")
+        }
+        _ => (RejectReason::Unavailable, "connection refused: the database has failed"),
+    };
+    Rejection { reason, counted, why }
 }
 
 async fn answer<S: AsyncWrite + Unpin>(stream: &mut S, version: Version, reason: ReasonCode) {

@@ -30,6 +30,7 @@ impl Running {
         mut tasks: JoinSet<()>,
         time: Duration,
     ) -> Result<(), ServeError> {
+        self.broker.note_stop();
         self.broker.shut_down();
         let _ = timeout(time / 4, async { while tasks.join_next().await.is_some() {} }).await;
         let gone = timeout(time / 4, self.broker.until_all_left()).await;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::batch::Batch;
+use super::clock::ClockMark;
 use super::config::StoreConfig;
 use super::error::{OpenError, PageError, SubmitError};
 use super::lock::LockFile;
@@ -221,6 +222,12 @@ impl Store {
             self.inner.shared.poison(&fault.0);
             SubmitError::Poisoned
         })
+    }
+
+    /// The broker's clock goes into the file: along with a commit every ten seconds, or
+    /// `at_once`.
+    pub fn mark_clock(&self, mark: ClockMark, at_once: bool) {
+        self.inner.shared.mark_clock(mark, at_once);
     }
 
     /// Operations that wait or are being committed, held messages included.

@@ -3,10 +3,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::checkpoint;
+use rusqlite::Connection;
+
 use super::error::{Failure, extended_code};
 use super::shared::StoreState;
 use super::writer::{Fault, Scope, Writer};
+use super::{checkpoint, clock};
 
 /// Deliveries without a session that one batch removes beside its own work: 1 to 2 ms
 /// if each costs what a delete does in `benches/store.rs`.
@@ -115,10 +117,31 @@ impl Writer {
         Ok(())
     }
 
+    /// Puts the broker's clock into the file, in a transaction of its own. On a full disk
+    /// a later commit takes it along.
+    pub(super) fn write_clock(&mut self) -> Result<(), Fault> {
+        let Some(mark) = self.shared.clock() else { return Ok(()) };
+        let write = |connection: &Connection| {
+            let result =
+                clock::write(connection, &mark).and_then(|()| connection.execute_batch("COMMIT"));
+            if result.is_err() && !connection.is_autocommit() {
+                connection.execute_batch("ROLLBACK")?;
+            }
+            result
+        };
+        let result = self.begin().and_then(|()| write(&self.connection));
+        self.tolerate_full(result)
+    }
+
     /// The orderly end: everything is committed already.
     pub(super) fn close(self) -> Result<(), Fault> {
         let end = || {
-            self.connection.execute("UPDATE meta SET value = 1 WHERE key = 'clean'", [])?;
+            let transaction = self.connection.unchecked_transaction()?;
+            transaction.execute("UPDATE meta SET value = 1 WHERE key = 'clean'", [])?;
+            if let Some(mark) = self.shared.clock() {
+                clock::write(&transaction, &mark)?;
+            }
+            transaction.commit()?;
             if self.checkpointer.is_external() {
                 // Whoever follows the WAL has yet to read its end.
                 return Ok(());

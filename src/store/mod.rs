@@ -5,7 +5,7 @@
 //! # Layout
 //! - `handle`: [`Store`], the face. `queue`: the open batch. `shared`: what the
 //!   threads and their callers tell each other.
-//! - `open`, `lock`, `schema`, `check`, `recover`, `ids`: the start.
+//! - `open`, `lock`, `schema`, `check`, `clock`, `recover`, `ids`: the start.
 //! - `writer` with `batch`, `plan`, `statements`: one transaction for each batch.
 //!   `thread` is the loop around it, `housekeeping` with `checkpoint` and `space`
 //!   what it does between batches, `on_demand` what somebody asks it for.
@@ -22,6 +22,7 @@
 mod batch;
 mod check;
 mod checkpoint;
+mod clock;
 mod config;
 mod error;
 mod failpoint;
@@ -46,7 +47,6 @@ mod record;
 mod recover;
 mod references;
 mod schema;
-mod set_back;
 mod shared;
 mod space;
 mod statements;
@@ -55,6 +55,7 @@ mod traced;
 mod writer;
 mod written;
 
+pub use clock::{ClockMark, ClockReading, TOLERANCE as CLOCK_TOLERANCE};
 pub use config::{Checkpoints, DurabilityMode, StoreConfig};
 pub use error::{OpenError, PageError, SubmitError};
 pub use handle::{PoisonHook, Store};

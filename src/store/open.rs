@@ -10,6 +10,7 @@ use std::time::Instant;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
+use super::clock::{self, ClockReading, Reach};
 use super::config::{DurabilityMode, StoreConfig};
 use super::error::{Failure, OpenError};
 use super::ids::IdBlocks;
@@ -19,7 +20,7 @@ use super::record::Recovered;
 use super::references::References;
 use super::space::{Space, directory_of};
 use super::writer::WriterParts;
-use super::{check, checkpoint, recover, schema, set_back, statements};
+use super::{check, checkpoint, recover, schema, statements};
 use crate::sabotage::Sabotage;
 
 /// Of 4, 8 and 16 KiB measured with `benches/store.rs`: 8 KiB takes a tenth less CPU
@@ -73,12 +74,14 @@ pub(super) fn open(config: &StoreConfig, metrics: &StoreMetrics) -> Result<Opene
     let clean = empty || schema::is_clean(&connection).map_err(sqlite)?;
     let sound = !config.quick_check
         || check::at_start(&mut connection, path, clean, config.quick_check_budget)?;
-    let (ids, last) = begin_run(&mut connection, path)?;
-    set_back::mend(&mut connection).map_err(sqlite)?;
+    let reading = ClockReading::now();
+    let (ids, last, doubtful) = begin_run(&mut connection, path, &reading)?;
     let mut scan = recover::scan(&connection).map_err(sqlite)?;
     scan.recovered.last_message = last.message;
     scan.recovered.last_delivery = last.delivery;
     scan.recovered.last_session = last.session;
+    scan.recovered.clock = Some(reading);
+    scan.recovered.clock_is_doubtful = doubtful;
     if !scan.orphans.is_empty() {
         tracing::info!(count = scan.orphans.len(), "removing deliveries of ended sessions");
     }
@@ -127,13 +130,15 @@ fn configure(connection: &Connection, config: &StoreConfig, empty: bool) -> rusq
     Ok(())
 }
 
-/// Brings the schema up to date and reserves ids. On a full volume the reserve is
-/// given up for it: a start must be possible, so that queues can drain.
+/// Brings the schema up to date, compares the clocks, and reserves ids. On a full volume
+/// the reserve is given up for it, then the expiry of messages that a wrong clock asks
+/// for: a start must be possible, so that queues can drain.
 fn begin_run(
     connection: &mut Connection,
     path: &Path,
-) -> Result<(IdBlocks, super::batch::Highest), OpenError> {
-    let mut attempt = || {
+    reading: &ClockReading,
+) -> Result<(IdBlocks, super::batch::Highest, bool), OpenError> {
+    let mut attempt = |reach: Reach| {
         schema::migrate(connection)?;
         // At once for writing: another program that writes in between would make a
         // transaction that began with reading fail.
@@ -144,15 +149,23 @@ fn begin_run(
             let sql = format!("DELETE FROM {table} WHERE session NOT IN (SELECT id FROM session)");
             transaction.execute(&sql, [])?;
         }
-        let ids = IdBlocks::open(&transaction)?;
+        let doubtful = clock::at_start(&transaction, reading, reach)?;
+        let (ids, last) = IdBlocks::open(&transaction)?;
         transaction.commit()?;
-        Ok(ids)
+        Ok((ids, last, doubtful))
     };
-    let mut result: rusqlite::Result<_> = attempt();
-    if result.as_ref().is_err_and(|error| Failure::of(error) == Failure::Full)
-        && std::fs::remove_file(beside(path, ".reserve")).is_ok()
-    {
-        result = attempt();
+    let full = |result: &rusqlite::Result<_>| {
+        result.as_ref().is_err_and(|error| Failure::of(error) == Failure::Full)
+    };
+    let mut result: rusqlite::Result<_> = attempt(Reach::Everything);
+    if full(&result) && std::fs::remove_file(beside(path, ".reserve")).is_ok() {
+        result = attempt(Reach::Everything);
+    }
+    for less in [Reach::WhatExpires, Reach::Sessions] {
+        if full(&result) {
+            tracing::warn!("no room to bring the messages to the clock: some may expire early");
+            result = attempt(less);
+        }
     }
     result.map_err(|error| OpenError::from_sqlite(path, error))
 }

@@ -1,8 +1,10 @@
 //! Reads parts of queues back from disk, on a connection and a thread of its own.
 //!
 //! Without memory mapping: an I/O error would come as a signal there, and could not
-//! be reported to anyone.
+//! be reported to anyone. A panic poisons the store, and every request is answered, also
+//! those that wait or come later: a page that never comes would silence its queue.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -17,8 +19,8 @@ use super::lock::LockFile;
 use super::op::{Op, PageRequest, Submission};
 use super::queue::Phase;
 use super::record::PagedDelivery;
-use super::shared::Shared;
-use crate::message::{DeliveryId, Message, MessageHead, MessageId, WallMillis};
+use super::shared::{Shared, StoreState};
+use crate::message::{DeliveryId, Message, MessageHead, MessageId, QueuedId, WallMillis};
 use crate::protocol::{PacketId, QoS};
 
 const PAGE: &str = "SELECT d.id, d.message, d.qos, d.packet_id, d.received, d.shared, \
@@ -50,14 +52,30 @@ impl Reader {
 
     /// Answers one request.
     pub(super) fn serve(&self, request: PageRequest) {
-        let mut result = self.read(&request);
+        let PageRequest { ids, reply } = request;
+        let answer = if self.shared.state() == StoreState::Poisoned {
+            Err(PageError::Closed)
+        } else {
+            catch_unwind(AssertUnwindSafe(|| self.answer(&ids))).unwrap_or_else(|_| {
+                self.shared.poison("the reader of pages panicked");
+                Err(PageError::Closed)
+            })
+        };
+        // The reply runs in this thread, and belongs to whoever has asked.
+        if catch_unwind(AssertUnwindSafe(|| (reply.0)(answer))).is_err() {
+            self.shared.poison("what waited for a page panicked");
+        }
+    }
+
+    fn answer(&self, ids: &[QueuedId]) -> Result<Vec<PagedDelivery>, PageError> {
+        let mut result = self.read(ids);
         // A page that is not answered would be missing from its queue until the next
         // start: locks of other programs are waited for.
         while result.as_ref().is_err_and(|error| Failure::of(error) == Failure::Busy)
             && self.shared.phase() < Phase::Closing
         {
             std::thread::sleep(Duration::from_millis(10));
-            result = self.read(&request);
+            result = self.read(ids);
         }
         if let Err(error) = &result {
             self.shared.metrics.count_error(extended_code(error));
@@ -65,14 +83,13 @@ impl Reader {
                 self.shared.poison(&format!("reading a queue back: {error}"));
             }
         }
-        (request.reply.0)(result.map_err(|error| PageError::Read(error.to_string())));
+        result.map_err(|error| PageError::Read(error.to_string()))
     }
 
-    fn read(&self, request: &PageRequest) -> rusqlite::Result<Vec<PagedDelivery>> {
+    fn read(&self, ids: &[QueuedId]) -> rusqlite::Result<Vec<PagedDelivery>> {
         let mut select = self.connection.prepare_cached(PAGE)?;
-        let mut page =
-            Page { deliveries: Vec::with_capacity(request.ids.len()), ..Page::default() };
-        for run in request.ids.chunk_by(|a, b| a.id.0 + 1 == b.id.0) {
+        let mut page = Page { deliveries: Vec::with_capacity(ids.len()), ..Page::default() };
+        for run in ids.chunk_by(|a, b| a.id.0 + 1 == b.id.0) {
             let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
             let mut rows = select.query((first.id.to_sql(), last.id.to_sql()))?;
             while let Some(row) = rows.next()? {

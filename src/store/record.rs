@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::clock::ClockReading;
 use crate::message::{DeliveryId, IdList, Message, MessageId, SessionId, WallMillis, WillRecord};
 use crate::protocol::{PacketId, QoS, SubscriptionOptions, Version};
 
@@ -96,6 +97,10 @@ pub struct Recovered {
     pub last_delivery: DeliveryId,
     /// The largest id ever given out.
     pub last_session: SessionId,
+    /// The clock to which the times in it were brought: the broker's has to begin there.
+    pub clock: Option<ClockReading>,
+    /// That clock may be wrong: see [`ClockMark::stepped`](super::ClockMark::stepped).
+    pub clock_is_doubtful: bool,
 }
 
 /// One session with all that belongs to it.

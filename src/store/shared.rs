@@ -1,13 +1,14 @@
 //! What the threads of the store and its callers share: the open batch, the commit
 //! number, the state.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::batch::Batch;
+use super::clock::ClockMark;
 use super::config::StoreConfig;
 use super::error::SubmitError;
 use super::handle::PoisonHook;
@@ -39,6 +40,8 @@ pub(super) enum Next {
     Idle,
     /// Somebody has asked for a checkpoint.
     Checkpoint,
+    /// The clock was stepped: that has to be in the file.
+    Clock,
     /// Everything is committed, and nothing more will come.
     Close,
     /// The store was dropped or poisoned: stop, whatever waits.
@@ -59,6 +62,10 @@ pub(super) struct Shared {
     pub(super) order: Arc<Order>,
     pub(super) metrics: Arc<StoreMetrics>,
     on_poisoned: Option<PoisonHook>,
+    /// The broker's clock, as of about a second ago.
+    clock: Mutex<Option<ClockMark>>,
+    /// It has to be written although nothing else does. Set under the queue's lock.
+    clock_is_due: AtomicBool,
     /// Told of transactions that hold a message that is traced.
     pub(super) observer: OnceLock<Arc<dyn CommitObserver>>,
 }
@@ -87,6 +94,8 @@ impl Shared {
             order: Arc::default(),
             metrics,
             on_poisoned,
+            clock: Mutex::default(),
+            clock_is_due: AtomicBool::new(false),
             observer: OnceLock::new(),
         }
     }
@@ -139,6 +148,9 @@ impl Shared {
             if !queue.checkpoints.is_empty() {
                 return Next::Checkpoint;
             }
+            if self.clock_is_due.swap(false, Ordering::Relaxed) {
+                return Next::Clock;
+            }
             let now = Instant::now();
             let closing = queue.phase == Phase::Closing;
             if queue.flush || (closing && queue.waiting()) {
@@ -182,6 +194,25 @@ impl Shared {
             }
             self.work.wait_until(&mut queue, until);
         }
+    }
+
+    /// The broker's clock goes into the file with a later commit, or `at_once`.
+    pub(super) fn mark_clock(&self, mark: ClockMark, at_once: bool) {
+        let mut clock = self.clock.lock();
+        // A stop that has begun is not taken back by a look at the clock that was under way.
+        if clock.is_none_or(|last| !last.stopping) {
+            *clock = Some(mark);
+        }
+        drop(clock);
+        if at_once {
+            let _queue = self.queue.lock();
+            self.clock_is_due.store(true, Ordering::Relaxed);
+            self.work.notify_one();
+        }
+    }
+
+    pub(super) fn clock(&self) -> Option<ClockMark> {
+        *self.clock.lock()
     }
 
     /// Takes the open batch, and all that is held or nothing of it.

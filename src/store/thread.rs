@@ -104,6 +104,10 @@ fn run(
                 writer.checkpoint_on_demand(shared.take_checkpoints())?;
                 continue;
             }
+            Next::Clock => {
+                writer.write_clock()?;
+                continue;
+            }
             Next::Commit => {}
         }
         let count = batch.len();

@@ -12,6 +12,7 @@ use rusqlite::Connection;
 
 use super::batch::Batch;
 use super::checkpoint::Checkpointer;
+use super::clock::ClockWriter;
 use super::config::StoreConfig;
 use super::error::{Failure, extended_code};
 use super::failpoint::{self, Moment};
@@ -61,6 +62,7 @@ pub(super) struct Writer {
     pub(super) checkpointer: Checkpointer,
     pub(super) space: Space,
     pub(super) orphans: IdList,
+    pub(super) clock: ClockWriter,
     pub(super) measured: Instant,
     /// Free pages that are to be given back to the volume, as of the last look.
     pub(super) surplus: i64,
@@ -96,6 +98,7 @@ impl Writer {
             checkpointer,
             space: parts.space,
             orphans: parts.orphans,
+            clock: ClockWriter::default(),
             measured: Instant::now(),
             full: Fullness::new(config.full_for),
             surplus: 0,
@@ -221,6 +224,7 @@ impl Writer {
             self.shared.metrics.sync_duration.record_duration(start.elapsed());
             failpoint::reached(Moment::AfterCommit, &self.plan);
             self.ids = ids;
+            self.clock.committed();
             Ok(())
         });
         if let Err(error) = &result {
@@ -235,7 +239,7 @@ impl Writer {
 
     /// Waits as long as another program holds the lock: nothing is lost meanwhile,
     /// and nothing is acknowledged.
-    fn begin(&self) -> rusqlite::Result<()> {
+    pub(super) fn begin(&self) -> rusqlite::Result<()> {
         loop {
             match self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([]) {
                 Err(error)
@@ -270,6 +274,11 @@ impl Writer {
         if scope == Scope::All && self.shared.state() == StoreState::Running {
             // Along with it, since a transaction of its own would cost a sync of its own.
             self.surplus = self.space.shrink(connection, plan.pages_to_give_back())?;
+        }
+        if scope == Scope::All
+            && let Some(mark) = self.shared.clock()
+        {
+            self.clock.write(connection, mark)?;
         }
         if scope == Scope::All && self.ids.near_end(plan.highest) {
             return self.ids.extended(connection, plan.highest);

@@ -56,6 +56,12 @@ impl Listeners {
         self.0.read().clone()
     }
 
+    /// Sockets that are open, with or without a CONNECT that was accepted.
+    pub fn open(&self) -> i64 {
+        let greeting: i64 = self.0.read().iter().map(|listener| listener.greeting.get()).sum();
+        greeting + self.connected()
+    }
+
     /// Clients that are connected, through whichever listener.
     pub fn connected(&self) -> i64 {
         self.0.read().iter().map(|listener| listener.connected.sum()).sum()

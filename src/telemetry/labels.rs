@@ -133,6 +133,12 @@ label! {
         ConnectTimeout => "connect_timeout",
         /// The log-in failed.
         Authentication => "authentication",
+        /// Too many passwords waited to be verified: `auth.max_verifications`.
+        Busy => "busy",
+        /// The will's topic or its Retain flag is not allowed.
+        Will => "will",
+        /// The disk has no room for a new durable session.
+        DiskFull => "disk_full",
         /// The client id is not allowed.
         ClientId => "client_id",
         /// The broker is starting, shutting down or has lost its database.

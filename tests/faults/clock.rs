@@ -1,18 +1,28 @@
 //! The wall clock is set while the broker runs, and between two runs. Within a run all
-//! that expires is counted in monotonic time, so nothing comes early or late; across a
-//! restart the wall clock is all there is.
+//! that expires is counted in monotonic time, so nothing comes early or late. Across a
+//! restart of the broker the machine's uptime tells how much time has passed; across one
+//! of the machine the wall clock is all there is, and may have been wrong.
 
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::cast::Cast;
 use crate::common::broker::{Broker, binary};
+use crate::common::drain::until;
 use crate::common::raw::{self, Connect, Packet, Raw, Will};
 use crate::shim::Shim;
 use crate::tally::Tally;
 
 const HOUR: i64 = 3600;
 const DAYS: i64 = 3 * 24 * HOUR;
+
+#[derive(Debug, Clone, Copy)]
+enum Stop {
+    Killed,
+    InOrder,
+}
+
+const STOPS: [Stop; 2] = [Stop::Killed, Stop::InOrder];
 
 /// A broker whose wall clock can be set, and sessions of which some are to live an
 /// hour and some two seconds.
@@ -25,8 +35,14 @@ struct House {
 
 impl House {
     fn new() -> Self {
+        Self::at(0)
+    }
+
+    /// With a wall clock that is wrong by so many seconds.
+    fn at(seconds: i64) -> Self {
         let mut broker = Broker::stopped(binary(), &[]);
         let shim = Shim::attach(&mut broker);
+        shim.step_clock(seconds);
         broker.up();
         assert!(shim.is_loaded());
         let house = Self { broker, shim, since: Instant::now() };
@@ -75,11 +91,42 @@ impl House {
         thread::sleep(Duration::from_secs(5).saturating_sub(self.since.elapsed()));
     }
 
+    fn until_logged(&self, text: &str) {
+        until(text, Duration::from_secs(10), || self.broker.log().contains(text));
+    }
+
     fn restart(&mut self, seconds: i64) {
         self.broker.kill();
         self.shim.step_clock(seconds);
         self.broker.up();
         self.since = Instant::now();
+    }
+
+    /// With the machine: what the file knows of the boot is of another one.
+    fn reboot(&mut self, seconds: i64, stop: Stop) {
+        match stop {
+            Stop::Killed => self.broker.kill(),
+            Stop::InOrder => assert_eq!(self.broker.stop(), Some(0)),
+        }
+        let file = rusqlite::Connection::open(self.broker.database()).unwrap();
+        file.execute("UPDATE meta SET value = 1 WHERE key = 'clock_boot'", []).unwrap();
+        drop(file);
+        self.shim.step_clock(seconds);
+        self.broker.up();
+        self.since = Instant::now();
+    }
+
+    /// What was to live an hour is there, and its will is not published.
+    fn has_lost_nothing(&self, what: &str) {
+        let waiting = self.waiting("long", 5);
+        // What lives two seconds may be over or not.
+        let mut came = names(&waiting);
+        came.retain(|name| *name != "t: brief");
+        assert_eq!(came, ["t: hour", "t: for good"], "{what}");
+        let waiting = self.waiting("observer", 4);
+        let came = names(&waiting);
+        assert!(!came.iter().any(|name| *name == "wills/long: gone"), "{came:?}, {what}");
+        assert!(came.contains(&"t: hour") && came.contains(&"t: for good"), "{came:?}, {what}");
     }
 
     fn has_session(&self, id: &str, version: u8) -> bool {
@@ -145,7 +192,7 @@ fn a_step_backward_within_a_run_keeps_nothing_longer() {
 #[test]
 fn across_a_restart_the_wall_clock_counts() {
     let mut house = House::new();
-    house.restart(2 * HOUR);
+    house.reboot(2 * HOUR, Stop::Killed);
     // Wills and expiry of sessions that were due meanwhile.
     house.wait_for_the_short_ones();
     assert!(!house.has_session("long", 5), "an hour is over");
@@ -171,6 +218,67 @@ fn a_step_backward_across_a_restart_keeps_nothing_longer_than_it_was_to_live() {
     let left = waiting[0].1.unwrap();
     assert!(left <= 3600, "{left} s are left of an hour");
     println!("clock, 3 days back across a restart: 1 round, nothing lives longer than it was to");
+}
+
+/// Back to this year's start of 1970, nearly.
+fn to_1970() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    100 - i64::try_from(now.as_secs()).unwrap()
+}
+
+#[test]
+fn a_clock_of_1970_at_the_previous_start_ends_nothing() {
+    for stop in STOPS {
+        let mut house = House::at(to_1970());
+        house.reboot(0, stop);
+        house.has_lost_nothing(&format!("1970, {stop:?}"));
+    }
+}
+
+#[test]
+fn a_clock_that_was_set_right_while_the_broker_ran_ends_nothing_at_the_next_start() {
+    for (seconds, stop) in [-10 * DAYS / 3, to_1970()].into_iter().zip(STOPS) {
+        let mut house = House::at(seconds);
+        house.shim.step_clock(0);
+        house.until_logged("the wall clock was stepped");
+        house.reboot(0, stop);
+        house.has_lost_nothing(&format!("set right while it ran, {seconds} s, {stop:?}"));
+    }
+}
+
+#[test]
+fn a_clock_that_a_restart_finds_behind_the_file_is_doubted_at_the_one_after_it() {
+    for stop in STOPS {
+        let mut house = House::new();
+        house.reboot(-10 * DAYS / 3, stop);
+        house.reboot(0, stop);
+        house.has_lost_nothing(&format!("10 days back in between, {stop:?}"));
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_between_two_runs_of_one_boot_ends_nothing() {
+    for seconds in [-10 * DAYS / 3, to_1970(), 2 * HOUR] {
+        let mut house = House::at(seconds);
+        house.restart(0);
+        house.has_lost_nothing(&format!("the broker alone was restarted, {seconds} s"));
+    }
+}
+
+/// Nothing shows that the clock was ten days back: but who was connected did not leave.
+#[test]
+fn the_expiry_of_who_was_connected_at_the_stop_begins_at_the_next_start() {
+    for stop in STOPS {
+        let mut house = House::at(-10 * DAYS / 3);
+        let mut here = house.client("here", 5, 3600, Some(1800));
+        here.subscribe("t", 1).unwrap();
+        here.subscribe("wills/here", 1).unwrap();
+        house.publish("held", None);
+        house.reboot(0, stop);
+        drop(here);
+        // Neither is its session gone, nor its will's delay over.
+        assert_eq!(names(&house.waiting("here", 5)), ["t: held"], "{stop:?}");
+    }
 }
 
 /// The clock jumps to and fro while messages flow, and over kill -9.

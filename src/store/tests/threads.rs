@@ -114,6 +114,37 @@ fn a_lower_limit_for_the_wal_holds_under_load() {
     assert!(wal < 3 << 20, "{wal} bytes");
 }
 
+#[test]
+fn a_panic_in_the_reader_poisons_the_store_and_every_page_is_answered() {
+    const PATIENCE: Duration = Duration::from_secs(10);
+    let directory = tempfile::tempdir().unwrap();
+    let (poison, poisoned) = channel();
+    let hook = Box::new(move |reason: &str| poison.send(reason.to_owned()).unwrap());
+    let (store, _) = Store::open(&config(directory.path()), Arc::default(), hook).unwrap();
+    let (go_on, told) = channel::<()>();
+    let reply = PageReply(Box::new(move |_| {
+        told.recv().unwrap();
+        panic!("as the test has it");
+    }));
+    store.page(PageRequest { ids: Vec::new(), reply });
+    let (answers, answered) = channel();
+    let ask = || {
+        let answers = answers.clone();
+        let reply = PageReply(Box::new(move |answer| answers.send(answer.is_err()).unwrap()));
+        store.page(PageRequest { ids: Vec::new(), reply });
+    };
+    // Those that wait behind it, and one that comes when all is over.
+    ask();
+    ask();
+    go_on.send(()).unwrap();
+    assert_eq!(answered.recv_timeout(PATIENCE), Ok(true));
+    assert_eq!(answered.recv_timeout(PATIENCE), Ok(true));
+    assert!(poisoned.recv_timeout(PATIENCE).unwrap().contains("panicked"));
+    assert_eq!(store.state(), StoreState::Poisoned);
+    ask();
+    assert_eq!(answered.recv_timeout(PATIENCE), Ok(true));
+}
+
 /// As root: `mount -t tmpfs -o size=6m tmpfs DIR`, then `FERRYMQ_TEST_VOLUME=DIR`.
 #[test]
 #[ignore = "needs a small volume that may be filled: FERRYMQ_TEST_VOLUME"]
