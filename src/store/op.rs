@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::record::{PagedDelivery, RetainedRecord, SessionRecord, SubscriptionRecord};
-use crate::message::{DeliveryId, Message, MessageId, QueuedId, RowCommit, SessionId, Wake};
+use crate::message::{
+    DeliveryId, Message, MessageId, QueuedId, RowCommit, SessionId, SlotState, Wake,
+};
 use crate::protocol::PacketId;
 
 /// One change to the file. Within a batch, inserts run before deletes.
@@ -33,6 +35,17 @@ pub enum Op {
         delivery: DeliveryId,
         /// The new id.
         packet_id: PacketId,
+        /// Told of the batch that it is in.
+        change: Arc<RowCommit>,
+    },
+    /// A delivery goes from one session to another, at the end of its queue.
+    Move {
+        /// The delivery's row.
+        delivery: DeliveryId,
+        /// What the row is to say, under another id.
+        to: SlotState,
+        /// The shared subscription that it goes through.
+        share: Arc<str>,
         /// Told of the batch that it is in.
         change: Arc<RowCommit>,
     },
