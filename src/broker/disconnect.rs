@@ -9,6 +9,7 @@ use super::{Broker, Publication, SessionHandle, Turn, traced};
 use crate::message::{IdList, WillRecord};
 use crate::protocol::QoS;
 use crate::router::Routes;
+use crate::session::Entry;
 use crate::store::Op;
 use crate::telemetry::{DropReason, Label};
 
@@ -153,7 +154,7 @@ impl Broker {
         registry: &mut Registry,
         turn: &mut Turn,
     ) {
-        let (entries, ids, durable, subscriptions) = {
+        let (entries, ids, durable, subscriptions, shared_up_to) = {
             let mut session = handle.lock();
             if session.life.is_ended() {
                 return;
@@ -162,7 +163,9 @@ impl Broker {
             let (entries, ids) = session.take_all();
             let subscriptions = std::mem::take(&mut session.subscriptions);
             handle.settle_counts(&mut session, turn);
-            (entries, ids, session.durable, subscriptions)
+            let shared = session.durable && session.has_shared;
+            let shared_up_to = shared.then_some(session.sent_up_to);
+            (entries, ids, session.durable, subscriptions, shared_up_to)
         };
         if registry.get(&handle.client_id).is_some_and(|known| Arc::ptr_eq(known, handle)) {
             registry.remove(&handle.client_id);
@@ -171,15 +174,24 @@ impl Broker {
         if durable {
             turn.write(Op::EndSession(handle.id));
         }
-        traced::dropped(&entries, DropReason::SessionEnded.as_str());
-        for entry in &entries {
+        self.drop_entries(&self.hand_over(entries, turn), turn);
+        for ids in ids {
+            if let Some(sent_up_to) = shared_up_to {
+                self.leftovers.add(ids, sent_up_to);
+            } else {
+                self.metrics.messages.dropped.add(DropReason::SessionEnded, ids.len() as u64);
+                self.drop_rows(ids, turn);
+            }
+        }
+    }
+
+    /// Ends deliveries with their session.
+    pub(super) fn drop_entries(&self, entries: &[Entry], turn: &mut Turn) {
+        traced::dropped(entries, DropReason::SessionEnded.as_str());
+        for entry in entries {
             self.settle(entry, turn);
         }
-        let dropped = entries.len() + ids.iter().map(IdList::len).sum::<usize>();
-        self.metrics.messages.dropped.add(DropReason::SessionEnded, dropped as u64);
-        for ids in ids {
-            self.drop_rows(ids, turn);
-        }
+        self.metrics.messages.dropped.add(DropReason::SessionEnded, entries.len() as u64);
     }
 
     fn drop_rows(&self, mut ids: IdList, turn: &mut Turn) {
@@ -219,21 +231,27 @@ impl Broker {
         self.publish_from_within(&publication, turn);
     }
 
-    /// Publishes something that no connection waits for.
+    /// Publishes something that no connection waits for. Nobody can be told that a queue
+    /// is full: all receivers get it whose queues are not.
     pub(super) fn publish_from_within(&self, publication: &Publication<'_>, turn: &mut Turn) {
         let mut routes = Routes::new();
         self.route(publication.topic, None, &mut routes);
-        match self.prepare(publication, &routes, None, turn) {
-            Ok(prepared) => self.deliver(&prepared, &routes, turn),
-            Err(reason) => {
-                self.metrics.messages.dropped.add(DropReason::QueueFull, 1);
+        if publication.qos > QoS::AtMostOnce {
+            let before = routes.receivers.len();
+            routes.receivers.retain(|receiver| self.has_room_for(receiver));
+            let full = before - routes.receivers.len();
+            if full > 0 {
+                self.metrics.messages.dropped.add(DropReason::QueueFull, full as u64);
+                let topic = publication.topic;
                 tracing::warn!(
-                    topic = publication.topic,
-                    ?reason,
-                    "a will found no room and is lost"
+                    topic,
+                    receivers = full,
+                    "a will skipped receivers with full queues"
                 );
             }
         }
+        let prepared = self.compose(publication, &routes, None, turn);
+        self.deliver(&prepared, &routes, turn);
         if publication.retain {
             self.retain(publication, turn);
         }

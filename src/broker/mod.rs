@@ -22,6 +22,7 @@ mod recovery;
 mod retained;
 mod settings;
 mod settle;
+mod shared;
 mod subscribe;
 mod sys;
 mod timers;
@@ -89,6 +90,8 @@ pub struct Broker {
     timers: Timers,
     /// Rows of ended sessions that remain to be dropped.
     purge: Mutex<VecDeque<IdList>>,
+    /// Deliveries of ended sessions that others may get.
+    leftovers: shared::Leftovers,
     to_forget: Mutex<Vec<Weak<SessionHandle>>>,
     /// Bytes that queues hold in memory.
     memory: AtomicI64,
@@ -139,6 +142,7 @@ impl Broker {
             last_end: AtomicU64::new(0),
             timers: Timers::default(),
             purge: Mutex::default(),
+            leftovers: shared::Leftovers::default(),
             to_forget: Mutex::default(),
             memory: AtomicI64::new(0),
             longest: Mutex::new(Arc::new([])),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::shared::MEMBERS_TRIED;
 use super::{Broker, SessionHandle, Turn, traced};
 use crate::message::{
     DeliveryId, End, Message, MessageHead, SessionId, SlotState, Wake, WallMillis,
@@ -80,17 +81,34 @@ impl Broker {
         publisher: Option<&Arc<Wake>>,
         turn: &Turn,
     ) -> Result<Prepared, ReasonCode> {
-        let receivers = &routes.receivers;
-        let mut slots = 0;
-        if publication.qos > QoS::AtMostOnce {
-            for receiver in receivers.iter().filter(|receiver| receiver.qos > QoS::AtMostOnce) {
-                let no_memory = || receiver.handle.is_memory_only() && self.is_over_memory();
-                if receiver.handle.is_full() || no_memory() {
-                    return Err(ReasonCode::QuotaExceeded);
-                }
-                slots += 1;
-            }
+        if publication.qos > QoS::AtMostOnce
+            && !routes.receivers.iter().all(|receiver| self.has_room_for(receiver))
+        {
+            return Err(ReasonCode::QuotaExceeded);
         }
+        Ok(self.compose(publication, routes, publisher, turn))
+    }
+
+    /// False if publishers of QoS 1 and 2 messages for this receiver are to be refused.
+    pub(super) fn has_room_for(&self, receiver: &Receiver<Arc<SessionHandle>>) -> bool {
+        let no_memory = || receiver.handle.is_memory_only() && self.is_over_memory();
+        receiver.qos == QoS::AtMostOnce || !(receiver.handle.is_full() || no_memory())
+    }
+
+    /// As [`Broker::prepare`], whether there is room or not.
+    pub(super) fn compose(
+        &self,
+        publication: &Publication<'_>,
+        routes: &Routes<Arc<SessionHandle>>,
+        publisher: Option<&Arc<Wake>>,
+        turn: &Turn,
+    ) -> Prepared {
+        let receivers = &routes.receivers;
+        let kept = || {
+            let kept = publication.qos > QoS::AtMostOnce;
+            receivers.iter().filter(move |receiver| kept && receiver.qos > QoS::AtMostOnce)
+        };
+        let slots = kept().count();
         let head = MessageHead {
             id: self.ids.message(),
             qos: publication.qos,
@@ -109,9 +127,11 @@ impl Broker {
             publisher.filter(|_| waits).cloned(),
         );
         message.is_kept = publication.retain && !publication.is_copy && waits;
+        if kept().any(|receiver| receiver.share.is_some()) {
+            message.shares = Some(kept().map(|receiver| receiver.share.clone()).collect());
+        }
         self.begin_trace(&mut message, publisher.is_some(), turn.now);
-        let message = Arc::new(message);
-        Ok(Prepared { message, receivers: receivers.len() })
+        Prepared { message: Arc::new(message), receivers: receivers.len() }
     }
 
     /// Queues it for each receiver and hands it to the store if a durable session
@@ -169,14 +189,47 @@ impl Broker {
         delivering: &mut Delivering<'_>,
         turn: &mut Turn,
     ) {
-        let message = delivering.message;
-        let qos = message.qos.min(receiver.qos);
+        let qos = delivering.message.qos.min(receiver.qos);
         let slot = (qos > QoS::AtMostOnce).then(|| {
             delivering.next_slot += 1;
             delivering.next_slot - 1
         });
+        let mut instead = None;
+        for _ in 0..MEMBERS_TRIED {
+            let receiver = instead.as_ref().unwrap_or(receiver);
+            if self.enqueue_in(slot, receiver, delivering, turn) {
+                return;
+            }
+            // Its session has ended since it was chosen: it is another member's turn.
+            let ended = Some(receiver.session);
+            let other = self.other_member(receiver.share.as_ref(), ended);
+            let Some(other) = other else { break };
+            instead = Some(other);
+        }
+        if slot.is_some() {
+            self.metrics.messages.dropped.add(DropReason::SessionEnded, 1);
+            if delivering.message.slots.len() > 1 {
+                self.persistence.release(delivering.message.id);
+            }
+        }
+    }
+
+    /// False if another member of a shared subscription is to get it, since this session
+    /// has ended.
+    fn enqueue_in(
+        &self,
+        slot: Option<u32>,
+        receiver: &Receiver<Arc<SessionHandle>>,
+        delivering: &mut Delivering<'_>,
+        turn: &mut Turn,
+    ) -> bool {
+        let message = delivering.message;
+        let qos = message.qos.min(receiver.qos);
         let handle = &receiver.handle;
         let mut session = handle.lock();
+        if receiver.share.is_some() && session.life.is_ended() {
+            return false;
+        }
         let entry = Entry {
             message: Arc::clone(message),
             delivery: DeliveryId(0),
@@ -191,9 +244,12 @@ impl Broker {
             },
             home: Home::Memory,
             row_change: None,
+            share: receiver.share.clone(),
             identifiers: receiver.identifiers.clone(),
         };
-        let queued = match slot {
+        // Another member may have subscribed at QoS 0.
+        let place = slot.filter(|_| qos > QoS::AtMostOnce);
+        let queued = match place {
             None => self.enqueue_qos0(&mut session, entry),
             Some(slot) => self.enqueue_kept(&mut session, entry, slot, delivering, turn),
         };
@@ -206,7 +262,8 @@ impl Broker {
                     turn.wake(wake);
                 }
             }
-        } else if slot.is_some() && message.slots.len() > 1 {
+        }
+        if slot.is_some() && !(queued && place.is_some()) && message.slots.len() > 1 {
             self.persistence.release(message.id);
         }
         handle.settle_counts(&mut session, turn);
@@ -214,9 +271,10 @@ impl Broker {
         if std::mem::take(&mut delivering.forget) {
             self.forget_later(handle);
         }
+        true
     }
 
-    fn enqueue_qos0(&self, session: &mut Session, mut entry: Entry) -> bool {
+    pub(super) fn enqueue_qos0(&self, session: &mut Session, mut entry: Entry) -> bool {
         if session.life.connected().is_none() && !session.limits.queue_qos0 {
             return false;
         }
@@ -300,7 +358,7 @@ impl Broker {
     }
 
     /// False: nothing that waits may be dropped, so the new message finds no room.
-    fn drop_oldest(&self, session: &mut Session, turn: &mut Turn) -> bool {
+    pub(super) fn drop_oldest(&self, session: &mut Session, turn: &mut Turn) -> bool {
         while session.room_for(0) == Room::AfterDropping {
             match session.drop_oldest() {
                 Some(Ok(entry)) => {

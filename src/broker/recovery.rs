@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::connect::record_of;
 use super::timers::Due;
 use super::{Broker, SessionHandle, Turn};
+use crate::message::DeliveryId;
 use crate::protocol::TopicFilter;
 use crate::session::{Session, Subscribed};
 use crate::store::{Op, Recovered, RecoveredSession, SubscriptionRecord};
@@ -29,14 +30,16 @@ impl Broker {
                 self.finish_or_log(&mut turn);
             }
         }
+        self.leftovers.add(recovered.unclaimed, DeliveryId(u64::MAX));
         // What has expired while the broker was down, and wills that are due.
         self.finish_or_log(&mut turn);
         self.run_due();
     }
 
     fn recover_session(&self, found: RecoveredSession, turn: &mut Turn) {
-        let RecoveredSession { record, subscriptions, incoming, begun, queue, last_packet_id } =
-            found;
+        let last_packet_id = found.last_packet_id;
+        let has_shared = found.has_shared;
+        let RecoveredSession { record, subscriptions, incoming, begun, queue, .. } = found;
         let client_id: Arc<str> = record.client_id.into();
         let mut session =
             Session::new(record.id, Arc::clone(&client_id), record.version, self.settings.session);
@@ -54,6 +57,7 @@ impl Broker {
         }
         let ended_at = record.disconnected_at.unwrap_or(turn.now.wall).min(turn.now.wall);
         session.life.disconnected_at = Some(ended_at);
+        session.has_shared = has_shared;
         session.restore(begun, queue, last_packet_id, incoming);
         if crashed {
             turn.write(Op::Session(Box::new(record_of(&session))));

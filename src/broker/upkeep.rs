@@ -23,7 +23,7 @@ impl Broker {
         let mut purge = ticks(PURGE_EVERY);
         let mut sys = self.settings.sys_interval.map(ticks);
         while !self.is_shutting_down() {
-            let purging = !self.purge.lock().is_empty();
+            let purging = !self.purge.lock().is_empty() || !self.leftovers.is_empty();
             tokio::select! {
                 () = self.next_timer() => self.run_due(),
                 () = self.timers.changed() => {}
@@ -99,13 +99,14 @@ impl Broker {
         self.remember();
     }
 
-    fn purge_turn(&self) {
+    fn purge_turn(self: &Arc<Self>) {
         if self.persistence.pending() > self.settings.max_pending_writes {
             return;
         }
         let mut turn = Turn::new(self.clock.now());
         self.purge_some(&mut turn);
         self.finish_or_log(&mut turn);
+        self.hand_over_rows();
     }
 }
 
