@@ -80,6 +80,8 @@ impl Broker {
         }
         session.life.end();
         let (entries, rows) = session.take_all();
+        let has_shared = session.durable && session.has_shared;
+        let shared_up_to = has_shared.then_some(session.sent_up_to);
         let subscriptions: std::collections::BTreeMap<Box<str>, Subscribed> =
             std::mem::take(&mut session.subscriptions);
         if session.durable {
@@ -87,14 +89,18 @@ impl Broker {
         }
         drop(session);
         handle.bell().connect(None);
-        traced::dropped(&entries, DropReason::SessionEnded.as_str());
-        let dropped = entries.len() + rows.iter().map(IdList::len).sum::<usize>();
+        let mut rows: VecDeque<_> = rows.into_iter().filter(|ids| !ids.is_empty()).collect();
+        if let Some(sent_up_to) = shared_up_to {
+            // Others may get what is in them: they are read back first.
+            rows.drain(..).for_each(|ids| self.leftovers.add(ids, sent_up_to));
+        }
+        let dropped = rows.iter().map(IdList::len).sum::<usize>();
         self.metrics.messages.dropped.add(DropReason::SessionEnded, dropped as u64);
         Some(Remains {
             handle: Arc::clone(handle),
             filters: subscriptions.into_keys().collect(),
             entries: entries.into(),
-            rows: rows.into_iter().filter(|ids| !ids.is_empty()).collect(),
+            rows,
         })
     }
 
@@ -114,7 +120,10 @@ impl Broker {
     }
 
     /// Goes on with it for one short step. True if there is more.
-    pub(super) fn clear_remains(&self) -> bool {
+    pub(super) fn clear_remains(self: &Arc<Self>) -> bool {
+        if self.persistence.pending() <= self.settings.max_pending_writes {
+            self.hand_over_rows();
+        }
         let Some(mut remains) = self.remains.lock().pop_front() else { return false };
         let more = self.clear_some(&mut remains);
         let mut all = self.remains.lock();
@@ -126,7 +135,16 @@ impl Broker {
 
     /// True if ended sessions have left something that is not cleared away yet.
     pub(super) fn has_remains(&self) -> bool {
-        !self.remains.lock().is_empty()
+        !self.remains.lock().is_empty() || !self.leftovers.is_empty()
+    }
+
+    /// Ends deliveries with their session.
+    pub(super) fn drop_entries(&self, entries: &[Entry], step: &mut Step) {
+        traced::dropped(entries, DropReason::SessionEnded.as_str());
+        for entry in entries {
+            self.settle(entry, step);
+        }
+        self.metrics.messages.dropped.add(DropReason::SessionEnded, entries.len() as u64);
     }
 
     fn clear_some(&self, remains: &mut Remains) -> bool {
@@ -136,8 +154,11 @@ impl Broker {
             self.unroute(handle.id, &some);
         }
         let mut step = Step::new(self);
-        for entry in entries.drain(..entries.len().min(AT_ONCE)) {
-            self.settle(&entry, &mut step);
+        // Not before the session has left the router: others may get them.
+        if filters.is_empty() {
+            let some = entries.drain(..entries.len().min(AT_ONCE)).collect();
+            let dropped = self.hand_over(some, &mut step);
+            self.drop_entries(&dropped, &mut step);
         }
         // Rows are no hurry: not on top of what waits for the disk already.
         if self.persistence.pending() <= self.settings.max_pending_writes {

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::budget::{Budget, yield_now};
+use super::shared::MEMBERS_TRIED;
 use super::{Broker, SessionHandle, Step, traced};
 use crate::message::{DeliveryId, End, Message, SlotState};
 use crate::protocol::QoS;
@@ -131,14 +132,46 @@ impl Broker {
         fanout: &mut Fanout,
         step: &mut Step,
     ) {
-        let message = Arc::clone(&fanout.message);
-        let qos = message.qos.min(receiver.qos);
+        let qos = fanout.message.qos.min(receiver.qos);
         let slot = (qos > QoS::AtMostOnce).then(|| {
             fanout.next_slot += 1;
             fanout.next_slot - 1
         });
+        let mut instead = None;
+        for _ in 0..MEMBERS_TRIED {
+            let receiver = instead.as_ref().unwrap_or(receiver);
+            if self.enqueue_in(slot, receiver, fanout, step) {
+                return;
+            }
+            // Its session has ended since it was chosen: it is another member's turn.
+            let ended = Some(receiver.session);
+            let Some(other) = self.other_member(receiver.share.as_ref(), ended) else { break };
+            instead = Some(other);
+        }
+        if slot.is_some() {
+            self.metrics.messages.dropped.add(DropReason::SessionEnded, 1);
+            if fanout.message.slots.len() > 1 {
+                self.persistence.release(fanout.message.id);
+            }
+        }
+    }
+
+    /// False if another member of a shared subscription is to get it, since this session
+    /// has ended.
+    fn enqueue_in(
+        &self,
+        slot: Option<u32>,
+        receiver: &Receiver<Arc<SessionHandle>>,
+        fanout: &mut Fanout,
+        step: &mut Step,
+    ) -> bool {
+        let message = Arc::clone(&fanout.message);
+        let qos = message.qos.min(receiver.qos);
         let handle = &receiver.handle;
         let mut session = handle.lock();
+        if receiver.share.is_some() && session.life.is_ended() {
+            return false;
+        }
         let entry = Entry {
             message: Arc::clone(&message),
             delivery: DeliveryId(0),
@@ -153,31 +186,37 @@ impl Broker {
             },
             home: Home::Memory,
             row_change: None,
+            share: receiver.share.clone(),
             identifiers: receiver.identifiers.clone(),
         };
-        let queued = match slot {
+        // Another member may have subscribed at QoS 0.
+        let place = slot.filter(|_| qos > QoS::AtMostOnce);
+        let queued = match place {
             None => self.enqueue_qos0(&mut session, entry),
             Some(slot) => self.enqueue_kept(&mut session, entry, slot, fanout, step),
         };
         if queued {
             let gated = fanout.gate_all || (session.durable && qos == QoS::ExactlyOnce);
-            if gated && Sabotage::ForgetWakeUp.is_on() {
-            } else if gated && self.persistence.waits() {
+            if gated && self.persistence.waits() {
                 // Whoever is connected by then: it may be another connection.
-                step.wake_at_commit(handle.bell());
+                if !Sabotage::ForgetWakeUp.is_on() {
+                    step.wake_at_commit(handle.bell());
+                }
             } else if let Some(wake) = session.wake() {
                 step.wake(wake);
             }
-        } else if slot.is_some() && message.slots.len() > 1 {
+        }
+        if slot.is_some() && !(queued && place.is_some()) && message.slots.len() > 1 {
             self.persistence.release(message.id);
         }
         drop(session);
         if std::mem::take(&mut fanout.evict) {
             self.evict_later(handle);
         }
+        true
     }
 
-    fn enqueue_qos0(&self, session: &mut Session, mut entry: Entry) -> bool {
+    pub(super) fn enqueue_qos0(&self, session: &mut Session, mut entry: Entry) -> bool {
         if session.life.connected().is_none() && !session.limits.queue_qos0 {
             return false;
         }
@@ -260,7 +299,7 @@ impl Broker {
     }
 
     /// False: nothing that waits may be dropped, so the new message finds no room.
-    fn drop_oldest(&self, session: &mut Session, step: &mut Step) -> bool {
+    pub(super) fn drop_oldest(&self, session: &mut Session, step: &mut Step) -> bool {
         while session.room_for(0) == Room::AfterDropping {
             match session.drop_oldest() {
                 Some(Ok(entry)) => {

@@ -31,6 +31,7 @@ mod recovery;
 mod retained;
 mod settings;
 mod settle;
+mod shared;
 mod step;
 mod subscribe;
 mod sys;
@@ -102,6 +103,8 @@ pub struct Broker {
     timers: Timers,
     /// What ended sessions have left to be cleared away.
     remains: Mutex<VecDeque<Remains>>,
+    /// Deliveries of ended sessions that others may get.
+    leftovers: shared::Leftovers,
     to_evict: Mutex<Vec<Weak<SessionHandle>>>,
     /// The longest queues, as they were within the last second.
     longest: Mutex<Arc<[LongQueue]>>,
@@ -150,6 +153,7 @@ impl Broker {
             last_end: AtomicU64::new(0),
             timers: Timers::default(),
             remains: Mutex::default(),
+            leftovers: shared::Leftovers::default(),
             to_evict: Mutex::default(),
             longest: Mutex::new(Arc::new([])),
             recent: Recent::new(now),

@@ -42,7 +42,7 @@ fn page_arrived(
         let entries: Vec<Entry> = rows.into_iter().map(|row| entry_of(&session, row)).collect();
         if session.life.is_ended() {
             drop(session);
-            for entry in &entries {
+            for entry in &broker.hand_over(entries, &mut step) {
                 broker.settle(entry, &mut step);
             }
         } else {
@@ -72,6 +72,7 @@ fn entry_of(session: &Session, row: PagedDelivery) -> Entry {
         state: session.state_of_row(row.delivery, row.qos, row.received),
         home: Home::Row,
         row_change: None,
+        share: row.share,
     }
 }
 

@@ -60,11 +60,11 @@ impl Broker {
         step: &Step,
     ) -> Message {
         let is_kept = publication.qos > QoS::AtMostOnce;
-        let slots = if is_kept {
-            routes.receivers.iter().filter(|receiver| receiver.qos > QoS::AtMostOnce).count()
-        } else {
-            0
+        let kept = || {
+            let receivers = routes.receivers.iter();
+            receivers.filter(move |receiver| is_kept && receiver.qos > QoS::AtMostOnce)
         };
+        let slots = kept().count();
         let head = MessageHead {
             id: self.ids.message(),
             qos: publication.qos,
@@ -82,6 +82,9 @@ impl Broker {
             publisher.filter(|_| waits).cloned(),
         );
         message.is_kept = publication.retain && !publication.is_copy && waits;
+        if kept().any(|receiver| receiver.share.is_some()) {
+            message.shares = Some(kept().map(|receiver| receiver.share.clone()).collect());
+        }
         self.begin_trace(&mut message, publisher.is_some(), step.now);
         message
     }

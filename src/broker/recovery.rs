@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::connect::record_of;
 use super::timers::Due;
 use super::{Broker, SessionHandle, Step};
+use crate::message::DeliveryId;
 use crate::protocol::TopicFilter;
 use crate::session::{Session, Subscribed};
 use crate::store::{Change, Recovered, RecoveredSession, SubscriptionRecord};
@@ -23,12 +24,14 @@ impl Broker {
                 step.submit_or_log(self);
             }
         }
+        self.leftovers.add(recovered.unclaimed, DeliveryId(u64::MAX));
         step.submit_or_log(self);
     }
 
     fn recover_session(&self, found: RecoveredSession, step: &mut Step) {
-        let RecoveredSession { record, subscriptions, incoming, begun, queue, last_packet_id } =
-            found;
+        let last_packet_id = found.last_packet_id;
+        let has_shared = found.has_shared;
+        let RecoveredSession { record, subscriptions, incoming, begun, queue, .. } = found;
         let client_id: Arc<str> = record.client_id.into();
         let mut session =
             Session::new(record.id, Arc::clone(&client_id), record.version, self.settings.session);
@@ -46,6 +49,7 @@ impl Broker {
         }
         let ended_at = record.disconnected_at.unwrap_or(step.now.wall).min(step.now.wall);
         session.life.disconnected_at = Some(ended_at);
+        session.has_shared = has_shared;
         session.restore(begun, queue, last_packet_id, incoming);
         if crashed {
             step.change(Change::Session(Box::new(record_of(&session))));

@@ -134,7 +134,7 @@ impl Broker {
             // What was retained is marked as such, whatever the option says.
             retain_as_published: true,
             identifiers: subscribed.identifier.into_iter().collect(),
-            shared: false,
+            share: None,
         });
         let publication = super::Publication {
             topic: &retained.topic,

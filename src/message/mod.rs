@@ -60,6 +60,9 @@ pub struct Message {
     pub durability: Durability,
     /// One slot for each receiver whose delivery is QoS 1 or 2.
     pub slots: SmallVec<[Slot; 1]>,
+    /// The shared subscription that each slot's receiver was chosen through, in full:
+    /// `$share/GROUP/FILTER`. `None`: none of them was.
+    pub shares: Option<Box<[Option<Arc<str>>]>>,
     /// Woken when the message is settled or committed.
     pub publisher: Option<Arc<Wake>>,
     /// Whoever follows its way, if it is traced.
@@ -137,6 +140,7 @@ impl Message {
             is_kept: false,
             durability: Durability::default(),
             slots: SmallVec::new(),
+            shares: None,
             publisher: None,
             trace: None,
         }
@@ -165,6 +169,12 @@ impl Message {
     /// Bytes of topic, properties and payload: what counts against queue limits.
     pub fn size(&self) -> usize {
         self.body.len()
+    }
+
+    /// The slots whose receivers were chosen through shared subscriptions, and those.
+    pub fn shared_slots(&self) -> impl Iterator<Item = (&Slot, &Arc<str>)> {
+        let shares = self.shares.as_deref().unwrap_or_default();
+        self.slots.iter().zip(shares).filter_map(|(slot, share)| Some((slot, share.as_ref()?)))
     }
 
     /// True if it has to reach the disk whatever its receivers do: with it goes a

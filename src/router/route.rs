@@ -1,9 +1,10 @@
 //! The walk from a topic to its receivers.
 
-use super::routes::Routes;
+use super::routes::{Receiver, Routes};
 use super::slab::NodeId;
 use super::table::{Router, Spot};
 use crate::message::SessionId;
+use crate::protocol::TopicFilter;
 
 impl<S: Clone> Router<S> {
     /// Clears `out` and fills it with the receivers of a message to `topic`: each
@@ -50,6 +51,22 @@ impl<S: Clone> Router<S> {
             at = self.trie.child(id, name).map(|child| (child, next));
         }
     }
+
+    /// Another receiver of a message that was for one member of the shared subscription
+    /// `share` (in full, `$share/GROUP/FILTER`), who cannot get it any more. `accepts`
+    /// says who may get it, `online` which of those to prefer.
+    pub fn choose_member(
+        &self,
+        share: &str,
+        accepts: impl Fn(&S) -> bool,
+        online: impl Fn(&S) -> bool,
+    ) -> Option<Receiver<S>> {
+        let filter = TopicFilter::new(share).ok()?;
+        let node = self.trie.get(self.trie.find(filter.matched())?)?;
+        let group = node.value.groups.as_ref()?.get(filter.shared()?)?;
+        let member = group.pick_other(accepts, online)?;
+        Some(Receiver::new(member, Some(group.share())))
+    }
 }
 
 #[inline]
@@ -61,8 +78,10 @@ fn collect<S: Clone>(
 ) {
     out.add(spot.members.as_slice(), publisher);
     if let Some(groups) = &spot.groups {
-        for member in groups.iter().filter_map(|group| group.pick(online)) {
-            out.add_shared(member);
+        for group in groups.iter() {
+            if let Some(member) = group.pick(online) {
+                out.add_shared(member, group.share());
+            }
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Where one message goes: the buffer that [`Router::route`](super::Router::route)
 //! fills.
 
+use std::sync::Arc;
+
 use hashbrown::HashTable;
 use smallvec::SmallVec;
 
@@ -29,20 +31,21 @@ pub struct Receiver<S> {
     pub retain_as_published: bool,
     /// Those of all its matching subscriptions [MQTT-3.3.4-4].
     pub identifiers: SmallVec<[u32; 1]>,
-    /// It is this session's turn in a shared group. The same session may be a
-    /// receiver a second time by subscriptions of its own.
-    pub shared: bool,
+    /// It is this session's turn in the group of this shared subscription, which is
+    /// named in full: `$share/GROUP/FILTER`. The same session may be a receiver a
+    /// second time by subscriptions of its own.
+    pub share: Option<Arc<str>>,
 }
 
 impl<S: Clone> Receiver<S> {
-    fn new(member: &Member<S>, shared: bool) -> Self {
+    pub(super) fn new(member: &Member<S>, share: Option<&Arc<str>>) -> Self {
         Self {
             session: member.session,
             handle: member.handle.clone(),
             qos: member.options.qos,
             retain_as_published: member.options.retain_as_published,
             identifiers: member.identifier.iter().map(|id| id.get()).collect(),
-            shared,
+            share: share.cloned(),
         }
     }
 
@@ -114,8 +117,8 @@ impl<S: Clone> Routes<S> {
         self.looks = 0;
     }
 
-    pub(super) fn add_shared(&mut self, member: &Member<S>) {
-        self.receivers.push(Receiver::new(member, true));
+    pub(super) fn add_shared(&mut self, member: &Member<S>, share: &Arc<str>) {
+        self.receivers.push(Receiver::new(member, Some(share)));
     }
 
     /// Adds the subscribers of one matching filter, each of whom may have become a
@@ -126,7 +129,7 @@ impl<S: Clone> Routes<S> {
             members.iter().filter(|m| !(m.options.no_local && publisher == Some(m.session)));
         if !self.own {
             let before = self.receivers.len();
-            self.receivers.extend(wanted.map(|member| Receiver::new(member, false)));
+            self.receivers.extend(wanted.map(|member| Receiver::new(member, None)));
             self.own = self.receivers.len() > before;
             return;
         }
@@ -141,7 +144,7 @@ impl<S: Clone> Routes<S> {
                 receiver.merge(member);
                 continue;
             }
-            self.receivers.push(Receiver::new(member, false));
+            self.receivers.push(Receiver::new(member, None));
             if self.indexed {
                 self.add_to_index(self.receivers.len() - 1);
             }
@@ -150,7 +153,7 @@ impl<S: Clone> Routes<S> {
 
     fn find(&self, session: SessionId) -> Option<usize> {
         if !self.indexed {
-            return self.receivers.iter().position(|r| r.session == session && !r.shared);
+            return self.receivers.iter().position(|r| r.session == session && r.share.is_none());
         }
         let is = |at: &u32| self.receivers.get(*at as usize).is_some_and(|r| r.session == session);
         self.index.find(spread(session), is).map(|at| *at as usize)
@@ -159,7 +162,7 @@ impl<S: Clone> Routes<S> {
     fn add_to_index(&mut self, at: usize) {
         let receivers = &self.receivers;
         let rehash = |at: &u32| receivers.get(*at as usize).map_or(0, |r| spread(r.session));
-        if let Some(receiver) = receivers.get(at).filter(|receiver| !receiver.shared) {
+        if let Some(receiver) = receivers.get(at).filter(|receiver| receiver.share.is_none()) {
             self.index.insert_unique(spread(receiver.session), position(at), rehash);
         }
     }

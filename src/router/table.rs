@@ -95,7 +95,8 @@ impl<S: Clone> Router<S> {
         let new = match filter.shared() {
             None => spot.members.insert(member),
             Some(group) => {
-                spot.groups.get_or_insert_with(|| Box::new(Groups::new())).insert(group, member)
+                let groups = spot.groups.get_or_insert_with(|| Box::new(Groups::new()));
+                groups.insert(group, filter.as_str(), member)
             }
         };
         self.len += usize::from(new);

@@ -55,6 +55,8 @@ pub struct Entry {
     pub home: Home,
     /// A change to its row after the row was first written.
     pub row_change: Option<Arc<RowCommit>>,
+    /// The shared subscription that it came through, in full: `$share/GROUP/FILTER`.
+    pub share: Option<Arc<str>>,
     /// v5 Subscription Identifiers of the subscriptions that it matched.
     pub identifiers: SmallVec<[u32; 1]>,
 }
@@ -63,6 +65,18 @@ impl Entry {
     /// True if its receiver may hold it, so that it is neither dropped nor refused.
     pub fn is_begun(&self) -> bool {
         matches!(self.state, DeliveryState::Sent | DeliveryState::Received)
+    }
+
+    /// True if another member of its shared subscription may get it when the session
+    /// ends (v5, 4.8.2): at QoS 1 it should, also if it was sent; at QoS 2 it must not
+    /// if it may have been sent. QoS 0 promises nothing.
+    pub fn may_move(&self) -> bool {
+        self.share.is_some()
+            && match self.qos {
+                QoS::AtMostOnce => false,
+                QoS::AtLeastOnce => true,
+                QoS::ExactlyOnce => !self.is_begun() && !self.dup,
+            }
     }
 
     /// What counts against the queue's limit.

@@ -67,6 +67,8 @@ pub struct Session {
     pub will: Option<Box<WillRecord>>,
     /// The largest delivery that has been sent: older ones are repeated with DUP.
     pub sent_up_to: DeliveryId,
+    /// It has, or had, deliveries that came through a shared subscription.
+    pub has_shared: bool,
     /// The largest delivery that this process has sent, whatever was sent before.
     sent_since_start: DeliveryId,
     pub(crate) queue: Queue,
@@ -90,6 +92,7 @@ impl Session {
             incoming: Incoming::default(),
             will: None,
             sent_up_to: DeliveryId(0),
+            has_shared: false,
             sent_since_start: DeliveryId(0),
             queue: Queue::new(limits.memory_window),
             window: Window::default(),

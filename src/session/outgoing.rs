@@ -253,6 +253,7 @@ impl Session {
 impl Session {
     /// Adds a delivery at the end of the queue; see [`super::Queue::push`].
     pub fn enqueue(&mut self, entry: Entry, committed: CommitNo, spill: bool) {
+        self.has_shared |= entry.share.is_some();
         self.queue.push(entry, committed, spill);
     }
 

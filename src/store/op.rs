@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::record::{PagedDelivery, RetainedRecord, SessionRecord, SubscriptionRecord};
 use crate::message::{
-    Bell, ChangeNo, DeliveryId, Message, MessageId, OpenStep, Order, QueuedId, RowCommit, SessionId,
+    Bell, ChangeNo, DeliveryId, Message, MessageId, OpenStep, Order, QueuedId, RowCommit,
+    SessionId, SlotState,
 };
 use crate::protocol::PacketId;
 
@@ -35,6 +36,17 @@ pub enum Op {
         delivery: DeliveryId,
         /// The new id.
         packet_id: PacketId,
+        /// Told of the batch that it is in.
+        change: Arc<RowCommit>,
+    },
+    /// A delivery goes from one session to another, at the end of its queue.
+    Move {
+        /// The delivery's row.
+        delivery: DeliveryId,
+        /// What the row is to say, under another id.
+        to: SlotState,
+        /// The shared subscription that it goes through.
+        share: Arc<str>,
         /// Told of the batch that it is in.
         change: Arc<RowCommit>,
     },

@@ -7,6 +7,8 @@
 
 use std::sync::Arc;
 
+use ahash::AHashMap;
+
 use super::batch::{Batch, Highest};
 use super::latest::Latest;
 use super::op::{Change, Op};
@@ -24,6 +26,14 @@ pub(super) struct DeliveryRow {
     pub(super) message: MessageId,
     pub(super) size: u32,
     pub(super) shared: bool,
+}
+
+/// A delivery that goes to another session.
+#[derive(Debug, Clone)]
+pub(super) struct Move {
+    pub(super) delivery: DeliveryId,
+    pub(super) to: SlotState,
+    pub(super) share: Arc<str>,
 }
 
 /// One change to the packet ids that a publisher has open.
@@ -49,6 +59,10 @@ pub(super) struct Plan {
     pub(super) ordered: Vec<Numbered>,
     /// One for each topic.
     pub(super) retained: Vec<Numbered>,
+    /// The shared subscriptions of deliveries that came through one.
+    pub(super) shares: AHashMap<DeliveryId, Arc<str>>,
+    /// In the order in which they came: one delivery may go on and on.
+    pub(super) moves: Vec<Move>,
     /// One for each delivery.
     pub(super) packet_ids: Vec<(DeliveryId, PacketId)>,
     pub(super) received: Vec<u64>,
@@ -72,7 +86,7 @@ impl Plan {
     pub(super) fn add(&mut self, batch: &mut Batch) {
         self.messages.append(&mut batch.held);
         for op in batch.ops.drain(..) {
-            if let Op::PacketId { change, .. } = &op {
+            if let Op::PacketId { change, .. } | Op::Move { change, .. } = &op {
                 change.take(batch.number);
             }
             self.add_op(op);
@@ -104,6 +118,10 @@ impl Plan {
                 self.deleted_messages.extend(message.map(|message| message.0));
             }
             Op::Drop(delivery) => self.drops.push(delivery.0),
+            Op::Move { delivery, to, share, .. } => {
+                self.highest.delivery = self.highest.delivery.max(to.delivery);
+                self.moves.push(Move { delivery, to, share });
+            }
             Op::PacketId { delivery, packet_id, .. } => self.packet_ids.push((delivery, packet_id)),
             Op::Received(delivery) => self.received.push(delivery.0),
             Op::State(no, change) => self.add_change(no, change),
@@ -161,6 +179,11 @@ impl Plan {
             size,
             shared: false,
         }));
+        for (slot, share) in message.shared_slots() {
+            if let Some(slot) = slot.to_write() {
+                self.shares.insert(slot.delivery, Arc::clone(share));
+            }
+        }
         let rows = self.deliveries.get_mut(first..).unwrap_or_default();
         if rows.len() > 1 {
             for row in rows.iter_mut() {
@@ -243,7 +266,7 @@ impl Plan {
     /// Rows that change or go.
     pub(super) fn changes(&self) -> usize {
         let deletes = self.deleted_deliveries.len() + self.deleted_messages.len();
-        let updates = self.received.len() + self.packet_ids.len();
+        let updates = self.received.len() + self.packet_ids.len() + self.moves.len();
         deletes + updates + self.drops.len() + self.incoming.len() + self.ordered.len()
     }
 
@@ -271,6 +294,7 @@ impl Plan {
     pub(super) fn without_messages(&mut self) {
         self.messages.clear();
         self.deliveries.clear();
+        self.shares.clear();
         // Their publishers are told as well; removals make room.
         self.retained.retain(|(_, change)| !matches!(change, Change::Retain(..)));
         // An earlier removal of the same packet id may have been merged into it.
@@ -284,6 +308,7 @@ impl Plan {
         self.incoming.clear();
         self.received.clear();
         self.packet_ids.clear();
+        self.moves.clear();
         self.deleted_deliveries.clear();
         self.deleted_messages.clear();
     }

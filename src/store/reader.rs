@@ -25,7 +25,7 @@ use crate::protocol::{PacketId, QoS};
 
 const PAGE: &str = "SELECT d.id, d.message, d.qos, d.packet_id, d.received, d.shared, \
      m.id, m.topic, m.payload, m.qos, m.retain, m.properties, m.published_at, m.expires_at, \
-     d.retain \
+     d.retain, d.share \
      FROM delivery d LEFT JOIN message m ON m.id = d.message WHERE d.id BETWEEN ?1 AND ?2 ORDER BY d.id";
 
 /// A connection that cannot write.
@@ -142,7 +142,8 @@ impl Page {
             Arc::new(message(row)?)
         };
         let (qos, received, retain) = (qos(row.get(2)?), row.get(4)?, row.get(14)?);
-        let paged = PagedDelivery { delivery, packet_id, qos, retain, received, message };
+        let share = row.get(15)?;
+        let paged = PagedDelivery { delivery, packet_id, qos, retain, received, share, message };
         self.deliveries.push(paged);
         Ok(())
     }

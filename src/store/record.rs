@@ -80,6 +80,8 @@ pub struct PagedDelivery {
     pub retain: bool,
     /// True once PUBREC was received and committed: only PUBREL is to be sent.
     pub received: bool,
+    /// The shared subscription that it came through, in full.
+    pub share: Option<Arc<str>>,
     /// Shared among the deliveries of one page that belong to it.
     pub message: Arc<Message>,
 }
@@ -89,6 +91,9 @@ pub struct PagedDelivery {
 pub struct Recovered {
     /// Every durable session that has not been ended.
     pub sessions: Vec<RecoveredSession>,
+    /// Deliveries of sessions that have ended, which came through shared subscriptions:
+    /// others may get them. Nothing else removes them.
+    pub unclaimed: IdList,
     /// All retained messages; expired ones included.
     pub retained: Vec<RetainedRecord>,
     /// The largest id ever given out, so that ids never repeat.
@@ -120,6 +125,8 @@ pub struct RecoveredSession {
     pub queue: IdList,
     /// The packet id of its last delivery; the cycle goes on behind it.
     pub last_packet_id: Option<PacketId>,
+    /// Some of them came through a shared subscription.
+    pub has_shared: bool,
 }
 
 impl RecoveredSession {

@@ -70,6 +70,7 @@ fn read_sessions(
             begun: IdList::new(),
             queue: IdList::new(),
             last_packet_id: None,
+            has_shared: false,
         });
     }
     Ok(())
@@ -190,8 +191,8 @@ fn read_retained(connection: &Connection, retained: &mut Vec<RetainedRecord>) ->
 fn read_deliveries(connection: &Connection, scan: &mut Scan, index: &Index) -> Result<()> {
     let mut counts: AHashMap<MessageId, u32> = AHashMap::new();
     let mut select = connection.prepare(
-        "SELECT id, session, packet_id, size, shared, message, qos, received FROM delivery \
-         ORDER BY id",
+        "SELECT id, session, packet_id, size, shared, message, qos, received, \
+         share IS NOT NULL FROM delivery ORDER BY id",
     )?;
     let mut rows = select.query([])?;
     while let Some(row) = rows.next()? {
@@ -208,7 +209,9 @@ fn read_deliveries(connection: &Connection, scan: &mut Scan, index: &Index) -> R
                     session.queue.push_back(entry);
                 }
                 session.last_packet_id = PacketId::new(row.get(2)?);
+                session.has_shared |= row.get::<_, bool>(8)?;
             }
+            None if row.get(8)? => scan.recovered.unclaimed.push_back(entry),
             None => scan.orphans.push_back(entry),
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Result, types::Null};
 
 use super::op::Change;
-use super::plan::{DeliveryRow, Plan, runs};
+use super::plan::{DeliveryRow, Move, Plan, runs};
 use super::record::{RetainedRecord, SessionRecord, SubscriptionRecord};
 use super::references::References;
 use crate::message::{CommitNo, Message, MessageId, SessionId};
@@ -19,7 +19,9 @@ pub(super) const CACHE: usize = 64;
 const MESSAGE: &str = "INSERT INTO message (id, topic, payload, qos, retain, properties, \
      published_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
 const DELIVERY: &str = "INSERT INTO delivery (id, session, message, qos, packet_id, received, \
-     shared, size, retain) VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?7, ?8)";
+     shared, size, retain, share) VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?7, ?8, ?9)";
+const MOVE: &str = "UPDATE delivery SET id = ?2, session = ?3, packet_id = ?4, qos = ?5, \
+     retain = ?6, share = ?7 WHERE id = ?1";
 
 /// Messages that are still wanted, and their deliveries.
 pub(super) fn insert_messages(
@@ -39,7 +41,14 @@ pub(super) fn insert_messages(
     result?;
     plan.deliveries.sort_unstable_by_key(|row| row.slot.delivery);
     let mut insert = connection.prepare_cached(DELIVERY)?;
-    plan.deliveries.iter().try_for_each(|row| insert_delivery(&mut insert, row))
+    plan.deliveries.iter().try_for_each(|row| {
+        // What is not bound is NULL: with shared subscriptions in the batch it has to be
+        // said for each row.
+        if !plan.shares.is_empty() {
+            insert.raw_bind_parameter(9, plan.shares.get(&row.slot.delivery).map(|it| &**it))?;
+        }
+        insert_delivery(&mut insert, row)
+    })
 }
 
 fn insert_message(insert: &mut CachedStatement<'_>, message: &Message) -> Result<()> {
@@ -237,6 +246,7 @@ pub(super) fn resolve_drops(
 
 /// Changes and removes rows, where it can be done with a statement for each run.
 pub(super) fn change_rows(connection: &Connection, plan: &Plan) -> Result<()> {
+    move_deliveries(connection, plan)?;
     change_packet_ids(connection, plan)?;
     for_runs(
         connection,
@@ -249,6 +259,27 @@ pub(super) fn change_rows(connection: &Connection, plan: &Plan) -> Result<()> {
         &plan.deleted_deliveries,
     )?;
     for_runs(connection, "DELETE FROM message WHERE id BETWEEN ?1 AND ?2", &plan.deleted_messages)
+}
+
+/// A row that is not there yet is written later as its slot has it then, and one that is
+/// gone stays gone.
+fn move_deliveries(connection: &Connection, plan: &Plan) -> Result<()> {
+    if plan.moves.is_empty() {
+        return Ok(());
+    }
+    let mut update = connection.prepare_cached(MOVE)?;
+    for Move { delivery, to, share } in &plan.moves {
+        update.execute((
+            delivery.to_sql(),
+            to.delivery.to_sql(),
+            to.session.to_sql(),
+            to.packet_id.get(),
+            to.qos as u8,
+            to.retain,
+            &**share,
+        ))?;
+    }
+    Ok(())
 }
 
 fn change_packet_ids(connection: &Connection, plan: &Plan) -> Result<()> {

@@ -212,7 +212,7 @@ impl Client {
         self.broker.route(topic, Some(self.handle.id), &mut self.routes);
         self.budget.spend(self.routes.visited());
         // Shared subscriptions choose anew for each message.
-        let reusable = !self.routes.receivers.iter().any(|receiver| receiver.shared);
+        let reusable = !self.routes.receivers.iter().any(|receiver| receiver.share.is_some());
         if !reusable {
             self.routed = None;
             return;

@@ -81,7 +81,7 @@ fn mqtt_3_3_4_2_overlapping_subscriptions_deliver_once_at_the_highest_qos() {
     assert_eq!(receivers.len(), 2);
     let first = receivers.iter().find(|r| r.session == SessionId(1)).unwrap();
     assert_eq!(first.qos, QoS::ExactlyOnce);
-    assert!(!first.shared && !first.retain_as_published);
+    assert!(first.share.is_none() && !first.retain_as_published);
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn mqtt_3_10_4_1_only_the_very_same_filter_is_unsubscribed() {
     assert_eq!(sessions(&router, "a/b"), [1, 1]);
     assert!(unsubscribe(&mut router, "a/+", 1));
     assert!(!unsubscribe(&mut router, "a/+", 1));
-    assert!(route(&router, "a/b")[0].shared);
+    assert!(route(&router, "a/b")[0].share.is_some());
     assert!(unsubscribe(&mut router, "$share/g/a/+", 1));
     assert!(router.is_empty() && route(&router, "a/b").is_empty());
 }

@@ -40,7 +40,8 @@ fn ten_thousand_receivers_of_two_filters_are_merged_without_comparing_all_to_all
     }
     let receivers = route(&router, "a/b");
     assert_eq!(receivers.len(), 15_001);
-    let mut own: Vec<u64> = receivers.iter().filter(|r| !r.shared).map(|r| r.session.0).collect();
+    let mut own: Vec<u64> =
+        receivers.iter().filter(|r| r.share.is_none()).map(|r| r.session.0).collect();
     own.sort_unstable();
     assert!(own.iter().copied().eq(1..=15_000));
 }

@@ -111,7 +111,8 @@ fn check(
     let online = |handle: &usize| handle.is_multiple_of(3);
     let mut routes = Routes::new();
     router.route(topic, Some(SessionId(publisher)), &mut routes, online);
-    let (shared, own): (Vec<_>, Vec<_>) = routes.receivers.into_iter().partition(|r| r.shared);
+    let (shared, own): (Vec<_>, Vec<_>) =
+        routes.receivers.into_iter().partition(|r| r.share.is_some());
 
     let sorted = |ids: &[u32]| {
         let mut ids = ids.to_vec();

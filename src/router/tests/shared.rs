@@ -67,7 +67,10 @@ fn every_group_on_every_matching_filter_gets_its_own_copy() {
     }
     let receivers = route(&router, "a");
     assert_eq!(receivers.len(), 3, "g and h on `a`, g on `+`");
-    assert!(receivers.iter().all(|r| r.shared && r.session == SessionId(1)));
+    let mut shares: Vec<&str> = receivers.iter().filter_map(|r| r.share.as_deref()).collect();
+    shares.sort_unstable();
+    assert_eq!(shares, ["$share/g/+", "$share/g/a", "$share/h/a"]);
+    assert!(receivers.iter().all(|r| r.session == SessionId(1)));
 }
 
 #[test]
@@ -80,7 +83,7 @@ fn a_shared_delivery_stands_beside_the_sessions_own_with_its_own_options() {
         router.subscribe(&filter(text), SessionId(1), 0, sub);
     }
     let mut receivers = route(&router, "a");
-    receivers.sort_by_key(|r| r.shared);
+    receivers.sort_by_key(|r| r.share.is_some());
     assert_eq!(receivers.len(), 2);
     assert_eq!(receivers[0].qos, QoS::AtLeastOnce);
     assert_eq!(receivers[0].identifiers.len(), 2);
@@ -94,4 +97,29 @@ fn the_publisher_may_be_the_one_whose_turn_it_is() {
     let mut routes = Routes::new();
     router.route("a/b", Some(SessionId(1)), &mut routes, |_| true);
     assert_eq!(routes.receivers.len(), 1);
+}
+
+#[test]
+fn mqtt_4_8_2_another_member_is_found_for_what_one_cannot_get_any_more() {
+    let router = group(1..=4);
+    let choose = |accepts: &dyn Fn(u64) -> bool, online: &dyn Fn(u64) -> bool| {
+        let accepts = |handle: &usize| accepts(*handle as u64);
+        let online = |handle: &usize| online(*handle as u64);
+        router.choose_member("$share/g/a/+", accepts, online)
+    };
+    let mut shares = BTreeMap::<u64, usize>::new();
+    for _ in 0..300 {
+        let receiver = choose(&|session| session != 2, &|_| true).unwrap();
+        assert_eq!(receiver.share.as_deref(), Some("$share/g/a/+"));
+        *shares.entry(receiver.session.0).or_default() += 1;
+    }
+    assert_eq!(shares.keys().copied().collect::<Vec<_>>(), [1, 3, 4], "each has a turn");
+    let online = choose(&|session| session != 2, &|session| session <= 2).unwrap();
+    assert_eq!(online.session, SessionId(1), "of those that may have it");
+    let offline = choose(&|session| session == 3, &|session| session == 2).unwrap();
+    assert_eq!(offline.session, SessionId(3), "it waits for one that is away");
+    assert!(choose(&|_| false, &|_| true).is_none());
+    for none in ["$share/h/a/+", "$share/g/b", "a/+", "$share/g"] {
+        assert!(router.choose_member(none, |_| true, |_| true).is_none(), "{none}");
+    }
 }

@@ -57,6 +57,7 @@ fn a_message_that_expired_while_waiting_is_not_sent() {
         state: DeliveryState::Ready,
         home: Home::Memory,
         row_change: None,
+        share: None,
         identifiers: SmallVec::new(),
     };
     attach(&mut session, 10);
@@ -132,6 +133,29 @@ fn after_a_restart_what_may_have_been_sent_counts_as_sent_at_qos_2() {
     assert_eq!(state(2, QoS::ExactlyOnce), DeliveryState::Sent);
     assert_eq!(state(3, QoS::ExactlyOnce), DeliveryState::Ready);
     assert_eq!(state(2, QoS::AtLeastOnce), DeliveryState::Ready, "nothing is lost if it expires");
+}
+
+#[test]
+fn mqtt_4_8_2_what_may_go_to_another_member_when_the_session_ends() {
+    use DeliveryState::{AwaitingCommit, Ready, Received, Sent};
+    let mut session = session(LIMITS);
+    enqueue(&mut session, 1, QoS::AtLeastOnce, 0);
+    let own = session.take_all().0.remove(0);
+    let of = |qos, state| Entry { share: Some("$share/g/t".into()), qos, state, ..own.clone() };
+    for (qos, state, may) in [
+        (QoS::AtMostOnce, Ready, false),
+        (QoS::AtLeastOnce, AwaitingCommit, true),
+        (QoS::AtLeastOnce, Ready, true),
+        (QoS::AtLeastOnce, Sent, true),
+        (QoS::ExactlyOnce, AwaitingCommit, true),
+        (QoS::ExactlyOnce, Ready, true),
+        (QoS::ExactlyOnce, Sent, false),
+        (QoS::ExactlyOnce, Received, false),
+    ] {
+        assert_eq!(of(qos, state).may_move(), may, "{qos:?} {state:?}");
+    }
+    assert!(!Entry { dup: true, ..of(QoS::ExactlyOnce, Ready) }.may_move());
+    assert!(!own.may_move(), "it came through a subscription of its own");
 }
 
 #[test]

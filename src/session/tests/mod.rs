@@ -78,6 +78,7 @@ pub fn enqueue(session: &mut Session, id: u64, qos: QoS, committed: u64) -> Arc<
         },
         home: if kept { Home::Slot(0) } else { Home::Memory },
         row_change: None,
+        share: None,
         identifiers: SmallVec::new(),
     };
     session.enqueue(entry, committed, false);

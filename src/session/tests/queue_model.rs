@@ -293,6 +293,7 @@ impl World {
             state: self.session.state_of_row(delivery, qos, received),
             home: Home::Row,
             row_change: None,
+            share: None,
             identifiers: SmallVec::new(),
         }
     }

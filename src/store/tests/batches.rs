@@ -194,3 +194,76 @@ fn a_message_does_not_wait_until_a_long_queue_is_deleted() {
     store.flush().unwrap();
     assert_eq!((count(directory.path(), "delivery"), store.pending()), (1, 0));
 }
+
+/// A message with deliveries 1 and 2, of which the second came through a shared
+/// subscription.
+fn shared_message() -> Arc<Message> {
+    let message = message_to(1, b"x", &[(1, 1, 5), (2, 2, 6)]);
+    let mut message = Arc::try_unwrap(message).unwrap();
+    message.shares = Some(Box::new([None, Some("$share/g/a".into())]));
+    Arc::new(message)
+}
+
+fn move_to(delivery: u64, session: u64, to: u64, packet: u16) -> Op {
+    Op::Move {
+        delivery: DeliveryId(delivery),
+        to: SlotState {
+            session: SessionId(session),
+            delivery: DeliveryId(to),
+            packet_id: packet_id(packet),
+            qos: QoS::AtLeastOnce,
+            retain: true,
+        },
+        share: "$share/g/a".into(),
+        change: Arc::default(),
+    }
+}
+
+#[test]
+fn the_shared_subscription_of_a_delivery_is_read_back_with_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _) = stepped(directory.path());
+    store.add_references(MessageId(1), 2);
+    commit(&store, vec![session(1, "a"), session(2, "b"), Op::Message(shared_message())]);
+    commit(&store, vec![Op::Message(message_to(2, b"y", &[(1, 3, 7)]))]);
+    let ids: Vec<_> = (1..=3).map(|id| QueuedId { id: DeliveryId(id), size: 1 }).collect();
+    let page = page(&store, &ids);
+    let shares: Vec<_> = page.iter().map(|row| row.share.as_deref()).collect();
+    assert_eq!(shares, [None, Some("$share/g/a"), None]);
+}
+
+#[test]
+fn a_delivery_goes_from_session_to_session_before_it_is_changed_or_deleted() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _) = stepped(directory.path());
+    store.add_references(MessageId(1), 2);
+    let sessions = vec![session(1, "a"), session(2, "b"), session(3, "c")];
+    commit(&store, sessions);
+    let renumber = |id, packet| Op::PacketId {
+        delivery: DeliveryId(id),
+        packet_id: packet_id(packet),
+        change: Arc::default(),
+    };
+    commit(
+        &store,
+        vec![
+            Op::Message(shared_message()),
+            state(Change::EndSession(SessionId(2))),
+            move_to(2, 1, 10, 8),
+            // It ends as well.
+            move_to(10, 3, 11, 9),
+            renumber(11, 40),
+            renumber(1, 41),
+            move_to(77, 3, 78, 9),
+        ],
+    );
+    let id = |id| QueuedId { id: DeliveryId(id), size: 1 };
+    let rows = page(&store, &[id(1), id(2), id(10), id(11), id(78)]);
+    let found: Vec<_> = rows
+        .iter()
+        .map(|row| (row.delivery.0, row.packet_id.get(), row.retain, row.share.is_some()))
+        .collect();
+    assert_eq!(found, [(1, 41, false, false), (11, 40, true, true)]);
+    commit(&store, vec![Op::Delete { delivery: DeliveryId(11), message: None }]);
+    assert_eq!(count(directory.path(), "delivery"), 1);
+}

@@ -1,0 +1,278 @@
+//! Deliveries of shared subscriptions whose session has ended: another member of the
+//! group gets them (v5, 4.8.2).
+//!
+//! A row goes to the other session as it is, in one transaction with the end of the
+//! first one or, if it has to be read back before it is known what it holds, later: a
+//! start finds those that were left over.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+
+use super::{Broker, Publication, SessionHandle, Step, traced};
+use crate::message::{DeliveryId, End, IdList, QueuedId, RowCommit, SessionId, SlotState};
+use crate::protocol::QoS;
+use crate::router::{Receiver, Routes};
+use crate::session::{DeliveryState, Entry, Home, Room, Session};
+use crate::store::{Op, PageReply, PageRequest, PagedDelivery};
+use crate::telemetry::{DropReason, Label};
+
+/// Members of a group that are tried for one message: each of them may have just ended.
+pub(super) const MEMBERS_TRIED: usize = 4;
+
+/// Rows that are read back at once, and their bytes.
+const PAGE: usize = 1000;
+const PAGE_BYTES: u64 = 1 << 20;
+
+/// Rows of ended sessions that have yet to be looked at.
+#[derive(Debug, Default)]
+pub(super) struct Leftovers {
+    /// Ids, and how far their session may have sent.
+    lists: Mutex<VecDeque<(IdList, DeliveryId)>>,
+    /// A page is being read.
+    is_reading: AtomicBool,
+}
+
+impl Leftovers {
+    pub(super) fn add(&self, ids: IdList, sent_up_to: DeliveryId) {
+        if !ids.is_empty() {
+            self.lists.lock().push_back((ids, sent_up_to));
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.lists.lock().is_empty()
+    }
+
+    fn take_page(&self) -> Option<(Vec<QueuedId>, DeliveryId)> {
+        let mut lists = self.lists.lock();
+        let (ids, sent_up_to) = lists.front_mut()?;
+        let page = (ids.take_page(PAGE, PAGE_BYTES), *sent_up_to);
+        if ids.is_empty() {
+            lists.pop_front();
+        }
+        Some(page)
+    }
+}
+
+impl Broker {
+    /// A member of a shared subscription that can get a message instead of `except`,
+    /// whose session has ended or who has no room.
+    pub(super) fn other_member(
+        &self,
+        share: Option<&Arc<str>>,
+        except: Option<SessionId>,
+    ) -> Option<Receiver<Arc<SessionHandle>>> {
+        let accepts = |handle: &Arc<SessionHandle>| !handle.is_full() && Some(handle.id) != except;
+        self.router.read().choose_member(share?, accepts, |handle| handle.is_online())
+    }
+
+    /// Gives what an ended session has left over to other members of the shared
+    /// subscriptions that it came through. Returns what nobody else may get or has room
+    /// for. The session must have been taken out of the router.
+    pub(super) fn hand_over(&self, entries: Vec<Entry>, step: &mut Step) -> Vec<Entry> {
+        entries.into_iter().filter_map(|entry| self.hand_over_one(entry, step)).collect()
+    }
+
+    /// Returns it if nobody has taken it.
+    fn hand_over_one(&self, entry: Entry, step: &mut Step) -> Option<Entry> {
+        if entry.may_move() && !entry.message.durability.is_refused() {
+            let mut tried = None;
+            for _ in 0..MEMBERS_TRIED {
+                let Some(receiver) = self.other_member(entry.share.as_ref(), tried) else { break };
+                if self.give(&entry, &receiver, step) {
+                    return None;
+                }
+                tried = Some(receiver.session);
+            }
+        }
+        Some(entry)
+    }
+
+    /// False if this receiver does not take it.
+    fn give(
+        &self,
+        entry: &Entry,
+        receiver: &Receiver<Arc<SessionHandle>>,
+        step: &mut Step,
+    ) -> bool {
+        let handle = &receiver.handle;
+        let mut session = handle.lock();
+        if session.life.is_ended() || !self.has_room_in(&mut session, entry, step) {
+            return false;
+        }
+        let message = &entry.message;
+        let is_gated = entry.state == DeliveryState::AwaitingCommit
+            && !message.durability.may_acknowledge(self.persistence.committed());
+        let qos = message.qos.min(receiver.qos);
+        if session.durable && entry.home == Home::Memory && qos > QoS::AtMostOnce {
+            if is_gated {
+                // Its publisher may repeat it, and the copy would not be known as one.
+                return false;
+            }
+            drop(session);
+            self.publish_copy(entry, receiver, step);
+            return true;
+        }
+        let mut moved = Entry {
+            qos,
+            retain: message.retain && receiver.retain_as_published,
+            dup: false,
+            state: if is_gated { DeliveryState::AwaitingCommit } else { DeliveryState::Ready },
+            packet_id: None,
+            home: Home::Memory,
+            row_change: None,
+            share: receiver.share.clone(),
+            identifiers: receiver.identifiers.clone(),
+            ..entry.clone()
+        };
+        if qos > QoS::AtMostOnce {
+            moved.packet_id = Some(session.draw_packet_id());
+            moved.delivery = self.ids.delivery();
+            if session.durable && entry.home != Home::Memory {
+                self.move_row(entry, &mut moved, &session, step);
+            }
+        }
+        let waits = is_gated || moved.row_change.is_some();
+        self.enqueue_moved(handle, &mut session, moved, step);
+        if waits {
+            step.wake_at_commit(handle.bell());
+        } else if let Some(wake) = session.wake() {
+            step.wake(wake);
+        }
+        let keeps_row = session.durable && entry.home != Home::Memory && qos > QoS::AtMostOnce;
+        drop(session);
+        traced::ended(entry, End::Dropped(DropReason::SessionEnded.as_str()));
+        if !keeps_row {
+            self.settle(entry, step);
+        }
+        true
+    }
+
+    fn enqueue_moved(
+        &self,
+        handle: &Arc<SessionHandle>,
+        session: &mut Session,
+        moved: Entry,
+        step: &mut Step,
+    ) {
+        if moved.qos == QoS::AtMostOnce {
+            self.enqueue_qos0(session, moved);
+            return;
+        }
+        traced::queued(&moved, &session.client_id);
+        session.enqueue(moved, self.persistence.committed(), self.is_over_memory());
+        self.settle_refused(session, step);
+        if session.durable && session.life.connected().is_none() {
+            self.evict_later(handle);
+        }
+    }
+
+    /// Makes room if the session's policy says so.
+    fn has_room_in(&self, session: &mut Session, entry: &Entry, step: &mut Step) -> bool {
+        let has_memory = session.durable || !self.is_over_memory();
+        has_memory
+            && match session.room_for(entry.message.size()) {
+                Room::Yes => true,
+                Room::AfterDropping => self.drop_oldest(session, step),
+                Room::No => false,
+            }
+    }
+
+    /// The row goes to the other session; so does the slot, from which a row is made that
+    /// has not been written yet.
+    fn move_row(&self, entry: &Entry, moved: &mut Entry, session: &Session, step: &mut Step) {
+        let (Some(packet_id), Some(share)) = (moved.packet_id, moved.share.clone()) else { return };
+        let (delivery, qos, retain) = (moved.delivery, moved.qos, moved.retain);
+        let to = SlotState { session: session.id, delivery, packet_id, qos, retain };
+        if let Home::Slot(slot) = entry.home
+            && let Some(slot) = entry.message.slots.get(slot as usize)
+        {
+            slot.fill(to);
+        }
+        if qos == QoS::ExactlyOnce && self.persistence.waits() {
+            moved.state = DeliveryState::AwaitingCommit;
+        }
+        let change = Arc::new(RowCommit::default());
+        moved.home = entry.home;
+        moved.row_change = Some(Arc::clone(&change));
+        step.write(Op::Move { delivery: entry.delivery, to, share, change });
+    }
+
+    /// What only memory held is published anew for a session that is durable.
+    fn publish_copy(
+        &self,
+        entry: &Entry,
+        receiver: &Receiver<Arc<SessionHandle>>,
+        step: &mut Step,
+    ) {
+        let message = &entry.message;
+        let publication = Publication {
+            topic: message.topic(),
+            properties: message.properties(),
+            payload: message.payload(),
+            qos: message.qos,
+            retain: message.retain,
+            expires_at: message.expires_at,
+            is_copy: true,
+        };
+        let mut routes = Routes::new();
+        routes.receivers.push(receiver.clone());
+        let message = self.message_of(&publication, &routes, None, step);
+        self.deliver_at_once(Arc::new(message), &routes, step);
+        traced::ended(entry, End::Dropped(DropReason::SessionEnded.as_str()));
+        self.settle(entry, step);
+    }
+
+    /// Reads the next rows of ended sessions and gives them to others, or drops them.
+    pub(super) fn hand_over_rows(self: &Arc<Self>) {
+        if self.leftovers.is_reading.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let Some((ids, sent_up_to)) = self.leftovers.take_page() else {
+            self.leftovers.is_reading.store(false, Ordering::Release);
+            return;
+        };
+        let broker = Arc::downgrade(self);
+        let reply = PageReply(Box::new(move |answer| {
+            let Some(broker) = broker.upgrade() else { return };
+            // Without an answer the store is poisoned: the next start finds them again.
+            broker.rows_arrived(answer.unwrap_or_default(), sent_up_to);
+            broker.leftovers.is_reading.store(false, Ordering::Release);
+        }));
+        self.persistence.page(PageRequest { ids, reply });
+    }
+
+    fn rows_arrived(&self, mut rows: Vec<PagedDelivery>, sent_up_to: DeliveryId) {
+        let mut step = Step::new(self);
+        self.resume_traces(&mut rows, step.now);
+        let entries = rows.into_iter().map(|row| left_over(row, sent_up_to)).collect();
+        let dropped = self.hand_over(entries, &mut step);
+        self.drop_entries(&dropped, &mut step);
+        step.submit_or_log(self);
+    }
+}
+
+/// A row of a session that has ended.
+fn left_over(row: PagedDelivery, sent_up_to: DeliveryId) -> Entry {
+    let perhaps = row.delivery <= sent_up_to;
+    Entry {
+        message: row.message,
+        delivery: row.delivery,
+        packet_id: Some(row.packet_id),
+        qos: row.qos,
+        retain: row.retain,
+        dup: perhaps,
+        state: match (row.received, perhaps) {
+            (true, _) => DeliveryState::Received,
+            (false, true) => DeliveryState::Sent,
+            (false, false) => DeliveryState::Ready,
+        },
+        home: Home::Row,
+        row_change: None,
+        share: row.share,
+        identifiers: smallvec::SmallVec::new(),
+    }
+}
