@@ -82,7 +82,7 @@ impl Database {
         }
         let stamp = Stamp::of(path).map_err(|source| MaintenanceError::io("read", path, source))?;
         if stamp.size == 0 && stamp.wal == 0 {
-            return Err(MaintenanceError::Empty { path: path.to_path_buf() });
+            return Err(MaintenanceError::Empty { path: path.clone() });
         }
         let access = match (&holder, stamp.wal) {
             (Some(_), _) => Access::Live,
@@ -93,9 +93,9 @@ impl Database {
             .map_err(|source| MaintenanceError::sqlite("open", path, source))?;
         let empty = identify(&connection, path).map_err(|error| explain(error, path, &stamp))?;
         if empty {
-            return Err(MaintenanceError::Empty { path: path.to_path_buf() });
+            return Err(MaintenanceError::Empty { path: path.clone() });
         }
-        Ok(Self { connection, path: path.to_path_buf(), access, holder, stamp })
+        Ok(Self { connection, path: path.clone(), access, holder, stamp })
     }
 
     /// To be asked when all has been read: an error if it was read without locks, and

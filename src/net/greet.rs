@@ -36,7 +36,8 @@ enum Refusal {
 struct Rejection {
     reason: ReasonCode,
     counted: RejectReason,
-    why: &'static str,
+    /// With the key of the configuration that decides, if there is one.
+    detail: &'static str,
 }
 
 /// Serves one accepted stream from its first byte to its last; `counted` lives as long.
@@ -114,9 +115,13 @@ fn log_refusal(origin: &Origin, refusal: &Refusal) {
             %remote, listener, reason = ?error.reason, %error,
             "connection refused: it does not begin with a CONNECT that can be read"
         ),
-        Refusal::Unwelcome(Rejection { reason, why, .. }, connect) => {
+        Refusal::Unwelcome(Rejection { reason, counted, detail }, connect) => {
             let (client_id, user) = (&*connect.client_id, connect.username.as_deref());
-            tracing::warn!(%remote, listener, client_id, user, ?reason, "{why}");
+            if *counted == RejectReason::Authentication {
+                tracing::warn!(%remote, listener, client_id, user, ?reason, detail, "authentication failed");
+            } else {
+                tracing::warn!(%remote, listener, client_id, user, ?reason, detail, "connection refused");
+            }
         }
         Refusal::Silent => tracing::debug!(%remote, listener, "closed before CONNECT"),
     }
@@ -188,7 +193,7 @@ async fn authenticate(
             broker.check_will(connect, &peer).map_err(|reason| Rejection {
                 reason,
                 counted: RejectReason::Will,
-                why: "connection refused: the client may not publish to its will's topic",
+                detail: "the client may not publish to its will's topic",
             })?;
             Ok(peer)
         }
@@ -198,61 +203,54 @@ async fn authenticate(
 
 /// What [`Broker::check_connect`] has found.
 fn at_check(reason: ReasonCode) -> Rejection {
-    let (counted, why) = match reason {
-        ReasonCode::BadAuthenticationMethod => (
-            RejectReason::Authentication,
-            "connection refused: its authentication method is not supported",
-        ),
-        ReasonCode::ClientIdentifierNotValid => {
-            (RejectReason::ClientId, "connection refused: Clean Session 0 without a client id")
+    let (counted, detail) = match reason {
+        ReasonCode::BadAuthenticationMethod => {
+            (RejectReason::Authentication, "its authentication method is not supported")
         }
-        ReasonCode::TopicNameInvalid => (
-            RejectReason::Will,
-            "connection refused: its will's topic has more levels than mqtt.max_topic_levels",
-        ),
-        ReasonCode::RetainNotSupported => (
-            RejectReason::Will,
-            "connection refused: its will is to be retained, and mqtt.retain_available is off",
-        ),
-        _ => (RejectReason::Unavailable, "connection refused"),
+        ReasonCode::ClientIdentifierNotValid => {
+            (RejectReason::ClientId, "Clean Session 0 without a client id")
+        }
+        ReasonCode::TopicNameInvalid => {
+            (RejectReason::Will, "its will's topic has more levels than mqtt.max_topic_levels")
+        }
+        ReasonCode::RetainNotSupported => {
+            (RejectReason::Will, "its will is to be retained, and mqtt.retain_available is off")
+        }
+        _ => (RejectReason::Unavailable, "the CONNECT is not acceptable"),
     };
-    Rejection { reason, counted, why }
+    Rejection { reason, counted, detail }
 }
 
 fn at_log_in(reason: ReasonCode) -> Rejection {
-    let (counted, why) = match reason {
+    let (counted, detail) = match reason {
         ReasonCode::NotAuthorized => (
             RejectReason::Authentication,
-            "authentication failed: anonymous clients are not allowed (auth.allow_anonymous)",
+            "anonymous clients are not allowed: auth.allow_anonymous",
         ),
-        ReasonCode::ServerBusy => (
-            RejectReason::Busy,
-            "connection refused: too many passwords wait to be verified (auth.max_verifications)",
-        ),
-        ReasonCode::ServerUnavailable => {
-            (RejectReason::Unavailable, "connection refused: the password could not be verified")
+        ReasonCode::ServerBusy => {
+            (RejectReason::Busy, "too many passwords wait to be verified: auth.max_verifications")
         }
-        _ => (RejectReason::Authentication, "authentication failed"),
+        ReasonCode::ServerUnavailable => {
+            (RejectReason::Unavailable, "the password could not be verified")
+        }
+        _ => (RejectReason::Authentication, "unknown user or wrong password"),
     };
-    Rejection { reason, counted, why }
+    Rejection { reason, counted, detail }
 }
 
 /// Of a client that may come in, for which the broker has no session.
 fn at_session(broker: &Broker, reason: ReasonCode) -> Rejection {
-    let (counted, why) = match reason {
-        ReasonCode::QuotaExceeded if broker.is_disk_full() => (
-            RejectReason::DiskFull,
-            "connection refused: the disk has no room for a new durable session",
-        ),
+    let (counted, detail) = match reason {
+        ReasonCode::QuotaExceeded if broker.is_disk_full() => {
+            (RejectReason::DiskFull, "the disk has no room for a new durable session")
+        }
         ReasonCode::QuotaExceeded => {
-            (RejectReason::SessionLimit, "connection refused: session.max_sessions is reached")
+            (RejectReason::SessionLimit, "session.max_sessions is reached")
         }
-        ReasonCode::ServerShuttingDown => {
-            (RejectReason::Unavailable, "connection refused: the broker shuts down")
-        }
-        _ => (RejectReason::Unavailable, "connection refused: the database has failed"),
+        ReasonCode::ServerShuttingDown => (RejectReason::Unavailable, "the broker shuts down"),
+        _ => (RejectReason::Unavailable, "the database has failed"),
     };
-    Rejection { reason, counted, why }
+    Rejection { reason, counted, detail }
 }
 
 async fn answer<S: AsyncWrite + Unpin>(stream: &mut S, version: Version, reason: ReasonCode) {

@@ -125,7 +125,7 @@ impl House {
         assert_eq!(came, ["t: hour", "t: for good"], "{what}");
         let waiting = self.waiting("observer", 4);
         let came = names(&waiting);
-        assert!(!came.iter().any(|name| *name == "wills/long: gone"), "{came:?}, {what}");
+        assert!(!came.contains(&"wills/long: gone"), "{came:?}, {what}");
         assert!(came.contains(&"t: hour") && came.contains(&"t: for good"), "{came:?}, {what}");
     }
 
