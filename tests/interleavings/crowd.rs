@@ -81,24 +81,28 @@ fn connect_some(
     Ok(clients)
 }
 
-/// What waits for each of them: how many messages, read without waiting for more than a
-/// PINGRESP.
-pub fn waiting(clients: &mut [Raw]) -> Vec<usize> {
+/// Takes and acknowledges what waits for each of them, as far as it comes before a
+/// PINGRESP; answers how many messages those were.
+pub fn drain(clients: &mut [Raw]) -> Vec<usize> {
     for client in &mut *clients {
         client.patience(Duration::from_secs(20));
         client.send(&[0xC0, 0]).unwrap();
     }
-    clients
-        .iter_mut()
-        .map(|client| {
-            let mut messages = 0;
-            loop {
-                match client.recv().unwrap() {
-                    Packet::PingResp => return messages,
-                    Packet::Publish(_) => messages += 1,
-                    other => panic!("{other:?}"),
-                }
+    clients.iter_mut().map(drain_one).collect()
+}
+
+fn drain_one(client: &mut Raw) -> usize {
+    let mut messages = 0;
+    loop {
+        match client.recv().unwrap() {
+            Packet::PingResp => return messages,
+            Packet::Publish(message) => {
+                let mut out = Vec::new();
+                raw::ack(&mut out, raw::PUBACK, message.pid);
+                client.send(&out).unwrap();
+                messages += 1;
             }
-        })
-        .collect()
+            other => panic!("{other:?}"),
+        }
+    }
 }

@@ -5,14 +5,20 @@ import threading
 import raw
 from rawclient import Closed, Raw
 
+# Sessions that are made at once, so that one commit serves many.
+BATCH = 200
 
 
 def make_receivers(port, count=1000):
     """Sessions that are away and subscribe at QoS 0: nothing comes of it but work."""
-    for n in range(count):
-        with Raw(port) as receiver:
-            receiver.connect(f"away-{n}", clean=False)
-            receiver.subscribe("m", qos=0)
+    for first in range(0, count, BATCH):
+        receivers = [Raw(port) for _ in range(min(BATCH, count - first))]
+        for n, receiver in enumerate(receivers, first):
+            receiver.send(raw.connect(f"away-{n}", clean=False), raw.subscribe(1, [("m", 0)]))
+        for receiver in receivers:
+            receiver.expect(raw.CONNACK, timeout=30)
+            receiver.expect(raw.SUBACK, timeout=30)
+            receiver.drop()
 
 
 def long_turn(version, publishes=5000):
