@@ -11,6 +11,8 @@ use crate::wire::Received;
 
 /// Publishers of wills are counted apart: a will has no order among publishes.
 const WILLS: usize = 1000;
+/// The publisher of what an operator publishes.
+const OPERATOR: usize = 2000;
 
 /// A step of the schedule.
 pub type Step = u64;
@@ -32,6 +34,8 @@ pub struct Message {
     /// A will that has to come.
     pub due: bool,
     pub is_will: bool,
+    /// Nothing is retained any more.
+    pub removes: bool,
 }
 
 #[derive(Debug, Default)]
@@ -131,6 +135,7 @@ impl Model {
             read_at: now,
             due: false,
             is_will: false,
+            removes: false,
         });
         u32::try_from(self.messages.len() - 1).unwrap()
     }
@@ -139,6 +144,21 @@ impl Model {
         let id = self.sends(WILLS + client, topic, qos, false, None, now);
         self.message_mut(id).is_will = true;
         id
+    }
+
+    /// An operator publishes, or removes, what is retained.
+    pub fn operator_retains(&mut self, topic: &str, qos: u8, removes: bool, now: u64) -> u32 {
+        let id = self.sends(OPERATOR, topic, qos, true, None, now);
+        self.message_mut(id).removes = removes;
+        id
+    }
+
+    /// The broker reads these, not before `now`.
+    pub fn read(&mut self, messages: &[u32], now: u64) {
+        for id in messages {
+            let message = self.message_mut(*id);
+            message.read_at = message.read_at.max(now);
+        }
     }
 
     pub fn message(&self, id: u32) -> &Message {
@@ -175,7 +195,7 @@ impl Model {
 
     fn owe(&mut self, id: u32) {
         let message = self.message(id).clone();
-        if message.expiry.is_some() || message.qos == 0 {
+        if message.expiry.is_some() || message.qos == 0 || message.removes {
             return;
         }
         let mut groups: BTreeMap<String, Vec<(usize, u32)>> = BTreeMap::new();
@@ -466,20 +486,46 @@ impl Model {
                 .enumerate()
                 .filter(|(_, m)| m.retain && m.topic == topic && !m.is_will)
         };
+        // What was certainly sent after `message` was acknowledged, and taken.
+        let later = |message: &Message| {
+            let end = message.acknowledged?;
+            writes().find(|(_, m)| m.qos > 0 && m.acknowledged.is_some() && m.sent > end)
+        };
         let Some(id) = found else {
+            let taken = writes().any(|(_, m)| m.acknowledged.is_some() && m.qos > 0);
+            // Removed, or expired.
+            let gone = |m: &Message| (m.removes || m.expiry.is_some()) && later(m).is_none();
             assert!(
-                !writes().any(|(_, m)| m.acknowledged.is_some() && m.qos > 0),
+                !taken || writes().any(|(_, m)| gone(m)),
                 "LOST: nothing is retained on {topic}"
             );
             return;
         };
         let message = self.message(id);
         assert!(message.retain && message.topic == topic, "message {id} was not to be retained");
-        let Some(end) = message.acknowledged else { return };
-        let later = writes().find(|(_, m)| m.qos > 0 && m.acknowledged.is_some() && m.sent > end);
+        let later = later(message);
         assert!(
             later.is_none(),
             "message {id} is retained on {topic}, but a later one was acknowledged: {later:?}"
         );
+    }
+
+    /// What is retained before and after a crash, when everything was committed before.
+    pub fn check_retained_after_crash(
+        &self,
+        before: &HashMap<String, u32>,
+        after: &HashMap<String, u32>,
+    ) {
+        let topics: HashSet<&String> = before.keys().chain(after.keys()).collect();
+        for topic in topics {
+            let (before, after) = (before.get(topic), after.get(topic));
+            // It may have expired while the broker was down.
+            let brief = |id: &u32| self.message(*id).expiry.is_some();
+            let expired = after.is_none() && before.is_some_and(brief);
+            assert!(
+                before == after || expired,
+                "message {before:?} was retained on {topic} in memory, {after:?} on disk"
+            );
+        }
     }
 }

@@ -2,14 +2,12 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use ferrymq::auth::Authenticator;
 use ferrymq::broker::{Broker, Clock, Hand, Persistence, Settings};
 use ferrymq::config::Config;
 use ferrymq::message::WallMillis;
-use ferrymq::schedule::{Point, set_hook};
 use ferrymq::store::{Store, StoreConfig, StoreMetrics, StoreState};
 use ferrymq::telemetry::Metrics;
 use tempfile::TempDir;
@@ -137,12 +135,6 @@ impl Remains {
     }
 }
 
-/// What goes on within a commit.
-pub enum Within {
-    Reached(Sender<()>),
-    Over,
-}
-
 impl World {
     /// What waits on disk, for a person who looks for a fault.
     pub fn queues(&self) -> String {
@@ -171,42 +163,13 @@ impl World {
         all
     }
 
+    /// Time passes; timers are another matter.
     pub fn advance(&self, millis: u64) {
         self.hand.advance(Duration::from_millis(millis));
-        self.broker.run_due();
     }
 
     pub fn is_poisoned(&self) -> bool {
         self.store.state() == StoreState::Poisoned
-    }
-
-    pub fn step(&self, with_held: bool) {
-        // An error is a poisoned store: the schedule looks at that.
-        let _ = self.store.step(with_held);
-    }
-
-    /// Commits on a thread of its own, which stops at each moment until the sender
-    /// that comes with it is used.
-    pub fn step_with_witness(&self, with_held: bool) -> Receiver<Within> {
-        let (tell, told) = channel();
-        let store = self.store.clone();
-        std::thread::spawn(move || {
-            let hook = tell.clone();
-            set_hook(Some(Box::new(move |point| {
-                if !matches!(point, Point::BeforeCommit | Point::AfterCommit) {
-                    return;
-                }
-                let (go_on, wait) = channel();
-                if hook.send(Within::Reached(go_on)).is_ok() {
-                    let _ = wait.recv();
-                }
-            })));
-            let _ = store.step(with_held);
-            set_hook(None);
-            drop(store);
-            let _ = tell.send(Within::Over);
-        });
-        told
     }
 
     /// The process is gone from one moment to the next. Its connections are dropped by

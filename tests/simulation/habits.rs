@@ -1,0 +1,106 @@
+//! What a history is mostly about, and how much of it interleaves.
+
+use crate::common::dice::Dice;
+
+/// Percentages, where nothing else is said.
+#[derive(Debug, Clone, Copy)]
+pub struct Habits {
+    /// Turns, timers and commits that may stop at a yield point.
+    pub interleaving: u64,
+    /// Packet ids that a client uses.
+    pub packet_ids: u16,
+    /// It uses the smallest that is free, so that ids are used again at once.
+    pub smallest_id: bool,
+    /// Publishes in one go, at most.
+    pub burst: u64,
+    /// Frames that a turn reads, at most.
+    pub frames: usize,
+    /// Publishes to topics that are only there to be retained.
+    pub retained_topics: u64,
+    /// Of these, with an expiry of 1 or 2 s.
+    pub brief: u64,
+    /// Clients with a will.
+    pub wills: u64,
+    /// Of an MQTT 5.0 client's wills, with a delay.
+    pub delayed: u64,
+    /// Reconnects that ask for a new session.
+    pub clean_starts: u64,
+    /// SUBSCRIBE and UNSUBSCRIBE, of what a client does.
+    pub subscribes: u64,
+    pub unsubscribes: u64,
+    /// Requests of an operator, of what goes on beside a turn.
+    pub operator: u64,
+}
+
+/// Every turn is one step, as on a machine with one thread.
+const CALM: Habits = Habits {
+    interleaving: 0,
+    packet_ids: 40,
+    smallest_id: false,
+    burst: 5,
+    frames: 12,
+    retained_topics: 0,
+    brief: 0,
+    wills: 40,
+    delayed: 33,
+    clean_starts: 4,
+    subscribes: 12,
+    unsubscribes: 2,
+    operator: 0,
+};
+
+/// A bit of everything.
+const MIXED: Habits = Habits {
+    interleaving: 30,
+    retained_topics: 8,
+    brief: 30,
+    clean_starts: 10,
+    subscribes: 12,
+    unsubscribes: 5,
+    operator: 10,
+    ..CALM
+};
+
+/// Long turns of connections whose session is taken over.
+const TAKE_OVERS: Habits = Habits {
+    interleaving: 50,
+    packet_ids: 14,
+    smallest_id: true,
+    burst: 12,
+    frames: 60,
+    wills: 20,
+    subscribes: 10,
+    unsubscribes: 5,
+    ..CALM
+};
+
+/// Subscriptions that come and go over connections that come and go.
+const SUBSCRIPTIONS: Habits =
+    Habits { subscribes: 30, unsubscribes: 25, clean_starts: 8, ..TAKE_OVERS };
+
+/// Delayed wills fall due while their clients come back.
+const WILLS: Habits =
+    Habits { interleaving: 50, wills: 100, delayed: 90, clean_starts: 30, ..CALM };
+
+/// The same topics are retained by several publishers, and expire.
+const RETAINED: Habits =
+    Habits { interleaving: 50, retained_topics: 70, brief: 50, frames: 30, operator: 10, ..CALM };
+
+impl Habits {
+    pub fn of(dice: &mut Dice) -> Self {
+        let mut habits = *dice.pick(&[
+            CALM,
+            MIXED,
+            MIXED,
+            TAKE_OVERS,
+            TAKE_OVERS,
+            SUBSCRIPTIONS,
+            WILLS,
+            RETAINED,
+        ]);
+        if habits.interleaving > 0 && dice.percent(20) {
+            habits.interleaving = 100;
+        }
+        habits
+    }
+}
