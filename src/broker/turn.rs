@@ -86,7 +86,9 @@ impl Turn {
     /// # Errors
     /// The store is poisoned: nothing may be acknowledged any more.
     pub fn finish(&mut self, broker: &Broker) -> Result<CommitNo, StoreDown> {
-        schedule::reached(Point::Submit);
+        if self.has_writes() || !self.submission.held.is_empty() {
+            schedule::reached(Point::Submit);
+        }
         let submitted = broker.submit(&mut self.submission);
         if std::mem::take(&mut self.ends)
             && let Ok(commit) = submitted

@@ -224,9 +224,11 @@ impl Client {
     }
 
     fn packet_id(&mut self) -> u16 {
+        if self.habits.smallest_id {
+            self.next_packet_id = 0;
+        }
         loop {
-            let before = if self.habits.smallest_id { 0 } else { self.next_packet_id };
-            self.next_packet_id = before % self.habits.packet_ids + 1;
+            self.next_packet_id = self.next_packet_id % self.habits.packet_ids + 1;
             let id = self.next_packet_id;
             let used =
                 self.outgoing.iter().any(|o| o.packet_id == id) || self.asked.contains_key(&id);

@@ -51,7 +51,7 @@ const CALM: Habits = Habits {
 
 /// A bit of everything.
 const MIXED: Habits = Habits {
-    interleaving: 30,
+    interleaving: 6,
     retained_topics: 8,
     brief: 30,
     clean_starts: 10,
@@ -63,7 +63,7 @@ const MIXED: Habits = Habits {
 
 /// Long turns of connections whose session is taken over.
 const TAKE_OVERS: Habits = Habits {
-    interleaving: 50,
+    interleaving: 10,
     packet_ids: 14,
     smallest_id: true,
     burst: 12,
@@ -99,7 +99,7 @@ impl Habits {
             RETAINED,
         ]);
         if habits.interleaving > 0 && dice.percent(20) {
-            habits.interleaving = 100;
+            habits.interleaving = 40;
         }
         habits
     }

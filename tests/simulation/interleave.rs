@@ -141,20 +141,21 @@ impl Run {
         }
         let index = self.focus();
         match self.dice.between(0, 1000) {
-            0..=219 => self.resume_some(),
-            220..=319 => self.take_over(index),
-            320..=519 => self.client_acts(index),
-            520..=649 => self.turn_of(index),
-            650..=759 => {
+            0..=129 => self.resume_some(),
+            130..=239 => self.take_over(index),
+            240..=449 => self.client_acts(index),
+            450..=549 => self.turn_of(index),
+            550..=649 => {
                 self.read(index, 10);
             }
-            760..=859 => self.round_trip(index),
-            860..=909 => self.commit(),
-            910..=929 => self.upkeep(),
-            930..=949 => self.time_passes(),
-            950..=969 => self.operator_acts(),
-            970.. if violence == 0 => {}
-            970..=979 => self.die_within_a_commit(),
+            650..=829 => self.round_trip(index),
+            830..=889 => self.commit(),
+            890..=909 => self.upkeep(),
+            910..=929 => self.time_passes(),
+            930..=949 => self.operator_acts(),
+            950..=984 => self.let_all_end(),
+            _ if violence == 0 => {}
+            985..=988 => self.die_within_a_commit(),
             _ => self.crash(),
         }
     }
@@ -207,6 +208,17 @@ impl Run {
             let frames = self.dice.index(self.habits.frames);
             self.turn(number, frames);
         }
+    }
+
+    /// A client says something, and is answered.
+    pub(super) fn converse(&mut self) {
+        let index = self.dice.index(self.clients.len());
+        if self.clients[index].link.is_none() {
+            self.connect(index);
+        } else {
+            self.client_acts(index);
+        }
+        self.round_trip(index);
     }
 
     /// What a client has sent is answered, and the answer arrives.

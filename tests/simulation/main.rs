@@ -44,8 +44,9 @@ const KEPT: &[(u64, &str)] = &[
     (7158, "nobody woke the receiver of a message that had waited for room"),
 ];
 const SEEDS: u64 = 2_000;
-/// After so many broken promises there is no need for more.
-const ENOUGH: usize = 5;
+/// After so many broken promises there is no need for more, unless `SIMULATION_ENOUGH`
+/// says so.
+const ENOUGH: u64 = 5;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|value| value.parse().expect("a number"))
@@ -67,8 +68,9 @@ fn play_all(seeds: impl Iterator<Item = u64> + Send) -> (Summary, Vec<(u64, Stri
     let broken = Mutex::new(Vec::new());
     let done = AtomicU64::new(0);
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
+    let enough = number("SIMULATION_ENOUGH").unwrap_or(ENOUGH);
     let work = || {
-        while broken.lock().unwrap().len() < ENOUGH {
+        while (broken.lock().unwrap().len() as u64) < enough {
             let Some(seed) = seeds.lock().unwrap().next() else { return };
             match catch_unwind(AssertUnwindSafe(|| play(seed, false))) {
                 Ok(summary) => sum.lock().unwrap().add(&summary),

@@ -94,7 +94,7 @@ pub fn play(seed: u64, trace: bool) -> Summary {
     run.model.short_queues = run.shape.max_queued < 1000;
     run.model.scale = if run.shape.max_size > 0 { 12 } else { 1 };
     run.start(Remains::empty(seed));
-    let steps = run.dice.between(150, 700);
+    let steps = run.dice.between(200, 1200);
     // Some histories are calm: a crash ends what only a long run would show.
     let violence = *run.dice.pick(&[0, 1, 2, 4]);
     for _ in 0..steps {
@@ -153,13 +153,16 @@ impl Run {
     fn step_alone(&mut self, violence: u64) {
         if self.tense > 0 {
             self.tense -= 1;
-            if violence > 0 && self.dice.percent(4) {
-                self.commit();
+            if violence > 0 && self.dice.between(0, 1000) < 12 {
+                if self.dice.percent(60) {
+                    self.commit();
+                }
                 self.crash();
                 return;
             }
         }
         match self.dice.between(0, 1000) {
+            0..=249 if self.habits.interleaving > 0 => self.converse(),
             0..=419 => {
                 let index = self.dice.index(self.clients.len());
                 self.client_acts(index);
