@@ -61,6 +61,8 @@ pub struct Client {
     has_session: bool,
     /// An operator may have removed the session that it counts on.
     removed: bool,
+    /// He may yet do so.
+    removing: bool,
     /// When the connection was lost, in milliseconds, as early as it may have been.
     pub lost_at: u64,
     /// CONNECTs since then.
@@ -104,6 +106,7 @@ impl Client {
             wants_clean: false,
             has_session: false,
             removed: false,
+            removing: false,
             lost_at: 0,
             attempts: 0,
             asked_clean: false,
@@ -132,7 +135,7 @@ impl Client {
 
     /// True if an operator may remove its session: it has one, and will be told.
     pub fn is_removable(&self) -> bool {
-        self.outlives() && !self.wants_clean && self.version > Version::V31
+        self.has_session && self.outlives() && !self.wants_clean && self.version > Version::V31
     }
 
     /// True if the session of this connection outlives it. Older versions have one flag
@@ -148,11 +151,13 @@ impl Client {
         self.forget(model, false);
     }
 
-    /// An operator may have removed its session: it cannot tell before it comes back.
-    pub fn may_have_lost_session(&mut self, model: &mut Model) {
+    /// An operator is about to remove its session, or has done so: the client cannot
+    /// tell before it comes back.
+    pub fn is_removed(&mut self, over: bool, model: &mut Model) {
         model.new_session(self.index, false);
         self.has_session = false;
         self.removed = true;
+        self.removing = !over;
     }
 
     fn forget(&mut self, model: &mut Model, certainly: bool) {
@@ -160,14 +165,14 @@ impl Client {
         self.outgoing.clear();
         self.open.clear();
         self.has_session = false;
-        self.removed = false;
+        self.removed = self.removing;
     }
 
     pub fn connect(&mut self, number: u64, model: &mut Model, dice: &mut Dice, now: u64) -> Link {
-        // Whether a session that has expired was made anew for a CONNACK that was lost,
+        // Whether a session that is gone was made anew for a CONNACK that was lost,
         // it could not tell: it begins anew itself.
         let expired = now.saturating_sub(self.lost_at) >= u64::from(self.expiry) * 1000;
-        if self.has_session && expired && self.attempts > 0 {
+        if (self.has_session && expired || self.removed) && self.attempts > 0 {
             self.wants_new_session(model);
         }
         self.attempts += 1;
@@ -441,6 +446,7 @@ impl Client {
         }
         self.wants_clean = false;
         self.has_session = true;
+        self.removed = self.removing;
         self.attempts = 0;
         if present {
             self.resume(link, model);

@@ -123,7 +123,7 @@ impl Run {
                 self.bury(*number);
             }
             (What::RemoveSession(index), _) => {
-                self.clients[*index].may_have_lost_session(&mut self.model);
+                self.clients[*index].is_removed(true, &mut self.model);
             }
             (What::Retained(message), Outcome::Operator(true)) if !self.dead => {
                 self.model.acknowledged(*message);
@@ -317,7 +317,7 @@ impl Run {
         if !client.is_removable() || self.actors.all().any(|known| *known == what) {
             return;
         }
-        client.may_have_lost_session(&mut self.model);
+        client.is_removed(false, &mut self.model);
         let broker = Arc::clone(&self.world().broker);
         let id = format!("client{index}");
         let without_will = self.dice.percent(50);

@@ -121,7 +121,11 @@ impl Model {
     ) -> u32 {
         if self.trace {
             let id = self.messages.len();
-            println!("{:5} {publisher} publishes message {id} on {topic} at QoS {qos}", self.step);
+            let kept = if retain { ", retained" } else { "" };
+            println!(
+                "{:5} {publisher} publishes message {id} on {topic} at QoS {qos}{kept}",
+                self.step
+            );
         }
         self.messages.push(Message {
             publisher,
@@ -185,6 +189,9 @@ impl Model {
     /// PUBACK or PUBREC: from here on the broker answers for it.
     pub fn acknowledged(&mut self, id: u32) {
         let step = self.step;
+        if self.trace {
+            println!("{step:5} message {id} is acknowledged");
+        }
         let message = self.message_mut(id);
         if message.acknowledged.is_none() {
             message.acknowledged = Some(step);
@@ -216,7 +223,7 @@ impl Model {
                 if intervals.peek().is_some() {
                     // It may have gone to a session that has ended since, or that the broker
                     // has yet to end, or at QoS 0.
-                    let lightly = intervals.any(|interval| interval.qos == 0);
+                    let lightly = intervals.any(|i| i.qos == 0 || i.orphaned);
                     if receiver.since >= message.sent || receiver.passes || lightly {
                         continue 'groups;
                     }
@@ -242,6 +249,7 @@ impl Model {
         receiver.since = step;
         for interval in &mut receiver.intervals {
             interval.shaky.get_or_insert(step);
+            interval.orphaned = true;
             if certainly {
                 interval.ended.get_or_insert(step);
             }
@@ -273,6 +281,7 @@ impl Model {
             asked: step,
             stands: None,
             shaky: None,
+            orphaned: false,
             ended: None,
         });
     }
@@ -495,8 +504,9 @@ impl Model {
             let taken = writes().any(|(_, m)| m.acknowledged.is_some() && m.qos > 0);
             // Removed, or expired.
             let gone = |m: &Message| (m.removes || m.expiry.is_some()) && later(m).is_none();
+            // What a full disk has no room for is in memory alone.
             assert!(
-                !taken || writes().any(|(_, m)| gone(m)),
+                !taken || self.has_been_full || writes().any(|(_, m)| gone(m)),
                 "LOST: nothing is retained on {topic}"
             );
             return;

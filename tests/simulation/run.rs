@@ -114,14 +114,19 @@ impl Run {
         }
     }
 
-    /// `SIMULATION_WATCH=N`: where message N stands on the disk, step by step.
+    /// `SIMULATION_WATCH=N`: where message N stands on the disk, and what is retained on its
+    /// topic, step by step.
     pub(super) fn watch(&self) {
         if self.trace
             && let Ok(message) = std::env::var("SIMULATION_WATCH")
         {
             let wanted = format!("message Some({message}) ");
+            let message = message.parse().ok().and_then(|id: usize| self.model.messages.get(id));
+            let topic = message.map_or("", |message| &message.topic);
+            let retained = format!("retained on {topic}:");
             let queues = self.world().queues();
-            let found = queues.lines().filter(|line| line.contains(&wanted));
+            let is_wanted = |line: &&str| line.contains(&wanted) || line.contains(&retained);
+            let found = queues.lines().filter(is_wanted);
             self.say(|| {
                 format!("on disk: {:?} {:?}", self.world().store.state(), found.collect::<Vec<_>>())
             });

@@ -160,6 +160,14 @@ impl World {
             Ok(format!("  {client} session {id} subscribed to {filter:?}\n"))
         });
         all.extend(rows.unwrap().map(Result::unwrap));
+        let mut select =
+            file.prepare("SELECT topic, hex(substr(payload, 1, 4)) FROM retained").unwrap();
+        let rows = select.query_map([], |row| {
+            let (topic, number): (String, String) = (row.get(0)?, row.get(1)?);
+            let number = u32::from_str_radix(&number, 16).unwrap();
+            Ok(format!("  retained on {topic}: message {number}\n"))
+        });
+        all.extend(rows.unwrap().map(Result::unwrap));
         all
     }
 
