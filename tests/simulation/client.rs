@@ -249,7 +249,8 @@ impl Client {
     }
 
     pub fn publish(&mut self, link: &mut Link, model: &mut Model, dice: &mut Dice, now: u64) {
-        let qos = u8::try_from(*dice.pick(&[0, 1, 1, 2, 2])).unwrap();
+        let drawn = *dice.pick(&[0, 1, 1, 2, 2]);
+        let qos = if dice.percent(self.habits.qos2) { 2 } else { drawn };
         if dice.percent(self.habits.retained_topics) {
             let topic = *dice.pick(&RETAINED);
             let brief = self.version == Version::V5 && dice.percent(self.habits.brief);
@@ -298,13 +299,19 @@ impl Client {
         }));
     }
 
+    /// Shared ones are for version 5.0 alone.
+    fn filters(&self) -> &'static [&'static str] {
+        let all = &["t/#", "u/a/+", "t/0", "t/+", "w/#", "r/+", "$share/g/s/#"];
+        let shared = if self.version == Version::V5 { all.len() } else { all.len() - 1 };
+        &all[..shared.min(self.habits.filters)]
+    }
+
     pub fn subscribe(&mut self, link: &mut Link, model: &mut Model, dice: &mut Dice) {
-        let all = ["t/0", "t/+", "t/#", "u/a/+", "w/#", "r/+", "$share/g/s/#"];
-        let choice = if self.version == Version::V5 { &all[..] } else { &all[..6] };
+        let known = self.filters();
         let count = dice.between(1, 3);
         let mut filters: Vec<(String, u8)> = Vec::new();
         for _ in 0..count {
-            let filter = (*dice.pick(choice)).to_owned();
+            let filter = (*dice.pick(known)).to_owned();
             if filters.iter().all(|(known, _)| *known != filter) {
                 filters.push((filter, u8::try_from(*dice.pick(&[0, 1, 1, 2, 2, 2])).unwrap()));
             }
@@ -327,7 +334,7 @@ impl Client {
     }
 
     pub fn unsubscribe(&mut self, link: &mut Link, model: &mut Model, dice: &mut Dice) {
-        let filter = *dice.pick(&["t/0", "t/+", "t/#", "u/a/+", "$share/g/s/#"]);
+        let filter = *dice.pick(self.filters());
         model.unsubscribes(self.index, filter);
         let packet_id = self.packet_id();
         link.send(&Packet::Unsubscribe(Box::new(Unsubscribe {

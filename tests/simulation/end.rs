@@ -72,7 +72,7 @@ impl Run {
         let after = self.observe();
         self.model.check_retained(&after);
         if !self.model.has_been_full {
-            self.model.check_retained_after_crash(&before, &after);
+            self.model.check_retained_on_disk(&before, &after);
         }
         self.probe();
         self.all_come_back();
@@ -128,6 +128,18 @@ impl Run {
         let broker = &self.world().broker;
         let counted = broker.metrics.messages.in_flight.get();
         assert_eq!(counted, i64::try_from(broker.in_flight()).unwrap(), "messages in flight");
+    }
+
+    /// When everything is committed, the file holds what memory holds.
+    pub(super) fn compare_retained(&mut self) {
+        let world = self.world.as_ref().expect("a broker runs");
+        if self.model.has_been_full || world.store.step(true).is_err() {
+            return;
+        }
+        let list = world.broker.retained_list("#", None, 1_000);
+        let number = |payload: &[u8]| u32::from_be_bytes(payload[..4].try_into().unwrap());
+        let memory = list.messages.iter().map(|m| (m.topic.to_string(), number(&m.payload)));
+        self.model.check_retained_on_disk(&memory.collect(), &world.retained(self.now));
     }
 
     /// What a new subscriber is given as retained.

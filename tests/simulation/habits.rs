@@ -28,6 +28,10 @@ pub struct Habits {
     /// SUBSCRIBE and UNSUBSCRIBE, of what a client does.
     pub subscribes: u64,
     pub unsubscribes: u64,
+    /// Filters that clients use.
+    pub filters: usize,
+    /// Publishes at QoS 2, beside those of a draw among all.
+    pub qos2: u64,
     /// Requests of an operator, of what goes on beside a turn.
     pub operator: u64,
 }
@@ -46,6 +50,8 @@ const CALM: Habits = Habits {
     clean_starts: 4,
     subscribes: 12,
     unsubscribes: 2,
+    filters: 7,
+    qos2: 0,
     operator: 0,
 };
 
@@ -68,6 +74,7 @@ const TAKE_OVERS: Habits = Habits {
     smallest_id: true,
     burst: 12,
     frames: 60,
+    qos2: 50,
     wills: 20,
     subscribes: 10,
     unsubscribes: 5,
@@ -76,7 +83,7 @@ const TAKE_OVERS: Habits = Habits {
 
 /// Subscriptions that come and go over connections that come and go.
 const SUBSCRIPTIONS: Habits =
-    Habits { subscribes: 30, unsubscribes: 25, clean_starts: 8, ..TAKE_OVERS };
+    Habits { subscribes: 30, unsubscribes: 25, filters: 2, clean_starts: 8, qos2: 0, ..TAKE_OVERS };
 
 /// Delayed wills fall due while their clients come back.
 const WILLS: Habits =
@@ -91,7 +98,7 @@ impl Habits {
         let mut habits = *dice.pick(&[
             CALM,
             MIXED,
-            MIXED,
+            TAKE_OVERS,
             TAKE_OVERS,
             TAKE_OVERS,
             SUBSCRIPTIONS,

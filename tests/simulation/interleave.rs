@@ -55,8 +55,8 @@ impl Run {
             return Until::End;
         }
         match self.dice.between(0, 10) {
-            0..=3 => Until::Submit,
-            4..=6 => Until::Points(self.dice.between(1, 16)),
+            0..=4 => Until::Submit,
+            5..=6 => Until::Points(self.dice.between(1, 16)),
             _ => Until::Points(self.dice.between(1, 160)),
         }
     }
@@ -198,6 +198,11 @@ impl Run {
         }
         self.connect(index);
         self.round_trip(index);
+        // What it has done by the old connection it does again by the new one.
+        if self.dice.percent(50) {
+            self.client_acts(index);
+            self.round_trip(index);
+        }
     }
 
     fn turn_of(&mut self, index: usize) {

@@ -520,21 +520,22 @@ impl Model {
         );
     }
 
-    /// What is retained before and after a crash, when everything was committed before.
-    pub fn check_retained_after_crash(
+    /// What memory and the file hold when everything is committed, or a subscriber sees
+    /// before and after a crash then.
+    pub fn check_retained_on_disk(
         &self,
-        before: &HashMap<String, u32>,
-        after: &HashMap<String, u32>,
+        memory: &HashMap<String, u32>,
+        disk: &HashMap<String, u32>,
     ) {
-        let topics: HashSet<&String> = before.keys().chain(after.keys()).collect();
+        let topics: HashSet<&String> = memory.keys().chain(disk.keys()).collect();
         for topic in topics {
-            let (before, after) = (before.get(topic), after.get(topic));
+            let (memory, disk) = (memory.get(topic), disk.get(topic));
             // It may have expired while the broker was down.
             let brief = |id: &u32| self.message(*id).expiry.is_some();
-            let expired = after.is_none() && before.is_some_and(brief);
+            let expired = disk.is_none() && memory.is_some_and(brief);
             assert!(
-                before == after || expired,
-                "message {before:?} was retained on {topic} in memory, {after:?} on disk"
+                memory == disk || expired,
+                "message {memory:?} is retained on {topic} in memory, {disk:?} on disk"
             );
         }
     }

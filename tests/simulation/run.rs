@@ -158,6 +158,9 @@ impl Run {
     fn step_alone(&mut self, violence: u64) {
         if self.tense > 0 {
             self.tense -= 1;
+            if self.tense == 0 && self.dice.percent(15) {
+                self.compare_retained();
+            }
             if violence > 0 && self.dice.between(0, 1000) < 12 {
                 if self.dice.percent(60) {
                     self.commit();

@@ -1,5 +1,6 @@
 //! The broker on its disk: started, stopped in order, killed, or without power.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -169,6 +170,23 @@ impl World {
         });
         all.extend(rows.unwrap().map(Result::unwrap));
         all
+    }
+
+    /// What is retained on disk and has not expired: topic to message.
+    pub fn retained(&self, now: u64) -> HashMap<String, u32> {
+        let path = self.directory.0.path().join("ferrymq.db");
+        let file = rusqlite::Connection::open(path).unwrap();
+        let mut select = file
+            .prepare(
+                "SELECT topic, hex(substr(payload, 1, 4)) FROM retained \
+                 WHERE expires_at IS NULL OR expires_at > ?1",
+            )
+            .unwrap();
+        let rows = select.query_map([i64::try_from(now).unwrap()], |row| {
+            let (topic, number): (String, String) = (row.get(0)?, row.get(1)?);
+            Ok((topic, u32::from_str_radix(&number, 16).unwrap()))
+        });
+        rows.unwrap().map(Result::unwrap).collect()
     }
 
     /// Time passes; timers are another matter.
