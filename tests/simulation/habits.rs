@@ -2,6 +2,17 @@
 
 use crate::common::dice::Dice;
 
+/// Who is stopped in a contest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Theme {
+    /// A turn of a connection whose session is taken over.
+    Turns,
+    /// The timers, while clients come back.
+    Timers,
+    /// The upkeep or a publisher, while others publish.
+    Retained,
+}
+
 /// Percentages, where nothing else is said.
 #[derive(Debug, Clone, Copy)]
 pub struct Habits {
@@ -32,6 +43,9 @@ pub struct Habits {
     pub filters: usize,
     /// Publishes at QoS 2, beside those of a draw among all.
     pub qos2: u64,
+    /// Contests, of 1,000 steps; see `contest.rs`.
+    pub contests: u64,
+    pub theme: Theme,
     /// Requests of an operator, of what goes on beside a turn.
     pub operator: u64,
 }
@@ -52,6 +66,8 @@ const CALM: Habits = Habits {
     unsubscribes: 2,
     filters: 7,
     qos2: 0,
+    contests: 0,
+    theme: Theme::Turns,
     operator: 0,
 };
 
@@ -74,6 +90,7 @@ const TAKE_OVERS: Habits = Habits {
     smallest_id: true,
     burst: 12,
     frames: 60,
+    contests: 25,
     qos2: 50,
     wills: 20,
     subscribes: 10,
@@ -86,12 +103,27 @@ const SUBSCRIPTIONS: Habits =
     Habits { subscribes: 30, unsubscribes: 25, filters: 2, clean_starts: 8, qos2: 0, ..TAKE_OVERS };
 
 /// Delayed wills fall due while their clients come back.
-const WILLS: Habits =
-    Habits { interleaving: 50, wills: 100, delayed: 90, clean_starts: 30, ..CALM };
+const WILLS: Habits = Habits {
+    interleaving: 10,
+    wills: 100,
+    delayed: 90,
+    clean_starts: 30,
+    contests: 25,
+    theme: Theme::Timers,
+    ..CALM
+};
 
 /// The same topics are retained by several publishers, and expire.
-const RETAINED: Habits =
-    Habits { interleaving: 50, retained_topics: 70, brief: 50, frames: 30, operator: 10, ..CALM };
+const RETAINED: Habits = Habits {
+    interleaving: 10,
+    retained_topics: 70,
+    brief: 50,
+    frames: 30,
+    operator: 10,
+    contests: 25,
+    theme: Theme::Retained,
+    ..CALM
+};
 
 impl Habits {
     pub fn of(dice: &mut Dice) -> Self {

@@ -22,6 +22,11 @@ static RUNTIME: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| {
 impl Run {
     /// Has the broker do something: at once and undisturbed, or as one of several.
     pub(super) fn act(&mut self, what: What, job: Job) {
+        if let Some(until) = self.stops.take() {
+            let outcome = self.actors.start(what.clone(), job, until);
+            self.acted(&what, outcome);
+            return;
+        }
         let percent = match what {
             // Others have always acted while a batch was being written.
             What::Commit => self.habits.interleaving.max(30),
@@ -85,7 +90,7 @@ impl Run {
         begun
     }
 
-    fn resume_some(&mut self) {
+    pub(super) fn resume_some(&mut self) {
         let runnable = self.actors.runnable();
         if !runnable.is_empty() {
             let what = self.dice.pick(&runnable).clone();
@@ -153,9 +158,9 @@ impl Run {
             890..=909 => self.upkeep(),
             910..=929 => self.time_passes(),
             930..=949 => self.operator_acts(),
-            950..=984 => self.let_all_end(),
+            950..=989 => self.let_all_end(),
             _ if violence == 0 => {}
-            985..=988 => self.die_within_a_commit(),
+            990..=993 => self.die_within_a_commit(),
             _ => self.crash(),
         }
     }
@@ -185,7 +190,7 @@ impl Run {
     }
 
     /// The client comes back by another connection, whatever becomes of the one before.
-    fn take_over(&mut self, index: usize) {
+    pub(super) fn take_over(&mut self, index: usize) {
         if self.clients[index].link.is_some() {
             self.cut(index);
         }
@@ -227,7 +232,7 @@ impl Run {
     }
 
     /// What a client has sent is answered, and the answer arrives.
-    fn round_trip(&mut self, index: usize) {
+    pub(super) fn round_trip(&mut self, index: usize) {
         let Some(number) = self.clients[index].link else { return };
         self.turn(number, self.habits.frames);
         self.model.step += 1;

@@ -13,6 +13,7 @@
 mod common;
 
 mod client;
+mod contest;
 mod disk;
 mod end;
 mod habits;

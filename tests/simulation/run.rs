@@ -8,7 +8,7 @@ use crate::common::dice::Dice;
 use crate::disk::Fault;
 use crate::habits::Habits;
 use crate::model::Model;
-use crate::scheduler::{Outcome, Scheduler, What};
+use crate::scheduler::{Outcome, Scheduler, Until, What};
 use crate::wire::Link;
 use crate::world::{Remains, Shape, World};
 
@@ -53,6 +53,8 @@ pub struct Run {
     pub(super) trace: bool,
     pub(super) habits: Habits,
     pub(super) actors: Scheduler,
+    /// Where the next actor stops.
+    pub(super) stops: Option<Until>,
     /// Nobody is stopped at a yield point.
     pub(super) undisturbed: bool,
     /// The broker has been killed; whoever had begun only comes to its end.
@@ -82,6 +84,7 @@ pub fn play(seed: u64, trace: bool) -> Summary {
         dice,
         habits,
         actors: Scheduler::default(),
+        stops: None,
         undisturbed: false,
         dead: false,
         tense: 0,
@@ -168,6 +171,9 @@ impl Run {
                 self.crash();
                 return;
             }
+        }
+        if self.dice.between(0, 1000) < self.habits.contests {
+            return self.contest(violence);
         }
         match self.dice.between(0, 1000) {
             0..=249 if self.habits.interleaving > 0 => self.converse(),
@@ -353,6 +359,10 @@ impl Run {
         let all = [1, 5, 20, 100, 1_000, 6_000, 40_000, 3_600_000];
         // A turn does not take an hour.
         let millis = *self.dice.pick(if self.actors.is_empty() { &all[..] } else { &all[..6] });
+        self.time_passes_for(millis);
+    }
+
+    pub(super) fn time_passes_for(&mut self, millis: u64) {
         self.now += millis;
         self.world().advance(millis);
         for link in self.links.values() {
