@@ -23,6 +23,7 @@ impl Run {
     /// Has the broker do something: at once and undisturbed, or as one of several.
     pub(super) fn act(&mut self, what: What, job: Job) {
         if let Some(until) = self.stops.take() {
+            let until = if self.atomic { Until::End } else { until };
             let outcome = self.actors.start(what.clone(), job, until);
             self.acted(&what, outcome);
             return;
@@ -53,6 +54,9 @@ impl Run {
             } else {
                 Until::Points(self.dice.between(1, 4))
             };
+        }
+        if self.atomic {
+            return Until::End;
         }
         // Whoever acts while others are stopped mostly comes to an end.
         let ends = if self.actors.is_empty() { 10 } else { 60 };

@@ -4,7 +4,8 @@
 //!
 //! `SIMULATION_SEEDS=N` plays more seeds, `SIMULATION_FROM` begins elsewhere,
 //! `SIMULATION_SEED=S` replays one and prints what happens, `SIMULATION_WATCH=M` with
-//! it where message M stands on the disk.
+//! it where message M stands on the disk. `SIMULATION_ATOMIC=1` lets every turn be one
+//! step, as if there was one thread.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 #![allow(clippy::panic, clippy::print_stdout)]

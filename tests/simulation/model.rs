@@ -122,9 +122,10 @@ impl Model {
         if self.trace {
             let id = self.messages.len();
             let kept = if retain { ", retained" } else { "" };
+            let brief = expiry.map_or(String::new(), |expiry| format!(", for {expiry} s"));
+            let step = self.step;
             println!(
-                "{:5} {publisher} publishes message {id} on {topic} at QoS {qos}{kept}",
-                self.step
+                "{step:5} {publisher} publishes message {id} on {topic} at QoS {qos}{kept}{brief}"
             );
         }
         self.messages.push(Message {

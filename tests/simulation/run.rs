@@ -53,6 +53,8 @@ pub struct Run {
     pub(super) trace: bool,
     pub(super) habits: Habits,
     pub(super) actors: Scheduler,
+    /// Only commits are interrupted: what breaks then has nothing to do with interleaving.
+    pub(super) atomic: bool,
     /// Where the next actor stops.
     pub(super) stops: Option<Until>,
     /// Nobody is stopped at a yield point.
@@ -84,6 +86,7 @@ pub fn play(seed: u64, trace: bool) -> Summary {
         dice,
         habits,
         actors: Scheduler::default(),
+        atomic: std::env::var_os("SIMULATION_ATOMIC").is_some(),
         stops: None,
         undisturbed: false,
         dead: false,
