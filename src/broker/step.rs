@@ -90,7 +90,9 @@ impl Step {
     /// # Errors
     /// The store is poisoned: nothing may be acknowledged any more.
     pub fn submit(&mut self, broker: &Broker) -> Result<CommitNo, StoreDown> {
-        schedule::reached(Point::Submit);
+        if self.has_writes() || !self.submission.held.is_empty() {
+            schedule::reached(Point::Submit);
+        }
         let submitted = broker.persistence.submit(&mut self.submission);
         self.submission.numbers = None;
         if std::mem::take(&mut self.ends)

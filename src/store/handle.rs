@@ -5,8 +5,6 @@ use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
-
 use super::batch::Batch;
 use super::clock::ClockMark;
 use super::config::StoreConfig;
@@ -23,6 +21,7 @@ use super::shared::{Shared, StoreState};
 use super::writer::Writer;
 use super::{check, thread};
 use crate::message::{CommitNo, CommitObserver, MessageId, Order};
+use crate::sync::Mutex;
 
 /// Called once, with the reason, when the store is poisoned. Must not block.
 pub type PoisonHook = Box<dyn Fn(&str) + Send + Sync>;
@@ -37,7 +36,7 @@ pub struct Store {
 #[derive(Debug)]
 struct Inner {
     shared: Arc<Shared>,
-    threads: Mutex<Option<Threads>>,
+    threads: parking_lot::Mutex<Option<Threads>>,
     /// Without threads: stepped by hand.
     stepped: Option<Mutex<Option<Stepped>>>,
     /// Of a stepped store. Apart, so that pages can be read while a step commits.
@@ -86,7 +85,7 @@ impl Store {
         };
         let threads =
             start().map_err(|source| OpenError::Thread { path: config.path.clone(), source })?;
-        let threads = Mutex::new(Some(threads));
+        let threads = parking_lot::Mutex::new(Some(threads));
         let reader = Mutex::default();
         Ok((Self { inner: Arc::new(Inner { shared, threads, stepped: None, reader }) }, recovered))
     }
@@ -104,7 +103,7 @@ impl Store {
             StoreConfig { quick_check_budget: Duration::from_hours(1), ..config.resolved() };
         let Prepared { shared, writer, reader, recovered, .. } = prepare(&patient, metrics, None)?;
         let stepped = Some(Mutex::new(Some(Stepped { writer, batch: Batch::default() })));
-        let (threads, reader) = (Mutex::default(), Mutex::new(Some(reader)));
+        let (threads, reader) = (parking_lot::Mutex::default(), Mutex::new(Some(reader)));
         Ok((Self { inner: Arc::new(Inner { shared, threads, stepped, reader }) }, recovered))
     }
 

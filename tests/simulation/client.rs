@@ -9,6 +9,7 @@ use ferrymq::protocol::{
 };
 
 use crate::common::dice::Dice;
+use crate::habits::Habits;
 use crate::model::{Model, Step};
 use crate::wire::{Got, Link, Received};
 
@@ -58,6 +59,10 @@ pub struct Client {
     wants_clean: bool,
     /// A session that the server may know.
     has_session: bool,
+    /// An operator may have removed the session that it counts on.
+    removed: bool,
+    /// He may yet do so.
+    removing: bool,
     /// When the connection was lost, in milliseconds, as early as it may have been.
     pub lost_at: u64,
     /// CONNECTs since then.
@@ -74,11 +79,15 @@ pub struct Client {
     /// In flight to it on this connection: not to be used twice [MQTT-2.2.1-4].
     in_flight: BTreeMap<u16, u32>,
     owed: VecDeque<Owed>,
+    habits: Habits,
 }
 
 impl Client {
-    pub fn new(index: usize, dice: &mut Dice) -> Self {
-        let version = *dice.pick(&[Version::V31, Version::V311, Version::V5, Version::V5]);
+    pub fn new(index: usize, habits: Habits, dice: &mut Dice) -> Self {
+        let all = [Version::V31, Version::V311, Version::V5, Version::V5];
+        // Delays and expiries are theirs alone.
+        let only = habits.delayed > 50 || habits.brief > 0;
+        let version = *dice.pick(if only { &all[2..] } else { &all[..] });
         let expiry = match (version, dice.between(0, 10)) {
             (_, 0 | 1) => 0,
             (Version::V5, 2) => 30,
@@ -91,11 +100,13 @@ impl Client {
             expiry,
             receive_maximum: dice.percent(30).then(|| *dice.pick(&[1, 2, 5])),
             aliases: *dice.pick(&[0, 0, 4]),
-            will: dice.percent(40),
+            will: dice.percent(habits.wills),
             link: None,
             connected: false,
             wants_clean: false,
             has_session: false,
+            removed: false,
+            removing: false,
             lost_at: 0,
             attempts: 0,
             asked_clean: false,
@@ -107,18 +118,24 @@ impl Client {
             open: BTreeMap::new(),
             in_flight: BTreeMap::new(),
             owed: VecDeque::new(),
+            habits,
         }
     }
 
     /// One that looks at what is retained, and leaves nothing behind.
-    pub fn observer(index: usize, dice: &mut Dice) -> Self {
+    pub fn observer(index: usize, habits: Habits, dice: &mut Dice) -> Self {
         let receive_maximum = None;
         let (version, expiry) = (Version::V5, 0);
-        Self { version, expiry, receive_maximum, will: false, ..Self::new(index, dice) }
+        Self { version, expiry, receive_maximum, will: false, ..Self::new(index, habits, dice) }
     }
 
     pub fn is_durable(&self) -> bool {
         self.expiry > 0
+    }
+
+    /// True if an operator may remove its session: it has one, and will be told.
+    pub fn is_removable(&self) -> bool {
+        self.has_session && self.outlives() && !self.wants_clean && self.version > Version::V31
     }
 
     /// True if the session of this connection outlives it. Older versions have one flag
@@ -129,8 +146,18 @@ impl Client {
 
     /// From now on its state is of no interest to it any more.
     pub fn wants_new_session(&mut self, model: &mut Model) {
+        debug_assert!(self.link.is_none(), "between two connections");
         self.wants_clean = true;
         self.forget(model, false);
+    }
+
+    /// An operator is about to remove its session, or has done so: the client cannot
+    /// tell before it comes back.
+    pub fn is_removed(&mut self, over: bool, model: &mut Model) {
+        model.new_session(self.index, false);
+        self.has_session = false;
+        self.removed = true;
+        self.removing = !over;
     }
 
     fn forget(&mut self, model: &mut Model, certainly: bool) {
@@ -138,13 +165,14 @@ impl Client {
         self.outgoing.clear();
         self.open.clear();
         self.has_session = false;
+        self.removed = self.removing;
     }
 
     pub fn connect(&mut self, number: u64, model: &mut Model, dice: &mut Dice, now: u64) -> Link {
-        // Whether a session that has expired was made anew for a CONNACK that was lost,
+        // Whether a session that is gone was made anew for a CONNACK that was lost,
         // it could not tell: it begins anew itself.
         let expired = now.saturating_sub(self.lost_at) >= u64::from(self.expiry) * 1000;
-        if self.has_session && expired && self.attempts > 0 {
+        if (self.has_session && expired || self.removed) && self.attempts > 0 {
             self.wants_new_session(model);
         }
         self.attempts += 1;
@@ -160,7 +188,8 @@ impl Client {
             let qos = dice.between(0, 3);
             let topic = format!("w/{}", self.index);
             let id = model.leaves_will(self.index, &topic, u8::try_from(qos).unwrap(), now);
-            let delay = if self.version == Version::V5 { *dice.pick(&[0, 0, 5]) } else { 0 };
+            let delayed = self.version == Version::V5 && dice.percent(self.habits.delayed);
+            let delay = if delayed { 5 } else { 0 };
             self.current_will = (delay == 0).then_some(id);
             LastWill {
                 topic: TopicName::new(&topic).unwrap(),
@@ -200,8 +229,11 @@ impl Client {
     }
 
     fn packet_id(&mut self) -> u16 {
+        if self.habits.smallest_id {
+            self.next_packet_id = 0;
+        }
         loop {
-            self.next_packet_id = self.next_packet_id % 40 + 1;
+            self.next_packet_id = self.next_packet_id % self.habits.packet_ids + 1;
             let id = self.next_packet_id;
             let used =
                 self.outgoing.iter().any(|o| o.packet_id == id) || self.asked.contains_key(&id);
@@ -212,15 +244,36 @@ impl Client {
     }
 
     pub fn may_publish(&self) -> bool {
-        self.connected && self.outgoing.len() < 30 && self.asked.len() < 5
+        let used = self.outgoing.len() + self.asked.len();
+        self.connected && used < usize::from(self.habits.packet_ids) - 8 && self.asked.len() < 5
     }
 
     pub fn publish(&mut self, link: &mut Link, model: &mut Model, dice: &mut Dice, now: u64) {
+        let drawn = *dice.pick(&[0, 1, 1, 2, 2]);
+        let qos = if dice.percent(self.habits.qos2) { 2 } else { drawn };
+        if dice.percent(self.habits.retained_topics) {
+            let topic = *dice.pick(&RETAINED);
+            let brief = self.version == Version::V5 && dice.percent(self.habits.brief);
+            let expiry = brief.then(|| *dice.pick(&[1, 2]));
+            let message = model.sends(self.index, topic, qos, true, expiry, now);
+            self.send(link, model, message);
+            return;
+        }
         let topic = *dice.pick(&["t/0", "t/0", "t/1", "u/a/b", "s/0", "s/1", "nobody"]);
-        let qos = u8::try_from(*dice.pick(&[0, 1, 1, 2, 2])).unwrap();
         let expiry = (self.version == Version::V5 && dice.percent(8)).then(|| *dice.pick(&[1, 10]));
         let retain = expiry.is_none() && topic != "s/0" && topic != "s/1" && dice.percent(15);
         let message = model.sends(self.index, topic, qos, retain, expiry, now);
+        self.send(link, model, message);
+    }
+
+    /// Publishes at QoS 1 what has to reach everyone who is subscribed.
+    pub fn probe(&mut self, link: &mut Link, model: &mut Model, topic: &str, now: u64) {
+        let message = model.sends(self.index, topic, 1, false, None, now);
+        self.send(link, model, message);
+    }
+
+    fn send(&mut self, link: &mut Link, model: &Model, message: u32) {
+        let qos = model.message(message).qos;
         let packet_id = if qos > 0 { self.packet_id() } else { 0 };
         if qos > 0 {
             self.outgoing.push_back(Outgoing { packet_id, message, flight: Flight::Sent });
@@ -246,13 +299,19 @@ impl Client {
         }));
     }
 
+    /// Shared ones are for version 5.0 alone.
+    fn filters(&self) -> &'static [&'static str] {
+        let all = &["t/#", "u/a/+", "t/0", "t/+", "w/#", "r/+", "$share/g/s/#"];
+        let shared = if self.version == Version::V5 { all.len() } else { all.len() - 1 };
+        &all[..shared.min(self.habits.filters)]
+    }
+
     pub fn subscribe(&mut self, link: &mut Link, model: &mut Model, dice: &mut Dice) {
-        let all = ["t/0", "t/+", "t/#", "u/a/+", "w/#", "$share/g/s/#"];
-        let choice = if self.version == Version::V5 { &all[..] } else { &all[..5] };
+        let known = self.filters();
         let count = dice.between(1, 3);
         let mut filters: Vec<(String, u8)> = Vec::new();
         for _ in 0..count {
-            let filter = (*dice.pick(choice)).to_owned();
+            let filter = (*dice.pick(known)).to_owned();
             if filters.iter().all(|(known, _)| *known != filter) {
                 filters.push((filter, u8::try_from(*dice.pick(&[0, 1, 1, 2, 2, 2])).unwrap()));
             }
@@ -275,7 +334,7 @@ impl Client {
     }
 
     pub fn unsubscribe(&mut self, link: &mut Link, model: &mut Model, dice: &mut Dice) {
-        let filter = *dice.pick(&["t/0", "t/+", "t/#", "u/a/+", "$share/g/s/#"]);
+        let filter = *dice.pick(self.filters());
         model.unsubscribes(self.index, filter);
         let packet_id = self.packet_id();
         link.send(&Packet::Unsubscribe(Box::new(Unsubscribe {
@@ -330,7 +389,7 @@ impl Client {
             self.lost_at = since;
         }
         self.connected = false;
-        if !self.outlives() && self.has_session {
+        if !self.outlives() && (self.has_session || self.removed) {
             self.forget(model, false);
         }
     }
@@ -374,6 +433,7 @@ impl Client {
         }
         self.connected = true;
         let certain = self.has_session;
+        // Older versions are not told; the operator leaves them alone.
         let present = if self.version == Version::V31 { certain } else { present };
         let lived = u64::from(self.expiry) * 1000;
         if self.asked_clean {
@@ -393,6 +453,7 @@ impl Client {
         }
         self.wants_clean = false;
         self.has_session = true;
+        self.removed = self.removing;
         self.attempts = 0;
         if present {
             self.resume(link, model);
@@ -477,6 +538,9 @@ impl Client {
         }
     }
 }
+
+/// Topics that are only there to be retained.
+pub const RETAINED: [&str; 6] = ["r/0", "r/1", "r/2", "r/3", "r/4", "r/5"];
 
 fn ack(id: u16) -> Ack {
     Ack {

@@ -10,6 +10,7 @@ use ferrymq::protocol::{
 use crate::client::Client;
 use crate::common::dice::Dice;
 use crate::run::Run;
+use crate::scheduler::drive;
 use crate::wire::{Got, Link};
 
 /// Rounds without an end are a broker that does not come to rest.
@@ -27,7 +28,7 @@ impl Run {
             }
             let mut busy = false;
             for number in self.links.keys().copied().collect::<Vec<_>>() {
-                if self.links.get_mut(&number).is_some_and(Link::is_ready) {
+                if self.links.get(&number).is_some_and(Link::is_ready) {
                     busy = true;
                     self.turn(number, 50);
                 }
@@ -41,8 +42,8 @@ impl Run {
                     }
                 }
             }
-            self.world().step(true);
-            self.world().broker.upkeep_once();
+            let _ = self.world().store.step(true);
+            drive(self.world().broker.background_once());
             let _ = self.world().store.step_idle();
             quiet = if busy { 0 } else { quiet + 1 };
             if quiet == 3 {
@@ -57,9 +58,38 @@ impl Run {
 
     pub(super) fn finish(&mut self) {
         self.say(|| "the end begins".into());
+        self.let_all_end();
+        self.undisturbed = true;
         self.world().disk.set_fault(None);
         self.settle();
-        // Refused connections, and those that were lost in the last crash.
+        self.all_come_back();
+        self.check_gauges();
+        let before = self.observe();
+        self.model.check_retained(&before);
+        self.settle();
+        // Everything was committed: what memory held is what the file holds.
+        self.crash();
+        self.all_come_back();
+        let after = self.observe();
+        self.model.check_retained(&after);
+        if !self.model.has_been_full {
+            self.model.check_retained_on_disk(&before, &after);
+        }
+        self.probe();
+        self.all_come_back();
+        if self.trace {
+            println!("{}", self.world().queues());
+            for link in self.links.values() {
+                println!("{}", link.describe());
+            }
+        }
+        self.check_gauges();
+        self.model.check_end();
+    }
+
+    /// Refused connections, and those that were lost in the last crash.
+    fn all_come_back(&mut self) {
+        self.settle();
         for _ in 0..100 {
             let away: Vec<usize> = (0..self.clients.len())
                 .filter(|index| {
@@ -67,7 +97,7 @@ impl Run {
                 })
                 .collect();
             if away.is_empty() {
-                break;
+                return;
             }
             for index in away {
                 self.cut(index);
@@ -77,16 +107,21 @@ impl Run {
         }
         let still_away = self.clients.iter().find(|c| c.is_durable() && !c.connected);
         assert!(still_away.is_none(), "client {:?} cannot connect", still_away.map(|c| c.index));
-        if self.trace {
-            println!("{}", self.world().queues());
-            for link in self.links.values() {
-                println!("{}", link.describe());
+    }
+
+    /// A message on each topic, for everyone whose subscription has to be there.
+    fn probe(&mut self) {
+        for topic in ["t/0", "t/1", "u/a/b", "s/0", "r/0"] {
+            let able: Vec<usize> = (0..self.clients.len())
+                .filter(|index| self.clients[*index].may_publish())
+                .collect();
+            if able.is_empty() {
+                return;
             }
+            let client = &mut self.clients[*self.dice.pick(&able)];
+            let link = client.link.and_then(|number| self.links.get_mut(&number));
+            client.probe(link.expect("its link"), &mut self.model, topic, self.now);
         }
-        self.check_gauges();
-        self.model.check_end();
-        let retained = self.observe();
-        self.model.check_retained(&retained);
     }
 
     /// Gauges that are kept by changes have to equal what the sessions add up to.
@@ -96,10 +131,26 @@ impl Run {
         assert_eq!(counted, i64::try_from(broker.in_flight()).unwrap(), "messages in flight");
     }
 
+    /// When everything is committed, the file holds what memory holds.
+    pub(super) fn compare_retained(&mut self) {
+        if !self.actors.is_empty() {
+            return;
+        }
+        let world = self.world.as_ref().expect("a broker runs");
+        world.disk.set_fault(None);
+        if self.model.has_been_full || world.store.step(true).is_err() {
+            return;
+        }
+        let list = world.broker.retained_list("#", None, 1_000);
+        let number = |payload: &[u8]| u32::from_be_bytes(payload[..4].try_into().unwrap());
+        let memory = list.messages.iter().map(|m| (m.topic.to_string(), number(&m.payload)));
+        self.model.check_retained_on_disk(&memory.collect(), &world.retained(self.now));
+    }
+
     /// What a new subscriber is given as retained.
     fn observe(&mut self) -> HashMap<String, u32> {
         let mut dice = Dice::from_seed(1);
-        let mut observer = Client::observer(self.clients.len(), &mut dice);
+        let mut observer = Client::observer(self.clients.len(), self.habits, &mut dice);
         let mut link = observer.connect(0, &mut self.model, &mut dice, self.now);
         link.send(&Packet::Subscribe(Box::new(Subscribe {
             packet_id: PacketId::FIRST,
@@ -117,7 +168,7 @@ impl Run {
         for _ in 0..10 {
             let world = self.world.as_ref().expect("a broker runs");
             link.turn(&world.broker, self.now, 10);
-            world.step(true);
+            let _ = world.store.step(true);
             for got in link.to_client.drain(..) {
                 match got {
                     Got::Publish(received) if received.retain => {
@@ -128,6 +179,8 @@ impl Run {
                 }
             }
         }
+        link.cut = true;
+        link.turn(&self.world().broker, self.now, 10);
         retained
     }
 }

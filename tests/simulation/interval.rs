@@ -14,6 +14,8 @@ pub struct Interval {
     pub stands: Option<Step>,
     /// From here on it may have ended.
     pub shaky: Option<Step>,
+    /// Its session may have ended, and it with it.
+    pub orphaned: bool,
     /// From here on it has ended.
     pub ended: Option<Step>,
 }

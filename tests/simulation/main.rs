@@ -4,7 +4,8 @@
 //!
 //! `SIMULATION_SEEDS=N` plays more seeds, `SIMULATION_FROM` begins elsewhere,
 //! `SIMULATION_SEED=S` replays one and prints what happens, `SIMULATION_WATCH=M` with
-//! it where message M stands on the disk.
+//! it where message M stands on the disk. `SIMULATION_ATOMIC=1` lets every turn be one
+//! step, as if there was one thread.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 #![allow(clippy::panic, clippy::print_stdout)]
@@ -13,11 +14,15 @@
 mod common;
 
 mod client;
+mod contest;
 mod disk;
 mod end;
+mod habits;
+mod interleave;
 mod interval;
 mod model;
 mod run;
+mod scheduler;
 mod vfs;
 mod wire;
 mod world;
@@ -41,8 +46,9 @@ const KEPT: &[(u64, &str)] = &[
     (7158, "nobody woke the receiver of a message that had waited for room"),
 ];
 const SEEDS: u64 = 2_000;
-/// After so many broken promises there is no need for more.
-const ENOUGH: usize = 5;
+/// After so many broken promises there is no need for more, unless `SIMULATION_ENOUGH`
+/// says so.
+const ENOUGH: u64 = 5;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|value| value.parse().expect("a number"))
@@ -64,8 +70,9 @@ fn play_all(seeds: impl Iterator<Item = u64> + Send) -> (Summary, Vec<(u64, Stri
     let broken = Mutex::new(Vec::new());
     let done = AtomicU64::new(0);
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
+    let enough = number("SIMULATION_ENOUGH").unwrap_or(ENOUGH);
     let work = || {
-        while broken.lock().unwrap().len() < ENOUGH {
+        while (broken.lock().unwrap().len() as u64) < enough {
             let Some(seed) = seeds.lock().unwrap().next() else { return };
             match catch_unwind(AssertUnwindSafe(|| play(seed, false))) {
                 Ok(summary) => sum.lock().unwrap().add(&summary),

@@ -11,6 +11,8 @@ use crate::wire::Received;
 
 /// Publishers of wills are counted apart: a will has no order among publishes.
 const WILLS: usize = 1000;
+/// The publisher of what an operator publishes.
+const OPERATOR: usize = 2000;
 
 /// A step of the schedule.
 pub type Step = u64;
@@ -32,6 +34,8 @@ pub struct Message {
     /// A will that has to come.
     pub due: bool,
     pub is_will: bool,
+    /// Nothing is retained any more.
+    pub removes: bool,
 }
 
 #[derive(Debug, Default)]
@@ -117,7 +121,12 @@ impl Model {
     ) -> u32 {
         if self.trace {
             let id = self.messages.len();
-            println!("{:5} {publisher} publishes message {id} on {topic} at QoS {qos}", self.step);
+            let kept = if retain { ", retained" } else { "" };
+            let brief = expiry.map_or(String::new(), |expiry| format!(", for {expiry} s"));
+            let step = self.step;
+            println!(
+                "{step:5} {publisher} publishes message {id} on {topic} at QoS {qos}{kept}{brief}"
+            );
         }
         self.messages.push(Message {
             publisher,
@@ -131,6 +140,7 @@ impl Model {
             read_at: now,
             due: false,
             is_will: false,
+            removes: false,
         });
         u32::try_from(self.messages.len() - 1).unwrap()
     }
@@ -139,6 +149,21 @@ impl Model {
         let id = self.sends(WILLS + client, topic, qos, false, None, now);
         self.message_mut(id).is_will = true;
         id
+    }
+
+    /// An operator publishes, or removes, what is retained.
+    pub fn operator_retains(&mut self, topic: &str, qos: u8, removes: bool, now: u64) -> u32 {
+        let id = self.sends(OPERATOR, topic, qos, true, None, now);
+        self.message_mut(id).removes = removes;
+        id
+    }
+
+    /// The broker reads these, not before `now`.
+    pub fn read(&mut self, messages: &[u32], now: u64) {
+        for id in messages {
+            let message = self.message_mut(*id);
+            message.read_at = message.read_at.max(now);
+        }
     }
 
     pub fn message(&self, id: u32) -> &Message {
@@ -165,6 +190,9 @@ impl Model {
     /// PUBACK or PUBREC: from here on the broker answers for it.
     pub fn acknowledged(&mut self, id: u32) {
         let step = self.step;
+        if self.trace {
+            println!("{step:5} message {id} is acknowledged");
+        }
         let message = self.message_mut(id);
         if message.acknowledged.is_none() {
             message.acknowledged = Some(step);
@@ -175,7 +203,7 @@ impl Model {
 
     fn owe(&mut self, id: u32) {
         let message = self.message(id).clone();
-        if message.expiry.is_some() || message.qos == 0 {
+        if message.expiry.is_some() || message.qos == 0 || message.removes {
             return;
         }
         let mut groups: BTreeMap<String, Vec<(usize, u32)>> = BTreeMap::new();
@@ -196,7 +224,7 @@ impl Model {
                 if intervals.peek().is_some() {
                     // It may have gone to a session that has ended since, or that the broker
                     // has yet to end, or at QoS 0.
-                    let lightly = intervals.any(|interval| interval.qos == 0);
+                    let lightly = intervals.any(|i| i.qos == 0 || i.orphaned);
                     if receiver.since >= message.sent || receiver.passes || lightly {
                         continue 'groups;
                     }
@@ -222,6 +250,7 @@ impl Model {
         receiver.since = step;
         for interval in &mut receiver.intervals {
             interval.shaky.get_or_insert(step);
+            interval.orphaned = true;
             if certainly {
                 interval.ended.get_or_insert(step);
             }
@@ -253,6 +282,7 @@ impl Model {
             asked: step,
             stands: None,
             shaky: None,
+            orphaned: false,
             ended: None,
         });
     }
@@ -466,20 +496,48 @@ impl Model {
                 .enumerate()
                 .filter(|(_, m)| m.retain && m.topic == topic && !m.is_will)
         };
+        // What was certainly sent after `message` was acknowledged, and taken.
+        let later = |message: &Message| {
+            let end = message.acknowledged?;
+            writes().find(|(_, m)| m.qos > 0 && m.acknowledged.is_some() && m.sent > end)
+        };
         let Some(id) = found else {
+            let taken = writes().any(|(_, m)| m.acknowledged.is_some() && m.qos > 0);
+            // Removed, or expired.
+            let gone = |m: &Message| (m.removes || m.expiry.is_some()) && later(m).is_none();
+            // What a full disk has no room for is in memory alone.
             assert!(
-                !writes().any(|(_, m)| m.acknowledged.is_some() && m.qos > 0),
+                !taken || self.has_been_full || writes().any(|(_, m)| gone(m)),
                 "LOST: nothing is retained on {topic}"
             );
             return;
         };
         let message = self.message(id);
         assert!(message.retain && message.topic == topic, "message {id} was not to be retained");
-        let Some(end) = message.acknowledged else { return };
-        let later = writes().find(|(_, m)| m.qos > 0 && m.acknowledged.is_some() && m.sent > end);
+        let later = later(message);
         assert!(
             later.is_none(),
             "message {id} is retained on {topic}, but a later one was acknowledged: {later:?}"
         );
+    }
+
+    /// What memory and the file hold when everything is committed, or a subscriber sees
+    /// before and after a crash then.
+    pub fn check_retained_on_disk(
+        &self,
+        memory: &HashMap<String, u32>,
+        disk: &HashMap<String, u32>,
+    ) {
+        let topics: HashSet<&String> = memory.keys().chain(disk.keys()).collect();
+        for topic in topics {
+            let (memory, disk) = (memory.get(topic), disk.get(topic));
+            // It may have expired while the broker was down.
+            let brief = |id: &u32| self.message(*id).expiry.is_some();
+            let expired = disk.is_none() && memory.is_some_and(brief);
+            assert!(
+                memory == disk || expired,
+                "message {memory:?} is retained on {topic} in memory, {disk:?} on disk"
+            );
+        }
     }
 }

@@ -1,13 +1,16 @@
 //! One seed, one history: what happens next is drawn, and the model looks on.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::client::Client;
 use crate::common::dice::Dice;
 use crate::disk::Fault;
+use crate::habits::Habits;
 use crate::model::Model;
+use crate::scheduler::{Outcome, Scheduler, Until, What};
 use crate::wire::Link;
-use crate::world::{Remains, Shape, Within, World};
+use crate::world::{Remains, Shape, World};
 
 /// A day in 2026, in milliseconds since 1970.
 const BEGIN: u64 = 1_780_000_000_000;
@@ -21,6 +24,8 @@ pub struct Summary {
     pub kills: u64,
     pub power_cuts: u64,
     pub faults: u64,
+    /// Times that somebody stopped at a yield point and others went on.
+    pub interruptions: u64,
 }
 
 impl Summary {
@@ -31,6 +36,7 @@ impl Summary {
         self.kills += other.kills;
         self.power_cuts += other.power_cuts;
         self.faults += other.faults;
+        self.interruptions += other.interruptions;
     }
 }
 
@@ -45,14 +51,27 @@ pub struct Run {
     pub(super) model: Model,
     pub(super) summary: Summary,
     pub(super) trace: bool,
+    pub(super) habits: Habits,
+    pub(super) actors: Scheduler,
+    /// Only commits are interrupted: what breaks then has nothing to do with interleaving.
+    pub(super) atomic: bool,
+    /// Where the next actor stops.
+    pub(super) stops: Option<Until>,
+    /// Nobody is stopped at a yield point.
+    pub(super) undisturbed: bool,
+    /// The broker has been killed; whoever had begun only comes to its end.
+    pub(super) dead: bool,
+    /// Steps since the last interleaving ended in which a crash is likely.
+    tense: u64,
 }
 
 /// Plays the history of `seed` to its end. Panics if a promise is broken.
 pub fn play(seed: u64, trace: bool) -> Summary {
     let mut dice = Dice::from_seed(seed);
     let shape = Shape::of(&mut dice);
+    let habits = Habits::of(&mut dice);
     let count = dice.index(5) + 3;
-    let clients: Vec<_> = (0..count).map(|index| Client::new(index, &mut dice)).collect();
+    let clients: Vec<_> = (0..count).map(|index| Client::new(index, habits, &mut dice)).collect();
     let mut run = Run {
         shape,
         world: None,
@@ -65,8 +84,15 @@ pub fn play(seed: u64, trace: bool) -> Summary {
         summary: Summary::default(),
         trace,
         dice,
+        habits,
+        actors: Scheduler::default(),
+        atomic: std::env::var_os("SIMULATION_ATOMIC").is_some(),
+        stops: None,
+        undisturbed: false,
+        dead: false,
+        tense: 0,
     };
-    run.say(|| format!("{:?}", run.shape));
+    run.say(|| format!("{:?} {:?}", run.shape, run.habits));
     for client in &run.clients {
         run.say(|| format!("{client:?}"));
     }
@@ -74,7 +100,7 @@ pub fn play(seed: u64, trace: bool) -> Summary {
     run.model.short_queues = run.shape.max_queued < 1000;
     run.model.scale = if run.shape.max_size > 0 { 12 } else { 1 };
     run.start(Remains::empty(seed));
-    let steps = run.dice.between(150, 700);
+    let steps = run.dice.between(200, 1200);
     // Some histories are calm: a crash ends what only a long run would show.
     let violence = *run.dice.pick(&[0, 1, 2, 4]);
     for _ in 0..steps {
@@ -94,14 +120,19 @@ impl Run {
         }
     }
 
-    /// `SIMULATION_WATCH=N`: where message N stands on the disk, step by step.
+    /// `SIMULATION_WATCH=N`: where message N stands on the disk, and what is retained on its
+    /// topic, step by step.
     pub(super) fn watch(&self) {
         if self.trace
             && let Ok(message) = std::env::var("SIMULATION_WATCH")
         {
             let wanted = format!("message Some({message}) ");
+            let message = message.parse().ok().and_then(|id: usize| self.model.messages.get(id));
+            let topic = message.map_or("", |message| &message.topic);
+            let retained = format!("retained on {topic}:");
             let queues = self.world().queues();
-            let found = queues.lines().filter(|line| line.contains(&wanted));
+            let is_wanted = |line: &&str| line.contains(&wanted) || line.contains(&retained);
+            let found = queues.lines().filter(is_wanted);
             self.say(|| {
                 format!("on disk: {:?} {:?}", self.world().store.state(), found.collect::<Vec<_>>())
             });
@@ -115,14 +146,51 @@ impl Run {
     fn step(&mut self, violence: u64) {
         self.model.step += 1;
         self.watch();
+        if self.actors.is_empty() {
+            self.step_alone(violence);
+        } else {
+            self.step_between(violence);
+            self.tense = if self.actors.is_empty() { 12 } else { 0 };
+        }
+        if self.actors.is_empty() {
+            self.check_gauges();
+        }
+        if self.world().is_poisoned() {
+            self.say(|| "the store is poisoned".into());
+            self.crash();
+        }
+    }
+
+    fn step_alone(&mut self, violence: u64) {
+        if self.tense > 0 {
+            self.tense -= 1;
+            if self.tense == 0 && self.dice.percent(15) {
+                self.compare_retained();
+            }
+            if violence > 0 && self.dice.between(0, 1000) < 12 {
+                if self.dice.percent(60) {
+                    self.commit();
+                }
+                self.crash();
+                return;
+            }
+        }
+        if self.dice.between(0, 1000) < self.habits.contests {
+            return self.contest(violence);
+        }
         match self.dice.between(0, 1000) {
-            0..=419 => self.client_acts(),
+            0..=249 if self.habits.interleaving > 0 => self.converse(),
+            0..=419 => {
+                let index = self.dice.index(self.clients.len());
+                self.client_acts(index);
+            }
             420..=609 => self.turn_of_some_link(),
             610..=769 => self.client_reads(),
-            770..=879 => self.commit(),
-            880..=919 => self.time_passes(),
-            920..=939 => self.world().broker.upkeep_once(),
-            940..=954 => {
+            770..=869 => self.commit(),
+            870..=909 => self.time_passes(),
+            910..=934 => self.upkeep(),
+            935..=944 => self.operator_acts(),
+            945..=954 => {
                 let _ = self.world().store.step_idle();
             }
             955..=979 => self.line_is_cut(),
@@ -132,20 +200,14 @@ impl Run {
             993..=994 => self.shut_down(),
             _ => self.die_within_a_commit(),
         }
-        self.check_gauges();
-        if self.world().is_poisoned() {
-            self.say(|| "the store is poisoned".into());
-            self.crash();
-        }
     }
 
     // Clients.
 
-    fn client_acts(&mut self) {
-        let index = self.dice.index(self.clients.len());
+    pub(super) fn client_acts(&mut self, index: usize) {
         let client = &mut self.clients[index];
         let Some(number) = client.link else {
-            if client.is_durable() && self.dice.percent(4) {
+            if client.is_durable() && self.dice.percent(self.habits.clean_starts) {
                 client.wants_new_session(&mut self.model);
                 self.say(|| format!("client {index} wants a new session"));
             }
@@ -160,13 +222,23 @@ impl Run {
         }
         let (dice, model) = (&mut self.dice, &mut self.model);
         match dice.between(0, 100) {
-            0..=54 if client.may_publish() => {
-                for _ in 0..dice.between(1, 5) {
-                    client.publish(link, model, dice, self.now);
+            drawn if drawn < self.habits.subscribes => {
+                if client.may_publish() {
+                    client.subscribe(link, model, dice);
                 }
             }
-            55..=66 if client.may_publish() => client.subscribe(link, model, dice),
-            67..=68 if client.may_publish() => client.unsubscribe(link, model, dice),
+            drawn if drawn < self.habits.subscribes + self.habits.unsubscribes => {
+                if client.may_publish() {
+                    client.unsubscribe(link, model, dice);
+                }
+            }
+            0..=68 => {
+                for _ in 0..dice.between(1, self.habits.burst) {
+                    if client.may_publish() {
+                        client.publish(link, model, dice, self.now);
+                    }
+                }
+            }
             69..=94 => {
                 for _ in 0..dice.between(1, 10) {
                     client.acknowledge(link);
@@ -196,28 +268,31 @@ impl Run {
 
     fn turn_of_some_link(&mut self) {
         if let Some(number) = self.some_link() {
-            let frames = self.dice.index(12);
+            let frames = self.dice.index(self.habits.frames);
             self.turn(number, frames);
         }
     }
 
     pub(super) fn turn(&mut self, number: u64, frames: usize) {
-        let world = self.world.as_ref().expect("a broker runs");
+        if self.resume_if_begun(&What::Turn(number))
+            || self.resume_if_begun(&What::Greeting(number))
+        {
+            return;
+        }
+        let broker = Arc::clone(&self.world().broker);
         let Some(link) = self.links.get_mut(&number) else { return };
-        link.turn(&world.broker, self.now, frames);
-        for message in link.read.drain(..) {
-            self.model.message_mut(message).read_at = self.now;
-        }
-        if link.closed {
-            let owner = link.owner;
-            let why = link.why.clone();
-            self.say(|| format!("the broker has closed link {number} of client {owner}: {why}"));
-        }
-        self.bury(number);
+        let what = if link.greeted { What::Turn(number) } else { What::Greeting(number) };
+        let Some(turning) = link.begin_turn(frames) else {
+            self.bury(number);
+            return;
+        };
+        link.since = self.now;
+        self.model.read(&link.reading, self.now);
+        self.act(what, Box::new(move || Outcome::Turn(Box::new(turning.run(&broker)))));
     }
 
     /// A link that nobody uses any more.
-    fn bury(&mut self, number: u64) {
+    pub(super) fn bury(&mut self, number: u64) {
         let Some(link) = self.links.get(&number) else { return };
         let used = self.clients.iter().any(|client| client.link == Some(number));
         if link.closed && !used {
@@ -260,48 +335,43 @@ impl Run {
     }
 
     pub(super) fn cut(&mut self, index: usize) {
+        let Some(number) = self.clients[index].link else { return };
+        let link = self.links.get_mut(&number).expect("its link");
+        // Another CONNECT must not come before one that the broker looks at already.
+        if link.greeted || !link.is_busy() || self.dead {
+            self.cut_link(index, number);
+        }
+    }
+
+    fn cut_link(&mut self, index: usize, number: u64) {
         let client = &mut self.clients[index];
-        let Some(number) = client.link else { return };
         let link = self.links.get_mut(&number).expect("its link");
         let since = link.closed_at.min(self.now);
         link.cut = true;
         link.to_client.clear();
         // Some of what was under way still arrives; not a CONNECT behind one that was sent
         // later.
-        let unknown = link.server.is_none();
-        let arrives = if unknown { 0 } else { self.dice.index(link.to_server.len() + 1) };
+        let arrives = if !link.greeted { 0 } else { self.dice.index(link.to_server.len() + 1) };
         link.to_server.truncate(arrives);
         client.lost(&mut self.model, since);
         self.say(|| format!("the line of client {index}, link {number}, is cut"));
         self.bury(number);
     }
 
-    // The broker.
-
-    fn commit(&mut self) {
-        let held = self.dice.percent(50);
-        if self.dice.percent(70) {
-            self.world().step(held);
-            return;
-        }
-        // Others act while the batch is being written.
-        let told = self.world().step_with_witness(held);
-        while let Ok(Within::Reached(go_on)) = told.recv() {
-            for _ in 0..self.dice.between(0, 6) {
-                match self.dice.between(0, 3) {
-                    0 => self.client_acts(),
-                    1 => self.turn_of_some_link(),
-                    _ => self.client_reads(),
-                }
-            }
-            let _ = go_on.send(());
-        }
+    pub(super) fn time_passes(&mut self) {
+        let all = [1, 5, 20, 100, 1_000, 6_000, 40_000, 3_600_000];
+        // A turn does not take an hour.
+        let millis = *self.dice.pick(if self.actors.is_empty() { &all[..] } else { &all[..6] });
+        self.time_passes_for(millis);
     }
 
-    fn time_passes(&mut self) {
-        let millis = *self.dice.pick(&[1, 5, 20, 100, 1_000, 6_000, 40_000, 3_600_000]);
+    pub(super) fn time_passes_for(&mut self, millis: u64) {
         self.now += millis;
         self.world().advance(millis);
+        for link in self.links.values() {
+            self.model.read(&link.reading, self.now);
+        }
+        self.timers();
     }
 
     // Misfortune.
@@ -321,17 +391,20 @@ impl Run {
         self.world().disk.set_fault(fault);
     }
 
-    fn die_within_a_commit(&mut self) {
+    pub(super) fn die_within_a_commit(&mut self) {
         let after = self.dice.between(0, 12);
         self.world().disk.set_fault(Some(Fault::Death(after)));
-        let held = self.dice.percent(50);
-        self.world().step(held);
+        self.commit();
         self.say(|| format!("death after {after} more changes"));
         self.crash();
     }
 
     pub(super) fn crash(&mut self) {
+        self.dead = true;
+        self.world().disk.set_dead(true);
         self.end_links();
+        self.let_all_end();
+        self.dead = false;
         let world = self.world.take().expect("a broker runs");
         let remains = world.kill();
         let remains = if self.dice.percent(50) {
@@ -357,6 +430,8 @@ impl Run {
     }
 
     fn shut_down(&mut self) {
+        self.let_all_end();
+        self.undisturbed = true;
         self.say(|| "the broker is stopped".into());
         self.world().broker.shut_down();
         for number in self.links.keys().copied().collect::<Vec<_>>() {
@@ -365,6 +440,7 @@ impl Run {
         self.end_links();
         let world = self.world.take().expect("a broker runs");
         let remains = world.shut_down();
+        self.undisturbed = false;
         self.start(remains);
     }
 

@@ -8,8 +8,10 @@ use std::task::{Context, Waker};
 use bytes::{Buf, BytesMut};
 use ferrymq::auth::Identity;
 use ferrymq::broker::Broker;
-use ferrymq::broker::client::{Client, Close, Peer};
+use ferrymq::broker::client::{Client, Close, Handled, Peer};
 use ferrymq::protocol::{Decoder, Frame, Packet, PacketId, ReasonCode, Version, encode};
+
+use crate::scheduler::drive;
 
 /// What a client has received.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,12 +41,20 @@ pub struct Received {
     pub at: u64,
 }
 
+/// A frame on its way to the broker.
+pub struct Sent {
+    bytes: Vec<u8>,
+    /// Of a PUBLISH.
+    message: Option<u32>,
+}
+
+/// A connection as its client and the network see it.
 pub struct Link {
     pub owner: usize,
     pub number: u64,
     pub version: Version,
     /// Whole frames that the client has sent.
-    pub to_server: VecDeque<Vec<u8>>,
+    pub to_server: VecDeque<Sent>,
     pub to_client: VecDeque<Got>,
     /// The client has hung up, or the network has cut the line.
     pub cut: bool,
@@ -54,40 +64,45 @@ pub struct Link {
     pub closed_at: u64,
     /// And why.
     pub why: String,
-    pub server: Option<Box<Client>>,
-    /// Messages that the broker has read since this was last emptied.
-    pub read: Vec<u32>,
-    decoder: Decoder,
-    out: BytesMut,
+    /// CONNECT has been answered, one way or the other.
+    pub greeted: bool,
+    /// The broker's side; `None` while it is in a turn.
+    server: Option<Server>,
+    /// When its turn began, in milliseconds.
+    pub since: u64,
+    /// Messages that the turn may read.
+    pub reading: Vec<u32>,
     aliases: HashMap<u16, String>,
 }
 
 impl Link {
     pub fn new(owner: usize, number: u64, version: Version, connect: Vec<u8>) -> Self {
+        let decoder = Decoder::server(1 << 20);
         Self {
             owner,
             number,
             version,
-            to_server: VecDeque::from([connect]),
+            to_server: VecDeque::from([Sent { bytes: connect, message: None }]),
             to_client: VecDeque::new(),
             cut: false,
             closed: false,
             closed_at: u64::MAX,
             why: String::new(),
-            server: None,
-            read: Vec::new(),
-            decoder: Decoder::server(1 << 20),
-            out: BytesMut::new(),
+            greeted: false,
+            server: Some(Server { client: None, decoder, out: BytesMut::new() }),
+            since: 0,
+            reading: Vec::new(),
             aliases: HashMap::new(),
         }
     }
 
     /// For a person who looks for a fault.
     pub fn describe(&self) -> String {
-        let state = self.server.as_ref().map(|server| {
-            let (holding, stalled) = (server.is_holding(), server.is_stalled());
-            let (parting, saturated) = (server.parts_at().is_some(), server.is_saturated());
-            format!("holding {holding} stalled {stalled} parting {parting} saturated {saturated}")
+        let server = self.server.as_ref().and_then(|server| server.client.as_ref());
+        let state = server.map(|server| {
+            let (block, stalled) = (server.block(), server.is_stalled());
+            let parting = server.parts_at().is_some();
+            format!("block {block:?} stalled {stalled} parting {parting}")
         });
         let (number, owner, waiting) = (self.number, self.owner, self.to_server.len());
         let cut = self.cut;
@@ -97,143 +112,75 @@ impl Link {
     pub fn send(&mut self, packet: &Packet<'_>) {
         let mut frame = BytesMut::new();
         encode::packet(&mut frame, self.version, packet);
-        self.to_server.push_back(frame.to_vec());
+        let message = match packet {
+            Packet::Publish(publish) => Some(message_of(publish.payload)),
+            _ => None,
+        };
+        self.to_server.push_back(Sent { bytes: frame.to_vec(), message });
+    }
+
+    /// True while it is in a turn that others have interrupted.
+    pub fn is_busy(&self) -> bool {
+        self.server.is_none()
     }
 
     /// True if a turn could change anything.
-    pub fn is_ready(&mut self) -> bool {
-        if self.closed {
-            return false;
-        }
-        match &self.server {
-            None => !self.to_server.is_empty() || self.cut,
-            Some(server) => {
-                let readable = !self.to_server.is_empty() || self.cut;
-                (readable && !server.is_holding()) || is_rung(server)
-            }
+    pub fn is_ready(&self) -> bool {
+        let Some(server) = self.server.as_ref().filter(|_| !self.closed) else { return false };
+        let readable = !self.to_server.is_empty() || self.cut;
+        match &server.client {
+            None => readable,
+            Some(client) => (readable && client.block().is_none()) || is_rung(client),
         }
     }
 
-    /// One turn of the connection's task, which reads up to `frames` frames.
-    pub fn turn(&mut self, broker: &Arc<Broker>, now: u64, frames: usize) {
+    /// Begins a turn of the connection's task, which reads up to `frames` frames.
+    pub fn begin_turn(&mut self, frames: usize) -> Option<Turning> {
         if self.closed {
-            return;
+            return None;
         }
-        if self.server.is_none() {
-            self.greet(broker);
+        let server = self.server.take()?;
+        let most = if server.client.is_some() { frames } else { 1 };
+        let frames: VecDeque<Sent> =
+            self.to_server.drain(..most.min(self.to_server.len())).collect();
+        self.reading = frames.iter().filter_map(|frame| frame.message).collect();
+        Some(Turning { server, frames, gone: self.cut && self.to_server.is_empty() })
+    }
+
+    /// The turn that began at `now` is over.
+    pub fn end_turn(&mut self, turned: Turned, now: u64) {
+        let Turned { mut server, unread, refused, closed } = turned;
+        for frame in unread.into_iter().rev() {
+            self.to_server.push_front(frame);
         }
-        if let Some(mut server) = self.server.take() {
-            match self.serve(broker, &mut server, frames) {
-                Ok(()) => self.server = Some(server),
-                Err(close) => {
-                    if let Close::Error(reason, why) = &close {
-                        server.farewell(*reason, why, &mut self.out);
-                    }
-                    server.closed(&close);
-                    self.why = format!("{close:?}");
-                    self.closed = true;
-                }
-            }
+        self.reading.clear();
+        self.greeted = true;
+        if let Some(reason) = refused {
+            self.to_client.push_back(Got::ConnAck { present: false, reason });
         }
-        self.decode(now);
-        if self.closed {
+        self.decode(std::mem::take(&mut server.out), now);
+        if let Some(why) = closed {
+            self.closed = true;
             self.closed_at = now;
+            self.why = why;
         }
+        self.server = Some(server);
         if self.cut {
             // Nobody is there to read it.
             self.to_client.clear();
         }
     }
 
-    fn greet(&mut self, broker: &Arc<Broker>) {
-        let Some(frame) = self.to_server.pop_front() else {
-            self.closed = self.cut;
-            return;
-        };
-        let Packet::Connect(connect) = self.decoder.decode(&frame).unwrap() else {
-            panic!("the first frame is CONNECT");
-        };
-        self.decoder.set_version(connect.version);
-        let peer = Peer {
-            address: ([127, 0, 0, 1], 1).into(),
-            listener: "tcp".into(),
-            identity: Identity::default(),
-        };
-        let accepted = broker.check_connect(&connect).and_then(|()| broker.connect(&connect, peer));
-        match accepted {
-            Ok(accepted) => {
-                let mut client = accepted.client;
-                client.open(accepted.connack, accepted.gate);
-                self.server = Some(Box::new(client));
-            }
-            Err(reason) => {
-                self.to_client.push_back(Got::ConnAck { present: false, reason });
-                self.closed = true;
-            }
+    /// A whole turn that nobody interrupts.
+    pub fn turn(&mut self, broker: &Arc<Broker>, now: u64, frames: usize) {
+        if let Some(turning) = self.begin_turn(frames) {
+            self.end_turn(turning.run(broker), now);
         }
     }
 
-    fn serve(
-        &mut self,
-        broker: &Arc<Broker>,
-        server: &mut Client,
-        frames: usize,
-    ) -> Result<(), Close> {
-        if server.wake().poll(&Context::from_waker(Waker::noop())) {
-            server.woken();
-            if broker.is_shutting_down() {
-                return Err(Close::Error(ReasonCode::ServerShuttingDown, "the broker shuts down"));
-            }
-        }
-        server.begin();
-        let read = self.read(server, frames);
-        // What came before the packet that ends the connection still counts.
-        server.finish()?;
-        let pumped = self.pump(server);
-        read?;
-        pumped?;
-        if self.cut && self.to_server.is_empty() {
-            return Err(Close::Lost("the client closed without DISCONNECT"));
-        }
-        Ok(())
-    }
-
-    fn read(&mut self, server: &mut Client, frames: usize) -> Result<(), Close> {
-        if server.is_saturated() {
-            return server.wake_when_unsaturated();
-        }
-        for _ in 0..frames {
-            // One that had to wait is looked at again when its client is woken.
-            if server.is_holding() {
-                self.pump(server)?;
-            }
-            let Some(frame) = self.to_server.pop_front() else { break };
-            let packet = self.decoder.decode(&frame).unwrap_or_else(|e| panic!("{e:?}: {frame:?}"));
-            if let Packet::Publish(publish) = &packet {
-                self.read.push(message_of(publish.payload));
-            }
-            server.handle(packet, frame.len())?;
-            if server.is_holding() {
-                self.to_server.push_front(frame);
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    fn pump(&mut self, server: &mut Client) -> Result<(), Close> {
-        loop {
-            let enough = self.out.len() + 64 * 1024;
-            if !server.pump(&mut self.out, enough)? {
-                return Ok(());
-            }
-        }
-    }
-
-    fn decode(&mut self, now: u64) {
+    fn decode(&mut self, mut out: BytesMut, now: u64) {
         let mut decoder = Decoder::client(u32::MAX);
         decoder.set_version(self.version);
-        let mut out = std::mem::take(&mut self.out);
         while let Frame::Complete { len } = decoder.frame(&out).unwrap() {
             let got = self.got(&decoder.decode(&out[..len]).unwrap(), now);
             self.to_client.push_back(got);
@@ -275,6 +222,148 @@ impl Link {
             Packet::Disconnect(disconnect) => Got::Disconnect(disconnect.reason),
             Packet::PingResp => Got::Pong,
             other => panic!("a server does not send {other:?}"),
+        }
+    }
+}
+
+/// The broker's side of a connection.
+pub struct Server {
+    client: Option<Box<Client>>,
+    decoder: Decoder,
+    out: BytesMut,
+}
+
+/// A turn that begins.
+pub struct Turning {
+    server: Server,
+    frames: VecDeque<Sent>,
+    /// The line is cut behind these frames.
+    gone: bool,
+}
+
+/// A turn that is over.
+pub struct Turned {
+    server: Server,
+    unread: VecDeque<Sent>,
+    /// CONNECT was refused.
+    refused: Option<ReasonCode>,
+    /// The broker has closed the connection, and why.
+    closed: Option<String>,
+}
+
+impl Turning {
+    pub fn run(mut self, broker: &Arc<Broker>) -> Turned {
+        let (mut refused, mut closed) = (None, None);
+        if self.server.client.is_none() {
+            match self.greet(broker) {
+                Some(Ok(client)) => self.server.client = Some(client),
+                Some(Err(reason)) => {
+                    refused = Some(reason);
+                    closed = Some(format!("{reason:?}"));
+                }
+                None if self.gone => closed = Some("it never sent CONNECT".into()),
+                None => {}
+            }
+        }
+        if let Some(mut client) = self.server.client.take() {
+            match self.serve(&mut client) {
+                Ok(()) => self.server.client = Some(client),
+                Err(close) => {
+                    if let Close::Error(reason, why) = &close {
+                        client.farewell(*reason, why, &mut self.server.out);
+                    }
+                    // Whoever gives up waiting has lost it with the process.
+                    let _ = drive(client.close(&close));
+                    closed = Some(format!("{close:?}"));
+                }
+            }
+        }
+        Turned { server: self.server, unread: self.frames, refused, closed }
+    }
+
+    fn greet(&mut self, broker: &Arc<Broker>) -> Option<Result<Box<Client>, ReasonCode>> {
+        let frame = self.frames.pop_front()?;
+        let Packet::Connect(connect) = self.server.decoder.decode(&frame.bytes).unwrap() else {
+            panic!("the first frame is CONNECT");
+        };
+        self.server.decoder.set_version(connect.version);
+        let peer = Peer {
+            address: ([127, 0, 0, 1], 1).into(),
+            listener: "tcp".into(),
+            identity: Identity::default(),
+        };
+        if let Err(reason) = broker.check_connect(&connect) {
+            return Some(Err(reason));
+        }
+        // Whoever gives up waiting for the session is gone.
+        let accepted =
+            drive(broker.connect(&connect, peer)).unwrap_or(Err(ReasonCode::ServerUnavailable));
+        Some(accepted.map(|accepted| {
+            let mut client = Box::new(accepted.client);
+            client.open(accepted.connack, accepted.gate);
+            client
+        }))
+    }
+
+    /// One step after the other, as the network does it, until there is no more to do.
+    fn serve(&mut self, client: &mut Client) -> Result<(), Close> {
+        if client.wake().poll(&Context::from_waker(Waker::noop())) {
+            client.woken();
+        }
+        loop {
+            // Somebody else acts on the session: the client is rung when it is its turn.
+            if !client.begin()? {
+                return Ok(());
+            }
+            let stepped = self.step(client);
+            // What came before the packet that ends the connection still counts.
+            client.end()?;
+            stepped?;
+            if !client.has_more() {
+                break;
+            }
+        }
+        if self.gone && self.frames.is_empty() {
+            return Err(Close::Lost("the client closed without DISCONNECT"));
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, client: &mut Client) -> Result<(), Close> {
+        if self.gone {
+            client.hears_no_more();
+        }
+        client.go_on();
+        let read = self.read(client);
+        client.submit()?;
+        let pumped = self.pump(client);
+        read?;
+        pumped
+    }
+
+    fn read(&mut self, client: &mut Client) -> Result<(), Close> {
+        // One that had to wait is looked at again when its client is woken.
+        if client.block().is_some() {
+            self.pump(client)?;
+        }
+        while client.may_take() {
+            let Some(frame) = self.frames.pop_front() else { return Ok(()) };
+            let packet = self.server.decoder.decode(&frame.bytes);
+            let packet = packet.unwrap_or_else(|e| panic!("{e:?}: {:?}", frame.bytes));
+            if client.handle(packet, frame.bytes.len())? == Handled::Held {
+                self.frames.push_front(frame);
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn pump(&mut self, client: &mut Client) -> Result<(), Close> {
+        loop {
+            let enough = self.server.out.len() + 64 * 1024;
+            if !client.pump(&mut self.server.out, enough)? {
+                return Ok(());
+            }
         }
     }
 }

@@ -1,21 +1,21 @@
 //! The broker on its disk: started, stopped in order, killed, or without power.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use ferrymq::auth::Authenticator;
 use ferrymq::broker::{Broker, Clock, Hand, Persistence, Settings};
 use ferrymq::config::Config;
 use ferrymq::message::WallMillis;
-use ferrymq::schedule::{Point, set_hook};
 use ferrymq::store::{Store, StoreConfig, StoreMetrics, StoreState};
 use ferrymq::telemetry::Metrics;
 use tempfile::TempDir;
 
 use crate::common::dice::Dice;
 use crate::disk::Disk;
+use crate::scheduler::drive;
 
 /// What of the configuration differs from seed to seed.
 #[derive(Debug, Clone)]
@@ -132,15 +132,11 @@ impl Remains {
             Persistence::new(Some(store.clone()), true),
             recovered,
         );
+        // As the server does before it listens.
+        drive(broker.run_due());
         let Self { disk, directory } = self;
         Ok(World { broker, store, disk, hand, directory })
     }
-}
-
-/// What goes on within a commit.
-pub enum Within {
-    Reached(Sender<()>),
-    Over,
 }
 
 impl World {
@@ -168,45 +164,41 @@ impl World {
             Ok(format!("  {client} session {id} subscribed to {filter:?}\n"))
         });
         all.extend(rows.unwrap().map(Result::unwrap));
+        let mut select =
+            file.prepare("SELECT topic, hex(substr(payload, 1, 4)) FROM retained").unwrap();
+        let rows = select.query_map([], |row| {
+            let (topic, number): (String, String) = (row.get(0)?, row.get(1)?);
+            let number = u32::from_str_radix(&number, 16).unwrap();
+            Ok(format!("  retained on {topic}: message {number}\n"))
+        });
+        all.extend(rows.unwrap().map(Result::unwrap));
         all
     }
 
+    /// What is retained on disk and has not expired: topic to message.
+    pub fn retained(&self, now: u64) -> HashMap<String, u32> {
+        let path = self.directory.0.path().join("ferrymq.db");
+        let file = rusqlite::Connection::open(path).unwrap();
+        let mut select = file
+            .prepare(
+                "SELECT topic, hex(substr(payload, 1, 4)) FROM retained \
+                 WHERE expires_at IS NULL OR expires_at > ?1",
+            )
+            .unwrap();
+        let rows = select.query_map([i64::try_from(now).unwrap()], |row| {
+            let (topic, number): (String, String) = (row.get(0)?, row.get(1)?);
+            Ok((topic, u32::from_str_radix(&number, 16).unwrap()))
+        });
+        rows.unwrap().map(Result::unwrap).collect()
+    }
+
+    /// Time passes; timers are another matter.
     pub fn advance(&self, millis: u64) {
         self.hand.advance(Duration::from_millis(millis));
-        self.broker.run_due();
     }
 
     pub fn is_poisoned(&self) -> bool {
         self.store.state() == StoreState::Poisoned
-    }
-
-    pub fn step(&self, with_held: bool) {
-        // An error is a poisoned store: the schedule looks at that.
-        let _ = self.store.step(with_held);
-    }
-
-    /// Commits on a thread of its own, which stops at each moment until the sender
-    /// that comes with it is used.
-    pub fn step_with_witness(&self, with_held: bool) -> Receiver<Within> {
-        let (tell, told) = channel();
-        let store = self.store.clone();
-        std::thread::spawn(move || {
-            let hook = tell.clone();
-            set_hook(Some(Box::new(move |point| {
-                if !matches!(point, Point::BeforeCommit | Point::AfterCommit) {
-                    return;
-                }
-                let (go_on, wait) = channel();
-                if hook.send(Within::Reached(go_on)).is_ok() {
-                    let _ = wait.recv();
-                }
-            })));
-            let _ = store.step(with_held);
-            set_hook(None);
-            drop(store);
-            let _ = tell.send(Within::Over);
-        });
-        told
     }
 
     /// The process is gone from one moment to the next. Its connections are dropped by

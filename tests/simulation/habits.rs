@@ -1,0 +1,145 @@
+//! What a history is mostly about, and how much of it interleaves.
+
+use crate::common::dice::Dice;
+
+/// Who is stopped in a contest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Theme {
+    /// A turn of a connection whose session is taken over.
+    Turns,
+    /// The timers, while clients come back.
+    Timers,
+    /// The upkeep or a publisher, while others publish.
+    Retained,
+}
+
+/// Percentages, where nothing else is said.
+#[derive(Debug, Clone, Copy)]
+pub struct Habits {
+    /// Turns, timers and commits that may stop at a yield point.
+    pub interleaving: u64,
+    /// Packet ids that a client uses.
+    pub packet_ids: u16,
+    /// It uses the smallest that is free, so that ids are used again at once.
+    pub smallest_id: bool,
+    /// Publishes in one go, at most.
+    pub burst: u64,
+    /// Frames that a turn reads, at most.
+    pub frames: usize,
+    /// Publishes to topics that are only there to be retained.
+    pub retained_topics: u64,
+    /// Of these, with an expiry of 1 or 2 s.
+    pub brief: u64,
+    /// Clients with a will.
+    pub wills: u64,
+    /// Of an MQTT 5.0 client's wills, with a delay.
+    pub delayed: u64,
+    /// Reconnects that ask for a new session.
+    pub clean_starts: u64,
+    /// SUBSCRIBE and UNSUBSCRIBE, of what a client does.
+    pub subscribes: u64,
+    pub unsubscribes: u64,
+    /// Filters that clients use.
+    pub filters: usize,
+    /// Publishes at QoS 2, beside those of a draw among all.
+    pub qos2: u64,
+    /// Contests, of 1,000 steps; see `contest.rs`.
+    pub contests: u64,
+    pub theme: Theme,
+    /// Requests of an operator, of what goes on beside a turn.
+    pub operator: u64,
+}
+
+/// Every turn is one step, as on a machine with one thread.
+const CALM: Habits = Habits {
+    interleaving: 0,
+    packet_ids: 40,
+    smallest_id: false,
+    burst: 5,
+    frames: 12,
+    retained_topics: 0,
+    brief: 0,
+    wills: 40,
+    delayed: 33,
+    clean_starts: 4,
+    subscribes: 12,
+    unsubscribes: 2,
+    filters: 7,
+    qos2: 0,
+    contests: 0,
+    theme: Theme::Turns,
+    operator: 0,
+};
+
+/// A bit of everything.
+const MIXED: Habits = Habits {
+    interleaving: 6,
+    retained_topics: 8,
+    brief: 30,
+    clean_starts: 10,
+    subscribes: 12,
+    unsubscribes: 5,
+    operator: 10,
+    ..CALM
+};
+
+/// Long turns of connections whose session is taken over.
+const TAKE_OVERS: Habits = Habits {
+    interleaving: 10,
+    packet_ids: 14,
+    smallest_id: true,
+    burst: 12,
+    frames: 60,
+    contests: 25,
+    qos2: 50,
+    wills: 20,
+    subscribes: 10,
+    unsubscribes: 5,
+    ..CALM
+};
+
+/// Subscriptions that come and go over connections that come and go.
+const SUBSCRIPTIONS: Habits =
+    Habits { subscribes: 30, unsubscribes: 25, filters: 2, clean_starts: 8, qos2: 0, ..TAKE_OVERS };
+
+/// Delayed wills fall due while their clients come back.
+const WILLS: Habits = Habits {
+    interleaving: 10,
+    wills: 100,
+    delayed: 90,
+    clean_starts: 30,
+    contests: 25,
+    theme: Theme::Timers,
+    ..CALM
+};
+
+/// The same topics are retained by several publishers, and expire.
+const RETAINED: Habits = Habits {
+    interleaving: 10,
+    retained_topics: 70,
+    brief: 50,
+    frames: 30,
+    operator: 10,
+    contests: 25,
+    theme: Theme::Retained,
+    ..CALM
+};
+
+impl Habits {
+    pub fn of(dice: &mut Dice) -> Self {
+        let mut habits = *dice.pick(&[
+            CALM,
+            MIXED,
+            TAKE_OVERS,
+            TAKE_OVERS,
+            TAKE_OVERS,
+            SUBSCRIPTIONS,
+            WILLS,
+            RETAINED,
+        ]);
+        if habits.interleaving > 0 && dice.percent(20) {
+            habits.interleaving = 40;
+        }
+        habits
+    }
+}

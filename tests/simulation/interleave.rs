@@ -1,0 +1,346 @@
+//! Steps of a history in which several act at once: who begins, who goes on, and what
+//! their clients do meanwhile.
+
+use std::sync::{Arc, LazyLock};
+
+use ferrymq::broker::admin::Announcement;
+use ferrymq::protocol::{MessageProperties, QoS};
+
+use crate::client::RETAINED;
+use crate::run::Run;
+use crate::scheduler::{Job, Outcome, Until, What, drive};
+
+/// Actors that have begun and not ended, at most.
+const MOST: usize = 5;
+
+/// For the clocks of what an operator waits for. They never run: an operator who waits is
+/// rung, or gives up.
+static RUNTIME: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| {
+    tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime")
+});
+
+impl Run {
+    /// Has the broker do something: at once and undisturbed, or as one of several.
+    pub(super) fn act(&mut self, what: What, job: Job) {
+        if let Some(until) = self.stops.take() {
+            let until = if self.atomic { Until::End } else { until };
+            let outcome = self.actors.start(what.clone(), job, until);
+            self.acted(&what, outcome);
+            return;
+        }
+        let percent = match what {
+            // Others have always acted while a batch was being written.
+            What::Commit => self.habits.interleaving.max(30),
+            // Waits for a commit, so for others.
+            What::RemoveSession(_) | What::Retained(_) => 100,
+            _ => self.habits.interleaving,
+        };
+        if self.undisturbed || (self.actors.is_empty() && !self.dice.percent(percent)) {
+            let outcome = job();
+            self.ended(&what, outcome);
+            return;
+        }
+        let until = self.until(&what);
+        self.say(|| format!("{what:?} begins, until {until:?}"));
+        let outcome = self.actors.start(what.clone(), job, until);
+        self.acted(&what, outcome);
+    }
+
+    /// How far an actor goes.
+    fn until(&mut self, what: &What) -> Until {
+        if *what == What::Commit {
+            return if self.dice.percent(30) {
+                Until::End
+            } else {
+                Until::Points(self.dice.between(1, 4))
+            };
+        }
+        if self.atomic {
+            return Until::End;
+        }
+        // Whoever acts while others are stopped mostly comes to an end.
+        let ends = if self.actors.is_empty() { 10 } else { 60 };
+        if self.habits.interleaving == 0 || self.dice.percent(ends) {
+            return Until::End;
+        }
+        match self.dice.between(0, 10) {
+            0..=4 => Until::Submit,
+            5..=6 => Until::Points(self.dice.between(1, 16)),
+            _ => Until::Points(self.dice.between(1, 160)),
+        }
+    }
+
+    fn acted(&mut self, what: &What, outcome: Option<Outcome>) {
+        match outcome {
+            Some(outcome) => self.ended(what, outcome),
+            None => self.summary.interruptions += 1,
+        }
+        self.actors.check_deadlock();
+    }
+
+    pub(super) fn resume(&mut self, what: &What, until: Until) {
+        self.say(|| format!("{what:?} goes on, until {until:?}"));
+        let outcome = self.actors.resume(what, until);
+        self.acted(what, outcome);
+    }
+
+    /// Lets it go on if it has begun. False: it has not.
+    pub(super) fn resume_if_begun(&mut self, what: &What) -> bool {
+        let begun = self.actors.all().any(|known| known == what);
+        if begun && self.actors.runnable().contains(what) {
+            let until = self.until(what);
+            self.resume(what, until);
+        }
+        begun
+    }
+
+    pub(super) fn resume_some(&mut self) {
+        let runnable = self.actors.runnable();
+        if !runnable.is_empty() {
+            let what = self.dice.pick(&runnable).clone();
+            let until = self.until(&what);
+            self.resume(&what, until);
+        }
+    }
+
+    /// Everyone who has begun comes to an end. Whoever waits for a commit gives up.
+    pub(super) fn let_all_end(&mut self) {
+        loop {
+            let runnable = self.actors.runnable();
+            if !runnable.is_empty() {
+                let what = self.dice.pick(&runnable).clone();
+                self.resume(&what, Until::End);
+            } else if let Some((what, outcome)) = self.actors.give_up_waiting() {
+                self.acted(&what, outcome);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn ended(&mut self, what: &What, outcome: Outcome) {
+        match (what, outcome) {
+            (What::Turn(number) | What::Greeting(number), Outcome::Turn(turned)) => {
+                let Some(link) = self.links.get_mut(number) else { return };
+                link.end_turn(*turned, link.since);
+                if link.closed {
+                    let (owner, why) = (link.owner, link.why.clone());
+                    self.say(|| {
+                        format!("the broker has closed link {number} of client {owner}: {why}")
+                    });
+                }
+                self.bury(*number);
+            }
+            (What::RemoveSession(index), _) => {
+                self.clients[*index].is_removed(true, &mut self.model);
+            }
+            (What::Retained(message), Outcome::Operator(true)) if !self.dead => {
+                self.model.acknowledged(*message);
+            }
+            _ => {}
+        }
+    }
+
+    // What goes on while somebody is stopped.
+
+    /// One step while somebody has begun and not ended.
+    pub(super) fn step_between(&mut self, violence: u64) {
+        if self.actors.len() >= MOST {
+            return self.resume_some();
+        }
+        let index = self.focus();
+        match self.dice.between(0, 1000) {
+            0..=129 => self.resume_some(),
+            130..=239 => self.take_over(index),
+            240..=449 => self.client_acts(index),
+            450..=549 => self.turn_of(index),
+            550..=649 => {
+                self.read(index, 10);
+            }
+            650..=829 => self.round_trip(index),
+            830..=889 => self.commit(),
+            890..=909 => self.upkeep(),
+            910..=929 => self.time_passes(),
+            930..=949 => self.operator_acts(),
+            950..=989 => self.let_all_end(),
+            _ if violence == 0 => {}
+            990..=993 => self.die_within_a_commit(),
+            _ => self.crash(),
+        }
+    }
+
+    /// Whose client acts: most often one whose connection is stopped in a turn, or one
+    /// that a timer is about.
+    fn focus(&mut self) -> usize {
+        let any = self.dice.index(self.clients.len());
+        if !self.dice.percent(65) {
+            return any;
+        }
+        let mut found: Vec<usize> = Vec::new();
+        for what in self.actors.all() {
+            match what {
+                What::Turn(number) | What::Greeting(number) => {
+                    found.extend(self.links.get(number).map(|link| link.owner));
+                }
+                What::Timers | What::Upkeep => {
+                    let away = self.clients.iter().filter(|client| client.link.is_none());
+                    found.extend(away.map(|client| client.index));
+                }
+                What::RemoveSession(index) => found.push(*index),
+                What::Commit | What::Retained(_) => {}
+            }
+        }
+        if found.is_empty() { any } else { *self.dice.pick(&found) }
+    }
+
+    /// The client comes back by another connection, whatever becomes of the one before.
+    pub(super) fn take_over(&mut self, index: usize) {
+        if self.clients[index].link.is_some() {
+            self.cut(index);
+        }
+        let client = &mut self.clients[index];
+        if client.link.is_some() {
+            return;
+        }
+        if client.is_durable() && self.dice.percent(self.habits.clean_starts) {
+            client.wants_new_session(&mut self.model);
+        }
+        self.connect(index);
+        self.round_trip(index);
+        // What it has done by the old connection it does again by the new one.
+        if self.dice.percent(50) {
+            self.client_acts(index);
+            self.round_trip(index);
+        }
+    }
+
+    fn turn_of(&mut self, index: usize) {
+        let of: Vec<u64> =
+            self.links.values().filter(|l| l.owner == index).map(|l| l.number).collect();
+        if !of.is_empty() {
+            let number = *self.dice.pick(&of);
+            let frames = self.dice.index(self.habits.frames);
+            self.turn(number, frames);
+        }
+    }
+
+    /// A client says something, and is answered.
+    pub(super) fn converse(&mut self) {
+        let index = self.dice.index(self.clients.len());
+        if self.clients[index].link.is_none() {
+            self.connect(index);
+        } else {
+            self.client_acts(index);
+        }
+        self.round_trip(index);
+    }
+
+    /// What a client has sent is answered, and the answer arrives.
+    pub(super) fn round_trip(&mut self, index: usize) {
+        let Some(number) = self.clients[index].link else { return };
+        self.turn(number, self.habits.frames);
+        self.model.step += 1;
+        self.commit();
+        self.model.step += 1;
+        self.turn(number, self.habits.frames);
+        self.read(index, 30);
+    }
+
+    // Those who are not clients.
+
+    pub(super) fn upkeep(&mut self) {
+        if self.resume_if_begun(&What::Upkeep) || self.resume_if_begun(&What::Timers) {
+            return;
+        }
+        let broker = Arc::clone(&self.world().broker);
+        let job = move || {
+            drive(broker.background_once());
+            Outcome::Done
+        };
+        self.act(What::Upkeep, Box::new(job));
+    }
+
+    pub(super) fn timers(&mut self) {
+        if self.resume_if_begun(&What::Upkeep) || self.resume_if_begun(&What::Timers) {
+            return;
+        }
+        let broker = Arc::clone(&self.world().broker);
+        let job = move || {
+            drive(broker.run_due());
+            Outcome::Done
+        };
+        self.act(What::Timers, Box::new(job));
+    }
+
+    /// Commits what was submitted, or goes on with it.
+    pub(super) fn commit(&mut self) {
+        if self.resume_if_begun(&What::Commit) {
+            return;
+        }
+        let (store, held) = (self.world().store.clone(), self.dice.percent(50));
+        let job = move || {
+            // An error is a poisoned store: the schedule looks at that.
+            let _ = store.step(held);
+            Outcome::Done
+        };
+        self.act(What::Commit, Box::new(job));
+    }
+
+    pub(super) fn operator_acts(&mut self) {
+        if !self.dice.percent(self.habits.operator) || self.undisturbed {
+            return;
+        }
+        let broker = Arc::clone(&self.world().broker);
+        match self.dice.between(0, 4) {
+            0 => self.operator_removes_session(),
+            1 => {
+                let topic = *self.dice.pick(&RETAINED);
+                let id = self.model.operator_retains(topic, 1, true, self.now);
+                let job = move || {
+                    let _entered = RUNTIME.enter();
+                    let removed = drive(broker.remove_retained(topic));
+                    Outcome::Operator(removed.is_some_and(|removed| removed.is_ok()))
+                };
+                self.act(What::Retained(id), Box::new(job));
+            }
+            _ => {
+                let topic = *self.dice.pick(&RETAINED);
+                let id = self.model.operator_retains(topic, 1, false, self.now);
+                let announcement = Announcement {
+                    topic: topic.to_owned(),
+                    payload: id.to_be_bytes().to_vec(),
+                    qos: QoS::AtLeastOnce,
+                    retain: true,
+                    expiry: None,
+                    properties: MessageProperties::default(),
+                };
+                let job = move || {
+                    let _entered = RUNTIME.enter();
+                    let announced = drive(broker.announce(&announcement));
+                    Outcome::Operator(announced.is_some_and(|announced| announced.is_ok()))
+                };
+                self.act(What::Retained(id), Box::new(job));
+            }
+        }
+    }
+
+    fn operator_removes_session(&mut self) {
+        let index = self.dice.index(self.clients.len());
+        let what = What::RemoveSession(index);
+        let client = &mut self.clients[index];
+        if !client.is_removable() || self.actors.all().any(|known| *known == what) {
+            return;
+        }
+        client.is_removed(false, &mut self.model);
+        let broker = Arc::clone(&self.world().broker);
+        let id = format!("client{index}");
+        let without_will = self.dice.percent(50);
+        let job = move || {
+            let _entered = RUNTIME.enter();
+            let removed = drive(broker.remove_session(&id, without_will));
+            Outcome::Operator(removed.is_some())
+        };
+        self.say(|| format!("an operator removes the session of client {index}"));
+        self.act(what, Box::new(job));
+    }
+}
