@@ -10,7 +10,7 @@ from rawclient import Raw
 from turns import long_turn, make_receivers
 
 # What one read of 64 KiB brings. If all of it is done at once, that takes 3 s and more.
-PUBLISHES, RECEIVERS = 13_000, 6000
+PUBLISHES, RECEIVERS = 13_000, 4000
 WITHIN = 1.5
 
 
