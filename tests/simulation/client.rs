@@ -157,6 +157,8 @@ impl Client {
         model.new_session(self.index, false);
         self.has_session = false;
         self.removed = true;
+        // The operator decides whether it is published.
+        self.current_will = None;
         self.removing = !over;
     }
 

@@ -58,6 +58,8 @@ struct Receipt {
     connection: u64,
     packet_id: u16,
     resent: u32,
+    /// The highest at which it came.
+    qos: u8,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -352,6 +354,7 @@ impl Model {
         receipt.connection = connection;
         receipt.packet_id = got.packet_id;
         receipt.resent = message.resent;
+        receipt.qos = receipt.qos.max(got.qos);
         if open {
             assert!(got.dup, "message {id}: a repeat without DUP [MQTT-3.3.1-1]");
             return;
@@ -463,8 +466,10 @@ impl Model {
             self.message(id)
         );
         if self.message(id).qos == 2 {
-            let exact =
-                members.iter().filter(|(client, session)| self.times(*client, *session, id) > 0);
+            // One that went at QoS 1 goes to another member if its session ends.
+            let exact = members.iter().filter(|(client, session)| {
+                self.receipts.get(&(*client, *session, id)).is_some_and(|receipt| receipt.qos == 2)
+            });
             assert!(
                 exact.count() <= 1,
                 "message {id} went to more than one of the group {members:?}"
