@@ -54,6 +54,8 @@ struct Receipt {
     connection: u64,
     packet_id: u16,
     resent: u32,
+    /// The highest.
+    qos: u8,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -322,6 +324,7 @@ impl Model {
         receipt.connection = connection;
         receipt.packet_id = got.packet_id;
         receipt.resent = message.resent;
+        receipt.qos = receipt.qos.max(got.qos);
         if open {
             assert!(got.dup, "message {id}: a repeat without DUP [MQTT-3.3.1-1]");
             return;
@@ -433,8 +436,12 @@ impl Model {
             self.message(id)
         );
         if self.message(id).qos == 2 {
-            let exact =
-                members.iter().filter(|(client, session)| self.times(*client, *session, id) > 0);
+            // What a member got at QoS 1 may go to another one when its session ends.
+            let twice_safe = |(client, session): &&(usize, u32)| {
+                let receipt = self.receipts.get(&(*client, *session, id));
+                receipt.is_some_and(|receipt| receipt.times > 0 && receipt.qos == 2)
+            };
+            let exact = members.iter().filter(twice_safe);
             assert!(
                 exact.count() <= 1,
                 "message {id} went to more than one of the group {members:?}"
