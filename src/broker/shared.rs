@@ -106,14 +106,16 @@ impl Broker {
         let message = &entry.message;
         let is_gated = entry.state == DeliveryState::AwaitingCommit
             && !message.durability.may_acknowledge(self.persistence.committed());
-        let qos = message.qos.min(receiver.qos);
+        // What one member may have got at QoS 1 does not become exactly once by another.
+        let most = if entry.is_begun() || entry.dup { entry.qos } else { message.qos };
+        let qos = most.min(receiver.qos);
         if session.durable && entry.home == Home::Memory && qos > QoS::AtMostOnce {
             if is_gated {
                 // Its publisher may repeat it, and the copy would not be known as one.
                 return false;
             }
             drop(session);
-            self.publish_copy(entry, receiver, step);
+            self.publish_copy(entry, qos, receiver, step);
             return true;
         }
         let mut moved = Entry {
@@ -205,6 +207,7 @@ impl Broker {
     fn publish_copy(
         &self,
         entry: &Entry,
+        qos: QoS,
         receiver: &Receiver<Arc<SessionHandle>>,
         step: &mut Step,
     ) {
@@ -213,7 +216,7 @@ impl Broker {
             topic: message.topic(),
             properties: message.properties(),
             payload: message.payload(),
-            qos: message.qos,
+            qos,
             retain: message.retain,
             expires_at: message.expires_at,
             is_copy: true,

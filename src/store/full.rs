@@ -135,6 +135,11 @@ impl Writer {
         Ok(())
     }
 
+    /// The next batch may try what is parked, whatever room can be counted.
+    pub(super) fn allow_probe(&mut self) {
+        self.probed = self.probed.checked_sub(PROBE).unwrap_or(self.probed);
+    }
+
     pub(super) fn count_parked(&self) {
         let parked = self.plan.parked.len() as u64;
         self.shared.metrics.stalled.store(parked, Ordering::Relaxed);

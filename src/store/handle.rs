@@ -146,6 +146,8 @@ impl Store {
         if self.state() == StoreState::Poisoned {
             return Err(SubmitError::Poisoned);
         }
+        // Time passes for who steps by hand: what waits for room may be tried again.
+        writer.allow_probe();
         writer.idle().map_err(|fault| {
             self.inner.shared.poison(&fault.0);
             SubmitError::Poisoned

@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ahash::AHashSet;
+
 use super::batch::Batch;
 use super::config::{DurabilityMode, StoreConfig};
 use super::error::SubmitError;
@@ -163,8 +165,32 @@ impl Queue {
             Held::None => 0,
         };
         batch.held.extend(self.held.drain(..due).map(|(_, message)| message));
+        self.release_before(batch);
         if self.held.is_empty() {
             self.held.shrink_to(1 << 16);
+        }
+    }
+
+    /// What is held of a publisher goes along with its later messages: a crash must not
+    /// leave those without the ones before them [MQTT-4.6.0-6].
+    fn release_before(&mut self, batch: &mut Batch) {
+        if self.held.is_empty() {
+            return;
+        }
+        let publisher = |message: &Arc<Message>| message.publisher.as_ref().map(Arc::as_ptr);
+        let publishers: AHashSet<_> = batch
+            .ops
+            .iter()
+            .filter_map(|op| if let Op::Message(message) = op { publisher(message) } else { None })
+            .collect();
+        if !publishers.is_empty() {
+            self.held.retain(|(_, message)| {
+                let goes = publisher(message).is_some_and(|of| publishers.contains(&of));
+                if goes {
+                    batch.held.push(Arc::clone(message));
+                }
+                !goes
+            });
         }
     }
 

@@ -29,8 +29,11 @@ impl Run {
             let mut busy = false;
             for number in self.links.keys().copied().collect::<Vec<_>>() {
                 if self.links.get(&number).is_some_and(Link::is_ready) {
-                    busy = true;
+                    // Who is rung and finds nothing is at rest: a publisher that waits for
+                    // room is told of every try.
+                    let before = self.stands(number);
                     self.turn(number, 50);
+                    busy |= self.stands(number) != before;
                 }
             }
             for index in 0..self.clients.len() {
@@ -46,7 +49,7 @@ impl Run {
             drive(self.world().broker.background_once());
             let _ = self.world().store.step_idle();
             quiet = if busy { 0 } else { quiet + 1 };
-            if quiet == 3 {
+            if quiet == 5 {
                 return;
             }
         }
@@ -54,6 +57,12 @@ impl Run {
             println!("{}, {} writes wait", link.describe(), self.world().store.pending());
         }
         panic!("the broker does not come to rest");
+    }
+
+    /// Where a link stands, as far as its ends can see.
+    fn stands(&self, number: u64) -> Option<(usize, usize, bool)> {
+        let link = self.links.get(&number)?;
+        Some((link.to_server.len(), link.to_client.len(), link.closed))
     }
 
     pub(super) fn finish(&mut self) {

@@ -142,11 +142,14 @@ impl Remains {
 impl World {
     /// What waits on disk, for a person who looks for a fault.
     pub fn queues(&self) -> String {
+        self.read_queues().unwrap_or_else(|error| format!("  unreadable: {error}\n"))
+    }
+
+    fn read_queues(&self) -> rusqlite::Result<String> {
         let path = self.directory.0.path().join("ferrymq.db");
-        let file = rusqlite::Connection::open(path).unwrap();
+        let file = rusqlite::Connection::open(path)?;
         let mut select = file
-            .prepare("SELECT s.client_id, d.id, d.packet_id, d.message, hex(substr(m.payload, 1, 4)), d.received FROM delivery d LEFT JOIN session s ON s.id = d.session LEFT JOIN message m ON m.id = d.message ORDER BY s.client_id, d.id")
-            .unwrap();
+            .prepare("SELECT s.client_id, d.id, d.packet_id, d.message, hex(substr(m.payload, 1, 4)), d.received FROM delivery d LEFT JOIN session s ON s.id = d.session LEFT JOIN message m ON m.id = d.message ORDER BY s.client_id, d.id")?;
         let rows = select.query_map([], |row| {
             let (client, id): (Option<String>, i64) = (row.get(0)?, row.get(1)?);
             let (packet, message): (i64, i64) = (row.get(2)?, row.get(3)?);
@@ -154,16 +157,15 @@ impl World {
             let number = number.map(|hex| u32::from_str_radix(&hex, 16).unwrap());
             Ok(format!("  {client:?} delivery {id} packet {packet} row {message} message {number:?} received {received}\n"))
         });
-        let mut all: String = rows.unwrap().map(Result::unwrap).collect();
+        let mut all: String = rows?.collect::<Result<_, _>>()?;
         let mut select = file
-            .prepare("SELECT s.client_id, s.id, u.filter FROM session s LEFT JOIN subscription u ON u.session = s.id")
-            .unwrap();
+            .prepare("SELECT s.client_id, s.id, u.filter FROM session s LEFT JOIN subscription u ON u.session = s.id")?;
         let rows = select.query_map([], |row| {
             let (client, id): (String, i64) = (row.get(0)?, row.get(1)?);
             let filter: Option<String> = row.get(2)?;
             Ok(format!("  {client} session {id} subscribed to {filter:?}\n"))
         });
-        all.extend(rows.unwrap().map(Result::unwrap));
+        all.push_str(&rows?.collect::<Result<String, _>>()?);
         let mut select =
             file.prepare("SELECT topic, hex(substr(payload, 1, 4)) FROM retained").unwrap();
         let rows = select.query_map([], |row| {
@@ -171,8 +173,8 @@ impl World {
             let number = u32::from_str_radix(&number, 16).unwrap();
             Ok(format!("  retained on {topic}: message {number}\n"))
         });
-        all.extend(rows.unwrap().map(Result::unwrap));
-        all
+        all.push_str(&rows?.collect::<Result<String, _>>()?);
+        Ok(all)
     }
 
     /// What is retained on disk and has not expired: topic to message.

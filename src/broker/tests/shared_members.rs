@@ -76,6 +76,23 @@ fn mqtt_4_8_2_qos_1_messages_go_to_another_member_also_if_they_were_sent() {
 }
 
 #[test]
+fn what_one_member_may_have_got_at_qos_1_goes_to_another_at_qos_1() {
+    let world = World::new();
+    let mut one = member(&world, "one", QoS::AtLeastOnce);
+    let mut publisher = world.passing("pub");
+    publisher.publish(QoS::ExactlyOnce, 1, "sent");
+    world.commit();
+    assert_eq!(one.received(), ["PUBLISH 1 sent"]);
+    let mut two = member(&world, "two", QoS::ExactlyOnce);
+    let _new = world.connect("one", true);
+    world.commit();
+    assert_eq!(two.received(), ["PUBLISH 1 sent"]);
+    two.try_send(Packet::PubAck(ack(1))).unwrap();
+    world.commit();
+    assert_eq!(world.rows("delivery"), 0);
+}
+
+#[test]
 fn mqtt_4_8_2_5_a_qos_2_message_that_was_sent_goes_to_nobody_else() {
     let world = with_two_away(QoS::ExactlyOnce);
     let connect = Connect { receive_maximum: Some(1), ..request(Version::V5, "one", false) };
