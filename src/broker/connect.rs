@@ -180,8 +180,10 @@ impl Broker {
                 }
             };
             // Its connection comes to an end with the packet that it is at.
-            if let Some(wake) = known.look().wake().cloned() {
+            let replaced = known.look().wake().cloned();
+            if let Some(wake) = replaced {
                 wake.revoke(Revoked::TakenOver);
+                known.until_departed(&wake).await;
             }
             let permit = known.begin().await;
             // Otherwise it has left the registry meanwhile.

@@ -16,6 +16,8 @@ pub struct Wake {
     rung: AtomicBool,
     patient: AtomicBool,
     revoked: AtomicU8,
+    lingers: AtomicBool,
+    has_left: AtomicBool,
     waker: AtomicWaker,
     /// Of the session that the connection holds; what waits for a commit rings it, and
     /// with it whichever connection holds the session by then.
@@ -84,6 +86,22 @@ impl Wake {
         };
         let _ = self.revoked.compare_exchange(0, code, Ordering::AcqRel, Ordering::Acquire);
         self.ring();
+    }
+
+    /// The connection's task takes one more step when it is revoked: what its client has
+    /// sent before it came back by another connection counts.
+    pub fn set_lingering(&self) {
+        self.lingers.store(true, Ordering::Release);
+    }
+
+    /// The connection will not take that step any more.
+    pub fn leave(&self) {
+        self.has_left.store(true, Ordering::Release);
+    }
+
+    /// True if it has yet to take its last step.
+    pub fn is_lingering(&self) -> bool {
+        self.lingers.load(Ordering::Acquire) && !self.has_left.load(Ordering::Acquire)
     }
 
     /// See [`Wake::revoke`].

@@ -88,6 +88,7 @@ impl<S: Transport> Connection<S> {
 
     /// Runs until the connection ends, and says why.
     pub async fn run(mut self, mut client: Box<Client>) {
+        client.linger();
         let close = poll_fn(|context| self.poll(&mut client, context)).await;
         // Apart, so that it takes no room in the task as long as the connection lives.
         Box::pin(self.close(client, close)).await;
@@ -152,7 +153,7 @@ impl<S: Transport> Connection<S> {
             Ok(()) => {}
             Err(close) => return Poll::Ready(self.close_after(client, close)),
         }
-        if client.has_more() {
+        if client.has_more() || client.is_revoked() {
             context.waker().wake_by_ref();
         }
         self.timers.set_parting(client.parts_at());

@@ -101,13 +101,14 @@ class Broker:
             connection.close()
 
     def metric(self, name, **labels):
-        """One sample of /metrics, or None."""
+        """The sum of the samples of /metrics with these labels, or None without any."""
+        values = []
         for line in self.get("/metrics")[1].splitlines():
             series, _, value = line.rpartition(" ")
             found, _, inside = series.partition("{")
             if found == name and all(f'{k}="{v}"' in inside for k, v in labels.items()):
-                return float(value)
-        return None
+                values.append(float(value))
+        return sum(values) if values else None
 
     def await_metric(self, name, wanted, within=10, **labels):
         deadline = time.monotonic() + within

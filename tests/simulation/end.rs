@@ -78,12 +78,14 @@ impl Run {
         self.settle();
         // Everything was committed: what memory held is what the file holds.
         self.crash();
+        if !self.model.has_been_full {
+            // Before anybody sends again what was not acknowledged.
+            let on_disk = self.world().retained(self.now);
+            self.model.check_retained_on_disk(&before, &on_disk);
+        }
         self.all_come_back();
         let after = self.observe();
         self.model.check_retained(&after);
-        if !self.model.has_been_full {
-            self.model.check_retained_on_disk(&before, &after);
-        }
         self.probe();
         self.all_come_back();
         if self.trace {

@@ -222,7 +222,9 @@ impl Client {
     /// The connection has to end: it has lost its session, or the broker shuts down.
     pub fn begin(&mut self) -> Result<bool, Close> {
         if self.permit.is_none() {
-            if let Some(lost) = self.lost() {
+            if let Some(lost) = self.lost()
+                && !self.wake.is_lingering()
+            {
                 return Err(lost);
             }
             match self.handle.try_begin() {
@@ -254,6 +256,10 @@ impl Client {
         }
         let submitted = self.submit();
         self.permit = None;
+        if self.wake.revoked().is_some() {
+            // What had arrived has been read: this was the last step.
+            self.handle.departed(&self.wake);
+        }
         submitted
     }
 
@@ -287,10 +293,22 @@ impl Client {
 
     /// True if the next packet may be handled in this poll.
     pub fn may_go_on(&self) -> bool {
-        self.work.is_none()
-            && self.held.is_none()
-            && !self.budget.is_spent()
-            && self.wake.revoked().is_none()
+        self.work.is_none() && self.held.is_none() && !self.budget.is_spent() && self.may_step()
+    }
+
+    /// Its last step may still be under way after it was revoked.
+    fn may_step(&self) -> bool {
+        self.wake.revoked().is_none() || self.wake.is_lingering()
+    }
+
+    /// True if it has to let go of its session.
+    pub fn is_revoked(&self) -> bool {
+        self.wake.revoked().is_some()
+    }
+
+    /// The task takes one more step when the connection is revoked.
+    pub fn linger(&self) {
+        self.wake.set_lingering();
     }
 
     /// True if replies have left since the last call: a packet that had to wait for that may
@@ -301,7 +319,7 @@ impl Client {
 
     /// True if a packet that was left over may be looked at again in this poll.
     pub fn may_take(&self) -> bool {
-        self.work.is_none() && !self.budget.is_spent() && self.wake.revoked().is_none()
+        self.work.is_none() && !self.budget.is_spent() && self.may_step()
     }
 
     /// True if there is more to do than one poll may: it is to be polled again.
@@ -396,6 +414,8 @@ impl Client {
             None => self.handle.begin().await,
         };
         self.broker.disconnect(permit, self.epoch, leaving).await;
+        // Who takes the session over finds it as this client has left it.
+        self.handle.departed(&self.wake);
     }
 
     fn on_disconnect(&self, disconnect: &Disconnect) -> Close {
@@ -415,6 +435,12 @@ impl Client {
         } else {
             Leaving::WithWill { session_expiry }
         })
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.handle.departed(&self.wake);
     }
 }
 
