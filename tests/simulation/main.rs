@@ -21,6 +21,7 @@ mod habits;
 mod interleave;
 mod interval;
 mod model;
+mod retained;
 mod run;
 mod scheduler;
 mod vfs;
@@ -153,6 +154,28 @@ fn a_skipped_fsync_is_noticed() {
 #[test]
 fn elision_that_does_not_wait_for_every_receiver_is_noticed() {
     is_noticed("elide-early");
+}
+
+#[test]
+fn operations_that_reach_the_store_in_another_order_are_noticed() {
+    is_noticed("submit-before-lock");
+}
+
+#[test]
+fn a_pubrel_that_leaves_before_the_receipt_is_on_disk_is_noticed() {
+    is_noticed("ungated-pubrel");
+}
+
+#[test]
+fn a_connection_that_is_not_woken_is_noticed() {
+    is_noticed("forget-wake-up");
+}
+
+/// Sockets are no part of this simulation.
+#[test]
+#[ignore = "needs the connection's driver"]
+fn a_read_interest_that_is_forgotten_is_noticed() {
+    is_noticed("forget-read-interest");
 }
 
 /// Only if it is asked for: see the module.

@@ -461,9 +461,9 @@ impl Run {
         match remains.start(&self.shape, self.now) {
             Ok(world) => {
                 self.world = Some(world);
-                self.say(|| format!("started with\n{}", self.world().queues()));
                 // Whatever did not strike by now is over.
                 self.world().disk.set_fault(None);
+                self.say(|| format!("started with\n{}", self.world().queues()));
                 if self.world().disk.is_dead() || self.world().is_poisoned() {
                     self.crash();
                 }
