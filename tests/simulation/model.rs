@@ -18,6 +18,7 @@ const OPERATOR: usize = 2000;
 pub type Step = u64;
 
 #[derive(Debug, Clone)]
+#[allow(clippy::struct_excessive_bools)] // Each is true or false by itself.
 pub struct Message {
     pub publisher: usize,
     pub topic: String,

@@ -1,14 +1,14 @@
 //! What may and must be retained: the model's judgement of what subscribers see, and of
 //! memory beside the file.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use crate::model::{Message, Model};
 
 impl Model {
     /// `retained`: topic to message, as a new subscriber has seen them at the end.
     pub fn check_retained(&self, retained: &HashMap<String, u32>) {
-        let topics: HashSet<&str> =
+        let topics: BTreeSet<&str> =
             self.messages.iter().filter(|m| m.retain).map(|m| m.topic.as_str()).collect();
         for topic in topics {
             self.check_retained_topic(topic, retained.get(topic).copied());
@@ -62,7 +62,7 @@ impl Model {
         memory: &HashMap<String, u32>,
         disk: &HashMap<String, u32>,
     ) {
-        let topics: HashSet<&String> = memory.keys().chain(disk.keys()).collect();
+        let topics: BTreeSet<&String> = memory.keys().chain(disk.keys()).collect();
         for topic in topics {
             let (memory, disk) = (memory.get(topic), disk.get(topic));
             // It may have expired while the broker was down.
