@@ -63,6 +63,8 @@ pub struct Client {
     removed: bool,
     /// He may yet do so.
     removing: bool,
+    /// When he last began or ended.
+    removed_at: Step,
     /// When the connection was lost, in milliseconds, as early as it may have been.
     pub lost_at: u64,
     /// CONNECTs since then.
@@ -107,6 +109,7 @@ impl Client {
             has_session: false,
             removed: false,
             removing: false,
+            removed_at: 0,
             lost_at: 0,
             attempts: 0,
             asked_clean: false,
@@ -160,6 +163,7 @@ impl Client {
         // The operator decides whether it is published.
         self.current_will = None;
         self.removing = !over;
+        self.removed_at = model.step;
     }
 
     fn forget(&mut self, model: &mut Model, certainly: bool) {
@@ -454,8 +458,9 @@ impl Client {
             model.no_session_before(self.index, self.connect_at);
         }
         self.wants_clean = false;
-        self.has_session = true;
-        self.removed = self.removing;
+        // The answer may be older than the removal.
+        self.removed = self.removing || self.removed_at >= self.connect_at.max(1);
+        self.has_session = !self.removed;
         self.attempts = 0;
         if present {
             self.resume(link, model);

@@ -134,6 +134,7 @@ impl Habits {
             TAKE_OVERS,
             TAKE_OVERS,
             SUBSCRIPTIONS,
+            SUBSCRIPTIONS,
             WILLS,
             RETAINED,
         ]);

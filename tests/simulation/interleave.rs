@@ -21,6 +21,7 @@ static RUNTIME: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| {
 
 impl Run {
     /// Has the broker do something: at once and undisturbed, or as one of several.
+    #[allow(clippy::needless_pass_by_value)] // Callers make it for this call.
     pub(super) fn act(&mut self, what: What, job: Job) {
         if let Some(until) = self.stops.take() {
             let until = if self.atomic { Until::End } else { until };

@@ -40,6 +40,7 @@ impl Summary {
     }
 }
 
+#[allow(clippy::struct_excessive_bools)] // Each is true or false by itself.
 pub struct Run {
     pub(super) dice: Dice,
     pub(super) shape: Shape,
@@ -204,6 +205,7 @@ impl Run {
 
     // Clients.
 
+    #[allow(clippy::collapsible_match)] // Who may not subscribe does nothing.
     pub(super) fn client_acts(&mut self, index: usize) {
         let client = &mut self.clients[index];
         let Some(number) = client.link else {
@@ -351,7 +353,7 @@ impl Run {
         link.to_client.clear();
         // Some of what was under way still arrives; not a CONNECT behind one that was sent
         // later.
-        let arrives = if !link.greeted { 0 } else { self.dice.index(link.to_server.len() + 1) };
+        let arrives = if link.greeted { self.dice.index(link.to_server.len() + 1) } else { 0 };
         link.to_server.truncate(arrives);
         client.lost(&mut self.model, since);
         self.say(|| format!("the line of client {index}, link {number}, is cut"));
@@ -461,9 +463,9 @@ impl Run {
         match remains.start(&self.shape, self.now) {
             Ok(world) => {
                 self.world = Some(world);
-                self.say(|| format!("started with\n{}", self.world().queues()));
                 // Whatever did not strike by now is over.
                 self.world().disk.set_fault(None);
+                self.say(|| format!("started with\n{}", self.world().queues()));
                 if self.world().disk.is_dead() || self.world().is_poisoned() {
                     self.crash();
                 }

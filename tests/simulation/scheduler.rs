@@ -274,9 +274,8 @@ impl Scheduler {
     /// Panics if there is a lock that nobody will release.
     pub fn check_deadlock(&self) {
         let blocked = self.actors.iter().any(|actor| matches!(actor.state, State::Blocked(..)));
-        if blocked && !self.actors.iter().any(|actor| self.is_runnable(actor)) {
-            panic!("DEADLOCK: {}", self.describe());
-        }
+        let able = self.actors.iter().any(|actor| self.is_runnable(actor));
+        assert!(!blocked || able, "DEADLOCK: {}", self.describe());
     }
 
     /// Who stands where, for a person who looks for a fault.
