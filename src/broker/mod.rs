@@ -11,6 +11,7 @@ pub mod client;
 mod clock;
 mod connect;
 mod disconnect;
+pub mod failpoint;
 mod handle;
 mod ids;
 mod longest;
@@ -189,6 +190,18 @@ impl Broker {
     pub fn in_flight(&self) -> usize {
         let handles: Vec<_> = self.registry.lock().values().cloned().collect();
         handles.iter().map(|handle| handle.lock().in_flight()).sum()
+    }
+
+    /// The wake-ups of all connected sessions, by client id: for tests, which ring them to
+    /// see whether one had been forgotten.
+    #[cfg(feature = "failpoints")]
+    pub fn wakes(&self) -> Vec<(Arc<str>, Arc<crate::message::Wake>)> {
+        let handles: Vec<_> = self.registry.lock().values().cloned().collect();
+        let wake_of = |handle: Arc<SessionHandle>| {
+            let wake = handle.lock().wake().cloned();
+            wake.map(|wake| (Arc::clone(&handle.client_id), wake))
+        };
+        handles.into_iter().filter_map(wake_of).collect()
     }
 
     /// Bytes that queues hold in memory.

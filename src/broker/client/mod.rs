@@ -254,6 +254,7 @@ impl Client {
         if self.turn.has_writes() && self.pending.has_new_gates() {
             self.turn.wake_at_commit(&self.wake);
         }
+        crate::broker::failpoint::before_submission();
         let commit = self
             .turn
             .finish(&self.broker)
