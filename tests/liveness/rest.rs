@@ -133,13 +133,7 @@ impl Run {
         }
         let mut wants = served.clone();
         for _ in 0..ATTEMPTS {
-            for index in &wants {
-                if self.clients[*index].wire.is_none() {
-                    self.connect(*index);
-                }
-            }
-            self.rest();
-            self.nothing_was_forgotten();
+            self.come_back(&served);
             let mut asked = Vec::new();
             for index in &wants {
                 if self.clients[*index].connected {
@@ -171,6 +165,17 @@ impl Run {
         panic!("NOT SERVED in {ATTEMPTS} connections: {}\n{}", who.join(", "), self.describe());
     }
 
+    /// Those who are away connect, and take what waits for them.
+    fn come_back(&mut self, who: &[usize]) {
+        for index in who {
+            if self.clients[*index].wire.is_none() {
+                self.connect(*index);
+            }
+        }
+        self.rest();
+        self.nothing_was_forgotten();
+    }
+
     fn ask(&mut self, index: usize) {
         let client = &mut self.clients[index];
         client.ping();
@@ -182,7 +187,16 @@ impl Run {
     pub(super) async fn finish(&mut self) {
         self.say(|| "the end begins".into());
         self.service(true).await;
-        for index in 0..self.clients.len() {
+        // Whose keep alive passed meanwhile, and who is told to come again.
+        let everybody: Vec<usize> = (0..self.clients.len()).collect();
+        for _ in 0..ATTEMPTS {
+            self.come_back(&everybody);
+            if self.clients.iter().all(|client| client.connected) {
+                break;
+            }
+            self.time_passes(PATIENCE).await;
+        }
+        for index in everybody {
             let owed = self.model.owed(index);
             assert!(
                 owed.is_empty(),
