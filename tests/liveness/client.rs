@@ -168,6 +168,10 @@ impl Client {
     pub fn publish(&mut self, model: &mut Model, topic: &str, qos: u8, size: usize) {
         let message = model.sends(topic, qos, size);
         let packet_id = if qos > 0 { self.packet_id() } else { 0 };
+        let index = self.index;
+        model.say(|| {
+            format!("client {index} publishes message {message}: {topic}, QoS {qos}, id {packet_id}, {size} bytes")
+        });
         if qos > 0 {
             self.outgoing.push_back(Outgoing { packet_id, message, released: false });
         }
@@ -194,9 +198,10 @@ impl Client {
 
     pub fn subscribe(&mut self, model: &mut Model, filter: &str, qos: u8) {
         if qos == 0 {
-            model.unsubscribes(self.index, filter);
+            self.expects_no_longer(model, filter);
         }
         let packet_id = self.packet_id();
+        model.say(|| format!("client {} subscribes to {filter} at QoS {qos}", self.index));
         self.asked.insert(packet_id, Asked::Subscribe(filter.to_owned(), qos));
         self.send(&Packet::Subscribe(Box::new(Subscribe {
             packet_id: PacketId::new(packet_id).unwrap(),
@@ -213,14 +218,27 @@ impl Client {
     }
 
     pub fn unsubscribe(&mut self, model: &mut Model, filter: &str) {
-        model.unsubscribes(self.index, filter);
+        self.expects_no_longer(model, filter);
         let packet_id = self.packet_id();
+        model.say(|| format!("client {} unsubscribes from {filter}", self.index));
         self.asked.insert(packet_id, Asked::Unsubscribe);
         self.send(&Packet::Unsubscribe(Box::new(Unsubscribe {
             packet_id: PacketId::new(packet_id).unwrap(),
             filters: vec![TopicFilter::new(filter).unwrap()],
             user_properties: Vec::new(),
         })));
+    }
+
+    /// Nor because of what it has asked for before and not been answered.
+    fn expects_no_longer(&mut self, model: &mut Model, filter: &str) {
+        model.unsubscribes(self.index, filter);
+        for asked in self.asked.values_mut() {
+            if let Asked::Subscribe(of, qos) = asked
+                && of == filter
+            {
+                *qos = 0;
+            }
+        }
     }
 
     /// Sends one of the acknowledgements that it owes.
@@ -276,6 +294,7 @@ impl Client {
     }
 
     fn on(&mut self, packet: &Packet<'_>, model: &mut Model, shape: &Shape) {
+        model.say(|| format!("client {} got {}", self.index, short(packet)));
         match packet {
             Packet::ConnAck(connack) if connack.reason == ReasonCode::Success => {
                 self.opened(connack.session_present, model);
@@ -358,6 +377,22 @@ impl Client {
         if !reason.is_failure() && !was_released {
             model.accepts(message);
         }
+    }
+}
+
+/// In few words.
+fn short(packet: &Packet<'_>) -> String {
+    match packet {
+        Packet::Publish(publish) => {
+            let id = u32::from_be_bytes(publish.payload[..4].try_into().unwrap());
+            let (qos, dup) = (publish.qos, publish.dup);
+            format!("message {id}, {qos:?}, {:?}, dup {dup}", publish.packet_id)
+        }
+        Packet::PubAck(ack) => format!("PUBACK {} {:?}", ack.packet_id.get(), ack.reason),
+        Packet::PubRec(ack) => format!("PUBREC {} {:?}", ack.packet_id.get(), ack.reason),
+        Packet::PubRel(ack) => format!("PUBREL {} {:?}", ack.packet_id.get(), ack.reason),
+        Packet::PubComp(ack) => format!("PUBCOMP {} {:?}", ack.packet_id.get(), ack.reason),
+        other => format!("{other:?}"),
     }
 }
 

@@ -28,6 +28,8 @@ struct Receiver {
 #[derive(Debug, Default)]
 pub struct Model {
     pub step: Step,
+    /// Tell what happens.
+    pub trace: bool,
     messages: Vec<Message>,
     receivers: Vec<Receiver>,
     pub accepted: u64,
@@ -41,6 +43,12 @@ impl Model {
     pub fn add_receiver(&mut self, max_packet: Option<u32>) {
         let max_packet = max_packet.map_or(usize::MAX, |max| usize::try_from(max).unwrap());
         self.receivers.push(Receiver { max_packet, ..Receiver::default() });
+    }
+
+    pub fn say(&self, what: impl FnOnce() -> String) {
+        if self.trace {
+            println!("{:5}   {}", self.step, what());
+        }
     }
 
     pub fn sends(&mut self, topic: &str, qos: u8, size: usize) -> u32 {

@@ -64,6 +64,7 @@ async fn history(seed: u64, trace: bool) -> Summary {
     let shape = Shape::of(&mut dice);
     let engine = Engine::start(seed, &shape, dice.fork());
     let mut model = Model::default();
+    model.trace = trace;
     let clients: Vec<_> =
         (0..dice.index(6) + 3).map(|index| Client::new(index, &mut dice)).collect();
     for client in &clients {
