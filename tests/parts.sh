@@ -33,10 +33,10 @@ count_rust() {
     echo "$(number passed "$summary") $(($(number failed "$summary") + $(number 'timed out' "$summary")))"
 }
 
-# Builds the library once more: the feature lets a simulation act within a commit, and
-# lets promises be broken on purpose.
+# Builds the library once more: the feature lets a simulation act within a commit and
+# within a turn, and lets promises be broken on purpose.
 part_simulation() {
-    cargo nextest run --color never --features failpoints --test simulation
+    cargo nextest run --color never --features failpoints --test simulation --test liveness
 }
 count_simulation() { count_rust "$@"; }
 

@@ -57,8 +57,8 @@ pub struct Client {
     pub version: Version,
     pub durable: bool,
     pub max_packet: Option<u32>,
-    receive_maximum: Option<u16>,
-    keep_alive: u16,
+    pub receive_maximum: Option<u16>,
+    pub keep_alive: u16,
     /// Its connection, unless it is away.
     pub wire: Option<Wire>,
     /// CONNACK came.

@@ -100,14 +100,20 @@ impl Engine {
         if !dice.percent(self.nested.get()) {
             return;
         }
+        // All the others until none of them has anything to do, or some of them.
+        let everybody = dice.percent(30);
         let count = dice.between(1, 5);
         drop(dice);
         for _ in 0..count {
-            let commits = may_commit && self.dice.borrow_mut().percent(30);
-            if commits {
-                self.commit(true);
+            if everybody {
+                for number in self.ready() {
+                    self.poll(number);
+                }
             } else {
                 self.poll_some();
+            }
+            if may_commit && self.dice.borrow_mut().percent(40) {
+                self.commit(true);
             }
         }
     }

@@ -5,7 +5,8 @@
 //! owed.
 //!
 //! `LIVENESS_SEEDS=N` plays more seeds, `LIVENESS_FROM` begins elsewhere, `LIVENESS_SEED=S`
-//! replays one and prints what happens.
+//! replays one and prints what happens; `LIVENESS_TRACE=1` prints what happens in the tests
+//! of `known`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 #![allow(clippy::panic, clippy::print_stdout)]
@@ -22,6 +23,7 @@ mod api;
 mod client;
 mod engine;
 mod executor;
+mod known;
 mod model;
 mod rest;
 mod run;

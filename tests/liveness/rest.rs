@@ -113,6 +113,13 @@ impl Run {
                 );
             }
         }
+        if self.trace && !forgotten.is_empty() {
+            println!("what had been forgotten:");
+            for index in 0..self.clients.len() {
+                self.clients[index].reading = Reading::Everything;
+                self.move_bytes(index);
+            }
+        }
         assert!(forgotten.is_empty(), "LOST WAKE-UP{forgotten}\n{}", self.describe());
         self.engine.nest(self.shape.nested);
     }
@@ -218,7 +225,8 @@ impl Run {
 
     /// For a person who looks for a fault.
     fn describe(&self) -> String {
-        let mut lines: Vec<String> = self.clients.iter().map(describe).collect();
+        let mut lines = vec![format!("{:?}", self.shape)];
+        lines.extend(self.clients.iter().map(describe));
         for (number, (owner, end)) in &self.ends {
             lines.push(format!("connection {number} of client {owner}: {}", end.describe()));
         }

@@ -50,43 +50,26 @@ const FILTERS: &[&str] = &["t/0", "t/+", "t/#", "u/#", "#", "$share/g/u/0"];
 
 /// Plays the history of `seed` to its end. Panics if a promise is broken.
 pub fn play(seed: u64, trace: bool) -> Summary {
+    on_paused_time(history(seed, trace))
+}
+
+/// Runs a history whose time passes when it says so.
+pub fn on_paused_time<T>(history: impl Future<Output = T>) -> T {
     // With its clock stopped at the same moment at which the broker's is.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .unwrap();
-    runtime.block_on(history(seed, trace))
+    runtime.block_on(history)
 }
 
 async fn history(seed: u64, trace: bool) -> Summary {
     let mut dice = Dice::from_seed(seed);
     let shape = Shape::of(&mut dice);
-    let engine = Engine::start(seed, &shape, dice.fork());
-    let mut model = Model::default();
-    model.trace = trace;
-    let clients: Vec<_> =
-        (0..dice.index(6) + 3).map(|index| Client::new(index, &mut dice)).collect();
-    for client in &clients {
-        model.add_receiver(client.max_packet);
-    }
-    let mut run = Run {
-        dice,
-        shape,
-        engine,
-        clients,
-        left: Vec::new(),
-        ends: BTreeMap::new(),
-        next_number: 1,
-        now: 0,
-        model,
-        rests: 0,
-        trace,
-    };
-    run.say(|| format!("{:?}", run.shape));
-    for client in &run.clients {
-        run.say(|| format!("{client:?}"));
-    }
+    let count = dice.index(6) + 3;
+    let clients: Vec<_> = (0..count).map(|index| Client::new(index, &mut dice)).collect();
+    let mut run = Run::begin(seed, dice, shape, clients, trace);
     for _ in 0..run.dice.between(100, 500) {
         run.step().await;
     }
@@ -100,6 +83,40 @@ async fn history(seed: u64, trace: bool) -> Summary {
 }
 
 impl Run {
+    /// A broker, and clients that are away.
+    pub fn begin(
+        seed: u64,
+        mut dice: Dice,
+        shape: Shape,
+        clients: Vec<Client>,
+        trace: bool,
+    ) -> Self {
+        let engine = Engine::start(seed, &shape, dice.fork());
+        let mut model = Model::default();
+        model.trace = trace;
+        for client in &clients {
+            model.add_receiver(client.max_packet);
+        }
+        let run = Self {
+            dice,
+            shape,
+            engine,
+            clients,
+            left: Vec::new(),
+            ends: BTreeMap::new(),
+            next_number: 1,
+            now: 0,
+            model,
+            rests: 0,
+            trace,
+        };
+        run.say(|| format!("{:?}", run.shape));
+        for client in &run.clients {
+            run.say(|| format!("{client:?}"));
+        }
+        run
+    }
+
     pub(super) fn say(&self, what: impl FnOnce() -> String) {
         if self.trace {
             println!("{:5} {:>7} ms  {}", self.model.step, self.now, what());
@@ -124,8 +141,8 @@ impl Run {
                 self.time_passes(millis).await;
             }
             910..=929 => self.engine.world.upkeep(),
-            930..=954 => self.connection_ends(),
-            955..=969 if self.shape.disk_fills => {
+            930..=959 => self.connection_ends(),
+            960..=969 if self.shape.disk_fills => {
                 let full = self.dice.percent(50);
                 self.say(|| format!("the disk is full: {full}"));
                 self.engine.world.set_disk_full(full);

@@ -22,6 +22,8 @@ pub struct Nature {
     pub to_client: usize,
     /// Bytes of one read or write at most.
     pub at_once: usize,
+    /// Percentage of reads and writes that are cut shorter than they have to be.
+    pub partial: u64,
     /// Percentage of polls that end because the task's budget is used up: `Pending`, and
     /// the task is woken at once.
     pub out_of_budget: u64,
@@ -120,7 +122,7 @@ impl Both {
 
     fn portion(&mut self, most: usize) -> usize {
         let most = most.min(self.nature.at_once);
-        if self.dice.percent(50) { most } else { self.dice.index(most) + 1 }
+        if self.dice.percent(self.nature.partial) { self.dice.index(most) + 1 } else { most }
     }
 
     /// Lets what is staged go as far as the wire has room. True if anything did.
