@@ -15,8 +15,9 @@
 //! On the side: [`config`] is read by all of them at the start, [`telemetry`] is
 //! counted into by all of them. [`bench`] and [`drill`] try a broker in a [`sandbox`]
 //! with the clients of [`load`]. [`foreign`] knows what of a stranger's text is not for a
-//! terminal. [`cli`] is the way in from the shell. [`sabotage`] is
-//! for tests of the tests and does nothing in a release.
+//! terminal. [`cli`] is the way in from the shell. [`sync`] has the locks around the
+//! broker's state. [`schedule`], the points at which a simulation switches between
+//! threads, and [`sabotage`], for tests of the tests, do nothing in a release.
 
 pub mod auth;
 pub mod bench;
@@ -34,7 +35,9 @@ pub mod protocol;
 pub mod router;
 pub mod sabotage;
 pub mod sandbox;
+pub mod schedule;
 pub mod server;
 pub mod session;
 pub mod store;
+pub mod sync;
 pub mod telemetry;

@@ -14,6 +14,15 @@ pub enum Sabotage {
     /// A message counts as settled when the first of its receivers has acknowledged
     /// it.
     ElideEarly,
+    /// A turn's operations reach the store in another order than the one in which they
+    /// were decided under a lock.
+    SubmitBeforeLock,
+    /// A connection is not told that something waits for it.
+    ForgetWakeUp,
+    /// A connection that has written no longer asks its socket for more to read.
+    ForgetReadInterest,
+    /// PUBREL leaves before the receipt that it follows is committed.
+    UngatedPubrel,
 }
 
 impl Sabotage {
@@ -26,6 +35,10 @@ impl Sabotage {
                 "acknowledge-early" => Some(Sabotage::AcknowledgeEarly),
                 "skip-fsync" => Some(Sabotage::SkipFsync),
                 "elide-early" => Some(Sabotage::ElideEarly),
+                "submit-before-lock" => Some(Sabotage::SubmitBeforeLock),
+                "forget-wake-up" => Some(Sabotage::ForgetWakeUp),
+                "forget-read-interest" => Some(Sabotage::ForgetReadInterest),
+                "ungated-pubrel" => Some(Sabotage::UngatedPubrel),
                 _ => None,
             });
         *ASKED == Some(self)

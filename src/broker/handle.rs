@@ -4,11 +4,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use parking_lot::{Mutex, MutexGuard};
-
 use super::Turn;
 use crate::message::{SessionId, Wake};
 use crate::session::Session;
+use crate::sync::{Mutex, MutexGuard};
 
 /// Shared by the registry, the router and the session's connection.
 #[derive(Debug)]
@@ -41,6 +40,7 @@ impl SessionHandle {
 
     /// Locks the state. Never held over an await, a disk write, or the lock of
     /// another session.
+    #[cfg_attr(feature = "failpoints", track_caller)]
     pub fn lock(&self) -> MutexGuard<'_, Session> {
         self.state.lock()
     }

@@ -39,7 +39,6 @@ use std::sync::OnceLock;
 use std::sync::Weak;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
-use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
 pub use clock::{Clock, Hand, Now};
@@ -62,6 +61,7 @@ use crate::auth::Authenticator;
 use crate::message::{CommitNo, IdList};
 use crate::router::{Retained, Router};
 use crate::store::{Recovered, RetainedRecord, Submission};
+use crate::sync::{Mutex, RwLock};
 use crate::telemetry::{Metrics, Tracing};
 
 /// The broker's own topics, which clients cannot write.

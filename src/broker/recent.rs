@@ -8,10 +8,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
-
 use super::{Broker, Now};
 use crate::message::WallMillis;
+use crate::sync::Mutex;
 use crate::telemetry::{Counters, Label};
 
 /// Between two samples: fine enough for a chart that shows the span.

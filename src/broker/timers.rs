@@ -5,11 +5,12 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::{Arc, Weak};
 
-use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::{Broker, SessionHandle, Turn};
 use crate::message::WallMillis;
+use crate::schedule::{self, Point};
+use crate::sync::Mutex;
 
 /// The epoch tells whether the session has been connected since: then the timer is
 /// void.
@@ -86,6 +87,7 @@ impl Broker {
     pub fn run_due(self: &Arc<Self>) {
         let mut turn = Turn::new(self.clock.now());
         while let Some(due) = self.timers.pop_due(turn.now.wall) {
+            schedule::reached(Point::Timer);
             match due {
                 Due::Will(session, epoch) => {
                     if let Some(handle) = session.upgrade() {

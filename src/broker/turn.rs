@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use super::{Broker, Now, StoreDown};
 use crate::message::{CommitNo, Message, Wake};
+use crate::schedule::{self, Point};
 use crate::store::{Op, Submission};
 
 /// Reused from turn to turn; allocates nothing once it has grown.
@@ -85,6 +86,7 @@ impl Turn {
     /// # Errors
     /// The store is poisoned: nothing may be acknowledged any more.
     pub fn finish(&mut self, broker: &Broker) -> Result<CommitNo, StoreDown> {
+        schedule::reached(Point::Submit);
         let submitted = broker.submit(&mut self.submission);
         if std::mem::take(&mut self.ends)
             && let Ok(commit) = submitted

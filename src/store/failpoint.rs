@@ -4,30 +4,16 @@
 //! `FERRYMQ_FAILPOINT=before-commit:received`.
 
 use super::plan::Plan;
+#[cfg(feature = "failpoints")]
+use crate::schedule::{self, Point};
 
 /// Where in a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Moment {
+pub(super) enum Moment {
     /// All statements have run, COMMIT has not.
     BeforeCommit,
     /// COMMIT has returned, and nobody has been told.
     AfterCommit,
-}
-
-/// Called at each moment by the thread that commits.
-#[cfg(feature = "failpoints")]
-pub type Hook = Box<dyn FnMut(Moment)>;
-
-#[cfg(feature = "failpoints")]
-thread_local! {
-    static HOOK: std::cell::RefCell<Option<Hook>> = const { std::cell::RefCell::new(None) };
-}
-
-/// Has `hook` called within each commit of this thread: for simulations, in which
-/// others act while a batch is being written.
-#[cfg(feature = "failpoints")]
-pub fn set_hook(hook: Option<Hook>) {
-    HOOK.set(hook);
 }
 
 /// Ends the process as `kill -9` would if this is the point that the environment
@@ -37,10 +23,9 @@ pub(super) fn reached(moment: Moment, plan: &Plan) {
     use std::sync::LazyLock;
     static POINT: LazyLock<Option<String>> =
         LazyLock::new(|| std::env::var("FERRYMQ_FAILPOINT").ok());
-    HOOK.with_borrow_mut(|hook| {
-        if let Some(hook) = hook {
-            hook(moment);
-        }
+    schedule::reached(match moment {
+        Moment::BeforeCommit => Point::BeforeCommit,
+        Moment::AfterCommit => Point::AfterCommit,
     });
     let Some((when, what)) = POINT.as_deref().and_then(|point| point.split_once(':')) else {
         return;

@@ -24,9 +24,6 @@ mod check;
 mod checkpoint;
 mod config;
 mod error;
-#[cfg(feature = "failpoints")]
-pub mod failpoint;
-#[cfg(not(feature = "failpoints"))]
 mod failpoint;
 mod forecast;
 mod full;

@@ -2,9 +2,9 @@
 //! listed, so the common message costs nothing here.
 
 use ahash::AHashMap;
-use parking_lot::Mutex;
 
 use crate::message::MessageId;
+use crate::sync::Mutex;
 
 /// Neighbouring messages fall into different shards, so that two publishers do not
 /// meet in one.

@@ -9,7 +9,7 @@ use ferrymq::auth::Authenticator;
 use ferrymq::broker::{Broker, Clock, Hand, Persistence, Settings};
 use ferrymq::config::Config;
 use ferrymq::message::WallMillis;
-use ferrymq::store::failpoint::set_hook;
+use ferrymq::schedule::{Point, set_hook};
 use ferrymq::store::{Store, StoreConfig, StoreMetrics, StoreState};
 use ferrymq::telemetry::Metrics;
 use tempfile::TempDir;
@@ -192,7 +192,10 @@ impl World {
         let store = self.store.clone();
         std::thread::spawn(move || {
             let hook = tell.clone();
-            set_hook(Some(Box::new(move |_| {
+            set_hook(Some(Box::new(move |point| {
+                if !matches!(point, Point::BeforeCommit | Point::AfterCommit) {
+                    return;
+                }
                 let (go_on, wait) = channel();
                 if hook.send(Within::Reached(go_on)).is_ok() {
                     let _ = wait.recv();
