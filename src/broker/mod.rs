@@ -11,7 +11,6 @@ pub mod client;
 mod clock;
 mod connect;
 mod disconnect;
-pub mod failpoint;
 mod handle;
 mod ids;
 mod longest;

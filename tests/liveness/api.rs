@@ -12,6 +12,7 @@ use ferrymq::broker::{Broker, Clock, Hand, Persistence, Settings};
 use ferrymq::config::Config;
 use ferrymq::message::WallMillis;
 use ferrymq::net::{Origin, serve_stream};
+use ferrymq::schedule::{Hook, Point, set_hook};
 use ferrymq::store::{Store, StoreConfig, StoreMetrics, StoreState};
 use ferrymq::telemetry::Metrics;
 use tempfile::TempDir;
@@ -128,15 +129,23 @@ impl World {
     }
 }
 
-/// Lets `act` have a turn whenever a client's turn is about to be submitted.
-pub fn within_turns(act: Option<Box<dyn FnMut()>>) {
-    ferrymq::broker::failpoint::set_hook(act);
+/// When others may act.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Within {
+    /// A client's turn has changed memory and is not submitted.
+    Turn,
+    /// A batch is being committed.
+    Commit,
 }
 
-/// Lets `act` have a turn whenever a batch is being committed.
-pub fn within_commits(act: Option<Box<dyn FnMut()>>) {
-    let hook = |mut act: Box<dyn FnMut()>| -> ferrymq::store::failpoint::Hook {
-        Box::new(move |_| act())
+/// Lets `act` have a turn within those of others. Not within itself.
+pub fn within(act: Option<Box<dyn Fn(Within)>>) {
+    let hook = |act: Box<dyn Fn(Within)>| -> Hook {
+        Box::new(move |point| match point {
+            Point::EndOfTurn => act(Within::Turn),
+            Point::BeforeCommit | Point::AfterCommit => act(Within::Commit),
+            _ => {}
+        })
     };
-    ferrymq::store::failpoint::set_hook(act.map(hook));
+    set_hook(act.map(hook));
 }

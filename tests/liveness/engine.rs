@@ -2,9 +2,9 @@
 //! another, or within a commit.
 
 use std::cell::{Cell, RefCell};
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 
-use crate::api::{self, World};
+use crate::api::{self, Within, World};
 use crate::common::dice::Dice;
 use crate::executor::Executor;
 use crate::shape::Shape;
@@ -21,8 +21,7 @@ pub struct Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        api::within_turns(None);
-        api::within_commits(None);
+        api::within(None);
     }
 }
 
@@ -36,15 +35,12 @@ impl Engine {
             nested: Cell::new(shape.nested),
         });
         if shape.nested > 0 {
-            let others = |weak: Weak<Self>, may_commit: bool| -> Option<Box<dyn FnMut()>> {
-                Some(Box::new(move || {
-                    if let Some(engine) = weak.upgrade() {
-                        engine.others_act(may_commit);
-                    }
-                }))
-            };
-            api::within_turns(others(Rc::downgrade(&engine), true));
-            api::within_commits(others(Rc::downgrade(&engine), false));
+            let weak = Rc::downgrade(&engine);
+            api::within(Some(Box::new(move |within| {
+                if let Some(engine) = weak.upgrade() {
+                    engine.others_act(within);
+                }
+            })));
         }
         engine
     }
@@ -95,7 +91,7 @@ impl Engine {
         self.nested.set(percent);
     }
 
-    fn others_act(&self, may_commit: bool) {
+    fn others_act(&self, within: Within) {
         let mut dice = self.dice.borrow_mut();
         if !dice.percent(self.nested.get()) {
             return;
@@ -112,7 +108,7 @@ impl Engine {
             } else {
                 self.poll_some();
             }
-            if may_commit && self.dice.borrow_mut().percent(40) {
+            if within == Within::Turn && self.dice.borrow_mut().percent(40) {
                 self.commit(true);
             }
         }

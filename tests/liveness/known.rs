@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use ferrymq::protocol::Version;
 
-use crate::api;
+use crate::api::{self, Within};
 use crate::client::{Client, Reading};
 use crate::common::dice::Dice;
 use crate::run::{Run, on_paused_time};
@@ -111,10 +111,9 @@ fn a_receiver_that_connects_before_the_message_is_submitted_is_woken_at_its_comm
         run.move_bytes(1);
         // ... and does so, with all that it may do, before the publisher's turn is submitted.
         let others = Rc::clone(&run.engine);
-        let mut first = true;
-        api::within_turns(Some(Box::new(move || {
-            while std::mem::take(&mut first) {
-                for _ in 0..3 {
+        api::within(Some(Box::new(move |within| {
+            for _ in 0..3 {
+                if within == Within::Turn {
                     others.ready().into_iter().for_each(|number| others.poll(number));
                     others.commit(true);
                 }
@@ -122,7 +121,7 @@ fn a_receiver_that_connects_before_the_message_is_submitted_is_woken_at_its_comm
         })));
         let publisher = run.clients[1].wire.as_ref().expect("a connection").number;
         run.engine.poll(publisher);
-        api::within_turns(None);
+        api::within(None);
         run.is_over();
     });
 }

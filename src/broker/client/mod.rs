@@ -25,6 +25,7 @@ use crate::auth::Identity;
 use crate::message::{CommitNo, Wake};
 use crate::protocol::{ConnAck, Connect, Disconnect, Packet, ReasonCode, Version, encode};
 use crate::router::Routes;
+use crate::schedule::{self, Point};
 use crate::telemetry::PacketType;
 
 /// Bytes of one connection's messages that may wait for the disk before it is read no
@@ -254,7 +255,7 @@ impl Client {
         if self.turn.has_writes() && self.pending.has_new_gates() {
             self.turn.wake_at_commit(&self.wake);
         }
-        crate::broker::failpoint::before_submission();
+        schedule::reached(Point::EndOfTurn);
         let commit = self
             .turn
             .finish(&self.broker)
