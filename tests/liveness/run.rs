@@ -135,26 +135,46 @@ impl Run {
                 let with_held = self.dice.percent(50);
                 self.engine.commit(with_held);
             }
-            840..=879 => self.habits_change(),
-            880..=909 => {
+            840..=869 => self.habits_change(),
+            870..=899 => {
                 let millis = *self.dice.pick(&[1, 20, 300, 1_000, 2_000, 6_000]);
                 self.time_passes(millis).await;
             }
-            910..=929 => self.engine.world.upkeep(),
-            930..=959 => self.connection_ends(),
-            960..=969 if self.shape.disk_fills => {
+            900..=914 => self.engine.world.upkeep(),
+            915..=944 => self.connection_ends(),
+            945..=954 if self.shape.disk_fills => {
                 let full = self.dice.percent(50);
                 self.say(|| format!("the disk is full: {full}"));
                 self.engine.world.set_disk_full(full);
             }
-            970..=989 => {
+            955..=974 => {
                 self.rest();
                 self.nothing_was_forgotten();
             }
-            990..=994 => self.service(false).await,
+            975..=979 => self.service(false).await,
+            980..=999 => {
+                self.everybody_comes_and_publishes();
+                self.rest();
+                self.nothing_was_forgotten();
+            }
             _ => {}
         }
         self.bury();
+    }
+
+    /// As after a fault of the network: some connect while others publish to them.
+    fn everybody_comes_and_publishes(&mut self) {
+        for index in 0..self.clients.len() {
+            let publishes = self.dice.percent(40) && self.clients[index].may_ask();
+            if publishes {
+                let topic = *self.dice.pick(TOPICS);
+                let qos = u8::try_from(*self.dice.pick(&[1, 2, 2])).unwrap();
+                self.clients[index].publish(&mut self.model, topic, qos, 10);
+            } else if self.dice.percent(50) {
+                self.connect(index);
+            }
+            self.move_bytes(index);
+        }
     }
 
     fn some_client(&mut self) -> usize {
