@@ -16,7 +16,7 @@
 //! counted into by all of them. [`bench`] and [`drill`] try a broker in a [`sandbox`]
 //! with the clients of [`load`]. [`foreign`] knows what of a stranger's text is not for a
 //! terminal. [`cli`] is the way in from the shell. [`sync`] has the locks around the
-//! broker's state. [`schedule`], the points at which a simulation switches between
+//! broker's state, [`primitives`] the atomics in which threads meet. [`schedule`], the points at which a simulation switches between
 //! threads, and [`sabotage`], for tests of the tests, do nothing in a release.
 
 pub mod auth;
@@ -31,6 +31,7 @@ pub mod load;
 pub mod maintenance;
 pub mod message;
 pub mod net;
+pub mod primitives;
 pub mod protocol;
 pub mod router;
 pub mod sabotage;

@@ -40,6 +40,10 @@ part_simulation() {
 }
 count_simulation() { count_rust "$@"; }
 
+# A crate of its own, which compiles a few files with loom's atomics.
+part_loom() { cargo nextest run --color never --manifest-path tests/loom/Cargo.toml; }
+count_loom() { count_rust "$@"; }
+
 part_doc() { cargo test --doc --quiet; }
 count_doc() { echo "$(number passed "$1") $(number failed "$1")"; }
 

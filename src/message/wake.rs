@@ -1,9 +1,8 @@
 //! How a connection's task is told that something waits for it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Context;
 
-use atomic_waker::AtomicWaker;
+use crate::primitives::{AtomicBool, AtomicWaker, Ordering};
 
 /// One per connection, for every cause: an acknowledgement may go, a delivery
 /// waits, the session was taken over. However often it is rung between two turns

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use ferrymq::protocol::{
-    Ack, Connect, Packet, PacketId, Publish, QoS, ReasonCode, Subscribe,
-    SubscribeFilter, SubscriptionOptions, TopicFilter, Unsubscribe, Version,
+    Ack, Connect, Packet, PacketId, Publish, QoS, ReasonCode, Subscribe, SubscribeFilter,
+    SubscriptionOptions, TopicFilter, Unsubscribe, Version,
 };
 
 use crate::common::dice::Dice;
@@ -208,10 +208,7 @@ impl Client {
             subscription_id: None,
             filters: vec![SubscribeFilter {
                 filter: TopicFilter::new(filter).unwrap(),
-                options: SubscriptionOptions {
-                    qos: qos_of(qos),
-                    ..SubscriptionOptions::default()
-                },
+                options: SubscriptionOptions { qos: qos_of(qos), ..SubscriptionOptions::default() },
             }],
             user_properties: Vec::new(),
         })));

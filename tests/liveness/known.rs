@@ -134,11 +134,35 @@ fn a_message_behind_one_that_the_disk_had_no_room_for_comes_by_itself() {
         run.subscribe(0, "t/0", 2);
         run.subscribe(2, "#", 1);
         run.engine.world.set_disk_full(true);
+        // Finds no room either, so that nothing of the batch is committed.
+        run.clients[2].subscribe(&mut run.model, "w/0", 1);
         // Of a durable publisher, at QoS 2: nobody may see it before it is on disk.
         run.publish(1, "t/0", 2, 10);
-        run.publish(1, "t/0", 1, 10);
+        run.publish(1, "t/0", 0, 10);
         run.rest();
         run.nothing_was_forgotten();
+    });
+}
+
+#[test]
+fn a_receiver_that_connects_while_a_message_waits_for_room_is_woken_when_there_is_room() {
+    on_paused_time(async {
+        let shape = Shape { stalls: true, ..Shape::calm() };
+        let mut run = world(shape, 2, |_| {});
+        run.clients[1].version = Version::V311;
+        run.all_connect();
+        run.subscribe(0, "t/0", 2);
+        let wire = run.clients[0].lost(&mut run.model).expect("a connection");
+        wire.end.close();
+        run.rest();
+        run.engine.world.set_disk_full(true);
+        run.publish(1, "t/0", 2, 10);
+        run.rest();
+        assert_ne!(run.clients[1].waits_for(), "", "its message is parked");
+        run.connect(0);
+        run.rest();
+        run.engine.world.set_disk_full(false);
+        run.is_over();
     });
 }
 
