@@ -5,7 +5,8 @@
 //! owed.
 //!
 //! `LIVENESS_SEEDS=N` plays more seeds, `LIVENESS_FROM` begins elsewhere, `LIVENESS_SEED=S`
-//! replays one and prints what happens; `LIVENESS_TRACE=1` prints what happens in the tests
+//! replays one and prints what happens; `LIVENESS_ENOUGH=N` goes on until N have failed;
+//! `LIVENESS_TRACE=1` prints what happens in the tests
 //! of `known`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]

@@ -13,7 +13,7 @@ pub mod message {
 
 #[path = "../../src/protocol"]
 pub mod protocol {
-    #[allow(dead_code)] // Acknowledgements of a kind are for the codec.
+    #[allow(dead_code, clippy::enum_variant_names)] // Acknowledgements of a kind are for the codec.
     mod types;
 
     pub use types::{PacketId, QoS};
