@@ -139,13 +139,17 @@ impl Run {
             self.clients[*index].acknowledging = Acknowledging::AtOnce;
         }
         let mut unserved = served.clone();
-        for _ in 0..ATTEMPTS {
+        for attempt in 0..ATTEMPTS {
             self.come_back(&served);
             let mut asked = Vec::new();
             for index in &unserved {
                 if self.clients[*index].connected {
                     asked.push((*index, self.clients[*index].wire.as_ref().map(|w| w.number)));
                     self.ask(*index);
+                    // Together they may fill short queues again each time.
+                    if attempt > ATTEMPTS / 2 {
+                        break;
+                    }
                 }
             }
             self.rest();
