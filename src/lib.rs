@@ -14,10 +14,10 @@
 //!
 //! On the side: [`config`] is read by all of them at the start, [`telemetry`] is
 //! counted into by all of them. [`bench`] and [`drill`] try a broker in a [`sandbox`]
-//! with the clients of [`load`]. [`peer`] is the other end of a connection as plain data. [`foreign`] knows what of a stranger's text is not for a
-//! terminal. [`cli`] is the way in from the shell. [`sync`] has the locks around the
-//! broker's state. [`schedule`], the points at which a simulation switches between
-//! threads, and [`sabotage`], for tests of the tests, do nothing in a release.
+//! with the clients of [`load`]. [`peer`] is the other end of a connection as plain data.
+//! [`foreign`] knows what of a stranger's text is not for a terminal. [`cli`] is the way in from the shell. [`sync`] has the locks around the
+//! broker's state, [`primitives`] the atomics in which threads meet. [`schedule`], the
+//! points at which a simulation switches between threads, and [`sabotage`], for tests of the tests, do nothing in a release.
 
 pub mod auth;
 pub mod bench;
@@ -32,6 +32,7 @@ pub mod maintenance;
 pub mod message;
 pub mod net;
 pub mod peer;
+pub mod primitives;
 pub mod protocol;
 pub mod router;
 pub mod sabotage;

@@ -18,6 +18,8 @@ pub enum Point {
     Blocked(Blocked),
     /// A lock has been released.
     Release,
+    /// A client's turn has changed memory and is about to be submitted; no lock is held.
+    EndOfTurn,
     /// A turn is about to hand its operations to the store.
     Submit,
     /// A timer has fallen due and is about to run.
@@ -46,8 +48,8 @@ thread_local! {
     static HOOK: std::cell::RefCell<Option<Hook>> = const { std::cell::RefCell::new(None) };
 }
 
-/// Has `hook` called at each point that this thread reaches. The hook itself must reach
-/// none.
+/// Has `hook` called at each point that this thread reaches, but for those that it
+/// reaches within the hook.
 #[cfg(feature = "failpoints")]
 pub fn set_hook(hook: Option<Hook>) {
     HOOK.set(hook);
@@ -62,11 +64,9 @@ pub fn is_scheduled() -> bool {
 /// The thread has come to `point`: others may act now.
 #[cfg(feature = "failpoints")]
 pub fn reached(point: Point) {
-    HOOK.with_borrow_mut(|hook| {
-        if let Some(hook) = hook {
-            hook(point);
-        }
-    });
+    let Some(mut hook) = HOOK.take() else { return };
+    hook(point);
+    HOOK.set(Some(hook));
 }
 
 /// Nothing, without the feature.

@@ -33,12 +33,16 @@ count_rust() {
     echo "$(number passed "$summary") $(($(number failed "$summary") + $(number 'timed out' "$summary")))"
 }
 
-# Builds the library once more: the feature lets a simulation act within a commit, and
-# lets promises be broken on purpose.
+# Builds the library once more: the feature lets a simulation act within a commit and
+# within a turn, and lets promises be broken on purpose.
 part_simulation() {
-    cargo nextest run --color never --features failpoints --test simulation
+    cargo nextest run --color never --features failpoints --test simulation --test liveness
 }
 count_simulation() { count_rust "$@"; }
+
+# A crate of its own, which compiles a few files with loom's atomics.
+part_loom() { cargo nextest run --color never --manifest-path tests/loom/Cargo.toml; }
+count_loom() { count_rust "$@"; }
 
 part_doc() { cargo test --doc --quiet; }
 count_doc() { echo "$(number passed "$1") $(number failed "$1")"; }

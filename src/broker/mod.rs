@@ -201,6 +201,18 @@ impl Broker {
         handles.iter().map(|handle| handle.look().in_flight()).sum()
     }
 
+    /// The wake-ups of all connected sessions, by client id: for tests, which ring them to
+    /// see whether one had been forgotten.
+    #[cfg(feature = "failpoints")]
+    pub fn wakes(&self) -> Vec<(Arc<str>, Arc<crate::message::Wake>)> {
+        let handles: Vec<_> = self.registry.lock().values().cloned().collect();
+        let wake_of = |handle: Arc<SessionHandle>| {
+            let wake = handle.lock().wake().cloned();
+            wake.map(|wake| (Arc::clone(&handle.client_id), wake))
+        };
+        handles.into_iter().filter_map(wake_of).collect()
+    }
+
     /// Bytes that queues hold in memory.
     pub fn memory(&self) -> u64 {
         u64::try_from(self.metrics.messages.memory_bytes.get()).unwrap_or(0)

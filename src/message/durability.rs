@@ -16,9 +16,8 @@
 //! nothing leads on, and PARKED, from which the writer takes it again when there is
 //! room.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-
 use super::DeliveryId;
+use crate::primitives::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use crate::protocol::{PacketId, QoS};
 
 /// The number of a batch; `committed` reaches it when its COMMIT has returned.

@@ -1,11 +1,9 @@
 //! How a connection's task is told that something waits for it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::task::Context;
 
-use atomic_waker::AtomicWaker;
-
+use crate::primitives::{AtomicBool, AtomicU8, AtomicWaker, Ordering};
 use crate::sync::Mutex;
 
 /// One per connection, for every cause: an acknowledgement may go, a delivery

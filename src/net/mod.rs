@@ -11,3 +11,19 @@ mod transport;
 
 pub use listener::{BindError, Listener, Origin};
 pub use transport::{Tcp, Transport};
+
+use std::sync::Arc;
+
+use crate::broker::Broker;
+use crate::telemetry::OpenConnection;
+
+/// Serves one byte stream, accepted by whatever means, from its CONNECT to its end, as a
+/// [`Listener`] serves the connections that it accepts. It does not count against
+/// `limits.max_connections`.
+pub async fn serve_stream<S>(broker: Arc<Broker>, stream: S, origin: Origin)
+where
+    S: Transport,
+{
+    let metrics = broker.metrics.connections.listeners.of(&origin.listener);
+    greet::serve(broker, stream, origin, OpenConnection::accepted(metrics)).await;
+}

@@ -133,6 +133,13 @@ impl Store {
         Ok(self.committed())
     }
 
+    /// True if the writer of a stepped store would have something to commit, or somebody
+    /// to ring.
+    #[cfg(feature = "failpoints")]
+    pub fn has_work(&self) -> bool {
+        self.inner.shared.has_work()
+    }
+
     /// Does one step of what the writer of a stepped store would do while there is
     /// nothing to commit. True if there is more.
     ///

@@ -221,6 +221,12 @@ impl Shared {
         self.queue.lock().swap(batch, held);
     }
 
+    /// True if something waits for the next batch.
+    #[cfg(feature = "failpoints")]
+    pub(super) fn has_work(&self) -> bool {
+        self.queue.lock().waiting()
+    }
+
     /// Asks the writer for a checkpoint before its next batch.
     pub(super) fn ask_for_checkpoint(&self, reply: CheckpointReply) -> Result<(), SubmitError> {
         let mut queue = self.queue.lock();

@@ -38,6 +38,7 @@ use crate::message::{CommitNo, Revoked, Wake};
 use crate::peer::PeerAddr;
 use crate::protocol::{ConnAck, Connect, Disconnect, Packet, ReasonCode, Version, encode};
 use crate::router::Routes;
+use crate::schedule::{self, Point};
 use crate::telemetry::PacketType;
 
 /// What is known of the other end when its CONNECT is accepted.
@@ -375,6 +376,7 @@ impl Client {
         if self.step.has_writes() && self.pending.has_new_gates() {
             self.step.wake_at_commit(self.handle.bell());
         }
+        schedule::reached(Point::EndOfTurn);
         let commit = self
             .step
             .submit(&self.broker)

@@ -1,0 +1,176 @@
+//! Everything in which this test touches the broker's interface: how a broker is put
+//! together, how it is given a connection, and how all of its wake-ups are rung.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use ferrymq::auth::Authenticator;
+use ferrymq::broker::{Broker, Clock, Hand, Persistence, Settings};
+use ferrymq::config::Config;
+use ferrymq::message::WallMillis;
+use ferrymq::net::{Origin, Transport, serve_stream};
+use ferrymq::peer::{PeerAddr, Security};
+use ferrymq::schedule::{Hook, Point, set_hook};
+use ferrymq::store::{Store, StoreConfig, StoreMetrics, StoreState};
+use ferrymq::telemetry::Metrics;
+use tempfile::TempDir;
+
+use crate::disk::{Disk, Fault};
+use crate::executor::Job;
+use crate::shape::Shape;
+use crate::stream::ServerEnd;
+
+/// True if the connection driver flushes what it has written: only then may streams keep
+/// bytes back until a flush.
+pub const DRIVER_FLUSHES: bool = true;
+
+/// A day in 2026, in milliseconds since 1970.
+const BEGIN: u64 = 1_780_000_000_000;
+
+const PEER: ([u8; 4], u16) = ([127, 0, 0, 1], 1);
+
+impl Transport for ServerEnd {
+    fn peer(&self) -> PeerAddr {
+        PEER.into()
+    }
+
+    fn security(&self) -> Security {
+        Security::Plain
+    }
+}
+
+/// Runs what waits for nobody but for its turn: between two polls no connection has the
+/// permit of its session in these histories.
+fn at_once<T>(future: impl Future<Output = T>) -> T {
+    let mut future = std::pin::pin!(future);
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    for _ in 0..1_000_000 {
+        if let std::task::Poll::Ready(value) = future.as_mut().poll(&mut context) {
+            return value;
+        }
+    }
+    panic!("it waits for somebody");
+}
+
+/// A broker whose commits and whose time are the schedule's.
+pub struct World {
+    pub broker: Arc<Broker>,
+    pub store: Store,
+    disk: Arc<Disk>,
+    hand: Hand,
+    directory: TempDir,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        Disk::forget(self.directory.path());
+    }
+}
+
+impl World {
+    pub fn start(seed: u64, shape: &Shape) -> Self {
+        let memory = PathBuf::from("/dev/shm");
+        let directory = if memory.is_dir() {
+            tempfile::tempdir_in(memory).unwrap()
+        } else {
+            tempfile::tempdir().unwrap()
+        };
+        let disk = Disk::below(directory.path(), seed);
+        let store = StoreConfig {
+            reserve_size: 0,
+            full_for: Duration::ZERO,
+            cache_size: 1 << 20,
+            ..StoreConfig::at(directory.path().join("ferrymq.db"))
+        };
+        let (store, recovered) =
+            Store::open_stepped(&store, Arc::new(StoreMetrics::default())).unwrap();
+        let config = Config::default();
+        let mut settings = Settings::from(&config);
+        settings.session.memory_window = shape.memory_window;
+        settings.session.inflight_window = shape.inflight_window;
+        settings.session.max_queued_messages = shape.max_queued;
+        settings.max_unanswered = shape.max_unanswered;
+        settings.max_pending_writes = shape.max_pending;
+        settings.stalls = shape.stalls;
+        let (clock, hand) = Clock::by_hand(WallMillis(BEGIN));
+        let broker = Broker::with_clock(
+            clock,
+            settings,
+            Authenticator::load(&config).unwrap(),
+            Arc::new(Metrics::default()),
+            Persistence::new(Some(store.clone()), true),
+            recovered,
+        );
+        Self { broker, store, disk, hand, directory }
+    }
+
+    /// The task that serves a stream, as a listener would start it.
+    pub fn serve(&self, stream: ServerEnd) -> Job {
+        let peer = PEER.into();
+        let origin = Origin { listener: "tcp".into(), loopback: true, peer };
+        Box::pin(serve_stream(Arc::clone(&self.broker), stream, origin))
+    }
+
+    /// Rings every connected session, as if everything that it may wait for had happened.
+    pub fn ring_everybody(&self) {
+        for (_, wake) in self.broker.wakes() {
+            wake.ring();
+        }
+    }
+
+    /// Commits what was submitted, with or without what is held for the elision window.
+    pub fn commit(&self, with_held: bool) {
+        self.store.step(with_held).expect("the disk does not fail in this simulation");
+    }
+
+    /// True if a commit would change something, or ring somebody.
+    pub fn has_work(&self) -> bool {
+        self.store.has_work()
+    }
+
+    /// What the broker does by itself from time to time.
+    pub fn upkeep(&self) {
+        at_once(self.broker.background_once());
+        let _ = self.store.step_idle();
+    }
+
+    pub fn set_disk_full(&self, full: bool) {
+        self.disk.set_fault(full.then_some(Fault::Full));
+    }
+
+    /// True if the writer would try again from time to time what found no room.
+    pub fn tries_again(&self) -> bool {
+        let stalled = self.store.metrics().stalled.load(Ordering::Relaxed);
+        self.store.state() == StoreState::Full || stalled > 0
+    }
+
+    /// Lets time pass, for the broker and for its timers.
+    pub async fn advance(&self, millis: u64) {
+        self.hand.advance(Duration::from_millis(millis));
+        tokio::time::advance(Duration::from_millis(millis)).await;
+        at_once(self.broker.run_due());
+    }
+}
+
+/// When others may act.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Within {
+    /// A client's turn has changed memory and is not submitted.
+    Turn,
+    /// A batch is being committed.
+    Commit,
+}
+
+/// Lets `act` have a turn within those of others. Not within itself.
+pub fn within(act: Option<Box<dyn Fn(Within)>>) {
+    let hook = |act: Box<dyn Fn(Within)>| -> Hook {
+        Box::new(move |point| match point {
+            Point::EndOfTurn => act(Within::Turn),
+            Point::BeforeCommit | Point::AfterCommit => act(Within::Commit),
+            _ => {}
+        })
+    };
+    set_hook(act.map(hook));
+}

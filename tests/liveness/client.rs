@@ -1,0 +1,289 @@
+//! A client as the specification wants it, with habits: it may read slowly or not at all,
+//! and acknowledge late or not at all.
+
+mod receive;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use ferrymq::protocol::{
+    Ack, Connect, Packet, PacketId, Publish, QoS, ReasonCode, Subscribe, SubscribeFilter,
+    SubscriptionOptions, TopicFilter, Unsubscribe, Version,
+};
+
+use crate::common::dice::Dice;
+use crate::model::Model;
+use crate::wire::Wire;
+
+/// A publish of its own that is not done with.
+#[derive(Debug, Clone)]
+struct Outgoing {
+    packet_id: u16,
+    message: u32,
+    released: bool,
+}
+
+/// A request that waits for its answer.
+#[derive(Debug, Clone)]
+enum Asked {
+    Subscribe(String, u8),
+    Unsubscribe,
+}
+
+/// An acknowledgement that it owes.
+#[derive(Debug, Clone, Copy)]
+enum Owed {
+    Ack(u16),
+    Rec(u16),
+    Comp(u16),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reading {
+    Everything,
+    /// So many bytes at a time.
+    Slowly(usize),
+    Nothing,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Acknowledging {
+    AtOnce,
+    Late,
+    Never,
+}
+
+#[derive(Debug)]
+pub struct Client {
+    pub index: usize,
+    pub version: Version,
+    pub durable: bool,
+    pub max_packet: Option<u32>,
+    pub receive_maximum: Option<u16>,
+    pub keep_alive: u16,
+    /// Its connection, unless it is away.
+    pub wire: Option<Wire>,
+    /// CONNACK came.
+    pub connected: bool,
+    pub reading: Reading,
+    pub acknowledging: Acknowledging,
+    has_session: bool,
+    next_packet_id: u16,
+    outgoing: VecDeque<Outgoing>,
+    asked: BTreeMap<u16, Asked>,
+    pings: usize,
+    owed: VecDeque<Owed>,
+}
+
+impl Client {
+    pub fn new(index: usize, dice: &mut Dice) -> Self {
+        let version = *dice.pick(&[Version::V311, Version::V5, Version::V5]);
+        let v5 = version == Version::V5;
+        Self {
+            index,
+            version,
+            durable: dice.percent(70),
+            max_packet: (v5 && dice.percent(30)).then(|| *dice.pick(&[60, 500, 20_000])),
+            receive_maximum: (v5 && dice.percent(40)).then(|| *dice.pick(&[1, 2, 10])),
+            keep_alive: *dice.pick(&[0, 0, 5, 60]),
+            wire: None,
+            connected: false,
+            reading: Reading::Everything,
+            acknowledging: Acknowledging::AtOnce,
+            has_session: false,
+            next_packet_id: 0,
+            outgoing: VecDeque::new(),
+            asked: BTreeMap::new(),
+            pings: 0,
+            owed: VecDeque::new(),
+        }
+    }
+
+    /// Begins a new connection; one that it still had is left alone.
+    pub fn connect(&mut self, mut wire: Wire) -> Option<Wire> {
+        let v5 = self.version == Version::V5;
+        let connect = Connect {
+            version: self.version,
+            clean_start: !self.durable,
+            keep_alive: self.keep_alive,
+            client_id: format!("client{}", self.index),
+            will: None,
+            username: None,
+            password: None,
+            session_expiry: (v5 && self.durable).then_some(1_000_000),
+            receive_maximum: self.receive_maximum,
+            maximum_packet_size: self.max_packet,
+            topic_alias_maximum: 0,
+            request_response_information: false,
+            request_problem_information: true,
+            user_properties: Vec::new(),
+            authentication_method: None,
+            authentication_data: None,
+        };
+        wire.send(&Packet::Connect(Box::new(connect)));
+        self.connected = false;
+        self.asked.clear();
+        self.owed.clear();
+        self.pings = 0;
+        self.wire.replace(wire)
+    }
+
+    /// The connection is over.
+    pub fn lost(&mut self, model: &mut Model) -> Option<Wire> {
+        self.connected = false;
+        if !self.durable {
+            self.forget(model);
+        }
+        self.wire.take()
+    }
+
+    fn forget(&mut self, model: &mut Model) {
+        self.has_session = false;
+        self.outgoing.clear();
+        model.session_ends(self.index);
+    }
+
+    fn send(&mut self, packet: &Packet<'_>) {
+        self.wire.as_mut().expect("a connection").send(packet);
+    }
+
+    fn packet_id(&mut self) -> u16 {
+        loop {
+            self.next_packet_id = self.next_packet_id % 50 + 1;
+            let id = self.next_packet_id;
+            let taken = self.outgoing.iter().any(|publish| publish.packet_id == id);
+            if !taken && !self.asked.contains_key(&id) {
+                return id;
+            }
+        }
+    }
+
+    pub fn may_ask(&self) -> bool {
+        self.connected && self.outgoing.len() < 25 && self.asked.len() < 10
+    }
+
+    pub fn has_unanswered_publishes(&self) -> bool {
+        !self.outgoing.is_empty()
+    }
+
+    pub fn ping(&mut self) {
+        self.pings += 1;
+        self.send(&Packet::PingReq);
+    }
+
+    pub fn publish(&mut self, model: &mut Model, topic: &str, qos: u8, size: usize) {
+        let message = model.sends(topic, qos, size);
+        let packet_id = if qos > 0 { self.packet_id() } else { 0 };
+        let index = self.index;
+        model.say(|| {
+            format!("client {index} publishes message {message}: {topic}, QoS {qos}, id {packet_id}, {size} bytes")
+        });
+        if qos > 0 {
+            self.outgoing.push_back(Outgoing { packet_id, message, released: false });
+        }
+        self.send_publish(model, packet_id, message, false);
+    }
+
+    fn send_publish(&mut self, model: &Model, packet_id: u16, id: u32, dup: bool) {
+        let message = model.message(id);
+        let mut payload = vec![0; message.size];
+        payload[..4].copy_from_slice(&id.to_be_bytes());
+        self.send(&Packet::Publish(Publish {
+            dup,
+            qos: qos_of(message.qos),
+            retain: false,
+            packet_id: PacketId::new(packet_id),
+            topic: &message.topic,
+            topic_alias: None,
+            expiry: None,
+            properties: std::borrow::Cow::Borrowed(&[]),
+            subscription_ids: Vec::new(),
+            payload: &payload,
+        }));
+    }
+
+    pub fn subscribe(&mut self, model: &mut Model, filter: &str, qos: u8) {
+        if qos == 0 {
+            self.expects_no_longer(model, filter);
+        }
+        let packet_id = self.packet_id();
+        model.say(|| format!("client {} subscribes to {filter} at QoS {qos}", self.index));
+        self.asked.insert(packet_id, Asked::Subscribe(filter.to_owned(), qos));
+        self.send(&Packet::Subscribe(Box::new(Subscribe {
+            packet_id: PacketId::new(packet_id).unwrap(),
+            subscription_id: None,
+            filters: vec![SubscribeFilter {
+                filter: TopicFilter::new(filter).unwrap(),
+                options: SubscriptionOptions { qos: qos_of(qos), ..SubscriptionOptions::default() },
+            }],
+            user_properties: Vec::new(),
+        })));
+    }
+
+    pub fn unsubscribe(&mut self, model: &mut Model, filter: &str) {
+        self.expects_no_longer(model, filter);
+        let packet_id = self.packet_id();
+        model.say(|| format!("client {} unsubscribes from {filter}", self.index));
+        self.asked.insert(packet_id, Asked::Unsubscribe);
+        self.send(&Packet::Unsubscribe(Box::new(Unsubscribe {
+            packet_id: PacketId::new(packet_id).unwrap(),
+            filters: vec![TopicFilter::new(filter).unwrap()],
+            user_properties: Vec::new(),
+        })));
+    }
+
+    /// Nor because of what it has asked for before and not been answered.
+    fn expects_no_longer(&mut self, model: &mut Model, filter: &str) {
+        model.unsubscribes(self.index, filter);
+        for asked in self.asked.values_mut() {
+            if let Asked::Subscribe(of, qos) = asked
+                && of == filter
+            {
+                *qos = 0;
+            }
+        }
+    }
+
+    /// Sends one of the acknowledgements that it owes.
+    pub fn acknowledge(&mut self) -> bool {
+        let Some(owed) = self.owed.pop_front() else { return false };
+        match owed {
+            Owed::Ack(id) => self.send(&Packet::PubAck(ack(id))),
+            Owed::Rec(id) => self.send(&Packet::PubRec(ack(id))),
+            Owed::Comp(id) => self.send(&Packet::PubComp(ack(id))),
+        }
+        true
+    }
+
+    pub fn disconnect(&mut self) {
+        self.send(&Packet::Disconnect(Box::default()));
+    }
+
+    /// What it has asked for and not been answered, for a person; empty if nothing.
+    pub fn waits_for(&self) -> String {
+        let mut waits = Vec::new();
+        if self.pings > 0 {
+            waits.push(format!("{} PINGRESP", self.pings));
+        }
+        for (id, asked) in &self.asked {
+            waits.push(format!("an answer to {asked:?} with packet id {id}"));
+        }
+        for Outgoing { packet_id, message, released } in &self.outgoing {
+            let answer = if *released { "PUBCOMP" } else { "PUBACK or PUBREC" };
+            waits.push(format!("{answer} {packet_id} for message {message}"));
+        }
+        waits.join(", ")
+    }
+}
+
+fn ack(id: u16) -> Ack {
+    Ack {
+        packet_id: PacketId::new(id).unwrap(),
+        reason: ReasonCode::Success,
+        reason_string: None,
+        user_properties: Vec::new(),
+    }
+}
+
+fn qos_of(qos: u8) -> QoS {
+    QoS::from_bits(qos).unwrap()
+}

@@ -1,0 +1,116 @@
+//! The broker with the tasks of its connections, of which any may act within the turn of
+//! another, or within a commit.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use crate::api::{self, Within, World};
+use crate::common::dice::Dice;
+use crate::executor::Executor;
+use crate::shape::Shape;
+use crate::stream::ServerEnd;
+
+pub struct Engine {
+    pub world: World,
+    executor: RefCell<Executor>,
+    dice: RefCell<Dice>,
+    committing: Cell<bool>,
+    /// Percentage of turns and commits within which others act.
+    nested: Cell<u64>,
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        api::within(None);
+    }
+}
+
+impl Engine {
+    pub fn start(seed: u64, shape: &Shape, dice: Dice) -> Rc<Self> {
+        let engine = Rc::new(Self {
+            world: World::start(seed, shape),
+            executor: RefCell::default(),
+            dice: RefCell::new(dice),
+            committing: Cell::new(false),
+            nested: Cell::new(shape.nested),
+        });
+        if shape.nested > 0 {
+            let weak = Rc::downgrade(&engine);
+            api::within(Some(Box::new(move |within| {
+                if let Some(engine) = weak.upgrade() {
+                    engine.others_act(within);
+                }
+            })));
+        }
+        engine
+    }
+
+    pub fn spawn(&self, number: u64, stream: ServerEnd) {
+        self.executor.borrow_mut().spawn(number, self.world.serve(stream));
+    }
+
+    pub fn ready(&self) -> Vec<u64> {
+        self.executor.borrow().ready()
+    }
+
+    pub fn all(&self) -> Vec<u64> {
+        self.executor.borrow().all()
+    }
+
+    /// Polls one task, rung or not, unless it is being polled.
+    pub fn poll(&self, number: u64) {
+        let taken = self.executor.borrow_mut().take(number);
+        let Some(taken) = taken else { return };
+        match taken.poll() {
+            Some(taken) => self.executor.borrow_mut().put_back(taken),
+            None => self.executor.borrow_mut().remove(number),
+        }
+    }
+
+    /// Polls one of the tasks that were rung. False if there is none.
+    pub fn poll_some(&self) -> bool {
+        let ready = self.ready();
+        if ready.is_empty() {
+            return false;
+        }
+        let number = *self.dice.borrow_mut().pick(&ready);
+        self.poll(number);
+        true
+    }
+
+    pub fn commit(&self, with_held: bool) {
+        if self.committing.replace(true) {
+            return;
+        }
+        self.world.commit(with_held);
+        self.committing.set(false);
+    }
+
+    /// From now on, or not, turns and commits are atomic.
+    pub fn nest(&self, percent: u64) {
+        self.nested.set(percent);
+    }
+
+    fn others_act(&self, within: Within) {
+        let mut dice = self.dice.borrow_mut();
+        if !dice.percent(self.nested.get()) {
+            return;
+        }
+        // All the others until none of them has anything to do, or some of them.
+        let everybody = dice.percent(30);
+        let count = dice.between(1, 5);
+        drop(dice);
+        for _ in 0..count {
+            if everybody {
+                for number in self.ready() {
+                    self.poll(number);
+                }
+            } else {
+                self.poll_some();
+            }
+            if within == Within::Turn && self.dice.borrow_mut().percent(40) {
+                self.commit(true);
+            }
+        }
+    }
+}

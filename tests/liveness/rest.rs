@@ -1,0 +1,257 @@
+//! Liveness: the broker comes to rest, has then forgotten nothing, and answers everybody
+//! whose network works.
+
+use crate::client::{Acknowledging, Client, Reading};
+use crate::run::Run;
+
+/// More rounds than this are a broker that does not come to rest.
+const ROUNDS: usize = 20_000;
+/// So often a client whose connection is refused or ended comes back for an answer.
+const ATTEMPTS: usize = 40;
+/// Longer than an MQTT 3 client is served that was refused, and than last words last.
+const PATIENCE: u64 = 11_000;
+
+impl Run {
+    /// Everything that can move moves, until nothing does. Clients keep to their habits,
+    /// and time stands still.
+    pub(super) fn rest(&mut self) {
+        self.rests += 1;
+        let mut retries = 0;
+        for _ in 0..ROUNDS {
+            let mut busy = false;
+            // Several times for each commit, as on a machine.
+            for _ in 0..16 {
+                let mut moved = false;
+                for number in self.shuffled(self.engine.ready()) {
+                    self.engine.poll(number);
+                    moved = true;
+                }
+                for index in 0..self.clients.len() {
+                    moved |= self.move_bytes_in_rest(index);
+                }
+                for wire in &mut self.left {
+                    moved |= wire.push();
+                }
+                self.bury();
+                busy |= moved;
+                if !moved {
+                    break;
+                }
+            }
+            if self.engine.world.has_work() {
+                self.engine.commit(true);
+            } else if !busy {
+                // As time would bring about.
+                self.engine.world.upkeep();
+                if self.engine.world.tries_again() {
+                    self.engine.commit(true);
+                }
+                retries += 1;
+                let quiet = self.engine.ready().is_empty() && !self.engine.world.has_work();
+                if quiet || retries > 5 {
+                    return;
+                }
+            }
+        }
+        panic!("the broker does not come to rest\n{}", self.describe());
+    }
+
+    /// Habits last, but nobody is slow for ever.
+    fn move_bytes_in_rest(&mut self, index: usize) -> bool {
+        let client = &mut self.clients[index];
+        let reading = client.reading;
+        if matches!(reading, Reading::Slowly(_)) {
+            client.reading = Reading::Everything;
+        }
+        let mut moved = self.move_bytes(index);
+        let client = &mut self.clients[index];
+        client.reading = reading;
+        if client.connected && client.acknowledging == Acknowledging::Late {
+            while client.acknowledge() {
+                moved = true;
+            }
+        }
+        moved
+    }
+
+    fn shuffled(&mut self, mut numbers: Vec<u64>) -> Vec<u64> {
+        for index in (1..numbers.len()).rev() {
+            let other = self.dice.index(index + 1);
+            numbers.swap(index, other);
+        }
+        numbers
+    }
+
+    /// To be called at rest: rings everybody and polls every task. Whoever gets on by that
+    /// should have been woken before.
+    pub(super) fn nothing_was_forgotten(&mut self) {
+        self.engine.nest(0);
+        let before: Vec<_> = self
+            .ends
+            .iter()
+            .map(|(number, (owner, end))| (*number, *owner, end.moved(), end.describe()))
+            .collect();
+        self.engine.world.ring_everybody();
+        for number in self.engine.all() {
+            self.engine.poll(number);
+        }
+        for _ in 0..ROUNDS {
+            if !self.engine.poll_some() {
+                break;
+            }
+        }
+        let mut forgotten = Vec::new();
+        for (number, owner, moved, at_rest) in before {
+            let now = self.ends[&number].1.moved();
+            if now != moved {
+                let (read, written) = (now.read - moved.read, now.written - moved.written);
+                let client = describe(&self.clients[owner]);
+                forgotten.push(format!(
+                    "\n  connection {number} of {client}: rung for no reason, it read {read} \
+                     bytes and wrote {written}, closed {} -> {}; at rest: {at_rest}",
+                    moved.closed, now.closed
+                ));
+            }
+        }
+        if self.trace && !forgotten.is_empty() {
+            println!("what had been forgotten:");
+            for index in 0..self.clients.len() {
+                self.clients[index].reading = Reading::Everything;
+                self.move_bytes(index);
+            }
+        }
+        assert!(forgotten.is_empty(), "LOST WAKE-UP{}\n{}", forgotten.concat(), self.describe());
+        self.engine.nest(self.shape.nested);
+    }
+
+    /// Everybody who is connected, or everybody there is, asks for something and is
+    /// answered. The disk has room, and all read and acknowledge.
+    pub(super) async fn service(&mut self, everybody: bool) {
+        self.say(|| "everybody is to be served".into());
+        self.engine.world.set_disk_full(false);
+        // A publisher that waits for somebody else's queue waits for its owner to come.
+        let everybody = everybody || self.shape.max_queued < 1_000;
+        let served: Vec<usize> = (0..self.clients.len())
+            .filter(|index| everybody || self.clients[*index].wire.is_some())
+            .collect();
+        for index in &served {
+            self.clients[*index].reading = Reading::Everything;
+            self.clients[*index].acknowledging = Acknowledging::AtOnce;
+        }
+        let mut unserved = served.clone();
+        for attempt in 0..ATTEMPTS {
+            self.come_back(&served);
+            let mut asked = Vec::new();
+            for index in &unserved {
+                if self.clients[*index].connected {
+                    asked.push((*index, self.clients[*index].wire.as_ref().map(|w| w.number)));
+                    self.ask(*index);
+                    // Together they may fill short queues again each time.
+                    if attempt > ATTEMPTS / 2 {
+                        break;
+                    }
+                }
+            }
+            self.rest();
+            self.nothing_was_forgotten();
+            // A publisher may wait for room in the queue of somebody who was told to go.
+            let all_here = self.clients.iter().all(|client| client.connected || !client.durable);
+            let may_wait = !all_here && self.shape.stalls && self.shape.max_queued < 1_000;
+            unserved.retain(|index| {
+                let client = &self.clients[*index];
+                let number = client.wire.as_ref().map(|wire| wire.number);
+                let waits = client.waits_for();
+                let satisfied = client.connected && waits.is_empty();
+                let closes = client.wire.as_ref().is_some_and(|wire| wire.closes);
+                assert!(
+                    client.wire.is_none() || closes || may_wait || satisfied,
+                    "NOT SERVED: {} waits for {waits}\n{}",
+                    describe(client),
+                    self.describe()
+                );
+                !(satisfied && asked.contains(&(*index, number)))
+            });
+            if unserved.is_empty() {
+                return;
+            }
+            self.time_passes(PATIENCE).await;
+        }
+        let who: Vec<_> = unserved.iter().map(|index| describe(&self.clients[*index])).collect();
+        panic!("NOT SERVED in {ATTEMPTS} connections: {}\n{}", who.join(", "), self.describe());
+    }
+
+    /// Those who are away connect, and take what waits for them.
+    fn come_back(&mut self, who: &[usize]) {
+        for index in who {
+            if self.clients[*index].wire.is_none() {
+                self.connect(*index);
+            }
+        }
+        self.rest();
+        self.nothing_was_forgotten();
+    }
+
+    fn ask(&mut self, index: usize) {
+        let client = &mut self.clients[index];
+        client.ping();
+        client.subscribe(&mut self.model, "t/1", 1);
+        // Somebody who is refused a few messages each time must not have ever more.
+        if !client.has_unanswered_publishes() {
+            client.publish(&mut self.model, "u/0", 1, 10);
+            client.publish(&mut self.model, "t/1", 2, 10);
+        }
+    }
+
+    pub(super) async fn finish(&mut self) {
+        self.say(|| "the end begins".into());
+        self.service(true).await;
+        // Whose keep alive passed meanwhile, and who is told to come again.
+        let everybody: Vec<usize> = (0..self.clients.len()).collect();
+        for _ in 0..ATTEMPTS {
+            self.come_back(&everybody);
+            if self.clients.iter().all(|client| client.connected) {
+                break;
+            }
+            self.time_passes(PATIENCE).await;
+        }
+        for index in everybody {
+            let owed = self.model.owed(index);
+            assert!(
+                owed.is_empty(),
+                "NOT DELIVERED: {} is owed {owed:?}\n{}",
+                describe(&self.clients[index]),
+                self.describe()
+            );
+        }
+        for _ in 0..3 {
+            self.time_passes(3_000).await;
+            self.rest();
+            self.nothing_was_forgotten();
+        }
+    }
+
+    /// For a person who looks for a fault.
+    fn describe(&self) -> String {
+        let mut lines = vec![format!("{:?}", self.shape)];
+        lines.extend(self.clients.iter().map(describe));
+        for (number, (owner, end)) in &self.ends {
+            lines.push(format!("connection {number} of client {owner}: {}", end.describe()));
+        }
+        lines.join("\n")
+    }
+}
+
+fn describe(client: &Client) -> String {
+    let connection = client.wire.as_ref().map_or("no connection".to_owned(), |wire| {
+        format!("connection {}, {} bytes to send", wire.number, wire.unsent())
+    });
+    format!(
+        "client {} ({:?}, durable {}, {connection}, connected {}, reads {:?}, acknowledges {:?})",
+        client.index,
+        client.version,
+        client.durable,
+        client.connected,
+        client.reading,
+        client.acknowledging
+    )
+}

@@ -1,0 +1,323 @@
+//! One seed, one history: what happens next is drawn.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use crate::client::{Acknowledging, Client, Reading};
+use crate::common::dice::Dice;
+use crate::engine::Engine;
+use crate::model::Model;
+use crate::shape::Shape;
+use crate::stream::{ClientEnd, pair};
+use crate::wire::Wire;
+
+/// What a history came to.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Summary {
+    pub accepted: u64,
+    pub received: u64,
+    pub connections: u64,
+    pub rests: u64,
+}
+
+impl Summary {
+    pub fn add(&mut self, other: &Self) {
+        self.accepted += other.accepted;
+        self.received += other.received;
+        self.connections += other.connections;
+        self.rests += other.rests;
+    }
+}
+
+pub struct Run {
+    pub(super) dice: Dice,
+    pub(super) shape: Shape,
+    pub(super) engine: Rc<Engine>,
+    pub(super) clients: Vec<Client>,
+    /// Connections that their client has left alone, whose bytes may still arrive.
+    pub(super) left: Vec<Wire>,
+    /// The client's end of every connection that the broker serves, and whose it is.
+    pub(super) ends: BTreeMap<u64, (usize, ClientEnd)>,
+    pub(super) next_number: u64,
+    pub(super) now: u64,
+    pub(super) model: Model,
+    pub(super) rests: u64,
+    pub(super) trace: bool,
+}
+
+const TOPICS: &[&str] = &["t/0", "t/0", "t/1", "u/0", "nobody"];
+const FILTERS: &[&str] = &["t/0", "t/+", "t/#", "u/#", "#", "$share/g/u/0"];
+
+/// Plays the history of `seed` to its end. Panics if a promise is broken.
+pub fn play(seed: u64, trace: bool) -> Summary {
+    on_paused_time(history(seed, trace))
+}
+
+/// Runs a history whose time passes when it says so.
+pub fn on_paused_time<T>(history: impl Future<Output = T>) -> T {
+    // With its clock stopped at the same moment at which the broker's is.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(history)
+}
+
+async fn history(seed: u64, trace: bool) -> Summary {
+    let mut dice = Dice::from_seed(seed);
+    let shape = Shape::of(&mut dice);
+    let count = dice.index(6) + 3;
+    let clients: Vec<_> = (0..count).map(|index| Client::new(index, &mut dice)).collect();
+    let mut run = Run::begin(seed, dice, shape, clients, trace);
+    for _ in 0..run.dice.between(100, 500) {
+        run.step().await;
+    }
+    run.finish().await;
+    Summary {
+        accepted: run.model.accepted,
+        received: run.model.received,
+        connections: run.next_number - 1,
+        rests: run.rests,
+    }
+}
+
+impl Run {
+    /// A broker, and clients that are away.
+    pub fn begin(
+        seed: u64,
+        mut dice: Dice,
+        shape: Shape,
+        clients: Vec<Client>,
+        trace: bool,
+    ) -> Self {
+        let engine = Engine::start(seed, &shape, dice.fork());
+        let mut model = Model::default();
+        model.trace = trace;
+        for client in &clients {
+            model.add_receiver(client.max_packet);
+        }
+        let run = Self {
+            dice,
+            shape,
+            engine,
+            clients,
+            left: Vec::new(),
+            ends: BTreeMap::new(),
+            next_number: 1,
+            now: 0,
+            model,
+            rests: 0,
+            trace,
+        };
+        run.say(|| format!("{:?}", run.shape));
+        for client in &run.clients {
+            run.say(|| format!("{client:?}"));
+        }
+        run
+    }
+
+    pub(super) fn say(&self, what: impl FnOnce() -> String) {
+        if self.trace {
+            println!("{:5} {:>7} ms  {}", self.model.step, self.now, what());
+        }
+    }
+
+    async fn step(&mut self) {
+        self.model.step += 1;
+        match self.dice.between(0, 1000) {
+            0..=349 => self.client_acts(),
+            350..=549 => self.bytes_move(),
+            550..=759 => {
+                self.engine.poll_some();
+            }
+            760..=839 => {
+                let with_held = self.dice.percent(50);
+                self.engine.commit(with_held);
+            }
+            840..=869 => self.habits_change(),
+            870..=899 => {
+                let millis = *self.dice.pick(&[1, 20, 300, 1_000, 2_000, 6_000]);
+                self.time_passes(millis).await;
+            }
+            900..=914 => self.engine.world.upkeep(),
+            915..=944 => self.connection_ends(),
+            945..=954 if self.shape.disk_fills => {
+                let full = self.dice.percent(50);
+                self.say(|| format!("the disk is full: {full}"));
+                self.engine.world.set_disk_full(full);
+            }
+            955..=974 => {
+                self.rest();
+                self.nothing_was_forgotten();
+            }
+            975..=979 => self.service(false).await,
+            980..=999 => {
+                self.everybody_comes_and_publishes();
+                self.rest();
+                self.nothing_was_forgotten();
+            }
+            _ => {}
+        }
+        self.bury();
+    }
+
+    /// As after a fault of the network: some connect while others publish to them.
+    fn everybody_comes_and_publishes(&mut self) {
+        for index in 0..self.clients.len() {
+            let publishes = self.dice.percent(40) && self.clients[index].may_ask();
+            if publishes {
+                let topic = *self.dice.pick(TOPICS);
+                let qos = u8::try_from(*self.dice.pick(&[1, 2, 2])).unwrap();
+                self.clients[index].publish(&mut self.model, topic, qos, 10);
+            } else if self.dice.percent(50) {
+                self.connect(index);
+            }
+            self.move_bytes(index);
+        }
+    }
+
+    fn some_client(&mut self) -> usize {
+        self.dice.index(self.clients.len())
+    }
+
+    fn client_acts(&mut self) {
+        let index = self.some_client();
+        if self.clients[index].wire.is_none() {
+            if self.dice.percent(50) {
+                self.connect(index);
+            }
+            return;
+        }
+        let (client, dice, model) = (&mut self.clients[index], &mut self.dice, &mut self.model);
+        if !client.connected {
+            return;
+        }
+        match dice.between(0, 100) {
+            0..=49 if client.may_ask() => {
+                for _ in 0..dice.between(1, 6) {
+                    let qos = u8::try_from(*dice.pick(&[0, 1, 1, 2, 2])).unwrap();
+                    let topic = *dice.pick(TOPICS);
+                    let size = self.shape.payload_size(dice);
+                    client.publish(model, topic, qos, size);
+                }
+            }
+            50..=64 if client.may_ask() => {
+                let qos = u8::try_from(*dice.pick(&[0, 1, 1, 2, 2])).unwrap();
+                client.subscribe(model, filter(client, dice), qos);
+            }
+            65..=67 if client.may_ask() => client.unsubscribe(model, filter(client, dice)),
+            68..=77 => client.ping(),
+            78..=94 => {
+                for _ in 0..dice.between(1, 10) {
+                    client.acknowledge();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A new connection of a client, which takes the session from an old one that may
+    /// still be there.
+    pub(super) fn connect(&mut self, index: usize) {
+        let number = self.next_number;
+        self.next_number += 1;
+        let nature = self.shape.nature(&mut self.dice);
+        let (ours, theirs) = pair(nature, self.dice.fork());
+        let client = &mut self.clients[index];
+        let wire = Wire::new(number, ours.clone(), client.version, client.max_packet);
+        if client.wire.is_some() {
+            let left = client.lost(&mut self.model);
+            self.left.extend(left);
+        }
+        self.clients[index].connect(wire);
+        self.ends.insert(number, (index, ours));
+        self.engine.spawn(number, theirs);
+        self.say(|| format!("client {index} connects by connection {number}"));
+    }
+
+    fn bytes_move(&mut self) {
+        let index = self.some_client();
+        self.move_bytes(index);
+        if !self.left.is_empty() {
+            let left = self.dice.index(self.left.len());
+            self.left[left].push();
+        }
+    }
+
+    /// Lets one client write and read. True if anything moved.
+    pub(super) fn move_bytes(&mut self, index: usize) -> bool {
+        let client = &mut self.clients[index];
+        let Some(wire) = &mut client.wire else { return false };
+        let mut any = wire.push();
+        any |= client.take_arrived(&mut self.model, &self.shape);
+        let over = client.wire.as_ref().is_some_and(|wire| wire.end.is_finished());
+        if over && let Some(wire) = client.lost(&mut self.model) {
+            wire.end.close();
+            self.say(|| format!("the broker has closed connection {}", wire.number));
+            any = true;
+        }
+        any
+    }
+
+    fn habits_change(&mut self) {
+        let index = self.some_client();
+        let client = &mut self.clients[index];
+        let slowly = Reading::Slowly(*self.dice.pick(&[10, 1_000, 50_000]));
+        client.reading = *self.dice.pick(&[Reading::Everything, slowly, Reading::Nothing]);
+        let habits = [Acknowledging::AtOnce, Acknowledging::Late, Acknowledging::Never];
+        client.acknowledging = *self.dice.pick(&habits);
+    }
+
+    pub(super) async fn time_passes(&mut self, millis: u64) {
+        self.now += millis;
+        self.engine.world.advance(millis).await;
+    }
+
+    fn connection_ends(&mut self) {
+        let index = self.some_client();
+        if self.clients[index].wire.is_none() {
+            return;
+        }
+        match self.dice.between(0, 7) {
+            // It sends everything, and reads on.
+            0 | 1 => {
+                let client = &mut self.clients[index];
+                if client.connected && self.dice.percent(70) {
+                    client.disconnect();
+                }
+                client.wire.as_mut().expect("just seen").closes = true;
+                self.say(|| format!("client {index} closes its half"));
+            }
+            2 => {
+                self.say(|| format!("client {index} resets its connection"));
+                if let Some(wire) = self.clients[index].lost(&mut self.model) {
+                    wire.end.reset();
+                }
+            }
+            3 => {
+                self.say(|| format!("client {index} closes its connection"));
+                if let Some(wire) = self.clients[index].lost(&mut self.model) {
+                    wire.end.close();
+                }
+            }
+            // Nobody tells the broker.
+            4 => {
+                self.say(|| format!("the line of client {index} is dead"));
+                self.clients[index].lost(&mut self.model);
+            }
+            _ => self.connect(index),
+        }
+    }
+
+    /// Connections that the broker has let go of.
+    pub(super) fn bury(&mut self) {
+        self.ends.retain(|_, (_, end)| !end.is_dropped());
+        self.left.retain(|wire| !wire.end.is_dropped());
+    }
+}
+
+fn filter(client: &Client, dice: &mut Dice) -> &'static str {
+    let shared = usize::from(client.version == ferrymq::protocol::Version::V5);
+    FILTERS[dice.index(FILTERS.len() - 1 + shared)]
+}

@@ -1,0 +1,90 @@
+//! What differs from seed to seed beside the history itself.
+
+use crate::api::DRIVER_FLUSHES;
+use crate::common::dice::Dice;
+use crate::stream::Nature;
+
+#[derive(Debug, Clone)]
+pub struct Shape {
+    pub memory_window: usize,
+    pub inflight_window: usize,
+    pub max_queued: usize,
+    pub max_unanswered: usize,
+    pub max_pending: usize,
+    pub stalls: bool,
+    pub disk_fills: bool,
+    /// The largest payload, in bytes.
+    pub largest: usize,
+    /// Turns within turns and within commits, in percent.
+    pub nested: u64,
+    /// Of each direction of a connection, in bytes, and by how many bits it may be less.
+    pub buffer: usize,
+    pub varies: usize,
+    pub partial: u64,
+    pub out_of_budget: u64,
+}
+
+impl Shape {
+    pub fn of(dice: &mut Dice) -> Self {
+        let buffer = *dice.pick(&[1, 20, 1_400, 4_096, 16_384, 65_536, 400_000]);
+        let disk_fills = dice.percent(30);
+        Self {
+            memory_window: *dice.pick(&[1, 2, 20, 1000]),
+            inflight_window: *dice.pick(&[1, 2, 5, 100]),
+            max_queued: *dice.pick(&[3, 1_000_000, 1_000_000, 1_000_000]),
+            max_unanswered: *dice.pick(&[2, 10_000, 10_000]),
+            max_pending: *dice.pick(&[4, 100_000, 100_000]),
+            stalls: dice.percent(50),
+            disk_fills,
+            // A byte at a time is for small ones.
+            largest: if buffer < 100 { 60 * buffer } else { 200_000 },
+            nested: *dice.pick(&[0, 20, 50]),
+            buffer,
+            varies: 4,
+            partial: *dice.pick(&[0, 50]),
+            out_of_budget: *dice.pick(&[0, 0, 3, 20]),
+        }
+    }
+
+    /// Nothing is small, and nothing happens by itself.
+    pub fn calm() -> Self {
+        Self {
+            memory_window: 1_000,
+            inflight_window: 100,
+            max_queued: 1_000_000,
+            max_unanswered: 10_000,
+            max_pending: 100_000,
+            stalls: false,
+            disk_fills: false,
+            largest: 200_000,
+            nested: 0,
+            buffer: 1 << 16,
+            varies: 0,
+            partial: 0,
+            out_of_budget: 0,
+        }
+    }
+
+    pub fn payload_size(&self, dice: &mut Dice) -> usize {
+        let most = match dice.between(0, 20) {
+            0..=11 => 100,
+            12..=16 => 3_000,
+            17..=18 => 30_000,
+            _ => 200_000,
+        };
+        dice.index(most.min(self.largest)).max(4)
+    }
+
+    pub fn nature(&self, dice: &mut Dice) -> Nature {
+        let buffer = |dice: &mut Dice| (self.buffer >> dice.index(self.varies)).max(1);
+        let staged = DRIVER_FLUSHES && dice.percent(40);
+        Nature {
+            to_server: buffer(dice),
+            to_client: buffer(dice),
+            at_once: *dice.pick(&[1_000_000, self.buffer, self.buffer.div_ceil(3)]),
+            partial: self.partial,
+            out_of_budget: self.out_of_budget,
+            staged: if staged { *dice.pick(&[1, 100, 16_384]) } else { 0 },
+        }
+    }
+}

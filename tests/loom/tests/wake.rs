@@ -1,0 +1,135 @@
+//! A connection's wake-up: whoever rings it changes something first, and the task looks
+//! at what was changed when it was rung. A ring that is lost is a task that sleeps for
+//! ever, which loom reports as a deadlock.
+
+mod common;
+
+use std::future::poll_fn;
+use std::task::Poll;
+
+use ferrymq_loom::message::wake::Wake;
+use loom::future::block_on;
+use loom::sync::Arc;
+use loom::sync::atomic::{AtomicUsize, Ordering};
+use loom::thread;
+
+use common::explore;
+
+/// Sleeps until `wanted` of the ringers have been seen, looking only when rung.
+fn sleep_until_seen(wake: &Wake, happened: &AtomicUsize, wanted: usize) {
+    block_on(poll_fn(|context| {
+        let mut seen = 0;
+        while wake.poll(context) {
+            seen = happened.load(Ordering::Relaxed);
+        }
+        if seen == wanted { Poll::Ready(()) } else { Poll::Pending }
+    }));
+}
+
+#[test]
+fn no_ring_is_lost() {
+    explore(|| {
+        let (wake, happened) = (Arc::new(Wake::default()), Arc::new(AtomicUsize::new(0)));
+        let ringer = {
+            let (wake, happened) = (Arc::clone(&wake), Arc::clone(&happened));
+            thread::spawn(move || {
+                happened.fetch_add(1, Ordering::Relaxed);
+                wake.ring();
+            })
+        };
+        sleep_until_seen(&wake, &happened, 1);
+        ringer.join().unwrap();
+    });
+}
+
+#[test]
+fn no_ring_of_two_threads_is_lost() {
+    explore(|| {
+        let (wake, happened) = (Arc::new(Wake::default()), Arc::new(AtomicUsize::new(0)));
+        let ring = || {
+            let (wake, happened) = (Arc::clone(&wake), Arc::clone(&happened));
+            thread::spawn(move || {
+                happened.fetch_add(1, Ordering::Relaxed);
+                wake.ring();
+            })
+        };
+        let ringers = [ring(), ring()];
+        sleep_until_seen(&wake, &happened, 2);
+        for ringer in ringers {
+            ringer.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_ring_that_comes_before_the_task_has_looked_at_the_last_one_is_not_lost() {
+    explore(|| {
+        let (wake, happened) = (Arc::new(Wake::default()), Arc::new(AtomicUsize::new(0)));
+        let ringer = {
+            let (wake, happened) = (Arc::clone(&wake), Arc::clone(&happened));
+            thread::spawn(move || {
+                for _ in 0..2 {
+                    happened.fetch_add(1, Ordering::Relaxed);
+                    wake.ring();
+                }
+            })
+        };
+        sleep_until_seen(&wake, &happened, 2);
+        ringer.join().unwrap();
+    });
+}
+
+#[test]
+fn a_dismissed_connection_is_woken_and_knows_why() {
+    explore(|| {
+        let wake = Arc::new(Wake::default());
+        let operator = {
+            let wake = Arc::clone(&wake);
+            thread::spawn(move || wake.dismiss())
+        };
+        block_on(poll_fn(|context| {
+            if wake.poll(context) {
+                assert!(wake.is_dismissed());
+                return Poll::Ready(());
+            }
+            Poll::Pending
+        }));
+        operator.join().unwrap();
+    });
+}
+
+/// Looks first and registers then. Loom ends the process when it finds a deadlock.
+#[test]
+#[ignore = "a model that is broken on purpose"]
+fn registers_after_looking() {
+    use ferrymq_loom::primitives::{AtomicBool, AtomicWaker};
+    explore(|| {
+        let wake = Arc::new((AtomicBool::default(), AtomicWaker::default()));
+        let ringer = {
+            let wake = Arc::clone(&wake);
+            thread::spawn(move || {
+                if !wake.0.swap(true, Ordering::AcqRel) {
+                    wake.1.wake();
+                }
+            })
+        };
+        block_on(poll_fn(|context| {
+            if wake.0.swap(false, Ordering::AcqRel) {
+                return Poll::Ready(());
+            }
+            wake.1.register(context.waker());
+            Poll::Pending
+        }));
+        ringer.join().unwrap();
+    });
+}
+
+#[test]
+fn registering_after_looking_is_noticed() {
+    let broken = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "--ignored", "--nocapture", "registers_after_looking"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&broken.stderr);
+    assert!(!broken.status.success() && said.contains("deadlock"), "it went unnoticed: {said}");
+}
