@@ -186,8 +186,10 @@ impl Broker {
                 known.until_departed(&wake).await;
             }
             let permit = known.begin().await;
-            // Otherwise it has left the registry meanwhile.
-            if !known.look().life.is_ended() {
+            // Another newcomer may have come first: what its client sends is read as well.
+            let lingers = known.look().wake().is_some_and(|wake| wake.is_lingering());
+            // A session that has ended has left the registry.
+            if !lingers && !known.look().life.is_ended() {
                 return Ok(Claim::Known(permit));
             }
         }
@@ -313,6 +315,7 @@ impl Broker {
             let will = if due { session.will.take() } else { None };
             if let Some(wake) = &old {
                 wake.revoke(Revoked::TakenOver);
+                handle.departed(wake);
                 session.life.take_over();
                 let gone = session.detach(step.now.wall);
                 handle.bell().connect(None);

@@ -140,6 +140,12 @@ impl SessionHandle {
         }
     }
 
+    /// A subscription has changed: publishers that wait for room in the queue may not have to
+    /// wait any more.
+    pub fn reconsider(&self) {
+        self.waiting.lock().drain(..).for_each(|publisher| publisher.ring());
+    }
+
     /// It outlives its connections, but its messages have no place on disk: memory
     /// is all they have.
     pub fn is_memory_only(&self) -> bool {

@@ -39,6 +39,9 @@ impl Broker {
             // Under the session's lock, so that the end of the session cannot come
             // in between and leave a subscription behind.
             self.enroute(filter, handle, subscribed);
+            if known {
+                handle.reconsider();
+            }
             if session.durable {
                 step.change(subscribe_change(session.id, filter.as_str(), subscribed));
             }
@@ -72,6 +75,7 @@ impl Broker {
             return ReasonCode::NoSubscriptionExisted;
         }
         self.unroute(session.id, [filter.as_str()]);
+        handle.reconsider();
         if session.durable {
             step.change(Change::Unsubscribe(session.id, filter.as_str().into()));
         }

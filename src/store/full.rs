@@ -96,6 +96,8 @@ impl Writer {
         add(&self.shared.metrics.refused_messages, no_room.refused.len());
         // Only now: whoever looks has to see it.
         ring_publishers(no_room.refused.iter().chain(self.plan.parked.messages()));
+        // What stands behind a message that is refused may go, whatever becomes of the rest.
+        self.ring_waiters();
         if self.shared.set_state(StoreState::Full) != StoreState::Full {
             self.tell_full();
         }

@@ -286,6 +286,11 @@ impl Writer {
         Ok(self.ids)
     }
 
+    /// Rings those who wait for the batch, and keeps them: it may be tried again.
+    pub(super) fn ring_waiters(&self) {
+        self.waiters.iter().for_each(|waiter| waiter.ring());
+    }
+
     /// Rings everyone whose batch will never be committed.
     pub(super) fn ring_all(&mut self) {
         ring_publishers(self.plan.messages.iter().chain(self.plan.parked.messages()));

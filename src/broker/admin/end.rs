@@ -43,6 +43,7 @@ impl Broker {
         };
         // The connection's task finds that it has lost the session, and why.
         wake.revoke(Revoked::ByOperator);
+        handle.departed(&wake);
         self.disconnect(permit, epoch, leaving).await;
         Some(Ok(()))
     }
@@ -78,6 +79,7 @@ impl Broker {
         };
         if let Some(connection) = &connection {
             connection.revoke(Revoked::ByOperator);
+            handle.departed(connection);
         }
         if let Some(will) = will {
             self.publish_will(&will, &mut step).await;
