@@ -106,6 +106,9 @@ fn run(
             }
             Next::Clock => {
                 writer.write_clock()?;
+                // It is in the WAL, which is emptied when it has been quiet.
+                quiet_at = Instant::now() + idle_after;
+                idle_at = Some(quiet_at);
                 continue;
             }
             Next::Commit => {}
