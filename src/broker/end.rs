@@ -161,14 +161,14 @@ impl Broker {
             self.drop_entries(&dropped, &mut step);
         }
         // Rows are no hurry: not on top of what waits for the disk already.
-        if self.persistence.pending() <= self.settings.max_pending_writes {
-            if let Some(ids) = rows.front_mut() {
-                for queued in ids.take_front(DROPS_AT_ONCE) {
-                    step.write(Op::Drop(queued.id));
-                }
-                if ids.is_empty() {
-                    rows.pop_front();
-                }
+        if self.persistence.pending() <= self.settings.max_pending_writes
+            && let Some(ids) = rows.front_mut()
+        {
+            for queued in ids.take_front(DROPS_AT_ONCE) {
+                step.write(Op::Drop(queued.id));
+            }
+            if ids.is_empty() {
+                rows.pop_front();
             }
         }
         step.submit_or_log(self);

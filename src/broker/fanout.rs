@@ -19,6 +19,7 @@ use crate::telemetry::{DropReason, Label};
 /// A fan-out that has begun. It has to be brought to its end, whatever becomes of the
 /// publisher: some receivers may have the message.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools)] // Each is true or false by itself.
 pub struct Fanout {
     message: Arc<Message>,
     /// The receiver that comes next.

@@ -141,7 +141,7 @@ fn a_stalled_publisher_is_acknowledged_in_order_when_there_is_room() {
     // QoS 0 goes on; no more than a turn's worth is taken.
     publisher.publish(QoS::AtMostOnce, 0, "light");
     publisher.publish(QoS::AtLeastOnce, 3, &large);
-    assert!(!publisher.client.block().is_some());
+    assert!(publisher.client.block().is_none());
     publisher.publish(QoS::AtLeastOnce, 4, "not taken");
     assert!(publisher.client.block().is_some());
     world.commit();
@@ -149,7 +149,7 @@ fn a_stalled_publisher_is_acknowledged_in_order_when_there_is_room() {
     assert_eq!(payloads.len(), usize::from(kept) + 1, "QoS 2 is not acknowledged by PUBACK");
     assert_eq!(publisher.received(), ["PUBACK 1", "PUBREC 2", "PUBACK 3"]);
     publisher.publish(QoS::AtLeastOnce, 4, "not taken");
-    assert!(!publisher.client.block().is_some());
+    assert!(publisher.client.block().is_none());
     world.commit();
     assert_eq!(publisher.received(), ["PUBACK 4"]);
     assert!(!publisher.client.is_stalled() && !world.broker.is_disk_full());
@@ -220,7 +220,7 @@ fn a_client_does_not_wait_for_its_own_queue() {
     both.publish(QoS::AtLeastOnce, 1, "in the queue");
     let refused = both.try_send(Packet::Publish(publish(QoS::AtLeastOnce, 2, "no room")));
     assert_eq!(refused, Ok(()), "it is served on, so that it can take what fills its queue");
-    assert!(!both.client.block().is_some(), "what it acknowledges is read");
+    assert!(both.client.block().is_none(), "what it acknowledges is read");
     world.commit();
     assert_eq!(both.received(), ["PUBACK 1", "SUBACK", "PUBLISH 1 in the queue"]);
     both.publish(QoS::AtLeastOnce, 3, "behind the one that was refused");
