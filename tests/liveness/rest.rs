@@ -96,9 +96,14 @@ impl Run {
             self.engine.poll(number);
         }
         for _ in 0..ROUNDS {
-            if !self.engine.poll_some() {
+            if self.engine.poll_some() {
+                continue;
+            }
+            // A packet may have been taken whose answer waits for a commit.
+            if !self.engine.world.has_work() {
                 break;
             }
+            self.engine.commit(true);
         }
         let mut forgotten = Vec::new();
         for (number, owner, moved, at_rest) in before {
