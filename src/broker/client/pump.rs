@@ -48,6 +48,8 @@ impl Client {
             self.outgoing = outgoing;
             if !more {
                 self.look = false;
+                // What was given up leaves nothing to wait for.
+                self.check_parting()?;
                 return Ok(false);
             }
         }
