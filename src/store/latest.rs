@@ -72,7 +72,13 @@ impl Latest {
         self.note_key(no, Key::of(change))
     }
 
-    /// The same for the packet id that a message opens.
+    /// True if a newer change under the same key was here before it.
+    pub(super) fn is_older(&self, no: ChangeNo, change: &Change) -> bool {
+        !Sabotage::SubmitBeforeLock.is_on()
+            && self.get(&Key::of(change)).is_some_and(|last| last > no)
+    }
+
+    /// As [`Latest::note`], for the packet id that a message opens.
     pub(super) fn note_incoming(
         &mut self,
         no: ChangeNo,

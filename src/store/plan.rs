@@ -57,7 +57,7 @@ pub(super) struct Plan {
     pub(super) incoming: Vec<Incoming>,
     /// Sessions and subscriptions.
     pub(super) ordered: Vec<Numbered>,
-    /// One for each topic.
+    /// Of each topic in the order of their numbers; the last one holds.
     pub(super) retained: Vec<Numbered>,
     /// The shared subscriptions of deliveries that came through one.
     pub(super) shares: AHashMap<DeliveryId, Arc<str>>,
@@ -98,7 +98,7 @@ impl Plan {
             self.highest.message = self.highest.message.max(last.id);
         }
         self.keep_last_incoming();
-        self.keep_last_retained();
+        self.sort_retained();
         // What was submitted later may have been decided before.
         self.ordered.sort_by_key(|(no, _)| *no);
         self.keep_last_packet_ids();
@@ -132,7 +132,13 @@ impl Plan {
         if let Change::Session(record) = &change {
             self.highest.session = self.highest.session.max(record.id);
         }
-        if !self.latest.note(no, &change) {
+        // A message that is to be retained may be refused yet, and what it would replace
+        // holds again: it is noted when it is on disk.
+        let is_newest = match &change {
+            Change::Retain(..) => !self.latest.is_older(no, &change),
+            _ => self.latest.note(no, &change),
+        };
+        if !is_newest {
             return;
         }
         match change {
@@ -215,14 +221,18 @@ impl Plan {
         self.packet_ids.dedup_by_key(|(delivery, _)| *delivery);
     }
 
-    fn keep_last_retained(&mut self) {
-        if self.retained.len() < 2 {
-            return;
-        }
+    /// Of each topic the lowest number first. None is left out before it is known whether
+    /// the disk refuses the message that the last one belongs to.
+    fn sort_retained(&mut self) {
         self.retained.sort_by(|(a_no, a), (b_no, b)| {
-            retained_topic(a).cmp(retained_topic(b)).then(b_no.cmp(a_no))
+            retained_topic(a).cmp(retained_topic(b)).then(a_no.cmp(b_no))
         });
-        self.retained.dedup_by(|(_, a), (_, b)| retained_topic(a) == retained_topic(b));
+    }
+
+    /// Of each topic what holds at the end of this batch.
+    pub(super) fn last_retained(&self) -> impl Iterator<Item = &Change> {
+        let same = |a: &Numbered, b: &Numbered| retained_topic(&a.1) == retained_topic(&b.1);
+        self.retained.chunk_by(same).filter_map(|changes| changes.last()).map(|(_, change)| change)
     }
 
     /// True if a publisher's packet id is opened by this batch.
@@ -245,7 +255,7 @@ impl Plan {
     /// Bytes of topics, properties and payloads that were written, of messages and of
     /// what is retained.
     pub(super) fn payload_bytes(&self) -> u64 {
-        let retained = self.retained.iter().map(|(_, change)| match change {
+        let retained = self.last_retained().map(|change| match change {
             Change::Retain(record, _) => {
                 (record.topic.len() + record.properties.len() + record.payload.len()) as u64
             }
@@ -315,6 +325,9 @@ impl Plan {
 
     /// Forgets everything, after it was committed.
     pub(super) fn reset(&mut self) {
+        for (no, change) in &self.retained {
+            self.latest.note(*no, change);
+        }
         let topics = self.retained.iter().map(|(no, change)| (retained_topic(change), *no));
         self.parked.forget_bound(topics);
         self.without_messages();
@@ -378,6 +391,10 @@ mod unit {
     }
 
     fn retain(no: u64, topic: &str) -> Op {
+        retain_with(no, topic, None)
+    }
+
+    fn retain_with(no: u64, topic: &str, message: Option<MessageId>) -> Op {
         let record = super::super::RetainedRecord {
             topic: topic.into(),
             properties: Vec::new(),
@@ -386,7 +403,7 @@ mod unit {
             published_at: crate::message::WallMillis(1),
             expires_at: None,
         };
-        Op::State(ChangeNo(no), Change::Retain(Arc::new(record), None))
+        Op::State(ChangeNo(no), Change::Retain(Arc::new(record), message))
     }
 
     fn unretain(no: u64, topic: &str) -> Op {
@@ -407,9 +424,9 @@ mod unit {
             (false, vec![unretain(2, "a"), retain(1, "a"), unretain(3, "b")]),
         ] {
             let plan = plan(ops);
-            assert_eq!(plan.retained.len(), 2);
-            let of_a = plan.retained.iter().any(
-                |(_, change)| matches!(change, Change::Retain(record, _) if &*record.topic == "a"),
+            assert_eq!(plan.last_retained().count(), 2);
+            let of_a = plan.last_retained().any(
+                |change| matches!(change, Change::Retain(record, _) if &*record.topic == "a"),
             );
             assert_eq!(of_a, retained);
         }
@@ -421,5 +438,19 @@ mod unit {
         plan.reset();
         plan.add(&mut Batch { ops: vec![retain(1, "a")], ..Batch::default() });
         assert!(plan.retained.is_empty());
+    }
+
+    #[test]
+    fn what_a_refused_message_would_have_replaced_is_retained() {
+        let refused = MessageId(9);
+        let mut plan = plan(vec![retain(1, "a"), retain_with(2, "a", Some(refused))]);
+        plan.retained.retain(|(_, change)| !matches!(change, Change::Retain(_, Some(_))));
+        assert_eq!(plan.last_retained().count(), 1, "in the same batch");
+        plan.reset();
+        plan.add(&mut Batch { ops: vec![retain_with(4, "b", Some(refused))], ..Batch::default() });
+        plan.without_messages();
+        plan.reset();
+        plan.add(&mut Batch { ops: vec![retain(3, "b")], ..Batch::default() });
+        assert_eq!(plan.last_retained().count(), 1, "in a batch before it");
     }
 }

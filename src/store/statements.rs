@@ -98,7 +98,8 @@ pub(super) fn change_incoming(connection: &Connection, plan: &Plan) -> Result<()
 
 /// Sessions, subscriptions and retained messages.
 pub(super) fn change_state(connection: &Connection, plan: &Plan) -> Result<()> {
-    for (_, change) in plan.ordered.iter().chain(&plan.retained) {
+    let ordered = plan.ordered.iter().map(|(_, change)| change);
+    for change in ordered.chain(plan.last_retained()) {
         match change {
             Change::Session(record) => put_session(connection, record)?,
             Change::EndSession(session) => end_session(connection, *session)?,
