@@ -120,7 +120,9 @@ impl Broker {
         if let Some(trace) = &message.trace {
             trace.submitted();
         }
-        if *hold && !must_commit {
+        // A will is gone from its session's row with the rest of the step: it must not come
+        // after it.
+        if *hold && message.publisher.is_some() && !must_commit {
             step.hold(Arc::clone(message));
         } else {
             step.write(Op::Message(Arc::clone(message)));

@@ -168,7 +168,8 @@ impl<S: Transport> Connection<S> {
             let read = self.read(client, context)?;
             client.submit()?;
             let written = self.write(client, context)?;
-            if client.has_more() || !(read || written) {
+            let forgets = written && Sabotage::ForgetReadInterest.is_on();
+            if client.has_more() || !(read || written) || forgets {
                 break;
             }
         }

@@ -425,9 +425,9 @@ mod unit {
         ] {
             let plan = plan(ops);
             assert_eq!(plan.last_retained().count(), 2);
-            let of_a = plan.last_retained().any(
-                |change| matches!(change, Change::Retain(record, _) if &*record.topic == "a"),
-            );
+            let of_a = plan
+                .last_retained()
+                .any(|change| matches!(change, Change::Retain(record, _) if &*record.topic == "a"));
             assert_eq!(of_a, retained);
         }
     }

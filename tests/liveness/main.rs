@@ -101,6 +101,32 @@ fn nobody_falls_silent() {
     assert!(failed.is_empty(), "{} seeds failed", failed.len());
 }
 
+/// Plays seeds with a wake-up forgotten in the broker itself, and wants to be told of it.
+fn is_noticed(sabotage: &str) {
+    let played = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "nobody_falls_silent", "--nocapture"])
+        .env("FERRYMQ_SABOTAGE", sabotage)
+        .env("LIVENESS_SEEDS", "300")
+        .env_remove("LIVENESS_FROM")
+        .env_remove("LIVENESS_SEED")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&played.stdout);
+    let failed = said.lines().filter(|line| line.starts_with("seed ")).count();
+    println!("{sabotage}: {failed} seeds noticed it");
+    assert!(!played.status.success() && failed > 0, "{sabotage} went unnoticed: {said}");
+}
+
+#[test]
+fn a_connection_that_is_not_woken_is_noticed() {
+    is_noticed("forget-wake-up");
+}
+
+#[test]
+fn a_read_interest_that_is_forgotten_is_noticed() {
+    is_noticed("forget-read-interest");
+}
+
 /// Only if it is asked for: see the module.
 #[test]
 fn replay() {

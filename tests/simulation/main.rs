@@ -174,18 +174,6 @@ fn a_pubrel_that_leaves_before_the_receipt_is_on_disk_is_noticed() {
     is_noticed("ungated-pubrel");
 }
 
-#[test]
-fn a_connection_that_is_not_woken_is_noticed() {
-    is_noticed("forget-wake-up");
-}
-
-/// Sockets are no part of this simulation.
-#[test]
-#[ignore = "needs the connection's driver"]
-fn a_read_interest_that_is_forgotten_is_noticed() {
-    is_noticed("forget-read-interest");
-}
-
 /// Only if it is asked for: see the module.
 #[test]
 fn replay() {
