@@ -1,6 +1,7 @@
 //! An MQTT client of a hundred lines that does nothing by itself, for exact account
 //! of what was sent and acknowledged.
 
+use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -34,6 +35,8 @@ pub struct Raw {
     stream: TcpStream,
     buffer: Vec<u8>,
     read: usize,
+    /// Publishes that came before a SUBACK.
+    early: VecDeque<Packet>,
 }
 
 fn text(out: &mut Vec<u8>, value: &str) {
@@ -199,8 +202,14 @@ impl Raw {
         let stream = TcpStream::connect(("127.0.0.1", port))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_mins(1)))?;
-        let mut client =
-            Self { version, session_present: false, stream, buffer: Vec::new(), read: 0 };
+        let mut client = Self {
+            version,
+            session_present: false,
+            stream,
+            buffer: Vec::new(),
+            read: 0,
+            early: VecDeque::new(),
+        };
         client.send(&connect.encode(id))?;
         Ok(client)
     }
@@ -238,7 +247,16 @@ impl Raw {
         let mut out = Vec::new();
         subscribe(&mut out, self.version, 1, filter, qos);
         self.send(&out)?;
-        assert_eq!(self.recv()?, Packet::SubAck(1));
+        // Publishes may come before the SUBACK [MQTT-3.8.4].
+        let mut early = VecDeque::new();
+        loop {
+            match self.recv()? {
+                Packet::SubAck(1) => break,
+                publish @ Packet::Publish(_) => early.push_back(publish),
+                other => panic!("expected SUBACK 1, got {other:?}"),
+            }
+        }
+        self.early = early;
         Ok(())
     }
 
@@ -256,10 +274,13 @@ impl Raw {
 
     /// True if `recv` would answer without reading from the socket.
     pub fn has_packet(&self) -> bool {
-        self.peek().is_some()
+        !self.early.is_empty() || self.peek().is_some()
     }
 
     pub fn recv(&mut self) -> io::Result<Packet> {
+        if let Some(early) = self.early.pop_front() {
+            return Ok(early);
+        }
         let (first, body) = self.recv_frame()?;
         Ok(self.decode(first, &body))
     }
