@@ -7,7 +7,7 @@ mod common;
 use std::future::poll_fn;
 use std::task::Poll;
 
-use ferrymq_loom::message::wake::Wake;
+use ferrymq_loom::message::wake::{Revoked, Wake};
 use loom::future::block_on;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
@@ -80,16 +80,16 @@ fn a_ring_that_comes_before_the_task_has_looked_at_the_last_one_is_not_lost() {
 }
 
 #[test]
-fn a_dismissed_connection_is_woken_and_knows_why() {
+fn a_revoked_connection_is_woken_and_knows_why() {
     explore(|| {
         let wake = Arc::new(Wake::default());
         let operator = {
             let wake = Arc::clone(&wake);
-            thread::spawn(move || wake.dismiss())
+            thread::spawn(move || wake.revoke(Revoked::ByOperator))
         };
         block_on(poll_fn(|context| {
             if wake.poll(context) {
-                assert!(wake.is_dismissed());
+                assert_eq!(wake.revoked(), Some(Revoked::ByOperator));
                 return Poll::Ready(());
             }
             Poll::Pending
