@@ -16,4 +16,5 @@ pub mod pair;
 pub mod prefill;
 pub mod publisher;
 pub mod raw;
+pub mod seeds;
 pub mod subscriber;

@@ -1,7 +1,6 @@
 //! An MQTT client of a hundred lines that does nothing by itself, for exact account
 //! of what was sent and acknowledged.
 
-use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -35,8 +34,6 @@ pub struct Raw {
     stream: TcpStream,
     buffer: Vec<u8>,
     read: usize,
-    /// Publishes that came before a SUBACK.
-    early: VecDeque<Packet>,
 }
 
 fn text(out: &mut Vec<u8>, value: &str) {
@@ -202,14 +199,8 @@ impl Raw {
         let stream = TcpStream::connect(("127.0.0.1", port))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_mins(1)))?;
-        let mut client = Self {
-            version,
-            session_present: false,
-            stream,
-            buffer: Vec::new(),
-            read: 0,
-            early: VecDeque::new(),
-        };
+        let mut client =
+            Self { version, session_present: false, stream, buffer: Vec::new(), read: 0 };
         client.send(&connect.encode(id))?;
         Ok(client)
     }
@@ -247,16 +238,7 @@ impl Raw {
         let mut out = Vec::new();
         subscribe(&mut out, self.version, 1, filter, qos);
         self.send(&out)?;
-        // Publishes may come before the SUBACK [MQTT-3.8.4].
-        let mut early = VecDeque::new();
-        loop {
-            match self.recv()? {
-                Packet::SubAck(1) => break,
-                publish @ Packet::Publish(_) => early.push_back(publish),
-                other => panic!("expected SUBACK 1, got {other:?}"),
-            }
-        }
-        self.early = early;
+        assert_eq!(self.recv()?, Packet::SubAck(1));
         Ok(())
     }
 
@@ -274,13 +256,10 @@ impl Raw {
 
     /// True if `recv` would answer without reading from the socket.
     pub fn has_packet(&self) -> bool {
-        !self.early.is_empty() || self.peek().is_some()
+        self.peek().is_some()
     }
 
     pub fn recv(&mut self) -> io::Result<Packet> {
-        if let Some(early) = self.early.pop_front() {
-            return Ok(early);
-        }
         let (first, body) = self.recv_frame()?;
         Ok(self.decode(first, &body))
     }

@@ -1,6 +1,7 @@
 //! One seed, one history: what happens next is drawn.
 
 use std::collections::BTreeMap;
+use std::ops::AddAssign;
 use std::rc::Rc;
 
 use crate::client::{Acknowledging, Client, Reading};
@@ -20,8 +21,8 @@ pub struct Summary {
     pub rests: u64,
 }
 
-impl Summary {
-    pub fn add(&mut self, other: &Self) {
+impl AddAssign<&Self> for Summary {
+    fn add_assign(&mut self, other: &Self) {
         self.accepted += other.accepted;
         self.received += other.received;
         self.connections += other.connections;

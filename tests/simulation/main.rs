@@ -28,12 +28,8 @@ mod vfs;
 mod wire;
 mod world;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
-
-use run::{Summary, play};
+use common::seeds::Seeds;
+use run::Summary;
 
 /// Seeds that found something once. A seed means another history whenever the generator
 /// or the broker's yield points change; those that begin the list are older than
@@ -55,98 +51,26 @@ const KEPT: &[(u64, &str)] = &[
     (40, "SUBSCRIBE of an old turn was written after UNSUBSCRIBE of the new connection"),
 ];
 const SEEDS: u64 = 2_000;
-/// After so many broken promises there is no need for more, unless `SIMULATION_ENOUGH`
-/// says so.
-const ENOUGH: u64 = 5;
 
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|value| value.parse().expect("a number"))
-}
+const SIMULATION: Seeds<Summary> = Seeds { prefix: "SIMULATION", binary: "simulation", play };
 
-fn prepare() {
+fn play(seed: u64, trace: bool) -> Summary {
     vfs::install();
-    if number("SIMULATION_SEED").is_none() {
-        // A broken promise is reported once, below, and not by each thread.
-        std::panic::set_hook(Box::new(|_| {}));
-    }
-}
-
-/// Plays `seeds` on all cores. Answers the sum, and what broke, by seed.
-fn play_all(seeds: impl Iterator<Item = u64> + Send) -> (Summary, Vec<(u64, String)>) {
-    prepare();
-    let seeds = Mutex::new(seeds);
-    let sum = Mutex::new(Summary::default());
-    let broken = Mutex::new(Vec::new());
-    let done = AtomicU64::new(0);
-    let threads = std::thread::available_parallelism().map_or(2, usize::from);
-    let enough = number("SIMULATION_ENOUGH").unwrap_or(ENOUGH);
-    let work = || {
-        while (broken.lock().unwrap().len() as u64) < enough {
-            let Some(seed) = seeds.lock().unwrap().next() else { return };
-            match catch_unwind(AssertUnwindSafe(|| play(seed, false))) {
-                Ok(summary) => sum.lock().unwrap().add(&summary),
-                Err(panic) => broken.lock().unwrap().push((seed, words(&*panic))),
-            }
-            let done = done.fetch_add(1, Ordering::Relaxed) + 1;
-            if done.is_multiple_of(500) {
-                println!("{done} seeds");
-            }
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(work);
-        }
-    });
-    (sum.into_inner().unwrap(), broken.into_inner().unwrap())
-}
-
-fn words(panic: &(dyn std::any::Any + Send)) -> String {
-    panic
-        .downcast_ref::<String>()
-        .cloned()
-        .or_else(|| panic.downcast_ref::<&str>().map(|words| (*words).to_owned()))
-        .unwrap_or_default()
-}
-
-fn check(name: &str, seeds: impl Iterator<Item = u64> + Send) {
-    let started = Instant::now();
-    let (sum, broken) = play_all(seeds);
-    println!("{name}: {sum:?} in {:.1?}", started.elapsed());
-    for (seed, why) in &broken {
-        println!(
-            "seed {seed} broke a promise: {why}\n  replay: SIMULATION_SEED={seed} cargo test \
-             --features failpoints --test simulation -- --exact replay --nocapture"
-        );
-    }
-    assert!(broken.is_empty(), "{} seeds broke a promise", broken.len());
+    run::play(seed, trace)
 }
 
 #[test]
 fn no_seed_breaks_a_promise() {
-    let from = number("SIMULATION_FROM").unwrap_or(0);
-    let count = number("SIMULATION_SEEDS").unwrap_or(SEEDS);
-    check("seeds", from..from + count);
+    SIMULATION.check("seeds", SIMULATION.asked_for(SEEDS));
 }
 
 #[test]
 fn no_seed_that_broke_a_promise_once_does_so_again() {
-    check("kept seeds", KEPT.iter().map(|(seed, _)| *seed));
+    SIMULATION.check("kept seeds", KEPT.iter().map(|(seed, _)| *seed));
 }
 
-/// Plays seeds with a promise broken in the broker itself, and wants to be told of it.
 fn is_noticed(sabotage: &str) {
-    let played = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "no_seed_breaks_a_promise", "--nocapture"])
-        .env("FERRYMQ_SABOTAGE", sabotage)
-        .env("SIMULATION_SEEDS", "300")
-        .env_remove("SIMULATION_FROM")
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&played.stdout);
-    let broken: Vec<&str> = said.lines().filter(|line| line.contains("broke a promise")).collect();
-    println!("{sabotage}: {} seeds noticed it, such as\n  {}", broken.len(), broken.join("\n  "));
-    assert!(!played.status.success() && !broken.is_empty(), "{sabotage} went unnoticed: {said}");
+    SIMULATION.is_noticed(sabotage, "no_seed_breaks_a_promise");
 }
 
 #[test]
@@ -177,8 +101,5 @@ fn a_pubrel_that_leaves_before_the_receipt_is_on_disk_is_noticed() {
 /// Only if it is asked for: see the module.
 #[test]
 fn replay() {
-    if let Some(seed) = number("SIMULATION_SEED") {
-        vfs::install();
-        println!("{:?}", play(seed, true));
-    }
+    SIMULATION.replay();
 }

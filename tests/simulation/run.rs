@@ -1,6 +1,7 @@
 //! One seed, one history: what happens next is drawn, and the model looks on.
 
 use std::collections::BTreeMap;
+use std::ops::AddAssign;
 use std::sync::Arc;
 
 use crate::client::Client;
@@ -28,8 +29,8 @@ pub struct Summary {
     pub interruptions: u64,
 }
 
-impl Summary {
-    pub fn add(&mut self, other: &Self) {
+impl AddAssign<&Self> for Summary {
+    fn add_assign(&mut self, other: &Self) {
         self.acknowledged += other.acknowledged;
         self.received += other.received;
         self.repeated += other.repeated;

@@ -1,0 +1,118 @@
+//! Plays seeds on all cores, and says which of them failed and how to replay them.
+
+use std::fmt::Debug;
+use std::ops::AddAssign;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+/// After so many failures there is no need for more, unless `NAME_ENOUGH` says so.
+const ENOUGH: u64 = 5;
+
+/// One kind of game: its variables of the environment begin with `prefix`, its test
+/// binary is called `binary`.
+pub struct Seeds<S> {
+    pub prefix: &'static str,
+    pub binary: &'static str,
+    /// Plays one; with `true` it prints what happens. Panics if the seed fails.
+    pub play: fn(u64, bool) -> S,
+}
+
+impl<S: Default + Debug + Send + for<'a> AddAssign<&'a S>> Seeds<S> {
+    /// `NAME_what`, if it is set.
+    pub fn number(&self, what: &str) -> Option<u64> {
+        let name = format!("{}_{what}", self.prefix);
+        std::env::var(name).ok().map(|value| value.parse().expect("a number"))
+    }
+
+    /// From `NAME_FROM`, `NAME_SEEDS` of them, or as many as `count` says.
+    pub fn asked_for(&self, count: u64) -> std::ops::Range<u64> {
+        let from = self.number("FROM").unwrap_or(0);
+        from..from + self.number("SEEDS").unwrap_or(count)
+    }
+
+    /// # Panics
+    /// A seed has failed.
+    pub fn check(&self, name: &str, seeds: impl Iterator<Item = u64> + Send) {
+        let started = Instant::now();
+        if self.number("SEED").is_none() {
+            // A failure is reported once, below, and not by each thread.
+            std::panic::set_hook(Box::new(|_| {}));
+        }
+        let (seeds, sum, failed) =
+            (Mutex::new(seeds), Mutex::new(S::default()), Mutex::new(Vec::new()));
+        let done = AtomicU64::new(0);
+        let enough = self.number("ENOUGH").unwrap_or(ENOUGH);
+        let work = || {
+            while (failed.lock().unwrap().len() as u64) < enough {
+                let Some(seed) = seeds.lock().unwrap().next() else { return };
+                match catch_unwind(AssertUnwindSafe(|| (self.play)(seed, false))) {
+                    Ok(summary) => *sum.lock().unwrap() += &summary,
+                    Err(panic) => failed.lock().unwrap().push((seed, words(&*panic))),
+                }
+                let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+                if done.is_multiple_of(500) {
+                    println!("{done} seeds");
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
+                scope.spawn(work);
+            }
+        });
+        println!("{name}: {:?} in {:.1?}", sum.into_inner().unwrap(), started.elapsed());
+        let mut failed = failed.into_inner().unwrap();
+        failed.sort();
+        for (seed, why) in &failed {
+            println!(
+                "seed {seed} failed: {why}\n  replay: {}_SEED={seed} cargo test --features \
+                 failpoints --test {} -- --exact replay --nocapture",
+                self.prefix, self.binary
+            );
+        }
+        assert!(failed.is_empty(), "{} seeds failed", failed.len());
+    }
+
+    /// Plays 300 seeds of `test` with a promise broken in the broker itself, and wants to be
+    /// told of it.
+    pub fn is_noticed(&self, sabotage: &str, test: &str) {
+        let variable = |what: &str| format!("{}_{what}", self.prefix);
+        let played = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", test, "--nocapture"])
+            .env("FERRYMQ_SABOTAGE", sabotage)
+            .env(variable("SEEDS"), "300")
+            .env_remove(variable("FROM"))
+            .env_remove(variable("SEED"))
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&played.stdout);
+        let failed: Vec<&str> = said.lines().filter(|line| line.starts_with("seed ")).collect();
+        println!(
+            "{sabotage}: {} seeds noticed it, such as\n  {}",
+            failed.len(),
+            failed.join("\n  ")
+        );
+        assert!(
+            !played.status.success() && !failed.is_empty(),
+            "{sabotage} went unnoticed: {said}"
+        );
+    }
+
+    /// Plays the one that `NAME_SEED` names, if it does.
+    pub fn replay(&self) {
+        if let Some(seed) = self.number("SEED") {
+            println!("{:?}", (self.play)(seed, true));
+        }
+    }
+}
+
+fn words(panic: &(dyn std::any::Any + Send)) -> String {
+    panic
+        .downcast_ref::<String>()
+        .cloned()
+        .or_else(|| panic.downcast_ref::<&str>().map(|words| (*words).to_owned()))
+        .unwrap_or_default()
+}
