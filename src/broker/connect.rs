@@ -60,6 +60,14 @@ struct Newcomer<'a> {
     info: Arc<ConnectionInfo>,
 }
 
+/// What a session leaves that a newcomer's clean start, or its expiry, has ended.
+#[derive(Default)]
+struct Replaced {
+    remains: Option<Remains>,
+    /// Its permit, if no session takes its place.
+    without_heir: Option<StepPermit>,
+}
+
 impl Broker {
     /// Checks what can be checked without knowing who it is.
     ///
@@ -123,7 +131,7 @@ impl Broker {
             clean_start: connect.clean_start,
         });
         let newcomer = Newcomer { connect, granted: &granted, info };
-        let mut replaced = None;
+        let mut replaced = Replaced::default();
         let attached = match claim {
             Claim::New(permit) => Ok(self.hold_session(permit, false, &newcomer, &mut step)),
             Claim::Known(permit) => {
@@ -142,8 +150,13 @@ impl Broker {
             step.wake_at_commit(permit.session().bell());
         }
         // Refused or not: an older connection may have been ended for it.
-        let gate = step.submit(self).map_err(|StoreDown| ReasonCode::ServerUnavailable)?;
-        if let Some(remains) = replaced {
+        let gate = step.submit(self);
+        if let Some(permit) = replaced.without_heir {
+            // Not before its end was submitted: see `broker/end.rs`.
+            self.leave_registry(permit.session());
+        }
+        let gate = gate.map_err(|StoreDown| ReasonCode::ServerUnavailable)?;
+        if let Some(remains) = replaced.remains {
             self.clear_away(remains);
         }
         let Attached { permit, wake, epoch, present } = attached?;
@@ -206,7 +219,12 @@ impl Broker {
 
     fn new_session(&self, granted: &Granted, version: Version) -> StepPermit {
         let client_id = Arc::clone(&granted.client_id);
-        let session = Session::new(self.ids.session(), client_id, version, self.settings.session);
+        let session = Session::new(
+            self.ids.session(),
+            client_id,
+            version,
+            Arc::clone(&self.settings.session),
+        );
         SessionHandle::claimed(session, Arc::clone(&self.metrics))
     }
 
@@ -214,7 +232,7 @@ impl Broker {
         &self,
         permit: StepPermit,
         newcomer: &Newcomer<'_>,
-        replaced: &mut Option<Remains>,
+        replaced: &mut Replaced,
         step: &mut Step,
     ) -> Result<Attached, ReasonCode> {
         let Newcomer { connect, granted, .. } = newcomer;
@@ -224,25 +242,17 @@ impl Broker {
         if outlives {
             return Ok(self.hold_session(permit, true, newcomer, step));
         }
-        // The old session's place in the registry goes to the new one, if it gets any. Its
-        // permit is given back at the end of this function: whoever waits for it finds
-        // that it has ended, and looks again.
-        let remains = self.end_session(&handle, step);
-        let refused = self.has_no_room(granted);
-        let claimed = {
-            let mut registry = self.registry.lock();
-            if refused {
-                registry.remove(&granted.client_id);
-                None
-            } else {
-                let claimed = self.new_session(granted, connect.version);
-                let client_id = Arc::clone(&granted.client_id);
-                registry.insert(client_id, Arc::clone(claimed.session()));
-                Some(claimed)
-            }
-        };
-        *replaced = remains;
-        let claimed = claimed.ok_or(ReasonCode::QuotaExceeded)?;
+        // The old session's place in the registry goes to the new one, if it gets any. When
+        // its permit is given back, whoever waits for it finds that it has ended, and looks
+        // again.
+        replaced.remains = self.end_session(&handle, step);
+        if self.has_no_room(granted) {
+            replaced.without_heir = Some(permit);
+            return Err(ReasonCode::QuotaExceeded);
+        }
+        let claimed = self.new_session(granted, connect.version);
+        let client_id = Arc::clone(&granted.client_id);
+        self.registry.lock().insert(client_id, Arc::clone(claimed.session()));
         Ok(self.hold_session(claimed, false, newcomer, step))
     }
 
@@ -314,8 +324,9 @@ impl Broker {
             });
             let will = if due { session.will.take() } else { None };
             if let Some(wake) = &old {
-                wake.revoke(Revoked::TakenOver);
+                // In this order: its task finds at once that it has no step left.
                 handle.departed(wake);
+                wake.revoke(Revoked::TakenOver);
                 session.life.take_over();
                 let gone = session.detach(step.now.wall);
                 handle.bell().connect(None);
@@ -325,8 +336,7 @@ impl Broker {
             }
             (old, will)
         };
-        if let Some(wake) = old {
-            step.wake(&wake);
+        if old.is_some() {
             tracing::info!(
                 client_id = &*handle.client_id,
                 "session taken over by a new connection"
@@ -364,7 +374,7 @@ impl Broker {
         if session.durable {
             step.change(Change::Session(Box::new(record_of(&session))));
             if !was_durable {
-                Self::write_subscriptions(&session, step);
+                Self::write_what_it_has(&session, step);
             }
         } else if was_durable {
             step.change(Change::EndSession(session.id));
@@ -373,8 +383,12 @@ impl Broker {
         Attached { permit, wake, epoch, present }
     }
 
-    /// A session that becomes durable late brings its subscriptions along.
-    fn write_subscriptions(session: &Session, step: &mut Step) {
+    /// A session that becomes durable late brings along its subscriptions, and the QoS 2
+    /// packet ids whose repeats have to be known.
+    fn write_what_it_has(session: &Session, step: &mut Step) {
+        for packet_id in session.incoming.held() {
+            step.change(Change::OpenIncoming(session.id, packet_id));
+        }
         for (filter, subscribed) in &session.subscriptions {
             step.change(super::subscribe::subscribe_change(session.id, filter, *subscribed));
         }

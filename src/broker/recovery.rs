@@ -33,8 +33,12 @@ impl Broker {
         let has_shared = found.has_shared;
         let RecoveredSession { record, subscriptions, incoming, begun, queue, .. } = found;
         let client_id: Arc<str> = record.client_id.into();
-        let mut session =
-            Session::new(record.id, Arc::clone(&client_id), record.version, self.settings.session);
+        let mut session = Session::new(
+            record.id,
+            Arc::clone(&client_id),
+            record.version,
+            Arc::clone(&self.settings.session),
+        );
         session.durable = true;
         session.life.expiry = record.expiry;
         session.will = record.will;

@@ -85,12 +85,14 @@ impl Broker {
             self.remove_from_retained(topic, step);
             return;
         }
-        if !self.has_room_to_retain(publication) {
+        let may_be_refused = message.is_kept && message.publisher.is_some();
+        // Whoever can be told was told before the message was made; others that came in
+        // between do not undo that.
+        if !may_be_refused && !self.has_room_to_retain(publication) {
             self.metrics.messages.dropped.add(DropReason::RetainedLimit, 1);
             return;
         }
         let record = Arc::new(record_of(publication, step.now.wall));
-        let may_be_refused = message.is_kept && message.publisher.is_some();
         let version = Version {
             record: Arc::clone(&record),
             message: may_be_refused.then(|| Arc::clone(message)),
@@ -98,7 +100,10 @@ impl Broker {
         let committed = self.persistence.committed();
         let mut retained = self.retained.write();
         if let Some(versions) = retained.get_mut(topic) {
-            versions.prune(committed);
+            // As many may be undecided as publishers have in flight: not at each of them.
+            if versions.stack.len().is_power_of_two() {
+                versions.prune(committed);
+            }
             versions.stack.push(version);
             self.recount(versions);
         } else {
@@ -122,6 +127,10 @@ impl Broker {
     /// The disk has answered for a message that was to be retained: what can hold no more
     /// is let go of.
     pub fn retained_is_decided(&self, message: &Message) {
+        let is_settled = |versions: &Versions| versions.stack.iter().all(|it| it.message.is_none());
+        if self.retained.read().get(message.topic()).is_none_or(is_settled) {
+            return;
+        }
         let mut retained = self.retained.write();
         let Some(versions) = retained.get_mut(message.topic()) else { return };
         versions.prune(self.persistence.committed());
@@ -187,7 +196,7 @@ impl Broker {
         messages.retained_bytes.add(bytes(after) - bytes(before));
     }
 
-    /// Removes what has expired, a few topics under each hold of the lock.
+    /// Removes what has expired, one topic under each hold of the lock.
     pub(super) fn expire_retained(&self, step: &mut Step) {
         let now = step.now.wall;
         let committed = self.persistence.committed();

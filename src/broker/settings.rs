@@ -1,5 +1,6 @@
 //! The configuration in the broker's own units.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{self, Config};
@@ -9,7 +10,7 @@ use crate::session::{Limits, Overflow};
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Bounds of each session.
-    pub session: Limits,
+    pub session: Arc<Limits>,
     /// Seconds; also the life of a 3.1.1 session without clean session.
     pub max_session_expiry: u32,
     /// Connected and waiting ones together.
@@ -56,7 +57,7 @@ impl From<&Config> for Settings {
         let Config { mqtt, session, persistence, .. } = config;
         let sizes = config.sizes(None);
         Self {
-            session: session_limits(session),
+            session: Arc::new(session_limits(session)),
             max_session_expiry: session.max_expiry.as_mqtt_seconds(),
             max_sessions: session.max_sessions,
             max_subscriptions: session.max_subscriptions,

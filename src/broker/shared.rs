@@ -1,9 +1,8 @@
 //! Deliveries of shared subscriptions whose session has ended: another member of the
 //! group gets them (v5, 4.8.2).
 //!
-//! A row goes to the other session as it is, in one transaction with the end of the
-//! first one or, if it has to be read back before it is known what it holds, later: a
-//! start finds those that were left over.
+//! A row goes to the other session as it is, after the end of the first one was
+//! submitted: a start finds those that were left over.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

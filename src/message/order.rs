@@ -7,8 +7,9 @@
 //! carry an older one has submitted, which is what [`Order::advance`] finds out.
 //!
 //! Steps that carry numbers are counted in one of two generations. The generation moves
-//! on when the one before it has emptied (epoch-based reclamation), so what was applied
-//! in generation `g` can be forgotten when `g + 2` begins.
+//! on when the one before it has emptied (epoch-based reclamation), so no step that has
+//! yet to submit is older than the one before the last; what was submitted may wait one
+//! more in the open batch (`store/latest.rs`).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

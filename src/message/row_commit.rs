@@ -24,6 +24,11 @@ impl RowCommit {
         self.0.store(commit, Ordering::Release);
     }
 
+    /// A batch has it: it is going to be committed, whoever holds this.
+    pub fn is_taken(&self) -> bool {
+        self.0.load(Ordering::Acquire) != NOT_TAKEN
+    }
+
     /// The change is on disk, as far as `committed` tells.
     pub fn is_committed(&self, committed: CommitNo) -> bool {
         self.0.load(Ordering::Acquire) <= committed

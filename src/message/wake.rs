@@ -29,8 +29,6 @@ pub enum Revoked {
     TakenOver,
     /// An operator ends the connection.
     ByOperator,
-    /// The session has ended.
-    SessionEnded,
 }
 
 impl Wake {
@@ -80,7 +78,6 @@ impl Wake {
         let code = match why {
             Revoked::TakenOver => 1,
             Revoked::ByOperator => 2,
-            Revoked::SessionEnded => 3,
         };
         let _ = self.revoked.compare_exchange(0, code, Ordering::AcqRel, Ordering::Acquire);
         self.ring();
@@ -107,8 +104,7 @@ impl Wake {
         match self.revoked.load(Ordering::Acquire) {
             0 => None,
             1 => Some(Revoked::TakenOver),
-            2 => Some(Revoked::ByOperator),
-            _ => Some(Revoked::SessionEnded),
+            _ => Some(Revoked::ByOperator),
         }
     }
 }

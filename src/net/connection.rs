@@ -247,7 +247,7 @@ impl<S: Transport> Connection<S> {
 
     /// After all that was there has been read: whether the other end is still there.
     fn check_input(&mut self, client: &mut Client) -> Result<(), Close> {
-        let waits = client.has_more() || self.unhandled;
+        let waits = client.has_more_input() || self.unhandled;
         if let Input::Ended(why) = self.input {
             return if waits { Ok(()) } else { Err(Close::Lost(why)) };
         }

@@ -21,6 +21,9 @@ use crate::protocol::{
 };
 use crate::telemetry::{Label as _, OpenConnection, PacketType, RejectReason};
 
+/// A CONNACK that refuses has this long to be written.
+const ANSWER: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// Why there was no connection.
 enum Refusal {
     /// Answered, as far as the protocol has an answer: what came is no CONNECT.
@@ -257,7 +260,12 @@ async fn answer<S: AsyncWrite + Unpin>(stream: &mut S, version: Version, reason:
     let mut out = BytesMut::new();
     let connack = ConnAck { reason, ..ConnAck::default() };
     encode::connack(&mut out, version, &connack);
-    let _ = stream.write_all_buf(&mut out).await;
+    // Within a limit of its own: who does not read must not keep the task.
+    let written = async {
+        stream.write_all_buf(&mut out).await?;
+        stream.flush().await
+    };
+    let _ = tokio::time::timeout(ANSWER, written).await;
 }
 
 /// Reads until the first frame is whole. `None`: the other end has closed.

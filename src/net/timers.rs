@@ -134,7 +134,8 @@ impl Timers {
             self.silence_deadline().map(later),
             self.packet_deadline().map(later),
             self.output,
-            self.parting,
+            // Nothing is left to be said then.
+            self.parting.filter(|_| self.output.is_none()),
         ];
         let Some(next) = deadlines.into_iter().flatten().min() else { return };
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(next)));

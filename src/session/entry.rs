@@ -1,6 +1,7 @@
 //! One delivery in a session's queue or window.
 
 use std::sync::Arc;
+use std::sync::atomic::{Ordering, fence};
 
 use smallvec::SmallVec;
 
@@ -101,10 +102,14 @@ impl Entry {
         self.row_change.as_ref().is_none_or(|change| change.is_committed(committed))
     }
 
-    /// True if the change to its row went away with whoever was to write it.
-    pub(super) fn has_lost_row_change(&self, committed: CommitNo) -> bool {
-        self.row_change
-            .as_ref()
-            .is_some_and(|change| Arc::strong_count(change) == 1 && !change.is_committed(committed))
+    /// True if the change to its row went away with whoever was to write it: nobody else
+    /// holds it, and no batch has taken it.
+    pub(super) fn has_lost_row_change(&self) -> bool {
+        self.row_change.as_ref().is_some_and(|change| {
+            let is_alone = Arc::strong_count(change) == 1;
+            // Who held it last may have been the batch that took it.
+            fence(Ordering::Acquire);
+            is_alone && !change.is_taken()
+        })
     }
 }

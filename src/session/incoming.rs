@@ -87,8 +87,19 @@ impl Incoming {
         }
     }
 
-    /// PUBREL came. The epoch of the
-    /// connection that sent it, if the id was held.
+    /// The ids under which a PUBLISH would be a repeat after a crash, if they were on disk:
+    /// not those that the disk may still refuse.
+    pub fn held(&self) -> impl Iterator<Item = PacketId> + '_ {
+        let stays = |held: &Held| {
+            held.message.as_ref().is_none_or(|message| {
+                let durability = &message.durability;
+                !durability.is_refused() && !durability.is_parked()
+            })
+        };
+        self.held.iter().filter(move |(_, held)| stays(held)).map(|(packet_id, _)| *packet_id)
+    }
+
+    /// PUBREL came. The epoch of the connection that sent it, if the id was held.
     pub fn remove(&mut self, packet_id: PacketId) -> Option<u64> {
         self.held.remove(&packet_id).map(|held| held.epoch)
     }

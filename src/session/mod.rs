@@ -57,8 +57,8 @@ pub struct Session {
     pub durable: bool,
     /// Connection, expiry and end.
     pub life: Life,
-    /// What bounds its queue and window.
-    pub limits: Limits,
+    /// What bounds its queue and window. Many have the same.
+    pub limits: Arc<Limits>,
     /// By full filter, `$share/...` included.
     pub subscriptions: BTreeMap<Box<str>, Subscribed>,
     /// QoS 2 packet ids of its own publishes that wait for PUBREL.
@@ -80,14 +80,19 @@ pub struct Session {
 
 impl Session {
     /// A session without any state.
-    pub fn new(id: SessionId, client_id: Arc<str>, version: Version, limits: Limits) -> Self {
+    pub fn new(
+        id: SessionId,
+        client_id: Arc<str>,
+        version: Version,
+        limits: impl Into<Arc<Limits>>,
+    ) -> Self {
+        let limits = limits.into();
         Self {
             id,
             client_id,
             version,
             durable: false,
             life: Life::default(),
-            limits,
             subscriptions: BTreeMap::new(),
             incoming: Incoming::default(),
             will: None,
@@ -95,6 +100,7 @@ impl Session {
             has_shared: false,
             sent_since_start: DeliveryId(0),
             queue: Queue::new(limits.memory_window),
+            limits,
             window: Window::default(),
             next_packet_id: PacketId::FIRST,
             counted_memory: 0,

@@ -9,18 +9,18 @@ use crate::message::{DeliveryId, IdList, QueuedId};
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct OnDisk {
-    /// Sent, or perhaps sent at QoS 2.
-    begun: IdList,
+    /// Sent, or perhaps sent at QoS 2. Few sessions have any, and each pays for the room.
+    begun: Option<Box<IdList>>,
     waiting: IdList,
 }
 
 impl OnDisk {
     pub(super) fn new(begun: IdList, waiting: IdList) -> Self {
-        Self { begun, waiting }
+        Self { begun: (!begun.is_empty()).then(|| Box::new(begun)), waiting }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.begun.len() + self.waiting.len()
+        self.begun.as_ref().map_or(0, |begun| begun.len()) + self.waiting.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -28,7 +28,7 @@ impl OnDisk {
     }
 
     pub(super) fn bytes(&self) -> u64 {
-        self.begun.bytes() + self.waiting.bytes()
+        self.begun.as_ref().map_or(0, |begun| begun.bytes()) + self.waiting.bytes()
     }
 
     /// Adds one behind all others.
@@ -38,13 +38,19 @@ impl OnDisk {
 
     /// Puts ids before all that are there.
     pub(super) fn prepend(&mut self, front: Self) {
-        self.begun.prepend(front.begun);
+        if let Some(begun) = front.begun {
+            self.begun.get_or_insert_default().prepend(*begun);
+        }
         self.waiting.prepend(front.waiting);
     }
 
     /// Adds one that was before all others, behind those that were added like this.
     pub(super) fn add(&mut self, queued: QueuedId, is_begun: bool) {
-        if is_begun { self.begun.push_back(queued) } else { self.waiting.push_back(queued) }
+        if is_begun {
+            self.begun.get_or_insert_default().push_back(queued);
+        } else {
+            self.waiting.push_back(queued);
+        }
     }
 
     /// The first `count` behind `after` of each list.
@@ -53,7 +59,8 @@ impl OnDisk {
         after: DeliveryId,
         count: usize,
     ) -> impl Iterator<Item = QueuedId> + use<'_> {
-        self.begun.behind(after, count).chain(self.waiting.behind(after, count))
+        let begun = self.begun.iter().flat_map(move |begun| begun.behind(after, count));
+        begun.chain(self.waiting.behind(after, count))
     }
 
     /// Takes the oldest one that the receiver cannot hold.
@@ -64,7 +71,8 @@ impl OnDisk {
     /// Takes up to `count` from the front, and no more than fit in `bytes`, but always
     /// one.
     pub(super) fn take_page(&mut self, count: usize, bytes: u64) -> Vec<QueuedId> {
-        if self.begun.is_empty() {
+        if self.begun.as_ref().is_none_or(|begun| begun.is_empty()) {
+            self.begun = None;
             return self.waiting.take_page(count, bytes);
         }
         let mut taken: Vec<QueuedId> = Vec::new();
@@ -78,16 +86,20 @@ impl OnDisk {
     }
 
     fn pop_front(&mut self) -> Option<QueuedId> {
-        match (self.begun.first(), self.waiting.first()) {
-            (Some(begun), Some(waiting)) if begun > waiting => self.waiting.pop_front(),
-            (Some(_), _) => self.begun.pop_front(),
-            (None, _) => self.waiting.pop_front(),
+        let begun = self.begun.as_mut().filter(|begun| !begun.is_empty());
+        match (begun, self.waiting.first()) {
+            (Some(begun), waiting)
+                if waiting.is_none_or(|waiting| begun.first() < Some(waiting)) =>
+            {
+                begun.pop_front()
+            }
+            _ => self.waiting.pop_front(),
         }
     }
 
     /// All of them: what the receiver may hold, and the rest.
     pub(super) fn into_lists(self) -> [IdList; 2] {
-        [self.begun, self.waiting]
+        [self.begun.map_or_else(IdList::default, |begun| *begun), self.waiting]
     }
 }
 

@@ -187,7 +187,7 @@ impl Session {
         let nothing =
             if self.queue.is_on_disk() { DeliveryBlock::Paging } else { DeliveryBlock::QueueEmpty };
         let front = self.queue.front().ok_or(nothing)?;
-        if front.has_lost_row_change(committed)
+        if front.has_lost_row_change()
             && let Some(packet_id) = front.packet_id
         {
             return self.write_packet_id(packet_id).ok_or(nothing);

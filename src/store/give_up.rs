@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::op::{Change, Op};
 use super::parked::{bytes_of, patient_publisher, refuse};
-use super::plan::Plan;
+use super::plan::{Plan, retained_topic};
 use crate::message::{Message, MessageId};
 
 /// What of a batch found no room.
@@ -25,7 +25,7 @@ impl Plan {
     pub(super) fn unpark(&mut self, room: u64, probe: bool) -> usize {
         let released = self.parked.release(room, probe);
         for message in released.messages {
-            if self.parked.take_closed(message.id) {
+            if self.parked.is_closed(message.id) {
                 self.messages.push(message);
             } else {
                 self.add_op(Op::Message(message));
@@ -77,7 +77,12 @@ impl Plan {
         }
         self.give_up_retained();
         let refused = std::mem::take(&mut self.messages);
+        self.parked.forget_closed(&refused);
         self.without_messages();
+        // Nothing that may be refused is left: of each topic one change will do.
+        self.retained.reverse();
+        self.retained.dedup_by(|(_, a), (_, b)| retained_topic(a) == retained_topic(b));
+        self.retained.reverse();
         NoRoom { bytes, largest, refused }
     }
 

@@ -22,7 +22,8 @@ enum Key {
 impl Key {
     fn of(change: &Change) -> Self {
         match change {
-            Change::CloseIncoming(session, packet_id) => Self::Incoming(*session, *packet_id),
+            Change::OpenIncoming(session, packet_id)
+            | Change::CloseIncoming(session, packet_id) => Self::Incoming(*session, *packet_id),
             Change::Session(record) => Self::Session(record.id),
             Change::EndSession(session) => Self::End(*session),
             Change::Subscribe(session, record) => {

@@ -58,6 +58,8 @@ pub enum Op {
 /// A change of state, numbered under the lock that decided it.
 #[derive(Debug)]
 pub enum Change {
+    /// The publisher of a session that becomes durable late has yet to send PUBREL.
+    OpenIncoming(SessionId, PacketId),
     /// The publisher has sent PUBREL: PUBCOMP may go once this is committed.
     CloseIncoming(SessionId, PacketId),
     /// Insert or replace the session's row (not its subscriptions or deliveries).

@@ -130,20 +130,36 @@ impl Parked {
         self.closed.extend(of_it.map(|message| message.id));
     }
 
-    /// True if the packet id of a message that was released was closed meanwhile.
-    pub(super) fn take_closed(&mut self, message: MessageId) -> bool {
-        !self.closed.is_empty() && self.closed.remove(&message)
+    /// True if the packet id of a message that was released was closed while it waited.
+    pub(super) fn is_closed(&self, message: MessageId) -> bool {
+        !self.closed.is_empty() && self.closed.contains(&message)
     }
 
-    /// Takes out those of `messages` whose publisher has something parked already:
-    /// they must not overtake it.
+    /// These messages are on disk or refused: they do not come back.
+    pub(super) fn forget_closed(&mut self, messages: &[Arc<Message>]) {
+        if !self.closed.is_empty() {
+            for message in messages {
+                self.closed.remove(&message.id);
+            }
+        }
+    }
+
+    /// Takes out those of `messages` that come after something of the same publisher that
+    /// is parked: they must not overtake it. What was released goes before it.
     pub(super) fn behind(&self, messages: &mut Vec<Arc<Message>>) -> Vec<Arc<Message>> {
-        if self.messages.is_empty() {
+        let mut first: HashMap<*const Wake, MessageId> = HashMap::new();
+        for message in &self.messages {
+            if let Some(publisher) = publisher_of(message) {
+                // They stand in the order of their ids.
+                first.entry(publisher).or_insert(message.id);
+            }
+        }
+        if first.is_empty() {
             return Vec::new();
         }
-        let waiting: HashSet<*const Wake> = self.messages.iter().filter_map(publisher_of).collect();
         let is_behind = |message: &mut Arc<Message>| {
-            publisher_of(message).is_some_and(|publisher| waiting.contains(&publisher))
+            let first = publisher_of(message).and_then(|publisher| first.get(&publisher));
+            first.is_some_and(|first| *first < message.id)
         };
         messages.extract_if(.., is_behind).collect()
     }
@@ -158,7 +174,7 @@ impl Parked {
             match patient_publisher(&message) {
                 None => {
                     refuse(&message);
-                    self.unbind(message.id);
+                    self.forget(message.id);
                     released.refused += 1;
                 }
                 Some(publisher)
@@ -179,13 +195,11 @@ impl Parked {
         released
     }
 
-    /// Nobody is left to be told: what subscribers see as retained is kept for them.
-    fn unbind(&mut self, message: MessageId) {
+    /// The message is refused, and what was retained with it: what it would have replaced
+    /// holds, in memory too.
+    fn forget(&mut self, message: MessageId) {
         self.closed.remove(&message);
-        let of_it: Vec<_> = self.bound.extract_if(.., |(with, ..)| *with == message).collect();
-        for (_, no, record) in of_it {
-            self.set_free(no, record);
-        }
+        self.bound.retain(|(with, ..)| *with != message);
     }
 
     fn release_bound(&mut self, message: MessageId, released: &mut Released) {

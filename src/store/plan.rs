@@ -1,8 +1,8 @@
 //! A batch, sorted into the order in which it is executed.
 //!
 //! Messages and deliveries by id, so that the tables grow at their ends; then
-//! sessions, subscriptions and retained messages in the order of their numbers, of
-//! each key the last; then updates and deletes, as runs of consecutive ids. Deciding
+//! sessions and subscriptions in the order of their numbers, and of each retained topic
+//! the last change; then updates and deletes, as runs of consecutive ids. Deciding
 //! what is written happens here, writing it in `statements`.
 
 use std::sync::Arc;
@@ -142,12 +142,14 @@ impl Plan {
             return;
         }
         match change {
+            Change::OpenIncoming(session, packet_id) => {
+                self.incoming.push(Incoming { session, packet_id, open: true, no });
+            }
             Change::CloseIncoming(session, packet_id) => {
                 self.incoming.push(Incoming { session, packet_id, open: false, no });
                 self.parked.close_incoming(session, packet_id, no);
             }
             Change::Retain(..) | Change::Unretain(_) => {
-                self.parked.forget_free(retained_topic(&change), no);
                 self.retained.push((no, change));
             }
             Change::Session(_)
@@ -266,7 +268,7 @@ impl Plan {
 
     pub(super) fn sizes(&self) -> impl Iterator<Item = u64> {
         let messages = self.messages.iter().map(|message| bytes_of(message));
-        let retained = self.retained.iter().filter_map(|(_, change)| match change {
+        let retained = self.last_retained().filter_map(|change| match change {
             Change::Retain(record, _) => Some(bytes_of_retained(record)),
             _ => None,
         });
@@ -328,8 +330,12 @@ impl Plan {
         for (no, change) in &self.retained {
             self.latest.note(*no, change);
         }
+        for (no, change) in &self.retained {
+            self.parked.forget_free(retained_topic(change), *no);
+        }
         let topics = self.retained.iter().map(|(no, change)| (retained_topic(change), *no));
         self.parked.forget_bound(topics);
+        self.parked.forget_closed(&self.messages);
         self.without_messages();
         self.without_deletes();
         self.ordered.clear();
@@ -340,7 +346,7 @@ impl Plan {
     }
 }
 
-fn retained_topic(change: &Change) -> &str {
+pub(super) fn retained_topic(change: &Change) -> &str {
     match change {
         Change::Retain(record, _) => &record.topic,
         Change::Unretain(topic) => topic,

@@ -115,7 +115,7 @@ pub(super) fn change_state(connection: &Connection, plan: &Plan) -> Result<()> {
                     .prepare_cached("DELETE FROM retained WHERE topic = ?1")?
                     .execute([topic])?;
             }
-            Change::CloseIncoming(..) => {}
+            Change::OpenIncoming(..) | Change::CloseIncoming(..) => {}
         }
     }
     Ok(())

@@ -88,9 +88,10 @@ impl World {
             Store::open_stepped(&store, Arc::new(StoreMetrics::default())).unwrap();
         let config = Config::default();
         let mut settings = Settings::from(&config);
-        settings.session.memory_window = shape.memory_window;
-        settings.session.inflight_window = shape.inflight_window;
-        settings.session.max_queued_messages = shape.max_queued;
+        let limits = Arc::make_mut(&mut settings.session);
+        limits.memory_window = shape.memory_window;
+        limits.inflight_window = shape.inflight_window;
+        limits.max_queued_messages = shape.max_queued;
         settings.max_unanswered = shape.max_unanswered;
         settings.max_pending_writes = shape.max_pending;
         settings.stalls = shape.stalls;

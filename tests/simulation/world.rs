@@ -118,9 +118,10 @@ impl Remains {
         };
         let config = Config::default();
         let mut settings = Settings::from(&config);
-        settings.session.memory_window = shape.memory_window;
-        settings.session.inflight_window = shape.inflight_window;
-        settings.session.max_queued_messages = shape.max_queued;
+        let limits = Arc::make_mut(&mut settings.session);
+        limits.memory_window = shape.memory_window;
+        limits.inflight_window = shape.inflight_window;
+        limits.max_queued_messages = shape.max_queued;
         settings.topic_alias_maximum = shape.topic_aliases;
         settings.stalls = shape.stalls;
         let (clock, hand) = Clock::by_hand(WallMillis(wall));

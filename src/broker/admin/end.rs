@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Unsettled;
-use crate::broker::{Broker, Leaving, Step};
+use crate::broker::{Broker, Leaving, SessionHandle, Step};
 use crate::message::{Bell, Revoked, Wake};
 use crate::telemetry::DropReason;
 
@@ -18,6 +18,13 @@ pub struct Ended {
     pub dropped: usize,
     /// Its client was connected.
     pub was_connected: bool,
+}
+
+/// The connection's task finds that it has lost the session, and why: in this order, so
+/// that it finds at once that it has no step left.
+fn revoke(handle: &SessionHandle, wake: &Wake) {
+    handle.departed(wake);
+    wake.revoke(Revoked::ByOperator);
 }
 
 impl Broker {
@@ -41,9 +48,7 @@ impl Broker {
         } else {
             Leaving::WithWill { session_expiry: None }
         };
-        // The connection's task finds that it has lost the session, and why.
-        wake.revoke(Revoked::ByOperator);
-        handle.departed(&wake);
+        revoke(&handle, &wake);
         self.disconnect(permit, epoch, leaving).await;
         Some(Ok(()))
     }
@@ -78,8 +83,7 @@ impl Broker {
             (Ended { dropped, was_connected: connection.is_some() }, connection, will)
         };
         if let Some(connection) = &connection {
-            connection.revoke(Revoked::ByOperator);
-            handle.departed(connection);
+            revoke(&handle, connection);
         }
         if let Some(will) = will {
             self.publish_will(&will, &mut step).await;

@@ -79,12 +79,14 @@ impl Client {
         if self.broker.persistence.pending() > self.most_pending {
             return Some(BlockReason::Disk);
         }
-        let unanswered = self.pending.len() >= self.broker.settings.max_unanswered
-            || self.pending.bytes() >= MAX_UNANSWERED_BYTES
-            // Whoever waits for the disk is to wait until memory is free again; the
-            // disk frees it, so this ends.
-            || (self.broker.is_over_memory() && !self.pending.is_empty());
-        (keeps && unanswered).then_some(BlockReason::Unanswered)
+        let unanswered = || {
+            self.pending.len() >= self.broker.settings.max_unanswered
+                || self.pending.bytes() >= MAX_UNANSWERED_BYTES
+                // Whoever waits for the disk is to wait until memory is free again; the
+                // disk frees it, so this ends.
+                || (!self.pending.is_empty() && self.broker.is_over_memory())
+        };
+        (keeps && unanswered()).then_some(BlockReason::Unanswered)
     }
 
     /// Holds a packet that has to wait for `reason`.
@@ -111,18 +113,19 @@ impl Client {
         if !self.patient {
             return false;
         }
-        let full = self
-            .routes
-            .receivers
-            .iter()
-            .filter(|receiver| receiver.qos > QoS::AtMostOnce)
-            .map(|receiver| &receiver.handle)
-            .find(|handle| handle.is_full());
-        // What would free its own queue stands behind the message that waits.
-        let Some(handle) = full.filter(|handle| !Arc::ptr_eq(handle, &self.handle)) else {
-            return false;
+        let receivers = || {
+            let kept = self.routes.receivers.iter().filter(|it| it.qos > QoS::AtMostOnce);
+            kept.map(|receiver| &receiver.handle)
         };
-        handle.wait_for_room(&self.wake);
+        match receivers().find(|handle| handle.is_full()) {
+            // What would free its own queue stands behind the message that waits.
+            Some(handle) if Arc::ptr_eq(handle, &self.handle) => return false,
+            Some(handle) => handle.wait_for_room(&self.wake),
+            // For want of memory, which no queue's owner is known to free.
+            None if receivers().any(|handle| handle.is_memory_only()) => return false,
+            // There is room since the message was refused: it is tried again.
+            None => self.wake.ring(),
+        }
         self.hold_publish(BlockReason::Queue);
         true
     }

@@ -85,8 +85,10 @@ pub struct Client {
     /// While a step is under way.
     permit: Option<StepPermit>,
     step: Step,
-    /// Of this poll.
+    /// Of this poll, for what the client sends.
     budget: Budget,
+    /// Of this poll, for what it is sent: neither may starve the other.
+    output_budget: Budget,
     /// A packet whose work goes on in the next poll.
     work: Option<Box<Work>>,
     pending: PendingQueue,
@@ -153,6 +155,7 @@ impl Client {
             permit: None,
             step: Step::new(&broker),
             budget: Budget::of_one_poll(),
+            output_budget: Budget::of_one_poll(),
             work: None,
             broker,
             handle,
@@ -242,6 +245,7 @@ impl Client {
         }
         self.step.now = self.broker.clock.now();
         self.budget = Budget::of_one_poll();
+        self.output_budget = Budget::of_one_poll();
         Ok(true)
     }
 
@@ -323,9 +327,14 @@ impl Client {
         self.work.is_none() && !self.budget.is_spent() && self.may_step()
     }
 
+    /// True if more of what the client sent may be there than one poll may handle.
+    pub fn has_more_input(&self) -> bool {
+        self.work.is_some() || self.budget.is_spent()
+    }
+
     /// True if there is more to do than one poll may: it is to be polled again.
     pub fn has_more(&self) -> bool {
-        self.work.is_some() || self.budget.is_spent()
+        self.has_more_input() || self.output_budget.is_spent()
     }
 
     fn take(&mut self, packet: Packet<'_>) -> Result<(), Close> {
@@ -348,7 +357,7 @@ impl Client {
             }
             Packet::PingReq => {
                 // Not in the queue of replies: a slow disk is no reason to seem dead.
-                self.pings += 1;
+                self.pings = self.pings.saturating_add(1);
                 Ok(())
             }
             Packet::Disconnect(disconnect) => Err(self.on_disconnect(&disconnect)),
@@ -456,9 +465,6 @@ impl Client {
             Revoked::TakenOver => TAKEN_OVER,
             Revoked::ByOperator => {
                 Close::Error(ReasonCode::AdministrativeAction, "disconnected by an operator")
-            }
-            Revoked::SessionEnded => {
-                Close::Error(ReasonCode::AdministrativeAction, "the session was ended")
             }
         })
     }

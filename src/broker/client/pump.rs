@@ -15,8 +15,9 @@ use crate::telemetry::{DropReason, Label, PacketType, RefuseReason};
 const AT_ONCE: usize = 64;
 
 impl Client {
-    /// Appends what may be sent now, until `out` holds about `enough` bytes. True if
-    /// it stopped because of that, so that there is more to be had.
+    /// Appends what may be sent now, until `out` holds about `enough` bytes or the poll's
+    /// budget is spent. True if it stopped because of that, so that there is more to be
+    /// had.
     ///
     /// # Errors
     /// The connection has to end: a message of an older client was refused, or it accepts
@@ -30,18 +31,22 @@ impl Client {
 
     fn pump_uncounted(&mut self, out: &mut BytesMut, enough: usize) -> Result<bool, Close> {
         let committed = self.broker.persistence.committed();
-        self.send_replies(committed, out)?;
+        if self.send_replies(committed, out, enough)? {
+            return Ok(true);
+        }
         self.check_parting()?;
         self.part_instead_of_holding()?;
-        if !self.look || self.pending.holds_deliveries() {
+        if !self.look || self.pending.holds_deliveries() || self.is_subscribing() {
             return Ok(false);
         }
         loop {
-            if out.len() >= enough {
+            if out.len() >= enough || self.output_budget.is_spent() {
                 return Ok(true);
             }
             let more = self.take_outgoing(committed);
             let mut outgoing = std::mem::take(&mut self.outgoing);
+            // Also what is given up, of which nothing is written.
+            self.output_budget.spend(outgoing.len());
             for next in outgoing.drain(..) {
                 self.send(next, out);
             }
@@ -55,14 +60,23 @@ impl Client {
         }
     }
 
-    fn send_replies(&mut self, committed: u64, out: &mut BytesMut) -> Result<(), Close> {
+    /// True if it stopped because `out` holds `enough`: what is left stays where it is
+    /// counted, so a client that does not read is read no further in the end.
+    fn send_replies(
+        &mut self,
+        committed: u64,
+        out: &mut BytesMut,
+        enough: usize,
+    ) -> Result<bool, Close> {
         if !self.pending.opens_connection() {
-            for _ in 0..std::mem::take(&mut self.pings) {
+            while self.pings > 0 && out.len() < enough {
+                self.pings -= 1;
                 encode::pingresp(out);
                 self.sent(PacketType::PingResp, None, ReasonCode::Success, 2);
             }
         }
-        while let Some(mut pending) = self.pending.pop_open(committed) {
+        while out.len() < enough {
+            let Some(mut pending) = self.pending.pop_open(committed) else { return Ok(false) };
             self.has_replied = true;
             let refused =
                 pending.message.as_ref().is_some_and(|message| message.durability.is_refused());
@@ -79,7 +93,7 @@ impl Client {
             }
             self.send_reply(pending.reply, out)?;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// The disk had no room for what was already queued: the reply says so.

@@ -74,6 +74,12 @@ impl Client {
         self.start(Work::Subscribe(Box::new(subscribing)));
     }
 
+    /// A SUBSCRIBE has begun. What it brings is sent after its SUBACK: [MQTT-3.8.4] allows
+    /// for less, but clients are used to it.
+    pub(super) fn is_subscribing(&self) -> bool {
+        matches!(self.work.as_deref(), Some(Work::Subscribe(_)))
+    }
+
     pub(super) fn on_unsubscribe(&mut self, unsubscribe: Unsubscribe) {
         self.start(Work::Unsubscribe(unsubscribe, Vec::new()));
     }

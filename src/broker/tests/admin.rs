@@ -231,8 +231,12 @@ fn crowd(broker: &Broker, count: usize) {
     for n in 0..count {
         let client_id: Arc<str> = format!("client-{n:06}").into();
         let id = SessionId(1_000_000 + n as u64);
-        let session =
-            Session::new(id, Arc::clone(&client_id), Version::V5, broker.settings.session);
+        let session = Session::new(
+            id,
+            Arc::clone(&client_id),
+            Version::V5,
+            Arc::clone(&broker.settings.session),
+        );
         registry.insert(client_id, SessionHandle::new(session, Arc::clone(&broker.metrics)));
     }
 }

@@ -91,12 +91,12 @@ fn limits_count_what_waits_and_not_what_is_in_flight() {
     assert_eq!(session.room_for(8), Room::Yes, "two are in flight");
     enqueue(&mut session, 4, QoS::AtLeastOnce, 0);
     enqueue(&mut session, 5, QoS::AtLeastOnce, 0);
-    session.limits.overflow = Overflow::DropOldest;
+    std::sync::Arc::make_mut(&mut session.limits).overflow = Overflow::DropOldest;
     assert_eq!(session.room_for(8), Room::AfterDropping);
     let dropped = session.drop_oldest().unwrap().unwrap();
     assert_eq!(dropped.message.id.0, 3, "what is in flight is not dropped");
     assert_eq!(session.room_for(8), Room::Yes);
-    session.limits.max_queued_bytes = 20;
+    std::sync::Arc::make_mut(&mut session.limits).max_queued_bytes = 20;
     assert_eq!(session.room_for(8), Room::AfterDropping, "bytes count as well");
 }
 
