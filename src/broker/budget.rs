@@ -3,9 +3,18 @@
 use std::future::poll_fn;
 use std::task::Poll;
 
-/// What one poll may cost, in receivers, packets and nodes of the router, each of which
-/// takes 0.1 to 1 µs: together at most a few milliseconds.
-const UNITS: usize = 4096;
+/// What one poll may cost, in units of about 0.1 to 0.2 µs: together at most a few
+/// milliseconds.
+const UNITS: usize = 16 * 1024;
+
+/// A packet, without what it brings about.
+pub const PACKET: usize = 1;
+/// A message put into one queue: 0.3 µs, and 1 µs if nothing of the session is cached.
+pub const RECEIVER: usize = 4;
+/// A message taken out of a queue, and encoded or given up.
+pub const DELIVERY: usize = 2;
+/// A node of the router or of the retained messages.
+pub const NODE: usize = 2;
 
 /// What is left of a poll's work.
 #[derive(Debug, Clone, Copy)]

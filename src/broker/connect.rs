@@ -196,7 +196,7 @@ impl Broker {
             let replaced = known.look().wake().cloned();
             if let Some(wake) = replaced {
                 wake.revoke(Revoked::TakenOver);
-                known.until_departed(&wake).await;
+                wake.until_left().await;
             }
             let permit = known.begin().await;
             // Another newcomer may have come first: what its client sends is read as well.
@@ -325,7 +325,7 @@ impl Broker {
             let will = if due { session.will.take() } else { None };
             if let Some(wake) = &old {
                 // In this order: its task finds at once that it has no step left.
-                handle.departed(wake);
+                wake.leave();
                 wake.revoke(Revoked::TakenOver);
                 session.life.take_over();
                 let gone = session.detach(step.now.wall);

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::budget::{Budget, yield_now};
+use super::budget::{Budget, RECEIVER, yield_now};
 use super::shared::MEMBERS_TRIED;
 use super::{Broker, SessionHandle, Step, traced};
 use crate::message::{DeliveryId, End, Message, SlotState};
@@ -72,7 +72,7 @@ impl Broker {
             if budget.is_spent() {
                 return false;
             }
-            budget.spend(1);
+            budget.spend(RECEIVER);
             fanout.next += 1;
             self.enqueue(receiver, fanout, step);
         }
@@ -168,19 +168,18 @@ impl Broker {
         fanout: &mut Fanout,
         step: &mut Step,
     ) -> bool {
-        let message = Arc::clone(&fanout.message);
-        let qos = message.qos.min(receiver.qos);
+        let qos = fanout.message.qos.min(receiver.qos);
         let handle = &receiver.handle;
         let mut session = handle.lock();
         if receiver.share.is_some() && session.life.is_ended() {
             return false;
         }
         let entry = Entry {
-            message: Arc::clone(&message),
+            message: Arc::clone(&fanout.message),
             delivery: DeliveryId(0),
             packet_id: None,
             qos,
-            retain: message.retain && receiver.retain_as_published,
+            retain: fanout.message.retain && receiver.retain_as_published,
             dup: false,
             state: if fanout.gate_all {
                 DeliveryState::AwaitingCommit
@@ -209,8 +208,8 @@ impl Broker {
                 step.wake(wake);
             }
         }
-        if slot.is_some() && !(queued && place.is_some()) && message.slots.len() > 1 {
-            self.persistence.release(message.id);
+        if slot.is_some() && !(queued && place.is_some()) && fanout.message.slots.len() > 1 {
+            self.persistence.release(fanout.message.id);
         }
         drop(session);
         if std::mem::take(&mut fanout.evict) {

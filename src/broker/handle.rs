@@ -2,11 +2,10 @@
 //! it what may be read without, and the permit of whoever acts on its life.
 
 use std::ops::{Deref, DerefMut};
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 
 use crate::message::{Bell, SessionId, Wake};
 use crate::session::Session;
@@ -30,8 +29,6 @@ pub struct SessionHandle {
     bell: Arc<Bell>,
     /// One permit: see [`StepPermit`]. Who waits for it is served in turn.
     permit: Semaphore,
-    /// Told when a connection that has been revoked has taken its last step.
-    departures: Notify,
     metrics: Arc<Metrics>,
 }
 
@@ -56,7 +53,6 @@ impl SessionHandle {
             waiting: Mutex::default(),
             bell: Arc::default(),
             permit: Semaphore::new(permits),
-            departures: Notify::new(),
             state: Mutex::new(session),
             metrics,
         })
@@ -90,24 +86,6 @@ impl SessionHandle {
             permit.forget();
         }
         StepPermit { handle: Arc::clone(self), rings: true }
-    }
-
-    /// The connection will take no step any more.
-    pub fn departed(&self, wake: &Wake) {
-        wake.leave();
-        self.departures.notify_waiters();
-    }
-
-    /// Resolves when a connection that was revoked has taken its last step.
-    pub async fn until_departed(&self, wake: &Wake) {
-        loop {
-            let mut departed = pin!(self.departures.notified());
-            departed.as_mut().enable();
-            if !wake.is_lingering() {
-                return;
-            }
-            departed.await;
-        }
     }
 
     /// Rung for everything that is to be done later for whichever connection holds the

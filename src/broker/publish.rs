@@ -102,6 +102,6 @@ impl Broker {
 
     /// True if queues hold more payload in memory than they may.
     pub(super) fn is_over_memory(&self) -> bool {
-        self.metrics.messages.memory_bytes.get() > self.settings.max_memory
+        self.metrics.messages.memory_bytes.is_above(self.settings.max_memory)
     }
 }

@@ -1,9 +1,10 @@
 //! How a connection's task is told that something waits for it.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Context;
 
-use crate::primitives::{AtomicBool, AtomicU8, AtomicWaker, Ordering};
+use crate::primitives::{AtomicBool, AtomicU8, AtomicWaker, Notify, Ordering, fence};
 use crate::sync::Mutex;
 
 /// One per connection, for every cause: an acknowledgement may go, a delivery
@@ -16,10 +17,14 @@ pub struct Wake {
     revoked: AtomicU8,
     lingers: AtomicBool,
     has_left: AtomicBool,
+    /// Told when it has left.
+    departure: Notify,
     waker: AtomicWaker,
     /// Of the session that the connection holds; what waits for a commit rings it, and
     /// with it whichever connection holds the session by then.
     bell: Option<Arc<Bell>>,
+    /// The bell rings it no longer.
+    replaced: AtomicBool,
 }
 
 /// Why a connection has to let go of its session.
@@ -47,9 +52,15 @@ impl Wake {
     /// Rings whichever connection holds the session now. For everything that happens
     /// later than it was asked for: the connection that asked may have been replaced.
     pub fn ring_session(&self) {
-        match &self.bell {
-            Some(bell) => bell.ring(),
-            None => self.ring(),
+        self.ring();
+        // Either this sees that the connection was replaced, or whoever comes after it
+        // sees what it would have been rung for. Most have not been, and the bell's lock is
+        // not asked.
+        fence(Ordering::SeqCst);
+        if self.replaced.load(Ordering::Relaxed)
+            && let Some(bell) = &self.bell
+        {
+            bell.ring();
         }
     }
 
@@ -92,6 +103,19 @@ impl Wake {
     /// The connection will not take that step any more.
     pub fn leave(&self) {
         self.has_left.store(true, Ordering::Release);
+        self.departure.notify_waiters();
+    }
+
+    /// Resolves when a connection that was revoked has taken its last step.
+    pub async fn until_left(&self) {
+        loop {
+            let mut departure = pin!(self.departure.notified());
+            departure.as_mut().enable();
+            if !self.is_lingering() {
+                return;
+            }
+            departure.await;
+        }
     }
 
     /// True if it has yet to take its last step.
@@ -124,9 +148,12 @@ impl Bell {
 
     /// From now on it rings this connection, or nobody.
     pub fn connect(&self, wake: Option<Arc<Wake>>) {
+        // Dropped outside of the lock: it may be the last handle.
         let before = std::mem::replace(&mut *self.wake.lock(), wake);
-        // Outside of the lock: it may be the last handle.
-        drop(before);
+        if let Some(before) = &before {
+            before.replaced.store(true, Ordering::Relaxed);
+            fence(Ordering::SeqCst);
+        }
     }
 
     /// Rings the connection, if there is one. One that comes later looks by itself.

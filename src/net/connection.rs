@@ -141,7 +141,6 @@ impl<S: Transport> Connection<S> {
         if client.wake().poll(context) {
             client.woken();
         }
-        self.timers.poll(context);
         match client.begin() {
             Ok(true) => {}
             // Rung when it is this connection's turn.
@@ -167,9 +166,9 @@ impl<S: Transport> Connection<S> {
         loop {
             let read = self.read(client, context)?;
             client.submit()?;
-            let written = self.write(client, context)?;
-            let forgets = written && Sabotage::ForgetReadInterest.is_on();
-            if client.has_more() || !(read || written) || forgets {
+            let lets_read = self.write(client, context)?;
+            let forgets = lets_read && Sabotage::ForgetReadInterest.is_on();
+            if client.has_more() || !(read || lets_read) || forgets {
                 break;
             }
         }
@@ -247,14 +246,13 @@ impl<S: Transport> Connection<S> {
 
     /// After all that was there has been read: whether the other end is still there.
     fn check_input(&mut self, client: &mut Client) -> Result<(), Close> {
-        let waits = client.has_more_input() || self.unhandled;
-        if let Input::Ended(why) = self.input {
-            return if waits { Ok(()) } else { Err(Close::Lost(why)) };
-        }
-        if waits {
+        if client.has_more_input() || self.unhandled {
             // The silence is ours.
             self.timers.suspend();
             return Ok(());
+        }
+        if let Input::Ended(why) = self.input {
+            return Err(Close::Lost(why));
         }
         match self.timers.due() {
             // Reading may have ended for want of budget: the rest is read in the next poll.
@@ -273,7 +271,8 @@ impl<S: Transport> Connection<S> {
         }
     }
 
-    /// True if something was written.
+    /// True if it lets something more be read: a packet waited for a reply to leave, or for
+    /// nothing any more since output has failed.
     fn write(&mut self, client: &mut Client, context: &mut Context<'_>) -> Result<bool, Close> {
         if self.output == Output::Failed {
             return Ok(false);
@@ -290,7 +289,6 @@ impl<S: Transport> Connection<S> {
                 Poll::Ready(Ok(written)) if written > 0 => {
                     self.out.advance(written);
                     self.unflushed = true;
-                    any = true;
                 }
                 Poll::Ready(_) => {
                     self.output_failed(client);

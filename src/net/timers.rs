@@ -144,7 +144,9 @@ impl Timers {
         }
         while sleep.as_mut().poll(context).is_ready() {
             if next <= Instant::now() {
-                // Due: whoever looks at it ends the connection, or has it suspended.
+                // It has fallen due since the step looked: the next one ends the connection,
+                // or has it suspended.
+                context.waker().wake_by_ref();
                 return;
             }
             sleep.as_mut().reset(next);

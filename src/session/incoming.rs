@@ -1,6 +1,6 @@
 //! QoS 2 from the client: packet ids that were received and not yet released.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::message::Message;
@@ -27,7 +27,8 @@ impl Held {
 /// and must not be delivered again [MQTT-4.3.3-10].
 #[derive(Debug, Default)]
 pub struct Incoming {
-    held: HashMap<PacketId, Held, ahash::RandomState>,
+    /// Empty most of the time, so its own size counts: every session has one.
+    held: BTreeMap<PacketId, Held>,
 }
 
 /// What is known of a packet id.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::readiness::State;
 use super::{
-    Counter, Counters, Gauge, Label, ListenerMetrics, Metrics, MetricsRegistry, Readiness,
-    ShardedGauge,
+    BatchedGauge, Counter, Counters, Gauge, Label, ListenerMetrics, Metrics, MetricsRegistry,
+    Readiness,
 };
 
 pub(super) fn register(registry: &MetricsRegistry, metrics: &Arc<Metrics>, readiness: &Readiness) {
@@ -251,7 +251,7 @@ fn sharded_gauge(
     name: &'static str,
     help: &'static str,
     metrics: &Arc<Metrics>,
-    read: fn(&Metrics) -> &ShardedGauge,
+    read: fn(&Metrics) -> &BatchedGauge,
 ) {
     let metrics = Arc::clone(metrics);
     // As `as_f64`.

@@ -4,6 +4,8 @@
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
+use thread_local::ThreadLocal;
+
 /// Only ever grows. Alone on its cache line, so that two cores that count
 /// different things do not wait for each other.
 #[derive(Debug, Default)]
@@ -59,32 +61,51 @@ impl Gauge {
     }
 }
 
-/// A gauge that every thread changes all the time: each has a cache line of its own, and
-/// who reads adds them up.
+/// A gauge that every thread changes all the time: each thread counts in a cell of its own
+/// and hands over what has come together there, so that neither counting nor
+/// [`BatchedGauge::is_above`] makes threads wait for each other's cache lines.
 #[derive(Debug, Default)]
-pub struct ShardedGauge([Gauge; SHARDS]);
+pub struct BatchedGauge {
+    handed_over: Gauge,
+    cells: ThreadLocal<Gauge>,
+}
 
-/// Threads beyond this many share a line.
-const SHARDS: usize = 8;
+/// How much a thread keeps to itself. Small against any limit that is worth setting.
+const BATCH: i64 = 16 * 1024;
 
-impl ShardedGauge {
+impl BatchedGauge {
     /// `change` more, or less if it is negative.
     pub fn add(&self, change: i64) {
-        use std::sync::atomic::AtomicUsize;
-        static THREADS: AtomicUsize = AtomicUsize::new(0);
-        thread_local! {
-            static SHARD: usize = THREADS.fetch_add(1, Ordering::Relaxed) % SHARDS;
+        if change == 0 {
+            return;
         }
-        if change != 0
-            && let Some(shard) = SHARD.with(|shard| self.0.get(*shard))
-        {
-            shard.add(change);
+        // Only this thread writes its cell.
+        let cell = self.cells.get_or_default();
+        let sum = cell.get() + change;
+        if sum.abs() < BATCH {
+            cell.set(sum);
+        } else {
+            self.handed_over.add(sum);
+            cell.set(0);
         }
     }
 
     /// The current value.
     pub fn get(&self) -> i64 {
-        self.0.iter().map(Gauge::get).sum()
+        self.handed_over.get() + self.cells.iter().map(Gauge::get).sum::<i64>()
+    }
+
+    /// True if the value is larger than `limit`. Asks the other threads only when it is
+    /// a close call.
+    pub fn is_above(&self, limit: i64) -> bool {
+        // More threads than count at once in any set-up.
+        const CLOSE: i64 = 64 * BATCH;
+        let roughly = self.handed_over.get();
+        if roughly.saturating_sub(limit).saturating_abs() > CLOSE {
+            roughly > limit
+        } else {
+            self.get() > limit
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Everything the broker counts, in plain atomics that cost a few nanoseconds.
 
 use super::labels::{AuthResult, DropReason, PacketType, ProtocolErrorKind, RefuseReason};
-use super::{Counter, Counters, Gauge, Listeners, ShardedGauge};
+use super::{BatchedGauge, Counter, Counters, Gauge, Listeners};
 use crate::protocol::QoS;
 
 /// All metrics but the store's own. Shared by everyone, read at a scrape.
@@ -63,13 +63,13 @@ pub struct MessageMetrics {
     /// Waiting in all sessions' queues.
     pub queued: Gauge,
     /// Sent at QoS 1 or 2 and not acknowledged, over all sessions.
-    pub in_flight: ShardedGauge,
+    pub in_flight: BatchedGauge,
     /// Topics with a retained message.
     pub retained: Gauge,
     /// Bytes of these.
     pub retained_bytes: Gauge,
     /// Bytes of messages that are held in memory.
-    pub memory_bytes: ShardedGauge,
+    pub memory_bytes: BatchedGauge,
 }
 
 /// Sessions and what belongs to them.

@@ -25,7 +25,7 @@ mod setup;
 mod trace;
 
 pub use connections::{ListenerMetrics, Listeners, OpenConnection};
-pub use counter::{Counter, Counters, Gauge, Gauges, Label, ShardedGauge};
+pub use counter::{BatchedGauge, Counter, Counters, Gauge, Gauges, Label};
 pub use events::{RecentEvent, RecentEvents};
 pub use exposition::Format;
 pub use histogram::{AtomicHistogram, Exemplar, Forward, HistogramSnapshot};

@@ -6,9 +6,8 @@
 
 use std::task::Waker;
 
-use loom::sync::atomic::fence;
-
-pub use loom::sync::atomic::Ordering;
+pub use loom::sync::atomic::{Ordering, fence};
+pub use tokio::sync::Notify;
 
 fn fence_for(order: Ordering) {
     if order == Ordering::SeqCst {

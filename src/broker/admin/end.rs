@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Unsettled;
-use crate::broker::{Broker, Leaving, SessionHandle, Step};
+use crate::broker::{Broker, Leaving, Step};
 use crate::message::{Bell, Revoked, Wake};
 use crate::telemetry::DropReason;
 
@@ -22,8 +22,8 @@ pub struct Ended {
 
 /// The connection's task finds that it has lost the session, and why: in this order, so
 /// that it finds at once that it has no step left.
-fn revoke(handle: &SessionHandle, wake: &Wake) {
-    handle.departed(wake);
+fn revoke(wake: &Wake) {
+    wake.leave();
     wake.revoke(Revoked::ByOperator);
 }
 
@@ -48,7 +48,7 @@ impl Broker {
         } else {
             Leaving::WithWill { session_expiry: None }
         };
-        revoke(&handle, &wake);
+        revoke(&wake);
         self.disconnect(permit, epoch, leaving).await;
         Some(Ok(()))
     }
@@ -83,7 +83,7 @@ impl Broker {
             (Ended { dropped, was_connected: connection.is_some() }, connection, will)
         };
         if let Some(connection) = &connection {
-            revoke(&handle, connection);
+            revoke(connection);
         }
         if let Some(will) = will {
             self.publish_will(&will, &mut step).await;

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::work::Work;
 use super::{Client, Close, Pending, Reply};
 use crate::broker::Publication;
+use crate::broker::budget::NODE;
 use crate::message::{IncomingId, Message};
 use crate::protocol::{PacketId, Publish, QoS, ReasonCode, Version, level_count};
 use crate::session::Known;
@@ -165,7 +165,7 @@ impl Client {
             trace.answered(Some(ReasonCode::Success));
         }
         let reply = packet_id.map(|packet_id| self.reply_to(publish.qos, packet_id, &message));
-        self.start(Work::Publish { fanout: self.broker.begin_fanout(message, false), reply });
+        self.fan_out(message, reply);
         Ok(())
     }
 
@@ -210,7 +210,7 @@ impl Client {
         }
         self.routes.clear();
         self.broker.route(topic, Some(self.handle.id), &mut self.routes);
-        self.budget.spend(self.routes.visited());
+        self.budget.spend(NODE * self.routes.visited());
         // Shared subscriptions choose anew for each message.
         let reusable = !self.routes.receivers.iter().any(|receiver| receiver.share.is_some());
         if !reusable {

@@ -32,6 +32,7 @@ use self::aliases::{InboundAliases, OutboundAliases};
 pub use self::block::{BlockReason, Handled};
 pub use self::pending::{Pending, PendingQueue, Reply};
 use self::work::Work;
+use super::budget::PACKET;
 use super::{Broker, Budget, Leaving, SessionHandle, Step, StepPermit};
 use crate::auth::{Identity, Principal};
 use crate::message::{CommitNo, Revoked, Wake};
@@ -235,10 +236,13 @@ impl Client {
                 Some(permit) => self.permit = Some(permit),
                 None => return Ok(false),
             }
-            if !self.handle.look().life.is_held_by(self.epoch) {
+            // Who takes the session away revokes the connection first, so the lock, which
+            // publishers want too, is asked only then.
+            if self.wake.revoked().is_some() && !self.handle.look().life.is_held_by(self.epoch) {
                 self.permit = None;
                 return Err(self.lost().unwrap_or(TAKEN_OVER));
             }
+            debug_assert!(self.handle.look().life.is_held_by(self.epoch));
             if self.broker.is_shutting_down() {
                 return Err(Close::Error(ReasonCode::ServerShuttingDown, "the broker shuts down"));
             }
@@ -263,7 +267,7 @@ impl Client {
         self.permit = None;
         if self.wake.revoked().is_some() {
             // What had arrived has been read: this was the last step.
-            self.handle.departed(&self.wake);
+            self.wake.leave();
         }
         submitted
     }
@@ -283,7 +287,7 @@ impl Client {
         if self.held.take().is_none() {
             packets::received(&self.handle.client_id, &packet, len);
         }
-        self.budget.spend(1);
+        self.budget.spend(PACKET);
         if let Some(reason) = self.must_wait(&packet).filter(|_| !self.deaf) {
             self.hold(reason);
             return Ok(Handled::Held);
@@ -316,10 +320,10 @@ impl Client {
         self.wake.set_lingering();
     }
 
-    /// True if replies have left since the last call: a packet that had to wait for that may
-    /// be taken.
+    /// True if a packet has had to wait and replies have left since the last call: it may be
+    /// taken now.
     pub fn has_replied(&mut self) -> bool {
-        std::mem::take(&mut self.has_replied)
+        std::mem::take(&mut self.has_replied) && self.held.is_some()
     }
 
     /// True if a packet that was left over may be looked at again in this poll.
@@ -426,7 +430,7 @@ impl Client {
         };
         self.broker.disconnect(permit, self.epoch, leaving).await;
         // Who takes the session over finds it as this client has left it.
-        self.handle.departed(&self.wake);
+        self.wake.leave();
     }
 
     fn on_disconnect(&self, disconnect: &Disconnect) -> Close {
@@ -451,7 +455,7 @@ impl Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        self.handle.departed(&self.wake);
+        self.wake.leave();
     }
 }
 

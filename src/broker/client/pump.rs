@@ -4,6 +4,7 @@
 use bytes::BytesMut;
 
 use super::{Client, Close, DRAINING_SHARE, Pending, Reply, packets};
+use crate::broker::budget::DELIVERY;
 use crate::broker::traced;
 use crate::message::{End, Step, WallMillis};
 use crate::protocol::{AckKind, PacketId, PublishOut, QoS, ReasonCode, Version, encode};
@@ -31,10 +32,12 @@ impl Client {
 
     fn pump_uncounted(&mut self, out: &mut BytesMut, enough: usize) -> Result<bool, Close> {
         let committed = self.broker.persistence.committed();
-        if self.send_replies(committed, out, enough)? {
+        let is_full = self.send_replies(committed, out, enough)?;
+        // Also if the client reads nothing, so that nothing gets on.
+        self.check_parting()?;
+        if is_full {
             return Ok(true);
         }
-        self.check_parting()?;
         self.part_instead_of_holding()?;
         if !self.look || self.pending.holds_deliveries() || self.is_subscribing() {
             return Ok(false);
@@ -46,7 +49,7 @@ impl Client {
             let more = self.take_outgoing(committed);
             let mut outgoing = std::mem::take(&mut self.outgoing);
             // Also what is given up, of which nothing is written.
-            self.output_budget.spend(outgoing.len());
+            self.output_budget.spend(DELIVERY * outgoing.len());
             for next in outgoing.drain(..) {
                 self.send(next, out);
             }

@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use super::{Client, Pending, Reply};
 use crate::broker::Fanout;
+use crate::broker::budget::{NODE, RECEIVER};
+use crate::message::Message;
 use crate::protocol::{ReasonCode, SubAck, Subscribe, UnsubAck, Unsubscribe};
 use crate::session::Subscribed;
 use crate::store::RetainedRecord;
@@ -45,6 +47,25 @@ impl Client {
         if let Some(more) = self.advance(work) {
             self.work = Some(Box::new(more));
         }
+    }
+
+    /// Delivers what the client has published to the receivers in `Client::routes`.
+    pub(super) fn fan_out(&mut self, message: Arc<Message>, reply: Option<Pending>) {
+        let fanout = self.broker.begin_fanout(message, false);
+        if let Some(more) = self.fan_out_some(fanout, reply) {
+            self.work = Some(Box::new(more));
+        }
+    }
+
+    fn fan_out_some(&mut self, mut fanout: Fanout, reply: Option<Pending>) -> Option<Work> {
+        let (routes, step) = (&self.routes, &mut self.step);
+        if !self.broker.fan_out(&mut fanout, routes, step, &mut self.budget) {
+            return Some(Work::Publish { fanout, reply });
+        }
+        if let Some(reply) = reply {
+            self.pending.push(reply);
+        }
+        None
     }
 
     /// Goes on with the packet whose work the last poll could not finish.
@@ -87,16 +108,7 @@ impl Client {
     /// What is left of it when the budget is spent.
     fn advance(&mut self, work: Work) -> Option<Work> {
         match work {
-            Work::Publish { mut fanout, reply } => {
-                let (routes, step) = (&self.routes, &mut self.step);
-                if !self.broker.fan_out(&mut fanout, routes, step, &mut self.budget) {
-                    return Some(Work::Publish { fanout, reply });
-                }
-                if let Some(reply) = reply {
-                    self.pending.push(reply);
-                }
-                None
-            }
+            Work::Publish { fanout, reply } => self.fan_out_some(fanout, reply),
             Work::Subscribe(mut subscribing) => {
                 while !self.budget.is_spent() {
                     if self.subscribe_some(&mut subscribing) {
@@ -111,7 +123,7 @@ impl Client {
                     if self.budget.is_spent() {
                         return Some(Work::Unsubscribe(unsubscribe, reasons));
                     }
-                    self.budget.spend(1 + filter.levels().count());
+                    self.budget.spend(NODE * (1 + filter.levels().count()));
                     reasons.push(self.broker.unsubscribe(&self.handle, filter, &mut self.step));
                 }
                 let unsub_ack = UnsubAck {
@@ -130,7 +142,7 @@ impl Client {
     fn subscribe_some(&mut self, subscribing: &mut Subscribing) -> bool {
         let Subscribing { subscribe, reasons, retained } = subscribing;
         let done = reasons.len();
-        self.budget.spend(1);
+        self.budget.spend(RECEIVER);
         if let Some(record) = retained.next() {
             if let Some(line) = done.checked_sub(1).and_then(|last| subscribe.filters.get(last)) {
                 let options = line.options;
@@ -140,7 +152,7 @@ impl Client {
             return false;
         }
         let Some(line) = subscribe.filters.get(done) else { return true };
-        self.budget.spend(line.filter.levels().count());
+        self.budget.spend(NODE * line.filter.levels().count());
         let filter = line.filter.as_str();
         let mut found = Vec::new();
         reasons.push(if self.broker.authenticator.may_subscribe(&self.principal, filter) {
