@@ -16,6 +16,7 @@ use std::time::Duration;
 use common::broker::{Broker, binary};
 use common::churn::{self, Churn};
 use common::drain;
+use common::files;
 use common::pair::Pair;
 use common::prefill;
 use common::publisher::Publisher;
@@ -79,6 +80,28 @@ fn check_sessions(broker: &Broker) {
             // One that goes to all sessions takes a while; the next client is to come after it.
             publisher.until_ping().unwrap();
         }
+    }
+}
+
+/// Session, task and buffers; what the kernel needs for the socket is not counted.
+#[test]
+fn an_idle_connection_takes_at_most_4_5_kib() {
+    const FIRST: u32 = 500;
+    const MORE: u32 = 4000;
+    files::raise_limit();
+    for version in [4, 5] {
+        let broker = Broker::start();
+        let connect = |name: &str, number| {
+            let client_id = format!("{name}-{number}");
+            Raw::connect(broker.port, version, &client_id, true).unwrap()
+        };
+        let first: Vec<_> = (0..FIRST).map(|number| connect("first", number)).collect();
+        let before = broker.memory("VmRSS");
+        let more: Vec<_> = (0..MORE).map(|number| connect("more", number)).collect();
+        let grown = (broker.memory("VmRSS") - before) * 1024 / u64::from(MORE);
+        println!("an idle connection of version {version}: {grown} B");
+        assert!(grown <= 4608, "{grown} B");
+        drop((first, more));
     }
 }
 

@@ -11,6 +11,7 @@ pub mod broker;
 pub mod churn;
 pub mod dice;
 pub mod drain;
+pub mod files;
 pub mod journal;
 pub mod pair;
 pub mod prefill;

@@ -5,19 +5,11 @@
 use std::io;
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
 use super::common::raw::{self, Connect, Packet, Raw, Will};
 
 const THREADS: usize = 8;
 /// In whole seconds, as the protocol has it.
 pub const WILL_DELAY: Duration = Duration::from_secs(2);
-
-/// As many open files as the system lets this process have.
-pub fn raise_file_limit() {
-    let limit = getrlimit(Resource::Nofile);
-    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
-}
 
 pub fn name(n: usize) -> String {
     format!("client-{n}")

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::common::broker::Broker;
+use super::common::files;
 use super::common::raw::{self, Packet, Publish, Raw};
 use super::{crowd, turn};
 
@@ -12,7 +13,7 @@ const WATCHERS: usize = 500;
 
 #[test]
 fn sessions_of_clients_that_reconnect_while_their_wills_fall_due_are_kept() {
-    crowd::raise_file_limit();
+    files::raise_limit();
     let mut broker = Broker::start();
     for n in 0..WATCHERS {
         let mut watcher = Raw::connect(broker.port, 4, &format!("watcher-{n}"), false).unwrap();
