@@ -18,9 +18,9 @@ pub enum Point {
     Blocked(Blocked),
     /// A lock has been released.
     Release,
-    /// A client's turn has changed memory and is about to be submitted; no lock is held.
+    /// A client's step has changed memory and is about to be submitted; no lock is held.
     EndOfTurn,
-    /// A turn is about to hand its operations to the store.
+    /// A step is about to hand its operations to the store.
     Submit,
     /// A timer has fallen due and is about to run.
     Timer,

@@ -100,7 +100,7 @@ fn connections(registry: &MetricsRegistry, metrics: &Arc<Metrics>) {
     counter(
         registry,
         "ferrymq_keep_alive_timeouts_total",
-        "Connections closed because the client was silent.",
+        "Connections closed because the client was silent, or did not finish a packet in time.",
         metrics,
         |m| &m.connections.keep_alive_timeouts,
     );

@@ -1,5 +1,5 @@
-//! Counts of one turn, kept beside the connection and handed in at once: the shared
-//! counters are touched per turn, not per packet.
+//! Counts of one step, kept beside the connection and handed in at once: the shared
+//! counters are touched per step, not per packet.
 
 use crate::protocol::QoS;
 use crate::session::Entry;
