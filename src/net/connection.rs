@@ -86,6 +86,13 @@ impl<S: Transport> Connection<S> {
         }
     }
 
+    /// This end has dialled, and keeps the connection alive.
+    #[must_use]
+    pub fn dialled(mut self) -> Self {
+        self.timers.dialled();
+        self
+    }
+
     /// Runs until the connection ends, and says why.
     pub async fn run(mut self, mut client: Box<Client>) {
         client.linger();
@@ -162,6 +169,9 @@ impl<S: Transport> Connection<S> {
 
     /// Reads and writes until neither gets on, or the budget is spent.
     fn step(&mut self, client: &mut Client, context: &mut Context<'_>) -> Result<(), Close> {
+        if self.timers.pings() {
+            client.ping();
+        }
         client.go_on();
         loop {
             let read = self.read(client, context)?;
@@ -289,6 +299,7 @@ impl<S: Transport> Connection<S> {
                 Poll::Ready(Ok(written)) if written > 0 => {
                     self.out.advance(written);
                     self.unflushed = true;
+                    self.timers.sent();
                 }
                 Poll::Ready(_) => {
                     self.output_failed(client);

@@ -2,6 +2,7 @@
 //! the bytes mean is decided in [`crate::broker::client`].
 
 mod connection;
+mod dial;
 mod greet;
 mod linger;
 mod listener;
@@ -9,6 +10,7 @@ mod scratch;
 mod timers;
 mod transport;
 
+pub use dial::{Dial, DialError, dial_stream};
 pub use listener::{BindError, Listener, Origin};
 pub use transport::{Tcp, Transport};
 

@@ -21,6 +21,12 @@ const GRACE: Duration = Duration::from_millis(100);
 pub(super) struct Timers {
     /// 1.5 times the keep alive [MQTT-3.1.2-22]; none without a keep alive.
     patience: Option<Duration>,
+    /// Of the end that dialled: how long it may be quiet before it pings.
+    pings_after: Option<Duration>,
+    /// When something was last sent, as far as that end keeps count.
+    sent: Instant,
+    /// When it last pinged.
+    pinged: Instant,
     /// When something was last heard, or could not be because nothing was read.
     heard: Instant,
     /// When the packet that is not whole yet began, and how many bytes it has left.
@@ -53,6 +59,9 @@ impl Timers {
     pub(super) fn new(keep_alive: u16) -> Self {
         Self {
             patience: (keep_alive > 0).then(|| Duration::from_millis(u64::from(keep_alive) * 1500)),
+            pings_after: None,
+            sent: Instant::now(),
+            pinged: Instant::now(),
             heard: Instant::now(),
             packet: None,
             grace: None,
@@ -60,6 +69,33 @@ impl Timers {
             parting: None,
             sleep: None,
         }
+    }
+
+    /// The end that dialled owes the other one a packet in each keep alive
+    /// [MQTT-3.1.2-20], and wants to hear of it as often.
+    pub(super) fn dialled(&mut self) {
+        self.pings_after = self.patience.map(|patience| patience / 2);
+    }
+
+    /// Bytes have left.
+    pub(super) fn sent(&mut self) {
+        if self.pings_after.is_some() {
+            self.sent = Instant::now();
+        }
+    }
+
+    fn ping_at(&self) -> Option<Instant> {
+        Some(self.sent.min(self.heard).max(self.pinged) + self.pings_after?)
+    }
+
+    /// True if a PINGREQ is to be sent now.
+    pub(super) fn pings(&mut self) -> bool {
+        let now = Instant::now();
+        let due = self.ping_at().is_some_and(|at| at <= now);
+        if due {
+            self.pinged = now;
+        }
+        due
     }
 
     /// Bytes have arrived, or the silence is the broker's own.
@@ -135,6 +171,7 @@ impl Timers {
             self.packet_deadline().map(later),
             self.output,
             // Nothing is left to be said then.
+            self.ping_at().filter(|_| self.output.is_none()),
             self.parting.filter(|_| self.output.is_none()),
         ];
         let Some(next) = deadlines.into_iter().flatten().min() else { return };

@@ -100,6 +100,11 @@ impl Incoming {
         self.held.iter().filter(move |(_, held)| stays(held)).map(|(packet_id, _)| *packet_id)
     }
 
+    /// The other end has forgotten them all.
+    pub fn take_all(&mut self) -> impl Iterator<Item = PacketId> + use<> {
+        std::mem::take(&mut self.held).into_keys()
+    }
+
     /// PUBREL came. The epoch of the connection that sent it, if the id was held.
     pub fn remove(&mut self, packet_id: PacketId) -> Option<u64> {
         self.held.remove(&packet_id).map(|held| held.epoch)

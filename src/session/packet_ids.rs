@@ -24,7 +24,7 @@ impl Session {
     }
 
     /// A packet id that is not in flight. Takes as long as there are ids that are.
-    fn draw_free_packet_id(&mut self) -> Option<PacketId> {
+    pub(crate) fn draw_free_packet_id(&mut self) -> Option<PacketId> {
         let from = self.next_packet_id;
         let cycle = std::iter::successors(Some(from), |id| Some(id.next())).take(0xFFFF);
         let free = cycle.into_iter().find(|id| !self.window.contains(*id))?;

@@ -177,7 +177,7 @@ fn messages(registry: &MetricsRegistry, metrics: &Arc<Metrics>) {
         metrics,
         |m| &m.messages.queued,
     );
-    sharded_gauge(
+    batched_gauge(
         registry,
         "ferrymq_inflight_messages",
         "QoS 1 and 2 messages that were sent to receivers and are not acknowledged.",
@@ -190,7 +190,7 @@ fn messages(registry: &MetricsRegistry, metrics: &Arc<Metrics>) {
     gauge(registry, "ferrymq_retained_bytes", "Bytes of all retained messages.", metrics, |m| {
         &m.messages.retained_bytes
     });
-    sharded_gauge(
+    batched_gauge(
         registry,
         "ferrymq_message_memory_bytes",
         "Bytes of messages held in memory.",
@@ -246,7 +246,7 @@ fn gauge(
     registry.gauge(name, help, move |see| see(as_f64(read(&metrics)), &[]));
 }
 
-fn sharded_gauge(
+fn batched_gauge(
     registry: &MetricsRegistry,
     name: &'static str,
     help: &'static str,

@@ -26,7 +26,8 @@ pub struct ConnectionMetrics {
     pub stalled: Gauge,
     /// Attempts to log in.
     pub authentications: Counters<AuthResult>,
-    /// Closed because nothing came for one and a half keep alive times.
+    /// Closed because nothing came for one and a half keep alive times, or a packet was not
+    /// finished in time.
     pub keep_alive_timeouts: Counter,
     /// Closed because of what the client sent.
     pub protocol_errors: Counters<ProtocolErrorKind>,

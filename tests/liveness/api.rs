@@ -7,11 +7,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ferrymq::auth::Authenticator;
+use ferrymq::broker::client::Dialled;
 use ferrymq::broker::{Broker, Clock, Hand, Persistence, Settings};
 use ferrymq::config::Config;
 use ferrymq::message::WallMillis;
-use ferrymq::net::{Origin, Transport, serve_stream};
+use ferrymq::net::{Dial, Origin, Transport, dial_stream, serve_stream};
 use ferrymq::peer::{PeerAddr, Security};
+use ferrymq::protocol::Connect;
 use ferrymq::schedule::{Hook, Point, set_hook};
 use ferrymq::store::{Store, StoreConfig, StoreMetrics, StoreState};
 use ferrymq::telemetry::Metrics;
@@ -112,6 +114,17 @@ impl World {
         let peer = PEER.into();
         let origin = Origin { listener: "tcp".into(), loopback: true, peer };
         Box::pin(serve_stream(Arc::clone(&self.broker), stream, origin))
+    }
+
+    /// The task of a connection that the broker dials, for a session under this id.
+    pub fn dial(&self, stream: ServerEnd, connect: Connect, dialled: Dialled) -> Job {
+        let session = connect.client_id.clone();
+        let dial = Dial { connect, session, listener: "bridge".into(), dialled };
+        let broker = Arc::clone(&self.broker);
+        Box::pin(async move {
+            // Whoever it was dialled for sees that it has ended.
+            let _ = dial_stream(broker, stream, &dial).await;
+        })
     }
 
     /// Rings every connected session, as if everything that it may wait for had happened.

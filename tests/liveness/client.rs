@@ -2,6 +2,7 @@
 //! and acknowledge late or not at all.
 
 mod receive;
+mod server;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -66,6 +67,8 @@ pub struct Client {
     pub connected: bool,
     pub reading: Reading,
     pub acknowledging: Acknowledging,
+    /// It is a server that the broker dials.
+    server: Option<server::Server>,
     has_session: bool,
     next_packet_id: u16,
     outgoing: VecDeque<Outgoing>,
@@ -89,6 +92,7 @@ impl Client {
             connected: false,
             reading: Reading::Everything,
             acknowledging: Acknowledging::AtOnce,
+            server: None,
             has_session: false,
             next_packet_id: 0,
             outgoing: VecDeque::new(),
@@ -100,8 +104,20 @@ impl Client {
 
     /// Begins a new connection; one that it still had is left alone.
     pub fn connect(&mut self, mut wire: Wire) -> Option<Wire> {
+        if !self.is_server() {
+            wire.send(&Packet::Connect(Box::new(self.connect_packet())));
+        }
+        self.connected = false;
+        self.asked.clear();
+        self.owed.clear();
+        self.pings = 0;
+        self.wire.replace(wire)
+    }
+
+    /// Of its connections, or of those that are dialled to it.
+    pub fn connect_packet(&self) -> Connect {
         let v5 = self.version == Version::V5;
-        let connect = Connect {
+        Connect {
             version: self.version,
             clean_start: !self.durable,
             keep_alive: self.keep_alive,
@@ -110,21 +126,16 @@ impl Client {
             username: None,
             password: None,
             session_expiry: (v5 && self.durable).then_some(1_000_000),
-            receive_maximum: self.receive_maximum,
-            maximum_packet_size: self.max_packet,
+            // A server says so in its CONNACK.
+            receive_maximum: self.receive_maximum.filter(|_| !self.is_server()),
+            maximum_packet_size: self.max_packet.filter(|_| !self.is_server()),
             topic_alias_maximum: 0,
             request_response_information: false,
             request_problem_information: true,
             user_properties: Vec::new(),
             authentication_method: None,
             authentication_data: None,
-        };
-        wire.send(&Packet::Connect(Box::new(connect)));
-        self.connected = false;
-        self.asked.clear();
-        self.owed.clear();
-        self.pings = 0;
-        self.wire.replace(wire)
+        }
     }
 
     /// The connection is over.

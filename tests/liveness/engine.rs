@@ -6,9 +6,8 @@ use std::rc::Rc;
 
 use crate::api::{self, Within, World};
 use crate::common::dice::Dice;
-use crate::executor::Executor;
+use crate::executor::{Executor, Job};
 use crate::shape::Shape;
-use crate::stream::ServerEnd;
 
 pub struct Engine {
     pub world: World,
@@ -45,8 +44,8 @@ impl Engine {
         engine
     }
 
-    pub fn spawn(&self, number: u64, stream: ServerEnd) {
-        self.executor.borrow_mut().spawn(number, self.world.serve(stream));
+    pub fn spawn(&self, number: u64, job: Job) {
+        self.executor.borrow_mut().spawn(number, job);
     }
 
     pub fn ready(&self) -> Vec<u64> {

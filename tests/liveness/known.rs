@@ -12,7 +12,7 @@ use crate::shape::Shape;
 use crate::vfs;
 
 /// Durable clients of MQTT 5.0, of which the first one changes as `change` says.
-fn world(shape: Shape, count: usize, change: impl FnOnce(&mut Client)) -> Run {
+pub(super) fn world(shape: Shape, count: usize, change: impl FnOnce(&mut Client)) -> Run {
     vfs::install();
     let mut dice = Dice::from_seed(1);
     let durable = |index| {
@@ -32,7 +32,7 @@ fn world(shape: Shape, count: usize, change: impl FnOnce(&mut Client)) -> Run {
 }
 
 impl Run {
-    fn all_connect(&mut self) {
+    pub(super) fn all_connect(&mut self) {
         for index in 0..self.clients.len() {
             self.connect(index);
         }
@@ -40,17 +40,17 @@ impl Run {
         assert!(self.clients.iter().all(|client| client.connected));
     }
 
-    fn subscribe(&mut self, index: usize, filter: &str, qos: u8) {
+    pub(super) fn subscribe(&mut self, index: usize, filter: &str, qos: u8) {
         self.clients[index].subscribe(&mut self.model, filter, qos);
         self.rest();
         self.model.step += 1;
     }
 
-    fn publish(&mut self, index: usize, topic: &str, qos: u8, size: usize) {
+    pub(super) fn publish(&mut self, index: usize, topic: &str, qos: u8, size: usize) {
         self.clients[index].publish(&mut self.model, topic, qos, size);
     }
 
-    fn is_over(&mut self) {
+    pub(super) fn is_over(&mut self) {
         self.rest();
         self.nothing_was_forgotten();
         for client in &self.clients {

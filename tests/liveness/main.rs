@@ -22,6 +22,7 @@ mod vfs;
 
 mod api;
 mod client;
+mod dialled;
 mod engine;
 mod executor;
 mod known;

@@ -161,9 +161,10 @@ impl Run {
             self.nothing_was_forgotten();
             // A publisher may wait for room in the queue of somebody who was told to go.
             let all_here = self.clients.iter().all(|client| client.connected || !client.durable);
-            let may_wait = !all_here && self.shape.stalls && self.shape.max_queued < 1_000;
+            let may_wait = !all_here && self.shape.max_queued < 1_000;
             unserved.retain(|index| {
                 let client = &self.clients[*index];
+                let may_wait = may_wait && (self.shape.stalls || client.is_server());
                 let number = client.wire.as_ref().map(|wire| wire.number);
                 let waits = client.waits_for();
                 let satisfied = client.connected && waits.is_empty();
@@ -198,8 +199,10 @@ impl Run {
 
     fn ask(&mut self, index: usize) {
         let client = &mut self.clients[index];
-        client.ping();
-        client.subscribe(&mut self.model, "t/1", 1);
+        if !client.is_server() {
+            client.ping();
+            client.subscribe(&mut self.model, "t/1", 1);
+        }
         // Somebody who is refused a few messages each time must not have ever more.
         if !client.has_unanswered_publishes() {
             client.publish(&mut self.model, "u/0", 1, 10);

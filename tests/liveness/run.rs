@@ -69,7 +69,12 @@ async fn history(seed: u64, trace: bool) -> Summary {
     let mut dice = Dice::from_seed(seed);
     let shape = Shape::of(&mut dice);
     let count = dice.index(6) + 3;
-    let clients: Vec<_> = (0..count).map(|index| Client::new(index, &mut dice)).collect();
+    let mut clients: Vec<_> = (0..count).map(|index| Client::new(index, &mut dice)).collect();
+    for client in &mut clients {
+        if dice.percent(20) {
+            client.becomes_server(&mut dice);
+        }
+    }
     let mut run = Run::begin(seed, dice, shape, clients, trace);
     for _ in 0..run.dice.between(100, 500) {
         run.step().await;
@@ -203,12 +208,14 @@ impl Run {
                     client.publish(model, topic, qos, size);
                 }
             }
-            50..=64 if client.may_ask() => {
+            50..=64 if client.may_ask() && !client.is_server() => {
                 let qos = u8::try_from(*dice.pick(&[0, 1, 1, 2, 2])).unwrap();
                 client.subscribe(model, filter(client, dice), qos);
             }
-            65..=67 if client.may_ask() => client.unsubscribe(model, filter(client, dice)),
-            68..=77 => client.ping(),
+            65..=67 if client.may_ask() && !client.is_server() => {
+                client.unsubscribe(model, filter(client, dice));
+            }
+            68..=77 if !client.is_server() => client.ping(),
             78..=94 => {
                 for _ in 0..dice.between(1, 10) {
                     client.acknowledge();
@@ -226,14 +233,22 @@ impl Run {
         let nature = self.shape.nature(&mut self.dice);
         let (ours, theirs) = pair(nature, self.dice.fork());
         let client = &mut self.clients[index];
-        let wire = Wire::new(number, ours.clone(), client.version, client.max_packet);
+        let mut wire = Wire::new(number, ours.clone(), client.version, client.max_packet);
+        if client.is_server() {
+            wire = wire.dialled(client.max_packet);
+        }
         if client.wire.is_some() {
             let left = client.lost(&mut self.model);
             self.left.extend(left);
         }
-        self.clients[index].connect(wire);
+        let client = &mut self.clients[index];
+        let job = match client.dialled() {
+            None => self.engine.world.serve(theirs),
+            Some(dialled) => self.engine.world.dial(theirs, client.connect_packet(), dialled),
+        };
+        client.connect(wire);
         self.ends.insert(number, (index, ours));
-        self.engine.spawn(number, theirs);
+        self.engine.spawn(number, job);
         self.say(|| format!("client {index} connects by connection {number}"));
     }
 
@@ -284,7 +299,7 @@ impl Run {
             // It sends everything, and reads on.
             0 | 1 => {
                 let client = &mut self.clients[index];
-                if client.connected && self.dice.percent(70) {
+                if client.connected && client.may_disconnect() && self.dice.percent(70) {
                     client.disconnect();
                 }
                 client.wire.as_mut().expect("just seen").closes = true;

@@ -36,6 +36,18 @@ impl Wire {
         }
     }
 
+    /// The other end dials: its CONNECT comes first.
+    #[must_use]
+    pub fn dialled(mut self, max_packet: Option<u32>) -> Self {
+        self.decoder = Decoder::server(max_packet.unwrap_or(u32::MAX));
+        self
+    }
+
+    /// CONNECT came.
+    pub fn is_opened(&mut self) {
+        self.decoder.set_version(self.version);
+    }
+
     pub fn send(&mut self, packet: &Packet<'_>) {
         encode::packet(&mut self.output, self.version, packet);
     }

@@ -71,7 +71,11 @@ impl Client {
     /// What this packet has to wait for, before anything is looked at in it.
     pub(super) fn must_wait(&self, packet: &Packet<'_>) -> Option<BlockReason> {
         let keeps = match packet {
-            Packet::PingReq | Packet::Disconnect(_) | Packet::Auth(_) => return None,
+            Packet::PingReq
+            | Packet::PingResp
+            | Packet::SubAck(_)
+            | Packet::Disconnect(_)
+            | Packet::Auth(_) => return None,
             Packet::Publish(publish) => publish.qos > QoS::AtMostOnce,
             Packet::PubAck(_) | Packet::PubComp(_) => false,
             _ => true,

@@ -256,11 +256,17 @@ impl Client {
         packet_id: PacketId,
         reason: ReasonCode,
     ) -> Result<(), Close> {
+        if self.role.is_dialled() && reason == ReasonCode::QuotaExceeded {
+            // The server would drop it. It is to send it again when there is room.
+            return self.part(reason, "a publish of the server finds no room");
+        }
         if self.version < Version::V5 {
             return match reason {
                 // Not permitted: 3.1.1 has it acknowledged or disconnected
-                // [MQTT-3.3.5-2].
-                ReasonCode::NotAuthorized => {
+                // [MQTT-3.3.5-2]. A server would send it again and again.
+                ReasonCode::NotAuthorized | ReasonCode::TopicNameInvalid
+                    if reason == ReasonCode::NotAuthorized || self.role.is_dialled() =>
+                {
                     let reply = match qos {
                         QoS::ExactlyOnce => Reply::PubRec(packet_id, ReasonCode::Success),
                         _ => Reply::PubAck(packet_id, ReasonCode::Success),

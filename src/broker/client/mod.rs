@@ -21,6 +21,7 @@ mod parting;
 mod pending;
 mod pump;
 mod receipts;
+mod role;
 mod tally;
 mod work;
 
@@ -31,6 +32,8 @@ use bytes::BytesMut;
 use self::aliases::{InboundAliases, OutboundAliases};
 pub use self::block::{BlockReason, Handled};
 pub use self::pending::{Pending, PendingQueue, Reply};
+pub use self::role::Dialled;
+use self::role::Role;
 use self::work::Work;
 use super::budget::PACKET;
 use super::{Broker, Budget, Leaving, SessionHandle, Step, StepPermit};
@@ -82,6 +85,7 @@ pub struct Client {
     epoch: u64,
     wake: Arc<Wake>,
     version: Version,
+    role: Role,
     principal: Principal,
     /// While a step is under way.
     permit: Option<StepPermit>,
@@ -163,6 +167,7 @@ impl Client {
             epoch,
             wake,
             version: connect.version,
+            role: Role::Accepted,
             principal,
             pending: PendingQueue::default(),
             inbound_aliases: InboundAliases::new(inbound),
@@ -351,6 +356,14 @@ impl Client {
                 Ok(())
             }
             Packet::PubComp(ack) => self.on_pubcomp(ack.packet_id),
+            Packet::Connect(_)
+            | Packet::Subscribe(_)
+            | Packet::Unsubscribe(_)
+            | Packet::PingReq
+                if self.role.is_dialled() =>
+            {
+                Err(Close::Error(ReasonCode::ProtocolError, "a packet that only clients send"))
+            }
             Packet::Subscribe(subscribe) => {
                 self.on_subscribe(*subscribe);
                 Ok(())
@@ -364,7 +377,13 @@ impl Client {
                 self.pings = self.pings.saturating_add(1);
                 Ok(())
             }
+            Packet::Disconnect(disconnect) if self.role.is_dialled() => {
+                Err(self.on_server_disconnect(&disconnect))
+            }
             Packet::Disconnect(disconnect) => Err(self.on_disconnect(&disconnect)),
+            Packet::SubAck(suback) if self.role.is_dialled() => self.on_suback(&suback),
+            // A sign of life, which is all that it is.
+            Packet::PingResp if self.role.is_dialled() => Ok(()),
             // No method is configured, so none can go on [MQTT-4.12.0-6].
             Packet::Auth(_) => {
                 Err(Close::Error(ReasonCode::ProtocolError, "AUTH without a method"))
@@ -401,6 +420,9 @@ impl Client {
     /// The DISCONNECT that tells a v5 client why [MQTT-4.13.2-1]; older ones have
     /// none.
     pub fn farewell(&self, reason: ReasonCode, why: &str, out: &mut BytesMut) {
+        if self.role.is_dialled() {
+            return self.disconnect_from_server(reason, out);
+        }
         // Before the CONNACK there is nothing to disconnect from [MQTT-3.2.0-1].
         if self.version == Version::V5 && !self.pending.opens_connection() {
             let reason_string =

@@ -50,9 +50,10 @@ impl Client {
         self.pending.is_empty() && self.handle.look().backlog() == 0
     }
 
-    /// When the connection has to end, whatever waits: to be pumped then.
+    /// When the connection has to end unless it gets on: to be pumped then.
     pub fn parts_at(&self) -> Option<Instant> {
-        self.parting.as_ref().map(|parting| parting.until)
+        let parts = self.parting.as_ref().map(|parting| parting.until);
+        [parts, self.role.answer_by()].into_iter().flatten().min()
     }
 
     /// True if the client is to hear nothing of a publish any more.
@@ -82,6 +83,9 @@ impl Client {
         match &self.parting {
             Some(parting) if self.step.now.instant >= parting.until || self.has_been_served() => {
                 Err(Close::Error(parting.reason, parting.why))
+            }
+            _ if self.role.answer_by().is_some_and(|by| self.step.now.instant >= by) => {
+                Err(Close::Lost("the server sent no SUBACK within mqtt.connect_timeout"))
             }
             _ => Ok(()),
         }

@@ -39,6 +39,7 @@ impl Client {
             return Ok(true);
         }
         self.part_instead_of_holding()?;
+        self.pump_dialled(out)?;
         if !self.look || self.pending.holds_deliveries() || self.is_subscribing() {
             return Ok(false);
         }
@@ -159,7 +160,13 @@ impl Client {
         Ok(())
     }
 
-    fn sent(&mut self, kind: PacketType, id: Option<PacketId>, reason: ReasonCode, bytes: usize) {
+    pub(super) fn sent(
+        &mut self,
+        kind: PacketType,
+        id: Option<PacketId>,
+        reason: ReasonCode,
+        bytes: usize,
+    ) {
         self.tally.sent(kind, bytes);
         packets::answered(&self.handle.client_id, kind, id, reason, bytes);
     }
@@ -242,16 +249,35 @@ impl Client {
         if !self.broker.authenticator.may_deliver(&self.principal, topic) {
             return Fit::NotPermitted;
         }
-        let publish = publish_of(entry, self.step.now.wall);
+        let publish = self.publish_of(entry);
         if encode::publish_len(self.version, &publish) > self.max_packet as usize {
             return Fit::TooLarge;
         }
         Fit::Sendable
     }
 
+    /// The packet that a delivery makes, without a topic alias.
+    fn publish_of<'a>(&self, entry: &'a Entry) -> PublishOut<'a> {
+        let message = &entry.message;
+        let now = self.step.now.wall;
+        PublishOut {
+            dup: entry.dup && entry.qos > QoS::AtMostOnce,
+            qos: entry.qos,
+            retain: entry.retain && self.role.may_retain(),
+            packet_id: entry.packet_id,
+            topic: message.topic(),
+            topic_alias: None,
+            expiry: message.expires_at.map(|at| seconds_left(at, now)),
+            // Never on the way to a server [MQTT-3.3.4-6].
+            subscription_ids: if self.role.is_dialled() { &[] } else { &entry.identifiers },
+            properties: message.properties(),
+            payload: message.payload(),
+        }
+    }
+
     fn send_publish(&mut self, entry: &Entry, out: &mut BytesMut) {
         let message = &entry.message;
-        let mut publish = publish_of(entry, self.step.now.wall);
+        let mut publish = self.publish_of(entry);
         let mut hide_topic = false;
         if self.version == Version::V5 {
             (publish.topic_alias, hide_topic) = self.outbound_aliases.alias_for(publish.topic);
@@ -277,23 +303,6 @@ impl Client {
                 trace.delivered(entry.delivery, End::Sent);
             }
         }
-    }
-}
-
-/// The packet that a delivery makes, without a topic alias.
-fn publish_of(entry: &Entry, now: WallMillis) -> PublishOut<'_> {
-    let message = &entry.message;
-    PublishOut {
-        dup: entry.dup && entry.qos > QoS::AtMostOnce,
-        qos: entry.qos,
-        retain: entry.retain,
-        packet_id: entry.packet_id,
-        topic: message.topic(),
-        topic_alias: None,
-        expiry: message.expires_at.map(|at| seconds_left(at, now)),
-        subscription_ids: &entry.identifiers,
-        properties: message.properties(),
-        payload: message.payload(),
     }
 }
 

@@ -37,8 +37,18 @@ pub(super) struct Subscribing {
     subscribe: Subscribe,
     /// Of the filters that are done.
     reasons: Vec<ReasonCode>,
+    /// The other end has asked for it, and gets a SUBACK.
+    answers: bool,
     /// What is to be sent for the last of these.
     retained: std::vec::IntoIter<Arc<RetainedRecord>>,
+}
+
+impl Work {
+    /// A SUBSCRIBE, of the other end if it is answered.
+    pub(super) fn subscribe(subscribe: Subscribe, answers: bool) -> Self {
+        let (reasons, retained) = (Vec::new(), Vec::new().into_iter());
+        Self::Subscribe(Box::new(Subscribing { subscribe, reasons, answers, retained }))
+    }
 }
 
 impl Client {
@@ -73,6 +83,7 @@ impl Client {
         if let Some(work) = self.work.take() {
             self.start(*work);
         }
+        self.go_on_opening();
     }
 
     /// Finishes it, in turns with other tasks: what was begun is brought to its end even if
@@ -90,15 +101,13 @@ impl Client {
 
     pub(super) fn on_subscribe(&mut self, subscribe: Subscribe) {
         self.routed = None;
-        let subscribing =
-            Subscribing { subscribe, reasons: Vec::new(), retained: Vec::new().into_iter() };
-        self.start(Work::Subscribe(Box::new(subscribing)));
+        self.start(Work::subscribe(subscribe, true));
     }
 
-    /// A SUBSCRIBE has begun. What it brings is sent after its SUBACK: [MQTT-3.8.4] allows
-    /// for less, but clients are used to it.
+    /// A SUBSCRIBE has begun, at one end or the other. What it brings is sent after its
+    /// SUBACK: [MQTT-3.8.4] allows for less, but clients are used to it.
     pub(super) fn is_subscribing(&self) -> bool {
-        matches!(self.work.as_deref(), Some(Work::Subscribe(_)))
+        matches!(self.work.as_deref(), Some(Work::Subscribe(_))) || self.role.holds_deliveries()
     }
 
     pub(super) fn on_unsubscribe(&mut self, unsubscribe: Unsubscribe) {
@@ -140,7 +149,7 @@ impl Client {
 
     /// The next retained message, or else the next filter. True: that was all.
     fn subscribe_some(&mut self, subscribing: &mut Subscribing) -> bool {
-        let Subscribing { subscribe, reasons, retained } = subscribing;
+        let Subscribing { subscribe, reasons, retained, .. } = subscribing;
         let done = reasons.len();
         self.budget.spend(RECEIVER);
         if let Some(record) = retained.next() {
@@ -166,6 +175,10 @@ impl Client {
     }
 
     fn answer_subscribe(&mut self, subscribing: Subscribing) {
+        if !subscribing.answers {
+            self.look = true;
+            return;
+        }
         let sub_ack = SubAck {
             packet_id: subscribing.subscribe.packet_id,
             reasons: subscribing.reasons,

@@ -14,4 +14,5 @@ mod spans;
 mod too_large;
 mod tracing;
 mod tracing_rules;
+mod unread;
 mod world;

@@ -8,8 +8,9 @@ use tempfile::TempDir;
 
 use crate::auth::{Authenticator, Identity};
 use crate::broker::client::{Client, Close, Peer};
-use crate::broker::{Broker, Leaving, Persistence, Settings};
+use crate::broker::{Broker, Clock, Hand, Leaving, Persistence, Settings};
 use crate::config::Config;
+use crate::message::WallMillis;
 use crate::protocol::{
     Ack, Connect, Decoder, Frame, LastWill, Packet, PacketId, Publish, QoS, ReasonCode, Subscribe,
     SubscribeFilter, SubscriptionOptions, TopicFilter, Version,
@@ -33,13 +34,24 @@ impl World {
         Self::in_directory(tempfile::tempdir().unwrap(), config)
     }
 
+    /// One whose time passes when the test says so.
+    pub fn timed(config: Config) -> (Self, Hand) {
+        let (clock, hand) = Clock::by_hand(WallMillis(1_780_000_000_000));
+        (Self::with_clock(Some(clock), tempfile::tempdir().unwrap(), config), hand)
+    }
+
     fn in_directory(directory: TempDir, config: Config) -> Self {
+        Self::with_clock(None, directory, config)
+    }
+
+    fn with_clock(clock: Option<Clock>, directory: TempDir, config: Config) -> Self {
         let mut disk = StoreConfig::at(directory.path().join("ferrymq.db"));
         disk.max_size = config.persistence.max_size.bytes();
         disk.reserve_size = 0;
         let metrics = Arc::new(StoreMetrics::default());
         let (store, recovered) = Store::open_stepped(&disk, metrics).unwrap();
-        let broker = Broker::new(
+        let broker = Broker::with_clock(
+            clock.unwrap_or_else(|| Clock::of(&recovered)),
             Settings::from(&config),
             Authenticator::load(&config).unwrap(),
             Arc::new(Metrics::default()),
@@ -212,6 +224,18 @@ impl User {
             self.out.advance(len);
         }
         Ok(packets)
+    }
+
+    /// As the network does it while this end reads nothing: what it is sent piles up, and
+    /// is encoded as long as there is less than `enough` of it. How much there is.
+    pub fn unread(&mut self, enough: usize) -> Result<usize, Close> {
+        self.client.woken();
+        assert!(self.client.begin()?, "nobody else acts on the session");
+        let pumped = self.client.pump(&mut self.out, enough);
+        let ended = self.client.end();
+        pumped?;
+        ended?;
+        Ok(self.out.len())
     }
 
     /// The network says that it is gone.

@@ -72,11 +72,12 @@ impl Client {
             Packet::PingResp => {
                 self.pings = self.pings.checked_sub(1).expect("a PINGREQ");
             }
+            other if self.is_server() => self.on_client_packet(other, model),
             other => panic!("a server does not send {other:?}"),
         }
     }
 
-    fn opened(&mut self, present: bool, model: &mut Model) {
+    pub(super) fn opened(&mut self, present: bool, model: &mut Model) {
         self.connected = true;
         assert!(
             present || !self.has_session || !self.durable,

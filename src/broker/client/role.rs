@@ -1,0 +1,291 @@
+//! Which end of its connection this broker is, and what only the dialling end does: it
+//! brings its session's own subscriptions up to date, subscribes at the other end before
+//! any delivery, and pings. All else is the same for both: a session's deliveries are
+//! publishes to whoever is at the other end.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use bytes::BytesMut;
+
+use super::work::Work;
+use super::{Client, Close};
+use crate::protocol::{
+    ConnAck, Disconnect, PacketId, QoS, ReasonCode, SubAck, Subscribe, SubscribeFilter, encode,
+};
+use crate::store::Change;
+use crate::telemetry::PacketType;
+
+/// Most filters in one SUBSCRIBE: what the servers of the large clouds take.
+const FILTERS_AT_ONCE: usize = 8;
+
+/// What a connection that this broker has dialled is for.
+#[derive(Debug, Clone, Default)]
+pub struct Dialled {
+    /// What the session is subscribed to at this broker: sent to the other end.
+    pub forward: Vec<SubscribeFilter>,
+    /// What is to be subscribed to at the other end: published at this broker.
+    pub subscribe: Vec<SubscribeFilter>,
+}
+
+/// Which end of the connection this broker is.
+#[derive(Debug)]
+pub(super) enum Role {
+    /// The other end has sent CONNECT.
+    Accepted,
+    /// This broker has.
+    Dialled(Box<Dialling>),
+}
+
+/// How far a connection that was dialled has come.
+#[derive(Debug)]
+pub(super) struct Dialling {
+    /// What is to be done at this broker before anything is sent.
+    local: VecDeque<Local>,
+    subscribe: VecDeque<Vec<SubscribeFilter>>,
+    /// The SUBSCRIBE that has been sent, and until when its SUBACK has to come.
+    asked: Option<(PacketId, Vec<SubscribeFilter>, Instant)>,
+    pings: bool,
+    retains: bool,
+}
+
+/// A step of bringing the session's own state up to date.
+#[derive(Debug)]
+enum Local {
+    /// The other end has no state of the session, so its packet ids begin anew.
+    ForgetIncoming,
+    /// Filters that the session had and is not to have any more go, and the others come.
+    Subscribe(Vec<SubscribeFilter>),
+}
+
+impl Role {
+    fn dialling(&mut self) -> Option<&mut Dialling> {
+        match self {
+            Self::Accepted => None,
+            Self::Dialled(dialling) => Some(dialling),
+        }
+    }
+
+    pub(super) fn is_dialled(&self) -> bool {
+        matches!(self, Self::Dialled(_))
+    }
+
+    /// True if deliveries have to wait for a SUBACK, or for the SUBSCRIBE before it.
+    pub(super) fn holds_deliveries(&self) -> bool {
+        match self {
+            Self::Accepted => false,
+            Self::Dialled(dialling) => {
+                !dialling.local.is_empty()
+                    || !dialling.subscribe.is_empty()
+                    || dialling.asked.is_some()
+            }
+        }
+    }
+
+    /// True if the other end may be sent the RETAIN flag [MQTT-3.2.2-14].
+    pub(super) fn may_retain(&self) -> bool {
+        match self {
+            Self::Accepted => true,
+            Self::Dialled(dialling) => dialling.retains,
+        }
+    }
+
+    /// When the SUBACK has to have come.
+    pub(super) fn answer_by(&self) -> Option<Instant> {
+        match self {
+            Self::Accepted => None,
+            Self::Dialled(dialling) => dialling.asked.as_ref().map(|(_, _, by)| *by),
+        }
+    }
+}
+
+impl Client {
+    /// The connection was dialled by this broker, and `connack` has been read on it.
+    pub fn dialled(&mut self, connack: &ConnAck, dialled: Dialled) {
+        let mut local = VecDeque::new();
+        if !connack.session_present {
+            local.push_back(Local::ForgetIncoming);
+        }
+        local.push_back(Local::Subscribe(dialled.forward));
+        let chunks = dialled.subscribe.chunks(FILTERS_AT_ONCE).map(<[_]>::to_vec);
+        self.role = Role::Dialled(Box::new(Dialling {
+            local,
+            subscribe: chunks.collect(),
+            asked: None,
+            pings: false,
+            retains: connack.retain_available.unwrap_or(true),
+        }));
+        self.resumed = true;
+        // What the other end sends is never refused for want of room: it waits there.
+        self.patient = true;
+        self.wake.set_patient(true);
+    }
+
+    /// Has a PINGREQ sent.
+    pub fn ping(&mut self) {
+        if let Some(dialling) = self.role.dialling() {
+            dialling.pings = true;
+        }
+    }
+
+    /// Brings the session at this broker up to date, as far as the budget lasts.
+    pub(super) fn go_on_opening(&mut self) {
+        while self.work.is_none()
+            && let Some(local) = self.role.dialling().and_then(|it| it.local.pop_front())
+        {
+            match local {
+                Local::ForgetIncoming => self.forget_incoming(),
+                Local::Subscribe(filters) => self.subscribe_to_exactly(filters),
+            }
+        }
+    }
+
+    fn forget_incoming(&mut self) {
+        let mut session = self.handle.lock();
+        let durable = session.durable;
+        for packet_id in session.incoming.take_all() {
+            if durable {
+                self.step.change(Change::CloseIncoming(session.id, packet_id));
+            }
+        }
+    }
+
+    fn subscribe_to_exactly(&mut self, filters: Vec<SubscribeFilter>) {
+        let known: Vec<_> = self.handle.look().subscriptions.keys().cloned().collect();
+        let is_wanted = |known: &str| filters.iter().any(|line| line.filter.as_str() == known);
+        for filter in known.iter().filter(|known| !is_wanted(known)) {
+            if let Ok(filter) = crate::protocol::TopicFilter::new(filter) {
+                self.broker.unsubscribe(&self.handle, &filter, &mut self.step);
+            }
+        }
+        if !filters.is_empty() {
+            // Nobody is answered, so the id is nobody's.
+            let subscribe = Subscribe {
+                packet_id: PacketId::FIRST,
+                subscription_id: None,
+                filters,
+                user_properties: Vec::new(),
+            };
+            self.start(Work::subscribe(subscribe, false));
+        }
+    }
+
+    /// Sends what only the dialling end sends.
+    ///
+    /// # Errors
+    /// The server accepts no packet as large as a SUBSCRIBE of one filter.
+    pub(super) fn pump_dialled(&mut self, out: &mut BytesMut) -> Result<(), Close> {
+        let Some(dialling) = self.role.dialling() else { return Ok(()) };
+        if std::mem::take(&mut dialling.pings) {
+            encode::pingreq(out);
+            self.sent(PacketType::PingReq, None, ReasonCode::Success, 2);
+        }
+        while let Some(filters) = self.next_to_subscribe() {
+            // Nothing is delivered before the SUBACK, so no delivery comes by this id.
+            let Some(packet_id) = self.handle.lock().draw_free_packet_id() else {
+                self.subscribe_later(filters);
+                return Ok(());
+            };
+            let mut subscribe = Subscribe {
+                packet_id,
+                subscription_id: None,
+                filters,
+                user_properties: Vec::new(),
+            };
+            let before = out.len();
+            encode::subscribe(out, self.version, &subscribe);
+            let bytes = out.len() - before;
+            if bytes > self.max_packet as usize {
+                out.truncate(before);
+                if subscribe.filters.len() < 2 {
+                    return Err(Close::Error(
+                        ReasonCode::PacketTooLarge,
+                        "the server accepts no packet as large as a SUBSCRIBE",
+                    ));
+                }
+                let rest = subscribe.filters.split_off(subscribe.filters.len() / 2);
+                self.subscribe_later(rest);
+                self.subscribe_later(subscribe.filters);
+                continue;
+            }
+            self.sent(PacketType::Subscribe, Some(packet_id), ReasonCode::Success, bytes);
+            let by = self.step.now.instant + self.broker.settings.connect_timeout;
+            if let Some(dialling) = self.role.dialling() {
+                dialling.asked = Some((packet_id, subscribe.filters, by));
+            }
+        }
+        Ok(())
+    }
+
+    /// The filters of the next SUBSCRIBE, if it is its turn.
+    fn next_to_subscribe(&mut self) -> Option<Vec<SubscribeFilter>> {
+        let dialling = self.role.dialling().filter(|dialling| dialling.asked.is_none())?;
+        dialling.subscribe.pop_front()
+    }
+
+    fn subscribe_later(&mut self, filters: Vec<SubscribeFilter>) {
+        if let Some(dialling) = self.role.dialling() {
+            dialling.subscribe.push_front(filters);
+        }
+    }
+
+    /// # Errors
+    /// The server answers what it was not asked, or not all of it.
+    pub(super) fn on_suback(&mut self, suback: &SubAck) -> Result<(), Close> {
+        let asked = self.role.dialling().and_then(|dialling| dialling.asked.take());
+        let Some((packet_id, filters, _)) = asked else { return Err(UNASKED) };
+        if packet_id != suback.packet_id || filters.len() != suback.reasons.len() {
+            return Err(UNASKED);
+        }
+        for (line, reason) in filters.iter().zip(&suback.reasons) {
+            let (client_id, filter) = (&*self.handle.client_id, line.filter.as_str());
+            let server = self.principal.address;
+            if reason.is_failure() {
+                tracing::warn!(client_id, filter, ?reason, %server, "the server refused a subscription");
+            } else if *reason != granted(line.options.qos) {
+                tracing::warn!(
+                    client_id, filter, ?reason, %server,
+                    "the server grants another QoS than was asked for"
+                );
+            }
+        }
+        // The next SUBSCRIBE may go, or else the first delivery.
+        self.look = true;
+        Ok(())
+    }
+
+    /// The end of a connection by the server.
+    pub(super) fn on_server_disconnect(&self, disconnect: &Disconnect) -> Close {
+        tracing::info!(
+            client_id = &*self.handle.client_id, reason = ?disconnect.reason,
+            detail = disconnect.reason_string.as_deref(), server = %self.principal.address,
+            "the server ends the connection"
+        );
+        Close::Lost("the server sent DISCONNECT")
+    }
+
+    /// The last packet to a server. Some reasons are for servers alone (v5, 3.14.2.1).
+    pub(super) fn disconnect_from_server(&self, reason: ReasonCode, out: &mut BytesMut) {
+        let reason = match reason {
+            ReasonCode::ServerShuttingDown
+            | ReasonCode::SessionTakenOver
+            | ReasonCode::KeepAliveTimeout => ReasonCode::Success,
+            ReasonCode::NotAuthorized => ReasonCode::ImplementationSpecificError,
+            other => other,
+        };
+        encode::disconnect(out, self.version, &Disconnect { reason, ..Disconnect::default() });
+    }
+}
+
+fn granted(qos: QoS) -> ReasonCode {
+    match qos {
+        QoS::AtMostOnce => ReasonCode::Success,
+        QoS::AtLeastOnce => ReasonCode::GrantedQoS1,
+        QoS::ExactlyOnce => ReasonCode::GrantedQoS2,
+    }
+}
+
+const UNASKED: Close = Close::Error(
+    ReasonCode::ProtocolError,
+    "a SUBACK that answers no SUBSCRIBE of this connection",
+);

@@ -1,0 +1,179 @@
+//! A connection that this broker dials: CONNECT is sent, CONNACK awaited, and the local
+//! session attached to what is from then on a connection like any other.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWriteExt as _};
+
+use super::connection::Connection;
+use super::scratch::{self, Consumed, Partial};
+use super::transport::Transport;
+use crate::auth::Identity;
+use crate::broker::client::{Dialled, Peer};
+use crate::broker::{Accepted, Broker};
+use crate::protocol::{
+    ConnAck, Connect, DecodeError, Decoder, Frame, Packet, QoS, ReasonCode, Version, encode,
+};
+use crate::telemetry::Label as _;
+
+/// What is to be dialled for.
+#[derive(Debug, Clone)]
+pub struct Dial {
+    /// As the other end gets it.
+    pub connect: Connect,
+    /// The client id of the session at this broker whose connection it is.
+    pub session: String,
+    /// Whose connections it counts among, in rules and logs.
+    pub listener: Arc<str>,
+    /// What the two ends subscribe to.
+    pub dialled: Dialled,
+}
+
+/// Why a connection did not come about.
+#[derive(Debug, Error)]
+pub enum DialError {
+    /// The network, or the end of the stream.
+    #[error("the connection ended before CONNACK: {0}")]
+    Lost(#[from] std::io::Error),
+    /// `mqtt.connect_timeout` has passed.
+    #[error("no CONNACK within mqtt.connect_timeout")]
+    Timeout,
+    /// The other end does not want it.
+    #[error("the server refused the connection: {} (0x{:02x})", .0.description(), *.0 as u8)]
+    Refused(ReasonCode),
+    /// What came cannot be read.
+    #[error("the server's answer cannot be read: {0}")]
+    Malformed(#[from] DecodeError),
+    /// Something else than CONNACK came first [MQTT-3.2.0-1].
+    #[error("the server sent another packet before CONNACK")]
+    Unexpected,
+    /// A message at QoS 2 could not be handed on as one.
+    #[error("the server takes messages up to QoS {} only", *.0 as u8)]
+    LowerQoS(QoS),
+    /// This broker has no session for it.
+    #[error("this broker has no session for the connection: {}", .0.description())]
+    NoSession(ReasonCode),
+}
+
+/// Serves a stream that was dialled, from CONNECT to its end.
+///
+/// # Errors
+/// There was no connection: see [`DialError`].
+pub async fn dial_stream<S: Transport>(
+    broker: Arc<Broker>,
+    mut stream: S,
+    dial: &Dial,
+) -> Result<(), DialError> {
+    // Apart, so that it takes no room in the task as long as the connection lives.
+    let opening = Box::pin(open(&broker, &mut stream, &dial.connect));
+    let timeout = broker.settings.connect_timeout;
+    let opened = tokio::time::timeout(timeout, opening).await.map_err(|_| DialError::Timeout)?;
+    let (connack, partial, decoder) = opened?;
+    let peer = Peer {
+        address: stream.peer(),
+        listener: Arc::clone(&dial.listener),
+        identity: Identity { username: None },
+    };
+    let connect = session_of(dial, &connack);
+    // Not within the time-out: what is taken from another connection has to go on.
+    let Accepted { client, .. } =
+        broker.connect(&connect, peer).await.map_err(DialError::NoSession)?;
+    let mut client = Box::new(client);
+    client.dialled(&connack, dial.dialled.clone());
+    tracing::info!(
+        client_id = &*dial.session, server = %stream.peer(), version = dial.connect.version.as_str(),
+        session_present = connack.session_present, "connected to a server"
+    );
+    let keep_alive = connack.server_keep_alive.unwrap_or(dial.connect.keep_alive);
+    let metrics = Arc::clone(&broker.metrics);
+    drop(broker);
+    let connection = Connection::new(stream, partial, decoder, keep_alive, metrics).dialled();
+    connection.run(client).await;
+    Ok(())
+}
+
+/// The session at this broker, with the limits that the other end has set.
+fn session_of(dial: &Dial, connack: &ConnAck) -> Connect {
+    Connect {
+        client_id: dial.session.clone(),
+        clean_start: false,
+        session_expiry: Some(u32::MAX),
+        receive_maximum: connack.receive_maximum,
+        maximum_packet_size: connack.maximum_packet_size,
+        topic_alias_maximum: connack.topic_alias_maximum.unwrap_or(0),
+        will: None,
+        username: None,
+        password: None,
+        authentication_method: None,
+        authentication_data: None,
+        ..dial.connect.clone()
+    }
+}
+
+async fn open<S: Transport>(
+    broker: &Broker,
+    stream: &mut S,
+    connect: &Connect,
+) -> Result<(ConnAck, Partial, Decoder), DialError> {
+    let mut out = BytesMut::new();
+    encode::connect(&mut out, connect);
+    stream.write_all_buf(&mut out).await?;
+    stream.flush().await?;
+    let most = connect.maximum_packet_size.unwrap_or(broker.settings.max_packet_size);
+    let mut decoder = Decoder::client(most);
+    decoder.set_version(connect.version);
+    let mut partial = Partial::default();
+    let connack = read_connack(stream, &mut partial, &decoder).await?;
+    if connack.reason.is_failure() {
+        return Err(DialError::Refused(connack.reason));
+    }
+    match connack.maximum_qos {
+        Some(most) if most < QoS::ExactlyOnce && connect.version == Version::V5 => {
+            Err(DialError::LowerQoS(most))
+        }
+        _ => Ok((connack, partial, decoder)),
+    }
+}
+
+async fn read_connack<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    partial: &mut Partial,
+    decoder: &Decoder,
+) -> Result<ConnAck, DialError> {
+    let mut connack = None;
+    loop {
+        let read = poll_fn(|context| {
+            scratch::poll_read(stream, partial, context, |bytes| {
+                take_connack(decoder, bytes, &mut connack)
+            })
+        })
+        .await??;
+        if let Some(connack) = connack {
+            return Ok(connack);
+        }
+        if read == 0 {
+            return Err(DialError::Lost(std::io::ErrorKind::UnexpectedEof.into()));
+        }
+    }
+}
+
+fn take_connack(
+    decoder: &Decoder,
+    bytes: &[u8],
+    connack: &mut Option<ConnAck>,
+) -> Result<Consumed, DialError> {
+    match decoder.frame(bytes)? {
+        Frame::Incomplete { needed } => Ok(Consumed { bytes: 0, needed }),
+        Frame::Complete { len } => {
+            let Packet::ConnAck(packet) = decoder.decode(bytes.get(..len).unwrap_or_default())?
+            else {
+                return Err(DialError::Unexpected);
+            };
+            *connack = Some(*packet);
+            Ok(Consumed { bytes: len, needed: None })
+        }
+    }
+}

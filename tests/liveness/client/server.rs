@@ -1,0 +1,127 @@
+//! A client that is a server: the broker dials it, subscribes to something there, and
+//! forwards to it what its session is subscribed to at the broker.
+
+use ferrymq::broker::client::Dialled;
+use ferrymq::protocol::{
+    ConnAck, Packet, ReasonCode, RetainHandling, SubAck, SubscribeFilter, SubscriptionOptions,
+    TopicFilter, Version,
+};
+
+use super::{Client, qos_of};
+use crate::common::dice::Dice;
+use crate::model::Model;
+
+#[derive(Debug, Clone)]
+pub(super) struct Server {
+    forward: Vec<(&'static str, u8)>,
+    subscribe: usize,
+    /// It answers SUBSCRIBE and PINGREQ.
+    answers: bool,
+    /// PINGREQs that have come.
+    pinged: usize,
+}
+
+impl Client {
+    /// From now on it is dialled.
+    pub fn becomes_server(&mut self, dice: &mut Dice) {
+        self.durable = true;
+        let count = dice.index(3);
+        let filters = ["t/0", "t/+", "u/#", "#"];
+        let forward = (0..count).map(|_| (*dice.pick(&filters), [1, 2][dice.index(2)])).collect();
+        // Of one SUBSCRIBE, and of several.
+        let subscribe = *dice.pick(&[1, 8, 20]);
+        self.server = Some(Server { forward, subscribe, answers: true, pinged: 0 });
+    }
+
+    /// As [`Client::becomes_server`], with what is forwarded to it.
+    pub fn is_to_be_dialled(&mut self, forward: &[(&'static str, u8)]) {
+        self.durable = true;
+        let forward = forward.to_vec();
+        self.server = Some(Server { forward, subscribe: 1, answers: true, pinged: 0 });
+    }
+
+    /// From now on, or not, it answers SUBSCRIBE and PINGREQ.
+    pub fn answers(&mut self, answers: bool) {
+        self.server.as_mut().expect("a server").answers = answers;
+    }
+
+    /// PINGREQs that have come.
+    pub fn pinged(&self) -> usize {
+        self.server.as_ref().expect("a server").pinged
+    }
+
+    /// It loses its state of the session, but not what is to be received.
+    pub fn forgets_session(&mut self) {
+        self.has_session = false;
+        self.outgoing.clear();
+        self.next_packet_id = 0;
+    }
+
+    pub fn is_server(&self) -> bool {
+        self.server.is_some()
+    }
+
+    /// Before MQTT 5.0 only clients say goodbye.
+    pub fn may_disconnect(&self) -> bool {
+        !self.is_server() || self.version == Version::V5
+    }
+
+    /// What it is dialled for.
+    pub fn dialled(&self) -> Option<Dialled> {
+        let server = self.server.as_ref()?;
+        let line = |filter: &str, qos| SubscribeFilter {
+            filter: TopicFilter::new(filter).unwrap(),
+            options: SubscriptionOptions {
+                qos: qos_of(qos),
+                retain_handling: RetainHandling::IfNew,
+                ..SubscriptionOptions::default()
+            },
+        };
+        Some(Dialled {
+            forward: server.forward.iter().map(|(filter, qos)| line(filter, *qos)).collect(),
+            subscribe: (0..server.subscribe).map(|n| line(&format!("remote/{n}"), 1)).collect(),
+        })
+    }
+
+    fn is_answering(&self) -> bool {
+        self.server.as_ref().is_some_and(|server| server.answers)
+    }
+
+    /// What only clients send.
+    pub(super) fn on_client_packet(&mut self, packet: &Packet<'_>, model: &mut Model) {
+        match packet {
+            Packet::Connect(_) => {
+                let wire = self.wire.as_mut().expect("a connection");
+                wire.is_opened();
+                let present = self.has_session;
+                self.send(&Packet::ConnAck(Box::new(ConnAck {
+                    session_present: present,
+                    receive_maximum: self.receive_maximum,
+                    maximum_packet_size: self.max_packet,
+                    ..ConnAck::default()
+                })));
+                self.opened(present, model);
+            }
+            Packet::Subscribe(_) | Packet::PingReq if !self.is_answering() => {}
+            Packet::Subscribe(subscribe) => {
+                assert!(subscribe.filters.len() <= 8, "{} filters", subscribe.filters.len());
+                self.send(&Packet::SubAck(Box::new(SubAck {
+                    packet_id: subscribe.packet_id,
+                    reasons: vec![ReasonCode::GrantedQoS1; subscribe.filters.len()],
+                    reason_string: None,
+                    user_properties: Vec::new(),
+                })));
+                // Its own subscriptions at the broker came before.
+                let server = self.server.clone().expect("a server");
+                for (filter, _) in server.forward {
+                    model.subscribed(self.index, filter);
+                }
+            }
+            Packet::PingReq => {
+                self.server.as_mut().expect("a server").pinged += 1;
+                self.send(&Packet::PingResp);
+            }
+            other => panic!("a client does not send {other:?}"),
+        }
+    }
+}
