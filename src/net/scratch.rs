@@ -21,6 +21,8 @@ pub struct Partial {
     bytes: BytesMut,
     /// Length of the frame that it belongs to, as soon as that is known.
     needed: usize,
+    /// Bytes that were read while a packet had to wait.
+    ahead: usize,
 }
 
 /// What became of the bytes that were read.
@@ -80,13 +82,13 @@ pub fn poll_discard<S: AsyncRead + Unpin>(
 }
 
 /// Reads once behind what is kept, without looking at it: how the end of a stream is seen
-/// while a packet has to wait. Pending as well when as much is kept as one read brings.
+/// while a packet has to wait. Pending as well when as much was read so as one read brings.
 pub fn poll_read_ahead<S: AsyncRead + Unpin>(
     stream: &mut S,
     partial: &mut Partial,
     context: &mut Context<'_>,
 ) -> Poll<std::io::Result<usize>> {
-    let room = SIZE.saturating_sub(partial.bytes.len());
+    let room = SIZE.saturating_sub(partial.ahead);
     if room == 0 {
         return Poll::Pending;
     }
@@ -95,6 +97,7 @@ pub fn poll_read_ahead<S: AsyncRead + Unpin>(
         let mut buffer = ReadBuf::new(free);
         ready!(Pin::new(stream).poll_read(context, &mut buffer))?;
         partial.bytes.extend_from_slice(buffer.filled());
+        partial.ahead += buffer.filled().len();
         Poll::Ready(Ok(buffer.filled().len()))
     })
 }
@@ -158,6 +161,7 @@ impl Partial {
 
     fn keep(&mut self, rest: &[u8], needed: Option<usize>) {
         self.needed = needed.unwrap_or(0);
+        self.ahead = self.ahead.min(rest.len());
         if rest.is_empty() {
             self.bytes = BytesMut::new();
         } else {

@@ -184,3 +184,23 @@ fn a_publisher_that_waits_for_a_queue_goes_on_when_its_owner_has_unsubscribed() 
         assert_eq!(run.clients[0].waits_for(), "");
     });
 }
+
+#[test]
+fn the_end_of_a_client_is_seen_behind_a_large_message_that_has_to_wait() {
+    on_paused_time(async {
+        let shape = Shape { stalls: true, max_queued: 3, inflight_window: 1, ..Shape::calm() };
+        let mut run = world(shape, 2, |publisher| publisher.version = Version::V311);
+        run.all_connect();
+        run.subscribe(1, "t/0", 1);
+        run.clients[1].acknowledging = crate::client::Acknowledging::Never;
+        while run.clients[0].waits_for().is_empty() {
+            // More than one read brings.
+            run.publish(0, "t/0", 1, 150_000);
+            run.rest();
+        }
+        let wire = run.clients[0].lost(&mut run.model).expect("a connection");
+        wire.end.close();
+        run.rest();
+        assert!(wire.end.is_dropped(), "the connection goes on");
+    });
+}
