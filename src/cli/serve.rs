@@ -56,7 +56,8 @@ pub fn serve(config: Config, sources: Sources) -> ExitCode {
     };
     banner(&config);
     let patience = config.runtime.shutdown_timeout.duration();
-    let (limit, push) = (Arc::clone(&setup.logs.limit), setup.push.clone());
+    let (logs, push) = (setup.logs.clone(), setup.push.clone());
+    let limit = Arc::clone(&logs.limit);
     let exit = runtime.block_on(async {
         tokio::select! {
             exit = run(config, setup) => exit,
@@ -68,6 +69,8 @@ pub fn serve(config: Config, sources: Sources) -> ExitCode {
     push.stop();
     // A password that is being verified must not hold up the end for longer.
     runtime.shutdown_timeout(patience);
+    // What has been logged is written, if anybody reads it.
+    drop(logs);
     exit.into()
 }
 

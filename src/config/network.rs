@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AutoCount, AutoSize, Bind};
+use super::{AutoCount, AutoSize, Bind, Span};
 
 /// What is spoken on a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -27,10 +27,28 @@ pub struct Listener {
     /// Connections at once on this listener, 1 to 10,000,000.
     #[serde(default = "default_connections")]
     pub max_connections: usize,
+    /// TCP asks a client that is silent for so long whether it is still there, four times
+    /// in a third of that, and ends the connection if nothing answers: 1s to 9h, or never.
+    /// MQTT's own keep alive, if the client has one, comes on top.
+    #[serde(default = "default_keep_alive")]
+    pub tcp_keep_alive: Span,
+    /// How long what was sent may stay without TCP's acknowledgement, and a client that
+    /// reads nothing may have its window closed, before the connection ends: 1s to 9h, or
+    /// never, which leaves it to the system (a quarter of an hour for a dead line).
+    #[serde(default = "default_user_timeout")]
+    pub tcp_user_timeout: Span,
 }
 
 const fn default_connections() -> usize {
     100_000
+}
+
+const fn default_keep_alive() -> Span {
+    Span::seconds(60)
+}
+
+const fn default_user_timeout() -> Span {
+    Span::NEVER
 }
 
 impl Default for Listener {
@@ -39,6 +57,8 @@ impl Default for Listener {
             protocol: Protocol::Mqtt,
             bind: Bind::loopback(1883),
             max_connections: default_connections(),
+            tcp_keep_alive: default_keep_alive(),
+            tcp_user_timeout: default_user_timeout(),
         }
     }
 }

@@ -55,6 +55,13 @@ fn listeners(config: &Config) -> Checked {
             });
         }
         within(&format!("{key}.max_connections"), listener.max_connections, 1..=10_000_000)?;
+        for (name, span) in [
+            ("tcp_keep_alive", listener.tcp_keep_alive),
+            ("tcp_user_timeout", listener.tcp_user_timeout),
+        ] {
+            let range = Span::seconds(1)..=Span::hours(9);
+            within_or_never(&format!("{key}.{name}"), span, range)?;
+        }
         let open =
             config.auth.password_file.is_none() && config.auth.allow_anonymous != Anonymous::Always;
         if open && !listener.bind.is_loopback() {

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -18,6 +18,8 @@ const BACKLOG: i32 = 4096;
 /// Pause after an accept that failed for want of file descriptors: closing ones
 /// give them back.
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
+/// How often that is told while it lasts.
+const TELL_EVERY: Duration = Duration::from_mins(1);
 
 /// A listener could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +48,16 @@ pub struct Listener {
     socket: TcpListener,
     loopback: bool,
     connections: Arc<Semaphore>,
+    watch: LineWatch,
+}
+
+/// How a line that has died without a word is noticed.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LineWatch {
+    /// TCP asks after so long a silence.
+    pub keep_alive: Option<Duration>,
+    /// What was sent may stay so long without TCP's acknowledgement.
+    pub user_timeout: Option<Duration>,
 }
 
 impl Listener {
@@ -53,7 +65,12 @@ impl Listener {
     ///
     /// # Errors
     /// The address is taken, or not ours.
-    pub fn bind(name: &str, bind: SocketAddr, max_connections: usize) -> Result<Self, BindError> {
+    pub fn bind(
+        name: &str,
+        bind: SocketAddr,
+        max_connections: usize,
+        watch: LineWatch,
+    ) -> Result<Self, BindError> {
         let failed = |source| BindError { name: name.to_owned(), bind, source };
         let socket = open(bind).map_err(failed)?;
         Ok(Self {
@@ -61,6 +78,7 @@ impl Listener {
             loopback: bind.ip().is_loopback(),
             socket,
             connections: Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS))),
+            watch,
         })
     }
 
@@ -73,6 +91,7 @@ impl Listener {
     /// listeners together.
     pub async fn run(self, broker: Arc<Broker>, all: Arc<Semaphore>) {
         let metrics = broker.metrics.connections.listeners.of(&self.name);
+        let mut told = None;
         loop {
             let accepted = tokio::select! {
                 accepted = self.socket.accept() => accepted,
@@ -81,7 +100,15 @@ impl Listener {
             match accepted {
                 Ok((stream, peer)) => self.serve(&broker, &all, &metrics, stream, peer),
                 Err(error) => {
-                    tracing::warn!(listener = &*self.name, %error, "accepting failed");
+                    // Once a minute at most: it is tried ten times a second.
+                    if told.is_none_or(|told: Instant| told.elapsed() > TELL_EVERY) {
+                        told = Some(Instant::now());
+                        tracing::warn!(
+                            listener = &*self.name, %error,
+                            "accepting failed, and is tried again until it succeeds; see the \
+                             limit of open files (LimitNOFILE, --ulimit nofile, ulimit -n)"
+                        );
+                    }
                     tokio::time::sleep(OUT_OF_DESCRIPTORS).await;
                 }
             }
@@ -111,6 +138,7 @@ impl Listener {
         };
         // Small packets are answered at once; batching is ours, not the kernel's.
         let _ = stream.set_nodelay(true);
+        self.watch.over(&stream);
         let peer = PeerAddr::from(peer);
         let origin = Origin { listener: Arc::clone(&self.name), loopback: self.loopback, peer };
         let stream = Tcp::new(stream, peer);
@@ -123,6 +151,27 @@ impl Listener {
     }
 }
 
+impl LineWatch {
+    /// Where the system cannot do it, a dead line is noticed later.
+    fn over(self, stream: &TcpStream) {
+        use socket2::{SockRef, TcpKeepalive};
+        /// Questions without an answer.
+        const PROBES: u32 = 4;
+        let socket = SockRef::from(stream);
+        if let Some(after) = self.keep_alive {
+            let interval = (after / 3 / PROBES).max(Duration::from_secs(1));
+            let asks = TcpKeepalive::new().with_time(after).with_interval(interval);
+            #[cfg(any(target_os = "linux", target_os = "macos", target_os = "freebsd"))]
+            let asks = asks.with_retries(PROBES);
+            let _ = socket.set_tcp_keepalive(&asks);
+        }
+        #[cfg(target_os = "linux")]
+        if self.user_timeout.is_some() {
+            let _ = socket.set_tcp_user_timeout(self.user_timeout);
+        }
+    }
+}
+
 fn open(bind: SocketAddr) -> std::io::Result<TcpListener> {
     use socket2::{Domain, Protocol, Socket, Type};
     let socket = Socket::new(Domain::for_address(bind), Type::STREAM, Some(Protocol::TCP))?;
@@ -131,4 +180,27 @@ fn open(bind: SocketAddr) -> std::io::Result<TcpListener> {
     socket.bind(&bind.into())?;
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_line_is_watched_as_configured() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let watch = LineWatch {
+            keep_alive: Some(Duration::from_secs(60)),
+            user_timeout: Some(Duration::from_secs(20)),
+        };
+        watch.over(&stream);
+        let socket = socket2::SockRef::from(&stream);
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(60));
+        assert_eq!(socket.tcp_keepalive_interval().unwrap(), Duration::from_secs(5));
+        #[cfg(target_os = "linux")]
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(20)));
+        LineWatch::default().over(&stream);
+    }
 }

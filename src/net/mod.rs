@@ -11,7 +11,7 @@ mod timers;
 mod transport;
 
 pub use dial::{Dial, DialError, dial_stream};
-pub use listener::{BindError, Listener, Origin};
+pub use listener::{BindError, LineWatch, Listener, Origin};
 pub use transport::{Tcp, Transport};
 
 use std::sync::Arc;

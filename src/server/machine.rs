@@ -4,10 +4,23 @@
 use std::fs;
 use std::path::Path;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 /// Memory in bytes: the smallest of the limits of the control groups that the process
 /// is in, of either version, and of what is built in. `None` where that is not told.
 pub(super) fn memory() -> Option<u64> {
     memory_below(Path::new("/"))
+}
+
+/// Files and sockets that the process may have open, after the soft limit has been raised
+/// to the hard one: many shells begin with 1,024. `None`: no limit, or none that is told.
+pub(super) fn open_files() -> Option<u64> {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        // A system may refuse it; then the old one stays.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    }
+    getrlimit(Resource::Nofile).current
 }
 
 fn memory_below(root: &Path) -> Option<u64> {

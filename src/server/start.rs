@@ -15,7 +15,7 @@ use crate::auth::Authenticator;
 use crate::broker::{Broker, Persistence, Settings};
 use crate::config::{self, Config};
 use crate::http::{Api, AppState, Scope, Tokens};
-use crate::net::Listener;
+use crate::net::{LineWatch, Listener};
 use crate::store::{
     Checkpoints, DurabilityMode, Recovered, RecoveredSession, Store, StoreConfig, StoreMetrics,
 };
@@ -97,8 +97,7 @@ impl Server {
         broker.run_due().await;
         tasks.spawn(Arc::clone(&broker).background());
         tasks.spawn(watch_state(Arc::clone(&broker), readiness.clone(), stop_http));
-        let all = config.sizes(None).max_connections.min(Semaphore::MAX_PERMITS);
-        let all = Arc::new(Semaphore::new(all));
+        let all = Arc::new(Semaphore::new(most_connections(&config)));
         for (name, listener) in listeners {
             addresses.extend(listener.address().map(|address| (name, address)));
             tasks.spawn(listener.run(Arc::clone(&broker), Arc::clone(&all)));
@@ -143,6 +142,26 @@ fn trace(broker: &Broker, config: &config::Telemetry, setup: &Setup, registry: &
     telemetry::observe_tracing(registry, tracing);
 }
 
+/// As many as are configured, and as the limit of open files has room for. The database,
+/// HTTP and what is opened for a moment keep their share, so that `/healthz` answers when
+/// all connections are taken.
+fn most_connections(config: &Config) -> usize {
+    const OTHERS: u64 = 128;
+    let wanted = config.sizes(None).max_connections.min(Semaphore::MAX_PERMITS);
+    let Some(files) = machine::open_files() else { return wanted };
+    let room = usize::try_from(files.saturating_sub(OTHERS).max(files / 2)).unwrap_or(usize::MAX);
+    if room < wanted {
+        tracing::warn!(
+            open_files = files,
+            max_connections = wanted,
+            possible = room,
+            "the system's limit of open files is lower than limits.max_connections needs: raise \
+             it (LimitNOFILE, --ulimit nofile, ulimit -n), or lower limits.max_connections"
+        );
+    }
+    wanted.min(room)
+}
+
 /// What `auto` came to, so that nobody has to guess it in a container.
 fn say_sizes(config: &Config) {
     let sizes = config.sizes(None);
@@ -157,11 +176,19 @@ fn say_sizes(config: &Config) {
     );
 }
 
+fn line_watch(listener: &config::Listener) -> LineWatch {
+    LineWatch {
+        keep_alive: listener.tcp_keep_alive.finite(),
+        user_timeout: listener.tcp_user_timeout.finite(),
+    }
+}
+
 fn bind(config: &Config) -> Result<Vec<(String, Listener)>, ServeError> {
     let mut listeners = Vec::new();
     for (name, listener) in &config.listeners {
         if let Some(address) = listener.bind.addr() {
-            let bound = Listener::bind(name, address, listener.max_connections)?;
+            let bound =
+                Listener::bind(name, address, listener.max_connections, line_watch(listener))?;
             listeners.push((name.clone(), bound));
         }
     }

@@ -36,6 +36,12 @@ impl Setup {
             "Log lines left out because too many were alike.",
             move |see| see(limit.suppressed(), &[]),
         );
+        let limit = Arc::clone(&self.logs.limit);
+        registry.counter(
+            "ferrymq_log_events_lost_total",
+            "Log lines that standard error did not take in time.",
+            move |see| see(limit.lost() as u64, &[]),
+        );
         self.push.exports.register(&registry);
         Ok(registry)
     }

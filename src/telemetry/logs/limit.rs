@@ -2,13 +2,15 @@
 //! second must not fill the volume with it, nor hide what else happens.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tracing::callsite::Identifier;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level};
+use tracing_appender::non_blocking::ErrorCounter;
 
 /// Seconds of its rate that an event may write at once.
 const BURST: f64 = 5.0;
@@ -28,6 +30,10 @@ pub struct LogLimit {
     rate: f64,
     kinds: Mutex<HashMap<Identifier, Kind>>,
     suppressed: AtomicU64,
+    /// Lines that standard error did not take.
+    lost: OnceLock<ErrorCounter>,
+    /// Of these, those that have been told.
+    told: AtomicUsize,
 }
 
 /// The events of one place.
@@ -46,12 +52,23 @@ impl LogLimit {
     /// for no limit.
     pub fn new(rate: u32) -> Self {
         let kinds = Mutex::new(HashMap::new());
-        Self { rate: f64::from(rate), kinds, suppressed: AtomicU64::new(0) }
+        let (suppressed, told) = (AtomicU64::new(0), AtomicUsize::new(0));
+        Self { rate: f64::from(rate), kinds, suppressed, lost: OnceLock::new(), told }
     }
 
     /// Events left out since the start.
     pub fn suppressed(&self) -> u64 {
         self.suppressed.load(Ordering::Relaxed)
+    }
+
+    /// Counts, besides, the lines that could not be written.
+    pub(super) fn watch(&self, lost: ErrorCounter) {
+        let _ = self.lost.set(lost);
+    }
+
+    /// Lines since the start that standard error did not take in time.
+    pub fn lost(&self) -> usize {
+        self.lost.get().map_or(0, ErrorCounter::dropped_lines)
     }
 
     /// Whether the event is to be written. Only what is on by default counts: whoever
@@ -91,6 +108,16 @@ impl LogLimit {
     pub fn report(&self) {
         for (like, count) in self.take_left_out() {
             tracing::warn!(count, like, "{count} similar lines were left out");
+        }
+        let lost = self.lost();
+        // The line that tells it may be lost as well, and is told again then.
+        let told = self.told.swap(lost, Ordering::Relaxed);
+        if lost > told {
+            let count = lost - told;
+            tracing::warn!(
+                count,
+                "{count} lines were lost: standard error is read too slowly, or not at all"
+            );
         }
     }
 

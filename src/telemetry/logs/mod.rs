@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 use tracing::Subscriber;
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::{Layer, Registry};
@@ -40,6 +41,11 @@ pub enum LogError {
     Taken(String),
 }
 
+/// Lines that wait to be written. Whoever reads standard error may have stopped: what comes
+/// then is lost, and nobody waits for it. A line has a few hundred bytes, so it is a few MiB
+/// at most.
+const WAITING_LINES: usize = 8192;
+
 /// What can be done with the logs of a running broker.
 #[derive(Debug, Clone)]
 pub struct Logs {
@@ -47,6 +53,8 @@ pub struct Logs {
     pub level: LogLevel,
     /// How many similar lines.
     pub limit: Arc<LogLimit>,
+    /// The thread that writes. When the last handle is dropped, it has a second to finish.
+    writer: Option<Arc<WorkerGuard>>,
 }
 
 /// From here on everything that is logged is written, and given to `layers`.
@@ -55,9 +63,17 @@ pub struct Logs {
 /// The level means nothing, or logging was started before.
 pub fn init(config: &Telemetry, layers: Vec<EventLayer>) -> Result<Logs, LogError> {
     let ansi = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let (subscriber, logs) = compose(config, ansi, std::io::stderr, layers)?;
+    let (lines, writer) = NonBlockingBuilder::default()
+        .lossy(true)
+        .buffered_lines_limit(WAITING_LINES)
+        .thread_name("ferrymq-log")
+        .finish(std::io::stderr());
+    let lost = lines.error_counter();
+    let (subscriber, mut logs) = compose(config, ansi, lines, layers)?;
     tracing::subscriber::set_global_default(subscriber)
         .map_err(|error| LogError::Taken(error.to_string()))?;
+    logs.limit.watch(lost);
+    logs.writer = Some(Arc::new(writer));
     Ok(logs)
 }
 
@@ -84,7 +100,7 @@ where
     });
     let gate = Gate::new(layers, Arc::clone(&limit));
     let subscriber = tracing_subscriber::registry().with(gate.with_filter(filter));
-    Ok((subscriber, Logs { level, limit }))
+    Ok((subscriber, Logs { level, limit, writer: None }))
 }
 
 #[cfg(test)]
