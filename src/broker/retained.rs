@@ -217,6 +217,11 @@ impl Broker {
             if versions.current().is_some_and(|record| !record.is_expired(now)) {
                 continue;
             }
+            // What the disk may still refuse removes nothing by expiring: the one below it
+            // may come to hold again. Subscribers see neither until that is decided.
+            if versions.stack.len() > 1 {
+                continue;
+            }
             if let Some(removed) = retained.remove(&topic) {
                 self.count_retained(removed.counted.as_ref(), None);
             }

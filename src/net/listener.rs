@@ -191,13 +191,13 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let watch = LineWatch {
-            keep_alive: Some(Duration::from_secs(60)),
+            keep_alive: Some(Duration::from_mins(1)),
             user_timeout: Some(Duration::from_secs(20)),
         };
         watch.over(&stream);
         let socket = socket2::SockRef::from(&stream);
         assert!(socket.keepalive().unwrap());
-        assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(60));
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_mins(1));
         assert_eq!(socket.tcp_keepalive_interval().unwrap(), Duration::from_secs(5));
         #[cfg(target_os = "linux")]
         assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(20)));

@@ -1,18 +1,24 @@
 //! A disk or a queue without room, as publishers and receivers see it.
 
-use super::world::{User, World, ack, publish};
+use std::time::Duration;
+
+use super::world::{User, World, ack, at_once, publish};
 use crate::broker::client::Close;
 use crate::config::{ByteSize, Config, OnFull};
-use crate::protocol::{Packet, QoS, ReasonCode, Version};
+use crate::protocol::{Packet, Publish, QoS, ReasonCode, Version};
 use crate::telemetry::DropReason;
 
 const LARGE: usize = 50_000;
 
 fn small(on_full: OnFull) -> World {
+    World::with(small_config(on_full))
+}
+
+fn small_config(on_full: OnFull) -> Config {
     let mut config = Config::default();
     config.persistence.max_size = ByteSize::mib(1);
     config.mqtt.on_full = on_full;
-    World::with(config)
+    config
 }
 
 fn away(world: &World, client_id: &str) {
@@ -229,4 +235,36 @@ fn a_client_does_not_wait_for_its_own_queue() {
     both.send(Packet::PubAck(ack(1)));
     let parted = both.try_received();
     assert!(matches!(parted, Err(Close::Error(ReasonCode::QuotaExceeded, _))), "{parted:?}");
+}
+
+/// What is retained under `t`.
+fn retained(world: &World, client_id: &str) -> Vec<String> {
+    let mut subscriber = world.passing(client_id);
+    subscriber.subscribe("t", QoS::AtMostOnce);
+    world.commit();
+    subscriber.received().split_off(1)
+}
+
+#[test]
+fn a_retained_message_that_expires_before_the_disk_refuses_it_leaves_the_one_below_it() {
+    let (world, hand) = World::timed(small_config(OnFull::Disconnect));
+    away(&world, "away");
+    let mut publisher = world.passing("pub");
+    let kept = Publish { retain: true, ..publish(QoS::AtLeastOnce, 1, "kept") };
+    publisher.send(Packet::Publish(kept));
+    world.commit();
+    assert_eq!(publisher.received(), ["PUBACK 1"]);
+    fill(&world);
+    let large = "x".repeat(LARGE);
+    let refused = Publish { retain: true, expiry: Some(1), ..publish(QoS::AtLeastOnce, 2, &large) };
+    publisher.send(Packet::Publish(refused));
+    hand.advance(Duration::from_secs(2));
+    at_once(world.broker.background_once());
+    world.commit();
+    assert_eq!(publisher.received(), ["PUBACK 2 refused"]);
+    at_once(world.broker.background_once());
+    world.commit();
+    assert_eq!(retained(&world, "sub"), ["PUBLISH 0 kept"]);
+    let world = world.crash([publisher]);
+    assert_eq!(retained(&world, "sub"), ["PUBLISH 0 kept"], "in the file as in memory");
 }
