@@ -152,7 +152,8 @@ fn an_unknown_key_is_named_with_its_layer_and_what_was_meant() {
     );
     assert_eq!(
         set_error("listeners.tcp.tls=x"),
-        "listeners.tcp.tls (--set): there is no such key; there are protocol, bind, max_connections"
+        "listeners.tcp.tls (--set): there is no such key; there are protocol, bind, \
+         max_connections, tcp_keep_alive, tcp_user_timeout"
     );
 }
 
