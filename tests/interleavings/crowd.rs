@@ -20,9 +20,17 @@ pub fn topic(n: usize) -> String {
     format!("to/{n}")
 }
 
-fn connect_packet(clean: bool) -> Connect {
+/// The topics of all wills.
+pub const WILLS: &str = "wills/+";
+
+/// The client whose will came under this topic.
+pub fn of_will(topic: &str) -> usize {
+    topic.strip_prefix("wills/").unwrap().parse().unwrap()
+}
+
+fn connect_packet(n: usize, clean: bool) -> Connect {
     let delay = u32::try_from(WILL_DELAY.as_secs()).unwrap();
-    let will = Some(Will { topic: "wills".into(), delay });
+    let will = Some(Will { topic: format!("wills/{n}"), delay });
     Connect { will, ..Connect::new(5, clean) }
 }
 
@@ -56,7 +64,7 @@ fn connect_some(
 ) -> io::Result<Vec<Raw>> {
     let mut clients = Vec::new();
     for n in numbers.clone() {
-        let mut client = Raw::begin(port, &name(n), &connect_packet(clean(n)))?;
+        let mut client = Raw::begin(port, &name(n), &connect_packet(n, clean(n)))?;
         if subscribe(n) {
             let mut out = Vec::new();
             raw::subscribe(&mut out, 5, 1, &topic(n), 1);

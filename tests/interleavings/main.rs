@@ -3,7 +3,8 @@
 //! then `kill -9`, then what the file has kept.
 //!
 //! `turn.rs` makes turns that take long, `crowd.rs` is many clients on one thread; each
-//! other file holds scenarios of one kind. Each prints one line with what it counted.
+//! other file holds scenarios of one kind. Each prints lines with what it counted, and fails
+//! if nothing came in between.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 #![allow(clippy::print_stdout)] // As in tests/common.

@@ -43,18 +43,20 @@ fn an_older_connections_unsubscribe_does_not_remove_a_newer_subscription() {
             old.subscribe("t", 1).unwrap();
             let mut unsubscribe = Vec::new();
             raw::unsubscribe(&mut unsubscribe, version, 7, "t");
-            let begun = turn::begin(&broker, &mut old, &unsubscribe);
-            let mut new = connect(&broker, version, "subscriber");
-            assert!(new.session_present);
+            let turn = turn::begin(&broker, &mut old, &unsubscribe);
+            let (mut new, is_between) = turn.take_over(&broker, version, "subscriber");
             new.subscribe("t", 1).unwrap();
-            let taken = begun.elapsed();
             turn::end(&broker, old);
-            between += usize::from(taken * 2 < begun.elapsed());
+            between += usize::from(is_between);
             rounds += 1;
             lost += usize::from(!is_subscribed(&mut broker, version));
         }
-        println!("version {version}: {lost} of {rounds} acknowledged subscriptions were gone");
+        println!(
+            "version {version}: {lost} of {rounds} acknowledged subscriptions were gone; {between} \
+             CONNECTs came in the turn"
+        );
         assert_eq!(lost, 0, "acknowledged subscriptions gone after kill -9");
+        assert!(between > 0, "no CONNECT came before the older connection's turn was over");
     }
 }
 
@@ -67,20 +69,22 @@ fn an_older_connections_subscribe_does_not_bring_a_subscription_back() {
             let mut old = connect(&broker, version, "subscriber");
             let mut subscribe = Vec::new();
             raw::subscribe(&mut subscribe, version, 7, "t", 1);
-            let begun = turn::begin(&broker, &mut old, &subscribe);
-            let mut new = connect(&broker, version, "subscriber");
-            assert!(new.session_present);
+            let turn = turn::begin(&broker, &mut old, &subscribe);
+            let (mut new, is_between) = turn.take_over(&broker, version, "subscriber");
             let mut unsubscribe = Vec::new();
             raw::unsubscribe(&mut unsubscribe, version, 8, "t");
             new.send(&unsubscribe).unwrap();
             assert_eq!(new.recv().unwrap(), Packet::UnsubAck(8));
-            let taken = begun.elapsed();
             turn::end(&broker, old);
-            between += usize::from(taken * 2 < begun.elapsed());
+            between += usize::from(is_between);
             rounds += 1;
             back += usize::from(is_subscribed(&mut broker, version));
         }
-        println!("version {version}: {back} of {rounds} ended subscriptions were back");
+        println!(
+            "version {version}: {back} of {rounds} ended subscriptions were back; {between} \
+             CONNECTs came in the turn"
+        );
         assert_eq!(back, 0, "subscriptions back after kill -9 although UNSUBACK had come");
+        assert!(between > 0, "no CONNECT came before the older connection's turn was over");
     }
 }

@@ -1,22 +1,23 @@
-//! A connection whose turn takes a second: it sends a few packets and, in the same write,
-//! thousands of publishes with many receivers each. What the few packets decide is decided
-//! at the beginning of the turn.
+//! A connection whose turn takes a part of a second: it sends a few packets and, in the same
+//! write, thousands of publishes with many receivers each. What the few packets decide is
+//! decided at the beginning of the turn.
 
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use super::common::broker::Broker;
-use super::common::raw::{self, Publish, Raw};
+use super::common::raw::{self, Connect, Publish, Raw};
 
 /// Receivers of each of the many publishes: sessions that are away and subscribe at QoS
 /// 0, so that nothing comes of it but work.
 const RECEIVERS: usize = 1000;
-const PUBLISHES: usize = 1500;
-/// Rounds of a scenario, at most; and how many of them have to be such that the second
-/// connection has come in before the first one's turn was over. (On a broker whose turns
-/// are short, all of them are.)
+const PUBLISHES: u32 = 6000;
+/// Rounds of a scenario, at most; and how many of them suffice in which the second
+/// connection has come before the first one's turn was over ([`Turn::take_over`]).
 pub const ROUNDS: usize = 12;
 pub const BETWEEN: usize = 3;
+/// Publishes that the broker has handled, of those that make a turn long.
+const HANDLED: &str = "ferrymq_messages_received_total{qos=\"0\"}";
 
 /// A broker with the receivers. It has more workers than cores: the second connection is
 /// not to wait for the worker that is busy with the first.
@@ -40,9 +41,18 @@ fn prepare(broker: &Broker) {
     });
 }
 
-/// Sends `first`, and what takes long behind it.
-pub fn begin(broker: &Broker, client: &mut Raw, first: &[u8]) -> Instant {
+/// A turn that has begun.
+pub struct Turn {
+    /// [`HANDLED`] before that.
+    before: f64,
+}
+
+/// Sends `first`, and what takes long behind it. Answers when the broker has handled
+/// `first`: it counts what came behind it. From outside nothing can be seen earlier, since a
+/// poll hands in what it has counted at its end.
+pub fn begin(broker: &Broker, client: &mut Raw, first: &[u8]) -> Turn {
     keep_awake(broker);
+    let turn = Turn { before: broker.metric(HANDLED) };
     let mut out = first.to_vec();
     let topic = String::from("many");
     let message = Publish { dup: false, qos: 0, pid: 0, topic, payload: Vec::new() };
@@ -52,10 +62,28 @@ pub fn begin(broker: &Broker, client: &mut Raw, first: &[u8]) -> Instant {
         out.extend_from_slice(&one);
     }
     client.send(&out).unwrap();
-    let begun = Instant::now();
-    // It has been read, or most of it.
-    std::thread::sleep(Duration::from_millis(20));
-    begun
+    let sent = Instant::now();
+    while turn.handled(broker) < 1.0 {
+        assert!(sent.elapsed() < Duration::from_secs(30), "the turn does not begin");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    turn
+}
+
+impl Turn {
+    fn handled(&self, broker: &Broker) -> f64 {
+        broker.metric(HANDLED) - self.before
+    }
+
+    /// Connects once more with the client id of the connection whose turn it is. True: CONNECT
+    /// came before the turn was over, whether or not the broker had it wait for that.
+    pub fn take_over(&self, broker: &Broker, version: u8, id: &str) -> (Raw, bool) {
+        let mut new = Raw::begin(broker.port, id, &Connect::new(version, false)).unwrap();
+        let is_between = self.handled(broker) < f64::from(PUBLISHES);
+        new.accepted().unwrap();
+        assert!(new.session_present);
+        (new, is_between)
+    }
 }
 
 /// Commits that go on until the broker is killed. Each of them wakes a worker from outside:

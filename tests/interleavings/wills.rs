@@ -1,5 +1,7 @@
 //! Wills with a delay fall due while their clients come back.
 
+use std::collections::BTreeSet;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::common::broker::Broker;
@@ -17,12 +19,15 @@ fn sessions_of_clients_that_reconnect_while_their_wills_fall_due_are_kept() {
     let mut broker = Broker::start();
     for n in 0..WATCHERS {
         let mut watcher = Raw::connect(broker.port, 4, &format!("watcher-{n}"), false).unwrap();
-        watcher.subscribe("wills", 0).unwrap();
+        watcher.subscribe(crowd::WILLS, 0).unwrap();
     }
     let clients = crowd::connect(broker.port, CLIENTS, |_| true, |_| true);
-    // A round shows nothing if the wills were all published before the clients came back.
     let (mut sessions, mut messages, mut clients) = (0, 0, Some(clients));
+    // Of clients whose sessions stay: those that came back after their wills had fallen due,
+    // and those that came before that.
+    let (mut late, mut early) = (0, 0);
     for round in 0..3 {
+        let seen = watch(&broker);
         let away = leave(&broker, clients.take().unwrap());
         let is_clean = |n: usize| (n + round).is_multiple_of(2);
         let back = crowd::connect(broker.port, CLIENTS, is_clean, is_clean);
@@ -32,14 +37,18 @@ fn sessions_of_clients_that_reconnect_while_their_wills_fall_due_are_kept() {
         turn::fence(&broker);
         broker.kill();
         drop(back);
+        let seen = seen.join().unwrap();
+        let due = seen.iter().filter(|n| !is_clean(**n)).count();
+        (late, early) = (late + due, early + present - due);
         broker.up();
 
         let mut again = crowd::connect(broker.port, CLIENTS, |_| false, |_| false);
         let gone = again.iter().filter(|client| !client.session_present).count();
         let lost = crowd::drain(&mut again).iter().filter(|&&count| count == 0).count();
         println!(
-            "round {round}: {CLIENTS} clients gone within {away:.2?}; after kill -9 {gone} sessions \
-             were gone and {lost} acknowledged messages"
+            "round {round}: {CLIENTS} clients gone within {away:.2?}, the wills of {due} of {present} \
+             fell due before they were back; after kill -9 {gone} sessions were gone and {lost} \
+             acknowledged messages"
         );
         (sessions, messages) = (sessions + gone, messages + lost);
         if lost > 0 {
@@ -48,19 +57,37 @@ fn sessions_of_clients_that_reconnect_while_their_wills_fall_due_are_kept() {
         clients = Some(again);
     }
     assert_eq!((sessions, messages), (0, 0), "sessions, and acknowledged messages, that are gone");
+    // None was due when they began to come back.
+    assert!(late > 0, "no will fell due while the clients came back");
+    assert!(early > 0, "no will was left when the clients came back");
 }
 
-/// All of them are lost at once. Answers how long that took, when half of the wills are
-/// due.
+/// Whose wills are published until the broker is killed.
+fn watch(broker: &Broker) -> JoinHandle<BTreeSet<usize>> {
+    let mut watcher = Raw::connect(broker.port, 4, "online", true).unwrap();
+    watcher.subscribe(crowd::WILLS, 0).unwrap();
+    std::thread::spawn(move || {
+        let mut seen = BTreeSet::new();
+        while let Ok(packet) = watcher.recv() {
+            let Packet::Publish(will) = packet else { panic!("{packet:?}") };
+            seen.insert(crowd::of_will(&will.topic));
+        }
+        seen
+    })
+}
+
+/// All of them are lost at once. Answers how long that took, shortly before the first will is
+/// due: as many clients are to be back by then as makes some early and some late.
 fn leave(broker: &Broker, clients: Vec<Raw>) -> Duration {
     let gone = Instant::now();
     drop(clients);
-    while broker.metric("ferrymq_connections") > 0.0 {
+    // But for the one that watches.
+    while broker.metric("ferrymq_connections") > 1.0 {
         assert!(gone.elapsed() < crowd::WILL_DELAY, "they take long to go");
         std::thread::sleep(Duration::from_millis(5));
     }
     let away = gone.elapsed();
-    std::thread::sleep((crowd::WILL_DELAY + away / 2).saturating_sub(gone.elapsed()));
+    std::thread::sleep(crowd::WILL_DELAY.saturating_sub(away / 2 + gone.elapsed()));
     away
 }
 

@@ -39,6 +39,16 @@ pub struct Model {
 /// More than what a PUBLISH has beside its payload.
 const HEAD: usize = 64;
 
+impl Receiver {
+    /// True if a subscription that stands today stood when the message was sent.
+    fn is_subscribed_to(&self, message: &Message) -> bool {
+        self.subscriptions.iter().any(|(filter, since)| {
+            let filter = TopicFilter::new(filter).unwrap();
+            *since < message.sent && matches(filter.matched(), &message.topic)
+        })
+    }
+}
+
 impl Model {
     pub fn add_receiver(&mut self, max_packet: Option<u32>) {
         let max_packet = max_packet.map_or(usize::MAX, |max| usize::try_from(max).unwrap());
@@ -65,12 +75,8 @@ impl Model {
         self.accepted += 1;
         let message = &self.messages[id as usize];
         for receiver in &mut self.receivers {
-            let stands = receiver.subscriptions.iter().any(|(filter, since)| {
-                let filter = TopicFilter::new(filter).unwrap();
-                *since < message.sent && matches(filter.matched(), &message.topic)
-            });
             let fits = message.size + HEAD <= receiver.max_packet;
-            if stands && fits && !receiver.received.contains(&id) {
+            if receiver.is_subscribed_to(message) && fits && !receiver.received.contains(&id) {
                 receiver.owed.insert(id);
             }
         }
@@ -89,10 +95,13 @@ impl Model {
     }
 
     /// UNSUBSCRIBE was sent, or SUBSCRIBE that makes less of it: from now on nobody can
-    /// tell.
+    /// tell what becomes of messages that came through this filter alone.
     pub fn unsubscribes(&mut self, client: usize, filter: &str) {
-        self.receivers[client].subscriptions.remove(filter);
-        self.receivers[client].owed.clear();
+        let receiver = &mut self.receivers[client];
+        receiver.subscriptions.remove(filter);
+        let mut owed = std::mem::take(&mut receiver.owed);
+        owed.retain(|id| receiver.is_subscribed_to(&self.messages[*id as usize]));
+        receiver.owed = owed;
     }
 
     pub fn session_ends(&mut self, client: usize) {

@@ -72,6 +72,8 @@ pub struct Client {
     asked_clean: bool,
     connect_at: Step,
     current_will: Option<u32>,
+    /// The will of a connection that was lost: the broker may not have seen that yet.
+    lost_will: Option<u32>,
     outgoing: VecDeque<Outgoing>,
     next_packet_id: u16,
     asked: BTreeMap<u16, Asked>,
@@ -115,6 +117,7 @@ impl Client {
             asked_clean: false,
             connect_at: 0,
             current_will: None,
+            lost_will: None,
             outgoing: VecDeque::new(),
             next_packet_id: 0,
             asked: BTreeMap::new(),
@@ -162,6 +165,9 @@ impl Client {
         self.removed = true;
         // The operator decides whether it is published.
         self.current_will = None;
+        if let Some(will) = self.lost_will.take() {
+            model.message_mut(will).due = false;
+        }
         self.removing = !over;
         self.removed_at = model.step;
     }
@@ -278,7 +284,7 @@ impl Client {
         self.send(link, model, message);
     }
 
-    fn send(&mut self, link: &mut Link, model: &Model, message: u32) {
+    fn send(&mut self, link: &mut Link, model: &mut Model, message: u32) {
         let qos = model.message(message).qos;
         let packet_id = if qos > 0 { self.packet_id() } else { 0 };
         if qos > 0 {
@@ -287,7 +293,8 @@ impl Client {
         Self::send_publish(link, model, packet_id, message, false);
     }
 
-    fn send_publish(link: &mut Link, model: &Model, packet_id: u16, id: u32, dup: bool) {
+    fn send_publish(link: &mut Link, model: &mut Model, packet_id: u16, id: u32, dup: bool) {
+        model.message_mut(id).connection = link.number;
         let message = model.message(id);
         let large = if id.is_multiple_of(29) { 6_000 } else { 0 };
         let size = 4 + ((id as usize * 37) % 700 + large) * model.scale;
@@ -389,6 +396,7 @@ impl Client {
             && self.outlives()
         {
             model.will_is_due(will);
+            self.lost_will = Some(will);
         }
         self.link = None;
         if self.connected {
@@ -515,7 +523,9 @@ impl Client {
             panic!("PUBACK for {id}, which is not under way");
         };
         assert_eq!(model.message(outgoing.message).qos, 1, "PUBACK for QoS 2");
-        if !reason.is_failure() {
+        if reason.is_failure() {
+            model.refused(outgoing.message);
+        } else {
             model.acknowledged(outgoing.message);
         }
     }
@@ -525,6 +535,7 @@ impl Client {
             panic!("PUBREC for {id}, which is not under way");
         };
         if reason.is_failure() {
+            model.refused(self.outgoing[at].message);
             self.outgoing.remove(at);
             return;
         }

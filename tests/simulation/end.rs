@@ -46,6 +46,7 @@ impl Run {
                 }
             }
             let _ = self.world().store.step(true);
+            self.look_for_refusals();
             drive(self.world().broker.background_once());
             let _ = self.world().store.step_idle();
             quiet = if busy { 0 } else { quiet + 1 };
@@ -74,18 +75,16 @@ impl Run {
         self.all_come_back();
         self.check_gauges();
         let before = self.observe();
-        self.model.check_retained(&before);
+        self.model.check_retained(&before, self.now);
         self.settle();
         // Everything was committed: what memory held is what the file holds.
         self.crash();
-        if !self.model.has_been_full {
-            // Before anybody sends again what was not acknowledged.
-            let on_disk = self.world().retained(self.now);
-            self.model.check_retained_on_disk(&before, &on_disk);
-        }
+        // Before anybody sends again what was not acknowledged.
+        let on_disk = self.world().retained(self.now);
+        self.model.check_retained_on_disk(&before, &on_disk, self.now);
         self.all_come_back();
         let after = self.observe();
-        self.model.check_retained(&after);
+        self.model.check_retained(&after, self.now);
         self.probe();
         self.all_come_back();
         if self.trace {
@@ -147,15 +146,18 @@ impl Run {
         if !self.actors.is_empty() {
             return;
         }
-        let world = self.world.as_ref().expect("a broker runs");
-        world.disk.set_fault(None);
-        if self.model.has_been_full || world.store.step(true).is_err() {
+        self.world().disk.set_fault(None);
+        let committed = self.world().store.step(true);
+        self.look_for_refusals();
+        if committed.is_err() {
             return;
         }
+        let world = self.world();
         let list = world.broker.retained_list("#", None, 1_000);
         let number = |payload: &[u8]| u32::from_be_bytes(payload[..4].try_into().unwrap());
         let memory = list.messages.iter().map(|m| (m.topic.to_string(), number(&m.payload)));
-        self.model.check_retained_on_disk(&memory.collect(), &world.retained(self.now));
+        let (memory, on_disk) = (memory.collect(), world.retained(self.now));
+        self.model.check_retained_on_disk(&memory, &on_disk, self.now);
     }
 
     /// What a new subscriber is given as retained.

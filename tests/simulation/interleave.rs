@@ -72,6 +72,7 @@ impl Run {
     }
 
     fn acted(&mut self, what: &What, outcome: Option<Outcome>) {
+        self.look_for_refusals();
         match outcome {
             Some(outcome) => self.ended(what, outcome),
             None => self.summary.interruptions += 1,
@@ -120,9 +121,14 @@ impl Run {
     }
 
     fn ended(&mut self, what: &What, outcome: Outcome) {
+        self.look_for_refusals();
+        if let What::Retained(message) = what {
+            self.model.read(&[*message], self.now);
+        }
         match (what, outcome) {
             (What::Turn(number) | What::Greeting(number), Outcome::Turn(turned)) => {
                 let Some(link) = self.links.get_mut(number) else { return };
+                self.model.read(&link.reading, self.now);
                 link.end_turn(*turned, link.since);
                 if link.closed {
                     let (owner, why) = (link.owner, link.why.clone());

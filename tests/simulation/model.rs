@@ -20,6 +20,7 @@ pub type Step = u64;
 #[derive(Debug, Clone)]
 #[allow(clippy::struct_excessive_bools)] // Each is true or false by itself.
 pub struct Message {
+    pub id: u32,
     pub publisher: usize,
     pub topic: String,
     pub qos: u8,
@@ -32,6 +33,14 @@ pub struct Message {
     pub resent: u32,
     /// When the broker last read it, in milliseconds.
     pub read_at: u64,
+    /// When it first did so; `None` if no turn has read it.
+    pub first_read_at: Option<u64>,
+    /// The last step at which a turn may have been reading it.
+    pub last_read: Step,
+    /// The connection by which it was last sent.
+    pub connection: u64,
+    /// The broker answered that it is not accepted.
+    pub refused: bool,
     /// A will that has to come.
     pub due: bool,
     pub is_will: bool,
@@ -92,9 +101,11 @@ pub struct Model {
     /// One of a group, with the sessions that the members had then.
     owed_to_group: Vec<(u32, Vec<(usize, u32)>)>,
     pub totals: Totals,
-    /// The disk has been full: a publish may have been refused, and taken when it was sent
-    /// again; a will may have been refused for good.
-    pub has_been_full: bool,
+    /// When the store last found no room on the disk: a publish may have been refused, and
+    /// taken when it was sent again; a will may have been refused for good.
+    pub found_full: Option<Step>,
+    /// When the broker was last started.
+    pub started: Step,
     pub short_queues: bool,
     /// Payloads are so many times as large.
     pub scale: usize,
@@ -122,8 +133,8 @@ impl Model {
         expiry: Option<u32>,
         now: u64,
     ) -> u32 {
+        let id = u32::try_from(self.messages.len()).unwrap();
         if self.trace {
-            let id = self.messages.len();
             let kept = if retain { ", retained" } else { "" };
             let brief = expiry.map_or(String::new(), |expiry| format!(", for {expiry} s"));
             let step = self.step;
@@ -132,6 +143,7 @@ impl Model {
             );
         }
         self.messages.push(Message {
+            id,
             publisher,
             topic: topic.to_owned(),
             qos,
@@ -141,11 +153,15 @@ impl Model {
             acknowledged: None,
             resent: 0,
             read_at: now,
+            first_read_at: None,
+            last_read: self.step,
+            connection: 0,
+            refused: false,
             due: false,
             is_will: false,
             removes: false,
         });
-        u32::try_from(self.messages.len() - 1).unwrap()
+        id
     }
 
     pub fn leaves_will(&mut self, client: usize, topic: &str, qos: u8, now: u64) -> u32 {
@@ -158,15 +174,31 @@ impl Model {
     pub fn operator_retains(&mut self, topic: &str, qos: u8, removes: bool, now: u64) -> u32 {
         let id = self.sends(OPERATOR, topic, qos, true, None, now);
         self.message_mut(id).removes = removes;
+        self.read(&[id], now);
         id
     }
 
-    /// The broker reads these, not before `now`.
+    /// The broker reads these, not before `now`; or has read them, not after it.
     pub fn read(&mut self, messages: &[u32], now: u64) {
+        let step = self.step;
         for id in messages {
             let message = self.message_mut(*id);
             message.read_at = message.read_at.max(now);
+            message.first_read_at.get_or_insert(now);
+            message.last_read = step;
         }
+    }
+
+    /// The store has found no room on the disk.
+    pub fn found_full(&mut self) {
+        if self.trace {
+            println!("{:5} the disk has no room", self.step);
+        }
+        self.found_full = Some(self.step);
+    }
+
+    fn has_been_full(&self) -> bool {
+        self.found_full.is_some()
     }
 
     pub fn message(&self, id: u32) -> &Message {
@@ -188,6 +220,14 @@ impl Model {
     /// a delay, has to come.
     pub fn will_is_due(&mut self, id: u32) {
         self.message_mut(id).due = true;
+    }
+
+    /// PUBACK or PUBREC with a reason code that says so.
+    pub fn refused(&mut self, id: u32) {
+        if self.trace {
+            println!("{:5} message {id} is refused", self.step);
+        }
+        self.message_mut(id).refused = true;
     }
 
     /// PUBACK or PUBREC: from here on the broker answers for it.
@@ -412,7 +452,7 @@ impl Model {
         });
         // Nor what may have expired and was sent again, with its time before it.
         // At QoS 0 the first copy may have met with nobody.
-        let refusable = self.has_been_full || self.short_queues || got.qos == 0;
+        let refusable = self.has_been_full() || self.short_queues || got.qos == 0;
         let refused = refusable && message.resent > 0;
         let stood = stood && message.expiry.is_none() && !refused;
         let last = self.lanes.entry(lane).or_insert(got.message);
@@ -434,7 +474,7 @@ impl Model {
     /// Everything was drained: what was owed has come.
     pub fn check_end(&mut self) {
         // When a broker noticed that a connection had gone, nobody knows; by now it has.
-        let refusable = self.has_been_full || self.short_queues;
+        let refusable = self.has_been_full() || self.short_queues;
         let due = |id: &usize| self.messages[*id].due && !refusable;
         let wills = (0..self.messages.len()).filter(due);
         for id in wills.map(|id| u32::try_from(id).unwrap()).collect::<Vec<_>>() {

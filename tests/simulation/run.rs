@@ -25,6 +25,8 @@ pub struct Summary {
     pub kills: u64,
     pub power_cuts: u64,
     pub faults: u64,
+    /// Histories in which the store found no room on the disk.
+    pub full: u64,
     /// Times that somebody stopped at a yield point and others went on.
     pub interruptions: u64,
 }
@@ -37,6 +39,7 @@ impl AddAssign<&Self> for Summary {
         self.kills += other.kills;
         self.power_cuts += other.power_cuts;
         self.faults += other.faults;
+        self.full += other.full;
         self.interruptions += other.interruptions;
     }
 }
@@ -98,7 +101,6 @@ pub fn play(seed: u64, trace: bool) -> Summary {
     for client in &run.clients {
         run.say(|| format!("{client:?}"));
     }
-    run.model.has_been_full = run.shape.max_size > 0;
     run.model.short_queues = run.shape.max_queued < 1000;
     run.model.scale = if run.shape.max_size > 0 { 12 } else { 1 };
     run.start(Remains::empty(seed));
@@ -390,7 +392,6 @@ impl Run {
         };
         self.summary.faults += u64::from(fault.is_some());
         self.say(|| format!("the disk: {fault:?}"));
-        self.model.has_been_full |= fault == Some(Fault::Full);
         self.world().disk.set_fault(fault);
     }
 
@@ -408,6 +409,7 @@ impl Run {
         self.end_links();
         self.let_all_end();
         self.dead = false;
+        self.look_for_refusals();
         let world = self.world.take().expect("a broker runs");
         let remains = world.kill();
         let remains = if self.dice.percent(50) {
@@ -422,12 +424,28 @@ impl Run {
         self.start(remains);
     }
 
+    /// Tells the model if the store has found no room on the disk since the last look.
+    pub(super) fn look_for_refusals(&mut self) {
+        if self.world.as_mut().is_some_and(World::has_found_full) {
+            self.found_full();
+        }
+    }
+
+    fn found_full(&mut self) {
+        self.summary.full += u64::from(self.model.found_full.is_none());
+        self.model.found_full();
+    }
+
     /// What has left the broker may still arrive; then every line is dead.
     fn end_links(&mut self) {
         for index in 0..self.clients.len() {
             let count = self.dice.index(20);
             self.read(index, count);
             self.cut(index);
+        }
+        // Turns that have begun may have read all that they had.
+        for link in self.links.values() {
+            self.model.read(&link.reading, self.now);
         }
         self.links.clear();
     }
@@ -442,7 +460,10 @@ impl Run {
         }
         self.end_links();
         let world = self.world.take().expect("a broker runs");
-        let remains = world.shut_down();
+        let (remains, full) = world.shut_down();
+        if full {
+            self.found_full();
+        }
         self.undisturbed = false;
         self.start(remains);
     }
@@ -464,6 +485,7 @@ impl Run {
         match remains.start(&self.shape, self.now) {
             Ok(world) => {
                 self.world = Some(world);
+                self.model.started = self.model.step;
                 // Whatever did not strike by now is over.
                 self.world().disk.set_fault(None);
                 self.say(|| format!("started with\n{}", self.world().queues()));

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ferrymq::auth::Authenticator;
@@ -53,6 +54,8 @@ pub struct World {
     pub disk: Arc<Disk>,
     hand: Hand,
     directory: Directory,
+    /// Batches that were known to have found no room.
+    full: u64,
 }
 
 /// Removed, and its account with it, when nobody has it any more.
@@ -136,7 +139,7 @@ impl Remains {
         // As the server does before it listens.
         drive(broker.run_due());
         let Self { disk, directory } = self;
-        Ok(World { broker, store, disk, hand, directory })
+        Ok(World { broker, store, disk, hand, directory, full: 0 })
     }
 }
 
@@ -200,6 +203,18 @@ impl World {
         self.hand.advance(Duration::from_millis(millis));
     }
 
+    /// True if the store has found no room on the disk since this was last asked: SQLite
+    /// told it so, or it refused a message or set one aside.
+    pub fn has_found_full(&mut self) -> bool {
+        let metrics = self.store.metrics();
+        let refused = metrics.refused_messages.load(Ordering::Relaxed);
+        let errors = metrics.errors();
+        let of_sqlite = errors.iter().filter(|(code, _)| *code == rusqlite::ffi::SQLITE_FULL);
+        let full = refused + of_sqlite.map(|(_, count)| count).sum::<u64>();
+        let stalled = metrics.stalled.load(Ordering::Relaxed) > 0;
+        std::mem::replace(&mut self.full, full) < full || stalled
+    }
+
     pub fn is_poisoned(&self) -> bool {
         self.store.state() == StoreState::Poisoned
     }
@@ -215,13 +230,14 @@ impl World {
         Remains { disk, directory }
     }
 
-    /// SIGTERM, after the connections have ended.
-    pub fn shut_down(self) -> Remains {
+    /// SIGTERM, after the connections have ended. True: the last commits have found no room.
+    pub fn shut_down(mut self) -> (Remains, bool) {
+        let _ = self.store.shutdown(Duration::from_mins(1));
+        let full = self.has_found_full();
         let Self { broker, store, disk, directory, .. } = self;
-        let _ = store.shutdown(Duration::from_mins(1));
         drop(broker);
         drop(store);
         disk.set_fault(None);
-        Remains { disk, directory }
+        (Remains { disk, directory }, full)
     }
 }

@@ -27,14 +27,20 @@ fn state(delivery: u64) -> SlotState {
     }
 }
 
+/// Does something with a message on a thread of its own.
+fn on_thread<M: Send + Sync + 'static, T: 'static>(
+    message: &Arc<M>,
+    act: impl FnOnce(&M) -> T + 'static,
+) -> thread::JoinHandle<T> {
+    let message = Arc::clone(message);
+    thread::spawn(move || act(&message))
+}
+
 #[test]
 fn a_message_is_written_exactly_if_whoever_settles_it_is_told_to_delete_it() {
     explore(|| {
         let message = Arc::new(Durability::default());
-        let writer = {
-            let message = Arc::clone(&message);
-            thread::spawn(move || message.take(BATCH))
-        };
+        let writer = on_thread(&message, |message| message.take(BATCH));
         let deleted = message.settle();
         let written = writer.join().unwrap();
         assert_eq!(written, deleted);
@@ -49,23 +55,18 @@ fn a_publisher_is_acknowledged_only_for_what_is_on_disk_or_with_its_receiver() {
         let committed = Arc::new(AtomicU64::new(1));
         // 1: rows are on disk, 2: the receiver has it.
         let safe = Arc::new(AtomicUsize::new(0));
-        let writer = {
-            let (message, committed, safe) =
-                (Arc::clone(&message), Arc::clone(&committed), Arc::clone(&safe));
-            thread::spawn(move || {
-                if message.take(BATCH) {
-                    safe.fetch_or(1, Ordering::SeqCst);
-                    committed.store(BATCH, Ordering::Release);
-                }
-            })
-        };
-        let receiver = {
-            let (message, safe) = (Arc::clone(&message), Arc::clone(&safe));
-            thread::spawn(move || {
-                safe.fetch_or(2, Ordering::SeqCst);
-                message.settle();
-            })
-        };
+        let (commits, saves) = (Arc::clone(&committed), Arc::clone(&safe));
+        let writer = on_thread(&message, move |message| {
+            if message.take(BATCH) {
+                saves.fetch_or(1, Ordering::SeqCst);
+                commits.store(BATCH, Ordering::Release);
+            }
+        });
+        let receives = Arc::clone(&safe);
+        let receiver = on_thread(&message, move |message| {
+            receives.fetch_or(2, Ordering::SeqCst);
+            message.settle();
+        });
         if message.may_acknowledge(committed.load(Ordering::Acquire)) {
             assert_ne!(safe.load(Ordering::SeqCst), 0, "acknowledged and absent");
         }
@@ -80,18 +81,12 @@ fn what_is_refused_is_never_acknowledged() {
     explore(|| {
         let message = Arc::new(Durability::default());
         // The batch finds no room and is rolled back.
-        let writer = {
-            let message = Arc::clone(&message);
-            thread::spawn(move || {
-                if message.take(BATCH) {
-                    message.refuse();
-                }
-            })
-        };
-        let receiver = {
-            let message = Arc::clone(&message);
-            thread::spawn(move || message.settle())
-        };
+        let writer = on_thread(&message, |message| {
+            if message.take(BATCH) {
+                message.refuse();
+            }
+        });
+        let receiver = on_thread(&message, Durability::settle);
         // The batch's number is not reached by it, but perhaps by a later one.
         let acknowledged = message.may_acknowledge(1);
         let refused = message.is_refused();
@@ -107,18 +102,12 @@ fn what_is_refused_is_never_acknowledged() {
 fn a_parked_message_is_taken_again_or_refused() {
     explore(|| {
         let message = Arc::new(Durability::default());
-        let writer = {
-            let message = Arc::clone(&message);
-            thread::spawn(move || {
-                assert!(message.take(BATCH));
-                message.park();
-                message.take(BATCH + 1)
-            })
-        };
-        let given_up = {
-            let message = Arc::clone(&message);
-            thread::spawn(move || message.refuse_parked())
-        };
+        let writer = on_thread(&message, |message| {
+            assert!(message.take(BATCH));
+            message.park();
+            message.take(BATCH + 1)
+        });
+        let given_up = on_thread(&message, Durability::refuse_parked);
         // The first batch never holds it, although its number is reached.
         let acknowledged = message.is_parked() && message.may_acknowledge(BATCH);
         assert!(!acknowledged);
@@ -134,16 +123,13 @@ fn a_parked_message_is_taken_again_or_refused() {
 fn a_receiver_that_settles_what_is_parked_leaves_nothing_to_write_or_to_refuse() {
     explore(|| {
         let message = Arc::new(Durability::default());
-        let writer = {
-            let message = Arc::clone(&message);
-            thread::spawn(move || {
-                if !message.take(BATCH) {
-                    return 0;
-                }
-                message.park();
-                u64::from(message.take(BATCH + 1))
-            })
-        };
+        let writer = on_thread(&message, |message| {
+            if !message.take(BATCH) {
+                return 0;
+            }
+            message.park();
+            u64::from(message.take(BATCH + 1))
+        });
         let deleted = message.settle();
         let rows = writer.join().unwrap();
         assert!(message.may_acknowledge(0) && !message.is_refused());
@@ -242,14 +228,8 @@ impl Message {
 fn two_receivers(settle: fn(&Message, usize)) {
     explore(move || {
         let message = Message::delivered();
-        let writer = {
-            let message = Arc::clone(&message);
-            thread::spawn(move || message.write())
-        };
-        let other = {
-            let message = Arc::clone(&message);
-            thread::spawn(move || settle(&message, 1))
-        };
+        let writer = on_thread(&message, Message::write);
+        let other = on_thread(&message, move |message| settle(message, 1));
         settle(&message, 0);
         writer.join().unwrap();
         other.join().unwrap();
