@@ -96,6 +96,9 @@ pub struct Client {
     output_budget: Budget,
     /// A packet whose work goes on in the next poll.
     work: Option<Box<Work>>,
+    /// The step goes on with a packet of an earlier poll: it ends with that packet, so that
+    /// one that follows upon another cannot keep others from the session.
+    carries_on: bool,
     pending: PendingQueue,
     inbound_aliases: InboundAliases,
     outbound_aliases: OutboundAliases,
@@ -162,6 +165,7 @@ impl Client {
             budget: Budget::of_one_poll(),
             output_budget: Budget::of_one_poll(),
             work: None,
+            carries_on: false,
             broker,
             handle,
             epoch,
@@ -231,6 +235,7 @@ impl Client {
     /// # Errors
     /// The connection has to end: it has lost its session, or the broker shuts down.
     pub fn begin(&mut self) -> Result<bool, Close> {
+        self.carries_on = self.permit.is_some();
         if self.permit.is_none() {
             if let Some(lost) = self.lost()
                 && !self.wake.is_lingering()
@@ -307,7 +312,7 @@ impl Client {
 
     /// True if the next packet may be handled in this poll.
     pub fn may_go_on(&self) -> bool {
-        self.work.is_none() && self.held.is_none() && !self.budget.is_spent() && self.may_step()
+        self.held.is_none() && self.may_take()
     }
 
     /// Its last step may still be under way after it was revoked.
@@ -333,12 +338,12 @@ impl Client {
 
     /// True if a packet that was left over may be looked at again in this poll.
     pub fn may_take(&self) -> bool {
-        self.work.is_none() && !self.budget.is_spent() && self.may_step()
+        self.work.is_none() && !self.carries_on && !self.budget.is_spent() && self.may_step()
     }
 
     /// True if more of what the client sent may be there than one poll may handle.
     pub fn has_more_input(&self) -> bool {
-        self.work.is_some() || self.budget.is_spent()
+        self.work.is_some() || self.carries_on || self.budget.is_spent()
     }
 
     /// True if there is more to do than one poll may: it is to be polled again.

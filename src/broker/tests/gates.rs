@@ -144,3 +144,37 @@ fn mqtt_4_6_0_6_what_an_old_connection_left_unread_does_not_overtake_the_new_one
     assert!(old.try_send(Packet::Publish(publish(QoS::AtMostOnce, 0, "old"))).is_err());
     assert!(receiver.received().is_empty());
 }
+
+/// A connection that always has another large fan-out at hand must not hold its session for
+/// ever: the step ends with the publish that it went on with.
+#[test]
+fn a_step_that_goes_on_with_a_packet_of_an_earlier_poll_ends_with_it() {
+    const RECEIVERS: usize = 6_000;
+    let mut config = crate::config::Config::default();
+    config.session.max_sessions = 10_000;
+    let world = World::with(config);
+    let receivers: Vec<_> = (0..RECEIVERS)
+        .map(|number| {
+            let mut receiver = world.passing(&format!("receiver-{number}"));
+            receiver.subscribe("t", QoS::AtMostOnce);
+            receiver
+        })
+        .collect();
+    let mut publisher = world.passing("pub");
+    let client = &mut publisher.client;
+    assert!(client.begin().unwrap());
+    client.handle(Packet::Publish(publish(QoS::AtMostOnce, 0, "x")), 0).unwrap();
+    assert!(!client.may_go_on(), "it has more receivers than one poll serves");
+    client.end().unwrap();
+    assert!(client.begin().unwrap());
+    client.go_on();
+    assert!(!client.may_go_on() && !client.may_take(), "the next packet is for the next step");
+    assert!(client.has_more(), "which comes by itself");
+    client.end().unwrap();
+    // So that somebody else may act on the session in between.
+    let session = world.broker.session_of("pub").unwrap();
+    assert!(session.try_begin().is_some());
+    assert!(client.begin().unwrap() && client.may_go_on());
+    client.end().unwrap();
+    drop(receivers);
+}

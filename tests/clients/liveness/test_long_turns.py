@@ -91,3 +91,33 @@ def test_the_busy_connection_itself_can_be_taken_over(broker, client):
         new.drop()
         old.drop()
         assert took < WITHIN
+
+
+@pytest.mark.parametrize("receivers", [1000, 5000])
+def test_a_publisher_that_goes_on_and_on_is_taken_over(make_broker, receivers):
+    """What it publishes has so many receivers that a poll always ends within a publish."""
+    broker = make_broker(RUNTIME__WORKER_THREADS="4")
+    make_receivers(broker.port, receivers)
+    old, stopped = Raw(broker.port), threading.Event()
+    old.connect("me")
+    old.send(raw.publish("nobody", b"x", 1, 7))
+
+    def publish_on():
+        try:
+            while not stopped.is_set():
+                old.socket.sendall(long_turn(raw.V311, 1000))
+        except OSError:
+            pass
+
+    publishing = threading.Thread(target=publish_on, daemon=True)
+    publishing.start()
+    try:
+        # What stands before the flood is acknowledged beside it.
+        old.answer(raw.PUBACK, 7, timeout=5)
+        new = Raw(broker.port)
+        new.send(raw.connect("me"))
+        new.expect(raw.CONNACK, timeout=5)
+    finally:
+        stopped.set()
+        old.drop()
+        publishing.join()
