@@ -153,7 +153,15 @@ class Broker:
             lease.lease.close()
 
     def logged(self):
+        """All that it has logged so far: a thread of its own writes it, a moment later."""
+        seen, size = None, self._log_size()
+        while seen != size:
+            time.sleep(0.1)
+            seen, size = size, self._log_size()
         return self.log.read_text(errors="replace") if self.log.exists() else "(no log)"
+
+    def _log_size(self):
+        return self.log.stat().st_size if self.log.exists() else 0
 
     def run(self, *arguments, input=None):
         """Another command of the binary, e.g. `passwd`, with this broker's environment."""

@@ -99,6 +99,9 @@ pub struct Client {
     /// The step goes on with a packet of an earlier poll: it ends with that packet, so that
     /// one that follows upon another cannot keep others from the session.
     carries_on: bool,
+    /// The connection was revoked before the step began, so that what had arrived by then is
+    /// read in it, and no other step follows.
+    is_last_step: bool,
     pending: PendingQueue,
     inbound_aliases: InboundAliases,
     outbound_aliases: OutboundAliases,
@@ -166,6 +169,7 @@ impl Client {
             output_budget: Budget::of_one_poll(),
             work: None,
             carries_on: false,
+            is_last_step: false,
             broker,
             handle,
             epoch,
@@ -236,6 +240,7 @@ impl Client {
     /// The connection has to end: it has lost its session, or the broker shuts down.
     pub fn begin(&mut self) -> Result<bool, Close> {
         self.carries_on = self.permit.is_some();
+        self.is_last_step = !self.carries_on && self.wake.revoked().is_some();
         if self.permit.is_none() {
             if let Some(lost) = self.lost()
                 && !self.wake.is_lingering()
@@ -275,8 +280,7 @@ impl Client {
         }
         let submitted = self.submit();
         self.permit = None;
-        if self.wake.revoked().is_some() {
-            // What had arrived has been read: this was the last step.
+        if self.is_last_step {
             self.wake.leave();
         }
         submitted
