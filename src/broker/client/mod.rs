@@ -240,7 +240,9 @@ impl Client {
     /// The connection has to end: it has lost its session, or the broker shuts down.
     pub fn begin(&mut self) -> Result<bool, Close> {
         self.carries_on = self.permit.is_some();
-        self.is_last_step = !self.carries_on && self.wake.revoked().is_some();
+        if !self.carries_on {
+            self.is_last_step = self.wake.revoked().is_some();
+        }
         if self.permit.is_none() {
             if let Some(lost) = self.lost()
                 && !self.wake.is_lingering()
