@@ -69,9 +69,15 @@ pub async fn dial_stream<S: Transport>(
 ) -> Result<(), DialError> {
     // Apart, so that it takes no room in the task as long as the connection lives.
     let opening = Box::pin(open(&broker, &mut stream, &dial.connect));
-    let timeout = broker.settings.connect_timeout;
-    let opened = tokio::time::timeout(timeout, opening).await.map_err(|_| DialError::Timeout)?;
-    let (connack, partial, decoder) = opened?;
+    let opened = tokio::select! {
+        biased;
+        opened = tokio::time::timeout(broker.settings.connect_timeout, opening) => opened,
+        // A stop does not wait for a server that is silent.
+        () = broker.until_shut_down() => {
+            return Err(DialError::NoSession(ReasonCode::ServerShuttingDown));
+        }
+    };
+    let (connack, partial, decoder) = opened.map_err(|_| DialError::Timeout)??;
     let peer = Peer {
         address: stream.peer(),
         listener: Arc::clone(&dial.listener),

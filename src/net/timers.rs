@@ -90,12 +90,13 @@ impl Timers {
 
     /// True if a PINGREQ is to be sent now.
     pub(super) fn pings(&mut self) -> bool {
+        // Asked at each poll: an accepted connection reads no clock for it.
+        let Some(at) = self.ping_at() else { return false };
         let now = Instant::now();
-        let due = self.ping_at().is_some_and(|at| at <= now);
-        if due {
+        if at <= now {
             self.pinged = now;
         }
-        due
+        at <= now
     }
 
     /// Bytes have arrived, or the silence is the broker's own.

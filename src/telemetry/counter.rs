@@ -201,6 +201,26 @@ mod tests {
     }
 
     #[test]
+    fn a_batched_gauge_counts_what_every_thread_keeps_to_itself() {
+        let gauge = BatchedGauge::default();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    // Handed over now and then, with something left at the end.
+                    (0..1000).for_each(|_| gauge.add(100));
+                    gauge.add(-1);
+                });
+            }
+        });
+        let sum = 4 * (1000 * 100 - 1);
+        assert_eq!(gauge.get(), sum);
+        // A close call, which asks all of them, and one that is clear.
+        assert!(gauge.is_above(sum - 1) && !gauge.is_above(sum));
+        gauge.add(100 * BATCH);
+        assert!(gauge.is_above(sum) && !gauge.is_above(1000 * BATCH));
+    }
+
+    #[test]
     fn a_gauge_goes_both_ways() {
         let gauge = Gauge::default();
         gauge.inc();

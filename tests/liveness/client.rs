@@ -286,7 +286,7 @@ impl Client {
     }
 }
 
-fn ack(id: u16) -> Ack {
+pub(crate) fn ack(id: u16) -> Ack {
     Ack {
         packet_id: PacketId::new(id).unwrap(),
         reason: ReasonCode::Success,

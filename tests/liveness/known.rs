@@ -5,7 +5,7 @@ use std::rc::Rc;
 use ferrymq::protocol::Version;
 
 use crate::api::{self, Within};
-use crate::client::{Client, Reading};
+use crate::client::{Acknowledging, Client, Reading};
 use crate::common::dice::Dice;
 use crate::run::{Run, on_paused_time};
 use crate::shape::Shape;
@@ -165,19 +165,25 @@ fn a_receiver_that_connects_while_a_message_waits_for_room_is_woken_when_there_i
     });
 }
 
+/// Client 0 has published messages of `size` bytes to client 1, which acknowledges none, until
+/// one waits for room.
+fn publisher_that_waits(size: usize) -> Run {
+    let shape = Shape { stalls: true, max_queued: 3, inflight_window: 1, ..Shape::calm() };
+    let mut run = world(shape, 2, |publisher| publisher.version = Version::V311);
+    run.all_connect();
+    run.subscribe(1, "t/0", 1);
+    run.clients[1].acknowledging = Acknowledging::Never;
+    while run.clients[0].waits_for().is_empty() {
+        run.publish(0, "t/0", 1, size);
+        run.rest();
+    }
+    run
+}
+
 #[test]
 fn a_publisher_that_waits_for_a_queue_goes_on_when_its_owner_has_unsubscribed() {
     on_paused_time(async {
-        let shape = Shape { stalls: true, max_queued: 3, inflight_window: 1, ..Shape::calm() };
-        let mut run = world(shape, 2, |publisher| publisher.version = Version::V311);
-        run.all_connect();
-        run.subscribe(1, "t/0", 1);
-        run.clients[1].acknowledging = crate::client::Acknowledging::Never;
-        for _ in 0..6 {
-            run.publish(0, "t/0", 1, 10);
-        }
-        run.rest();
-        assert_ne!(run.clients[0].waits_for(), "", "it waits");
+        let mut run = publisher_that_waits(10);
         run.clients[1].unsubscribe(&mut run.model, "t/0");
         run.rest();
         run.nothing_was_forgotten();
@@ -188,19 +194,52 @@ fn a_publisher_that_waits_for_a_queue_goes_on_when_its_owner_has_unsubscribed() 
 #[test]
 fn the_end_of_a_client_is_seen_behind_a_large_message_that_has_to_wait() {
     on_paused_time(async {
-        let shape = Shape { stalls: true, max_queued: 3, inflight_window: 1, ..Shape::calm() };
-        let mut run = world(shape, 2, |publisher| publisher.version = Version::V311);
-        run.all_connect();
-        run.subscribe(1, "t/0", 1);
-        run.clients[1].acknowledging = crate::client::Acknowledging::Never;
-        while run.clients[0].waits_for().is_empty() {
-            // More than one read brings.
-            run.publish(0, "t/0", 1, 150_000);
-            run.rest();
-        }
+        // More than one read brings.
+        let mut run = publisher_that_waits(150_000);
         let wire = run.clients[0].lost(&mut run.model).expect("a connection");
         wire.end.close();
         run.rest();
         assert!(wire.end.is_dropped(), "the connection goes on");
+    });
+}
+
+/// A take-over revokes the old connection in the middle of a step: what its client has sent by
+/// then still counts, though that step has read already.
+#[test]
+fn what_arrives_in_a_step_that_is_revoked_is_read_before_the_session_goes_on() {
+    on_paused_time(async {
+        let mut run = world(Shape::calm(), 2, |_| {});
+        run.all_connect();
+        run.subscribe(0, "t/0", 1);
+        run.clients[0].acknowledging = Acknowledging::Never;
+        run.publish(1, "t/0", 1, 10);
+        run.rest();
+        assert_eq!(run.model.received, 1);
+        // Something is there for the old connection to do ...
+        run.publish(1, "t/0", 1, 10);
+        run.move_bytes(1);
+        let publisher = run.clients[1].wire.as_ref().expect("a connection").number;
+        run.engine.poll(publisher);
+        run.engine.commit(true);
+        // ... while its client acknowledges and comes again.
+        let mut old = run.clients[0].wire.take().expect("a connection");
+        old.send(&ferrymq::protocol::Packet::PubAck(crate::client::ack(1)));
+        run.connect(0);
+        run.move_bytes(0);
+        let newcomer = run.clients[0].wire.as_ref().expect("a connection").number;
+        let (number, others) = (old.number, Rc::clone(&run.engine));
+        let old = Rc::new(std::cell::RefCell::new(old));
+        let arrives = Rc::clone(&old);
+        api::within(Some(Box::new(move |within| {
+            if within == Within::Turn && arrives.borrow_mut().push() {
+                others.poll(newcomer);
+            }
+        })));
+        run.engine.poll(number);
+        api::within(None);
+        run.rest();
+        // The first one is acknowledged; the second one comes by the new connection.
+        assert_eq!(run.model.received, 2, "what was acknowledged came again");
+        drop(old);
     });
 }

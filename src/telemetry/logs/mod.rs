@@ -42,9 +42,9 @@ pub enum LogError {
 }
 
 /// Lines that wait to be written. Whoever reads standard error may have stopped: what comes
-/// then is lost, and nobody waits for it. A line has a few hundred bytes, so it is a few MiB
-/// at most.
-const WAITING_LINES: usize = 8192;
+/// then is lost, and nobody waits for it. A line has some 200 bytes, and a few times 1,024,
+/// where values are cut off, at the worst: 1 to 16 MiB.
+const WAITING_LINES: usize = 4096;
 
 /// What can be done with the logs of a running broker.
 #[derive(Debug, Clone)]
