@@ -15,6 +15,7 @@
 
 mod aliases;
 mod block;
+mod close;
 mod incoming;
 mod packets;
 mod parting;
@@ -22,27 +23,26 @@ mod pending;
 mod pump;
 mod receipts;
 mod role;
+mod step;
 mod tally;
 mod work;
 
 use std::sync::Arc;
 
-use bytes::BytesMut;
-
 use self::aliases::{InboundAliases, OutboundAliases};
 pub use self::block::{BlockReason, Handled};
+pub use self::close::Close;
 pub use self::pending::{Pending, PendingQueue, Reply};
 pub use self::role::Dialled;
 use self::role::Role;
 use self::work::Work;
 use super::budget::PACKET;
-use super::{Broker, Budget, Leaving, SessionHandle, Step, StepPermit};
+use super::{Broker, Budget, SessionHandle, Step, StepPermit};
 use crate::auth::{Identity, Principal};
-use crate::message::{CommitNo, Revoked, Wake};
+use crate::message::{CommitNo, Wake};
 use crate::peer::PeerAddr;
-use crate::protocol::{ConnAck, Connect, Disconnect, Packet, ReasonCode, Version, encode};
+use crate::protocol::{ConnAck, Connect, Packet, ReasonCode, Version};
 use crate::router::Routes;
-use crate::schedule::{self, Point};
 use crate::telemetry::PacketType;
 
 /// What is known of the other end when its CONNECT is accepted.
@@ -62,18 +62,6 @@ impl Peer {
         let Self { address, listener, identity: Identity { username } } = self;
         Principal { client_id, username, address, listener, certificate: None }
     }
-}
-
-/// Why a connection ends.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Close {
-    /// DISCONNECT came.
-    Left(Leaving),
-    /// The client broke a rule, or a limit holds: the reason goes into a v5
-    /// DISCONNECT, the words into the log.
-    Error(ReasonCode, &'static str),
-    /// The network says so.
-    Lost(&'static str),
 }
 
 /// One per connection, used by its task alone.
@@ -233,61 +221,6 @@ impl Client {
         self.max_packet
     }
 
-    /// Begins a step. False: somebody else acts on the session, and the wake-up is rung
-    /// when it is this connection's turn.
-    ///
-    /// # Errors
-    /// The connection has to end: it has lost its session, or the broker shuts down.
-    pub fn begin(&mut self) -> Result<bool, Close> {
-        self.carries_on = self.permit.is_some();
-        if !self.carries_on {
-            self.is_last_step = self.wake.revoked().is_some();
-        }
-        if self.permit.is_none() {
-            if let Some(lost) = self.lost()
-                && !self.wake.is_lingering()
-            {
-                return Err(lost);
-            }
-            match self.handle.try_begin() {
-                Some(permit) => self.permit = Some(permit),
-                None => return Ok(false),
-            }
-            // Who takes the session away revokes the connection first, so the lock, which
-            // publishers want too, is asked only then.
-            if self.wake.revoked().is_some() && !self.handle.look().life.is_held_by(self.epoch) {
-                self.permit = None;
-                return Err(self.lost().unwrap_or(TAKEN_OVER));
-            }
-            debug_assert!(self.handle.look().life.is_held_by(self.epoch));
-            if self.broker.is_shutting_down() {
-                return Err(Close::Error(ReasonCode::ServerShuttingDown, "the broker shuts down"));
-            }
-        }
-        self.step.now = self.broker.clock.now();
-        self.budget = Budget::of_one_poll();
-        self.output_budget = Budget::of_one_poll();
-        Ok(true)
-    }
-
-    /// Ends a step, unless a packet's work goes on: then all of it is submitted at once when
-    /// it is done.
-    ///
-    /// # Errors
-    /// As [`Client::submit`].
-    pub fn end(&mut self) -> Result<(), Close> {
-        if self.work.is_some() {
-            self.step.ring();
-            return Ok(());
-        }
-        let submitted = self.submit();
-        self.permit = None;
-        if self.is_last_step {
-            self.wake.leave();
-        }
-        submitted
-    }
-
     /// To be called when the wake-up was rung: the queue may hold something.
     pub fn woken(&mut self) {
         self.look = true;
@@ -316,45 +249,10 @@ impl Client {
         taken.map(|()| Handled::Taken)
     }
 
-    /// True if the next packet may be handled in this poll.
-    pub fn may_go_on(&self) -> bool {
-        self.held.is_none() && self.may_take()
-    }
-
-    /// Its last step may still be under way after it was revoked.
-    fn may_step(&self) -> bool {
-        self.wake.revoked().is_none() || self.wake.is_lingering()
-    }
-
-    /// True if it has to let go of its session.
-    pub fn is_revoked(&self) -> bool {
-        self.wake.revoked().is_some()
-    }
-
-    /// The task takes one more step when the connection is revoked.
-    pub fn linger(&self) {
-        self.wake.set_lingering();
-    }
-
     /// True if a packet has had to wait and replies have left since the last call: it may be
     /// taken now.
     pub fn has_replied(&mut self) -> bool {
         std::mem::take(&mut self.has_replied) && self.held.is_some()
-    }
-
-    /// True if a packet that was left over may be looked at again in this poll.
-    pub fn may_take(&self) -> bool {
-        self.work.is_none() && !self.carries_on && !self.budget.is_spent() && self.may_step()
-    }
-
-    /// True if more of what the client sent may be there than one poll may handle.
-    pub fn has_more_input(&self) -> bool {
-        self.work.is_some() || self.carries_on || self.budget.is_spent()
-    }
-
-    /// True if there is more to do than one poll may: it is to be polled again.
-    pub fn has_more(&self) -> bool {
-        self.has_more_input() || self.output_budget.is_spent()
     }
 
     fn take(&mut self, packet: Packet<'_>) -> Result<(), Close> {
@@ -406,103 +304,5 @@ impl Client {
                 Err(Close::Error(ReasonCode::ProtocolError, "a packet that only servers send"))
             }
         }
-    }
-
-    /// Hands what was decided to the store and wakes whom it concerns.
-    ///
-    /// # Errors
-    /// The store is poisoned: nothing may be acknowledged any more.
-    pub fn submit(&mut self) -> Result<(), Close> {
-        if self.work.is_some() {
-            return Ok(());
-        }
-        if self.step.has_writes() && self.pending.has_new_gates() {
-            self.step.wake_at_commit(self.handle.bell());
-        }
-        schedule::reached(Point::EndOfTurn);
-        let commit = self
-            .step
-            .submit(&self.broker)
-            .map_err(|_| Close::Error(ReasonCode::ServerShuttingDown, "the store has failed"))?;
-        self.pending.submitted(commit);
-        Ok(())
-    }
-
-    /// The DISCONNECT that tells a v5 client why [MQTT-4.13.2-1]; older ones have
-    /// none.
-    pub fn farewell(&self, reason: ReasonCode, why: &str, out: &mut BytesMut) {
-        if self.role.is_dialled() {
-            return self.disconnect_from_server(reason, out);
-        }
-        // Before the CONNACK there is nothing to disconnect from [MQTT-3.2.0-1].
-        if self.version == Version::V5 && !self.pending.opens_connection() {
-            let reason_string =
-                (self.problem_information && !why.is_empty()).then(|| why.to_owned());
-            let disconnect = Disconnect { reason, reason_string, ..Disconnect::default() };
-            self.within(out, &disconnect, |out, packet| {
-                encode::disconnect(out, Version::V5, packet);
-            });
-        }
-    }
-
-    /// The connection has ended: its session goes on without it, or ends. Not to be
-    /// cancelled.
-    pub async fn close(mut self: Box<Self>, close: &Close) {
-        self.finish_work().await;
-        self.stop_waiting();
-        // Nothing of a packet that broke a rule, but all that came before it.
-        let _ = self.submit();
-        self.pending.abandon();
-        let leaving = match close {
-            Close::Left(leaving) => *leaving,
-            Close::Error(..) | Close::Lost(_) => Leaving::WithWill { session_expiry: None },
-        };
-        let permit = match self.permit.take() {
-            Some(permit) => permit,
-            None => self.handle.begin().await,
-        };
-        self.broker.disconnect(permit, self.epoch, leaving).await;
-        // Who takes the session over finds it as this client has left it.
-        self.wake.leave();
-    }
-
-    fn on_disconnect(&self, disconnect: &Disconnect) -> Close {
-        // A session that was to end with its connection cannot be prolonged by the
-        // last word (v5, 3.14.2.2.2).
-        let prolongs = disconnect.session_expiry.is_some_and(|expiry| expiry > 0)
-            && self.handle.look().life.expiry == 0;
-        if prolongs {
-            return Close::Error(
-                ReasonCode::ProtocolError,
-                "DISCONNECT sets an expiry for a session that CONNECT gave none",
-            );
-        }
-        let session_expiry = disconnect.session_expiry;
-        Close::Left(if disconnect.reason == ReasonCode::Success {
-            Leaving::Normally { session_expiry }
-        } else {
-            Leaving::WithWill { session_expiry }
-        })
-    }
-}
-
-impl Drop for Client {
-    fn drop(&mut self) {
-        self.wake.leave();
-    }
-}
-
-const TAKEN_OVER: Close =
-    Close::Error(ReasonCode::SessionTakenOver, "another connection has the session");
-
-impl Client {
-    /// Why the connection has lost its session, or has to let go of it.
-    fn lost(&self) -> Option<Close> {
-        Some(match self.wake.revoked()? {
-            Revoked::TakenOver => TAKEN_OVER,
-            Revoked::ByOperator => {
-                Close::Error(ReasonCode::AdministrativeAction, "disconnected by an operator")
-            }
-        })
     }
 }

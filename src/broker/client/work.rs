@@ -176,6 +176,12 @@ impl Client {
 
     fn answer_subscribe(&mut self, subscribing: Subscribing) {
         if !subscribing.answers {
+            // Nobody else is told what of it was refused.
+            let lines = subscribing.subscribe.filters.iter().zip(&subscribing.reasons);
+            for (line, reason) in lines.filter(|(_, reason)| reason.is_failure()) {
+                let (client_id, filter) = (&*self.handle.client_id, line.filter.as_str());
+                tracing::warn!(client_id, filter, ?reason, "messages are not forwarded");
+            }
             self.look = true;
             return;
         }
