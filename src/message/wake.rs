@@ -14,6 +14,8 @@ use crate::sync::Mutex;
 pub struct Wake {
     rung: AtomicBool,
     patient: AtomicBool,
+    ends_when_refused: AtomicBool,
+    cut_off: AtomicBool,
     revoked: AtomicU8,
     lingers: AtomicBool,
     has_left: AtomicBool,
@@ -81,6 +83,26 @@ impl Wake {
     /// See [`Wake::set_patient`].
     pub fn is_patient(&self) -> bool {
         self.patient.load(Ordering::Acquire)
+    }
+
+    /// Whether the connection ends when one of its messages is refused, so that its client
+    /// sends that one, and all behind it, again.
+    pub fn set_ends_when_refused(&self, ends: bool) {
+        self.ends_when_refused.store(ends, Ordering::Release);
+    }
+
+    /// One of its messages was refused. To be called by whoever refuses, before another one
+    /// is taken.
+    pub fn message_refused(&self) {
+        if self.ends_when_refused.load(Ordering::Acquire) {
+            self.cut_off.store(true, Ordering::Release);
+        }
+    }
+
+    /// True if no message of it may be taken any more: one before it was refused, and is to
+    /// come again before it [MQTT-4.6.0-6].
+    pub fn is_cut_off(&self) -> bool {
+        self.cut_off.load(Ordering::Acquire)
     }
 
     /// The connection is to let go of its session: it finishes the packet that it is at

@@ -77,6 +77,7 @@ impl Plan {
         }
         self.give_up_retained();
         let refused = std::mem::take(&mut self.messages);
+        self.has_refused |= !refused.is_empty();
         self.parked.forget_closed(&refused);
         self.without_messages();
         // Nothing that may be refused is left: of each topic one change will do.

@@ -29,6 +29,9 @@ pub(super) fn bytes_of_retained(record: &RetainedRecord) -> u64 {
 /// The disk has no room for it.
 pub(super) fn refuse(message: &Message) {
     message.durability.refuse();
+    if let Some(publisher) = &message.publisher {
+        publisher.message_refused();
+    }
     if let Some(trace) = &message.trace {
         trace.stored(Stored::Refused);
     }
@@ -164,6 +167,19 @@ impl Parked {
         messages.extract_if(.., is_behind).collect()
     }
 
+    /// Refuses those whose publishers are cut off, and returns how many.
+    pub(super) fn refuse_cut_off(&mut self) -> usize {
+        let cut_off: Vec<_> = self.messages.extract_if(.., |message| is_cut_off(message)).collect();
+        for message in &cut_off {
+            refuse(message);
+            self.forget(message.id);
+            if let Some(publisher) = &message.publisher {
+                publisher.ring();
+            }
+        }
+        cut_off.len()
+    }
+
     /// Takes out what fits into `room` bytes, in the order of each publisher; with
     /// `probe` the first message whatever its size.
     pub(super) fn release(&mut self, mut room: u64, mut probe: bool) -> Released {
@@ -229,4 +245,9 @@ fn publisher_of(message: &Arc<Message>) -> Option<*const Wake> {
 /// The publisher, if it waits for room.
 pub(super) fn patient_publisher(message: &Arc<Message>) -> Option<*const Wake> {
     message.publisher.as_ref().filter(|publisher| publisher.is_patient()).map(Arc::as_ptr)
+}
+
+/// True if a message of the same publisher was refused, behind which it must not be taken.
+pub(super) fn is_cut_off(message: &Arc<Message>) -> bool {
+    message.publisher.as_ref().is_some_and(|publisher| publisher.is_cut_off())
 }

@@ -12,7 +12,7 @@ use ahash::AHashMap;
 use super::batch::{Batch, Highest};
 use super::latest::Latest;
 use super::op::{Change, Op};
-use super::parked::{Parked, bytes_of, bytes_of_retained};
+use super::parked::{Parked, bytes_of, bytes_of_retained, is_cut_off};
 use crate::message::{
     ChangeNo, CommitNo, DeliveryId, IncomingId, Message, MessageId, SessionId, Slot, SlotState,
     Stored,
@@ -77,6 +77,10 @@ pub(super) struct Plan {
     written_bytes: u64,
     /// What waits for room, apart from the batch.
     pub(super) parked: Parked,
+    /// Messages have been refused since the start: their publishers may be cut off.
+    pub(super) has_refused: bool,
+    /// Messages that were refused behind others, since they were last counted.
+    pub(super) refused_behind: usize,
     /// Of this batch and those before it.
     pub(super) latest: Latest,
 }
@@ -94,6 +98,9 @@ impl Plan {
         self.messages.sort_by_key(|message| message.id);
         let behind = self.parked.behind(&mut self.messages);
         self.park(behind);
+        if self.has_refused {
+            self.refuse_cut_off();
+        }
         if let Some(last) = self.messages.last() {
             self.highest.message = self.highest.message.max(last.id);
         }
@@ -103,6 +110,16 @@ impl Plan {
         self.ordered.sort_by_key(|(no, _)| *no);
         self.keep_last_packet_ids();
         sort_ids(&mut self.received);
+    }
+
+    /// What comes behind a refused message of a publisher that is to send it again.
+    fn refuse_cut_off(&mut self) {
+        let cut_off: Vec<_> = self.messages.extract_if(.., |message| is_cut_off(message)).collect();
+        if !cut_off.is_empty() {
+            // Set aside first, so that packet ids and what is to be retained go with them.
+            self.park(cut_off);
+            self.refused_behind += self.parked.refuse_cut_off();
+        }
     }
 
     pub(super) fn add_op(&mut self, op: Op) {

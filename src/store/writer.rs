@@ -115,6 +115,9 @@ impl Writer {
         self.waiters.append(&mut batch.waiters);
         self.unpark(batch)?;
         self.plan.add(batch);
+        let refused = std::mem::take(&mut self.plan.refused_behind);
+        self.full.count(refused);
+        add(&self.shared.metrics.refused_messages, refused);
         self.take_orphans();
         self.make_room_in_the_log()?;
         let outcome = if self.is_short_of_room()? {

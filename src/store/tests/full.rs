@@ -212,6 +212,28 @@ fn patient_publishers_wait_in_order_while_others_are_refused() {
 }
 
 #[test]
+fn mqtt_4_6_0_6_what_comes_behind_a_refused_message_is_refused_as_well() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _) = Store::open_stepped(&small(directory.path()), Arc::default()).unwrap();
+    let next = fill(&store, 5000);
+    let publisher = Arc::new(Wake::default());
+    publisher.set_ends_when_refused(true);
+    let of = |id: u64, size: usize, publisher: &Arc<Wake>| {
+        let payload = vec![0; size];
+        message(id, &payload, &[(1, id, 1)], Some((9, 7)), Some(Arc::clone(publisher)))
+    };
+    let first = of(next, 20_000, &publisher);
+    commit(&store, vec![Op::Message(Arc::clone(&first))]);
+    assert!(first.durability.is_refused());
+    // It would fit, but the first one is to come again before it.
+    let (second, other) = (of(next + 1, 10, &publisher), of(next + 2, 10, &Arc::default()));
+    commit(&store, vec![Op::Message(Arc::clone(&second)), Op::Message(Arc::clone(&other))]);
+    assert!(second.durability.is_refused());
+    assert!(other.durability.is_on_disk(store.committed()));
+    assert_eq!(count(directory.path(), "incoming"), 1, "of the other one");
+}
+
+#[test]
 fn what_nobody_waits_for_any_more_is_given_up() {
     let directory = tempfile::tempdir().unwrap();
     let (store, _) = Store::open_stepped(&small(directory.path()), Arc::default()).unwrap();
