@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::handle::StepPermit;
 use super::{Broker, SessionHandle, Step, traced};
 use crate::message::IdList;
-use crate::session::{Entry, Subscribed};
+use crate::session::Entry;
 use crate::store::{Change, Op};
 use crate::telemetry::{DropReason, Label};
 
@@ -82,8 +82,7 @@ impl Broker {
         let (entries, rows) = session.take_all();
         let has_shared = session.durable && session.has_shared;
         let shared_up_to = has_shared.then_some(session.sent_up_to);
-        let subscriptions: std::collections::BTreeMap<Box<str>, Subscribed> =
-            std::mem::take(&mut session.subscriptions);
+        let subscriptions = session.subscriptions.take();
         if session.durable {
             step.change(Change::EndSession(session.id));
         }
@@ -124,6 +123,9 @@ impl Broker {
         if self.persistence.pending() <= self.settings.max_pending_writes {
             self.hand_over_rows();
         }
+        let mut step = Step::new(self);
+        self.hand_over_decided(&mut step);
+        step.submit_or_log(self);
         let Some(mut remains) = self.remains.lock().pop_front() else { return false };
         let more = self.clear_some(&mut remains);
         let mut all = self.remains.lock();
@@ -131,6 +133,16 @@ impl Broker {
             all.push_back(remains);
         }
         !all.is_empty()
+    }
+
+    /// Clears all of it away: before the store is closed, so that others have what they
+    /// are to get of it.
+    pub async fn clear_all(self: &Arc<Self>) {
+        while self.has_remains() {
+            self.clear_remains();
+            // What waits for a commit or a page is not worth a wake-up of its own.
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
     }
 
     /// True if ended sessions have left something that is not cleared away yet.
@@ -154,12 +166,10 @@ impl Broker {
             self.unroute(handle.id, &some);
         }
         let mut step = Step::new(self);
-        // Not before the session has left the router: others may get them.
-        if filters.is_empty() {
-            let some = entries.drain(..entries.len().min(AT_ONCE)).collect();
-            let dropped = self.hand_over(some, &mut step);
-            self.drop_entries(&dropped, &mut step);
-        }
+        // A session that has ended is not chosen any more, though it is in the router.
+        let some = entries.drain(..entries.len().min(AT_ONCE)).collect();
+        let dropped = self.hand_over(some, &mut step);
+        self.drop_entries(&dropped, &mut step);
         // Rows are no hurry: not on top of what waits for the disk already.
         if self.persistence.pending() <= self.settings.max_pending_writes
             && let Some(ids) = rows.front_mut()

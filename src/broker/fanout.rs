@@ -5,8 +5,7 @@
 
 use std::sync::Arc;
 
-use super::budget::{Budget, RECEIVER, yield_now};
-use super::shared::MEMBERS_TRIED;
+use super::budget::{Budget, RECEIVER};
 use super::{Broker, SessionHandle, Step, traced};
 use crate::message::{DeliveryId, End, Message, SlotState};
 use crate::protocol::QoS;
@@ -88,9 +87,10 @@ impl Broker {
         step: &mut Step,
     ) {
         let mut fanout = self.begin_fanout(message, true);
-        while !self.fan_out(&mut fanout, routes, step, &mut Budget::of_one_poll()) {
+        let mut turn = None;
+        while !self.fan_out(&mut fanout, routes, step, &mut Budget::of_long_poll()) {
             step.ring();
-            yield_now().await;
+            self.long_polls.pause(&mut turn).await;
         }
     }
 
@@ -140,16 +140,16 @@ impl Broker {
             fanout.next_slot += 1;
             fanout.next_slot - 1
         });
-        let mut instead = None;
-        for _ in 0..MEMBERS_TRIED {
-            let receiver = instead.as_ref().unwrap_or(receiver);
-            if self.enqueue_in(slot, receiver, fanout, step) {
+        if self.enqueue_in(slot, receiver, fanout, step) {
+            return;
+        }
+        // Its session has ended since it was chosen: it is another member's turn.
+        let mut tried = smallvec::SmallVec::<[_; 1]>::from_elem(receiver.session, 1);
+        while let Some(other) = self.other_member(receiver.share.as_ref(), &tried) {
+            if self.enqueue_in(slot, &other, fanout, step) {
                 return;
             }
-            // Its session has ended since it was chosen: it is another member's turn.
-            let ended = Some(receiver.session);
-            let Some(other) = self.other_member(receiver.share.as_ref(), ended) else { break };
-            instead = Some(other);
+            tried.push(other.session);
         }
         if slot.is_some() {
             self.metrics.messages.dropped.add(DropReason::SessionEnded, 1);
@@ -194,8 +194,8 @@ impl Broker {
         // Another member may have subscribed at QoS 0.
         let place = slot.filter(|_| qos > QoS::AtMostOnce);
         let queued = match place {
-            None => self.enqueue_qos0(&mut session, entry),
-            Some(slot) => self.enqueue_kept(&mut session, entry, slot, fanout, step),
+            None => self.enqueue_qos0(handle, &mut session, entry),
+            Some(slot) => self.enqueue_kept(handle, &mut session, entry, (slot, fanout, step)),
         };
         if queued {
             let gated = fanout.gate_all || (session.durable && qos == QoS::ExactlyOnce);
@@ -218,11 +218,16 @@ impl Broker {
         true
     }
 
-    pub(super) fn enqueue_qos0(&self, session: &mut Session, mut entry: Entry) -> bool {
+    pub(super) fn enqueue_qos0(
+        &self,
+        handle: &SessionHandle,
+        session: &mut Session,
+        mut entry: Entry,
+    ) -> bool {
         if session.life.connected().is_none() && !session.limits.queue_qos0 {
             return false;
         }
-        let reason = if self.is_over_memory() {
+        let reason = if !self.may_hold(handle, entry.size()) {
             DropReason::MemoryLimit
         } else if session.life.is_ended() {
             DropReason::SessionEnded
@@ -240,11 +245,10 @@ impl Broker {
 
     fn enqueue_kept(
         &self,
+        handle: &SessionHandle,
         session: &mut Session,
         mut entry: Entry,
-        slot: u32,
-        fanout: &mut Fanout,
-        step: &mut Step,
+        (slot, fanout, step): (u32, &mut Fanout, &mut Step),
     ) -> bool {
         if session.life.is_ended() {
             self.metrics.messages.dropped.add(DropReason::SessionEnded, 1);
@@ -252,8 +256,9 @@ impl Broker {
         }
         let durable = session.durable;
         let promised = session.outlives() && session.refuses() && !fanout.lenient;
-        if !durable && !promised && self.is_over_memory() {
+        if !durable && !promised && !self.may_hold(handle, entry.size()) {
             self.metrics.messages.dropped.add(DropReason::MemoryLimit, 1);
+            self.deprive(handle, session, step);
             return false;
         }
         match session.room_for(entry.message.size()) {
@@ -292,12 +297,24 @@ impl Broker {
             self.persistence.release(entry.message.id);
         }
         traced::queued(&entry, &session.client_id);
-        session.enqueue(entry, self.persistence.committed(), self.is_over_memory());
+        let spill = !self.may_hold(handle, entry.size());
+        session.enqueue(entry, self.persistence.committed(), spill);
         self.settle_refused(session, step);
         if durable && session.is_forgettable() {
             fanout.evict = true;
         }
         true
+    }
+
+    /// A QoS 1 or 2 message of a clean session is lost for want of memory: its client is not
+    /// left in the belief that it gets everything.
+    fn deprive(&self, handle: &SessionHandle, session: &Session, step: &mut Step) {
+        if let Some(wake) = session.wake()
+            && !self.is_shutting_down()
+        {
+            handle.deprive();
+            step.wake(wake);
+        }
     }
 
     /// False: nothing that waits may be dropped, so the new message finds no room.

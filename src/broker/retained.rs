@@ -115,6 +115,15 @@ impl Broker {
         step.change(Change::Retain(record, message.is_kept.then_some(message.id)));
     }
 
+    /// True if it has not been replaced or removed since it was found. What has replaced it
+    /// reaches new subscribers as a message of its own, and must not come before it
+    /// [MQTT-4.6.0-6].
+    pub(super) fn is_still_retained(&self, record: &Arc<RetainedRecord>) -> bool {
+        let retained = self.retained.read();
+        let current = retained.get(&record.topic).and_then(Versions::current);
+        current.is_some_and(|current| Arc::ptr_eq(current, record))
+    }
+
     /// Removes what is retained under a topic. False: nothing is.
     pub(super) fn remove_from_retained(&self, topic: &str, step: &mut Step) -> bool {
         let mut retained = self.retained.write();

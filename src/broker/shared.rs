@@ -11,15 +11,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 
 use super::{Broker, Publication, SessionHandle, Step, traced};
-use crate::message::{DeliveryId, End, IdList, QueuedId, RowCommit, SessionId, SlotState};
+use crate::message::{
+    CommitNo, DeliveryId, End, IdList, QueuedId, RowCommit, SessionId, SlotState,
+};
 use crate::protocol::QoS;
-use crate::router::{Receiver, Routes};
+use crate::router::{Receiver, Routes, Standing};
 use crate::session::{DeliveryState, Entry, Home, Room, Session};
 use crate::store::{Op, PageReply, PageRequest, PagedDelivery};
 use crate::telemetry::{DropReason, Label};
-
-/// Members of a group that are tried for one message: each of them may have just ended.
-pub(super) const MEMBERS_TRIED: usize = 4;
 
 /// Rows that are read back at once, and their bytes.
 const PAGE: usize = 1000;
@@ -32,6 +31,19 @@ pub(super) struct Leftovers {
     lists: Mutex<VecDeque<(IdList, DeliveryId)>>,
     /// A page is being read.
     is_reading: AtomicBool,
+    /// What may go to a durable session only when it is committed, and is not.
+    uncommitted: Mutex<Vec<Entry>>,
+}
+
+/// What has become of a delivery that was to go to another member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Given {
+    /// That member has it.
+    Taken,
+    /// It is not for that member.
+    Refused,
+    /// Nobody may have it before it is committed.
+    TooEarly,
 }
 
 impl Leftovers {
@@ -42,7 +54,17 @@ impl Leftovers {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.lists.lock().is_empty()
+        self.lists.lock().is_empty() && self.uncommitted.lock().is_empty()
+    }
+
+    /// Those whose messages are committed, or refused.
+    fn take_decided(&self, committed: CommitNo) -> Vec<Entry> {
+        let mut uncommitted = self.uncommitted.lock();
+        let is_decided = |entry: &mut Entry| {
+            let durability = &entry.message.durability;
+            durability.may_acknowledge(committed) || durability.is_refused()
+        };
+        uncommitted.extract_if(.., is_decided).collect()
     }
 
     fn take_page(&self) -> Option<(Vec<QueuedId>, DeliveryId)> {
@@ -57,15 +79,16 @@ impl Leftovers {
 }
 
 impl Broker {
-    /// A member of a shared subscription that can get a message instead of `except`,
-    /// whose session has ended or who has no room.
+    /// A member of a shared subscription that can get a message instead of those that were
+    /// `tried`, whose sessions have ended or who have no room.
     pub(super) fn other_member(
         &self,
         share: Option<&Arc<str>>,
-        except: Option<SessionId>,
+        tried: &[SessionId],
     ) -> Option<Receiver<Arc<SessionHandle>>> {
-        let accepts = |handle: &Arc<SessionHandle>| !handle.is_full() && Some(handle.id) != except;
-        self.router.read().choose_member(share?, accepts, |handle| handle.is_online())
+        self.router.read().choose_member(share?, |handle| {
+            if tried.contains(&handle.id) { Standing::Ended } else { handle.standing() }
+        })
     }
 
     /// Gives what an ended session has left over to other members of the shared
@@ -78,29 +101,42 @@ impl Broker {
     /// Returns it if nobody has taken it.
     fn hand_over_one(&self, entry: Entry, step: &mut Step) -> Option<Entry> {
         if entry.may_move() && !entry.message.durability.is_refused() {
-            let mut tried = None;
-            for _ in 0..MEMBERS_TRIED {
-                let Some(receiver) = self.other_member(entry.share.as_ref(), tried) else { break };
-                if self.give(&entry, &receiver, step) {
-                    return None;
+            let mut tried = Vec::new();
+            // Those that have ended, or say that they are full, are not chosen: few are left
+            // that turn out to take it not.
+            while let Some(receiver) = self.other_member(entry.share.as_ref(), &tried) {
+                match self.give(&entry, &receiver, step) {
+                    Given::Taken => return None,
+                    Given::Refused => tried.push(receiver.session),
+                    Given::TooEarly => {
+                        self.leftovers.uncommitted.lock().push(entry);
+                        return None;
+                    }
                 }
-                tried = Some(receiver.session);
             }
         }
         Some(entry)
     }
 
-    /// False if this receiver does not take it.
+    /// Goes on with what had to wait for its commit.
+    pub(super) fn hand_over_decided(&self, step: &mut Step) {
+        let decided = self.leftovers.take_decided(self.persistence.committed());
+        if !decided.is_empty() {
+            let dropped = self.hand_over(decided, step);
+            self.drop_entries(&dropped, step);
+        }
+    }
+
     fn give(
         &self,
         entry: &Entry,
         receiver: &Receiver<Arc<SessionHandle>>,
         step: &mut Step,
-    ) -> bool {
+    ) -> Given {
         let handle = &receiver.handle;
         let mut session = handle.lock();
-        if session.life.is_ended() || !self.has_room_in(&mut session, entry, step) {
-            return false;
+        if session.life.is_ended() || !self.has_room_in(handle, &mut session, entry, step) {
+            return Given::Refused;
         }
         let message = &entry.message;
         let is_gated = entry.state == DeliveryState::AwaitingCommit
@@ -110,12 +146,13 @@ impl Broker {
         let qos = most.min(receiver.qos);
         if session.durable && entry.home == Home::Memory && qos > QoS::AtMostOnce {
             if is_gated {
-                // Its publisher may repeat it, and the copy would not be known as one.
-                return false;
+                // Its publisher may repeat it after a crash, and the copy would not be known
+                // as one.
+                return Given::TooEarly;
             }
             drop(session);
             self.publish_copy(entry, qos, receiver, step);
-            return true;
+            return Given::Taken;
         }
         let mut moved = Entry {
             qos,
@@ -149,7 +186,7 @@ impl Broker {
         if !keeps_row {
             self.settle(entry, step);
         }
-        true
+        Given::Taken
     }
 
     fn enqueue_moved(
@@ -160,11 +197,12 @@ impl Broker {
         step: &mut Step,
     ) {
         if moved.qos == QoS::AtMostOnce {
-            self.enqueue_qos0(session, moved);
+            self.enqueue_qos0(handle, session, moved);
             return;
         }
         traced::queued(&moved, &session.client_id);
-        session.enqueue(moved, self.persistence.committed(), self.is_over_memory());
+        let spill = !self.may_hold(handle, moved.size());
+        session.enqueue(moved, self.persistence.committed(), spill);
         self.settle_refused(session, step);
         if session.durable && session.life.connected().is_none() {
             self.evict_later(handle);
@@ -172,8 +210,14 @@ impl Broker {
     }
 
     /// Makes room if the session's policy says so.
-    fn has_room_in(&self, session: &mut Session, entry: &Entry, step: &mut Step) -> bool {
-        let has_memory = session.durable || !self.is_over_memory();
+    fn has_room_in(
+        &self,
+        handle: &SessionHandle,
+        session: &mut Session,
+        entry: &Entry,
+        step: &mut Step,
+    ) -> bool {
+        let has_memory = session.durable || self.may_hold(handle, entry.size());
         has_memory
             && match session.room_for(entry.message.size()) {
                 Room::Yes => true,
@@ -244,7 +288,7 @@ impl Broker {
             broker.rows_arrived(answer.unwrap_or_default(), sent_up_to);
             broker.leftovers.is_reading.store(false, Ordering::Release);
         }));
-        self.persistence.page(PageRequest { ids, reply });
+        self.persistence.page(PageRequest { ids, ledger: self.metrics.messages.memory, reply });
     }
 
     fn rows_arrived(&self, mut rows: Vec<PagedDelivery>, sent_up_to: DeliveryId) {

@@ -6,6 +6,26 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::members::{Member, Members};
 use crate::message::SessionId;
 
+/// How much there is for choosing a member of a group; the last one is best.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// Its session has ended, and it is only still in the table: never chosen.
+    Ended,
+    /// It has no room: chosen only if all others have none either.
+    Full,
+    /// Without a connection.
+    Away,
+    /// With a connection, and room.
+    Online,
+}
+
+impl From<bool> for Standing {
+    /// For members that always have room: whether they are online.
+    fn from(online: bool) -> Self {
+        if online { Self::Online } else { Self::Away }
+    }
+}
+
 /// One group on one filter.
 #[derive(Debug)]
 pub(super) struct Group<S> {
@@ -22,39 +42,41 @@ impl<S> Group<S> {
         &self.share
     }
 
-    /// Whose turn it is. Members that are not `online` are passed over as long as
-    /// there is one that is; if none is, one of them gets the message all the same,
-    /// so that it waits in a session's queue instead of being lost.
+    /// Whose turn it is, of those that stand best: as long as a member is online and has
+    /// room, the others are passed over; if there is none, one that is away gets the message
+    /// all the same, so that it waits in a session's queue instead of being lost.
     ///
     /// The turn goes to the member after the one that was picked, and not just one
     /// further: the one behind an offline member would get that one's share too.
-    pub(super) fn pick(&self, online: impl Fn(&S) -> bool) -> Option<&Member<S>> {
-        let members = self.members.as_slice();
-        let start = self.turn.fetch_add(1, Ordering::Relaxed).checked_rem(members.len())?;
-        let (before, from) = members.split_at_checked(start)?;
-        let mut in_turn = from.iter().chain(before).enumerate();
-        match in_turn.find(|(_, member)| online(&member.handle)) {
-            Some((0, member)) => Some(member),
-            Some((skipped, member)) => {
-                self.turn.fetch_add(skipped, Ordering::Relaxed);
-                Some(member)
-            }
-            None => from.first(),
-        }
+    pub(super) fn pick(&self, standing: impl Fn(&S) -> Standing) -> Option<&Member<S>> {
+        self.pick_from(Standing::Full, standing)
     }
 
-    /// The next in turn of those that `accepts` allows, one that is `online` if there is
-    /// one: for a message that the member whose turn it was cannot get any more.
-    pub(super) fn pick_other(
-        &self,
-        accepts: impl Fn(&S) -> bool,
-        online: impl Fn(&S) -> bool,
-    ) -> Option<&Member<S>> {
+    /// The next in turn of those that have room: for a message that the member whose turn it
+    /// was cannot get any more.
+    pub(super) fn pick_other(&self, standing: impl Fn(&S) -> Standing) -> Option<&Member<S>> {
+        self.pick_from(Standing::Away, standing)
+    }
+
+    fn pick_from(&self, least: Standing, standing: impl Fn(&S) -> Standing) -> Option<&Member<S>> {
         let members = self.members.as_slice();
         let start = self.turn.fetch_add(1, Ordering::Relaxed).checked_rem(members.len())?;
         let (before, from) = members.split_at_checked(start)?;
-        let in_turn = || from.iter().chain(before).filter(|member| accepts(&member.handle));
-        in_turn().find(|member| online(&member.handle)).or_else(|| in_turn().next())
+        let mut best: Option<(Standing, usize, &Member<S>)> = None;
+        for (skipped, member) in from.iter().chain(before).enumerate() {
+            let stands = standing(&member.handle);
+            if stands >= least && best.is_none_or(|(known, ..)| stands > known) {
+                best = Some((stands, skipped, member));
+                if stands == Standing::Online {
+                    break;
+                }
+            }
+        }
+        let (stands, skipped, member) = best?;
+        if stands == Standing::Online && skipped > 0 {
+            self.turn.fetch_add(skipped, Ordering::Relaxed);
+        }
+        Some(member)
     }
 }
 

@@ -29,6 +29,7 @@ mod trie;
 #[cfg(test)]
 mod tests;
 
+pub use groups::Standing;
 pub use retained::Retained;
 pub use routes::{Receiver, Routes};
 pub use table::Router;

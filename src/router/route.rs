@@ -1,5 +1,6 @@
 //! The walk from a topic to its receivers.
 
+use super::groups::Standing;
 use super::routes::{Receiver, Routes};
 use super::slab::NodeId;
 use super::table::{Router, Spot};
@@ -10,18 +11,19 @@ impl<S: Clone> Router<S> {
     /// Clears `out` and fills it with the receivers of a message to `topic`: each
     /// session once for all its matching subscriptions, and besides those, one
     /// member of each matching shared group. `publisher` is the session that sent
-    /// the message, for No Local; `online` says which members of a shared group to
+    /// the message, for No Local; `standing` says which members of a shared group to
     /// prefer, and is asked about those only.
     ///
     /// Every node is visited at most once, so a topic costs at most the nodes whose
     /// paths match its beginning.
-    pub fn route(
+    pub fn route<R: Into<Standing>>(
         &self,
         topic: &str,
         publisher: Option<SessionId>,
         out: &mut Routes<S>,
-        online: impl Fn(&S) -> bool,
+        standing: impl Fn(&S) -> R,
     ) {
+        let standing = |handle: &S| standing(handle).into();
         out.clear();
         let topic = topic.as_bytes();
         // [MQTT-4.7.2-1]: no wildcard at the root matches `$SYS` and its kind.
@@ -35,11 +37,11 @@ impl<S: Clone> Router<S> {
             // `#` includes the parent level (4.7.1.2), so it is due here also when
             // the topic ends.
             if let Some(hash) = spot.hash.filter(|_| wild).and_then(|hash| self.trie.get(hash)) {
-                collect(&hash.value, publisher, out, &online);
+                collect(&hash.value, publisher, out, &standing);
             }
             // Past the end by one: there was no slash behind the last level.
             let Some(rest) = topic.get(start..) else {
-                collect(spot, publisher, out, &online);
+                collect(spot, publisher, out, &standing);
                 continue;
             };
             let len = rest.iter().position(|byte| *byte == b'/').unwrap_or(rest.len());
@@ -53,18 +55,17 @@ impl<S: Clone> Router<S> {
     }
 
     /// Another receiver of a message that was for one member of the shared subscription
-    /// `share` (in full, `$share/GROUP/FILTER`), who cannot get it any more. `accepts`
-    /// says who may get it, `online` which of those to prefer.
-    pub fn choose_member(
+    /// `share` (in full, `$share/GROUP/FILTER`), who cannot get it any more: one that has
+    /// room.
+    pub fn choose_member<R: Into<Standing>>(
         &self,
         share: &str,
-        accepts: impl Fn(&S) -> bool,
-        online: impl Fn(&S) -> bool,
+        standing: impl Fn(&S) -> R,
     ) -> Option<Receiver<S>> {
         let filter = TopicFilter::new(share).ok()?;
         let node = self.trie.get(self.trie.find(filter.matched())?)?;
         let group = node.value.groups.as_ref()?.get(filter.shared()?)?;
-        let member = group.pick_other(accepts, online)?;
+        let member = group.pick_other(|handle| standing(handle).into())?;
         Some(Receiver::new(member, Some(group.share())))
     }
 }
@@ -74,12 +75,12 @@ fn collect<S: Clone>(
     spot: &Spot<S>,
     publisher: Option<SessionId>,
     out: &mut Routes<S>,
-    online: &impl Fn(&S) -> bool,
+    standing: &impl Fn(&S) -> Standing,
 ) {
     out.add(spot.members.as_slice(), publisher);
     if let Some(groups) = &spot.groups {
         for group in groups.iter() {
-            if let Some(member) = group.pick(online) {
+            if let Some(member) = group.pick(standing) {
                 out.add_shared(member, group.share());
             }
         }

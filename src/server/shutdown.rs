@@ -37,6 +37,11 @@ impl Running {
         if gone.is_err() {
             tracing::warn!("some connections did not end in time and are cut off");
         }
+        if timeout(time / 4, self.broker.clear_all()).await.is_err() {
+            tracing::warn!(
+                "not all that ended sessions have left could be given to others in time"
+            );
+        }
         let Some(store) = self.store else { return Ok(()) };
         let closed = tokio::task::spawn_blocking(move || store.shutdown(time / 2)).await;
         let closed = closed.map_err(|error| ServeError::Unclosed(error.to_string()))?;

@@ -8,8 +8,8 @@
 use std::sync::Arc;
 
 use super::{Client, Pending, Reply};
-use crate::broker::Fanout;
 use crate::broker::budget::{NODE, RECEIVER};
+use crate::broker::{Budget, Fanout};
 use crate::message::Message;
 use crate::protocol::{ReasonCode, SubAck, Subscribe, UnsubAck, Unsubscribe};
 use crate::session::Subscribed;
@@ -89,12 +89,13 @@ impl Client {
     /// Finishes it, in turns with other tasks: what was begun is brought to its end even if
     /// the connection is not.
     pub(super) async fn finish_work(&mut self) {
+        let mut turn = None;
         while self.work.is_some() {
-            self.budget = crate::broker::Budget::of_one_poll();
+            self.budget = Budget::of_long_poll();
             self.go_on();
             self.step.ring();
             if self.work.is_some() {
-                crate::broker::yield_now().await;
+                self.broker.long_polls.pause(&mut turn).await;
             }
         }
     }
@@ -153,7 +154,9 @@ impl Client {
         let done = reasons.len();
         self.budget.spend(RECEIVER);
         if let Some(record) = retained.next() {
-            if let Some(line) = done.checked_sub(1).and_then(|last| subscribe.filters.get(last)) {
+            if self.broker.is_still_retained(&record)
+                && let Some(line) = done.checked_sub(1).and_then(|last| subscribe.filters.get(last))
+            {
                 let options = line.options;
                 let subscribed = Subscribed { options, identifier: subscribe.subscription_id };
                 self.broker.send_retained(&self.handle, subscribed, &record, &mut self.step);

@@ -1,6 +1,7 @@
 //! Promise 1: durable before acknowledged.
 
 use super::world::{World, ack, publish};
+use crate::broker::Budget;
 use crate::broker::client::Close;
 use crate::protocol::{Packet, QoS, ReasonCode};
 
@@ -162,11 +163,11 @@ fn a_step_that_goes_on_with_a_packet_of_an_earlier_poll_ends_with_it() {
         .collect();
     let mut publisher = world.passing("pub");
     let client = &mut publisher.client;
-    assert!(client.begin().unwrap());
+    assert!(client.begin(Budget::of_long_poll()).unwrap());
     client.handle(Packet::Publish(publish(QoS::AtMostOnce, 0, "x")), 0).unwrap();
     assert!(!client.may_go_on(), "it has more receivers than one poll serves");
     client.end().unwrap();
-    assert!(client.begin().unwrap());
+    assert!(client.begin(Budget::of_long_poll()).unwrap());
     client.go_on();
     assert!(!client.may_go_on() && !client.may_take(), "the next packet is for the next step");
     assert!(client.has_more(), "which comes by itself");
@@ -174,7 +175,7 @@ fn a_step_that_goes_on_with_a_packet_of_an_earlier_poll_ends_with_it() {
     // So that somebody else may act on the session in between.
     let session = world.broker.session_of("pub").unwrap();
     assert!(session.try_begin().is_some());
-    assert!(client.begin().unwrap() && client.may_go_on());
+    assert!(client.begin(Budget::of_long_poll()).unwrap() && client.may_go_on());
     client.end().unwrap();
     drop(receivers);
 }

@@ -2,6 +2,7 @@
 //! simulation compares them at each step; here are the moments by name.
 
 use super::world::{User, World, ack};
+use crate::broker::Budget;
 use crate::protocol::{Packet, QoS};
 
 fn gauge(world: &World) -> i64 {
@@ -86,7 +87,7 @@ fn a_connection_that_ends_with_a_full_buffer_leaves_nothing_counted() {
     world.commit();
     // Enough for some of them only, and then the line is cut.
     let mut out = bytes::BytesMut::new();
-    assert!(receiver.client.begin().unwrap());
+    assert!(receiver.client.begin(Budget::of_long_poll()).unwrap());
     receiver.client.woken();
     receiver.client.pump(&mut out, 10).unwrap();
     assert!(gauge(&world) > 0);

@@ -9,6 +9,7 @@ mod gates;
 mod in_flight;
 mod kept_in_flight;
 mod pass_through;
+mod retained_order;
 mod shared_members;
 mod spans;
 mod too_large;

@@ -213,6 +213,48 @@ fn a_member_whose_session_ends_after_it_was_chosen_is_passed_over() {
     assert_eq!(world.rows("delivery"), 1);
 }
 
+#[test]
+fn members_that_have_ended_and_are_not_cleared_away_yet_get_nothing() {
+    for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
+        let world = World::new();
+        member(&world, "durable", qos).vanish();
+        for number in 0..6 {
+            let mut passing = world.passing(&format!("passing/{number}"));
+            passing.subscribe(GROUP, qos);
+            // More than are cleared away at once.
+            (0..600).for_each(|filter| passing.subscribe(&format!("x/{filter}"), qos));
+            passing.received();
+            passing.leave();
+        }
+        let mut publisher = world.passing("pub");
+        (1..=20).for_each(|packet| publisher.publish(qos, packet, "x"));
+        world.commit();
+        assert_eq!(publisher.received().len(), 20);
+        assert_eq!(world.rows("delivery"), 20);
+        assert_eq!(world.broker.metrics.messages.dropped.get(DropReason::SessionEnded), 0);
+    }
+}
+
+#[test]
+fn what_a_passing_member_leaves_uncommitted_waits_for_its_commit() {
+    let world = World::new();
+    let _durable = member(&world, "durable", QoS::ExactlyOnce);
+    let mut passing = world.passing("passing");
+    passing.subscribe(GROUP, QoS::ExactlyOnce);
+    passing.received();
+    let mut publisher = world.durable("pub");
+    (1..=4).for_each(|packet| publisher.publish(QoS::ExactlyOnce, packet, "x"));
+    // Nothing of it is committed, so nothing was sent.
+    passing.leave();
+    super::world::at_once(world.broker.background_once());
+    world.commit();
+    super::world::at_once(world.broker.background_once());
+    world.commit();
+    assert_eq!(publisher.received().len(), 4);
+    assert_eq!(world.rows("delivery"), 4);
+    assert_eq!(world.broker.metrics.messages.dropped.get(DropReason::SessionEnded), 0);
+}
+
 /// Number 13: one full queue cost all other receivers the will.
 #[test]
 fn a_will_reaches_every_receiver_whose_queue_is_not_full() {

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::auth::{Authenticator, Identity};
 use crate::broker::client::{Client, Close, Peer};
-use crate::broker::{Broker, Clock, Hand, Leaving, Persistence, Settings};
+use crate::broker::{Broker, Budget, Clock, Hand, Leaving, Persistence, Settings};
 use crate::config::Config;
 use crate::message::WallMillis;
 use crate::protocol::{
@@ -166,11 +166,11 @@ impl User {
     /// As the network does it: a turn begins with a look at the wake-up.
     pub fn try_send(&mut self, packet: Packet<'_>) -> Result<(), Close> {
         self.client.woken();
-        assert!(self.client.begin()?, "nobody else acts on the session");
+        assert!(self.client.begin(Budget::of_long_poll())?, "nobody else acts on the session");
         self.client.handle(packet, 0)?;
         while self.client.has_more() {
             self.client.end()?;
-            assert!(self.client.begin()?);
+            assert!(self.client.begin(Budget::of_long_poll())?);
             self.client.go_on();
         }
         self.client.end()
@@ -211,7 +211,7 @@ impl User {
 
     fn look<T>(&mut self, at: impl Fn(&Packet<'_>) -> T) -> Result<Vec<T>, Close> {
         self.client.woken();
-        assert!(self.client.begin()?, "nobody else acts on the session");
+        assert!(self.client.begin(Budget::of_long_poll())?, "nobody else acts on the session");
         let pumped = self.client.pump(&mut self.out, usize::MAX);
         let ended = self.client.end();
         pumped?;
@@ -230,7 +230,7 @@ impl User {
     /// is encoded as long as there is less than `enough` of it. How much there is.
     pub fn unread(&mut self, enough: usize) -> Result<usize, Close> {
         self.client.woken();
-        assert!(self.client.begin()?, "nobody else acts on the session");
+        assert!(self.client.begin(Budget::of_long_poll())?, "nobody else acts on the session");
         let pumped = self.client.pump(&mut self.out, enough);
         let ended = self.client.end();
         pumped?;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::router::Standing;
 
 /// How often each session got one of `count` messages to `topic`.
 fn shares(
@@ -103,9 +104,10 @@ fn the_publisher_may_be_the_one_whose_turn_it_is() {
 fn mqtt_4_8_2_another_member_is_found_for_what_one_cannot_get_any_more() {
     let router = group(1..=4);
     let choose = |accepts: &dyn Fn(u64) -> bool, online: &dyn Fn(u64) -> bool| {
-        let accepts = |handle: &usize| accepts(*handle as u64);
-        let online = |handle: &usize| online(*handle as u64);
-        router.choose_member("$share/g/a/+", accepts, online)
+        router.choose_member("$share/g/a/+", |handle| match *handle as u64 {
+            full if !accepts(full) => Standing::Full,
+            session => online(session).into(),
+        })
     };
     let mut shares = BTreeMap::<u64, usize>::new();
     for _ in 0..300 {
@@ -120,6 +122,24 @@ fn mqtt_4_8_2_another_member_is_found_for_what_one_cannot_get_any_more() {
     assert_eq!(offline.session, SessionId(3), "it waits for one that is away");
     assert!(choose(&|_| false, &|_| true).is_none());
     for none in ["$share/h/a/+", "$share/g/b", "a/+", "$share/g"] {
-        assert!(router.choose_member(none, |_| true, |_| true).is_none(), "{none}");
+        assert!(router.choose_member(none, |_| true).is_none(), "{none}");
+    }
+}
+
+#[test]
+fn a_member_that_has_ended_is_never_chosen_and_one_without_room_last() {
+    let router = group(1..=5);
+    let chosen = |standing: &dyn Fn(u64) -> Standing| {
+        let mut routes = Routes::new();
+        router.route("a/b", None, &mut routes, |handle| standing(*handle as u64));
+        routes.receivers.first().map(|receiver| receiver.session.0)
+    };
+    for _ in 0..10 {
+        let all_but = |session, others: Standing| {
+            move |other| if other == session { Standing::Full } else { others }
+        };
+        assert_eq!(chosen(&all_but(2, Standing::Ended)), Some(2));
+        assert_ne!(chosen(&all_but(2, Standing::Away)), Some(2));
+        assert_eq!(chosen(&|_| Standing::Ended), None);
     }
 }
