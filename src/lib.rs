@@ -29,6 +29,7 @@ pub mod foreign;
 pub mod http;
 pub mod load;
 pub mod maintenance;
+pub mod memory;
 pub mod message;
 pub mod net;
 pub mod peer;

@@ -27,6 +27,7 @@ impl Broker {
             tokio::select! {
                 () = self.next_timer() => self.run_due().await,
                 () = self.timers.changed() => {}
+                () = self.until_memory_is_short() => self.balance_memory().await,
                 _ = evict.tick() => {
                     self.check_clock().await;
                     self.evict_offline();
@@ -49,6 +50,7 @@ impl Broker {
     /// once: for a simulation, whose time does not pass by itself.
     pub async fn background_once(self: &Arc<Self>) {
         self.run_due().await;
+        self.balance_memory().await;
         self.evict_offline();
         self.measure();
         self.clear_remains();

@@ -3,9 +3,11 @@
 use std::future::poll_fn;
 use std::task::Poll;
 
-/// What one poll may cost, in units of about 0.1 to 0.2 µs: together at most a few
-/// milliseconds.
-const UNITS: usize = 16 * 1024;
+/// What a long poll may cost, in units of about 0.1 to 0.2 µs: together at most a few
+/// milliseconds. See [`super::LongPolls`].
+const LONG: usize = 16 * 1024;
+/// What a poll may cost that anybody may have at any time: a few hundred microseconds.
+const SHORT: usize = 2 * 1024;
 
 /// A packet, without what it brings about.
 pub const PACKET: usize = 1;
@@ -15,15 +17,22 @@ pub const RECEIVER: usize = 4;
 pub const DELIVERY: usize = 2;
 /// A node of the router or of the retained messages.
 pub const NODE: usize = 2;
+/// As many bytes that are read or written cost one unit.
+const BYTES_A_UNIT: usize = 512;
 
 /// What is left of a poll's work.
 #[derive(Debug, Clone, Copy)]
 pub struct Budget(usize);
 
 impl Budget {
-    /// The budget of one poll.
-    pub const fn of_one_poll() -> Self {
-        Self(UNITS)
+    /// For a task whose turn it is.
+    pub const fn of_long_poll() -> Self {
+        Self(LONG)
+    }
+
+    /// For a task that has not left anything undone so far.
+    pub const fn of_short_poll() -> Self {
+        Self(SHORT)
     }
 
     /// For work that must not be interrupted.
@@ -34,6 +43,11 @@ impl Budget {
     /// Takes what `units` of work cost.
     pub fn spend(&mut self, units: usize) {
         self.0 = self.0.saturating_sub(units);
+    }
+
+    /// Takes what it costs to read or write `bytes`.
+    pub fn spend_bytes(&mut self, bytes: usize) {
+        self.spend(bytes / BYTES_A_UNIT);
     }
 
     /// True if others are to have their turn first.

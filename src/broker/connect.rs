@@ -389,7 +389,7 @@ impl Broker {
         for packet_id in session.incoming.held() {
             step.change(Change::OpenIncoming(session.id, packet_id));
         }
-        for (filter, subscribed) in &session.subscriptions {
+        for (filter, subscribed) in session.subscriptions.iter() {
             step.change(super::subscribe::subscribe_change(session.id, filter, *subscribed));
         }
     }

@@ -3,14 +3,23 @@
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use tokio::sync::Semaphore;
 
+use crate::memory::Charge;
 use crate::message::{Bell, SessionId, Wake};
+use crate::router::Standing;
 use crate::session::Session;
 use crate::sync::{Mutex, MutexGuard};
-use crate::telemetry::{MessageMetrics, Metrics};
+use crate::telemetry::Metrics;
+
+#[derive(Debug)]
+struct State {
+    session: Session,
+    /// For what the session takes in memory, without its messages, which have their own.
+    charge: Charge,
+}
 
 /// Shared by the registry, the router and the session's connection.
 #[derive(Debug)]
@@ -19,8 +28,9 @@ pub struct SessionHandle {
     pub id: SessionId,
     /// Of the session.
     pub client_id: Arc<str>,
-    state: Mutex<Session>,
+    state: Mutex<State>,
     online: AtomicBool,
+    ended: AtomicBool,
     full: AtomicBool,
     memory_only: AtomicBool,
     /// Publishers that wait for room in the queue.
@@ -30,6 +40,12 @@ pub struct SessionHandle {
     /// One permit: see [`StepPermit`]. Who waits for it is served in turn.
     permit: Semaphore,
     metrics: Arc<Metrics>,
+    /// Bytes of the session and its messages, these as if nobody else had them.
+    held: AtomicI64,
+    /// Bytes of its connection's buffers.
+    buffered: AtomicI64,
+    /// A message that it was to get could not be kept: its connection has to end.
+    deprived: AtomicBool,
 }
 
 impl SessionHandle {
@@ -48,12 +64,16 @@ impl SessionHandle {
             id: session.id,
             client_id: Arc::clone(&session.client_id),
             online: AtomicBool::new(session.life.connected().is_some()),
+            ended: AtomicBool::new(false),
             full: AtomicBool::new(false),
             memory_only: AtomicBool::new(false),
             waiting: Mutex::default(),
             bell: Arc::default(),
             permit: Semaphore::new(permits),
-            state: Mutex::new(session),
+            held: AtomicI64::new(0),
+            buffered: AtomicI64::new(0),
+            deprived: AtomicBool::new(false),
+            state: Mutex::new(State { session, charge: metrics.messages.memory.charge(0) }),
             metrics,
         })
     }
@@ -63,7 +83,7 @@ impl SessionHandle {
     /// the guard is dropped.
     #[cfg_attr(feature = "failpoints", track_caller)]
     pub fn lock(&self) -> SessionGuard<'_> {
-        SessionGuard { session: self.state.lock(), handle: self }
+        SessionGuard { state: self.state.lock(), handle: self }
     }
 
     /// Locks the state, to look at it.
@@ -99,6 +119,19 @@ impl SessionHandle {
         self.online.load(Ordering::Relaxed)
     }
 
+    /// What there is for choosing it as the member of a shared subscription that gets a
+    /// message.
+    pub fn standing(&self) -> Standing {
+        // Members that have ended stay in the router until they are cleared away.
+        if self.ended.load(Ordering::Relaxed) {
+            Standing::Ended
+        } else if self.is_full() {
+            Standing::Full
+        } else {
+            self.is_online().into()
+        }
+    }
+
     /// Its queue has no room and its messages are to be refused.
     pub fn is_full(&self) -> bool {
         self.full.load(Ordering::Relaxed)
@@ -130,16 +163,43 @@ impl SessionHandle {
         self.memory_only.load(Ordering::Relaxed)
     }
 
-    fn follow(&self, session: &mut Session) {
+    /// Bytes that its client makes the broker hold: its session, its messages as if nobody
+    /// else had them, and its connection's buffers.
+    pub fn holds(&self) -> i64 {
+        self.held.load(Ordering::Relaxed) + self.buffered.load(Ordering::Relaxed)
+    }
+
+    /// Its connection holds so many bytes from now on.
+    pub fn set_buffered(&self, bytes: i64) {
+        self.buffered.store(bytes, Ordering::Relaxed);
+    }
+
+    /// A message that its client was promised cannot be kept: the connection has to end, so
+    /// that the client learns of it. To be rung by the caller.
+    pub fn deprive(&self) {
+        self.deprived.store(true, Ordering::Relaxed);
+    }
+
+    /// True if [`SessionHandle::deprive`] was called since the last time.
+    pub fn take_deprived(&self) -> bool {
+        self.deprived.load(Ordering::Relaxed) && self.deprived.swap(false, Ordering::Relaxed)
+    }
+
+    fn follow(&self, State { session, charge }: &mut State) {
         let full = session.outlives() && session.is_full_and_refusing();
         if update(&self.full, full) && !full {
             self.waiting.lock().drain(..).for_each(|publisher| publisher.ring());
         }
         update(&self.memory_only, session.outlives() && !session.durable && session.refuses());
+        update(&self.ended, session.life.is_ended());
         update(&self.online, session.life.connected().is_some());
-        let MessageMetrics { memory_bytes, in_flight, .. } = &self.metrics.messages;
-        memory_bytes.add(session.memory_change());
-        in_flight.add(session.in_flight_change());
+        let own = session.own_memory();
+        charge.set(own);
+        let held = i64::try_from(own + session.message_memory()).unwrap_or(i64::MAX);
+        if self.held.load(Ordering::Relaxed) != held {
+            self.held.store(held, Ordering::Relaxed);
+        }
+        self.metrics.messages.in_flight.add(session.in_flight_change());
     }
 }
 
@@ -162,7 +222,7 @@ fn update(flag: &AtomicBool, value: bool) -> bool {
 /// A session that is being changed.
 #[derive(Debug)]
 pub struct SessionGuard<'a> {
-    session: MutexGuard<'a, Session>,
+    state: MutexGuard<'a, State>,
     handle: &'a SessionHandle,
 }
 
@@ -170,31 +230,31 @@ impl Deref for SessionGuard<'_> {
     type Target = Session;
 
     fn deref(&self) -> &Session {
-        &self.session
+        &self.state.session
     }
 }
 
 impl DerefMut for SessionGuard<'_> {
     fn deref_mut(&mut self) -> &mut Session {
-        &mut self.session
+        &mut self.state.session
     }
 }
 
 impl Drop for SessionGuard<'_> {
     fn drop(&mut self) {
-        self.handle.follow(&mut self.session);
+        self.handle.follow(&mut self.state);
     }
 }
 
 /// A session that is being looked at.
 #[derive(Debug)]
-pub struct SessionView<'a>(MutexGuard<'a, Session>);
+pub struct SessionView<'a>(MutexGuard<'a, State>);
 
 impl Deref for SessionView<'_> {
     type Target = Session;
 
     fn deref(&self) -> &Session {
-        &self.0
+        &self.0.session
     }
 }
 

@@ -22,7 +22,9 @@ mod end;
 mod fanout;
 mod handle;
 mod ids;
+mod long_polls;
 mod longest;
+mod memory;
 mod paging;
 mod persistence;
 mod publish;
@@ -55,6 +57,7 @@ pub use connect::Accepted;
 pub use disconnect::Leaving;
 pub use fanout::Fanout;
 pub use handle::{SessionGuard, SessionHandle, SessionView, StepPermit};
+pub use long_polls::{LongPolls, NextTurn, Turn};
 pub use longest::LongQueue;
 pub use persistence::{Persistence, StoreDown};
 pub use publish::Publication;
@@ -92,6 +95,9 @@ pub struct Broker {
     /// Time.
     pub clock: Clock,
     pub(crate) persistence: Persistence,
+    /// Who may have a long poll.
+    pub(crate) long_polls: LongPolls,
+    shares: memory::Shares,
     ids: Ids,
     router: RwLock<Router<Arc<SessionHandle>>>,
     /// Of the router, readable without its lock.
@@ -140,11 +146,13 @@ impl Broker {
         let ids = Ids::new(recovered.last_message, recovered.last_delivery, recovered.last_session);
         let now = clock.now();
         let broker = Arc::new(Self {
+            long_polls: LongPolls::new(settings.long_polls),
             settings,
             authenticator,
             metrics,
             clock,
             persistence,
+            shares: memory::Shares::default(),
             ids,
             router: RwLock::new(Router::new()),
             generation: AtomicU64::new(0),
@@ -213,9 +221,9 @@ impl Broker {
         handles.into_iter().filter_map(wake_of).collect()
     }
 
-    /// Bytes that queues hold in memory.
+    /// Bytes that are held in memory on behalf of clients.
     pub fn memory(&self) -> u64 {
-        u64::try_from(self.metrics.messages.memory_bytes.get()).unwrap_or(0)
+        u64::try_from(self.metrics.messages.memory.get()).unwrap_or(0)
     }
 
     /// True if the disk has no room for messages.

@@ -17,6 +17,7 @@ impl Broker {
         let session = Arc::downgrade(handle);
         self.persistence.page(PageRequest {
             ids: page.ids,
+            ledger: self.metrics.messages.memory,
             reply: PageReply(Box::new(move |answer| {
                 let rows = answer.unwrap_or_else(|error| {
                     // The store is poisoned with it; the process is on its way out.

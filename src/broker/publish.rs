@@ -41,7 +41,9 @@ impl Broker {
     ) -> Result<Message, ReasonCode> {
         if publication.qos > QoS::AtMostOnce {
             for receiver in routes.receivers.iter().filter(|of| of.qos > QoS::AtMostOnce) {
-                let no_memory = || receiver.handle.is_memory_only() && self.is_over_memory();
+                let size = publication.payload.len() as u64;
+                let no_memory =
+                    || receiver.handle.is_memory_only() && !self.may_hold(&receiver.handle, size);
                 if receiver.handle.is_full() || no_memory() {
                     return Err(ReasonCode::QuotaExceeded);
                 }
@@ -86,7 +88,7 @@ impl Broker {
             message.shares = Some(kept().map(|receiver| receiver.share.clone()).collect());
         }
         self.begin_trace(&mut message, publisher.is_some(), step.now);
-        message
+        message.charged_to(self.metrics.messages.memory)
     }
 
     /// Publishes something that no connection waits for. Not to be cancelled.
@@ -98,10 +100,5 @@ impl Broker {
             self.retain(publication, &message, step);
         }
         self.fan_out_in_turns(message, &routes, step).await;
-    }
-
-    /// True if queues hold more payload in memory than they may.
-    pub(super) fn is_over_memory(&self) -> bool {
-        self.metrics.messages.memory_bytes.is_above(self.settings.max_memory)
     }
 }

@@ -44,6 +44,8 @@ pub struct Settings {
     pub max_unanswered: usize,
     /// Writes that may wait for the disk before publishers are read no further.
     pub max_pending_writes: usize,
+    /// Tasks with much to do that may be runnable at once.
+    pub long_polls: usize,
     /// Time for CONNECT to come and be answered.
     pub connect_timeout: Duration,
 }
@@ -51,6 +53,18 @@ pub struct Settings {
 /// Replies of one connection that may wait for the disk. Two seconds of a publisher
 /// at 5,000 messages/s; one that has more in flight is read no further for now.
 const MAX_UNANSWERED: usize = 10_000;
+
+/// One that runs, and one that is next: no thread waits for work, and a task with little to
+/// do waits behind two long polls at most.
+const LONG_POLLS_A_THREAD: usize = 2;
+
+/// Threads of the runtime, as tokio counts them if the configuration does not.
+fn worker_threads(config: &Config) -> usize {
+    match config.runtime.worker_threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        set => set,
+    }
+}
 
 impl From<&Config> for Settings {
     fn from(config: &Config) -> Self {
@@ -75,6 +89,7 @@ impl From<&Config> for Settings {
             max_memory: i64::try_from(sizes.max_memory.bytes()).unwrap_or(i64::MAX),
             max_unanswered: MAX_UNANSWERED,
             max_pending_writes: persistence.max_pending,
+            long_polls: LONG_POLLS_A_THREAD * worker_threads(config),
             connect_timeout: mqtt.connect_timeout.duration(),
         }
     }

@@ -7,7 +7,7 @@ use super::{Broker, SessionHandle, Step};
 use crate::message::SessionId;
 use crate::protocol::{QoS, ReasonCode, RetainHandling, SubscribeFilter, TopicFilter};
 use crate::router::{Receiver, Routes, Subscription};
-use crate::session::Subscribed;
+use crate::session::{Subscribed, cost_of_subscription};
 use crate::store::{Change, RetainedRecord, SubscriptionRecord};
 
 impl Broker {
@@ -33,6 +33,9 @@ impl Broker {
             let no_room = session.durable && self.persistence.is_full();
             if !known && (no_room || session.subscriptions.len() >= self.settings.max_subscriptions)
             {
+                return ReasonCode::QuotaExceeded;
+            }
+            if !known && !self.may_hold(handle, cost_of_subscription(filter.as_str())) {
                 return ReasonCode::QuotaExceeded;
             }
             session.subscriptions.insert(filter.as_str().into(), subscribed);
@@ -89,7 +92,7 @@ impl Broker {
         publisher: Option<SessionId>,
         routes: &mut Routes<Arc<SessionHandle>>,
     ) {
-        self.router.read().route(topic, publisher, routes, |handle| handle.is_online());
+        self.router.read().route(topic, publisher, routes, |handle| handle.standing());
     }
 
     pub(super) fn enroute(

@@ -31,6 +31,7 @@ pub use trace::{CommitMark, CommitObserver, Committed, End, Follow, Step, Stored
 pub use wake::{Bell, Revoked, Wake};
 pub use will::WillRecord;
 
+use crate::memory::{Charge, Ledger};
 use crate::protocol::{PacketId, QoS};
 
 /// An accepted PUBLISH. Immutable but for the atomics that follow its way to the
@@ -67,6 +68,7 @@ pub struct Message {
     pub publisher: Option<Arc<Wake>>,
     /// Whoever follows its way, if it is traced.
     pub trace: Option<Box<Trace>>,
+    charge: Option<Charge>,
 }
 
 /// A durable publisher's QoS 2 packet id, and its place among all changes.
@@ -143,6 +145,7 @@ impl Message {
             shares: None,
             publisher: None,
             trace: None,
+            charge: None,
         }
     }
 
@@ -169,6 +172,23 @@ impl Message {
     /// Bytes of topic, properties and payload: what counts against queue limits.
     pub fn size(&self) -> usize {
         self.body.len()
+    }
+
+    /// Has it counted for as long as anybody has it, at what it costs: once, however many
+    /// receive it.
+    #[must_use]
+    pub fn charged_to(mut self, ledger: Ledger) -> Self {
+        self.charge = Some(ledger.charge(self.cost()));
+        self
+    }
+
+    /// What it takes in memory, in bytes.
+    fn cost(&self) -> u64 {
+        /// The allocator's own, and the counts of an `Arc`.
+        const ALLOCATION: usize = 16;
+        let slots = if self.slots.spilled() { size_of_val(&*self.slots) + ALLOCATION } else { 0 };
+        let shares = self.shares.as_deref().map_or(0, size_of_val);
+        (size_of::<Self>() + 2 * ALLOCATION + self.body.len() + ALLOCATION + slots + shares) as u64
     }
 
     /// The slots whose receivers were chosen through shared subscriptions, and those.

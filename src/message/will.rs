@@ -20,3 +20,11 @@ pub struct WillRecord {
     /// Message Expiry Interval in seconds.
     pub expiry: Option<u32>,
 }
+
+impl WillRecord {
+    /// Bytes that it takes in memory.
+    pub fn size(&self) -> u64 {
+        let parts = self.topic.len() + self.properties.capacity() + self.payload.capacity();
+        (size_of::<Self>() + parts) as u64
+    }
+}

@@ -8,12 +8,14 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use super::pace::Pace;
 use super::scratch::{self, Consumed, Partial};
 use super::timers::{Due, Timers};
 use super::transport::Transport;
+use crate::broker::Budget;
 use crate::broker::client::{Client, Close, Handled};
 use crate::peer::PeerAddr;
 use crate::protocol::{Decoder, Frame, ReasonCode};
@@ -60,6 +62,7 @@ pub struct Connection<S> {
     decoder: Decoder,
     metrics: Arc<Metrics>,
     timers: Timers,
+    pace: Pace,
 }
 
 impl<S: Transport> Connection<S> {
@@ -83,6 +86,7 @@ impl<S: Transport> Connection<S> {
             decoder,
             metrics,
             timers: Timers::new(keep_alive),
+            pace: Pace::default(),
         }
     }
 
@@ -148,10 +152,18 @@ impl<S: Transport> Connection<S> {
         if client.wake().poll(context) {
             client.woken();
         }
-        match client.begin() {
+        let budget = if client.is_awaited() {
+            Budget::of_short_poll()
+        } else {
+            ready!(self.pace.begin(context))
+        };
+        match client.begin(budget) {
             Ok(true) => {}
-            // Rung when it is this connection's turn.
-            Ok(false) => return Poll::Pending,
+            // Rung when the session is free.
+            Ok(false) => {
+                self.pace.rests();
+                return Poll::Pending;
+            }
             Err(close) => return Poll::Ready(close),
         }
         let stepped = self.step(client, context);
@@ -159,8 +171,16 @@ impl<S: Transport> Connection<S> {
             Ok(()) => {}
             Err(close) => return Poll::Ready(self.close_after(client, close)),
         }
-        if client.has_more() || client.is_revoked() {
+        if client.is_awaited() {
+            self.pace.rests();
             context.waker().wake_by_ref();
+        } else if client.has_more() {
+            self.pace.goes_on(client.long_polls(), context);
+        } else {
+            self.pace.rests();
+        }
+        if let Err(close) = client.hold_buffers(self.partial.capacity() + self.out.capacity()) {
+            return Poll::Ready(close);
         }
         self.timers.set_parting(client.parts_at());
         self.timers.poll(context);

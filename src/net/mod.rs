@@ -6,6 +6,7 @@ mod dial;
 mod greet;
 mod linger;
 mod listener;
+mod pace;
 mod scratch;
 mod timers;
 mod transport;

@@ -138,6 +138,11 @@ impl Partial {
         self.bytes.len()
     }
 
+    /// Bytes that it takes in memory.
+    pub fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// Bytes that the frame at its front lacks, if it has one that has begun.
     pub fn missing(&self) -> Option<usize> {
         (!self.bytes.is_empty()).then(|| self.needed.saturating_sub(self.bytes.len()))

@@ -1,9 +1,9 @@
 //! QoS 2 from the client: packet ids that were received and not yet released.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use crate::message::Message;
+use crate::message::{CommitNo, Message};
 use crate::protocol::PacketId;
 
 #[derive(Debug)]
@@ -29,6 +29,10 @@ impl Held {
 pub struct Incoming {
     /// Empty most of the time, so its own size counts: every session has one.
     held: BTreeMap<PacketId, Held>,
+    /// Ids whose messages may not be decided yet, in the order in which they came.
+    #[allow(clippy::box_collection)]
+    // Most sessions never have any: a pointer is all it takes.
+    undecided: Option<Box<VecDeque<PacketId>>>,
 }
 
 /// What is known of a packet id.
@@ -77,7 +81,37 @@ impl Incoming {
 
     /// A QoS 2 PUBLISH was accepted.
     pub fn insert(&mut self, packet_id: PacketId, message: Option<Arc<Message>>, epoch: u64) {
+        if message.is_some() {
+            self.undecided.get_or_insert_default().push_back(packet_id);
+        }
         self.held.insert(packet_id, Held { message, epoch });
+    }
+
+    /// Lets go of messages that are committed or need not be: an id is enough to know a
+    /// repeat by, and PUBREL may be long in coming.
+    pub fn forget_messages(&mut self, committed: CommitNo) {
+        let Some(undecided) = &mut self.undecided else { return };
+        while let Some(packet_id) = undecided.front() {
+            if let Some(held) = self.held.get_mut(packet_id)
+                && let Some(message) = &held.message
+            {
+                if message.durability.may_acknowledge(committed) {
+                    held.message = None;
+                } else if !message.durability.is_refused() {
+                    return;
+                }
+            }
+            undecided.pop_front();
+        }
+        super::queue::trim(undecided);
+    }
+
+    /// Bytes that the ids take in memory.
+    pub fn memory(&self) -> u64 {
+        /// Of an entry in a tree whose nodes are two thirds full.
+        const ENTRY: usize = size_of::<(PacketId, Held)>() * 3 / 2;
+        let undecided = self.undecided.as_ref().map_or(0, |line| line.capacity());
+        (self.held.len() * ENTRY + undecided * size_of::<PacketId>()) as u64
     }
 
     /// The message was refused after all; not if the id has come to stand for another one.
@@ -102,6 +136,7 @@ impl Incoming {
 
     /// The other end has forgotten them all.
     pub fn take_all(&mut self) -> impl Iterator<Item = PacketId> + use<> {
+        self.undecided = None;
         std::mem::take(&mut self.held).into_keys()
     }
 

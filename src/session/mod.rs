@@ -15,12 +15,12 @@ mod packet_ids;
 mod peek;
 mod queue;
 mod receipt;
+mod subscriptions;
 mod window;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use entry::{DeliveryState, Entry, Home};
@@ -30,19 +30,11 @@ pub use outgoing::{DeliveryBlock, Fit, Outgoing, Room};
 pub use peek::{Peek, Peeked};
 pub use queue::{Page, Queue};
 pub use receipt::Receipt;
+pub use subscriptions::{Subscribed, Subscriptions, cost_of as cost_of_subscription};
 pub use window::Window;
 
 use crate::message::{DeliveryId, IdList, SessionId, Wake, WillRecord};
-use crate::protocol::{PacketId, QoS, SubscriptionOptions, Version};
-
-/// One subscription of the session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Subscribed {
-    /// As subscribed.
-    pub options: SubscriptionOptions,
-    /// v5 Subscription Identifier.
-    pub identifier: Option<u32>,
-}
+use crate::protocol::{PacketId, QoS, Version};
 
 /// The state of one session; kept behind one short lock by its owner.
 #[derive(Debug)]
@@ -60,7 +52,7 @@ pub struct Session {
     /// What bounds its queue and window. Many have the same.
     pub limits: Arc<Limits>,
     /// By full filter, `$share/...` included.
-    pub subscriptions: BTreeMap<Box<str>, Subscribed>,
+    pub subscriptions: Subscriptions,
     /// QoS 2 packet ids of its own publishes that wait for PUBREL.
     pub incoming: Incoming,
     /// To be published when the connection ends badly.
@@ -74,7 +66,6 @@ pub struct Session {
     pub(crate) queue: Queue,
     pub(crate) window: Window,
     next_packet_id: PacketId,
-    counted_memory: i64,
     counted_in_flight: usize,
 }
 
@@ -93,7 +84,7 @@ impl Session {
             version,
             durable: false,
             life: Life::default(),
-            subscriptions: BTreeMap::new(),
+            subscriptions: Subscriptions::default(),
             incoming: Incoming::default(),
             will: None,
             sent_up_to: DeliveryId(0),
@@ -103,7 +94,6 @@ impl Session {
             limits,
             window: Window::default(),
             next_packet_id: PacketId::FIRST,
-            counted_memory: 0,
             counted_in_flight: 0,
         }
     }
@@ -143,6 +133,17 @@ impl Session {
     fn requeue_in_flight(&mut self) {
         let in_flight = self.window.drain();
         self.queue.put_back(in_flight);
+    }
+
+    /// Takes out QoS 0 messages, the oldest first, until it holds no more than `share` bytes
+    /// or none is left.
+    pub fn shed(&mut self, share: u64) -> Vec<Entry> {
+        let mut gone = Vec::new();
+        while self.own_memory() + self.message_memory() > share {
+            let Some(entry) = self.queue.pop_light() else { break };
+            gone.push(entry);
+        }
+        gone
     }
 
     /// The connection's wake-up, while there is one.

@@ -303,16 +303,17 @@ impl Session {
         self.refuses() && self.room_for(0) == Room::No
     }
 
-    /// Change of the bytes that this session keeps in memory since the last call.
-    pub fn memory_change(&mut self) -> i64 {
-        // What a queue entry costs beside its message's bytes, roughly.
-        const OVERHEAD: u64 = 160;
-        let entries = (self.queue.in_memory() + self.window.len()) as u64;
-        let bytes = self.queue.memory_bytes() + self.window.bytes() + entries * OVERHEAD;
-        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-        let change = bytes - self.counted_memory;
-        self.counted_memory = bytes;
-        change
+    /// Bytes that this session takes in memory, without those of its messages, which others
+    /// may have too.
+    pub fn own_memory(&self) -> u64 {
+        let entries = (self.queue.capacity() + self.window.capacity()) * size_of::<Entry>();
+        let will = self.will.as_ref().map_or(0, |will| will.size());
+        entries as u64 + self.incoming.memory() + self.subscriptions.bytes() + will
+    }
+
+    /// Bytes of the messages that it holds in memory, each as if nobody else had it.
+    pub fn message_memory(&self) -> u64 {
+        self.queue.memory_bytes() + self.window.bytes()
     }
 
     /// Change of what is in flight since the last call.

@@ -69,6 +69,11 @@ impl Queue {
         self.entry_bytes
     }
 
+    /// Entries that there is memory for.
+    pub fn capacity(&self) -> usize {
+        self.head.capacity() + self.tail.capacity() + self.light.capacity()
+    }
+
     /// Entries in memory.
     pub fn in_memory(&self) -> usize {
         self.head.len() + self.tail.len() + self.light.len()
@@ -190,6 +195,7 @@ impl Queue {
     pub fn pop_light(&mut self) -> Option<Entry> {
         let entry = self.light.pop_front()?;
         self.entry_bytes -= entry.size();
+        trim(&mut self.light);
         Some(entry)
     }
 
@@ -198,6 +204,7 @@ impl Queue {
         self.front()?;
         let entry = self.head.pop_front()?;
         self.entry_bytes -= entry.size();
+        trim(&mut self.head);
         Some(entry)
     }
 
@@ -268,6 +275,16 @@ impl Queue {
         entries.append(&mut self.refused);
         self.entry_bytes = 0;
         std::mem::take(&mut self.disk).into_lists()
+    }
+}
+
+/// Lets go of memory that a long line has left: one that has come down to a quarter of its
+/// length needs only half of it.
+pub(super) fn trim<T>(line: &mut VecDeque<T>) {
+    /// Entries; what a queue that stays short may take.
+    const SHORT: usize = 128;
+    if line.capacity() > SHORT && line.len() < line.capacity() / 4 {
+        line.shrink_to((line.capacity() / 2).max(SHORT));
     }
 }
 

@@ -22,6 +22,11 @@ impl Window {
         self.len
     }
 
+    /// Entries that there is memory for.
+    pub fn capacity(&self) -> usize {
+        self.slots.capacity()
+    }
+
     /// True if all is acknowledged.
     pub fn is_empty(&self) -> bool {
         self.len == 0
@@ -76,6 +81,7 @@ impl Window {
             self.slots.pop_front();
             self.base = self.base.map(PacketId::next);
         }
+        super::queue::trim(&mut self.slots);
         Some(entry)
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::record::{PagedDelivery, RetainedRecord, SessionRecord, SubscriptionRecord};
+use crate::memory::Ledger;
 use crate::message::{
     Bell, ChangeNo, DeliveryId, Message, MessageId, OpenStep, Order, QueuedId, RowCommit,
     SessionId, SlotState,
@@ -113,6 +114,8 @@ impl Submission {
 pub struct PageRequest {
     /// Rising ids of committed deliveries of one session.
     pub ids: Vec<QueuedId>,
+    /// Counts the messages that are read.
+    pub ledger: Ledger,
     /// Where the answer goes.
     pub reply: PageReply,
 }

@@ -20,6 +20,7 @@ use super::op::{Op, PageRequest, Submission};
 use super::queue::Phase;
 use super::record::PagedDelivery;
 use super::shared::{Shared, StoreState};
+use crate::memory::Ledger;
 use crate::message::{DeliveryId, Message, MessageHead, MessageId, QueuedId, WallMillis};
 use crate::protocol::{PacketId, QoS};
 
@@ -52,11 +53,11 @@ impl Reader {
 
     /// Answers one request.
     pub(super) fn serve(&self, request: PageRequest) {
-        let PageRequest { ids, reply } = request;
+        let PageRequest { ids, ledger, reply } = request;
         let answer = if self.shared.state() == StoreState::Poisoned {
             Err(PageError::Closed)
         } else {
-            catch_unwind(AssertUnwindSafe(|| self.answer(&ids))).unwrap_or_else(|_| {
+            catch_unwind(AssertUnwindSafe(|| self.answer(&ids, ledger))).unwrap_or_else(|_| {
                 self.shared.poison("the reader of pages panicked");
                 Err(PageError::Closed)
             })
@@ -67,15 +68,15 @@ impl Reader {
         }
     }
 
-    fn answer(&self, ids: &[QueuedId]) -> Result<Vec<PagedDelivery>, PageError> {
-        let mut result = self.read(ids);
+    fn answer(&self, ids: &[QueuedId], ledger: Ledger) -> Result<Vec<PagedDelivery>, PageError> {
+        let mut result = self.read(ids, ledger);
         // A page that is not answered would be missing from its queue until the next
         // start: locks of other programs are waited for.
         while result.as_ref().is_err_and(|error| Failure::of(error) == Failure::Busy)
             && self.shared.phase() < Phase::Closing
         {
             std::thread::sleep(Duration::from_millis(10));
-            result = self.read(ids);
+            result = self.read(ids, ledger);
         }
         if let Err(error) = &result {
             self.shared.metrics.count_error(extended_code(error));
@@ -86,9 +87,14 @@ impl Reader {
         result.map_err(|error| PageError::Read(error.to_string()))
     }
 
-    fn read(&self, ids: &[QueuedId]) -> rusqlite::Result<Vec<PagedDelivery>> {
+    fn read(&self, ids: &[QueuedId], ledger: Ledger) -> rusqlite::Result<Vec<PagedDelivery>> {
         let mut select = self.connection.prepare_cached(PAGE)?;
-        let mut page = Page { deliveries: Vec::with_capacity(ids.len()), ..Page::default() };
+        let mut page = Page {
+            deliveries: Vec::with_capacity(ids.len()),
+            dangling: Vec::new(),
+            shared: AHashMap::default(),
+            ledger,
+        };
         for run in ids.chunk_by(|a, b| a.id.0 + 1 == b.id.0) {
             let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
             let mut rows = select.query((first.id.to_sql(), last.id.to_sql()))?;
@@ -114,11 +120,11 @@ impl Reader {
     }
 }
 
-#[derive(Default)]
 struct Page {
     deliveries: Vec<PagedDelivery>,
     dangling: Vec<DeliveryId>,
     shared: AHashMap<MessageId, Arc<Message>>,
+    ledger: Ledger,
 }
 
 impl Page {
@@ -134,12 +140,12 @@ impl Page {
             if let Some(message) = self.shared.get(&id) {
                 Arc::clone(message)
             } else {
-                let message = Arc::new(message(row)?);
+                let message = Arc::new(message(row)?.charged_to(self.ledger));
                 self.shared.insert(id, Arc::clone(&message));
                 message
             }
         } else {
-            Arc::new(message(row)?)
+            Arc::new(message(row)?.charged_to(self.ledger))
         };
         let (qos, received, retain) = (qos(row.get(2)?), row.get(4)?, row.get(14)?);
         let share = row.get(15)?;

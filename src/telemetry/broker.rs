@@ -190,12 +190,13 @@ fn messages(registry: &MetricsRegistry, metrics: &Arc<Metrics>) {
     gauge(registry, "ferrymq_retained_bytes", "Bytes of all retained messages.", metrics, |m| {
         &m.messages.retained_bytes
     });
-    batched_gauge(
-        registry,
+    let counted = metrics.messages.memory;
+    // As `as_f64`.
+    #[allow(clippy::cast_precision_loss)]
+    registry.gauge(
         "ferrymq_message_memory_bytes",
-        "Bytes of messages held in memory.",
-        metrics,
-        |m| &m.messages.memory_bytes,
+        "Memory held for clients: messages, queues, subscriptions, wills, packets.",
+        move |see| see(counted.get().max(0) as f64, &[]),
     );
 }
 

@@ -2,6 +2,7 @@
 
 use super::labels::{AuthResult, DropReason, PacketType, ProtocolErrorKind, RefuseReason};
 use super::{BatchedGauge, Counter, Counters, Gauge, Listeners};
+use crate::memory::Ledger;
 use crate::protocol::QoS;
 
 /// All metrics but the store's own. Shared by everyone, read at a scrape.
@@ -69,8 +70,8 @@ pub struct MessageMetrics {
     pub retained: Gauge,
     /// Bytes of these.
     pub retained_bytes: Gauge,
-    /// Bytes of messages that are held in memory.
-    pub memory_bytes: BatchedGauge,
+    /// What is held in memory on behalf of clients.
+    pub memory: Ledger,
 }
 
 /// Sessions and what belongs to them.

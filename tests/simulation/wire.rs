@@ -7,8 +7,8 @@ use std::task::{Context, Waker};
 
 use bytes::{Buf, BytesMut};
 use ferrymq::auth::Identity;
-use ferrymq::broker::Broker;
 use ferrymq::broker::client::{Client, Close, Handled, Peer};
+use ferrymq::broker::{Broker, Budget};
 use ferrymq::protocol::{Decoder, Frame, Packet, PacketId, ReasonCode, Version, encode};
 
 use crate::scheduler::drive;
@@ -312,7 +312,7 @@ impl Turning {
         }
         loop {
             // Somebody else acts on the session: the client is rung when it is its turn.
-            if !client.begin()? {
+            if !client.begin(Budget::of_long_poll())? {
                 return Ok(());
             }
             let stepped = self.step(client);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Unsettled;
-use crate::broker::{Broker, Budget, Publication, SYS, Step, yield_now};
+use crate::broker::{Broker, Budget, Publication, SYS, Step};
 use crate::message::{Message, MessageId, Wake};
 use crate::protocol::{
     MessageProperties, QoS, TopicError, TopicName, check_publish_properties, level_count,
@@ -164,9 +164,10 @@ impl Broker {
             self.retain(publication, &message, step);
         }
         let mut fanout = self.begin_fanout(Arc::clone(&message), false);
-        while !self.fan_out(&mut fanout, &routes, step, &mut Budget::of_one_poll()) {
+        let mut turn = None;
+        while !self.fan_out(&mut fanout, &routes, step, &mut Budget::of_long_poll()) {
             step.ring();
-            yield_now().await;
+            self.long_polls.pause(&mut turn).await;
         }
         Ok((message, routes.receivers.len()))
     }

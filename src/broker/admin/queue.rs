@@ -104,7 +104,7 @@ impl Broker {
             // Nobody waits any more: then nobody misses it.
             let _ = send.send(answer);
         }));
-        self.persistence.page(PageRequest { ids, reply });
+        self.persistence.page(PageRequest { ids, ledger: self.metrics.messages.memory, reply });
         match receive.await {
             Ok(Ok(rows)) => Ok(rows),
             Ok(Err(_)) | Err(_) => Err(Unsettled::Down),

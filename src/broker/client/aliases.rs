@@ -7,12 +7,14 @@ use std::collections::HashMap;
 pub struct InboundAliases {
     maximum: u16,
     topics: Vec<Option<Box<str>>>,
+    /// Of the topics.
+    bytes: usize,
 }
 
 impl InboundAliases {
     /// Aliases 1 to `maximum` may be used.
     pub fn new(maximum: u16) -> Self {
-        Self { maximum, topics: Vec::new() }
+        Self { maximum, topics: Vec::new(), bytes: 0 }
     }
 
     /// Remembers a topic. False: the alias is out of range [MQTT-3.3.2-9].
@@ -26,10 +28,19 @@ impl InboundAliases {
         }
         match self.topics.get_mut(index) {
             Some(Some(known)) if known.as_ref() == topic => {}
-            Some(slot) => *slot = Some(topic.into()),
+            Some(slot) => {
+                self.bytes += topic.len();
+                let known = slot.replace(topic.into());
+                self.bytes -= known.map_or(0, |known| known.len());
+            }
             None => {}
         }
         true
+    }
+
+    /// Bytes that the names take in memory.
+    pub fn memory(&self) -> usize {
+        self.topics.capacity() * size_of::<Option<Box<str>>>() + self.bytes
     }
 
     /// The topic that was set for the alias.
@@ -43,12 +54,14 @@ impl InboundAliases {
 pub struct OutboundAliases {
     maximum: u16,
     aliases: HashMap<Box<str>, u16, ahash::RandomState>,
+    /// Of the topics.
+    bytes: usize,
 }
 
 impl OutboundAliases {
     /// The client accepts aliases 1 to `maximum`.
     pub fn new(maximum: u16) -> Self {
-        Self { maximum, aliases: HashMap::default() }
+        Self { maximum, aliases: HashMap::default(), bytes: 0 }
     }
 
     /// The alias to send, and whether the topic can be left out.
@@ -62,11 +75,17 @@ impl OutboundAliases {
         let next = self.aliases.len() + 1;
         match u16::try_from(next) {
             Ok(next) if next <= self.maximum => {
+                self.bytes += topic.len();
                 self.aliases.insert(topic.into(), next);
                 (Some(next), false)
             }
             _ => (None, false),
         }
+    }
+
+    /// Bytes that the names take in memory.
+    pub fn memory(&self) -> usize {
+        self.aliases.capacity() * size_of::<(Box<str>, u16)>() + self.bytes
     }
 }
 
@@ -80,7 +99,9 @@ mod tests {
         assert!(!aliases.set(0, "a"));
         assert!(!aliases.set(3, "a"));
         assert!(aliases.set(2, "a"));
+        let memory = aliases.memory();
         assert!(aliases.set(2, "b"), "an alias may be set anew");
+        assert_eq!(aliases.memory(), memory, "the name before it is gone");
         assert_eq!(aliases.get(2), Some("b"));
         assert_eq!(aliases.get(1), None);
     }

@@ -88,7 +88,7 @@ impl Client {
                 || self.pending.bytes() >= MAX_UNANSWERED_BYTES
                 // Whoever waits for the disk is to wait until memory is free again; the
                 // disk frees it, so this ends.
-                || (!self.pending.is_empty() && self.broker.is_over_memory())
+                || (!self.pending.is_empty() && !self.broker.may_hold(&self.handle, 0))
         };
         (keeps && unanswered()).then_some(BlockReason::Unanswered)
     }

@@ -178,6 +178,7 @@ impl Client {
             message.incoming = Some(IncomingId { session: session.id, packet_id, change });
         }
         let message = Arc::new(message);
+        session.incoming.forget_messages(self.broker.persistence.committed());
         session.incoming.insert(packet_id, Some(Arc::clone(&message)), self.epoch);
         message
     }

@@ -37,8 +37,9 @@ pub use self::role::Dialled;
 use self::role::Role;
 use self::work::Work;
 use super::budget::PACKET;
-use super::{Broker, Budget, SessionHandle, Step, StepPermit};
+use super::{Broker, Budget, LongPolls, SessionHandle, Step, StepPermit};
 use crate::auth::{Identity, Principal};
+use crate::memory::Charge;
 use crate::message::{CommitNo, Wake};
 use crate::peer::PeerAddr;
 use crate::protocol::{ConnAck, Connect, Packet, ReasonCode, Version};
@@ -129,6 +130,8 @@ pub struct Client {
     gives_up: bool,
     /// It was refused and is disconnected soon.
     parting: Option<parting::Parting>,
+    /// For the buffers of the connection.
+    charge: Charge,
 }
 
 /// A client that drains a queue on disk makes a write of each acknowledgement. It may fill
@@ -149,12 +152,14 @@ impl Client {
         let most_pending = broker.settings.max_pending_writes;
         let patient = broker.settings.stalls && connect.version < Version::V5;
         wake.set_patient(patient);
+        wake.set_ends_when_refused(!patient && connect.version < Version::V5);
         let outbound = connect.topic_alias_maximum.min(broker.settings.topic_alias_maximum);
         Self {
+            charge: broker.metrics.messages.memory.charge(0),
             permit: None,
             step: Step::new(&broker),
-            budget: Budget::of_one_poll(),
-            output_budget: Budget::of_one_poll(),
+            budget: Budget::of_short_poll(),
+            output_budget: Budget::of_short_poll(),
             work: None,
             carries_on: false,
             is_last_step: false,
@@ -201,6 +206,36 @@ impl Client {
         &self.wake
     }
 
+    /// Says that the connection's own buffers take `buffers` bytes now, beside what the
+    /// client itself keeps for it.
+    ///
+    /// # Errors
+    /// The connection has to end: memory is short, and it holds more than its share.
+    pub fn hold_buffers(&mut self, buffers: usize) -> Result<(), Close> {
+        /// What a connection may take that is not asked whether memory is short: a read that
+        /// had to wait, and the replies to it.
+        const SMALL: usize = 128 << 10;
+        let aliases = self.inbound_aliases.memory() + self.outbound_aliases.memory();
+        let held = buffers + aliases + self.pending.memory();
+        if self.charge.set(held as u64) == 0 {
+            return Ok(());
+        }
+        let unanswered = self.pending.bytes();
+        self.handle.set_buffered(i64::try_from(held + unanswered).unwrap_or(i64::MAX));
+        if held > SMALL && !self.broker.may_hold(&self.handle, 0) {
+            return Err(Close::Error(
+                ReasonCode::QuotaExceeded,
+                "its packets take more memory than limits.max_memory leaves for it",
+            ));
+        }
+        Ok(())
+    }
+
+    /// The line in which it waits when a short poll is not enough.
+    pub fn long_polls(&self) -> &LongPolls {
+        &self.broker.long_polls
+    }
+
     /// The client's id.
     pub fn client_id(&self) -> &Arc<str> {
         &self.handle.client_id
@@ -237,6 +272,7 @@ impl Client {
             packets::received(&self.handle.client_id, &packet, len);
         }
         self.budget.spend(PACKET);
+        self.budget.spend_bytes(len);
         if let Some(reason) = self.must_wait(&packet).filter(|_| !self.deaf) {
             self.hold(reason);
             return Ok(Handled::Held);

@@ -200,6 +200,11 @@ impl PendingQueue {
         message.is_some_and(|message| message.durability.is_parked())
     }
 
+    /// Bytes that they take in memory, without their messages.
+    pub fn memory(&self) -> usize {
+        (self.publishes.queue.capacity() + self.others.queue.capacity()) * size_of::<Pending>()
+    }
+
     /// How many wait.
     pub fn len(&self) -> usize {
         self.publishes.queue.len() + self.others.queue.len()

@@ -12,6 +12,12 @@ use crate::session::{DeliveryBlock, Entry, Fit, Outgoing};
 use crate::store::Op;
 use crate::telemetry::{DropReason, Label, PacketType, RefuseReason};
 
+/// It must not be sent [MQTT-3.1.2-24], and a client that waits for it would do so for ever.
+const UNANSWERABLE: Close = Close::Error(
+    ReasonCode::PacketTooLarge,
+    "the client accepts no packet as large as the answer to its SUBSCRIBE or UNSUBSCRIBE",
+);
+
 /// Deliveries taken under one lock.
 const AT_ONCE: usize = 64;
 
@@ -51,9 +57,11 @@ impl Client {
             let mut outgoing = std::mem::take(&mut self.outgoing);
             // Also what is given up, of which nothing is written.
             self.output_budget.spend(DELIVERY * outgoing.len());
+            let before = out.len();
             for next in outgoing.drain(..) {
                 self.send(next, out);
             }
+            self.output_budget.spend_bytes(out.len() - before);
             self.outgoing = outgoing;
             if !more {
                 self.look = false;
@@ -90,6 +98,7 @@ impl Client {
             if refused {
                 self.take_back(&mut pending)?;
             }
+            self.forget_message(&pending);
             let withheld = self.withholds(&pending.reply);
             pending.answer_trace(!withheld);
             if withheld {
@@ -98,6 +107,16 @@ impl Client {
             self.send_reply(pending.reply, out)?;
         }
         Ok(true)
+    }
+
+    /// A large message is not kept until its PUBREL: its packet id says enough.
+    fn forget_message(&mut self, pending: &Pending) {
+        const LARGE: usize = 4 << 10;
+        let is_large = pending.message.as_ref().is_some_and(|message| message.size() >= LARGE);
+        if is_large && matches!(pending.reply, Reply::PubRec(..)) {
+            let committed = self.broker.persistence.committed();
+            self.handle.lock().incoming.forget_messages(committed);
+        }
     }
 
     /// The disk had no room for what was already queued: the reply says so.
@@ -149,11 +168,17 @@ impl Client {
                 }
             }
             Reply::SubAck(suback) => {
-                self.within(out, &*suback, |out, packet| encode::suback(out, version, packet));
+                if !self.within(out, &*suback, |out, packet| encode::suback(out, version, packet)) {
+                    return Err(UNANSWERABLE);
+                }
                 self.look = true;
             }
             Reply::UnsubAck(unsuback) => {
-                self.within(out, &*unsuback, |out, packet| encode::unsuback(out, version, packet));
+                if !self.within(out, &*unsuback, |out, packet| {
+                    encode::unsuback(out, version, packet);
+                }) {
+                    return Err(UNANSWERABLE);
+                }
             }
         }
         self.sent(kind, packet_id, reason, out.len() - before);

@@ -10,13 +10,18 @@ use crate::schedule::{self, Point};
 const TAKEN_OVER: Close =
     Close::Error(ReasonCode::SessionTakenOver, "another connection has the session");
 
+const DEPRIVED: Close = Close::Error(
+    ReasonCode::QuotaExceeded,
+    "a message for it could not be kept: it holds most of what limits.max_memory allows",
+);
+
 impl Client {
-    /// Begins a step. False: somebody else acts on the session, and the wake-up is rung
+    /// Begins a step of a poll that may cost `budget` each way. False: somebody else acts on the session, and the wake-up is rung
     /// when it is this connection's turn.
     ///
     /// # Errors
     /// The connection has to end: it has lost its session, or the broker shuts down.
-    pub fn begin(&mut self) -> Result<bool, Close> {
+    pub fn begin(&mut self, budget: Budget) -> Result<bool, Close> {
         self.carries_on = self.permit.is_some();
         if !self.carries_on {
             self.is_last_step = self.wake.revoked().is_some();
@@ -38,13 +43,16 @@ impl Client {
                 return Err(self.lost().unwrap_or(TAKEN_OVER));
             }
             debug_assert!(self.handle.look().life.is_held_by(self.epoch));
+            if self.handle.take_deprived() {
+                return Err(DEPRIVED);
+            }
             if self.broker.is_shutting_down() {
                 return Err(Close::Error(ReasonCode::ServerShuttingDown, "the broker shuts down"));
             }
         }
         self.step.now = self.broker.clock.now();
-        self.budget = Budget::of_one_poll();
-        self.output_budget = Budget::of_one_poll();
+        self.budget = budget;
+        self.output_budget = budget;
         Ok(true)
     }
 
@@ -114,6 +122,11 @@ impl Client {
     /// True if it has to let go of its session.
     pub fn is_revoked(&self) -> bool {
         self.wake.revoked().is_some()
+    }
+
+    /// True if somebody waits for its end, so that it does not wait for its turn.
+    pub fn is_awaited(&self) -> bool {
+        self.is_revoked() || self.broker.is_shutting_down()
     }
 
     /// The task takes one more step when the connection is revoked.

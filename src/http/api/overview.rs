@@ -211,7 +211,7 @@ fn messages(broker: &Broker) -> Messages {
         in_flight: messages.in_flight.get().max(0),
         retained: positive(&messages.retained),
         retained_bytes: positive(&messages.retained_bytes),
-        memory_bytes: messages.memory_bytes.get().max(0),
+        memory_bytes: messages.memory.get().max(0),
     }
 }
 

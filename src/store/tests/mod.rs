@@ -127,7 +127,7 @@ fn commit(store: &Store, ops: Vec<Op>) {
 fn page(store: &Store, ids: &[QueuedId]) -> Vec<PagedDelivery> {
     let (sender, receiver) = channel();
     let reply = PageReply(Box::new(move |result| sender.send(result).unwrap()));
-    store.page(PageRequest { ids: ids.to_vec(), reply });
+    store.page(PageRequest { ids: ids.to_vec(), ledger: crate::memory::Ledger::default(), reply });
     receiver.recv().unwrap().unwrap()
 }
 

@@ -126,12 +126,16 @@ fn a_panic_in_the_reader_poisons_the_store_and_every_page_is_answered() {
         told.recv().unwrap();
         panic!("as the test has it");
     }));
-    store.page(PageRequest { ids: Vec::new(), reply });
+    store.page(PageRequest { ids: Vec::new(), ledger: crate::memory::Ledger::default(), reply });
     let (answers, answered) = channel();
     let ask = || {
         let answers = answers.clone();
         let reply = PageReply(Box::new(move |answer| answers.send(answer.is_err()).unwrap()));
-        store.page(PageRequest { ids: Vec::new(), reply });
+        store.page(PageRequest {
+            ids: Vec::new(),
+            ledger: crate::memory::Ledger::default(),
+            reply,
+        });
     };
     // Those that wait behind it, and one that comes when all is over.
     ask();

@@ -1,0 +1,91 @@
+//! Tasks with more to do than a short poll take turns: only a few of them are runnable at
+//! once, and the others wait in line outside of the runtime's queue. So a task with little
+//! to do waits behind a few long polls, however many tasks are busy.
+//!
+//! Whoever has a turn waits for nothing: it is given back at the end of the poll.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::budget::yield_now;
+
+/// The right to one long poll, until it is dropped.
+pub type Turn = OwnedSemaphorePermit;
+
+/// A wait for a turn. Those who wait get it in the order in which they were first polled.
+pub struct NextTurn(Pin<Box<dyn Future<Output = Option<Turn>> + Send>>);
+
+impl NextTurn {
+    /// Ready with the turn, which is given back if it is dropped. `None`: the broker is
+    /// gone, and nobody needs to take turns.
+    pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Turn>> {
+        self.0.as_mut().poll(context)
+    }
+}
+
+/// The line of those who wait, and how many have a turn.
+#[derive(Debug)]
+pub struct LongPolls(Arc<Semaphore>);
+
+impl LongPolls {
+    /// At most `at_once` turns at a time.
+    pub fn new(at_once: usize) -> Self {
+        Self(Arc::new(Semaphore::new(at_once.max(1))))
+    }
+
+    /// Goes to the end of the line, when it is first polled.
+    pub fn next(&self) -> NextTurn {
+        let semaphore = Arc::clone(&self.0);
+        NextTurn(Box::pin(async move { semaphore.acquire_owned().await.ok() }))
+    }
+
+    /// Between two slices of work that no connection polls: gives the turn back, lets others
+    /// run, and waits for the next one.
+    pub async fn pause(&self, turn: &mut Option<Turn>) {
+        *turn = None;
+        yield_now().await;
+        *turn = self.next().0.await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+
+    fn poll(next: &mut NextTurn) -> Poll<Option<Turn>> {
+        next.poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn those_who_wait_get_their_turn_in_order() {
+        let polls = LongPolls::new(1);
+        let Poll::Ready(first) = poll(&mut polls.next()) else { panic!("it was free") };
+        let (mut second, mut third) = (polls.next(), polls.next());
+        assert!(poll(&mut second).is_pending() && poll(&mut third).is_pending());
+        drop(first);
+        // Who had the last turn waits behind those who have had none.
+        let mut again = polls.next();
+        assert!(poll(&mut again).is_pending() && poll(&mut third).is_pending());
+        let Poll::Ready(turn) = poll(&mut second) else { panic!("the second is next") };
+        drop(turn);
+        assert!(poll(&mut again).is_pending());
+        let Poll::Ready(_) = poll(&mut third) else { panic!("the third is next") };
+    }
+
+    #[test]
+    fn the_turn_of_one_who_leaves_goes_to_the_next() {
+        let polls = LongPolls::new(1);
+        let first = poll(&mut polls.next());
+        let (mut second, mut third) = (polls.next(), polls.next());
+        assert!(poll(&mut second).is_pending() && poll(&mut third).is_pending());
+        drop(first);
+        // It had been given the turn, and has not taken it.
+        drop(second);
+        assert!(poll(&mut third).is_ready());
+    }
+}

@@ -1,0 +1,173 @@
+//! Who gives way when memory is short: those who hold most of it.
+//!
+//! What is held is counted once ([`crate::memory::Ledger`]); beside that each client has
+//! a count of its own, of its session, its queue and its connection's buffers
+//! ([`SessionHandle::holds`]). While more than `limits.max_memory` is held, a client may
+//! take more only up to its share. The share is the same for all, so that who holds little
+//! notices nothing; it is computed again and again until the sum is below the limit, and
+//! those above it lose the QoS 0 messages that wait for them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::{Broker, SessionHandle};
+use crate::telemetry::DropReason;
+
+/// How often shares are computed while memory is short.
+const BALANCE_EVERY: Duration = Duration::from_millis(50);
+/// Bytes that a client may hold whatever the others do, as long as there is any memory:
+/// the queue of one that reads.
+const LEAST_SHARE: i64 = 16 << 10;
+/// The share until it is computed, as a part of the limit.
+const FIRST_SHARE: i64 = 64;
+/// What shares are computed for, as parts of the limit: below it, so that they last.
+const TARGET: (i64, i64) = (7, 8);
+/// Sessions that are looked at under one lock of the registry.
+const AT_ONCE: usize = 512;
+
+/// What a client may hold at most.
+#[derive(Debug)]
+pub(super) struct Shares {
+    most: AtomicI64,
+    short: Notify,
+}
+
+impl Default for Shares {
+    fn default() -> Self {
+        Self { most: AtomicI64::new(i64::MAX), short: Notify::new() }
+    }
+}
+
+impl Broker {
+    /// True if more is held than `limits.max_memory`.
+    pub(super) fn is_over_memory(&self) -> bool {
+        self.metrics.messages.memory.is_above(self.settings.max_memory)
+    }
+
+    /// True if a client may make the broker hold `more` bytes.
+    pub fn may_hold(&self, handle: &SessionHandle, more: u64) -> bool {
+        !self.is_over_memory() || self.is_within_share(handle.holds(), more)
+    }
+
+    #[cold]
+    fn is_within_share(&self, holds: i64, more: u64) -> bool {
+        let limit = self.settings.max_memory;
+        let after = holds.saturating_add(i64::try_from(more).unwrap_or(i64::MAX));
+        let mut most = self.shares.most.load(Ordering::Relaxed);
+        if most == i64::MAX {
+            most = limit / FIRST_SHARE;
+            self.shares.short.notify_one();
+        }
+        // Many small ones together must not go on for ever either.
+        let most = if self.metrics.messages.memory.is_above(limit + limit / 8) {
+            most.min(LEAST_SHARE)
+        } else {
+            most.max(LEAST_SHARE)
+        };
+        after <= most
+    }
+
+    /// Resolves when shares are to be computed.
+    pub(super) async fn until_memory_is_short(&self) {
+        if self.shares.most.load(Ordering::Relaxed) == i64::MAX {
+            self.shares.short.notified().await;
+        } else {
+            tokio::time::sleep(BALANCE_EVERY).await;
+        }
+    }
+
+    /// Computes shares, and takes the QoS 0 messages of those who hold more.
+    pub(super) async fn balance_memory(&self) {
+        let target = self.settings.max_memory / TARGET.1 * TARGET.0;
+        let held = self.metrics.messages.memory.get();
+        if held <= target {
+            self.shares.most.store(i64::MAX, Ordering::Relaxed);
+            return;
+        }
+        let mut sessions = Vec::new();
+        let mut behind = None;
+        loop {
+            let step = self.sessions_after(behind.as_ref(), AT_ONCE);
+            behind = step.last().map(|last| Arc::clone(&last.client_id));
+            sessions.extend(step.into_iter().map(|handle| (handle.holds(), handle)));
+            if behind.is_none() {
+                break;
+            }
+            super::yield_now().await;
+        }
+        let share = share_of(sessions.iter().map(|(holds, _)| *holds), held, target);
+        let share = share.max(LEAST_SHARE);
+        self.shares.most.store(share, Ordering::Relaxed);
+        for (_, handle) in sessions.iter().filter(|(holds, _)| *holds > share) {
+            let dropped = handle.lock().shed(u64::try_from(share).unwrap_or(0));
+            self.metrics.messages.dropped.add(DropReason::MemoryLimit, dropped.len() as u64);
+            super::traced::dropped(&dropped, "memory-limit");
+            drop(dropped);
+            super::yield_now().await;
+        }
+    }
+
+    fn sessions_after(&self, behind: Option<&Arc<str>>, count: usize) -> Vec<Arc<SessionHandle>> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let registry = self.registry.lock();
+        let from = behind.map_or(Unbounded, Excluded);
+        registry
+            .range::<Arc<str>, _>((from, Unbounded))
+            .take(count)
+            .map(|(_, it)| Arc::clone(it))
+            .collect()
+    }
+}
+
+/// The largest share for which all together hold as much of `target` as they do of `held`
+/// now: messages that several of them have are counted for each.
+fn share_of(holds: impl Iterator<Item = i64>, held: i64, target: i64) -> i64 {
+    let mut holds: Vec<i64> = holds.filter(|holds| *holds > 0).collect();
+    holds.sort_unstable();
+    let sum: i128 = holds.iter().map(|holds| i128::from(*holds)).sum();
+    let mut room = sum * i128::from(target) / i128::from(held.max(1));
+    let mut left = holds.len();
+    for holds in holds {
+        // If all that are left held as much as this one, would there be room?
+        let equal = room / i128::try_from(left.max(1)).unwrap_or(1);
+        if i128::from(holds) > equal {
+            return i64::try_from(equal).unwrap_or(i64::MAX);
+        }
+        room -= i128::from(holds);
+        left -= 1;
+    }
+    i64::MAX - 1
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn who_holds_most_gives_way_first() {
+        assert_eq!(share_of([10, 10, 980].into_iter(), 1000, 500), 480);
+        // Counted twice as much as is held: half of each has to go all the same.
+        assert_eq!(share_of([1000, 1000].into_iter(), 1000, 500), 500);
+        assert_eq!(share_of([].into_iter(), 1000, 500), i64::MAX - 1);
+    }
+
+    proptest! {
+        #[test]
+        fn shares_bring_the_sum_down_to_the_target(
+            holds in prop::collection::vec(1i64..1_000_000, 1..50),
+            part in 1i64..100,
+        ) {
+            let sum: i64 = holds.iter().sum();
+            let target = sum * part / 100;
+            let share = share_of(holds.iter().copied(), sum, target);
+            let after: i64 = holds.iter().map(|it| (*it).min(share)).sum();
+            let count = i64::try_from(holds.len()).unwrap_or(0);
+            prop_assert!(after <= target && after >= target - count, "{after} of {target}");
+        }
+    }
+}

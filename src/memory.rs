@@ -1,0 +1,83 @@
+//! What the broker holds in memory on behalf of its clients, in bytes: a sum that every
+//! thread can change for the price of an addition, and guards that take back what they
+//! have added. Knows nothing of what is held, nor what is done when it is too much.
+
+use crate::telemetry::BatchedGauge;
+
+/// The sum, for one broker. A handle to it is copied, not counted, since every message
+/// carries one.
+#[derive(Debug, Clone, Copy)]
+pub struct Ledger(&'static BatchedGauge);
+
+impl Default for Ledger {
+    /// A new sum. It lives as long as the process, as a broker does: a few hundred bytes.
+    fn default() -> Self {
+        Self(Box::leak(Box::default()))
+    }
+}
+
+impl Ledger {
+    /// Holds `bytes` until the guard is dropped.
+    pub fn charge(self, bytes: u64) -> Charge {
+        let mut charge = Charge { ledger: self, bytes: 0 };
+        charge.set(bytes);
+        charge
+    }
+
+    /// All that is held. Of what other threads have added in this moment a part may be
+    /// missing: [`BatchedGauge`].
+    pub fn get(self) -> i64 {
+        self.0.get()
+    }
+
+    /// True if more is held than `limit`.
+    pub fn is_above(self, limit: i64) -> bool {
+        self.0.is_above(limit)
+    }
+}
+
+/// Bytes that are held until this is dropped.
+#[derive(Debug)]
+pub struct Charge {
+    ledger: Ledger,
+    bytes: i64,
+}
+
+impl Charge {
+    /// Holds `bytes` from now on instead of what it held, and returns the difference.
+    pub fn set(&mut self, bytes: u64) -> i64 {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        let change = bytes - self.bytes;
+        self.ledger.0.add(change);
+        self.bytes = bytes;
+        change
+    }
+
+    /// What it holds.
+    pub fn bytes(&self) -> i64 {
+        self.bytes
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.ledger.0.add(-self.bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_charge_is_taken_back_when_it_is_dropped() {
+        let ledger = Ledger::default();
+        let mut first = ledger.charge(100);
+        let second = ledger.charge(50);
+        assert_eq!((first.set(30), ledger.get()), (-70, 80));
+        drop(second);
+        assert!(ledger.is_above(29) && !ledger.is_above(30));
+        drop(first);
+        assert_eq!(ledger.get(), 0);
+    }
+}
