@@ -1,0 +1,92 @@
+//! Few bytes that become many, or messages that nobody takes: fan-out to subscribers that
+//! read, and to such that never do.
+
+use std::net::TcpStream;
+use std::sync::Arc;
+
+use super::attack::{self, Attack};
+use super::crowd::{Crowd, Source};
+use super::neighbour;
+use super::stage::Scene;
+use super::wire;
+
+/// 64 KiB of empty publishes in one write, again and again, to each of many that read.
+#[test]
+fn fan_out_qos0() {
+    fan_out("fan_out_qos0", 1, 1000);
+}
+
+#[test]
+fn fan_out_qos0_wide() {
+    fan_out("fan_out_qos0_wide", 2, 3000);
+}
+
+fn fan_out(name: &'static str, publishers: usize, subscribers: usize) {
+    let stage = Scene::new(name).start();
+    let sockets = subscribed(stage.before(), subscribers);
+    let mut packet = Vec::new();
+    wire::publish(&mut packet, "f", b"", false);
+    let length = packet.len() as u64;
+    let burst = wire::repeated(&packet, 64 << 10);
+    let outcome = stage.play(|attack| {
+        let mut readers = Crowd::new();
+        for socket in sockets {
+            readers.add(socket, Source::Nothing, true);
+        }
+        std::thread::scope(|scope| {
+            scope.spawn(|| publish(attack, publishers, &burst));
+            readers.run(attack);
+        });
+        let (open, came) = (readers.open(), readers.read / length);
+        attack.note(format!("{came} messages came to {open} of {subscribers} subscribers"));
+    });
+    outcome.check();
+}
+
+fn subscribed(attack: &Attack, count: usize) -> Vec<TcpStream> {
+    let one = |number| attack.subscriber(&format!("subscriber-{number}"), "f").unwrap();
+    (0..count).map(one).collect()
+}
+
+/// Publishers that send the same whenever there is room.
+fn publish(attack: &Attack, publishers: usize, bytes: &[u8]) {
+    attack::make_way();
+    let (mut crowd, bytes) = (Crowd::new(), Arc::from(bytes));
+    for number in 0..publishers {
+        let client = attack.client(&format!("publisher-{number}"), true).unwrap();
+        crowd.add(client.writer().unwrap(), Source::Again(Arc::clone(&bytes)), true);
+    }
+    crowd.run(attack);
+    attack.note(format!("{} bursts sent by {publishers} publishers", crowd.rounds));
+}
+
+/// One large message again and again, for many that never read.
+#[test]
+fn unread_large() {
+    const SUBSCRIBERS: usize = 300;
+    let stage = Scene::new("unread_large").start();
+    let sockets = subscribed(stage.before(), SUBSCRIBERS);
+    let mut packet = Vec::new();
+    wire::publish(&mut packet, "f", &vec![b'x'; 1_000_000], false);
+    let outcome = stage.play(|attack| {
+        publish(attack, 1, &packet);
+        drop(sockets);
+    });
+    outcome.check();
+}
+
+/// One that never reads of a topic at full rate. Others' messages do not make room for it.
+#[test]
+fn slow_subscriber_qos0() {
+    let neighbours = &[neighbour::QOS0, neighbour::CLEAN];
+    let stage = Scene { neighbours, ..Scene::new("slow_subscriber_qos0") }.start();
+    let sockets = subscribed(stage.before(), 1);
+    let mut packet = Vec::new();
+    wire::publish(&mut packet, "f", &[b'x'; 1024], false);
+    let burst = wire::repeated(&packet, 64 << 10);
+    let outcome = stage.play(|attack| {
+        publish(attack, 1, &burst);
+        drop(sockets);
+    });
+    outcome.check();
+}

@@ -1,0 +1,168 @@
+//! The order of a scenario: a broker, whatever the attack needs beforehand, neighbours
+//! without the attack, with it, and after everybody of the attack has left.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::attack::{self, Attack};
+use super::common::broker::{self, Broker};
+use super::common::files;
+use super::common::raw::Raw;
+use super::neighbour::{self, Kind, Pair};
+use super::outcome::{MIB, Outcome};
+use super::times::Span;
+use super::watch::{Watch, resident};
+
+const CALM: Duration = Duration::from_millis(1500);
+/// What comes of the leaving belongs to the attack.
+const LEAVING: Duration = Duration::from_secs(1);
+/// How long the broker may take to give memory back.
+const GIVEN_BACK: Duration = Duration::from_secs(20);
+const MEMORY: &str = "ferrymq_message_memory_bytes";
+
+pub struct Stage {
+    name: &'static str,
+    limit: u64,
+    kept: u64,
+    kinds: Vec<Kind>,
+    broker: Arc<Broker>,
+    attack: Attack,
+}
+
+/// What a scenario asks for beyond the ordinary.
+pub struct Scene<'a> {
+    pub name: &'static str,
+    /// `limits.max_memory` in MiB.
+    pub limit: u64,
+    /// What may stay in memory above the base when the attack is over, in MiB: what
+    /// allocators keep, and what the attack has stored for good.
+    pub kept: u64,
+    pub settings: &'a [(&'a str, &'a str)],
+    /// Beside the pair of every scenario.
+    pub neighbours: &'a [Kind],
+}
+
+impl Scene<'_> {
+    pub fn new(name: &'static str) -> Self {
+        Self { name, limit: 64, kept: 48, settings: &[], neighbours: &[] }
+    }
+
+    pub fn start(self) -> Stage {
+        files::raise_limit();
+        let mut broker = Broker::stopped(binary(), self.settings);
+        broker.set("FERRYMQ_LIMITS__MAX_MEMORY", &format!("{}MiB", self.limit));
+        broker.up();
+        let mut kinds = vec![neighbour::DURABLE];
+        kinds.extend(self.neighbours);
+        Stage {
+            name: self.name,
+            limit: self.limit * MIB,
+            kept: self.kept * MIB,
+            kinds,
+            attack: Attack::new(broker.port),
+            broker: Arc::new(broker),
+        }
+    }
+}
+
+/// `FERRYMQ_BIN`, or what other tests run.
+pub fn binary() -> PathBuf {
+    std::env::var_os("FERRYMQ_BIN").map_or_else(broker::binary, PathBuf::from)
+}
+
+impl Stage {
+    /// For what has to be there before the neighbours are.
+    pub fn before(&self) -> &Attack {
+        &self.attack
+    }
+
+    pub fn broker(&self) -> Arc<Broker> {
+        Arc::clone(&self.broker)
+    }
+
+    /// Plays it: the neighbours without the attack, with it, and after it. What the
+    /// attack has opened is closed when it returns.
+    pub fn play(self, attack: impl FnOnce(&Attack) + Send) -> Outcome {
+        let clock = Instant::now();
+        let pairs: Vec<Pair> =
+            self.kinds.iter().map(|kind| Pair::start(self.broker.port, *kind, clock)).collect();
+        let watch = Watch::start(&self.broker, clock);
+        std::thread::sleep(CALM); // A span to compare with.
+        let messages = self.broker.metric(MEMORY);
+        let took = [self.counted("received"), self.counted("sent")];
+        let base = resident(&self.broker).unwrap_or(0);
+
+        let begun = clock.elapsed();
+        self.attack.begin();
+        std::thread::scope(|scope| {
+            let play = || {
+                attack::make_way();
+                attack(&self.attack);
+            };
+            scope.spawn(play).join().unwrap();
+        });
+        let left = clock.elapsed();
+        std::thread::sleep(LEAVING); // As above.
+        let ended = clock.elapsed();
+
+        let (back, left_over) = self.given_back(base, messages);
+        let answered = self.newcomer();
+        let took = [self.counted("received") - took[0], self.counted("sent") - took[1]];
+        let seen = pairs.into_iter().map(Pair::stop).collect();
+        let watched = watch.stop();
+        let (calm, during) =
+            (Span { from: Duration::ZERO, to: begun }, Span { from: begun, to: ended });
+        Outcome {
+            name: self.name,
+            bytes: self.attack.bytes(),
+            connections: self.attack.connections(),
+            took,
+            lasted: left.saturating_sub(begun),
+            limit: self.limit,
+            base,
+            peak: watched.memory.peak(Span { from: begun, to: Duration::MAX }),
+            left_over,
+            back,
+            calm,
+            during,
+            seen,
+            watched,
+            notes: self.attack.notes(),
+            complaints: answered.err().into_iter().collect(),
+            _broker: self.broker,
+        }
+    }
+
+    /// Waits until memory is near what it was. How long that took after the attack, if
+    /// it is back at all; and what was resident at last.
+    fn given_back(&self, base: u64, messages: f64) -> (Option<Duration>, u64) {
+        let started = Instant::now();
+        loop {
+            let bytes = resident(&self.broker).unwrap_or(u64::MAX);
+            let fits = bytes <= base + self.kept;
+            if fits && self.broker.metric(MEMORY) <= messages + MIB as f64 {
+                return (Some(started.elapsed()), bytes);
+            }
+            if started.elapsed() > GIVEN_BACK {
+                return (None, bytes);
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Somebody who was not there before is served as well.
+    fn newcomer(&self) -> Result<(), String> {
+        let answer = Raw::connect(self.broker.port, 4, "newcomer", true).and_then(|mut client| {
+            client.patience(Duration::from_secs(10));
+            client.subscribe("newcomer", 1)?;
+            client.until_ping()
+        });
+        answer.map(drop).map_err(|error| format!("a newcomer is not served: {error}"))
+    }
+
+    /// Packets that the broker received or sent.
+    fn counted(&self, way: &str) -> f64 {
+        self.broker.metric(&format!("ferrymq_packets_{way}_total"))
+    }
+}
