@@ -24,7 +24,7 @@ count_clippy() { one "$@"; }
 
 part_rust() {
     local filter=()
-    [[ $QUICK ]] && filter=(-E 'not (binary(crash) | binary(backlog) | binary(faults))')
+    [[ $QUICK ]] && filter=(-E 'not (binary(crash) | binary(backlog) | binary(faults) | binary(neighbours))')
     cargo nextest run --color never "${filter[@]}"
 }
 count_rust() {

@@ -138,5 +138,5 @@ pub fn connack(stream: &mut TcpStream) -> io::Result<u8> {
 
 /// From now on this thread makes way for others: who attacks has a machine of its own.
 pub fn make_way() {
-    rustix::process::setpriority_process(None, 10).ok();
+    rustix::process::setpriority_process(None, 5).ok();
 }

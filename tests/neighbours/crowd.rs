@@ -14,13 +14,16 @@ use super::attack::Attack;
 /// How much of one socket is read or written before the next has its turn.
 const TURN: usize = 256 << 10;
 
+/// Appends what is to be sent next.
+pub type Make = Box<dyn FnMut(&mut Vec<u8>) + Send>;
+
 /// What a member has to send.
 pub enum Source {
     Nothing,
     Once(Arc<[u8]>),
     Again(Arc<[u8]>),
     /// Made anew whenever all has been sent, until there is nothing more.
-    Made(Box<dyn FnMut(&mut Vec<u8>) + Send>),
+    Made(Make),
 }
 
 struct Member {

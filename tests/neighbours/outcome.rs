@@ -105,7 +105,7 @@ impl Outcome {
         static HEAD: Once = Once::new();
         HEAD.call_once(|| {
             println!(
-                "{:<24} {:>9} {:>7} | {:>15} {:>5} {:>6} | {:<8} {:>20} {:>23} {:>23} | {:>15} | {:>9} | targets",
+                "\n{:<24} {:>9} {:>7} | {:>15} {:>5} {:>6} | {:<8} {:>20} {:>23} {:>23} | {:>15} | {:>9} | targets",
                 "scenario", "MB sent", "conns", "RSS base>peak", "left", "back s", "pair",
                 "calm p50/99/max", "attacked p50/99/max", "PUBACK p50/99/max", "healthz p99/max",
                 "lost+dup",

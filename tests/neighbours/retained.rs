@@ -42,8 +42,8 @@ fn set(stage: &Stage, count: usize) {
     }
     client.send(&out).unwrap();
     client.until_ping().unwrap();
-    let there = stage.broker().metric("ferrymq_retained_messages") as usize;
-    assert_eq!(there, count, "retained messages");
+    let there = stage.broker().metric("ferrymq_retained_messages");
+    assert!((there - count as f64).abs() < 1.0, "{there} retained messages");
 }
 
 /// Topics of a hundred levels that share only the first, all set and all deleted in one
@@ -59,7 +59,7 @@ fn deep_retained_deleted() {
         let mut number = 0;
         let make = move |out: &mut Vec<u8>| {
             while out.len() < 64 << 10 {
-                let kept = number / topics % 2 == 0;
+                let kept = (number / topics).is_multiple_of(2);
                 let payload: &[u8] = if kept { b"kept" } else { b"" };
                 wire::publish(out, &deep(number % topics), payload, true);
                 number += 1;

@@ -15,7 +15,8 @@ const SAMPLE: Duration = Duration::from_millis(10);
 
 pub struct Watch {
     stop: Arc<AtomicBool>,
-    threads: Option<(JoinHandle<(Times, usize)>, JoinHandle<Memory>)>,
+    health: Option<JoinHandle<(Times, usize)>>,
+    memory: Option<JoinHandle<Memory>>,
 }
 
 /// What was seen.
@@ -48,17 +49,16 @@ impl Watch {
     pub fn start(broker: &Arc<Broker>, clock: Instant) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let (told, probed) = (Arc::clone(&stop), Arc::clone(broker));
-        let health = std::thread::spawn(move || probe(&probed, clock, &told));
+        let health = Some(std::thread::spawn(move || probe(&probed, clock, &told)));
         let (told, sampled) = (Arc::clone(&stop), Arc::clone(broker));
-        let memory = std::thread::spawn(move || sample(&sampled, clock, &told));
-        Self { stop, threads: Some((health, memory)) }
+        let memory = Some(std::thread::spawn(move || sample(&sampled, clock, &told)));
+        Self { stop, health, memory }
     }
 
     pub fn stop(mut self) -> Watched {
         self.stop.store(true, Ordering::Relaxed);
-        let (health, memory) = self.threads.take().unwrap();
-        let (health, unhealthy) = health.join().unwrap();
-        Watched { health, unhealthy, memory: memory.join().unwrap() }
+        let (health, unhealthy) = self.health.take().unwrap().join().unwrap();
+        Watched { health, unhealthy, memory: self.memory.take().unwrap().join().unwrap() }
     }
 }
 
@@ -66,10 +66,8 @@ impl Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        if let Some((health, memory)) = self.threads.take() {
-            health.join().ok();
-            memory.join().ok();
-        }
+        self.health.take().map(JoinHandle::join);
+        self.memory.take().map(JoinHandle::join);
     }
 }
 
