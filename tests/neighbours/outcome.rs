@@ -29,6 +29,8 @@ pub struct Outcome {
     pub base: u64,
     pub peak: u64,
     pub left_over: u64,
+    /// What the broker counted as messages at last.
+    pub messages: f64,
     /// How long it took until memory was back, if it was.
     pub back: Option<Duration>,
     pub calm: Span,
@@ -76,7 +78,10 @@ impl Outcome {
         }
         if self.back.is_none() {
             let (left, base) = (self.left_over / MIB, self.base / MIB);
-            found.push(format!("memory is not back: {left} MiB, {base} before"));
+            let messages = self.messages;
+            found.push(format!(
+                "memory is not back: {left} MiB, {base} before; {messages} B of messages"
+            ));
         }
         if self.watched.unhealthy > 0 {
             found.push(format!("{} probes were not answered 200", self.watched.unhealthy));
@@ -177,6 +182,7 @@ impl Outcome {
             "rss_base": self.base,
             "rss_peak": self.peak,
             "rss_left": self.left_over,
+            "messages_left": self.messages,
             "max_memory": self.limit,
             "memory_back_after": self.back.map(|back| back.as_secs_f64()),
             "neighbours": pairs.collect::<Vec<_>>(),

@@ -106,7 +106,7 @@ impl Stage {
         std::thread::sleep(LEAVING); // As above.
         let ended = clock.elapsed();
 
-        let (back, left_over) = self.given_back(base, messages);
+        let (back, left_over, messages) = self.given_back(base, messages);
         let answered = self.newcomer();
         let took = [self.counted("received") - took[0], self.counted("sent") - took[1]];
         let seen = pairs.into_iter().map(Pair::stop).collect();
@@ -123,6 +123,7 @@ impl Stage {
             base,
             peak: watched.memory.peak(Span { from: begun, to: Duration::MAX }),
             left_over,
+            messages,
             back,
             calm,
             during,
@@ -135,17 +136,17 @@ impl Stage {
     }
 
     /// Waits until memory is near what it was. How long that took after the attack, if
-    /// it is back at all; and what was resident at last.
-    fn given_back(&self, base: u64, messages: f64) -> (Option<Duration>, u64) {
+    /// it is back at all; what was resident at last, and what was counted as messages.
+    fn given_back(&self, base: u64, messages: f64) -> (Option<Duration>, u64, f64) {
         let started = Instant::now();
         loop {
             let bytes = resident(&self.broker).unwrap_or(u64::MAX);
-            let fits = bytes <= base + self.kept;
-            if fits && self.broker.metric(MEMORY) <= messages + MIB as f64 {
-                return (Some(started.elapsed()), bytes);
+            let counted = self.broker.metric(MEMORY);
+            if bytes <= base + self.kept && counted <= messages + MIB as f64 {
+                return (Some(started.elapsed()), bytes, counted);
             }
             if started.elapsed() > GIVEN_BACK {
-                return (None, bytes);
+                return (None, bytes, counted);
             }
             std::thread::sleep(Duration::from_millis(100));
         }
