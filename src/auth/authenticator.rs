@@ -2,12 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use argon2::password_hash::PasswordHashString;
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::Semaphore;
 
+use super::slots::Slots;
 use super::{AuthError, Decision, Identity, PasswordFile, Request, hashing};
 use crate::config::{Anonymous, Config};
 use crate::protocol::ReasonCode;
@@ -29,14 +28,11 @@ struct Passwords {
     /// Verified for users that do not exist, so that the time an answer takes does
     /// not tell which do.
     dummy: Arc<PasswordHashString>,
-    /// Hashing is meant to be slow and large; without a bound, a flood of CONNECTs
-    /// would take all cores and memory.
-    slots: Arc<Semaphore>,
+    slots: Arc<Slots>,
     /// How many slots there are.
     verifications: usize,
     /// Of verifications that are not running, one for each slot at the most.
     memory: Arc<Mutex<Vec<hashing::Memory>>>,
-    patience: Duration,
 }
 
 impl Authenticator {
@@ -68,7 +64,7 @@ impl Authenticator {
     }
 
     /// Who is this, and may it come in? May wait for others whose password is being
-    /// verified; dropping the future gives up the place in the queue.
+    /// verified, until `request.until`; dropping the future gives up the place in the line.
     pub async fn connect(&self, request: Request<'_>) -> Decision {
         let policy = Arc::clone(&self.0.read());
         policy.connect(request).await
@@ -93,9 +89,8 @@ impl Policy {
                     users,
                     dummy: Arc::new(dummy.map_err(AuthError::Hash)?),
                     memory: Arc::default(),
-                    slots: Arc::new(Semaphore::new(auth.max_verifications)),
+                    slots: Arc::new(Slots::new(auth.max_verifications)),
                     verifications: auth.max_verifications,
-                    patience: config.mqtt.connect_timeout.duration(),
                 })
             }
         };
@@ -115,7 +110,7 @@ impl Policy {
     async fn connect(&self, request: Request<'_>) -> Decision {
         match (&self.passwords, request.username, request.password) {
             (Some(passwords), Some(user), password) => {
-                passwords.check(user, password.unwrap_or_default()).await
+                passwords.check(&request, user, password.unwrap_or_default()).await
             }
             // A password of nobody: there is no user whose it could be.
             (Some(_), None, Some(_)) => Decision::Refuse(ReasonCode::BadUserNameOrPassword),
@@ -140,18 +135,20 @@ impl Policy {
 }
 
 impl Passwords {
-    async fn check(&self, user: &str, password: &[u8]) -> Decision {
+    async fn check(&self, request: &Request<'_>, user: &str, password: &[u8]) -> Decision {
         let known = self.users.get(user);
         let hash = Arc::clone(known.unwrap_or(&self.dummy));
-        let waiting = Arc::clone(&self.slots).acquire_owned();
-        let Ok(Ok(slot)) = tokio::time::timeout(self.patience, waiting).await else {
+        let Some(mut place) = self.slots.enter(request.peer.source()) else {
             return Decision::Refuse(ReasonCode::ServerBusy);
         };
+        if tokio::time::timeout_at(request.until, place.turn()).await.is_err() {
+            return Decision::Refuse(ReasonCode::ServerBusy);
+        }
         let password = password.to_vec();
         let pool = Arc::clone(&self.memory);
         let verified = tokio::task::spawn_blocking(move || {
             // Held until the work is done, also if the client does not wait for it.
-            let _slot = slot;
+            let _slot = place;
             // As many as there are slots, at the most.
             let mut memory = pool.lock().pop().unwrap_or_default();
             let verified = hashing::verify(&password, &hash, &mut memory);
@@ -170,8 +167,13 @@ impl Passwords {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
     use super::*;
     use crate::config::Config;
+    use crate::peer::PeerAddr;
 
     fn request<'a>(
         loopback: bool,
@@ -179,7 +181,8 @@ mod tests {
         password: Option<&'a [u8]>,
     ) -> Request<'a> {
         let peer = ([127, 0, 0, 1], 50_000).into();
-        Request { listener: "tcp", loopback, client_id: "c", username, password, peer }
+        let until = Instant::now() + Duration::from_mins(1);
+        Request { listener: "tcp", loopback, client_id: "c", username, password, peer, until }
     }
 
     fn with_password_file(anonymous: Anonymous) -> Authenticator {
@@ -253,12 +256,16 @@ mod tests {
 
     #[tokio::test]
     async fn who_waits_too_long_for_a_slot_is_told_that_the_server_is_busy() {
-        let mut auth = with_password_file(Anonymous::Never);
-        let policy = Arc::get_mut(auth.0.get_mut()).unwrap();
-        let passwords = policy.passwords.as_mut().unwrap();
-        passwords.patience = Duration::from_millis(20);
-        let _all = Arc::clone(&passwords.slots).acquire_many_owned(2).await.unwrap();
-        let decision = auth.connect(request(true, Some("alice"), Some(b"wonderland"))).await;
+        let auth = with_password_file(Anonymous::Never);
+        let policy = Arc::clone(&auth.0.read());
+        let passwords = policy.passwords.as_ref().unwrap();
+        let source = PeerAddr::from(([127, 0, 0, 2], 1)).source();
+        let running = [(); 2].map(|()| passwords.slots.enter(source).unwrap());
+        let alice = || request(true, Some("alice"), Some(b"wonderland"));
+        let until = Instant::now() + Duration::from_millis(20);
+        let decision = auth.connect(Request { until, ..alice() }).await;
         assert_eq!(decision, Decision::Refuse(ReasonCode::ServerBusy));
+        drop(running);
+        assert!(matches!(auth.connect(alice()).await, Decision::Allow(_)));
     }
 }

@@ -10,10 +10,14 @@ mod hashing;
 mod password_file;
 mod principal;
 mod rules;
+mod slots;
+mod turns;
 
 pub use authenticator::{Authenticator, Policy};
 pub use password_file::{AuthError, PasswordFile};
 pub use principal::Principal;
+
+use tokio::time::Instant;
 
 use crate::peer::PeerAddr;
 use crate::protocol::ReasonCode;
@@ -34,6 +38,8 @@ pub struct Request<'a> {
     pub password: Option<&'a [u8]>,
     /// The other end of the socket.
     pub peer: PeerAddr,
+    /// Until then it may wait for its password to be verified.
+    pub until: Instant,
 }
 
 /// Who a client has been found to be.

@@ -1,11 +1,12 @@
-//! From an accepted stream to a connected client: CONNECT is awaited, checked and
-//! answered, all within the connect timeout.
+//! From an accepted stream to a connected client: CONNECT is awaited, and its password
+//! waits to be verified, both within the connect timeout; then it is answered.
 
 use std::future::poll_fn;
 use std::sync::Arc;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::time::Instant;
 
 use super::transport::Transport;
 
@@ -30,6 +31,8 @@ enum Refusal {
     Malformed(DecodeError),
     /// Answered: this CONNECT is not welcome.
     Unwelcome(Rejection, Box<Connect>),
+    /// No CONNECT came in time.
+    Late,
     /// The connection closed, or the broker shuts down, before a CONNECT came.
     Silent,
 }
@@ -65,11 +68,10 @@ async fn open<S: Transport>(
     origin: &Origin,
     counted: &mut OpenConnection,
 ) -> Option<(Box<Client>, Partial, Decoder, u16)> {
-    let greeting = greet(broker, stream, origin, counted);
-    let greeted = tokio::time::timeout(broker.settings.connect_timeout, greeting).await;
-    let refusal = match greeted {
+    let until = Instant::now() + broker.settings.connect_timeout;
+    let refusal = match greet(broker, stream, origin, counted, until).await {
         // Not within the time-out: what is taken from another connection has to go on.
-        Ok(Ok((connect, peer, partial, decoder))) => match broker.connect(&connect, peer).await {
+        Ok((connect, peer, partial, decoder)) => match broker.connect(&connect, peer).await {
             Ok(Accepted { client, connack, gate }) => {
                 let mut client = Box::new(client);
                 let keep_alive = connack.server_keep_alive.unwrap_or(connect.keep_alive);
@@ -84,17 +86,12 @@ async fn open<S: Transport>(
             }
             Err(reason) => refuse(stream, counted, connect, at_session(broker, reason)).await,
         },
-        Ok(Err(refusal)) => refusal,
-        Err(_) => {
-            counted.rejected(RejectReason::ConnectTimeout);
-            tracing::info!(
-                remote = %origin.peer, listener = &*origin.listener,
-                "no CONNECT within mqtt.connect_timeout"
-            );
-            return None;
-        }
+        Err(refusal) => refusal,
     };
     log_refusal(origin, &refusal);
+    if matches!(refusal, Refusal::Late) {
+        return None;
+    }
     let _ = linger::close(stream).await;
     None
 }
@@ -126,6 +123,9 @@ fn log_refusal(origin: &Origin, refusal: &Refusal) {
                 tracing::warn!(%remote, listener, client_id, user, ?reason, detail, "connection refused");
             }
         }
+        Refusal::Late => {
+            tracing::info!(%remote, listener, "no CONNECT within mqtt.connect_timeout");
+        }
         Refusal::Silent => tracing::debug!(%remote, listener, "closed before CONNECT"),
     }
 }
@@ -135,6 +135,7 @@ async fn greet<S: Transport>(
     stream: &mut S,
     origin: &Origin,
     counted: &OpenConnection,
+    until: Instant,
 ) -> Result<(Box<Connect>, Peer, Partial, Decoder), Refusal> {
     let mut decoder = Decoder::server(broker.settings.max_packet_size);
     let mut partial = Partial::default();
@@ -142,6 +143,10 @@ async fn greet<S: Transport>(
         biased;
         read = read_connect(stream, &mut partial, &decoder) => read,
         () = broker.until_shut_down() => Ok(None),
+        () = tokio::time::sleep_until(until) => {
+            counted.rejected(RejectReason::ConnectTimeout);
+            return Err(Refusal::Late);
+        }
     };
     let connect = match read {
         Ok(Some(connect)) => connect,
@@ -156,7 +161,7 @@ async fn greet<S: Transport>(
     };
     broker.metrics.packets.received.inc(PacketType::Connect);
     decoder.set_version(connect.version);
-    match authenticate(broker, &connect, origin).await {
+    match authenticate(broker, &connect, origin, until).await {
         Ok(peer) => Ok((connect, peer, partial, decoder)),
         Err(rejection) => Err(refuse(stream, counted, connect, rejection).await),
     }
@@ -167,6 +172,7 @@ async fn authenticate(
     broker: &Arc<Broker>,
     connect: &Connect,
     origin: &Origin,
+    until: Instant,
 ) -> Result<Peer, Rejection> {
     if broker.is_shutting_down() {
         return Err(at_session(broker, ReasonCode::ServerShuttingDown));
@@ -179,6 +185,7 @@ async fn authenticate(
         username: connect.username.as_deref(),
         password: connect.password.as_deref(),
         peer: origin.peer,
+        until,
     };
     let decision = tokio::select! {
         biased;
@@ -230,9 +237,11 @@ fn at_log_in(reason: ReasonCode) -> Rejection {
             RejectReason::Authentication,
             "anonymous clients are not allowed: auth.allow_anonymous",
         ),
-        ReasonCode::ServerBusy => {
-            (RejectReason::Busy, "too many passwords wait to be verified: auth.max_verifications")
-        }
+        ReasonCode::ServerBusy => (
+            RejectReason::Busy,
+            "too many passwords from its address wait to be verified, or it waited for \
+             mqtt.connect_timeout: raise auth.max_verifications",
+        ),
         ReasonCode::ServerUnavailable => {
             (RejectReason::Unavailable, "the password could not be verified")
         }

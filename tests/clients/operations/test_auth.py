@@ -1,10 +1,15 @@
 """Who may connect: the password file, and listeners that others can reach."""
 
+import resource
+import select
+import socket
+import time
+
 import pytest
 
 import raw
 
-BAD_PASSWORD, NOT_AUTHORISED = 0x86, 0x87
+BAD_PASSWORD, NOT_AUTHORISED, SERVER_BUSY, UNAVAILABLE = 0x86, 0x87, 0x89, 0x88
 
 
 @pytest.fixture
@@ -80,7 +85,6 @@ def test_passwd_replaces_a_user(guarded, client):
 
 def test_hashing_holds_up_nobody(guarded, client, open_raw):
     """Many wrong passwords at once; a connected client still gets its answers quickly."""
-    import time
     good = client("good", to=guarded, username="alice", password="wonderland")
     many = [open_raw(to=guarded) for _ in range(30)]
     for n, c in enumerate(many):
@@ -118,3 +122,69 @@ def test_passwords_are_not_shown(guarded):
     shown = guarded.run("config", "show")
     assert shown.returncode == 0 and "password_file" in shown.stdout
     assert "wonderland" not in shown.stdout and "argon2" not in shown.stdout
+
+
+def flood_from(address, port, count):
+    """So many log-ins with a wrong password, of MQTT 5.0, from one address. Read by nobody."""
+    opened = []
+    for n in range(count):
+        s = socket.create_connection(("127.0.0.1", port), timeout=10, source_address=(address, 0))
+        s.sendall(raw.connect(f"flood{n}", raw.V5, username="alice", password="guess"))
+        opened.append(s)
+    return opened
+
+
+def told(sockets, reason):
+    """Those of them that have been sent a CONNACK with this reason."""
+    poll = select.poll()
+    for s in sockets:
+        poll.register(s, select.POLLIN)
+    ready = {fd for fd, _ in poll.poll(0)}
+    return [s for s in sockets if s.fileno() in ready and s.recv(4, socket.MSG_PEEK)[3:] == bytes([reason])]
+
+
+@pytest.fixture
+def many_files():
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before[1], before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_a_flood_from_one_address_holds_up_no_other(guarded, client, many_files):
+    """A log-in from 127.0.0.1 comes after what is being verified, one guess for each slot, and
+    not after the hundreds from 127.0.0.2 that came before it."""
+    flood = flood_from("127.0.0.2", guarded.port, 1000)
+    try:
+        for n in range(5):
+            before = len(told(flood, BAD_PASSWORD))
+            client(f"good{n}", to=guarded, version=raw.V5, username="alice", password="wonderland")
+            # Those that end while this process looks are among them.
+            assert len(told(flood, BAD_PASSWORD)) - before <= 10, "the flood was served first"
+        assert len(told(flood, BAD_PASSWORD)) < 900, "the flood was over: nothing was tried"
+    finally:
+        for s in flood:
+            s.close()
+
+
+def test_only_the_address_that_floods_is_told_server_busy(guarded, client, many_files):
+    flood = flood_from("127.0.0.2", guarded.port, 1100)
+    try:
+        client("good", to=guarded, version=raw.V5, username="alice", password="wonderland")
+        guarded.await_metric("ferrymq_connections_rejected_total", lambda n: n and n > 0, reason="busy")
+        assert told(flood, SERVER_BUSY)
+    finally:
+        for s in flood:
+            s.close()
+    # Those that are gone give up their places, or are verified: a stop waits for none of them.
+    started = time.monotonic()
+    assert guarded.terminate() == 0
+    assert time.monotonic() - started < 5
+    assert "from its address wait to be verified" in guarded.logged()
+
+
+def test_a_stop_tells_those_who_wait_for_their_turn(guarded, many_files):
+    flood = flood_from("127.0.0.2", guarded.port, 200)
+    assert guarded.terminate() == 0
+    reasons = {s.recv(64)[3] for s in flood}
+    assert UNAVAILABLE in reasons and reasons <= {BAD_PASSWORD, UNAVAILABLE}

@@ -1,0 +1,136 @@
+//! Who is verified next: sources take turns, so that one with many log-ins does not hold
+//! up another.
+//!
+//! A pure state machine, without a clock and without waking anybody. A source is whatever
+//! log-ins are told apart by; [`Slots`](super::slots::Slots) uses addresses.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::hash::Hash;
+
+/// A fixed number of slots, and a bounded line of tickets for each source.
+///
+/// A source goes behind all others when it is given a slot, and again when one of its
+/// tickets is finished. So a source that has no slot waits, for each other source, for one
+/// ticket at most; and if all slots are held by one source, for the next of them to end.
+#[derive(Debug)]
+pub(super) struct Turns<S, T> {
+    slots: usize,
+    /// Tickets that may wait in one line.
+    bound: usize,
+    running: usize,
+    /// Only sources that wait or run.
+    lines: HashMap<S, Line<T>>,
+    /// The sources that wait, by turn.
+    order: BTreeMap<u64, S>,
+    next_turn: u64,
+}
+
+#[derive(Debug)]
+struct Line<T> {
+    waiting: VecDeque<T>,
+    running: usize,
+    /// Its key in `order` while something waits.
+    turn: u64,
+}
+
+/// What becomes of a ticket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Entered {
+    /// It has a slot.
+    Runs,
+    /// It stands in its source's line.
+    Waits,
+    /// It was not taken: its source's line is full.
+    Full,
+}
+
+impl<S: Copy + Eq + Hash, T> Turns<S, T> {
+    /// No slot is taken. `bound` is the number of tickets that may wait for one source.
+    pub(super) fn new(slots: usize, bound: usize) -> Self {
+        Self {
+            slots,
+            bound,
+            running: 0,
+            lines: HashMap::new(),
+            order: BTreeMap::new(),
+            next_turn: 0,
+        }
+    }
+
+    /// A ticket comes. If it [`Runs`](Entered::Runs), end it with [`finish`](Self::finish).
+    pub(super) fn enter(&mut self, source: S, ticket: T) -> Entered {
+        // While a slot is free nobody waits.
+        let runs = self.running < self.slots;
+        if !runs && self.lines.get(&source).map_or(0, |line| line.waiting.len()) >= self.bound {
+            return Entered::Full;
+        }
+        let new = || Line { waiting: VecDeque::new(), running: 0, turn: 0 };
+        let line = self.lines.entry(source).or_insert_with(new);
+        if runs {
+            line.running += 1;
+            self.running += 1;
+            return Entered::Runs;
+        }
+        line.waiting.push_back(ticket);
+        if line.waiting.len() == 1 {
+            self.put_last(source);
+        }
+        Entered::Waits
+    }
+
+    /// A ticket that waits is given up. False if it does not wait (any more).
+    pub(super) fn leave(&mut self, source: S, is_it: impl Fn(&T) -> bool) -> bool {
+        let Some(line) = self.lines.get_mut(&source) else { return false };
+        let Some(place) = line.waiting.iter().position(is_it) else { return false };
+        line.waiting.remove(place);
+        if line.waiting.is_empty() {
+            self.order.remove(&line.turn);
+            self.forget_if_idle(source);
+        }
+        true
+    }
+
+    /// A ticket of `source` gives its slot back. Returns the ticket that has it now.
+    pub(super) fn finish(&mut self, source: S) -> Option<T> {
+        let line = self.lines.get_mut(&source)?;
+        line.running = line.running.saturating_sub(1);
+        self.running = self.running.saturating_sub(1);
+        self.put_last(source);
+        self.forget_if_idle(source);
+        self.next()
+    }
+
+    /// The first ticket of the source whose turn it is.
+    fn next(&mut self) -> Option<T> {
+        let (_, source) = self.order.pop_first()?;
+        let line = self.lines.get_mut(&source)?;
+        let ticket = line.waiting.pop_front()?;
+        line.running += 1;
+        self.running += 1;
+        self.put_last(source);
+        Some(ticket)
+    }
+
+    /// If anything of it waits, `source` is the last whose turn it is.
+    fn put_last(&mut self, source: S) {
+        let Some(line) = self.lines.get_mut(&source) else { return };
+        if self.order.get(&line.turn) == Some(&source) {
+            self.order.remove(&line.turn);
+        }
+        if !line.waiting.is_empty() {
+            line.turn = self.next_turn;
+            self.order.insert(line.turn, source);
+            self.next_turn += 1;
+        }
+    }
+
+    fn forget_if_idle(&mut self, source: S) {
+        if self.lines.get(&source).is_some_and(|line| line.running == 0 && line.waiting.is_empty())
+        {
+            self.lines.remove(&source);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
