@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::access::optional_path;
-use super::{Bind, Secret};
+use super::{Bind, Hosts, Secret};
 
 /// A shorter token could be guessed.
 const LEAST_TOKEN: usize = 16;
@@ -20,6 +20,9 @@ pub struct Http {
     pub bind: Bind,
     /// A listener of its own for `/metrics`, which is then not on `bind`; or `off`.
     pub metrics_bind: Bind,
+    /// The names that a request's Host header may have, besides `localhost` and IP
+    /// addresses: separated by commas, `*` for all, or `auto`.
+    pub allowed_hosts: Hosts,
     /// The bearer token of the admin API, 16 to 256 characters. Empty: see `token_file`.
     pub token: Secret,
     /// A file with the token; without it and without `token` the API is off.
@@ -37,6 +40,7 @@ impl Default for Http {
         Self {
             bind: Bind::loopback(8080),
             metrics_bind: Bind::Off,
+            allowed_hosts: Hosts::Auto,
             token: Secret::default(),
             token_file: None,
             console: true,

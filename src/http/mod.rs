@@ -8,12 +8,14 @@
 //! - `/api/v1`: the admin API, behind a token.
 //!
 //! All but the API is read-only and without access control: bind it where only those who
-//! may ask can reach it. No MQTT happens here.
+//! may ask can reach it. Whoever asks by a name that is not allowed gets no answer
+//! (`hosts.rs`). No MQTT happens here.
 
 mod accept;
 pub mod api;
 mod bounded;
 mod console;
+mod hosts;
 mod places;
 mod probe;
 mod requests;
@@ -29,6 +31,7 @@ use axum::{Json, Router};
 use tokio::net::TcpListener;
 
 pub use api::{Api, TokenError, Tokens};
+pub use hosts::AllowedHosts;
 pub use probe::{Answer, get as probe};
 pub use requests::Requests;
 
@@ -52,6 +55,8 @@ pub struct AppState {
     pub requests: Requests,
     /// Which routes there are.
     pub scope: Scope,
+    /// By which names they may be asked.
+    pub hosts: AllowedHosts,
 }
 
 /// What a listener serves. Health is on each.
@@ -101,8 +106,9 @@ fn router(state: AppState) -> Router {
     if state.scope != Scope::Metrics && state.api.has_console() {
         router = router.merge(console::routes());
     }
+    let named = axum::middleware::from_fn_with_state(state.hosts.clone(), hosts::check);
     let count = axum::middleware::from_fn_with_state(state.requests.clone(), requests::count);
-    router.layer(count).with_state(state)
+    router.layer(named).layer(count).with_state(state)
 }
 
 async fn metrics(State(state): State<AppState>, headers: HeaderMap) -> Response {

@@ -26,7 +26,9 @@ async fn server() -> Server {
     let (metrics, scope) = (Arc::new(metrics), Scope::Everything);
     let events = RecentEvents::default();
     let requests = Requests::default();
-    let state = AppState { metrics, readiness: readiness.clone(), api, events, requests, scope };
+    let hosts = AllowedHosts::new(&config.http.allowed_hosts, config.http.bind);
+    let readiness_of = readiness.clone();
+    let state = AppState { metrics, readiness: readiness_of, api, events, requests, scope, hosts };
     let (stop, stopped) = oneshot::channel();
     let task = tokio::spawn(serve(listener, state, async {
         stopped.await.unwrap();
@@ -78,7 +80,7 @@ async fn metrics_come_as_prometheus_text() {
     let server = server().await;
     let mut stream = tokio::net::TcpStream::connect(server.addr).await.unwrap();
     stream
-        .write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        .write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         .await
         .unwrap();
     let mut answer = String::new();
@@ -140,7 +142,7 @@ async fn those_who_hold_all_places_do_not_keep_a_probe_out() {
         let request: &[u8] = match n % 3 {
             0 => b"",
             1 => b"GET /metr",
-            _ => b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n",
+            _ => b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n",
         };
         stream.write_all(&request.repeat(if n % 3 == 2 { 100 } else { 1 })).await.unwrap();
         held.push(stream);

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 use super::ServeError;
 use crate::config::{self, Bind};
-use crate::http::{self, AppState, Requests, Scope};
+use crate::http::{self, AllowedHosts, AppState, Requests, Scope};
 use crate::telemetry::MetricsRegistry;
 
 /// Opens what is configured and serves it until the sender of `stopped` is dropped.
@@ -30,7 +30,9 @@ pub(super) async fn http(
         let failed = |source| ServeError::Http { key, bind, source };
         let listener = TcpListener::bind(bind).await.map_err(failed)?;
         addresses.push((name.to_owned(), listener.local_addr().map_err(failed)?));
-        let (state, mut stopped) = (AppState { scope, ..state.clone() }, stopped.clone());
+        let hosts = AllowedHosts::new(&config.allowed_hosts, Bind::Addr(bind));
+        let state = AppState { scope, hosts, ..state.clone() };
+        let mut stopped = stopped.clone();
         tasks.spawn(async move {
             // Nothing is ever sent: it ends with the sender.
             let until = async move { while stopped.changed().await.is_ok() {} };

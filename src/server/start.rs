@@ -14,7 +14,7 @@ use super::{listen, machine};
 use crate::auth::Authenticator;
 use crate::broker::{Broker, Persistence, Settings};
 use crate::config::{self, Config};
-use crate::http::{Api, AppState, Scope, Tokens};
+use crate::http::{AllowedHosts, Api, AppState, Scope, Tokens};
 use crate::net::{LineWatch, Listener};
 use crate::store::{
     Checkpoints, DurabilityMode, Recovered, RecoveredSession, Store, StoreConfig, StoreMetrics,
@@ -71,6 +71,7 @@ impl Server {
             events: setup.events.clone(),
             requests: listen::count_requests(&registry),
             scope,
+            hosts: AllowedHosts::new(&config.http.allowed_hosts, config.http.bind),
         };
         // Before anybody can ask: a first scrape without them would look like a loss.
         let store_metrics = Arc::new(StoreMetrics::default());

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::super::{Requests, Scope, serve};
+use super::super::{AllowedHosts, Requests, Scope, serve};
 use super::*;
 use crate::telemetry::{Metrics, MetricsRegistry, Readiness, RecentEvents};
 
@@ -43,6 +43,7 @@ async fn starting(token: &str) -> SocketAddr {
         events: RecentEvents::default(),
         requests: Requests::default(),
         scope: Scope::Everything,
+        hosts: AllowedHosts::new(&crate::config::Hosts::Auto, crate::config::Bind::Off),
     };
     tokio::spawn(serve(listener, state, std::future::pending()));
     address
@@ -50,8 +51,9 @@ async fn starting(token: &str) -> SocketAddr {
 
 async fn ask(address: SocketAddr, method: &str, path: &str, headers: &str) -> Answered {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let request =
-        format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n");
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n"
+    );
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
