@@ -103,7 +103,10 @@ impl Layer {
                 Err(ConfigError::Variable { name: name.to_owned() })
             };
         }
-        Ok(Some(Self { origin: format!("{VARIABLE}{name}"), values: nest(&path, parse(value)) }))
+        Ok(Some(Self {
+            origin: format!("{VARIABLE}{name}"),
+            values: nest(&path, parse(&path, value)),
+        }))
     }
 
     fn flag(given: &str) -> Result<Self, ConfigError> {
@@ -113,7 +116,7 @@ impl Layer {
         if path.len() < 2 || path.iter().any(String::is_empty) {
             return Err(malformed());
         }
-        Ok(Self { origin: FLAG.to_owned(), values: nest(&path, parse(value.trim())) })
+        Ok(Self { origin: FLAG.to_owned(), values: nest(&path, parse(&path, value.trim())) })
     }
 }
 
@@ -127,9 +130,35 @@ impl Provider for Layer {
     }
 }
 
-/// Numbers and booleans are what they look like, a quoted number is text, and so is
-/// all else: no key takes a list or a table.
-fn parse(value: &str) -> Value {
+/// Numbers and booleans are what they look like, and all else is text: no key takes a list
+/// or a table. Quotes around the whole are taken off, since `docker --env-file` and systemd's
+/// `Environment=` leave them; what stands in them is text if the key takes text.
+fn parse(path: &[String], value: &str) -> Value {
+    match unquoted(value) {
+        Some(inner) if takes_text(path) => Value::from(inner),
+        Some(inner) => scalar(inner),
+        None => scalar(value),
+    }
+}
+
+/// What stands between a pair of quotes, single or double.
+fn unquoted(value: &str) -> Option<&str> {
+    let between = |quote| value.strip_prefix(quote)?.strip_suffix(quote);
+    between('"').or_else(|| between('\''))
+}
+
+/// Whether the default of a key is text. Listeners' names are their users' choice.
+fn takes_text(path: &[String]) -> bool {
+    let name = path.last().map_or("", String::as_str);
+    let key = match path {
+        [table, _, _] if table == "listeners" => format!("listeners.tcp.{name}"),
+        _ => path.join("."),
+    };
+    let defaults = Value::serialize(Config::default()).ok();
+    defaults.and_then(|all| all.find(&key)).is_none_or(|value| value.as_str().is_some())
+}
+
+fn scalar(value: &str) -> Value {
     if let Ok(flag) = value.parse::<bool>() {
         return Value::from(flag);
     }
@@ -139,8 +168,7 @@ fn parse(value: &str) -> Value {
     {
         return Value::from(number);
     }
-    let unquoted = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-    Value::from(unquoted.unwrap_or(value))
+    Value::from(value)
 }
 
 fn nest(path: &[String], value: Value) -> Dict {

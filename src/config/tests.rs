@@ -83,6 +83,63 @@ fn every_kind_of_value_can_be_set_in_the_environment() {
 }
 
 #[test]
+fn quotes_around_a_value_are_taken_off_whatever_the_key_takes() {
+    for quote in ['"', '\''] {
+        let quoted = |value: &str| format!("{quote}{value}{quote}");
+        let given = [
+            ("FERRYMQ_SESSION__MAX_SUBSCRIPTIONS", quoted("5000")),
+            ("FERRYMQ_LISTENERS__TCP__MAX_CONNECTIONS", quoted("7")),
+            ("FERRYMQ_LISTENERS__LAB__BIND", quoted("127.0.0.1:1")),
+            ("FERRYMQ_LISTENERS__LAB__MAX_CONNECTIONS", quoted("8")),
+            ("FERRYMQ_MQTT__RETAIN_AVAILABLE", quoted("false")),
+            ("FERRYMQ_MQTT__MAX_PACKET_SIZE", quoted("65536")),
+            ("FERRYMQ_LIMITS__MAX_CONNECTIONS", quoted("9")),
+            ("FERRYMQ_TELEMETRY__TRACE_RATIO", quoted("0.5")),
+            ("FERRYMQ_AUTH__ALLOW_ANONYMOUS", quoted("true")),
+            ("FERRYMQ_SESSION__MAX_EXPIRY", quoted("1h")),
+            ("FERRYMQ_PERSISTENCE__PATH", quoted("123")),
+        ];
+        let env = given.map(|(name, value)| (name.to_owned(), value)).into();
+        let config = Config::load(&Sources { env, ..Sources::default() }).unwrap();
+        assert_eq!(config.session.max_subscriptions, 5000);
+        assert_eq!(config.listeners["tcp"].max_connections, 7);
+        assert_eq!(config.listeners["lab"].max_connections, 8);
+        assert!(!config.mqtt.retain_available);
+        assert_eq!(config.mqtt.max_packet_size, ByteSize::kib(64));
+        assert_eq!(config.limits.max_connections.set(), Some(9));
+        assert_eq!(config.telemetry.trace_ratio.get().to_string(), "0.5");
+        assert_eq!(config.auth.allow_anonymous, Anonymous::Always);
+        assert_eq!(config.session.max_expiry, Span::hours(1));
+        assert_eq!(config.persistence.path, std::path::PathBuf::from("123"));
+    }
+    // One pair, and only a pair.
+    assert_eq!(
+        env_error("FERRYMQ_SESSION__MAX_SUBSCRIPTIONS", "\"5000"),
+        "session.max_subscriptions (environment variable FERRYMQ_SESSION__MAX_SUBSCRIPTIONS): \
+         found \"\"5000\", expected a whole number"
+    );
+}
+
+#[test]
+fn a_path_that_nobody_means_is_refused_instead_of_an_empty_database_elsewhere() {
+    for (path, found) in [
+        ("/data/a.db\r", "a control character"),
+        ("/data/a.db\n", "a control character"),
+        ("/data/\x1b.db", "a control character"),
+        ("/data/a.db ", "a space at its beginning or end"),
+        ("\"/data/a.db", "a quote at its beginning or end"),
+        ("'\"/data/a.db\"'", "a quote at its beginning or end"),
+        ("/data/a.db'", "a quote at its beginning or end"),
+    ] {
+        let error = env_error("FERRYMQ_PERSISTENCE__PATH", path);
+        assert!(error.starts_with("persistence.path (environment variable"), "{error}");
+        assert!(error.contains(found) && error.lines().count() == 1, "{error}");
+        assert!(!error.contains(char::is_control), "{error:?}");
+    }
+    assert!(Config::load(&sources(&[], &["persistence.path=/d a/it's.db"])).is_ok());
+}
+
+#[test]
 fn a_listener_can_be_added_with_its_address_alone() {
     let config =
         Config::load(&sources(&[("FERRYMQ_LISTENERS__LAB__BIND", "127.0.0.1:1")], &[])).unwrap();

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
+use std::path::Path;
 
 use super::{
     Anonymous, ByteSize, Config, ENDPOINTS, Http, LOG_LEVELS, Ratio, Span, Telemetry, check_token,
@@ -146,6 +147,16 @@ fn persistence(config: &Config) -> Checked {
             text: "found \"\", expected the path of the database file".to_owned(),
         });
     }
+    if let Err(found) = is_clear(&disk.path) {
+        return Err(Problem {
+            key: "persistence.path".to_owned(),
+            text: format!(
+                "found {:?}, which has {found}: with it another file would be meant, most likely \
+                 an empty one; write the path without",
+                disk.path.to_string_lossy()
+            ),
+        });
+    }
     within("persistence.flush_interval", disk.flush_interval, Span::millis(1)..=Span::seconds(60))?;
     within("persistence.elision_window", disk.elision_window, Span::ZERO..=Span::millis(10))?;
     at_least("persistence.max_size", disk.max_size, ByteSize::mib(1))?;
@@ -168,6 +179,22 @@ fn persistence(config: &Config) -> Checked {
         });
     }
     Ok(())
+}
+
+/// What a path has that nobody means to write: it was left there by a file with Windows'
+/// line ends, or by whoever hands on the environment.
+fn is_clear(path: &Path) -> Result<(), &'static str> {
+    let path = path.to_string_lossy();
+    let is_quote = |c: char| c == '"' || c == '\'';
+    if path.contains(char::is_control) {
+        Err("a control character (a line end?)")
+    } else if path.trim() != path {
+        Err("a space at its beginning or end")
+    } else if path.starts_with(is_quote) || path.ends_with(is_quote) {
+        Err("a quote at its beginning or end")
+    } else {
+        Ok(())
+    }
 }
 
 fn telemetry(telemetry: &Telemetry) -> Checked {
