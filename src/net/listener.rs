@@ -132,7 +132,8 @@ impl Listener {
             metrics.rejected.inc(RejectReason::ConnectionLimit);
             tracing::warn!(
                 remote = %peer, listener = &*self.name, reason = %"ConnectionLimit",
-                "connection refused: limits.max_connections or that of the listener is reached"
+                "connection refused: limits.max_connections is reached, or max_connections of \
+                 the listener"
             );
             return;
         };

@@ -6,6 +6,7 @@ use bytes::BytesMut;
 use super::Client;
 use crate::broker::Leaving;
 use crate::protocol::{Disconnect, ReasonCode, Version, encode};
+use crate::telemetry::PacketType;
 
 /// Why a connection ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +32,7 @@ impl Client {
             let reason_string =
                 (self.problem_information && !why.is_empty()).then(|| why.to_owned());
             let disconnect = Disconnect { reason, reason_string, ..Disconnect::default() };
-            self.within(out, &disconnect, |out, packet| {
+            self.within(out, PacketType::Disconnect, &disconnect, |out, packet| {
                 encode::disconnect(out, Version::V5, packet);
             });
         }

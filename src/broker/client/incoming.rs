@@ -28,14 +28,17 @@ impl Client {
         if publish.qos > QoS::AtMostOnce && self.is_over_receive_maximum(publish) {
             return Err(Close::Error(
                 ReasonCode::ReceiveMaximumExceeded,
-                "more unacknowledged publishes than the receive maximum",
+                "more unacknowledged publishes than mqtt.receive_maximum",
             ));
         }
         if publish.qos > QoS::AtMostOnce && self.holds_for_the_disk() {
             return Ok(());
         }
         if publish.retain && !self.broker.settings.retain_available {
-            return Err(Close::Error(ReasonCode::RetainNotSupported, "retain is switched off"));
+            return Err(Close::Error(
+                ReasonCode::RetainNotSupported,
+                "mqtt.retain_available is off",
+            ));
         }
         let Some(alias) = publish.topic_alias else {
             return self.on_publish_to(publish, publish.topic);
@@ -44,7 +47,7 @@ impl Client {
             if !self.inbound_aliases.set(alias, publish.topic) {
                 return Err(Close::Error(
                     ReasonCode::TopicAliasInvalid,
-                    "topic alias out of range",
+                    "a topic alias of 0, or above mqtt.topic_alias_maximum",
                 ));
             }
             return self.on_publish_to(publish, publish.topic);

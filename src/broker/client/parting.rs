@@ -71,7 +71,8 @@ impl Client {
     pub(super) fn part_instead_of_holding(&mut self) -> Result<(), Close> {
         let waits = matches!(self.held, Some(BlockReason::Queue | BlockReason::DiskFull));
         if waits && self.parting.is_none() && self.handle.look().backlog() > 0 {
-            const WHY: &str = "a publish found no room, and messages wait for its publisher";
+            const WHY: &str =
+                "a publish found no room (mqtt.on_full), and messages wait for its publisher";
             return self.part(ReasonCode::QuotaExceeded, WHY);
         }
         Ok(())

@@ -133,7 +133,10 @@ impl Client {
             _ => {}
         }
         if self.version < Version::V5 {
-            self.part(ReasonCode::QuotaExceeded, "the database is full")?;
+            self.part(
+                ReasonCode::QuotaExceeded,
+                "the database is full: persistence.max_size, or the volume",
+            )?;
             if let Some(parting) = &mut self.parting {
                 parting.withholds = true;
             }
@@ -158,7 +161,7 @@ impl Client {
             Reply::PubRel(id, reason) => encode::ack(out, version, AckKind::PubRel, id, reason),
             Reply::PubComp(id, reason) => encode::ack(out, version, AckKind::PubComp, id, reason),
             Reply::ConnAck(connack) => {
-                if !self.within(out, &*connack, |out, packet| {
+                if !self.within(out, kind, &*connack, |out, packet| {
                     encode::connack(out, version, packet);
                 }) {
                     return Err(Close::Error(
@@ -168,15 +171,15 @@ impl Client {
                 }
             }
             Reply::SubAck(suback) => {
-                if !self.within(out, &*suback, |out, packet| encode::suback(out, version, packet)) {
+                self.look = true;
+                let write = |out: &mut _, packet: &_| encode::suback(out, version, packet);
+                if !self.within(out, kind, &*suback, write) {
                     return Err(UNANSWERABLE);
                 }
-                self.look = true;
             }
             Reply::UnsubAck(unsuback) => {
-                if !self.within(out, &*unsuback, |out, packet| {
-                    encode::unsuback(out, version, packet);
-                }) {
+                let write = |out: &mut _, packet: &_| encode::unsuback(out, version, packet);
+                if !self.within(out, kind, &*unsuback, write) {
                     return Err(UNANSWERABLE);
                 }
             }
@@ -201,14 +204,18 @@ impl Client {
     pub(super) fn within<P: encode::Diagnostic>(
         &self,
         out: &mut BytesMut,
+        kind: PacketType,
         packet: &P,
         write: impl Fn(&mut BytesMut, &P),
     ) -> bool {
         let fits = encode::within(out, Some(self.max_packet), packet, write);
         if !fits {
-            tracing::debug!(
+            tracing::warn!(
                 client_id = &*self.handle.client_id,
-                "a packet exceeds the client's maximum packet size and is not sent"
+                packet = kind.as_str(),
+                maximum_packet_size = self.max_packet,
+                "a packet is larger than the Maximum Packet Size that the client has set, and is \
+                 not sent"
             );
         }
         fits

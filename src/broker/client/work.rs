@@ -178,13 +178,8 @@ impl Client {
     }
 
     fn answer_subscribe(&mut self, subscribing: Subscribing) {
+        self.tell_refused(&subscribing);
         if !subscribing.answers {
-            // Nobody else is told what of it was refused.
-            let lines = subscribing.subscribe.filters.iter().zip(&subscribing.reasons);
-            for (line, reason) in lines.filter(|(_, reason)| reason.is_failure()) {
-                let (client_id, filter) = (&*self.handle.client_id, line.filter.as_str());
-                tracing::warn!(client_id, filter, ?reason, "messages are not forwarded");
-            }
             self.look = true;
             return;
         }
@@ -195,6 +190,40 @@ impl Client {
             user_properties: Vec::new(),
         };
         self.push_when_written(Reply::SubAck(Box::new(sub_ack)));
+    }
+
+    /// One line for each reason, with the first filter that was refused for it.
+    fn tell_refused(&self, subscribing: &Subscribing) {
+        let mut told = Vec::new();
+        for (line, reason) in subscribing.subscribe.filters.iter().zip(&subscribing.reasons) {
+            if !reason.is_failure() || told.contains(reason) {
+                continue;
+            }
+            told.push(*reason);
+            let count = subscribing.reasons.iter().filter(|other| *other == reason).count();
+            let (client_id, filter) = (&*self.handle.client_id, line.filter.as_str());
+            let detail = self.why_refused(*reason);
+            tracing::warn!(client_id, filter, count, ?reason, detail, "subscription refused");
+        }
+    }
+
+    /// With the key of the configuration that decides, if there is one.
+    fn why_refused(&self, reason: ReasonCode) -> &'static str {
+        match reason {
+            ReasonCode::TopicFilterInvalid => {
+                "the filter has more levels than mqtt.max_topic_levels"
+            }
+            ReasonCode::QuotaExceeded => {
+                let subscriptions = self.handle.look().subscriptions.len();
+                if subscriptions >= self.broker.settings.max_subscriptions {
+                    "the session has as many subscriptions as session.max_subscriptions allows"
+                } else {
+                    "the disk has no room for a subscription of a durable session \
+                     (persistence.max_size, or the volume)"
+                }
+            }
+            _ => "the client may not subscribe to it",
+        }
     }
 
     fn push_when_written(&mut self, reply: Reply) {

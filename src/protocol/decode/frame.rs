@@ -61,7 +61,7 @@ pub(super) fn frame(decoder: &Decoder, buf: &[u8]) -> Result<Frame, DecodeError>
     if len > decoder.max_packet_size as usize {
         return Err(DecodeError::new(
             ReasonCode::PacketTooLarge,
-            "packet is larger than the maximum",
+            "packet is larger than the maximum (mqtt.max_packet_size)",
         ));
     }
     Ok(if buf.len() < len {

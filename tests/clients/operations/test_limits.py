@@ -180,3 +180,41 @@ def test_session_expiry_is_capped(make_broker, client):
     broker = make_broker(SESSION__MAX_EXPIRY="0s")
     client("c", to=broker, **DURABLE).disconnect()
     assert not client("c", to=broker, **DURABLE).connack.session_present
+
+
+def test_a_refused_subscription_is_told_in_the_log_with_its_key(make_broker, client):
+    broker = make_broker(SESSION__MAX_SUBSCRIPTIONS=2, MQTT__MAX_TOPIC_LEVELS=3)
+    c = client("boat", to=broker)
+    codes = c.subscribe("a", "b", "c", "d", "1/2/3/4", fails=True).codes
+    assert [code >= 0x80 for code in codes] == [False, False, True, True, True]
+    refused = [line for line in broker.logged().splitlines() if "subscription refused" in line]
+    # One line for each reason, not for each filter.
+    assert len(refused) == 2, refused
+    for line, filter, key in zip(refused, ("c", "1/2/3/4"), ("session.max_subscriptions", "mqtt.max_topic_levels")):
+        assert " WARN " in line and 'client_id="boat"' in line and f'filter="{filter}"' in line and key in line
+
+
+@pytest.mark.parametrize("packet", [raw.SUBACK, raw.UNSUBACK])
+def test_an_answer_that_the_client_has_no_room_for_ends_its_connection(make_broker, client, packet):
+    """The protocol forbids sending it [MQTT-3.1.2-24], and the client would wait in vain."""
+    broker = make_broker()
+    c = client("tiny", to=broker, properties={"maximum_packet_size": 20})
+    filters = [f"t/{n}" for n in range(30)]
+    if packet == raw.SUBACK:
+        c.send(raw.subscribe(1, [(filter, 0) for filter in filters], raw.V5))
+    else:
+        c.send(raw.unsubscribe(2, filters, raw.V5))
+    assert c.recv().reason == 0x95
+    lines = [line for line in broker.logged().splitlines() if "larger than the Maximum Packet Size" in line]
+    assert [" WARN " in line and 'client_id="tiny"' in line and "maximum_packet_size=20" in line
+            for line in lines] == [True], broker.logged()
+
+
+@pytest.mark.parametrize("quote", ['"', "'"])
+def test_quotes_that_an_env_file_keeps_are_taken_off(make_broker, client, quote):
+    quoted = {"SESSION__MAX_SUBSCRIPTIONS": "1", "MQTT__RETAIN_AVAILABLE": "false", "MQTT__MAX_PACKET_SIZE": "1KiB"}
+    broker = make_broker(**{key: f"{quote}{value}{quote}" for key, value in quoted.items()})
+    c = client("c", to=broker)
+    assert c.connack.properties["maximum_packet_size"] == 1024
+    assert c.connack.properties["retain_available"] == 0
+    assert c.subscribe("a", "b", fails=True).codes[1] == QUOTA
