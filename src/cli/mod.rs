@@ -81,6 +81,14 @@ enum Command {
     Drill(drill::Args),
 }
 
+impl Command {
+    /// Whether the configuration has to be that of a broker that others may reach. `bench` and
+    /// `drill` give their own brokers listeners on loopback.
+    fn serves(&self) -> bool {
+        matches!(self, Self::Serve(_) | Self::Config(_))
+    }
+}
+
 /// Does what the command line says.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
@@ -89,7 +97,11 @@ pub fn run() -> ExitCode {
     }
     let file = cli.config.filter(|path| !path.is_empty()).map(PathBuf::from);
     let sources = Sources::from_process(file, cli.set);
-    let config = match Config::load(&sources) {
+    let load = match &cli.command {
+        Some(command) if !command.serves() => Config::load_without_serving,
+        _ => Config::load,
+    };
+    let config = match load(&sources) {
         Ok(config) => config,
         Err(error) => {
             output::complain(&error);

@@ -107,9 +107,22 @@ impl Config {
     /// # Errors
     /// The first problem that is found.
     pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
+        Self::checked(sources, validate::check)
+    }
+
+    /// As [`Config::load`], for what serves nobody with it, such as `ferrymq db`: who may
+    /// reach a broker, and whether anyone can, need not be decided.
+    ///
+    /// # Errors
+    /// The first problem that is found.
+    pub fn load_without_serving(sources: &Sources) -> Result<Self, ConfigError> {
+        Self::checked(sources, validate::values)
+    }
+
+    fn checked(sources: &Sources, check: validate::Check) -> Result<Self, ConfigError> {
         let figment = sources.merge()?;
         let config = figment.extract().map_err(|error| explain::explain(&figment, &error))?;
-        validate::check(&config).map_err(|problem| ConfigError::Key {
+        check(&config).map_err(|problem| ConfigError::Key {
             origin: explain::origin(&figment, &problem.key),
             key: problem.key,
             problem: problem.text,

@@ -319,8 +319,11 @@ fn a_listener_that_others_can_reach_needs_authentication_or_a_written_word() {
     assert_eq!(
         set_error(open),
         "listeners.tcp.bind (--set): other machines can reach 0.0.0.0:1883: set auth.password_file \
-         (see `ferrymq passwd`), or write auth.allow_anonymous = true to let everyone in"
+         (see `ferrymq passwd`), or write auth.allow_anonymous = true \
+         (FERRYMQ_AUTH__ALLOW_ANONYMOUS=true) to let everyone in"
     );
+    // Whoever serves nobody need not decide that.
+    assert!(Config::load_without_serving(&sources(&[], &[open])).is_ok());
     for word in ["auth.allow_anonymous=true", "auth.password_file=/etc/p"] {
         assert!(Config::load(&sources(&[], &[open, word])).is_ok(), "{word}");
     }

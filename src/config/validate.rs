@@ -18,9 +18,19 @@ pub(super) struct Problem {
 
 type Checked = Result<(), Problem>;
 
+/// A set of rules.
+pub(super) type Check = fn(&Config) -> Checked;
+
+/// Everything that a broker needs to serve.
 pub(super) fn check(config: &Config) -> Checked {
+    values(config)?;
+    protected(config)?;
+    reachable(config)
+}
+
+/// All but who can reach the broker.
+pub(super) fn values(config: &Config) -> Checked {
     listeners(config)?;
-    reachable(config)?;
     http(&config.http)?;
     mqtt(config)?;
     session(config)?;
@@ -63,20 +73,26 @@ fn listeners(config: &Config) -> Checked {
             let range = Span::seconds(1)..=Span::hours(9);
             within_or_never(&format!("{key}.{name}"), span, range)?;
         }
-        let open =
-            config.auth.password_file.is_none() && config.auth.allow_anonymous != Anonymous::Always;
-        if open && !listener.bind.is_loopback() {
-            return Err(Problem {
-                key: format!("{key}.bind"),
-                text: format!(
-                    "other machines can reach {}: set auth.password_file (see `ferrymq passwd`), \
-                     or write auth.allow_anonymous = true to let everyone in",
-                    listener.bind
-                ),
-            });
-        }
     }
     Ok(())
+}
+
+/// Where others can connect, somebody has decided who may.
+fn protected(config: &Config) -> Checked {
+    let auth = &config.auth;
+    if auth.password_file.is_some() || auth.allow_anonymous == Anonymous::Always {
+        return Ok(());
+    }
+    let mut open = config.listeners.iter().filter(|(_, listener)| !listener.bind.is_loopback());
+    let Some((name, listener)) = open.next() else { return Ok(()) };
+    Err(Problem {
+        key: format!("listeners.{name}.bind"),
+        text: format!(
+            "other machines can reach {}: set auth.password_file (see `ferrymq passwd`), or write \
+             auth.allow_anonymous = true (FERRYMQ_AUTH__ALLOW_ANONYMOUS=true) to let everyone in",
+            listener.bind
+        ),
+    })
 }
 
 /// Without any socket nobody could reach the broker, nor learn that it runs.

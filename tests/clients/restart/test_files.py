@@ -116,3 +116,16 @@ def test_files_that_go_under_the_broker_end_it_at_the_next_commit_and_nothing_is
     publisher.connect("fence")
     came = [int(packet.payload) for packet in away.until_quiet(publisher)]
     assert came[:len(acknowledged)] == acknowledged
+
+
+def test_the_tools_need_no_decision_about_who_may_connect(broker):
+    """As in the image, whose listeners others can reach."""
+    broker.settings["LISTENERS__TCP__BIND"] = "0.0.0.0:1883"
+    for command in (["db", "status"], ["db", "check"], ["db", "queues"], ["health"]):
+        done = broker.run(*command)
+        assert done.returncode == 0, done.stderr
+    broker.terminate()
+    done = broker.run("drill", "--rounds", "1", "--seconds", "0.2", "--rate", "200")
+    assert done.returncode == 0, done.stdout + done.stderr
+    served = broker.run("serve")
+    assert served.returncode == 2 and "FERRYMQ_AUTH__ALLOW_ANONYMOUS=true" in served.stderr
