@@ -50,6 +50,8 @@ pub struct Persistence {
     pub enabled: bool,
     /// The database; `-wal` and `-shm` files stand beside it.
     pub path: PathBuf,
+    /// Whether a database that is not there is created; if not, the start is refused.
+    pub create: bool,
     /// `fsync`, `commit` or `async`.
     pub durability: Durability,
     /// How often an `async` database commits, 1ms to 1m.
@@ -84,6 +86,7 @@ impl Default for Persistence {
         Self {
             enabled: true,
             path: PathBuf::from("data/ferrymq.db"),
+            create: true,
             durability: Durability::Fsync,
             flush_interval: Span::seconds(1),
             elision_window: Span::millis(5),

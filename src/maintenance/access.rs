@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, OpenFlags};
 use serde::Serialize;
 
 use super::error::MaintenanceError;
@@ -175,13 +175,7 @@ fn immutable_uri(path: &Path) -> String {
 /// database file") lead nowhere.
 fn explain(error: crate::store::OpenError, path: &Path, stamp: &Stamp) -> MaintenanceError {
     match error {
-        crate::store::OpenError::Sqlite { source, .. }
-            if stamp.wal > 0
-                && matches!(
-                    source.sqlite_error_code(),
-                    Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly)
-                ) =>
-        {
+        crate::store::OpenError::Unopened { source, .. } if stamp.wal > 0 => {
             MaintenanceError::WalUnreadable {
                 path: path.to_path_buf(),
                 wal_bytes: stamp.wal,

@@ -169,10 +169,11 @@ impl MaintenanceError {
         Self::Io { what, path: path.to_path_buf(), source }
     }
 
-    /// Sorts what SQLite reports: damage has the same line as at a start.
+    /// Sorts what SQLite reports: damage and missing rights have the same line as at a
+    /// start.
     pub(super) fn sqlite(what: &'static str, path: &Path, source: rusqlite::Error) -> Self {
         match source.sqlite_error_code() {
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::CannotOpen) => {
                 OpenError::from_sqlite(path, source).into()
             }
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {

@@ -90,6 +90,7 @@ pub fn configuration(config: &Config, directory: &Path, level: Level, demand: De
 
     own.persistence.enabled = level != Level::Memory;
     own.persistence.path = directory.join("ferrymq.db");
+    own.persistence.create = true;
     own.persistence.durability = match level {
         Level::Memory => own.persistence.durability,
         Level::Async => Durability::Async,
@@ -134,6 +135,7 @@ mod tests {
     fn nothing_of_the_real_broker_is_touched() {
         let mut config = Config::default();
         config.listeners.insert("other".to_owned(), Listener::default());
+        config.persistence.create = false;
         config.auth.password_file = Some("/nowhere/passwords".into());
         let own = configuration(&config, Path::new("/s"), Level::Fsync, DEMAND);
         assert_eq!(own.listeners.len(), 1);
@@ -141,6 +143,7 @@ mod tests {
         assert_eq!(own.http.bind.to_string(), "127.0.0.1:0");
         assert_eq!(own.auth, Auth::default());
         assert_eq!(own.persistence.path, Path::new("/s/ferrymq.db"));
+        assert!(own.persistence.create);
     }
 
     #[test]

@@ -246,6 +246,7 @@ fn store_config(config: &Config) -> StoreConfig {
     let persistence = &config.persistence;
     StoreConfig {
         path: persistence.path.clone(),
+        create: persistence.create,
         durability: match persistence.durability {
             config::Durability::Fsync => DurabilityMode::Fsync,
             config::Durability::Commit => DurabilityMode::Commit,

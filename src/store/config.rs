@@ -31,6 +31,8 @@ pub enum Checkpoints {
 pub struct StoreConfig {
     /// The database file; `-wal`, `-shm`, `.lock` and `.reserve` stand beside it.
     pub path: PathBuf,
+    /// Whether a database that is not there is made. If not, that is an error.
+    pub create: bool,
     /// See [`DurabilityMode`].
     pub durability: DurabilityMode,
     /// Time between commits in [`DurabilityMode::Async`].
@@ -82,6 +84,7 @@ impl Default for StoreConfig {
     fn default() -> Self {
         Self {
             path: PathBuf::from("data/ferrymq.db"),
+            create: true,
             durability: DurabilityMode::Fsync,
             flush_interval: Duration::from_millis(500),
             elision_window: Duration::from_millis(5),

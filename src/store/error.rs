@@ -85,6 +85,26 @@ pub enum OpenError {
         /// SQLite's words.
         detail: String,
     },
+    /// SQLite could not open it, most often for want of rights.
+    #[error(
+        "{path} cannot be opened ({source}): check that it is a file, that file and directory are readable and writable for this user, and that the volume is mounted"
+    )]
+    Unopened {
+        /// The file.
+        path: PathBuf,
+        /// SQLite's words.
+        source: rusqlite::Error,
+    },
+    /// There is none, and none is to be made.
+    #[error(
+        "{path} {found}, and persistence.create is false: mount the volume that holds the database, correct persistence.path, or set persistence.create = true to begin with a new one"
+    )]
+    NoDatabase {
+        /// Where it should be.
+        path: PathBuf,
+        /// What there is.
+        found: &'static str,
+    },
     /// Anything else that SQLite reports.
     #[error("cannot open {path}: {source}")]
     Sqlite {
@@ -104,6 +124,9 @@ impl OpenError {
                 Self::Foreign { path, found: "its header is not SQLite's".into() }
             }
             Some(ErrorCode::ReadOnly) => Self::ReadOnly { path, detail: source.to_string() },
+            Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
+                Self::Unopened { path, source }
+            }
             _ => Self::Sqlite { path, source },
         }
     }

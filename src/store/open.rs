@@ -45,10 +45,27 @@ fn keep_from_others(path: &Path) {
     let _ = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o640).open(path);
 }
 
+/// What is there in place of a database: nothing, or a file of 0 bytes, as a copy that was
+/// cut off leaves it. `None`: something else, which SQLite looks at.
+fn what_is_at(path: &Path) -> Option<&'static str> {
+    match std::fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() && metadata.len() == 0 => Some("is a file of 0 bytes"),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Some("does not exist"),
+        _ => None,
+    }
+}
+
 pub(super) fn open(config: &StoreConfig, metrics: &StoreMetrics) -> Result<Opened, OpenError> {
     let start = Instant::now();
     let path = config.path.as_path();
     let directory = directory_of(path);
+    let found = what_is_at(path);
+    if let Some(found) = found.filter(|_| !config.create)
+        && !beside(path, ".restoring").exists()
+    {
+        // Before anything is made: the directory may be the mount point of a volume.
+        return Err(OpenError::NoDatabase { path: path.to_path_buf(), found });
+    }
     std::fs::create_dir_all(directory).map_err(|error| OpenError::io(directory, error))?;
     let mut lock = LockFile::acquire(path)?;
     if beside(path, ".restoring").exists() {
@@ -66,6 +83,14 @@ pub(super) fn open(config: &StoreConfig, metrics: &StoreMetrics) -> Result<Opene
     let mut connection = Connection::open_with_flags(path, flags).map_err(sqlite)?;
     connection.busy_timeout(config.busy_timeout).map_err(sqlite)?;
     let empty = schema::identify(&connection, path)?;
+    if empty {
+        let found = found.unwrap_or("has no tables");
+        tracing::warn!(
+            path = %path.display(), found,
+            "a new database was created: if there should have been one, check persistence.path \
+             and that its volume is mounted (persistence.create = false refuses to start then)"
+        );
+    }
     configure(&connection, config, empty).map_err(sqlite)?;
     // What a crash left in the WAL may have been read from the kernel's cache after
     // a failed fsync. Once it is copied back and synced, it can be built upon.

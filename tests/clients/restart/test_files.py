@@ -1,11 +1,14 @@
 """The files that the broker has open: by whatever name somebody else reaches or removes them."""
 
+import os
 import sqlite3
+import subprocess
 import threading
 
 import pytest
 
 import raw
+from brokerproc import BINARY
 from rawclient import Closed, Raw
 
 V4 = raw.V311
@@ -116,6 +119,75 @@ def test_files_that_go_under_the_broker_end_it_at_the_next_commit_and_nothing_is
     publisher.connect("fence")
     came = [int(packet.payload) for packet in away.until_quiet(publisher)]
     assert came[:len(acknowledged)] == acknowledged
+
+
+def told(broker, message):
+    return [line for line in broker.logged().splitlines() if message in line]
+
+
+def test_a_new_database_is_told_once_with_its_path(make_broker):
+    broker = make_broker()
+    [line] = told(broker, "a new database was created")
+    assert " WARN " in line and str(broker.database) in line and "does not exist" in line
+    broker.restart()
+    assert len(told(broker, "a new database was created")) == 1
+
+
+def test_a_file_of_0_bytes_is_told_as_such(make_broker):
+    broker = make_broker(start=False)
+    broker.database.touch()
+    broker.start()
+    [line] = told(broker, "a new database was created")
+    assert "0 bytes" in line
+
+
+@pytest.mark.parametrize("found", ["does not exist", "is a file of 0 bytes"])
+def test_where_none_may_be_created_a_wrong_path_refuses_the_start(make_broker, found):
+    broker = make_broker(start=False, PERSISTENCE__CREATE="false")
+    broker.settings["PERSISTENCE__PATH"] = str(broker.directory / "mnt" / "ferrymq.db")
+    if "0 bytes" in found:
+        (broker.directory / "mnt").mkdir()
+        (broker.directory / "mnt" / "ferrymq.db").touch()
+    broker.start(wait=False)
+    assert broker.wait_exit() == 3
+    assert found in broker.logged() and "persistence.create" in broker.logged()
+    # Not even a lock file, where a volume should be mounted.
+    assert "0 bytes" in found or not (broker.directory / "mnt").exists()
+    assert not (broker.directory / "mnt" / "ferrymq.db.lock").exists()
+
+
+def test_where_none_may_be_created_the_one_that_is_there_is_opened(make_broker):
+    broker = make_broker()
+    broker.restart(env={"PERSISTENCE__CREATE": "false"})
+
+
+@pytest.mark.parametrize("path", ["ferrymq.db\r", "ferry\nmq.db", '"ferrymq.db', "ferrymq.db "])
+def test_a_path_that_nobody_means_is_refused(make_broker, path):
+    broker = make_broker(start=False)
+    broker.settings["PERSISTENCE__PATH"] = f"{broker.directory}/{path}" if path[0] != '"' else path
+    before = {file.name for file in broker.directory.iterdir()}
+    broker.start(wait=False)
+    assert broker.wait_exit() == 2
+    [line] = broker.logged().splitlines()
+    assert "persistence.path" in line and "found" in line
+    assert {file.name for file in broker.directory.iterdir()} == before | {"broker.log"}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
+@pytest.mark.parametrize("command", [["serve"], ["db", "status"]])
+def test_a_database_of_another_user_is_told_with_what_to_look_at(make_broker, command, tmp_path):
+    broker = make_broker()
+    assert broker.terminate() == 0
+    for directory in [broker.directory, *broker.directory.parents]:
+        if directory.stat().st_mode & 0o005 != 0o005:
+            directory.chmod(directory.stat().st_mode | 0o005)
+    broker.directory.chmod(0o777)
+    (broker.directory / "ferrymq.db.lock").unlink()
+    refused = subprocess.run(
+        [BINARY, *command], cwd=broker.directory, env=broker.environment(), user=65534, group=65534,
+        extra_groups=[], capture_output=True, text=True, timeout=30)
+    assert refused.returncode == 3, refused
+    assert "readable and writable for this user" in refused.stderr, refused.stderr
 
 
 def test_the_tools_need_no_decision_about_who_may_connect(broker):
