@@ -6,6 +6,12 @@ one() { if (($2 == 0)); then echo 1 0; else echo 0 1; fi; }
 # number REGEX FILE: the last number before something in FILE, or 0.
 number() { grep -oE "[0-9]+ $1" "$2" | tail -1 | grep -oE '^[0-9]+' || echo 0; }
 
+# skips FILE: what its runner says was not run, and why if it says that.
+skips() {
+    sed -nE -e 's/^skipped: //p' -e 's/^SKIPPED \[([0-9]+)\] /\1 x /p' \
+        -e '/Summary \[/s/.*[^0-9]([1-9][0-9]* skipped).*/\1/p' -e 's/^ℹ skipped ([1-9][0-9]*)$/\1 skipped/p' "$1"
+}
+
 # complaints FILE: what its runner says of failures, or how it ended.
 complaints() {
     local of found
@@ -105,11 +111,11 @@ count_kubernetes() { count_clients "$@"; }
 
 ADVISORIES=https://github.com/RustSec/advisory-db
 
-# Building it takes minutes: taken if it is there, asked for with --only deny.
+# Compiling it takes minutes: only if it is asked for, and setup found no binary.
 part_deny() {
     if ! cargo deny --version >/dev/null 2>&1; then
         if [[ $ONLY != deny ]]; then
-            echo "skipped: cargo-deny is not installed (tests/run --only deny installs it)"
+            echo "skipped: all, since cargo-deny is not installed (tests/run --only deny compiles it)"
             return 0
         fi
         cargo install --locked cargo-deny || return
@@ -119,8 +125,8 @@ part_deny() {
     if GIT_TERMINAL_PROMPT=0 timeout 20 git ls-remote -q "$ADVISORIES" HEAD >/dev/null 2>&1; then
         checks+=(advisories)
     else
-        echo "advisories left out: their list cannot be fetched from here"
+        echo "skipped: advisories, since their list cannot be fetched from here"
     fi
     cargo deny --all-features check --hide-inclusion-graph "${checks[@]}"
 }
-count_deny() { if grep -q '^skipped' "$1"; then echo 0 0; else one "$@"; fi; }
+count_deny() { if grep -q '^skipped: all' "$1"; then echo 0 0; else one "$@"; fi; }

