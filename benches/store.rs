@@ -178,7 +178,7 @@ fn drain(config: &StoreConfig, messages: u64) {
         let begin = Instant::now();
         store.page(PageRequest {
             ids,
-            ledger: Default::default(),
+            ledger: ferrymq::memory::Ledger::default(),
             reply: PageReply(Box::new(move |page| sender.send(page).unwrap())),
         });
         pages.push(receiver.recv().unwrap().unwrap());
