@@ -113,12 +113,19 @@ impl Broker {
     /// # Errors
     /// [`ReasonCode::ServerUnavailable`] if the store is poisoned,
     /// [`ReasonCode::QuotaExceeded`] if there is no room for another session,
+    /// [`ReasonCode::ServerBusy`] if memory is short and its will is large,
     /// [`ReasonCode::ServerShuttingDown`] after [`Broker::shut_down`].
     pub async fn connect(
         self: &Arc<Self>,
         connect: &Connect,
         peer: Peer,
     ) -> Result<Accepted, ReasonCode> {
+        let will = connect.will.as_ref().map_or(0, |will| {
+            (will.topic.as_str().len() + will.properties.len() + will.payload.len()) as u64
+        });
+        if !self.may_begin_with(will) {
+            return Err(ReasonCode::ServerBusy);
+        }
         let granted = self.grant(connect);
         let claim = self.claim(&granted, connect.version).await?;
         let mut step = Step::new(self);

@@ -52,6 +52,11 @@ impl Broker {
         !self.is_over_memory() || self.is_within_share(handle.holds(), more)
     }
 
+    /// True if a client that has nothing yet may make the broker hold `bytes`.
+    pub(super) fn may_begin_with(&self, bytes: u64) -> bool {
+        !self.is_over_memory() || self.is_within_share(0, bytes)
+    }
+
     #[cold]
     fn is_within_share(&self, holds: i64, more: u64) -> bool {
         let limit = self.settings.max_memory;

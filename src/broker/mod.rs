@@ -17,6 +17,7 @@ mod budget;
 pub mod client;
 mod clock;
 mod connect;
+mod connect_memory;
 mod disconnect;
 mod end;
 mod fanout;
@@ -54,6 +55,7 @@ use tokio::sync::Notify;
 pub use budget::{Budget, yield_now};
 pub use clock::{Clock, Hand, Now};
 pub use connect::Accepted;
+pub use connect_memory::{ConnectMemory, ConnectShare};
 pub use disconnect::Leaving;
 pub use fanout::Fanout;
 pub use handle::{SessionGuard, SessionHandle, SessionView, StepPermit};
@@ -98,6 +100,8 @@ pub struct Broker {
     /// Who may have a long poll.
     pub(crate) long_polls: LongPolls,
     shares: memory::Shares,
+    /// For CONNECTs of clients that are not known yet.
+    pub(crate) connect_memory: Arc<ConnectMemory>,
     ids: Ids,
     router: RwLock<Router<Arc<SessionHandle>>>,
     /// Of the router, readable without its lock.
@@ -145,6 +149,7 @@ impl Broker {
     ) -> Arc<Self> {
         let ids = Ids::new(recovered.last_message, recovered.last_delivery, recovered.last_session);
         let now = clock.now();
+        let connect_memory = ConnectMemory::new(settings.connect_memory);
         let broker = Arc::new(Self {
             long_polls: LongPolls::new(settings.long_polls),
             settings,
@@ -153,6 +158,7 @@ impl Broker {
             clock,
             persistence,
             shares: memory::Shares::default(),
+            connect_memory,
             ids,
             router: RwLock::new(Router::new()),
             generation: AtomicU64::new(0),

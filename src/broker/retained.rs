@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 
 use super::{Broker, Publication, Step};
 use crate::message::{Message, WallMillis};
+use crate::protocol::level_count;
 use crate::store::{Change, RetainedRecord};
 use crate::telemetry::DropReason;
 
@@ -69,7 +70,8 @@ impl Broker {
             return true;
         }
         let bytes = self.metrics.messages.retained_bytes.get();
-        let bytes = u64::try_from(bytes).unwrap_or(0) + size_of(publication);
+        let bytes = u64::try_from(bytes).unwrap_or(0)
+            + cost_of(publication.topic, publication.properties, publication.payload);
         bytes <= self.settings.max_retained_bytes
             // The broker's own, under $SYS, do not count.
             && (self.retained_count() < self.settings.max_retained_messages
@@ -199,7 +201,10 @@ impl Broker {
         let messages = &self.metrics.messages;
         let count = |record: Option<_>| i64::from(record.is_some());
         let bytes = |record: Option<&Arc<RetainedRecord>>| {
-            i64::try_from(record.map_or(0, |record| record.size())).unwrap_or(i64::MAX)
+            let cost = |record: &Arc<RetainedRecord>| {
+                cost_of(&record.topic, &record.properties, &record.payload)
+            };
+            i64::try_from(record.map_or(0, cost)).unwrap_or(i64::MAX)
         };
         messages.retained.add(count(after) - count(before));
         messages.retained_bytes.add(bytes(after) - bytes(before));
@@ -239,9 +244,13 @@ impl Broker {
     }
 }
 
-fn size_of(publication: &Publication<'_>) -> u64 {
-    let Publication { topic, properties, payload, .. } = publication;
-    (topic.len() + properties.len() + payload.len()) as u64
+/// What a retained message takes in memory: its record, its topic once more, level by level,
+/// and a node for each level, as if no other topic began like it.
+fn cost_of(topic: &str, properties: &[u8], payload: &[u8]) -> u64 {
+    const RECORD: usize = 192;
+    const LEVEL: usize = 104;
+    let levels = level_count(topic);
+    (RECORD + LEVEL * levels + 2 * topic.len() + properties.len() + payload.len()) as u64
 }
 
 fn record_of(publication: &Publication<'_>, now: WallMillis) -> RetainedRecord {

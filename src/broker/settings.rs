@@ -44,6 +44,9 @@ pub struct Settings {
     pub max_unanswered: usize,
     /// Writes that may wait for the disk before publishers are read no further.
     pub max_pending_writes: usize,
+    /// Bytes of CONNECTs that are not whole or not authenticated yet, of all clients
+    /// together.
+    pub connect_memory: u64,
     /// Tasks with much to do that may be runnable at once.
     pub long_polls: usize,
     /// Time for CONNECT to come and be answered.
@@ -53,6 +56,10 @@ pub struct Settings {
 /// Replies of one connection that may wait for the disk. Two seconds of a publisher
 /// at 5,000 messages/s; one that has more in flight is read no further for now.
 const MAX_UNANSWERED: usize = 10_000;
+
+/// The part of `limits.max_memory` that is for CONNECTs, at least for so many of the largest.
+const CONNECT_PART: u64 = 16;
+const LARGE_CONNECTS: u64 = 4;
 
 /// One that runs, and one that is next: no thread waits for work, and a task with little to
 /// do waits behind two long polls at most.
@@ -89,6 +96,8 @@ impl From<&Config> for Settings {
             max_memory: i64::try_from(sizes.max_memory.bytes()).unwrap_or(i64::MAX),
             max_unanswered: MAX_UNANSWERED,
             max_pending_writes: persistence.max_pending,
+            connect_memory: (sizes.max_memory.bytes() / CONNECT_PART)
+                .max(LARGE_CONNECTS * mqtt.max_packet_size.bytes()),
             long_polls: LONG_POLLS_A_THREAD * worker_threads(config),
             connect_timeout: mqtt.connect_timeout.duration(),
         }

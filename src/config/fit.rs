@@ -23,10 +23,17 @@ impl Config {
     /// cache is one for each of three connections to the database.
     pub fn sizes(&self, memory: Option<u64>) -> Sizes {
         let cache = self.persistence.cache_size.fit(memory, 64, ByteSize::mib(8));
+        let max_memory = self.limits.max_memory.fit(memory, 4, ByteSize::mib(512));
+        // Beside what waits: whoever allows little memory for the one does for the other.
+        let retained = self.mqtt.max_retained_bytes.fit(memory, 8, ByteSize::mib(256));
+        let retained = match self.mqtt.max_retained_bytes.set() {
+            Some(set) => set,
+            None => retained.min(ByteSize(max_memory.bytes() / 2)),
+        };
         Sizes {
             max_connections: self.limits.max_connections.fit(memory, 32 << 10, 100_000),
-            max_memory: self.limits.max_memory.fit(memory, 4, ByteSize::mib(512)),
-            max_retained_bytes: self.mqtt.max_retained_bytes.fit(memory, 8, ByteSize::mib(256)),
+            max_memory,
+            max_retained_bytes: retained,
             cache_size: cache.max(ByteSize::kib(64)),
         }
     }

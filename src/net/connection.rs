@@ -105,9 +105,10 @@ impl<S: Transport> Connection<S> {
         Box::pin(self.close(client, close)).await;
     }
 
-    async fn close(mut self, client: Box<Client>, close: Close) {
+    async fn close(mut self, mut client: Box<Client>, close: Close) {
         let (client_id, remote) = (Arc::clone(client.client_id()), self.stream.peer());
         if let Close::Error(reason, why) = &close {
+            client.take_payload(&mut self.out);
             client.farewell(*reason, why, &mut self.out);
         }
         // Session and will do not wait for the last bytes to be written.
@@ -311,13 +312,19 @@ impl<S: Transport> Connection<S> {
         loop {
             let more = client.pump(&mut self.out, WRITE_AHEAD)?;
             any |= client.has_replied();
-            if self.out.is_empty() {
+            let is_buffered = !self.out.is_empty();
+            let next = if is_buffered { &self.out[..] } else { client.payload() };
+            if next.is_empty() {
                 return Ok(self.flush(client, context) || any);
             }
-            match Pin::new(&mut self.stream).poll_write(context, &self.out) {
+            match Pin::new(&mut self.stream).poll_write(context, next) {
                 Poll::Pending => return Ok(any),
                 Poll::Ready(Ok(written)) if written > 0 => {
-                    self.out.advance(written);
+                    if is_buffered {
+                        self.out.advance(written);
+                    } else {
+                        client.payload_written(written);
+                    }
                     self.unflushed = true;
                     self.timers.sent();
                 }

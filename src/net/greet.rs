@@ -16,7 +16,7 @@ use super::listener::Origin;
 use super::scratch::{self, Consumed, Partial};
 use crate::auth::{Decision, Request};
 use crate::broker::client::{Client, Peer};
-use crate::broker::{Accepted, Broker};
+use crate::broker::{Accepted, Broker, ConnectShare};
 use crate::protocol::{
     ConnAck, Connect, DecodeError, Decoder, Frame, Packet, ReasonCode, Reply, Version, encode,
 };
@@ -33,6 +33,8 @@ enum Refusal {
     Unwelcome(Rejection, Box<Connect>),
     /// No CONNECT came in time.
     Late,
+    /// Too many others send large CONNECTs at the same time.
+    NoMemory,
     /// The connection closed, or the broker shuts down, before a CONNECT came.
     Silent,
 }
@@ -69,7 +71,10 @@ async fn open<S: Transport>(
     counted: &mut OpenConnection,
 ) -> Option<(Box<Client>, Partial, Decoder, u16)> {
     let until = Instant::now() + broker.settings.connect_timeout;
-    let refusal = match greet(broker, stream, origin, counted, until).await {
+    // Until it is a session's: what waits for its password is nobody's yet.
+    let mut memory = broker.connect_memory.share();
+    let greeted = greet(broker, stream, origin, (counted, &mut memory), until).await;
+    let refusal = match greeted {
         // Not within the time-out: what is taken from another connection has to go on.
         Ok((connect, peer, partial, decoder)) => match broker.connect(&connect, peer).await {
             Ok(Accepted { client, connack, gate }) => {
@@ -126,6 +131,10 @@ fn log_refusal(origin: &Origin, refusal: &Refusal) {
         Refusal::Late => {
             tracing::info!(%remote, listener, "no CONNECT within mqtt.connect_timeout");
         }
+        Refusal::NoMemory => tracing::warn!(
+            %remote, listener,
+            "connection refused: too many large CONNECTs at once for limits.max_memory"
+        ),
         Refusal::Silent => tracing::debug!(%remote, listener, "closed before CONNECT"),
     }
 }
@@ -134,23 +143,27 @@ async fn greet<S: Transport>(
     broker: &Arc<Broker>,
     stream: &mut S,
     origin: &Origin,
-    counted: &OpenConnection,
+    (counted, memory): (&OpenConnection, &mut ConnectShare),
     until: Instant,
 ) -> Result<(Box<Connect>, Peer, Partial, Decoder), Refusal> {
     let mut decoder = Decoder::server(broker.settings.max_packet_size);
     let mut partial = Partial::default();
     let read = tokio::select! {
         biased;
-        read = read_connect(stream, &mut partial, &decoder) => read,
-        () = broker.until_shut_down() => Ok(None),
+        read = read_connect(stream, &mut partial, &decoder, memory) => read,
+        () = broker.until_shut_down() => Ok(Read::Closed),
         () = tokio::time::sleep_until(until) => {
             counted.rejected(RejectReason::ConnectTimeout);
             return Err(Refusal::Late);
         }
     };
     let connect = match read {
-        Ok(Some(connect)) => connect,
-        Ok(None) => return Err(Refusal::Silent),
+        Ok(Read::Connect(connect)) => connect,
+        Ok(Read::Closed) => return Err(Refusal::Silent),
+        Ok(Read::NoMemory) => {
+            counted.rejected(RejectReason::Busy);
+            return Err(Refusal::NoMemory);
+        }
         Err(error) => {
             broker.metrics.connections.protocol_errors.inc(error.reason.into());
             if let Reply::ConnAck(version) = error.reply {
@@ -256,6 +269,10 @@ fn at_session(broker: &Broker, reason: ReasonCode) -> Rejection {
         ReasonCode::QuotaExceeded if broker.is_disk_full() => {
             (RejectReason::DiskFull, "the disk has no room for a new durable session")
         }
+        ReasonCode::ServerBusy => (
+            RejectReason::Busy,
+            "memory is short, and its will takes more than limits.max_memory leaves for it",
+        ),
         ReasonCode::QuotaExceeded => {
             (RejectReason::SessionLimit, "session.max_sessions is reached")
         }
@@ -277,14 +294,25 @@ async fn answer<S: AsyncWrite + Unpin>(stream: &mut S, version: Version, reason:
     let _ = tokio::time::timeout(ANSWER, written).await;
 }
 
-/// Reads until the first frame is whole. `None`: the other end has closed.
+/// What came of waiting for a CONNECT.
+enum Read {
+    Connect(Box<Connect>),
+    /// The other end has closed, or the broker shuts down.
+    Closed,
+    /// It is large, and there is no memory for another one.
+    NoMemory,
+}
+
+/// Reads until the first frame is whole.
 async fn read_connect<S: AsyncRead + Unpin>(
     stream: &mut S,
     partial: &mut Partial,
     decoder: &Decoder,
-) -> Result<Option<Box<Connect>>, DecodeError> {
+    memory: &mut ConnectShare,
+) -> Result<Read, DecodeError> {
     let mut connect = None;
-    while connect.is_none() {
+    loop {
+        let before = partial.len();
         let read = poll_fn(|context| {
             scratch::poll_read(stream, partial, context, |bytes| {
                 take_connect(decoder, bytes, &mut connect)
@@ -292,12 +320,20 @@ async fn read_connect<S: AsyncRead + Unpin>(
         })
         .await;
         match read {
-            Ok(Ok(0)) | Err(_) => return Ok(None),
-            Ok(Ok(_)) => {}
+            Ok(Ok(0)) | Err(_) => return Ok(Read::Closed),
+            Ok(Ok(read)) => {
+                // What it was, as long as it is not whole; then what became of it.
+                let bytes = if connect.is_none() { partial.capacity() } else { before + read };
+                if !memory.hold(bytes) {
+                    return Ok(Read::NoMemory);
+                }
+            }
             Ok(Err(error)) => return Err(error),
         }
+        if let Some(connect) = connect {
+            return Ok(Read::Connect(connect));
+        }
     }
-    Ok(connect)
 }
 
 fn take_connect(

@@ -361,7 +361,9 @@ impl Turning {
     fn pump(&mut self, client: &mut Client) -> Result<(), Close> {
         loop {
             let enough = self.server.out.len() + 64 * 1024;
-            if !client.pump(&mut self.server.out, enough)? {
+            let more = client.pump(&mut self.server.out, enough)?;
+            client.take_payload(&mut self.server.out);
+            if !more {
                 return Ok(());
             }
         }

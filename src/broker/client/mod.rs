@@ -19,6 +19,7 @@ mod close;
 mod incoming;
 mod packets;
 mod parting;
+mod payload;
 mod pending;
 mod pump;
 mod receipts;
@@ -130,6 +131,8 @@ pub struct Client {
     gives_up: bool,
     /// It was refused and is disconnected soon.
     parting: Option<parting::Parting>,
+    /// What is written behind the write buffer.
+    payload: Option<payload::LargePayload>,
     /// For the buffers of the connection.
     charge: Charge,
 }
@@ -155,6 +158,7 @@ impl Client {
         wake.set_ends_when_refused(!patient && connect.version < Version::V5);
         let outbound = connect.topic_alias_maximum.min(broker.settings.topic_alias_maximum);
         Self {
+            payload: None,
             charge: broker.metrics.messages.memory.charge(0),
             permit: None,
             step: Step::new(&broker),

@@ -3,6 +3,7 @@
 
 use bytes::BytesMut;
 
+use super::payload::{LARGE, LargePayload};
 use super::{Client, Close, DRAINING_SHARE, Pending, Reply, packets};
 use crate::broker::budget::DELIVERY;
 use crate::broker::traced;
@@ -37,6 +38,10 @@ impl Client {
     }
 
     fn pump_uncounted(&mut self, out: &mut BytesMut, enough: usize) -> Result<bool, Close> {
+        if self.payload.is_some() {
+            self.check_parting()?;
+            return Ok(true);
+        }
         let committed = self.broker.persistence.committed();
         let is_full = self.send_replies(committed, out, enough)?;
         // Also if the client reads nothing, so that nothing gets on.
@@ -50,7 +55,7 @@ impl Client {
             return Ok(false);
         }
         loop {
-            if out.len() >= enough || self.output_budget.is_spent() {
+            if out.len() >= enough || self.output_budget.is_spent() || self.payload.is_some() {
                 return Ok(true);
             }
             let more = self.take_outgoing(committed);
@@ -230,7 +235,14 @@ impl Client {
         let mut blocked = None;
         for _ in 0..AT_ONCE {
             match session.next_outgoing(committed, (now.wall, now.instant), fit) {
-                Ok(next) => outgoing.push(next),
+                Ok(next) => {
+                    let is_large = matches!(&next, Outgoing::Publish(it) if is_large(it));
+                    outgoing.push(next);
+                    // Nothing may stand behind it in the write buffer.
+                    if is_large {
+                        break;
+                    }
+                }
                 Err(block) => {
                     blocked = Some(block);
                     break;
@@ -324,8 +336,17 @@ impl Client {
             publish.topic_alias = None;
         }
         let before = out.len();
-        encode::publish(out, self.version, &publish);
-        let bytes = out.len() - before;
+        let mut apart = 0;
+        if is_large(entry) {
+            if encode::publish_head(out, self.version, &publish, 0) {
+                apart = publish.payload.len();
+                self.payload = Some(LargePayload::new(message));
+                self.output_budget.spend_bytes(apart);
+            }
+        } else {
+            encode::publish(out, self.version, &publish);
+        }
+        let bytes = out.len() - before + apart;
         self.tally.delivered(entry, bytes);
         packets::delivered(&self.handle.client_id, &publish, message.topic(), bytes);
         if let Some(trace) = &message.trace {
@@ -336,6 +357,10 @@ impl Client {
             }
         }
     }
+}
+
+fn is_large(entry: &Entry) -> bool {
+    entry.message.payload().len() >= LARGE
 }
 
 /// What is left of a message's expiry, never less than a second: it was looked at

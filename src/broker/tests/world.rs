@@ -213,6 +213,7 @@ impl User {
         self.client.woken();
         assert!(self.client.begin(Budget::of_long_poll())?, "nobody else acts on the session");
         let pumped = self.client.pump(&mut self.out, usize::MAX);
+        self.client.take_payload(&mut self.out);
         let ended = self.client.end();
         pumped?;
         ended?;
@@ -232,6 +233,7 @@ impl User {
         self.client.woken();
         assert!(self.client.begin(Budget::of_long_poll())?, "nobody else acts on the session");
         let pumped = self.client.pump(&mut self.out, enough);
+        self.client.take_payload(&mut self.out);
         let ended = self.client.end();
         pumped?;
         ended?;

@@ -39,6 +39,22 @@ pub fn publish_len(version: Version, publish: &PublishOut<'_>) -> usize {
 /// PUBLISH. What only v5 has is left out for the older versions.
 #[inline]
 pub fn publish(out: &mut BytesMut, version: Version, publish: &PublishOut<'_>) {
+    let head = publish_head(out, version, publish, publish.payload.len());
+    debug_assert!(head, "no packet is larger");
+    if head {
+        out.put_slice(publish.payload);
+    }
+}
+
+/// All of a PUBLISH before its payload, with room for `more` bytes behind it. False: it is
+/// larger than any packet, and nothing is written.
+#[inline]
+pub fn publish_head(
+    out: &mut BytesMut,
+    version: Version,
+    publish: &PublishOut<'_>,
+    more: usize,
+) -> bool {
     debug_assert_eq!(
         publish.packet_id.is_some(),
         publish.qos != QoS::AtMostOnce,
@@ -49,10 +65,9 @@ pub fn publish(out: &mut BytesMut, version: Version, publish: &PublishOut<'_>) {
     let (Ok(topic_len), true) =
         (u16::try_from(publish.topic.len()), layout.remaining <= varint::MAX)
     else {
-        debug_assert!(false, "no packet is larger");
-        return;
+        return false;
     };
-    out.reserve(5 + layout.remaining);
+    out.reserve(5 + layout.remaining - publish.payload.len() + more);
     // Fixed header and topic length in one go.
     let (remaining, used) = varint::encode(layout.remaining);
     let [a, b, c, d] = remaining;
@@ -71,7 +86,7 @@ pub fn publish(out: &mut BytesMut, version: Version, publish: &PublishOut<'_>) {
     if let Some(len) = layout.properties {
         put_properties(out, len, publish);
     }
-    out.put_slice(publish.payload);
+    true
 }
 
 /// The presence of the identifier decides over QoS 0, so that whatever is asked for,
