@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ahash::AHashSet;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::{Broker, SessionHandle, Step};
@@ -73,7 +74,10 @@ impl Broker {
     }
 
     pub(super) fn evict_offline(&self) {
-        let sessions = std::mem::take(&mut *self.to_evict.lock());
+        let mut sessions = std::mem::take(&mut *self.to_evict.lock());
+        // A session may have come and gone since it was first remembered.
+        let mut seen = AHashSet::new();
+        sessions.retain(|weak| seen.insert(weak.as_ptr()));
         let committed = self.persistence.committed();
         let mut step = Step::new(self);
         let mut again = Vec::new();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::connect::record_of;
 use super::handle::StepPermit;
-use super::timers::Due;
+use super::timers::Kind;
 use super::{Broker, Publication, SYS, SessionHandle, Step, traced};
 use crate::message::WillRecord;
 use crate::store::Change;
@@ -62,7 +62,7 @@ impl Broker {
                     step.change(Change::Session(Box::new(record_of(&session))));
                 }
                 if let Some(at) = session.life.expires_at() {
-                    self.timers.set(at, Due::Expiry(Arc::downgrade(&handle), epoch));
+                    self.timers.set(Kind::Expiry, at, &handle, epoch);
                 }
                 self.evict_later(&handle);
             }
@@ -90,7 +90,7 @@ impl Broker {
             return session.will.take();
         }
         if let Some(at) = session.life.disconnected_at {
-            self.timers.set(at.plus_seconds(delay), Due::Will(Arc::downgrade(handle), epoch));
+            self.timers.set(Kind::Will, at.plus_seconds(delay), handle, epoch);
         }
         None
     }

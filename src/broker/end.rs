@@ -79,6 +79,7 @@ impl Broker {
             return None;
         }
         session.life.end();
+        self.timers.cancel(handle);
         let (entries, rows) = session.take_all();
         let has_shared = session.durable && session.has_shared;
         let shared_up_to = has_shared.then_some(session.sent_up_to);

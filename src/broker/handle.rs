@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Semaphore;
 
+use super::timers::TimerSlots;
 use crate::message::{Bell, SessionId, Wake};
 use crate::session::Session;
 use crate::sync::{Mutex, MutexGuard};
@@ -27,6 +28,8 @@ pub struct SessionHandle {
     waiting: Mutex<Vec<Arc<Wake>>>,
     /// Rings the connection that holds the session.
     bell: Arc<Bell>,
+    /// Where its timers stand.
+    timers: TimerSlots,
     /// One permit: see [`StepPermit`]. Who waits for it is served in turn.
     permit: Semaphore,
     metrics: Arc<Metrics>,
@@ -52,6 +55,7 @@ impl SessionHandle {
             memory_only: AtomicBool::new(false),
             waiting: Mutex::default(),
             bell: Arc::default(),
+            timers: TimerSlots::default(),
             permit: Semaphore::new(permits),
             state: Mutex::new(session),
             metrics,
@@ -92,6 +96,11 @@ impl SessionHandle {
     /// session by then.
     pub fn bell(&self) -> &Arc<Bell> {
         &self.bell
+    }
+
+    /// When its timers fall due.
+    pub(super) fn timers(&self) -> &TimerSlots {
+        &self.timers
     }
 
     /// A connection is there, as far as could be seen without the lock.

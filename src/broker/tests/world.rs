@@ -1,14 +1,14 @@
 //! A broker without network, threads or time of its own: packets go in, packets come
 //! out, and commits happen when the test says so.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use bytes::{Buf, BytesMut};
 use tempfile::TempDir;
 
 use crate::auth::{Authenticator, Identity};
 use crate::broker::client::{Client, Close, Peer};
-use crate::broker::{Broker, Clock, Hand, Leaving, Persistence, Settings};
+use crate::broker::{Broker, Clock, Hand, Leaving, Persistence, SessionHandle, Settings};
 use crate::config::Config;
 use crate::message::WallMillis;
 use crate::protocol::{
@@ -73,6 +73,11 @@ impl World {
     /// What is held for the elision window is written as well.
     pub fn commit(&self) {
         self.store.step(true).unwrap();
+    }
+
+    /// The session of a client id, as far as something else keeps it.
+    pub fn session(&self, client_id: &str) -> Weak<SessionHandle> {
+        Arc::downgrade(self.broker.registry.lock().get(client_id).unwrap())
     }
 
     pub fn rows(&self, table: &str) -> i64 {
