@@ -6,7 +6,8 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 use smallvec::SmallVec;
 
-use super::members::{Member, position, spread};
+use super::list::position;
+use super::members::{Member, spread};
 use super::slab::NodeId;
 use crate::message::SessionId;
 use crate::protocol::QoS;
