@@ -19,6 +19,9 @@ const LOOKS: usize = 8;
 /// An index that could hold this many times what it does is dropped.
 const SPARSE: usize = 64;
 
+/// Entries that an empty buffer may have room for after [`Routes::shrink`].
+const KEPT: usize = 32;
+
 /// One session that gets the message, and how.
 #[derive(Debug, Clone)]
 pub struct Receiver<S> {
@@ -124,6 +127,46 @@ impl<S: Clone> Routes<S> {
 
     /// Adds the subscribers of one matching filter, each of whom may have become a
     /// receiver by another filter before.
+    /// Forgets the receivers, and gives back what the buffer has grown to if that is much.
+    pub fn shrink(&mut self) {
+        self.clear();
+        if self.receivers.capacity() > KEPT {
+            self.receivers = Vec::new();
+        }
+        if self.stack.capacity() > KEPT {
+            self.stack = Vec::new();
+        }
+        if self.index.capacity() > KEPT {
+            self.index = HashTable::new();
+        }
+    }
+
+    pub(super) fn add_shared(&mut self, member: &Member<S>, share: &Arc<str>) {
+        self.receivers.push(Receiver::new(member, Some(share)));
+    }
+
+    /// Adds the subscribers of one matching filter, each of whom may have become a
+    /// receiver by another filter before.
+    /// Forgets the receivers, and gives back what the buffer has grown to if that is much.
+    pub fn shrink(&mut self) {
+        self.clear();
+        if self.receivers.capacity() > KEPT {
+            self.receivers = Vec::new();
+        }
+        if self.stack.capacity() > KEPT {
+            self.stack = Vec::new();
+        }
+        if self.index.capacity() > KEPT {
+            self.index = HashTable::new();
+        }
+    }
+
+    /// Entries that it has room for.
+    #[cfg(test)]
+    pub fn capacity(&self) -> usize {
+        self.receivers.capacity() + self.stack.capacity() + self.index.capacity()
+    }
+
     pub(super) fn add(&mut self, members: &[Member<S>], publisher: Option<SessionId>) {
         // [MQTT-3.8.3-3]: only this subscription is passed over, not the session.
         let wanted =

@@ -22,6 +22,7 @@ mod parting;
 mod pending;
 mod pump;
 mod receipts;
+mod rest;
 mod role;
 mod step;
 mod tally;

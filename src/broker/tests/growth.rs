@@ -1,7 +1,7 @@
 //! What the broker keeps is bounded by what is there, however much has come and gone.
 
-use super::world::{World, request};
-use crate::protocol::{Connect, LastWill, QoS, TopicName, Version};
+use super::world::{User, World};
+use crate::protocol::{Connect, LastWill, Packet, QoS, TopicName, Version};
 
 /// A client that means to come back within the hour, and to leave a will in half of it.
 fn with_delayed_will(client_id: &str) -> Connect {
@@ -42,4 +42,28 @@ fn a_hundred_thousand_reconnects_leave_two_timers_for_each_session() {
     let users: Vec<_> = connects.iter().map(|connect| world.connect_by(connect)).collect();
     assert_eq!(world.broker.timers.len(), 0);
     drop(users);
+}
+
+#[test]
+fn an_idle_publisher_keeps_no_sessions_that_have_ended() {
+    for count in [3, 40] {
+        let world = World::new();
+        let mut publisher = world.passing("pub");
+        let receivers: Vec<_> = (0..count)
+            .map(|n| {
+                let mut receiver = world.passing(&format!("receiver-{n}"));
+                receiver.subscribe("t", QoS::AtMostOnce);
+                receiver
+            })
+            .collect();
+        publisher.publish(QoS::AtMostOnce, 0, "x");
+        let sessions: Vec<_> =
+            (0..count).map(|n| world.session(&format!("receiver-{n}"))).collect();
+        receivers.into_iter().for_each(User::leave);
+        if count == 3 {
+            // Few are kept until it is heard of again.
+            publisher.send(Packet::PingReq);
+        }
+        assert!(sessions.iter().all(|session| session.strong_count() == 0));
+    }
 }
