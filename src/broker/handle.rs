@@ -127,6 +127,21 @@ impl SessionHandle {
         }
     }
 
+    /// `publisher` waits no longer.
+    pub fn stop_waiting(&self, publisher: &Arc<Wake>) {
+        let mut waiting = self.waiting.lock();
+        waiting.retain(|known| !Arc::ptr_eq(known, publisher));
+        if waiting.is_empty() {
+            *waiting = Vec::new();
+        }
+    }
+
+    /// Publishers that wait for room.
+    #[cfg(test)]
+    pub fn waiting(&self) -> usize {
+        self.waiting.lock().len()
+    }
+
     /// A subscription has changed: publishers that wait for room in the queue may not have to
     /// wait any more.
     pub fn reconsider(&self) {

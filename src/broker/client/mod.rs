@@ -28,7 +28,7 @@ mod step;
 mod tally;
 mod work;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use self::aliases::{InboundAliases, OutboundAliases};
 pub use self::block::{BlockReason, Handled};
@@ -120,6 +120,8 @@ pub struct Client {
     patient: bool,
     /// Why the packet that was handled last has not been taken.
     held: Option<BlockReason>,
+    /// The session in whose line for room this connection stands.
+    waits_at: Option<Weak<SessionHandle>>,
     /// It is in the gauge of those that wait for room.
     counted_stalled: bool,
     /// The other end hears nothing any more: what it has sent is taken as far as it can be
@@ -183,6 +185,7 @@ impl Client {
             most_pending,
             patient,
             held: None,
+            waits_at: None,
             counted_stalled: false,
             deaf: false,
             gives_up: false,

@@ -15,6 +15,7 @@ const TOPIC: usize = 1024;
 impl Client {
     /// Lets go of what the step that ends has needed and the next one may do without.
     pub(super) fn rest(&mut self) {
+        self.leave_line();
         self.forget_routes();
     }
 

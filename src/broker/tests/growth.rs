@@ -1,7 +1,17 @@
 //! What the broker keeps is bounded by what is there, however much has come and gone.
 
 use super::world::{User, World};
+use crate::config::{Config, OnFull};
 use crate::protocol::{Connect, LastWill, Packet, QoS, TopicName, Version};
+
+/// A durable subscriber of `t`.
+fn subscriber(world: &World, client_id: &str) -> User {
+    let mut user = world.durable(client_id);
+    user.subscribe("t", QoS::AtLeastOnce);
+    world.commit();
+    assert_eq!(user.received(), ["SUBACK"]);
+    user
+}
 
 /// A client that means to come back within the hour, and to leave a will in half of it.
 fn with_delayed_will(client_id: &str) -> Connect {
@@ -42,6 +52,28 @@ fn a_hundred_thousand_reconnects_leave_two_timers_for_each_session() {
     let users: Vec<_> = connects.iter().map(|connect| world.connect_by(connect)).collect();
     assert_eq!(world.broker.timers.len(), 0);
     drop(users);
+}
+
+#[test]
+fn publishers_that_wait_for_room_and_leave_are_forgotten() {
+    let mut config = Config::default();
+    config.mqtt.on_full = OnFull::Stall;
+    config.session.max_queued_messages = 1;
+    let world = World::with(config);
+    subscriber(&world, "full").vanish();
+    let full = world.session("full").upgrade().unwrap();
+    let publishers: Vec<_> = (0..50)
+        .map(|n| {
+            let mut publisher = world.connect_as(Version::V311, &format!("pub-{n}"), true);
+            publisher.publish(QoS::AtLeastOnce, 1, "x");
+            publisher.publish(QoS::AtLeastOnce, 2, "x");
+            publisher
+        })
+        .collect();
+    assert!(publishers.iter().all(|publisher| publisher.client.is_stalled()));
+    assert_eq!(full.waiting(), 50);
+    publishers.into_iter().for_each(User::vanish);
+    assert_eq!(full.waiting(), 0);
 }
 
 #[test]
