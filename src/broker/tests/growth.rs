@@ -1,7 +1,7 @@
 //! What the broker keeps is bounded by what is there, however much has come and gone.
 
-use super::world::{User, World};
-use crate::config::{Config, OnFull};
+use super::world::{User, World, ack};
+use crate::config::{AutoSize, ByteSize, Config, OnFull};
 use crate::protocol::{Connect, LastWill, Packet, QoS, TopicName, Version};
 
 /// A durable subscriber of `t`.
@@ -98,4 +98,70 @@ fn an_idle_publisher_keeps_no_sessions_that_have_ended() {
         }
         assert!(sessions.iter().all(|session| session.strong_count() == 0));
     }
+}
+
+/// Clients that are away, each with `count` messages on disk.
+fn with_queues(max_memory: u64, clients: usize, count: u16, payload: &str) -> World {
+    let mut config = Config::default();
+    config.limits.max_memory = AutoSize::Set(ByteSize::mib(max_memory));
+    let world = World::with(config);
+    for client in 0..clients {
+        subscriber(&world, &format!("client-{client}")).vanish();
+    }
+    let mut publisher = world.passing("pub");
+    for packet in 1..=count {
+        publisher.publish(QoS::AtLeastOnce, packet, payload);
+        world.commit();
+        assert_eq!(publisher.received(), [format!("PUBACK {packet}")]);
+    }
+    super::world::at_once(world.broker.background_once());
+    assert!(world.broker.memory() < 1 << 20);
+    world
+}
+
+#[test]
+fn clients_that_come_back_at_once_share_the_memory_for_their_queues() {
+    const CLIENTS: usize = 40;
+    let payload = "x".repeat(40 << 10);
+    let world = with_queues(8, CLIENTS, 120, &payload);
+    let mut users: Vec<_> = (0..CLIENTS)
+        .map(|client| {
+            let connect = Connect {
+                receive_maximum: Some(1),
+                ..request(Version::V5, &format!("client-{client}"), false)
+            };
+            let mut user = world.connect_by(&connect);
+            world.commit();
+            assert_eq!(user.received(), ["CONNACK true"]);
+            user
+        })
+        .collect();
+    // A page of 64 KiB and a message for each, beside what they share.
+    let most = (8 << 20) + CLIENTS as u64 * (112 << 10);
+    let used = world.broker.memory();
+    assert!(used < most, "{used}");
+    for _ in 0..1000 {
+        for user in &mut users {
+            for packet in user.received() {
+                let id = packet.split(' ').nth(1).unwrap().parse().unwrap();
+                user.send(Packet::PubAck(ack(id)));
+            }
+        }
+        world.commit();
+    }
+    assert_eq!(world.broker.queued(), 0, "all have got all");
+}
+
+#[test]
+fn a_client_that_is_slow_has_its_queue_read_back_a_page_at_a_time() {
+    let payload = "x".repeat(100 << 10);
+    let world = with_queues(512, 1, 200, &payload);
+    let connect = Connect { receive_maximum: Some(1), ..request(Version::V5, "client-0", false) };
+    let mut user = world.connect_by(&connect);
+    world.commit();
+    for _ in 0..20 {
+        user.received();
+    }
+    let used = world.broker.memory();
+    assert!(used < 7 << 20, "{used}");
 }
