@@ -32,6 +32,7 @@ mod retained;
 mod settings;
 mod settle;
 mod shared;
+mod spare;
 mod step;
 mod subscribe;
 mod sys;

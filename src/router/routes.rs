@@ -121,6 +121,12 @@ impl<S: Clone> Routes<S> {
         self.looks = 0;
     }
 
+    /// Entries that it has room for.
+    #[cfg(test)]
+    pub fn capacity(&self) -> usize {
+        self.receivers.capacity() + self.stack.capacity() + self.index.capacity()
+    }
+
     pub(super) fn add_shared(&mut self, member: &Member<S>, share: &Arc<str>) {
         self.receivers.push(Receiver::new(member, Some(share)));
     }

@@ -4,6 +4,7 @@
 use std::sync::atomic::Ordering;
 
 use super::Client;
+use crate::broker::spare;
 
 /// Receivers that are kept for the next message to the same topic. Looking up more costs
 /// less than a tenth of delivering to them, and each of them keeps a session in memory,
@@ -17,6 +18,18 @@ impl Client {
     pub(super) fn rest(&mut self) {
         self.leave_line();
         self.forget_routes();
+        self.step.shrink();
+        self.pending.shrink();
+        spare::shrink(&mut self.outgoing);
+    }
+
+    /// Entries that its buffers have room for.
+    #[cfg(test)]
+    pub fn capacity(&self) -> usize {
+        self.step.capacity()
+            + self.pending.capacity()
+            + self.outgoing.capacity()
+            + self.routes.capacity()
     }
 
     fn forget_routes(&mut self) {

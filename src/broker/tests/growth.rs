@@ -1,6 +1,7 @@
 //! What the broker keeps is bounded by what is there, however much has come and gone.
 
-use super::world::{User, World, ack};
+use super::world::{User, World, ack, publish};
+use crate::broker::spare::KEPT;
 use crate::config::{AutoSize, ByteSize, Config, OnFull};
 use crate::protocol::{Connect, LastWill, Packet, QoS, TopicName, Version};
 
@@ -98,6 +99,26 @@ fn an_idle_publisher_keeps_no_sessions_that_have_ended() {
         }
         assert!(sessions.iter().all(|session| session.strong_count() == 0));
     }
+}
+
+#[test]
+fn a_step_with_thousands_of_packets_leaves_small_buffers() {
+    let world = World::new();
+    subscriber(&world, "away").vanish();
+    let mut publisher = world.connect_as(Version::V311, "pub", true);
+    assert_eq!(publisher.received(), ["CONNACK false"]);
+    assert!(publisher.client.begin().unwrap());
+    for packet in 1..=2000 {
+        publisher
+            .client
+            .handle(Packet::Publish(publish(QoS::AtLeastOnce, packet, "x")), 0)
+            .unwrap();
+    }
+    assert!(publisher.client.capacity() > 4000);
+    publisher.client.end().unwrap();
+    world.commit();
+    assert_eq!(publisher.received().len(), 2000);
+    assert!(publisher.client.capacity() <= 8 * KEPT, "{}", publisher.client.capacity());
 }
 
 /// Clients that are away, each with `count` messages on disk.
