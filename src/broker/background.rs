@@ -36,11 +36,7 @@ impl Broker {
                 _ = clear.tick(), if clearing => {
                     self.clear_remains();
                 }
-                _ = retained.tick() => {
-                    let mut step = Step::new(&self);
-                    self.expire_retained(&mut step);
-                    step.submit_or_log(&self);
-                }
+                _ = retained.tick() => self.expire_retained().await,
                 () = next_tick(sys.as_mut()) => self.publish_sys(),
             }
         }
@@ -53,9 +49,7 @@ impl Broker {
         self.evict_offline();
         self.measure();
         self.clear_remains();
-        let mut step = Step::new(self);
-        self.expire_retained(&mut step);
-        step.submit_or_log(self);
+        self.expire_retained().await;
     }
 
     async fn next_timer(&self) {

@@ -16,6 +16,9 @@ pub const DELIVERY: usize = 2;
 /// A node of the router or of the retained messages.
 pub const NODE: usize = 2;
 
+/// Nodes that are looked at under one hold of a lock: 0.1 to 0.2 ms.
+pub const NODES_AT_ONCE: usize = 1024;
+
 /// What is left of a poll's work.
 #[derive(Debug, Clone, Copy)]
 pub struct Budget(usize);

@@ -75,9 +75,20 @@ impl<V> Retained<V> {
         self.trie.value_mut(id)?.as_mut()
     }
 
-    /// Every topic with its value, in no particular order.
-    pub fn iter(&self) -> impl Iterator<Item = (String, &V)> {
-        self.trie.iter().filter_map(|(id, value)| Some((self.trie.path(id), value.as_ref()?)))
+    /// The topics of the next `nodes` nodes whose values are `wanted`, from slot `from`
+    /// on, and the slot behind them. A topic keeps its slot: one that is there the whole
+    /// time is seen whatever changes in between.
+    pub fn scan(
+        &self,
+        from: usize,
+        nodes: usize,
+        wanted: impl Fn(&V) -> bool,
+    ) -> (Vec<String>, Option<usize>) {
+        let mut seen = 0;
+        let slots = self.trie.iter_from(from).take(nodes).inspect(|_| seen += 1);
+        let wanted = slots.filter(|(_, value)| value.as_ref().is_some_and(&wanted));
+        let topics = wanted.map(|(id, _)| self.trie.path(id)).collect();
+        (topics, (seen == nodes).then_some(from + nodes))
     }
 
     /// Visits every topic that `filter` matches, in no particular order. `filter`

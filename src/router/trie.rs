@@ -124,10 +124,10 @@ impl<T: Default> Trie<T> {
         Some(parent)
     }
 
-    /// Every value with its node, in no particular order; also the root's, and a
-    /// default value for each slot that is free.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (NodeId, &T)> {
-        self.nodes.iter().map(|(id, node)| (id, &node.value))
+    /// Every value with its node, in no particular order, from slot `first` on; also the
+    /// root's, and a default value for each slot that is free. A node keeps its slot.
+    pub(super) fn iter_from(&self, first: usize) -> impl Iterator<Item = (NodeId, &T)> {
+        self.nodes.iter_from(first).map(|(id, node)| (id, &node.value))
     }
 
     /// The levels from the root to a node, joined by slashes.

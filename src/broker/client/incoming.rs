@@ -155,6 +155,8 @@ impl Client {
             None => Arc::new(message),
         };
         if publish.retain {
+            // Found by its path, and put in or taken out along it.
+            self.budget.spend(2 * NODE * level_count(topic));
             self.broker.retain(&publication, &message, &mut self.step);
         }
         self.tally.published(publish.qos);

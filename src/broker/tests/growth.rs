@@ -1,9 +1,11 @@
 //! What the broker keeps is bounded by what is there, however much has come and gone.
 
+use std::time::Duration;
+
 use super::world::{User, World, ack, publish};
 use crate::broker::spare::KEPT;
 use crate::config::{AutoSize, ByteSize, Config, OnFull};
-use crate::protocol::{Connect, LastWill, Packet, QoS, TopicName, Version};
+use crate::protocol::{Connect, LastWill, Packet, Publish, QoS, TopicName, Version};
 
 /// A durable subscriber of `t`.
 fn subscriber(world: &World, client_id: &str) -> User {
@@ -185,4 +187,45 @@ fn a_client_that_is_slow_has_its_queue_read_back_a_page_at_a_time() {
     }
     let used = world.broker.memory();
     assert!(used < 7 << 20, "{used}");
+}
+
+#[test]
+fn retained_messages_expire_in_turns_with_others() {
+    let (world, hand) = World::timed(Config::default());
+    let mut publisher = world.passing("pub");
+    let topics: Vec<String> = (0..2000).map(|n| format!("{}{n}", "deep/".repeat(100))).collect();
+    for topic in &topics {
+        publisher.send(Packet::Publish(Publish {
+            topic,
+            retain: true,
+            expiry: Some(1),
+            ..publish(QoS::AtMostOnce, 0, "x")
+        }));
+    }
+    hand.advance(Duration::from_secs(2));
+    let mut expiry = std::pin::pin!(world.broker.expire_retained());
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    let left = || world.broker.metrics.messages.retained.get();
+    let mut turns = 0;
+    while expiry.as_mut().poll(&mut context).is_pending() {
+        turns += 1;
+        assert!(left() >= 2000 - 50 * turns, "a turn is short: {}", left());
+    }
+    assert_eq!(left(), 0);
+}
+
+#[test]
+fn deep_retained_topics_are_charged_by_their_levels() {
+    let world = World::new();
+    let mut publisher = world.passing("pub");
+    assert!(publisher.client.begin().unwrap());
+    let mut packets = 0;
+    while publisher.client.may_go_on() {
+        let topic = format!("{}{packets}", "/".repeat(100));
+        let packet = Publish { topic: &topic, retain: true, ..publish(QoS::AtMostOnce, 0, "x") };
+        publisher.client.handle(Packet::Publish(packet), 0).unwrap();
+        packets += 1;
+    }
+    assert!(packets < 50, "{packets}");
+    publisher.client.end().unwrap();
 }
