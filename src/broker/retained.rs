@@ -12,6 +12,7 @@ use super::budget::{Budget, NODE, NODES_AT_ONCE, yield_now};
 use super::{Broker, Publication, Step};
 use crate::message::{Message, WallMillis};
 use crate::protocol::level_count;
+use crate::router::Walk;
 use crate::store::{Change, RetainedRecord};
 use crate::telemetry::DropReason;
 
@@ -160,16 +161,17 @@ impl Broker {
         }
     }
 
-    pub(super) fn retained_matching(
+    /// Goes on with the search for what is retained under a filter, under one short hold
+    /// of the lock, and returns how many nodes it has looked at.
+    pub(super) fn search_retained(
         &self,
-        filter: &str,
+        walk: &mut Walk,
         now: WallMillis,
-    ) -> Vec<Arc<RetainedRecord>> {
-        let mut found = Vec::new();
-        self.retained.read().matching(filter, &mut |_, versions: &Versions| {
+        found: &mut Vec<Arc<RetainedRecord>>,
+    ) -> usize {
+        self.retained.read().advance(walk, NODES_AT_ONCE, &mut |_, versions: &Versions| {
             found.extend(versions.current().filter(|record| !record.is_expired(now)).cloned());
-        });
-        found
+        })
     }
 
     fn retained_count(&self) -> usize {

@@ -6,20 +6,20 @@ use std::sync::atomic::Ordering;
 use super::{Broker, SessionHandle, Step};
 use crate::message::SessionId;
 use crate::protocol::{QoS, ReasonCode, RetainHandling, SubscribeFilter, TopicFilter};
-use crate::router::{Receiver, Routes, Subscription};
+use crate::router::{Receiver, Routes, Subscription, Walk};
 use crate::session::Subscribed;
 use crate::store::{Change, RetainedRecord, SubscriptionRecord};
 
 impl Broker {
     /// One line of a SUBSCRIBE by a connection that has the session's permit: the reason
-    /// code for the SUBACK. What is retained under the filter, and is to be sent, is put
-    /// behind `retained`.
+    /// code for the SUBACK. If what is retained under the filter is to be sent, `retained`
+    /// gets the search for it.
     pub fn subscribe(
         &self,
         handle: &Arc<SessionHandle>,
         line: &SubscribeFilter,
         identifier: Option<u32>,
-        retained: &mut Vec<Arc<RetainedRecord>>,
+        retained: &mut Option<Walk>,
         step: &mut Step,
     ) -> ReasonCode {
         let SubscribeFilter { filter, options } = line;
@@ -54,7 +54,7 @@ impl Broker {
         };
         // Retained messages are not sent to shared subscriptions (v5, 4.8.2).
         if wanted && filter.shared().is_none() {
-            retained.append(&mut self.retained_matching(filter.matched(), step.now.wall));
+            *retained = Some(self.retained.read().walk(filter.matched()));
         }
         match options.qos {
             QoS::AtMostOnce => ReasonCode::Success,

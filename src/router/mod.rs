@@ -26,6 +26,8 @@ mod routes;
 mod slab;
 mod table;
 mod trie;
+mod unlinked;
+mod walk;
 
 #[cfg(test)]
 mod tests;
@@ -33,6 +35,7 @@ mod tests;
 pub use retained::Retained;
 pub use routes::{Receiver, Routes};
 pub use table::Router;
+pub use walk::Walk;
 
 use crate::protocol::SubscriptionOptions;
 

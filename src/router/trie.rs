@@ -109,6 +109,19 @@ impl<T: Default> Trie<T> {
     /// Removes a node without children and returns its parent. `None`, and nothing
     /// is removed, for the root and for a node with children.
     pub(super) fn remove_leaf(&mut self, id: NodeId) -> Option<NodeId> {
+        let parent = self.unlink_leaf(id)?;
+        self.free(id);
+        Some(parent)
+    }
+
+    /// Gives the slot of a node back that was taken out by [`Trie::unlink_leaf`].
+    pub(super) fn free(&mut self, id: NodeId) {
+        self.nodes.remove(id);
+    }
+
+    /// As [`Trie::remove_leaf`], but the node keeps its slot and its link to the next
+    /// child, for those that stand there.
+    pub(super) fn unlink_leaf(&mut self, id: NodeId) -> Option<NodeId> {
         let node = self.nodes.get(id).filter(|node| node.first_child.is_none())?;
         let (parent, previous, next) = (node.parent?, node.previous, node.next);
         let (nodes, seed) = (&self.nodes, &self.seed);
@@ -120,7 +133,6 @@ impl<T: Default> Trie<T> {
         if let Some(next) = next.and_then(|next| self.nodes.get_mut(next)) {
             next.previous = previous;
         }
-        self.nodes.remove(id);
         Some(parent)
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::world::{User, World, ack, publish};
+use super::world::{User, World, ack, publish, subscribe};
 use crate::broker::spare::KEPT;
 use crate::config::{AutoSize, ByteSize, Config, OnFull};
 use crate::protocol::{Connect, LastWill, Packet, Publish, QoS, TopicName, Version};
@@ -212,6 +212,40 @@ fn retained_messages_expire_in_turns_with_others() {
         assert!(left() >= 2000 - 50 * turns, "a turn is short: {}", left());
     }
     assert_eq!(left(), 0);
+}
+
+#[test]
+fn a_search_for_many_retained_messages_takes_several_polls_and_finds_all() {
+    let world = World::new();
+    let mut publisher = world.passing("pub");
+    for n in 0..20_000 {
+        let topic = format!("a/{n}");
+        publisher.send(Packet::Publish(Publish {
+            topic: &topic,
+            retain: true,
+            ..publish(QoS::AtMostOnce, 0, "x")
+        }));
+    }
+    let mut subscriber = world.passing("sub");
+    assert!(subscriber.client.begin().unwrap());
+    // None of them ends so.
+    let none = subscribe("+/+/none", QoS::AtMostOnce);
+    subscriber.client.handle(Packet::Subscribe(Box::new(none)), 0).unwrap();
+    assert!(subscriber.client.has_more());
+    let mut polls = 1;
+    while subscriber.client.has_more() {
+        subscriber.client.end().unwrap();
+        assert!(subscriber.client.begin().unwrap());
+        subscriber.client.go_on();
+        polls += 1;
+    }
+    subscriber.client.end().unwrap();
+    // 20,000 nodes at 2 units each, and one poll that finds that there is no more.
+    assert_eq!(polls, 4);
+    assert_eq!(subscriber.received(), ["SUBACK"]);
+    subscriber.subscribe("#", QoS::AtMostOnce);
+    let received: usize = (0..4).map(|_| subscriber.received().len()).sum();
+    assert_eq!(received, 20_001);
 }
 
 #[test]

@@ -186,14 +186,7 @@ impl User {
     }
 
     pub fn subscribe(&mut self, filter: &str, qos: QoS) {
-        let filter = TopicFilter::new(filter).unwrap();
-        let options = SubscriptionOptions { qos, ..SubscriptionOptions::default() };
-        self.send(Packet::Subscribe(Box::new(Subscribe {
-            packet_id: id(1),
-            subscription_id: None,
-            filters: vec![SubscribeFilter { filter, options }],
-            user_properties: Vec::new(),
-        })));
+        self.send(Packet::Subscribe(Box::new(subscribe(filter, qos))));
     }
 
     /// Everything that has been sent to this end since the last look.
@@ -278,6 +271,17 @@ pub fn publish(qos: QoS, packet: u16, payload: &str) -> Publish<'_> {
         properties: std::borrow::Cow::Borrowed(&[]),
         subscription_ids: Vec::new(),
         payload: payload.as_bytes(),
+    }
+}
+
+pub fn subscribe(filter: &str, qos: QoS) -> Subscribe {
+    let filter = TopicFilter::new(filter).unwrap();
+    let options = SubscriptionOptions { qos, ..SubscriptionOptions::default() };
+    Subscribe {
+        packet_id: id(1),
+        subscription_id: None,
+        filters: vec![SubscribeFilter { filter, options }],
+        user_properties: Vec::new(),
     }
 }
 
