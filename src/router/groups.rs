@@ -34,18 +34,20 @@ impl<S> Group<S> {
     ///
     /// The turn goes to the member after the one that was picked, and not just one
     /// further: the one behind an offline member would get that one's share too.
-    pub(super) fn pick(&self, online: impl Fn(&S) -> bool) -> Option<&Member<S>> {
+    ///
+    /// With it comes how many were passed over.
+    pub(super) fn pick(&self, online: impl Fn(&S) -> bool) -> Option<(&Member<S>, usize)> {
         let members = self.members.as_slice();
         let start = self.turn.fetch_add(1, Ordering::Relaxed).checked_rem(members.len())?;
         let (before, from) = members.split_at_checked(start)?;
         let mut in_turn = from.iter().chain(before).enumerate();
         match in_turn.find(|(_, member)| online(&member.handle)) {
-            Some((0, member)) => Some(member),
+            Some((0, member)) => Some((member, 0)),
             Some((skipped, member)) => {
                 self.turn.fetch_add(skipped, Ordering::Relaxed);
-                Some(member)
+                Some((member, skipped))
             }
-            None => from.first(),
+            None => from.first().map(|member| (member, members.len())),
         }
     }
 

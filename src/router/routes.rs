@@ -99,9 +99,15 @@ impl<S: Clone> Routes<S> {
         Self::default()
     }
 
-    /// What the last walk has cost: the nodes that it looked at.
+    /// What the last walk has cost: the nodes that it looked at, and what cost as much.
     pub fn visited(&self) -> usize {
         self.visited
+    }
+
+    /// Forgets the receivers, and begins to look for those of another topic.
+    pub fn begin(&mut self) {
+        self.clear();
+        self.stack.push((NodeId::ROOT, 0));
     }
 
     /// Forgets the receivers and lets go of their handles.
@@ -121,38 +127,6 @@ impl<S: Clone> Routes<S> {
         self.looks = 0;
     }
 
-    /// Entries that it has room for.
-    #[cfg(test)]
-    pub fn capacity(&self) -> usize {
-        self.receivers.capacity() + self.stack.capacity() + self.index.capacity()
-    }
-
-    pub(super) fn add_shared(&mut self, member: &Member<S>, share: &Arc<str>) {
-        self.receivers.push(Receiver::new(member, Some(share)));
-    }
-
-    /// Adds the subscribers of one matching filter, each of whom may have become a
-    /// receiver by another filter before.
-    /// Forgets the receivers, and gives back what the buffer has grown to if that is much.
-    pub fn shrink(&mut self) {
-        self.clear();
-        if self.receivers.capacity() > KEPT {
-            self.receivers = Vec::new();
-        }
-        if self.stack.capacity() > KEPT {
-            self.stack = Vec::new();
-        }
-        if self.index.capacity() > KEPT {
-            self.index = HashTable::new();
-        }
-    }
-
-    pub(super) fn add_shared(&mut self, member: &Member<S>, share: &Arc<str>) {
-        self.receivers.push(Receiver::new(member, Some(share)));
-    }
-
-    /// Adds the subscribers of one matching filter, each of whom may have become a
-    /// receiver by another filter before.
     /// Forgets the receivers, and gives back what the buffer has grown to if that is much.
     pub fn shrink(&mut self) {
         self.clear();
@@ -173,6 +147,12 @@ impl<S: Clone> Routes<S> {
         self.receivers.capacity() + self.stack.capacity() + self.index.capacity()
     }
 
+    pub(super) fn add_shared(&mut self, member: &Member<S>, share: &Arc<str>) {
+        self.receivers.push(Receiver::new(member, Some(share)));
+    }
+
+    /// Adds the subscribers of one matching filter, each of whom may have become a
+    /// receiver by another filter before.
     pub(super) fn add(&mut self, members: &[Member<S>], publisher: Option<SessionId>) {
         // [MQTT-3.8.3-3]: only this subscription is passed over, not the session.
         let wanted =

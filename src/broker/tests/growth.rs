@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::world::{User, World, ack, publish, subscribe};
+use super::world::{User, World, ack, publish, request, subscribe};
 use crate::broker::spare::KEPT;
 use crate::config::{AutoSize, ByteSize, Config, OnFull};
 use crate::protocol::{Connect, LastWill, Packet, Publish, QoS, TopicName, Version};

@@ -123,3 +123,16 @@ fn mqtt_4_8_2_another_member_is_found_for_what_one_cannot_get_any_more() {
         assert!(router.choose_member(none, |_| true, |_| true).is_none(), "{none}");
     }
 }
+
+#[test]
+fn members_that_are_passed_over_are_charged_for() {
+    let mut router = TestRouter::new();
+    for session in 1..=800 {
+        subscribe(&mut router, "$share/g/t", session);
+    }
+    let mut routes = Routes::new();
+    router.route("t", None, &mut routes, |_| false);
+    assert!(routes.visited() > 100);
+    router.route("t", None, &mut routes, |_| true);
+    assert!(routes.visited() < 5);
+}
