@@ -263,3 +263,20 @@ fn deep_retained_topics_are_charged_by_their_levels() {
     assert!(packets < 50, "{packets}");
     publisher.client.end().unwrap();
 }
+
+#[test]
+fn deep_subscriptions_of_an_ended_session_are_removed_a_few_at_a_time() {
+    let world = World::new();
+    let mut user = world.passing("deep");
+    for n in 0..300 {
+        user.subscribe(&format!("{}{n}", "a/".repeat(100)), QoS::AtMostOnce);
+    }
+    user.leave();
+    let mut left = 300;
+    while left > 0 {
+        let before =
+            std::mem::replace(&mut left, world.broker.metrics.sessions.subscriptions.get());
+        assert!((1..=11).contains(&(before - left)), "{before}, {left}");
+        super::world::at_once(world.broker.background_once());
+    }
+}
