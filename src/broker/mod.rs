@@ -29,6 +29,7 @@ mod publish;
 mod recent;
 mod recovery;
 mod retained;
+mod routing;
 mod settings;
 mod settle;
 mod shared;
@@ -60,6 +61,7 @@ pub use longest::LongQueue;
 pub use persistence::{Persistence, StoreDown};
 pub use publish::Publication;
 pub use recent::Sample;
+pub use routing::Routing;
 pub use settings::Settings;
 pub use step::Step;
 

@@ -1,19 +1,14 @@
-//! SUBSCRIBE and UNSUBSCRIBE, and the way from a topic to its receivers.
+//! SUBSCRIBE and UNSUBSCRIBE.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::budget::NODES_AT_ONCE;
 use super::{Broker, SessionHandle, Step};
 use crate::message::SessionId;
 use crate::protocol::{QoS, ReasonCode, RetainHandling, SubscribeFilter, TopicFilter};
 use crate::router::{Receiver, Routes, Subscription, Walk};
 use crate::session::Subscribed;
 use crate::store::{Change, RetainedRecord, SubscriptionRecord};
-
-/// How often a walk through the router begins again because the router has changed, before
-/// it is made under one hold of the lock.
-const ROUTE_TRIES: usize = 4;
 
 impl Broker {
     /// One line of a SUBSCRIBE by a connection that has the session's permit: the reason
@@ -85,32 +80,6 @@ impl Broker {
             step.change(Change::Unsubscribe(session.id, filter.as_str().into()));
         }
         ReasonCode::Success
-    }
-
-    /// Finds the receivers of a topic. The router's lock is let go of from time to time, so
-    /// that a topic that many filters nearly match holds up nobody else.
-    pub fn route(
-        &self,
-        topic: &str,
-        publisher: Option<SessionId>,
-        routes: &mut Routes<Arc<SessionHandle>>,
-    ) {
-        let mut tries = 0;
-        let mut generation = None;
-        loop {
-            let router = self.router.read();
-            if generation != Some(router.generation()) {
-                // What was found may be there no longer, and what is there may be missed.
-                generation = Some(router.generation());
-                routes.begin();
-                tries += 1;
-            }
-            let nodes = if tries < ROUTE_TRIES { NODES_AT_ONCE } else { usize::MAX };
-            let online = |handle: &Arc<SessionHandle>| handle.is_online();
-            if router.route_some(topic, publisher, routes, nodes, online) {
-                return;
-            }
-        }
     }
 
     pub(super) fn enroute(

@@ -35,6 +35,9 @@ pub enum BlockReason {
     /// The disk is full, and the client waits instead of being refused: rung when what
     /// stands before it has been written.
     DiskFull,
+    /// The way to its receivers is long, and the poll's budget is spent: goes on in the
+    /// next poll, which comes by itself.
+    Routing,
 }
 
 /// What became of a packet.

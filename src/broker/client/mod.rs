@@ -38,7 +38,7 @@ pub use self::role::Dialled;
 use self::role::Role;
 use self::work::Work;
 use super::budget::PACKET;
-use super::{Broker, Budget, SessionHandle, Step, StepPermit};
+use super::{Broker, Budget, Routing, SessionHandle, Step, StepPermit};
 use crate::auth::{Identity, Principal};
 use crate::message::{CommitNo, Wake};
 use crate::peer::PeerAddr;
@@ -102,6 +102,8 @@ pub struct Client {
     /// QoS 1 and 2 publishes of this connection without PUBACK or PUBCOMP.
     unanswered: usize,
     routes: Routes<Arc<SessionHandle>>,
+    /// A topic whose receivers are being looked for, as far as `routes` goes.
+    routing: Option<Box<(String, Routing)>>,
     /// Topic and router generation that `routes` was made for.
     routed: Option<(String, u64)>,
     /// Counts of the running step.
@@ -176,6 +178,7 @@ impl Client {
             problem_information: connect.request_problem_information,
             unanswered: 0,
             routes: Routes::new(),
+            routing: None,
             routed: None,
             tally: tally::Tally::default(),
             has_replied: false,

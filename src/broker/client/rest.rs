@@ -3,7 +3,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::Client;
+use super::{BlockReason, Client};
 use crate::broker::spare;
 
 /// Receivers that are kept for the next message to the same topic. Looking up more costs
@@ -33,6 +33,10 @@ impl Client {
     }
 
     fn forget_routes(&mut self) {
+        if self.held == Some(BlockReason::Routing) {
+            return;
+        }
+        self.routing = None;
         let generation = self.broker.generation.load(Ordering::Acquire);
         let keeps = self.routes.receivers.len() <= ROUTES
             && self

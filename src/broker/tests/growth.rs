@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::world::{User, World, ack, publish, request, subscribe};
+use crate::broker::client::Handled;
 use crate::broker::spare::KEPT;
 use crate::config::{AutoSize, ByteSize, Config, OnFull};
 use crate::protocol::{Connect, LastWill, Packet, Publish, QoS, TopicName, Version};
@@ -161,8 +162,8 @@ fn clients_that_come_back_at_once_share_the_memory_for_their_queues() {
         .collect();
     // A page of 64 KiB and a message for each, beside what they share.
     let most = (8 << 20) + CLIENTS as u64 * (112 << 10);
-    let used = world.broker.memory();
-    assert!(used < most, "{used}");
+    let bytes = world.broker.memory();
+    assert!(bytes < most, "{bytes}");
     for _ in 0..1000 {
         for user in &mut users {
             for packet in user.received() {
@@ -185,8 +186,8 @@ fn a_client_that_is_slow_has_its_queue_read_back_a_page_at_a_time() {
     for _ in 0..20 {
         user.received();
     }
-    let used = world.broker.memory();
-    assert!(used < 7 << 20, "{used}");
+    let bytes = world.broker.memory();
+    assert!(bytes < 7 << 20, "{bytes}");
 }
 
 #[test]
@@ -278,5 +279,54 @@ fn deep_subscriptions_of_an_ended_session_are_removed_a_few_at_a_time() {
             std::mem::replace(&mut left, world.broker.metrics.sessions.subscriptions.get());
         assert!((1..=11).contains(&(before - left)), "{before}, {left}");
         super::world::at_once(world.broker.background_once());
+    }
+}
+
+/// Filters of names and `+` that match no topic of `a` alone, but nearly.
+fn nearly_match(world: &World, filters: usize) -> User {
+    let mut subscriber = world.passing("many");
+    let mut random = 1u64;
+    for _ in 0..filters {
+        let mut filter = String::new();
+        for _ in 0..100 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            filter.push_str(if random >> 63 == 0 { "a/" } else { "+/" });
+        }
+        subscriber.subscribe(&format!("{filter}b"), QoS::AtMostOnce);
+    }
+    subscriber.received();
+    subscriber
+}
+
+#[test]
+fn a_publish_that_many_filters_nearly_match_takes_several_polls() {
+    let world = World::new();
+    let _many = nearly_match(&world, 500);
+    let mut receiver = world.passing("receiver");
+    receiver.subscribe("#", QoS::AtMostOnce);
+    receiver.received();
+    let mut publisher = world.passing("pub");
+    let topic = format!("{}a", "a/".repeat(100));
+    for changes in [false, true] {
+        receiver.subscribe("other", QoS::AtMostOnce);
+        assert!(publisher.client.begin().unwrap());
+        let packet =
+            || Packet::Publish(Publish { topic: &topic, ..publish(QoS::AtMostOnce, 0, "x") });
+        let mut polls = 1;
+        while publisher.client.handle(packet(), 0).unwrap() == Handled::Held {
+            assert!(publisher.client.has_more());
+            publisher.client.end().unwrap();
+            if changes {
+                receiver.subscribe("other", QoS::AtMostOnce);
+            }
+            assert!(publisher.client.begin().unwrap());
+            polls += 1;
+        }
+        publisher.client.end().unwrap();
+        // With a router that changes all the time the fourth try is made at once.
+        let expected = if changes { 4..=4 } else { 5..=7 };
+        assert!(expected.contains(&polls), "{polls}");
+        let packets = receiver.received();
+        assert_eq!(packets.iter().filter(|packet| *packet == "PUBLISH 0 x").count(), 1);
     }
 }
