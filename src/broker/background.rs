@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ahash::AHashSet;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::{Broker, SessionHandle, Step};
@@ -36,11 +37,7 @@ impl Broker {
                 _ = clear.tick(), if clearing => {
                     self.clear_remains();
                 }
-                _ = retained.tick() => {
-                    let mut step = Step::new(&self);
-                    self.expire_retained(&mut step);
-                    step.submit_or_log(&self);
-                }
+                _ = retained.tick() => self.expire_retained().await,
                 () = next_tick(sys.as_mut()) => self.publish_sys(),
             }
         }
@@ -54,9 +51,7 @@ impl Broker {
         self.evict_offline();
         self.measure();
         self.clear_remains();
-        let mut step = Step::new(self);
-        self.expire_retained(&mut step);
-        step.submit_or_log(self);
+        self.expire_retained().await;
     }
 
     async fn next_timer(&self) {
@@ -75,7 +70,10 @@ impl Broker {
     }
 
     pub(super) fn evict_offline(&self) {
-        let sessions = std::mem::take(&mut *self.to_evict.lock());
+        let mut sessions = std::mem::take(&mut *self.to_evict.lock());
+        // A session may have come and gone since it was first remembered.
+        let mut seen = AHashSet::new();
+        sessions.retain(|weak| seen.insert(weak.as_ptr()));
         let committed = self.persistence.committed();
         let mut step = Step::new(self);
         let mut again = Vec::new();

@@ -20,6 +20,9 @@ pub const NODE: usize = 2;
 /// As many bytes that are read or written cost one unit.
 const BYTES_A_UNIT: usize = 512;
 
+/// Nodes that are looked at under one hold of a lock: 0.1 to 0.2 ms.
+pub const NODES_AT_ONCE: usize = 1024;
+
 /// What is left of a poll's work.
 #[derive(Debug, Clone, Copy)]
 pub struct Budget(usize);

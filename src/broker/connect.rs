@@ -371,6 +371,7 @@ impl Broker {
         session.durable = self.persistence.is_enabled() && granted.expiry > 0;
         session.will = connect.will.as_ref().map(|will| Box::new(will_record(will)));
         let epoch = session.life.next_epoch();
+        self.timers.cancel(&handle);
         session.attach(Connected {
             epoch,
             wake: Arc::clone(&wake),

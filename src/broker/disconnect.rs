@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::connect::record_of;
 use super::handle::StepPermit;
-use super::timers::Due;
+use super::timers::Kind;
 use super::{Broker, Publication, SYS, SessionHandle, Step, traced};
 use crate::message::WillRecord;
 use crate::store::Change;
@@ -62,7 +62,7 @@ impl Broker {
                     step.change(Change::Session(Box::new(record_of(&session))));
                 }
                 if let Some(at) = session.life.expires_at() {
-                    self.timers.set(at, Due::Expiry(Arc::downgrade(&handle), epoch));
+                    self.timers.set(Kind::Expiry, at, &handle, epoch);
                 }
                 self.evict_later(&handle);
             }
@@ -90,21 +90,18 @@ impl Broker {
             return session.will.take();
         }
         if let Some(at) = session.life.disconnected_at {
-            self.timers.set(at.plus_seconds(delay), Due::Will(Arc::downgrade(handle), epoch));
+            self.timers.set(Kind::Will, at.plus_seconds(delay), handle, epoch);
         }
         None
     }
 
     /// A will's delay has passed.
-    pub(super) async fn will_is_due(&self, handle: &Arc<SessionHandle>, epoch: u64) {
-        let _permit = handle.begin().await;
+    pub(super) async fn will_is_due(&self, permit: StepPermit, epoch: u64) {
+        let handle = permit.session();
         let mut step = Step::new(self);
         let will = {
             let mut session = handle.lock();
-            let waits = session.life.connected().is_none()
-                && session.life.epoch() == epoch
-                && !session.life.is_ended();
-            let will = if waits { session.will.take() } else { None };
+            let will = if session.life.is_away_since(epoch) { session.will.take() } else { None };
             if will.is_some() && session.durable {
                 // In one transaction with the message that is made of it.
                 step.change(Change::Session(Box::new(record_of(&session))));

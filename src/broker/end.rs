@@ -8,9 +8,11 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::budget::NODES_AT_ONCE;
 use super::handle::StepPermit;
 use super::{Broker, SessionHandle, Step, traced};
 use crate::message::IdList;
+use crate::protocol::level_count;
 use crate::session::Entry;
 use crate::store::{Change, Op};
 use crate::telemetry::{DropReason, Label};
@@ -18,8 +20,8 @@ use crate::telemetry::{DropReason, Label};
 /// Rows of an ended session that are dropped in one go, so that other work gets
 /// its turn in between.
 const DROPS_AT_ONCE: usize = 5_000;
-/// Subscriptions that are removed under one hold of the router's lock, and deliveries that
-/// are completed in one step: some 100 µs.
+/// Subscriptions that are removed under one hold of the router's lock, as long as they have
+/// few levels, and deliveries that are completed in one step: some 100 µs.
 const AT_ONCE: usize = 256;
 
 /// What an ended session leaves to be cleared away.
@@ -33,15 +35,12 @@ pub(super) struct Remains {
 
 impl Broker {
     /// A session's expiry has passed.
-    pub(super) async fn session_expires(&self, handle: &Arc<SessionHandle>, epoch: u64) {
-        let permit = handle.begin().await;
+    pub(super) async fn session_expires(&self, permit: StepPermit, epoch: u64) {
+        let handle = permit.session();
         let mut step = Step::new(self);
         let will = {
             let mut session = handle.lock();
-            let expired = session.life.connected().is_none()
-                && session.life.epoch() == epoch
-                && !session.life.is_ended();
-            if !expired {
+            if !session.life.is_away_since(epoch) {
                 return;
             }
             // The will is sent when the session ends, whatever its delay
@@ -79,6 +78,7 @@ impl Broker {
             return None;
         }
         session.life.end();
+        self.timers.cancel(handle);
         let (entries, rows) = session.take_all();
         let has_shared = session.durable && session.has_shared;
         let shared_up_to = has_shared.then_some(session.sent_up_to);
@@ -161,7 +161,7 @@ impl Broker {
 
     fn clear_some(&self, remains: &mut Remains) -> bool {
         let Remains { handle, filters, entries, rows } = remains;
-        let some = filters.split_off(filters.len().saturating_sub(AT_ONCE));
+        let some = some_of(filters);
         if !some.is_empty() {
             self.unroute(handle.id, &some);
         }
@@ -184,4 +184,17 @@ impl Broker {
         step.submit_or_log(self);
         !(filters.is_empty() && entries.is_empty() && rows.is_empty())
     }
+}
+
+/// Takes out what may be removed under one hold of the router's lock.
+fn some_of(filters: &mut Vec<Box<str>>) -> Vec<Box<str>> {
+    let mut nodes = 0;
+    let levels = filters.iter().rev().map(|filter| level_count(filter));
+    let fits = |levels: &usize| {
+        nodes += levels;
+        nodes <= NODES_AT_ONCE
+    };
+    let fitting = levels.take(AT_ONCE).take_while(fits).count();
+    // The deepest one goes by itself.
+    filters.split_off(filters.len().saturating_sub(fitting.max(1)))
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use tokio::sync::Semaphore;
 
+use super::timers::TimerSlots;
 use crate::memory::Charge;
 use crate::message::{Bell, SessionId, Wake};
 use crate::router::Standing;
@@ -37,6 +38,8 @@ pub struct SessionHandle {
     waiting: Mutex<Vec<Arc<Wake>>>,
     /// Rings the connection that holds the session.
     bell: Arc<Bell>,
+    /// Where its timers stand.
+    timers: TimerSlots,
     /// One permit: see [`StepPermit`]. Who waits for it is served in turn.
     permit: Semaphore,
     metrics: Arc<Metrics>,
@@ -69,6 +72,7 @@ impl SessionHandle {
             memory_only: AtomicBool::new(false),
             waiting: Mutex::default(),
             bell: Arc::default(),
+            timers: TimerSlots::default(),
             permit: Semaphore::new(permits),
             held: AtomicI64::new(0),
             buffered: AtomicI64::new(0),
@@ -114,6 +118,11 @@ impl SessionHandle {
         &self.bell
     }
 
+    /// When its timers fall due.
+    pub(super) fn timers(&self) -> &TimerSlots {
+        &self.timers
+    }
+
     /// A connection is there, as far as could be seen without the lock.
     pub fn is_online(&self) -> bool {
         self.online.load(Ordering::Relaxed)
@@ -149,6 +158,21 @@ impl SessionHandle {
         } else {
             publisher.ring();
         }
+    }
+
+    /// `publisher` waits no longer.
+    pub fn stop_waiting(&self, publisher: &Arc<Wake>) {
+        let mut waiting = self.waiting.lock();
+        waiting.retain(|known| !Arc::ptr_eq(known, publisher));
+        if waiting.is_empty() {
+            *waiting = Vec::new();
+        }
+    }
+
+    /// Publishers that wait for room.
+    #[cfg(test)]
+    pub fn waiting(&self) -> usize {
+        self.waiting.lock().len()
     }
 
     /// A subscription has changed: publishers that wait for room in the queue may not have to

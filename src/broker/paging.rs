@@ -1,4 +1,8 @@
 //! Reading a queue back from disk, a page at a time.
+//!
+//! Pages count as memory from the moment that they are asked for. The less there is left
+//! of `limits.max_memory`, the smaller they get, so that many clients that come back at
+//! once share what is left; none waits for another, as a small page is always granted.
 
 use std::sync::{Arc, Weak};
 
@@ -9,12 +13,27 @@ use crate::protocol::{TopicFilter, matches};
 use crate::session::{Entry, Home, Page, Session};
 use crate::store::{PageReply, PageRequest, PagedDelivery};
 
+/// What a page may have at most, in bytes: enough for the round trip to the reader.
+const LARGEST: u64 = 4 << 20;
+/// What it may have when no memory is left.
+const SMALLEST: u64 = 64 << 10;
+/// A page takes up to this part of the memory that is left.
+const SHARE: u64 = 8;
+
 impl Broker {
+    /// How many bytes a page that is asked for now may have.
+    pub fn page_bytes(&self) -> u64 {
+        let left = self.settings.max_memory - self.metrics.messages.memory.get();
+        (u64::try_from(left).unwrap_or(0) / SHARE).clamp(SMALLEST, LARGEST)
+    }
+
     /// Asks the store for a page of the session's queue; its connection is woken
     /// when it has arrived.
     pub fn read_page(self: &Arc<Self>, handle: &Arc<SessionHandle>, page: Page) {
         let broker = Arc::downgrade(self);
         let session = Arc::downgrade(handle);
+        // Until its messages are counted for themselves.
+        let on_its_way = self.metrics.messages.memory.charge(page.bytes);
         self.persistence.page(PageRequest {
             ids: page.ids,
             ledger: self.metrics.messages.memory,
@@ -25,6 +44,7 @@ impl Broker {
                     Vec::new()
                 });
                 page_arrived(&broker, &session, rows);
+                drop(on_its_way);
             })),
         });
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::connect::record_of;
-use super::timers::Due;
+use super::timers::Kind;
 use super::{Broker, SessionHandle, Step};
 use crate::message::DeliveryId;
 use crate::protocol::TopicFilter;
@@ -83,11 +83,11 @@ impl Broker {
         let session = handle.look();
         let epoch = session.life.epoch();
         if let Some(at) = session.life.expires_at() {
-            self.timers.set(at, Due::Expiry(Arc::downgrade(handle), epoch));
+            self.timers.set(Kind::Expiry, at, handle, epoch);
         }
         if let (Some(will), Some(ended)) = (&session.will, session.life.disconnected_at) {
             let at = ended.plus_seconds(will.delay);
-            self.timers.set(at, Due::Will(Arc::downgrade(handle), epoch));
+            self.timers.set(Kind::Will, at, handle, epoch);
         }
     }
 }

@@ -8,9 +8,11 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::budget::{Budget, NODE, NODES_AT_ONCE};
 use super::{Broker, Publication, Step};
 use crate::message::{Message, WallMillis};
 use crate::protocol::level_count;
+use crate::router::Walk;
 use crate::store::{Change, RetainedRecord};
 use crate::telemetry::DropReason;
 
@@ -169,16 +171,17 @@ impl Broker {
         }
     }
 
-    pub(super) fn retained_matching(
+    /// Goes on with the search for what is retained under a filter, under one short hold
+    /// of the lock, and returns how many nodes it has looked at.
+    pub(super) fn search_retained(
         &self,
-        filter: &str,
+        walk: &mut Walk,
         now: WallMillis,
-    ) -> Vec<Arc<RetainedRecord>> {
-        let mut found = Vec::new();
-        self.retained.read().matching(filter, &mut |_, versions: &Versions| {
+        found: &mut Vec<Arc<RetainedRecord>>,
+    ) -> usize {
+        self.retained.read().advance(walk, NODES_AT_ONCE, &mut |_, versions: &Versions| {
             found.extend(versions.current().filter(|record| !record.is_expired(now)).cloned());
-        });
-        found
+        })
     }
 
     fn retained_count(&self) -> usize {
@@ -210,37 +213,54 @@ impl Broker {
         messages.retained_bytes.add(bytes(after) - bytes(before));
     }
 
-    /// Removes what has expired, one topic under each hold of the lock.
-    pub(super) fn expire_retained(&self, step: &mut Step) {
-        let now = step.now.wall;
-        let committed = self.persistence.committed();
-        let due = |versions: &Versions| {
-            versions.stack.iter().any(|it| it.message.is_some() || it.record.is_expired(now))
-        };
-        let topics: Vec<String> = {
-            let retained = self.retained.read();
-            let due = retained.iter().filter(|(_, versions)| due(versions));
-            due.map(|(topic, _)| topic).collect()
-        };
-        for topic in topics {
-            let mut retained = self.retained.write();
-            // It may have been replaced since.
-            let Some(versions) = retained.get_mut(&topic) else { continue };
-            versions.prune(committed);
-            self.recount(versions);
-            if versions.current().is_some_and(|record| !record.is_expired(now)) {
-                continue;
+    /// Removes what has expired, in turns with other tasks and with one topic under each
+    /// hold of the lock. Not to be cancelled.
+    pub(super) async fn expire_retained(&self) {
+        let mut from = Some(0);
+        let mut budget = Budget::of_long_poll();
+        let mut turn = None;
+        while let Some(first) = from {
+            let mut step = Step::new(self);
+            let now = step.now.wall;
+            let due = |versions: &Versions| {
+                versions.stack.iter().any(|it| it.message.is_some() || it.record.is_expired(now))
+            };
+            let (topics, next) = self.retained.read().scan(first, NODES_AT_ONCE, due);
+            from = next;
+            budget.spend(NODES_AT_ONCE);
+            for topic in topics {
+                // Found by its path, and taken out along it.
+                budget.spend(2 * NODE * level_count(&topic));
+                self.expire_topic(topic, &mut step);
+                if budget.is_spent() {
+                    step.submit_or_log(self);
+                    self.long_polls.pause(&mut turn).await;
+                    budget = Budget::of_long_poll();
+                }
             }
-            // What the disk may still refuse removes nothing by expiring: the one below it
-            // may come to hold again. Subscribers see neither until that is decided.
-            if versions.stack.len() > 1 {
-                continue;
-            }
-            if let Some(removed) = retained.remove(&topic) {
-                self.count_retained(removed.counted.as_ref(), None);
-            }
-            step.change(Change::Unretain(topic.into()));
+            step.submit_or_log(self);
         }
+    }
+
+    fn expire_topic(&self, topic: String, step: &mut Step) {
+        let now = step.now.wall;
+        let mut retained = self.retained.write();
+        // It may have been replaced since.
+        let Some(versions) = retained.get_mut(&topic) else { return };
+        versions.prune(self.persistence.committed());
+        self.recount(versions);
+        if versions.current().is_some_and(|record| !record.is_expired(now)) {
+            return;
+        }
+        // What the disk may still refuse removes nothing by expiring: the one below it
+        // may come to hold again. Subscribers see neither until that is decided.
+        if versions.stack.len() > 1 {
+            return;
+        }
+        if let Some(removed) = retained.remove(&topic) {
+            self.count_retained(removed.counted.as_ref(), None);
+        }
+        step.change(Change::Unretain(topic.into()));
     }
 }
 

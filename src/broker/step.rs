@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::{Broker, Now, StoreDown};
+use super::{Broker, Now, StoreDown, spare};
 use crate::message::{Bell, ChangeNo, CommitNo, Message, Order, Wake};
 use crate::schedule::{self, Point};
 use crate::store::{Change, Op, Submission};
@@ -81,6 +81,22 @@ impl Step {
             // A publisher may have been replaced since its message came.
             wake.ring_session();
         }
+    }
+
+    /// Gives back the memory that an exceptional step has needed.
+    pub(super) fn shrink(&mut self) {
+        let Submission { ops, held, waiters, .. } = &mut self.submission;
+        spare::shrink(ops);
+        spare::shrink(held);
+        spare::shrink(waiters);
+        spare::shrink(&mut self.wakes);
+    }
+
+    /// Entries that it has room for.
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        let Submission { ops, held, waiters, .. } = &self.submission;
+        ops.capacity() + held.capacity() + waiters.capacity() + self.wakes.capacity()
     }
 
     /// Hands everything over: changes to the store under its one lock, then the wakes.

@@ -1,4 +1,4 @@
-//! SUBSCRIBE and UNSUBSCRIBE, and the way from a topic to its receivers.
+//! SUBSCRIBE and UNSUBSCRIBE.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -6,20 +6,20 @@ use std::sync::atomic::Ordering;
 use super::{Broker, SessionHandle, Step};
 use crate::message::SessionId;
 use crate::protocol::{QoS, ReasonCode, RetainHandling, SubscribeFilter, TopicFilter};
-use crate::router::{Receiver, Routes, Subscription};
+use crate::router::{Receiver, Routes, Subscription, Walk};
 use crate::session::{Subscribed, cost_of_subscription};
 use crate::store::{Change, RetainedRecord, SubscriptionRecord};
 
 impl Broker {
     /// One line of a SUBSCRIBE by a connection that has the session's permit: the reason
-    /// code for the SUBACK. What is retained under the filter, and is to be sent, is put
-    /// behind `retained`.
+    /// code for the SUBACK. If what is retained under the filter is to be sent, `retained`
+    /// gets the search for it.
     pub fn subscribe(
         &self,
         handle: &Arc<SessionHandle>,
         line: &SubscribeFilter,
         identifier: Option<u32>,
-        retained: &mut Vec<Arc<RetainedRecord>>,
+        retained: &mut Option<Walk>,
         step: &mut Step,
     ) -> ReasonCode {
         let SubscribeFilter { filter, options } = line;
@@ -57,7 +57,7 @@ impl Broker {
         };
         // Retained messages are not sent to shared subscriptions (v5, 4.8.2).
         if wanted && filter.shared().is_none() {
-            retained.append(&mut self.retained_matching(filter.matched(), step.now.wall));
+            *retained = Some(self.retained.read().walk(filter.matched()));
         }
         match options.qos {
             QoS::AtMostOnce => ReasonCode::Success,
@@ -83,16 +83,6 @@ impl Broker {
             step.change(Change::Unsubscribe(session.id, filter.as_str().into()));
         }
         ReasonCode::Success
-    }
-
-    /// Finds the receivers of a topic.
-    pub fn route(
-        &self,
-        topic: &str,
-        publisher: Option<SessionId>,
-        routes: &mut Routes<Arc<SessionHandle>>,
-    ) {
-        self.router.read().route(topic, publisher, routes, |handle| handle.standing());
     }
 
     pub(super) fn enroute(

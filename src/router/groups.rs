@@ -1,8 +1,11 @@
 //! The shared subscriptions at one node: `$share/GROUP/filter` of MQTT 5.0, 4.8.2.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 
+use ahash::RandomState;
+
+use super::list::{Keyed, List};
 use super::members::{Member, Members};
 use crate::message::SessionId;
 
@@ -25,6 +28,8 @@ impl From<bool> for Standing {
         if online { Self::Online } else { Self::Away }
     }
 }
+/// Random: clients choose the names of groups.
+static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
 /// One group on one filter.
 #[derive(Debug)]
@@ -48,17 +53,23 @@ impl<S> Group<S> {
     ///
     /// The turn goes to the member after the one that was picked, and not just one
     /// further: the one behind an offline member would get that one's share too.
-    pub(super) fn pick(&self, standing: impl Fn(&S) -> Standing) -> Option<&Member<S>> {
+    ///
+    /// With it comes how many were passed over.
+    pub(super) fn pick(&self, standing: impl Fn(&S) -> Standing) -> Option<(&Member<S>, usize)> {
         self.pick_from(Standing::Full, standing)
     }
 
     /// The next in turn of those that have room: for a message that the member whose turn it
     /// was cannot get any more.
     pub(super) fn pick_other(&self, standing: impl Fn(&S) -> Standing) -> Option<&Member<S>> {
-        self.pick_from(Standing::Away, standing)
+        self.pick_from(Standing::Away, standing).map(|(member, _)| member)
     }
 
-    fn pick_from(&self, least: Standing, standing: impl Fn(&S) -> Standing) -> Option<&Member<S>> {
+    fn pick_from(
+        &self,
+        least: Standing,
+        standing: impl Fn(&S) -> Standing,
+    ) -> Option<(&Member<S>, usize)> {
         let members = self.members.as_slice();
         let start = self.turn.fetch_add(1, Ordering::Relaxed).checked_rem(members.len())?;
         let (before, from) = members.split_at_checked(start)?;
@@ -73,59 +84,99 @@ impl<S> Group<S> {
             }
         }
         let (stands, skipped, member) = best?;
-        if stands == Standing::Online && skipped > 0 {
+        if stands < Standing::Online {
+            return Some((member, members.len()));
+        }
+        if skipped > 0 {
             self.turn.fetch_add(skipped, Ordering::Relaxed);
         }
-        Some(member)
+        Some((member, skipped))
     }
 }
 
-/// The groups on one filter, sorted by name.
+impl<S> Keyed for Group<S> {
+    type Key = str;
+
+    fn key(&self) -> &str {
+        &self.name
+    }
+
+    fn hash(name: &str) -> u64 {
+        SEED.hash_one(name)
+    }
+}
+
+/// The groups on one filter, in no particular order.
 #[derive(Debug)]
-pub(super) struct Groups<S>(Vec<Group<S>>);
+pub(super) struct Groups<S>(List<Group<S>>);
 
 impl<S> Groups<S> {
     pub(super) fn new() -> Self {
-        Self(Vec::new())
+        Self(List::of(Vec::new()))
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.0.as_slice().is_empty()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Group<S>> {
-        self.0.iter()
-    }
-
-    fn find(&self, name: &str) -> Result<usize, usize> {
-        self.0.binary_search_by(|group| group.name.as_ref().cmp(name))
+        self.0.as_slice().iter()
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&Group<S>> {
-        self.0.get(self.find(name).ok()?)
+        self.0.get(name)
     }
 
     /// True if the session is new in that group, whose full filter is `share`.
     pub(super) fn insert(&mut self, name: &str, share: &str, member: Member<S>) -> bool {
-        match self.find(name) {
-            Ok(at) => self.0.get_mut(at).is_some_and(|group| group.members.insert(member)),
-            Err(at) => {
-                let turn = AtomicUsize::new(0);
-                let (name, share) = (name.into(), share.into());
-                self.0.insert(at, Group { name, share, members: Members::One(member), turn });
-                true
-            }
+        if let Some(group) = self.0.get_mut(name) {
+            return group.members.insert(member);
         }
+        let turn = AtomicUsize::new(0);
+        let (name, share) = (name.into(), share.into());
+        self.0.insert(Group { name, share, members: Members::One(member), turn })
     }
 
     /// True if the session was in that group.
     pub(super) fn remove(&mut self, name: &str, session: SessionId) -> bool {
-        let Ok(at) = self.find(name) else { return false };
-        let Some(group) = self.0.get_mut(at) else { return false };
+        let Some(group) = self.0.get_mut(name) else { return false };
         let found = group.members.remove(session);
         if group.members.as_slice().is_empty() {
-            self.0.remove(at);
+            self.0.remove(name);
         }
         found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Subscription;
+    use super::*;
+
+    fn names<S>(groups: &Groups<S>) -> Vec<Box<str>> {
+        groups.iter().map(|group| group.name.clone()).collect()
+    }
+
+    #[test]
+    fn one_of_many_groups_leaves_and_at_most_one_other_moves() {
+        const GROUPS: usize = 1000;
+        let mut groups = Groups::new();
+        let name = |group: usize| format!("group-{group:04}");
+        for group in 0..GROUPS {
+            let member = Member::new(SessionId(1), (), Subscription::default());
+            let name = name(group);
+            assert!(groups.insert(&name, &format!("$share/{name}/t"), member));
+        }
+        for group in 0..GROUPS {
+            let before = names(&groups);
+            assert!(!groups.remove(&name(group), SessionId(2)));
+            assert!(groups.remove(&name(group), SessionId(1)));
+            assert!(groups.get(&name(group)).is_none());
+            let after = names(&groups);
+            assert_eq!(after.len(), GROUPS - group - 1);
+            let moved = before.iter().zip(&after).filter(|(before, after)| before != after);
+            assert!(moved.count() <= 1);
+        }
+        assert!(groups.is_empty());
     }
 }

@@ -2,14 +2,10 @@
 
 use std::num::NonZeroU32;
 
-use hashbrown::HashTable;
-
 use super::Subscription;
+use super::list::{Keyed, List};
 use crate::message::SessionId;
 use crate::protocol::SubscriptionOptions;
-
-/// Up to here a look through the list is quicker than a look into an index.
-const LINEAR: usize = 16;
 
 /// One session's subscription.
 #[derive(Debug)]
@@ -38,10 +34,16 @@ pub(super) fn spread(session: SessionId) -> u64 {
     mixed ^ (mixed >> 32)
 }
 
-/// Positions are kept in four bytes; a list of four billion does not fit in memory.
-#[inline]
-pub(super) fn position(index: usize) -> u32 {
-    u32::try_from(index).unwrap_or(u32::MAX)
+impl<S> Keyed for Member<S> {
+    type Key = SessionId;
+
+    fn key(&self) -> &SessionId {
+        &self.session
+    }
+
+    fn hash(session: &SessionId) -> u64 {
+        spread(*session)
+    }
 }
 
 /// Subscribers, each session once, in no particular order.
@@ -51,7 +53,8 @@ pub(super) enum Members<S> {
     None,
     /// The common case costs no allocation.
     One(Member<S>),
-    Many(Box<List<S>>),
+    /// Two or more.
+    Many(Box<List<Member<S>>>),
 }
 
 impl<S> Members<S> {
@@ -60,7 +63,7 @@ impl<S> Members<S> {
         match self {
             Self::None => &[],
             Self::One(member) => std::slice::from_ref(member),
-            Self::Many(list) => &list.items,
+            Self::Many(list) => list.as_slice(),
         }
     }
 
@@ -73,10 +76,7 @@ impl<S> Members<S> {
                 return false;
             }
             Self::One(old) => {
-                *self = Self::Many(Box::new(List {
-                    items: vec![old, member],
-                    index: HashTable::new(),
-                }));
+                *self = Self::Many(Box::new(List::of(vec![old, member])));
             }
             Self::Many(mut list) => {
                 let new = list.insert(member);
@@ -99,87 +99,12 @@ impl<S> Members<S> {
                 found
             }
             Self::Many(list) => {
-                let found = list.remove(session);
-                if list.items.len() == 1 {
-                    *self = list.items.pop().map_or(Self::None, Self::One);
+                let found = list.remove(&session);
+                if list.as_slice().len() == 1 {
+                    *self = list.pop().map_or(Self::None, Self::One);
                 }
                 found
             }
-        }
-    }
-}
-
-/// Two or more; beyond [`LINEAR`] with an index, so that neither subscribing nor
-/// unsubscribing of a hundred thousand sessions to one topic is quadratic.
-#[derive(Debug)]
-pub(super) struct List<S> {
-    items: Vec<Member<S>>,
-    /// Positions by session; empty as long as the list is short.
-    index: HashTable<u32>,
-}
-
-impl<S> List<S> {
-    fn find(&self, session: SessionId) -> Option<usize> {
-        if self.index.is_empty() {
-            return self.items.iter().position(|member| member.session == session);
-        }
-        let is =
-            |at: &u32| self.items.get(*at as usize).is_some_and(|member| member.session == session);
-        self.index.find(spread(session), is).map(|at| *at as usize)
-    }
-
-    fn insert(&mut self, member: Member<S>) -> bool {
-        if let Some(old) = self.find(member.session).and_then(|at| self.items.get_mut(at)) {
-            *old = member;
-            return false;
-        }
-        self.items.push(member);
-        if self.items.len() > LINEAR {
-            let first = if self.index.is_empty() { 0 } else { self.items.len() - 1 };
-            self.extend_index(first);
-        }
-        true
-    }
-
-    fn extend_index(&mut self, first: usize) {
-        let items = &self.items;
-        let rehash = |at: &u32| items.get(*at as usize).map_or(0, |member| spread(member.session));
-        for (at, member) in items.iter().enumerate().skip(first) {
-            self.index.insert_unique(spread(member.session), position(at), rehash);
-        }
-    }
-
-    fn remove(&mut self, session: SessionId) -> bool {
-        let Some(at) = self.find(session) else { return false };
-        self.items.swap_remove(at);
-        if self.items.len() <= LINEAR {
-            self.index = HashTable::new();
-        } else {
-            self.move_in_index(session, at);
-        }
-        if self.items.len() < self.items.capacity() / 4 {
-            self.items.shrink_to(self.items.len() * 2);
-        }
-        true
-    }
-
-    /// The last item now stands where `session` stood.
-    fn move_in_index(&mut self, session: SessionId, at: usize) {
-        let (hole, last) = (position(at), position(self.items.len()));
-        if let Ok(entry) = self.index.find_entry(spread(session), |other| *other == hole) {
-            entry.remove();
-        }
-        let moved = self.items.get(at).map(|member| spread(member.session));
-        if let Some(entry) =
-            moved.and_then(|hash| self.index.find_mut(hash, |other| *other == last))
-        {
-            *entry = hole;
-        }
-        if self.index.len() < self.index.capacity() / 4 {
-            let items = &self.items;
-            let rehash =
-                |at: &u32| items.get(*at as usize).map_or(0, |member| spread(member.session));
-            self.index.shrink_to(items.len() * 2, rehash);
         }
     }
 }

@@ -8,7 +8,7 @@
 //!
 //! From the bottom up:
 //! - `level`, `slab`, `edges`, `trie`: a trie of topic levels in one arena.
-//! - `members`, `groups`: who subscribed at one node of it.
+//! - `list`, `members`, `groups`: who subscribed at one node of it.
 //! - [`Router`] (`table`, `route`, `routes`): filters to sessions.
 //! - [`Retained`]: topics to values, searched by filter.
 //!
@@ -18,6 +18,7 @@
 mod edges;
 mod groups;
 mod level;
+mod list;
 mod members;
 mod retained;
 mod route;
@@ -25,6 +26,8 @@ mod routes;
 mod slab;
 mod table;
 mod trie;
+mod unlinked;
+mod walk;
 
 #[cfg(test)]
 mod tests;
@@ -33,6 +36,7 @@ pub use groups::Standing;
 pub use retained::Retained;
 pub use routes::{Receiver, Routes};
 pub use table::Router;
+pub use walk::Walk;
 
 use crate::protocol::SubscriptionOptions;
 

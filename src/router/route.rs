@@ -7,6 +7,9 @@ use super::table::{Router, Spot};
 use crate::message::SessionId;
 use crate::protocol::TopicFilter;
 
+/// Members of a shared group that are passed over cost as much as one node.
+const MEMBERS_A_NODE: usize = 8;
+
 impl<S: Clone> Router<S> {
     /// Clears `out` and fills it with the receivers of a message to `topic`: each
     /// session once for all its matching subscriptions, and besides those, one
@@ -23,13 +26,32 @@ impl<S: Clone> Router<S> {
         out: &mut Routes<S>,
         standing: impl Fn(&S) -> R,
     ) {
+        out.begin();
+        self.route_some(topic, publisher, out, usize::MAX, standing);
+    }
+
+    /// Goes on with the walk that [`Routes::begin`] has begun, for about as many nodes.
+    /// True when it is done. The router must not have changed since it began: see
+    /// [`Router::generation`].
+    pub fn route_some<R: Into<Standing>>(
+        &self,
+        topic: &str,
+        publisher: Option<SessionId>,
+        out: &mut Routes<S>,
+        nodes: usize,
+        standing: impl Fn(&S) -> R,
+    ) -> bool {
         let standing = |handle: &S| standing(handle).into();
-        out.clear();
         let topic = topic.as_bytes();
+        let until = out.visited.saturating_add(nodes);
         // [MQTT-4.7.2-1]: no wildcard at the root matches `$SYS` and its kind.
         let hidden = topic.first() == Some(&b'$');
-        let mut at = Some((NodeId::ROOT, 0));
+        let mut at = None;
         while let Some((id, start)) = at.take().or_else(|| out.stack.pop()) {
+            if out.visited >= until {
+                out.stack.push((id, start));
+                return false;
+            }
             let Some(node) = self.trie.get(id) else { continue };
             out.visited += 1;
             let spot = &node.value;
@@ -52,6 +74,7 @@ impl<S: Clone> Router<S> {
             let name = rest.get(..len).unwrap_or_default();
             at = self.trie.child(id, name).map(|child| (child, next));
         }
+        true
     }
 
     /// Another receiver of a message that was for one member of the shared subscription
@@ -80,7 +103,8 @@ fn collect<S: Clone>(
     out.add(spot.members.as_slice(), publisher);
     if let Some(groups) = &spot.groups {
         for group in groups.iter() {
-            if let Some(member) = group.pick(standing) {
+            if let Some((member, passed_over)) = group.pick(standing) {
+                out.visited += passed_over / MEMBERS_A_NODE;
                 out.add_shared(member, group.share());
             }
         }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 use smallvec::SmallVec;
 
-use super::members::{Member, position, spread};
+use super::list::position;
+use super::members::{Member, spread};
 use super::slab::NodeId;
 use crate::message::SessionId;
 use crate::protocol::QoS;
@@ -17,6 +18,9 @@ const LOOKS: usize = 8;
 
 /// An index that could hold this many times what it does is dropped.
 const SPARSE: usize = 64;
+
+/// Entries that an empty buffer may have room for after [`Routes::shrink`].
+const KEPT: usize = 32;
 
 /// One session that gets the message, and how.
 #[derive(Debug, Clone)]
@@ -95,9 +99,15 @@ impl<S: Clone> Routes<S> {
         Self::default()
     }
 
-    /// What the last walk has cost: the nodes that it looked at.
+    /// What the last walk has cost: the nodes that it looked at, and what cost as much.
     pub fn visited(&self) -> usize {
         self.visited
+    }
+
+    /// Forgets the receivers, and begins to look for those of another topic.
+    pub fn begin(&mut self) {
+        self.clear();
+        self.stack.push((NodeId::ROOT, 0));
     }
 
     /// Forgets the receivers and lets go of their handles.
@@ -115,6 +125,26 @@ impl<S: Clone> Routes<S> {
         self.visited = 0;
         self.own = false;
         self.looks = 0;
+    }
+
+    /// Forgets the receivers, and gives back what the buffer has grown to if that is much.
+    pub fn shrink(&mut self) {
+        self.clear();
+        if self.receivers.capacity() > KEPT {
+            self.receivers = Vec::new();
+        }
+        if self.stack.capacity() > KEPT {
+            self.stack = Vec::new();
+        }
+        if self.index.capacity() > KEPT {
+            self.index = HashTable::new();
+        }
+    }
+
+    /// Entries that it has room for.
+    #[cfg(test)]
+    pub fn capacity(&self) -> usize {
+        self.receivers.capacity() + self.stack.capacity() + self.index.capacity()
     }
 
     pub(super) fn add_shared(&mut self, member: &Member<S>, share: &Arc<str>) {

@@ -89,10 +89,13 @@ impl<N: Default> Slab<N> {
         self.last = NonZeroU32::MIN;
     }
 
-    /// Every node with its number, in no particular order; slots that are free
-    /// come as default nodes.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (NodeId, &N)> {
-        (1..).map_while(NonZeroU32::new).map(NodeId).zip(self.chunks.iter().flatten())
+    /// Every node with its number, in no particular order, from slot `first` on; slots
+    /// that are free come as default nodes.
+    pub(super) fn iter_from(&self, first: usize) -> impl Iterator<Item = (NodeId, &N)> {
+        let number = u32::try_from(first).unwrap_or(u32::MAX).saturating_add(1);
+        let numbers = (number..).map_while(NonZeroU32::new).map(NodeId);
+        let chunks = self.chunks.iter().skip(first / CHUNK);
+        numbers.zip(chunks.flatten().skip(first % CHUNK))
     }
 }
 
@@ -115,6 +118,6 @@ mod tests {
         assert_eq!((slab.chunks.len(), slab.free.capacity()), (1, 0));
         let id = slab.insert(3).unwrap();
         assert_eq!(slab.get(id), Some(&3));
-        assert_eq!(slab.iter().count(), 2);
+        assert_eq!(slab.iter_from(0).count(), 2);
     }
 }

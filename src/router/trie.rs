@@ -109,6 +109,19 @@ impl<T: Default> Trie<T> {
     /// Removes a node without children and returns its parent. `None`, and nothing
     /// is removed, for the root and for a node with children.
     pub(super) fn remove_leaf(&mut self, id: NodeId) -> Option<NodeId> {
+        let parent = self.unlink_leaf(id)?;
+        self.free(id);
+        Some(parent)
+    }
+
+    /// Gives the slot of a node back that was taken out by [`Trie::unlink_leaf`].
+    pub(super) fn free(&mut self, id: NodeId) {
+        self.nodes.remove(id);
+    }
+
+    /// As [`Trie::remove_leaf`], but the node keeps its slot and its link to the next
+    /// child, for those that stand there.
+    pub(super) fn unlink_leaf(&mut self, id: NodeId) -> Option<NodeId> {
         let node = self.nodes.get(id).filter(|node| node.first_child.is_none())?;
         let (parent, previous, next) = (node.parent?, node.previous, node.next);
         let (nodes, seed) = (&self.nodes, &self.seed);
@@ -120,14 +133,13 @@ impl<T: Default> Trie<T> {
         if let Some(next) = next.and_then(|next| self.nodes.get_mut(next)) {
             next.previous = previous;
         }
-        self.nodes.remove(id);
         Some(parent)
     }
 
-    /// Every value with its node, in no particular order; also the root's, and a
-    /// default value for each slot that is free.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (NodeId, &T)> {
-        self.nodes.iter().map(|(id, node)| (id, &node.value))
+    /// Every value with its node, in no particular order, from slot `first` on; also the
+    /// root's, and a default value for each slot that is free. A node keeps its slot.
+    pub(super) fn iter_from(&self, first: usize) -> impl Iterator<Item = (NodeId, &T)> {
+        self.nodes.iter_from(first).map(|(id, node)| (id, &node.value))
     }
 
     /// The levels from the root to a node, joined by slashes.

@@ -113,6 +113,11 @@ impl Life {
         self.epoch
     }
 
+    /// True if connection `epoch` was the last one, and the session waits for another.
+    pub fn is_away_since(&self, epoch: u64) -> bool {
+        self.connected.is_none() && self.epoch == epoch && !self.ended
+    }
+
     pub(super) fn attach(&mut self, connected: Connected) {
         self.epoch = connected.epoch;
         self.connected = Some(connected);

@@ -234,9 +234,10 @@ impl Session {
             .map_or(0, |connected| connected.receive_maximum.min(self.limits.inflight_window))
     }
 
-    /// The next page to read, if the queue's head runs low.
-    pub fn next_page(&mut self) -> Option<Page> {
-        self.queue.next_page()
+    /// The next page to read, if the queue's head runs low: see
+    /// [`super::Queue::next_page`].
+    pub fn next_page(&mut self, most: impl FnOnce() -> u64) -> Option<Page> {
+        self.queue.next_page(most)
     }
 
     /// True if a QoS 1 message for this session may be held back for the elision

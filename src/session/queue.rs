@@ -24,6 +24,8 @@ const MEMORY_BYTES: u64 = 4 << 20;
 pub struct Page {
     /// In order.
     pub ids: Vec<QueuedId>,
+    /// Of their messages.
+    pub bytes: u64,
 }
 
 /// See the module's picture.
@@ -209,16 +211,23 @@ impl Queue {
     }
 
     /// Asks for the next page if the head runs low. The caller reads it and brings
-    /// it to [`Queue::paged`].
-    pub fn next_page(&mut self) -> Option<Page> {
+    /// it to [`Queue::paged`]. `most` says how many bytes it may have, besides its last
+    /// message, and is asked only if the head may run low.
+    pub fn next_page(&mut self, most: impl FnOnce() -> u64) -> Option<Page> {
         if self.paging.is_some() || self.disk.is_empty() || self.head.len() > self.memory_window / 2
         {
             return None;
         }
+        let most = most().min(MEMORY_BYTES);
+        // A few large messages fill it as well as many small ones.
+        if !self.head.is_empty() && self.entry_bytes >= most / 2 {
+            return None;
+        }
         let before = self.disk.bytes();
-        let ids = self.disk.take_page(self.memory_window, MEMORY_BYTES);
-        self.paging = Some((ids.len(), before - self.disk.bytes()));
-        Some(Page { ids })
+        let ids = self.disk.take_page(self.memory_window, most);
+        let bytes = before - self.disk.bytes();
+        self.paging = Some((ids.len(), bytes));
+        Some(Page { ids, bytes })
     }
 
     /// A page has arrived.

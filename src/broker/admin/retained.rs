@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::Unsettled;
 use super::room::Room;
+use crate::broker::budget::NODES_AT_ONCE;
 use crate::broker::retained::Versions;
 use crate::broker::{Broker, SYS, Step};
 use crate::message::{Bell, Wake};
@@ -58,7 +59,7 @@ impl Broker {
     pub fn retained_list(&self, filter: &str, after: Option<&str>, limit: usize) -> RetainedPage {
         let now = self.clock.now().wall;
         let mut first: BinaryHeap<ByTopic> = BinaryHeap::new();
-        self.retained.read().matching(filter, &mut |topic, versions: &Versions| {
+        let mut visit = |topic: &str, versions: &Versions| {
             let Some(record) = versions.current() else { return };
             let is_behind = after.is_none_or(|after| topic > after);
             if !is_behind || record.is_expired(now) {
@@ -69,7 +70,11 @@ impl Broker {
             } else if let Some(mut last) = first.peek_mut().filter(|last| topic < &*last.0.topic) {
                 *last = ByTopic(Arc::clone(record));
             }
-        });
+        };
+        let mut walk = self.retained.read().walk(filter);
+        while !walk.is_done() {
+            self.retained.read().advance(&mut walk, NODES_AT_ONCE, &mut visit);
+        }
         let (mut page, mut room) = (RetainedPage::default(), Room::new(limit));
         for ByTopic(record) in first.into_sorted_vec() {
             page.more = !room.take(record.topic.len());

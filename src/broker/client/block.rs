@@ -7,9 +7,10 @@
 //! acknowledgements and pings, and its further messages are parked behind it, up to
 //! [`PARKED_BYTES`]. A message beyond that, or one for a full queue, is held.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use super::Client;
+use crate::broker::SessionHandle;
 use crate::protocol::{Packet, QoS};
 
 /// Bytes of one connection's messages that may wait for room: what one read brings.
@@ -34,6 +35,9 @@ pub enum BlockReason {
     /// The disk is full, and the client waits instead of being refused: rung when what
     /// stands before it has been written.
     DiskFull,
+    /// The way to its receivers is long, and the poll's budget is spent: goes on in the
+    /// next poll, which comes by itself.
+    Routing,
 }
 
 /// What became of a packet.
@@ -121,17 +125,39 @@ impl Client {
             let kept = self.routes.receivers.iter().filter(|it| it.qos > QoS::AtMostOnce);
             kept.map(|receiver| &receiver.handle)
         };
+        let mut waits_at = None;
         match receivers().find(|handle| handle.is_full()) {
             // What would free its own queue stands behind the message that waits.
             Some(handle) if Arc::ptr_eq(handle, &self.handle) => return false,
-            Some(handle) => handle.wait_for_room(&self.wake),
+            Some(handle) => {
+                handle.wait_for_room(&self.wake);
+                waits_at = Some(Arc::downgrade(handle));
+            }
             // For want of memory, which no queue's owner is known to free.
             None if receivers().any(|handle| handle.is_memory_only()) => return false,
             // There is room since the message was refused: it is tried again.
             None => self.wake.ring(),
         }
+        self.wait_at(waits_at);
         self.hold_publish(BlockReason::Queue);
         true
+    }
+
+    /// It waits for room in this session's queue, or in none, and no more where it did.
+    fn wait_at(&mut self, session: Option<Weak<SessionHandle>>) {
+        let before = std::mem::replace(&mut self.waits_at, session);
+        let Some(before) = before.and_then(|before| before.upgrade()) else { return };
+        let stays = self.waits_at.as_ref().is_some_and(|now| now.as_ptr() == Arc::as_ptr(&before));
+        if !stays {
+            before.stop_waiting(&self.wake);
+        }
+    }
+
+    /// Leaves the line for room, unless its packet still waits for it.
+    pub(super) fn leave_line(&mut self) {
+        if self.waits_at.is_some() && self.held != Some(BlockReason::Queue) {
+            self.wait_at(None);
+        }
     }
 
     /// Nobody waits behind a connection that hears no more.
@@ -163,6 +189,7 @@ impl Client {
     pub(super) fn stop_waiting(&mut self) {
         self.patient = false;
         self.held = None;
+        self.leave_line();
         self.count_stalled();
         self.wake.set_patient(false);
     }

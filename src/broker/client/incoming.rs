@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::{Client, Close, Pending, Reply};
-use crate::broker::Publication;
+use super::{BlockReason, Client, Close, Pending, Reply};
 use crate::broker::budget::NODE;
+use crate::broker::{Budget, Publication, Routing};
 use crate::message::{IncomingId, Message};
 use crate::protocol::{PacketId, Publish, QoS, ReasonCode, Version, level_count};
 use crate::session::Known;
@@ -136,7 +136,10 @@ impl Client {
             self.trace_refusal(publish, topic, ReasonCode::QuotaExceeded);
             return self.answer_refusal(publish.qos, packet_id, ReasonCode::QuotaExceeded);
         }
-        self.find_routes(topic);
+        if !self.find_routes(topic) {
+            self.held = Some(BlockReason::Routing);
+            return Ok(());
+        }
         let prepared =
             self.broker.prepare(&publication, &self.routes, Some(&self.wake), &self.step);
         let message = match prepared {
@@ -158,6 +161,8 @@ impl Client {
             None => Arc::new(message),
         };
         if publish.retain {
+            // Found by its path, and put in or taken out along it.
+            self.budget.spend(2 * NODE * level_count(topic));
             self.broker.retain(&publication, &message, &mut self.step);
         }
         self.tally.published(publish.qos);
@@ -203,32 +208,37 @@ impl Client {
     }
 
     /// The same topic again and again is the rule: its receivers are looked up once
-    /// for as long as no subscription changes.
-    fn find_routes(&mut self, topic: &str) {
+    /// for as long as no subscription changes. False: the packet has to come again, as
+    /// there is more to look at than this poll may.
+    fn find_routes(&mut self, topic: &str) -> bool {
         let generation = self.broker.generation.load(Ordering::Acquire);
         if let Some((known, of)) = &self.routed
             && *of == generation
             && known == topic
         {
-            return;
+            return true;
         }
-        self.routes.clear();
-        self.broker.route(topic, Some(self.handle.id), &mut self.routes);
-        self.budget.spend(NODE * self.routes.visited());
+        let known = self.routed.take();
+        let begun = self.routing.take().filter(|begun| begun.0 == topic);
+        let mut routing = begun.map_or_else(Routing::default, |begun| begun.1);
+        // It does not come again to a connection that takes its last step.
+        let mut unlimited = Budget::unlimited();
+        let ends = self.deaf || self.is_last_step;
+        let budget = if ends { &mut unlimited } else { &mut self.budget };
+        let publisher = Some(self.handle.id);
+        if !self.broker.route_some(topic, publisher, &mut self.routes, &mut routing, budget) {
+            self.routing = Some(Box::new((topic.to_owned(), routing)));
+            return false;
+        }
         // Shared subscriptions choose anew for each message.
         let reusable = !self.routes.receivers.iter().any(|receiver| receiver.share.is_some());
-        if !reusable {
-            self.routed = None;
-            return;
+        if reusable {
+            let mut buffer = known.map(|(topic, _)| topic).unwrap_or_default();
+            buffer.clear();
+            buffer.push_str(topic);
+            self.routed = Some((buffer, generation));
         }
-        match &mut self.routed {
-            Some((known, of)) => {
-                known.clear();
-                known.push_str(topic);
-                *of = generation;
-            }
-            None => self.routed = Some((topic.to_owned(), generation)),
-        }
+        true
     }
 
     fn trace_refusal(&self, publish: &Publish<'_>, topic: &str, reason: ReasonCode) {

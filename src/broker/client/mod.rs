@@ -23,12 +23,13 @@ mod payload;
 mod pending;
 mod pump;
 mod receipts;
+mod rest;
 mod role;
 mod step;
 mod tally;
 mod work;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use self::aliases::{InboundAliases, OutboundAliases};
 pub use self::block::{BlockReason, Handled};
@@ -38,7 +39,7 @@ pub use self::role::Dialled;
 use self::role::Role;
 use self::work::Work;
 use super::budget::PACKET;
-use super::{Broker, Budget, LongPolls, SessionHandle, Step, StepPermit};
+use super::{Broker, Budget, LongPolls, Routing, SessionHandle, Step, StepPermit};
 use crate::auth::{Identity, Principal};
 use crate::memory::Charge;
 use crate::message::{CommitNo, Wake};
@@ -103,6 +104,8 @@ pub struct Client {
     /// QoS 1 and 2 publishes of this connection without PUBACK or PUBCOMP.
     unanswered: usize,
     routes: Routes<Arc<SessionHandle>>,
+    /// A topic whose receivers are being looked for, as far as `routes` goes.
+    routing: Option<Box<(String, Routing)>>,
     /// Topic and router generation that `routes` was made for.
     routed: Option<(String, u64)>,
     /// Counts of the running step.
@@ -121,6 +124,8 @@ pub struct Client {
     patient: bool,
     /// Why the packet that was handled last has not been taken.
     held: Option<BlockReason>,
+    /// The session in whose line for room this connection stands.
+    waits_at: Option<Weak<SessionHandle>>,
     /// It is in the gauge of those that wait for room.
     counted_stalled: bool,
     /// The other end hears nothing any more: what it has sent is taken as far as it can be
@@ -182,6 +187,7 @@ impl Client {
             problem_information: connect.request_problem_information,
             unanswered: 0,
             routes: Routes::new(),
+            routing: None,
             routed: None,
             tally: tally::Tally::default(),
             has_replied: false,
@@ -191,6 +197,7 @@ impl Client {
             most_pending,
             patient,
             held: None,
+            waits_at: None,
             counted_stalled: false,
             deaf: false,
             gives_up: false,

@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::broker::spare;
 use crate::message::{CommitNo, Message};
 use crate::protocol::{ConnAck, PacketId, ReasonCode, SubAck, UnsubAck};
 use crate::sabotage::Sabotage;
@@ -233,6 +234,18 @@ impl PendingQueue {
         }
         self.publishes.new = 0;
         self.others.new = 0;
+    }
+
+    /// Gives back the memory of a line that was long and is empty.
+    pub fn shrink(&mut self) {
+        spare::shrink_queue(&mut self.publishes.queue);
+        spare::shrink_queue(&mut self.others.queue);
+    }
+
+    /// Replies that it has room for.
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.publishes.queue.capacity() + self.others.queue.capacity()
     }
 
     /// The connection has ended: what waits is not sent any more.

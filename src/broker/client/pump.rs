@@ -250,7 +250,7 @@ impl Client {
             }
         }
         self.outgoing = outgoing;
-        let page = session.next_page();
+        let page = session.next_page(|| self.broker.page_bytes());
         let most = self.broker.settings.max_pending_writes;
         self.most_pending = if session.is_draining() { most / DRAINING_SHARE } else { most };
         drop(session);

@@ -67,6 +67,7 @@ impl Client {
             return Ok(());
         }
         let submitted = self.submit();
+        self.rest();
         self.permit = None;
         if self.is_last_step {
             self.wake.leave();

@@ -12,6 +12,7 @@ use crate::broker::budget::{NODE, RECEIVER};
 use crate::broker::{Budget, Fanout};
 use crate::message::Message;
 use crate::protocol::{ReasonCode, SubAck, Subscribe, UnsubAck, Unsubscribe};
+use crate::router::Walk;
 use crate::session::Subscribed;
 use crate::store::RetainedRecord;
 
@@ -41,13 +42,15 @@ pub(super) struct Subscribing {
     answers: bool,
     /// What is to be sent for the last of these.
     retained: std::vec::IntoIter<Arc<RetainedRecord>>,
+    /// The search for more of it.
+    search: Option<Walk>,
 }
 
 impl Work {
     /// A SUBSCRIBE, of the other end if it is answered.
     pub(super) fn subscribe(subscribe: Subscribe, answers: bool) -> Self {
-        let (reasons, retained) = (Vec::new(), Vec::new().into_iter());
-        Self::Subscribe(Box::new(Subscribing { subscribe, reasons, answers, retained }))
+        let (reasons, retained, search) = (Vec::new(), Vec::new().into_iter(), None);
+        Self::Subscribe(Box::new(Subscribing { subscribe, reasons, answers, retained, search }))
     }
 }
 
@@ -148,11 +151,17 @@ impl Client {
         }
     }
 
-    /// The next retained message, or else the next filter. True: that was all.
+    /// The next retained message, or else more of the search for them, or else the next
+    /// filter. True: that was all.
     fn subscribe_some(&mut self, subscribing: &mut Subscribing) -> bool {
-        let Subscribing { subscribe, reasons, retained, .. } = subscribing;
+        let Subscribing { subscribe, reasons, retained, search, .. } = subscribing;
         let done = reasons.len();
         self.budget.spend(RECEIVER);
+        if self.wake.revoked().is_some() {
+            // Somebody waits for the end of this step. Without its SUBACK the client
+            // subscribes again, and what is retained is found again.
+            (*retained, *search) = (Vec::new().into_iter(), None);
+        }
         if let Some(record) = retained.next() {
             if self.broker.is_still_retained(&record)
                 && let Some(line) = done.checked_sub(1).and_then(|last| subscribe.filters.get(last))
@@ -163,17 +172,25 @@ impl Client {
             }
             return false;
         }
+        if let Some(walk) = search {
+            let mut found = Vec::new();
+            let nodes = self.broker.search_retained(walk, self.step.now.wall, &mut found);
+            self.budget.spend(NODE * nodes);
+            if walk.is_done() {
+                *search = None;
+            }
+            *retained = found.into_iter();
+            return false;
+        }
         let Some(line) = subscribe.filters.get(done) else { return true };
         self.budget.spend(NODE * line.filter.levels().count());
         let filter = line.filter.as_str();
-        let mut found = Vec::new();
         reasons.push(if self.broker.authenticator.may_subscribe(&self.principal, filter) {
             let identifier = subscribe.subscription_id;
-            self.broker.subscribe(&self.handle, line, identifier, &mut found, &mut self.step)
+            self.broker.subscribe(&self.handle, line, identifier, search, &mut self.step)
         } else {
             ReasonCode::NotAuthorized
         });
-        *retained = found.into_iter();
         false
     }
 
@@ -215,7 +232,9 @@ impl Client {
             }
             ReasonCode::QuotaExceeded => {
                 let subscriptions = self.handle.look().subscriptions.len();
-                if subscriptions >= self.broker.settings.max_subscriptions {
+                if !self.broker.may_hold(&self.handle, 0) {
+                    "memory is short, and the client holds its share of limits.max_memory"
+                } else if subscriptions >= self.broker.settings.max_subscriptions {
                     "the session has as many subscriptions as session.max_subscriptions allows"
                 } else {
                     "the disk has no room for a subscription of a durable session \

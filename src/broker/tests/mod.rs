@@ -6,6 +6,7 @@ mod elision;
 mod exactly_once;
 mod full;
 mod gates;
+mod growth;
 mod in_flight;
 mod kept_in_flight;
 mod pass_through;

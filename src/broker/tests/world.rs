@@ -1,14 +1,14 @@
 //! A broker without network, threads or time of its own: packets go in, packets come
 //! out, and commits happen when the test says so.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use bytes::{Buf, BytesMut};
 use tempfile::TempDir;
 
 use crate::auth::{Authenticator, Identity};
 use crate::broker::client::{Client, Close, Peer};
-use crate::broker::{Broker, Budget, Clock, Hand, Leaving, Persistence, Settings};
+use crate::broker::{Broker, Budget, Clock, Hand, Leaving, Persistence, SessionHandle, Settings};
 use crate::config::Config;
 use crate::message::WallMillis;
 use crate::protocol::{
@@ -73,6 +73,11 @@ impl World {
     /// What is held for the elision window is written as well.
     pub fn commit(&self) {
         self.store.step(true).unwrap();
+    }
+
+    /// The session of a client id, as far as something else keeps it.
+    pub fn session(&self, client_id: &str) -> Weak<SessionHandle> {
+        Arc::downgrade(self.broker.registry.lock().get(client_id).unwrap())
     }
 
     pub fn rows(&self, table: &str) -> i64 {
@@ -181,14 +186,7 @@ impl User {
     }
 
     pub fn subscribe(&mut self, filter: &str, qos: QoS) {
-        let filter = TopicFilter::new(filter).unwrap();
-        let options = SubscriptionOptions { qos, ..SubscriptionOptions::default() };
-        self.send(Packet::Subscribe(Box::new(Subscribe {
-            packet_id: id(1),
-            subscription_id: None,
-            filters: vec![SubscribeFilter { filter, options }],
-            user_properties: Vec::new(),
-        })));
+        self.send(Packet::Subscribe(Box::new(subscribe(filter, qos))));
     }
 
     /// Everything that has been sent to this end since the last look.
@@ -212,8 +210,7 @@ impl User {
     fn look<T>(&mut self, at: impl Fn(&Packet<'_>) -> T) -> Result<Vec<T>, Close> {
         self.client.woken();
         assert!(self.client.begin(Budget::of_long_poll())?, "nobody else acts on the session");
-        let pumped = self.client.pump(&mut self.out, usize::MAX);
-        self.client.take_payload(&mut self.out);
+        let pumped = self.pump(usize::MAX);
         let ended = self.client.end();
         pumped?;
         ended?;
@@ -227,13 +224,23 @@ impl User {
         Ok(packets)
     }
 
+    /// Large payloads stand behind the buffer, and what follows them behind those.
+    fn pump(&mut self, enough: usize) -> Result<bool, Close> {
+        loop {
+            let more = self.client.pump(&mut self.out, enough)?;
+            if self.client.payload().is_empty() || self.out.len() >= enough {
+                return Ok(more);
+            }
+            self.client.take_payload(&mut self.out);
+        }
+    }
+
     /// As the network does it while this end reads nothing: what it is sent piles up, and
     /// is encoded as long as there is less than `enough` of it. How much there is.
     pub fn unread(&mut self, enough: usize) -> Result<usize, Close> {
         self.client.woken();
         assert!(self.client.begin(Budget::of_long_poll())?, "nobody else acts on the session");
-        let pumped = self.client.pump(&mut self.out, enough);
-        self.client.take_payload(&mut self.out);
+        let pumped = self.pump(enough);
         let ended = self.client.end();
         pumped?;
         ended?;
@@ -275,6 +282,17 @@ pub fn publish(qos: QoS, packet: u16, payload: &str) -> Publish<'_> {
         properties: std::borrow::Cow::Borrowed(&[]),
         subscription_ids: Vec::new(),
         payload: payload.as_bytes(),
+    }
+}
+
+pub fn subscribe(filter: &str, qos: QoS) -> Subscribe {
+    let filter = TopicFilter::new(filter).unwrap();
+    let options = SubscriptionOptions { qos, ..SubscriptionOptions::default() };
+    Subscribe {
+        packet_id: id(1),
+        subscription_id: None,
+        filters: vec![SubscribeFilter { filter, options }],
+        user_properties: Vec::new(),
     }
 }
 

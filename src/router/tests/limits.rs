@@ -70,3 +70,49 @@ fn a_node_with_one_subscriber_takes_eighty_bytes() {
     assert_eq!(size_of::<crate::router::trie::Node<crate::router::table::Spot<usize>>>(), 80);
     assert_eq!(size_of::<crate::router::trie::Node<Option<Box<u8>>>>(), 48);
 }
+
+/// Filters of names and `+` at random, all of which nearly match.
+fn nearly_matching(filters: u64, levels: usize) -> (TestRouter, String) {
+    let mut router = TestRouter::new();
+    let mut random = 1u64;
+    for filter in 0..filters {
+        let mut text = String::new();
+        for _ in 1..levels {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            text.push_str(if random >> 63 == 0 { "a/" } else { "+/" });
+        }
+        subscribe(&mut router, &format!("{text}b"), filter % 3 + 1);
+    }
+    (router, vec!["a"; levels].join("/"))
+}
+
+#[test]
+fn a_long_walk_is_made_in_slices_and_ends_as_one_in_one_piece() {
+    let (mut router, topic) = nearly_matching(300, 100);
+    subscribe(&mut router, &format!("{topic}/#"), 7);
+    subscribe(&mut router, "#", 8);
+    assert_eq!(sessions(&router, &topic), [7, 8]);
+    let (mut routes, mut slices) = (Routes::new(), 1);
+    routes.begin();
+    while !router.route_some(&topic, None, &mut routes, 1000, |_| true) {
+        assert_eq!(routes.visited(), 1000 * slices);
+        slices += 1;
+    }
+    assert!(slices > 20, "{slices}");
+    let mut found: Vec<u64> = routes.receivers.iter().map(|r| r.session.0).collect();
+    found.sort_unstable();
+    assert_eq!(found, [7, 8]);
+}
+
+/// What it costs: `cargo test --release -- --ignored --nocapture nearly`.
+#[test]
+#[ignore = "a measurement"]
+fn three_thousand_filters_of_a_hundred_levels_that_nearly_match() {
+    let (router, topic) = nearly_matching(3000, 100);
+    let mut routes = Routes::new();
+    for _ in 0..5 {
+        let begun = std::time::Instant::now();
+        router.route(&topic, None, &mut routes, |_| true);
+        println!("{} nodes in {:?}", routes.visited(), begun.elapsed());
+    }
+}

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::model::{topic, topic_filter};
 use super::*;
+use crate::protocol::matches;
 use crate::router::Retained;
 
 fn matching(retained: &Retained<usize>, filter: &str) -> Vec<(String, usize)> {
@@ -74,12 +75,99 @@ proptest! {
             }
         }
         prop_assert_eq!(retained.len(), model.len());
-        let all: BTreeMap<String, usize> = retained.iter().map(|(t, v)| (t, *v)).collect();
-        prop_assert_eq!(&all, &model);
+        let (mut all, mut from) = (Vec::new(), Some(0));
+        while let Some(first) = from {
+            let (mut some, next) = retained.scan(first, 3, |_| true);
+            all.append(&mut some);
+            from = next;
+        }
+        all.sort();
+        prop_assert!(all.iter().eq(model.keys()));
         for filter in filters {
             let expected: Vec<(String, usize)> =
                 model.clone().into_iter().filter(|(topic, _)| naive_match(&filter, topic)).collect();
             prop_assert_eq!(matching(&retained, &filter), expected);
         }
     }
+}
+
+#[derive(Debug, Clone)]
+enum Act {
+    Insert(String),
+    Remove(String),
+    Advance(usize),
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        topic().prop_map(Act::Insert),
+        topic().prop_map(Act::Remove),
+        (1usize..4).prop_map(Act::Advance),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn a_walk_finds_what_is_there_all_the_time(
+        before in prop::collection::vec(topic(), 0..40),
+        filter in topic_filter(),
+        acts in prop::collection::vec(act(), 0..60),
+    ) {
+        let mut retained = Retained::new();
+        for topic in &before {
+            retained.insert(topic, 0);
+        }
+        let mut stays = topics(&retained, &filter);
+        let mut was_there = stays.clone();
+        let (mut walk, mut found) = (retained.walk(&filter), Vec::new());
+        for act in acts.into_iter().chain([Act::Advance(usize::MAX)]) {
+            match act {
+                Act::Insert(topic) => {
+                    retained.insert(&topic, 1);
+                    was_there.push(topic);
+                }
+                Act::Remove(topic) => {
+                    retained.remove(&topic);
+                    stays.retain(|other| *other != topic);
+                }
+                Act::Advance(nodes) => {
+                    let seen = retained.advance(&mut walk, nodes, &mut |topic, _| {
+                        found.push(topic.to_owned());
+                    });
+                    prop_assert!(seen <= nodes);
+                }
+            }
+        }
+        prop_assert!(walk.is_done());
+        for topic in &stays {
+            prop_assert!(found.contains(topic), "{} is not found", topic);
+        }
+        for topic in &found {
+            prop_assert!(was_there.contains(topic) && matches(&filter, topic));
+        }
+        drop(walk);
+        // What the walk has kept is used again.
+        let kept = retained.unlinked.len();
+        for _ in 0..=kept {
+            retained.insert("x/y/z/new", 2);
+            retained.remove("x/y/z/new");
+        }
+        prop_assert_eq!(retained.unlinked.len(), 0);
+    }
+}
+
+#[test]
+fn walks_that_follow_upon_each_other_keep_no_nodes_for_ever() {
+    let mut retained = Retained::new();
+    let mut walk = retained.walk("#");
+    for n in 0..100_000 {
+        retained.insert(&format!("a/{n}"), n);
+        retained.remove(&format!("a/{n}"));
+        if n % 1000 == 0 {
+            let next = retained.walk("#");
+            walk = next;
+        }
+        assert!(retained.unlinked.len() < 5000);
+    }
+    drop(walk);
 }

@@ -143,3 +143,16 @@ fn a_member_that_has_ended_is_never_chosen_and_one_without_room_last() {
         assert_eq!(chosen(&|_| Standing::Ended), None);
     }
 }
+
+#[test]
+fn members_that_are_passed_over_are_charged_for() {
+    let mut router = TestRouter::new();
+    for session in 1..=800 {
+        subscribe(&mut router, "$share/g/t", session);
+    }
+    let mut routes = Routes::new();
+    router.route("t", None, &mut routes, |_| false);
+    assert!(routes.visited() > 100);
+    router.route("t", None, &mut routes, |_| true);
+    assert!(routes.visited() < 5);
+}

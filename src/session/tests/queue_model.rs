@@ -193,7 +193,7 @@ impl World {
         let ids: BTreeSet<_> = self.in_flight.iter().map(|id| self.sent_as[id].0.get()).collect();
         assert_eq!(ids.len(), self.in_flight.len(), "each id is in flight once [MQTT-2.2.1-3]");
         if self.page.is_none() {
-            self.page = self.session.next_page();
+            self.page = self.session.next_page(|| u64::MAX);
         }
     }
 

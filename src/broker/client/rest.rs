@@ -1,0 +1,51 @@
+//! What a connection keeps from one step to the next: little, as most connections are idle
+//! most of the time.
+
+use std::sync::atomic::Ordering;
+
+use super::{BlockReason, Client};
+use crate::broker::spare;
+
+/// Receivers that are kept for the next message to the same topic. Looking up more costs
+/// less than a tenth of delivering to them, and each of them keeps a session in memory,
+/// also one that has ended meanwhile.
+const ROUTES: usize = 16;
+/// Bytes of a topic that is kept with them.
+const TOPIC: usize = 1024;
+
+impl Client {
+    /// Lets go of what the step that ends has needed and the next one may do without.
+    pub(super) fn rest(&mut self) {
+        self.leave_line();
+        self.forget_routes();
+        self.step.shrink();
+        self.pending.shrink();
+        spare::shrink(&mut self.outgoing);
+    }
+
+    /// Entries that its buffers have room for.
+    #[cfg(test)]
+    pub fn capacity(&self) -> usize {
+        self.step.capacity()
+            + self.pending.capacity()
+            + self.outgoing.capacity()
+            + self.routes.capacity()
+    }
+
+    fn forget_routes(&mut self) {
+        if self.held == Some(BlockReason::Routing) {
+            return;
+        }
+        self.routing = None;
+        let generation = self.broker.generation.load(Ordering::Acquire);
+        let keeps = self.routes.receivers.len() <= ROUTES
+            && self
+                .routed
+                .as_ref()
+                .is_some_and(|(topic, of)| *of == generation && topic.len() <= TOPIC);
+        if !keeps {
+            self.routed = None;
+            self.routes.shrink();
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! Buffers that are used again, and given back after an exceptional use.
+
+use std::collections::VecDeque;
+
+/// Entries that an empty buffer may have room for between two uses.
+pub const KEPT: usize = 32;
+
+/// Gives back the memory of a list that is empty and could hold many.
+pub fn shrink<T>(list: &mut Vec<T>) {
+    if list.is_empty() && list.capacity() > KEPT {
+        *list = Vec::new();
+    }
+}
+
+/// As [`shrink`], for a queue.
+pub fn shrink_queue<T>(queue: &mut VecDeque<T>) {
+    if queue.is_empty() && queue.capacity() > KEPT {
+        *queue = VecDeque::new();
+    }
+}

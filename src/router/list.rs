@@ -1,0 +1,129 @@
+//! A list of things with keys of their own, each once.
+
+use hashbrown::HashTable;
+
+/// Up to here a look through the list is quicker than a look into an index.
+const LINEAR: usize = 16;
+
+/// Something that a [`List`] may hold.
+pub(super) trait Keyed {
+    /// What it is found by.
+    type Key: ?Sized + PartialEq;
+
+    fn key(&self) -> &Self::Key;
+
+    /// Spreads keys over the index.
+    fn hash(key: &Self::Key) -> u64;
+}
+
+/// In no particular order; beyond [`LINEAR`] with an index, so that neither adding nor
+/// removing a hundred thousand is quadratic.
+#[derive(Debug)]
+pub(super) struct List<T> {
+    items: Vec<T>,
+    /// Positions by key; empty as long as the list is short.
+    index: HashTable<u32>,
+}
+
+/// Positions are kept in four bytes; a list of four billion does not fit in memory.
+#[inline]
+pub(super) fn position(index: usize) -> u32 {
+    u32::try_from(index).unwrap_or(u32::MAX)
+}
+
+impl<T: Keyed> List<T> {
+    /// A list of these, which are few and have different keys.
+    pub(super) fn of(items: Vec<T>) -> Self {
+        Self { items, index: HashTable::new() }
+    }
+
+    pub(super) fn as_slice(&self) -> &[T] {
+        &self.items
+    }
+
+    pub(super) fn pop(&mut self) -> Option<T> {
+        let last = self.items.last()?;
+        let at = self.find(last.key())?;
+        Some(self.remove_at(at))
+    }
+
+    pub(super) fn get(&self, key: &T::Key) -> Option<&T> {
+        self.items.get(self.find(key)?)
+    }
+
+    pub(super) fn get_mut(&mut self, key: &T::Key) -> Option<&mut T> {
+        let at = self.find(key)?;
+        self.items.get_mut(at)
+    }
+
+    /// True if there was none with its key; otherwise it is replaced.
+    pub(super) fn insert(&mut self, item: T) -> bool {
+        if let Some(old) = self.get_mut(item.key()) {
+            *old = item;
+            return false;
+        }
+        self.items.push(item);
+        if self.items.len() > LINEAR {
+            let first = if self.index.is_empty() { 0 } else { self.items.len() - 1 };
+            self.extend_index(first);
+        }
+        true
+    }
+
+    /// True if there was one.
+    pub(super) fn remove(&mut self, key: &T::Key) -> bool {
+        let found = self.find(key);
+        if let Some(at) = found {
+            self.remove_at(at);
+        }
+        found.is_some()
+    }
+
+    fn find(&self, key: &T::Key) -> Option<usize> {
+        if self.index.is_empty() {
+            return self.items.iter().position(|item| item.key() == key);
+        }
+        let is = |at: &u32| self.items.get(*at as usize).is_some_and(|item| item.key() == key);
+        self.index.find(T::hash(key), is).map(|at| *at as usize)
+    }
+
+    fn extend_index(&mut self, first: usize) {
+        let items = &self.items;
+        let rehash = |at: &u32| items.get(*at as usize).map_or(0, |item| T::hash(item.key()));
+        for (at, item) in items.iter().enumerate().skip(first) {
+            self.index.insert_unique(T::hash(item.key()), position(at), rehash);
+        }
+    }
+
+    fn remove_at(&mut self, at: usize) -> T {
+        let item = self.items.swap_remove(at);
+        if self.items.len() <= LINEAR {
+            self.index = HashTable::new();
+        } else {
+            self.move_in_index(T::hash(item.key()), at);
+        }
+        if self.items.len() < self.items.capacity() / 4 {
+            self.items.shrink_to(self.items.len() * 2);
+        }
+        item
+    }
+
+    /// The last item now stands where one with the hash `gone` stood.
+    fn move_in_index(&mut self, gone: u64, at: usize) {
+        let (hole, last) = (position(at), position(self.items.len()));
+        if let Ok(entry) = self.index.find_entry(gone, |other| *other == hole) {
+            entry.remove();
+        }
+        let moved = self.items.get(at).map(|item| T::hash(item.key()));
+        if let Some(entry) =
+            moved.and_then(|hash| self.index.find_mut(hash, |other| *other == last))
+        {
+            *entry = hole;
+        }
+        if self.index.len() < self.index.capacity() / 4 {
+            let items = &self.items;
+            let rehash = |at: &u32| items.get(*at as usize).map_or(0, |item| T::hash(item.key()));
+            self.index.shrink_to(items.len() * 2, rehash);
+        }
+    }
+}
