@@ -45,6 +45,21 @@ fn keep_from_others(path: &Path) {
     let _ = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o640).open(path);
 }
 
+/// SQLite removes a log or a journal that it finds beside an empty file, as one of a
+/// database that is gone. The log of one that was moved may hold all that was acknowledged
+/// last. An empty file with a journal is what a first start leaves that was killed.
+fn has_no_orphan(path: &Path) -> Result<(), OpenError> {
+    let (state, logs) = match std::fs::metadata(path) {
+        Ok(metadata) if metadata.len() > 0 => return Ok(()),
+        Ok(_) => ("empty", &["-wal"][..]),
+        Err(_) => ("missing", &["-wal", "-journal"][..]),
+    };
+    match logs.iter().find(|log| checkpoint::file_size(&beside(path, log)) > 0) {
+        Some(log) => Err(OpenError::Orphaned { path: path.to_path_buf(), state, log }),
+        None => Ok(()),
+    }
+}
+
 pub(super) fn open(config: &StoreConfig, metrics: &StoreMetrics) -> Result<Opened, OpenError> {
     let start = Instant::now();
     let path = config.path.as_path();
@@ -55,6 +70,7 @@ pub(super) fn open(config: &StoreConfig, metrics: &StoreMetrics) -> Result<Opene
         // See `maintenance/restore.rs`: what stands at the path may lack its WAL.
         return Err(OpenError::Unfinished { path: path.to_path_buf() });
     }
+    has_no_orphan(path)?;
     let sqlite = |error| OpenError::from_sqlite(path, error);
 
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
