@@ -15,7 +15,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::error::OpenError;
-use super::space::directory_of;
+use super::space::{directory_of, identity};
 
 /// `maintenance/holder.rs` takes a shared lock for a moment to see whether there is a
 /// holder. So one who is refused asks again this often,
@@ -67,6 +67,17 @@ impl LockFile {
         file.rewind().map_err(io)?;
         writeln!(file, "{}", std::process::id()).map_err(io)?;
         Ok(Self { _beside: file, database: inner })
+    }
+
+    /// What the database that is open is called now: another name than it was opened by if
+    /// it has been renamed since. `None` if it has no name any more, or if the system does
+    /// not tell.
+    pub(super) fn database_is_at(&self) -> Option<PathBuf> {
+        use std::os::fd::AsRawFd as _;
+        let file = self.database.as_ref()?;
+        let path = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()?;
+        let metadata = file.metadata().ok()?;
+        (identity(&path)? == (metadata.dev(), metadata.ino())).then_some(path)
     }
 
     /// Locks a database that was made after [`Self::acquire`].

@@ -139,6 +139,11 @@ impl Space {
         format!("database {} MiB of {limit}, {volume} MiB left on the volume", bytes(pages))
     }
 
+    /// Where the database was opened.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// False if the file that is open is no longer the one at the path: what is
     /// written to it would be gone with the process.
     pub(super) fn is_in_place(&self) -> bool {

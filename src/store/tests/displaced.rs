@@ -46,6 +46,65 @@ fn deliveries(path: &Path) -> i64 {
 }
 
 #[test]
+fn a_database_that_is_renamed_gets_what_its_log_held() {
+    let directory = tempfile::tempdir().unwrap();
+    let (log, moved, path) = paths(directory.path());
+    let (store, told) = with_log(directory.path(), 50);
+    std::fs::rename(&path, &moved).unwrap();
+    let told = ends(store, &told);
+    let words = [&format!("it is now {}", moved.display()), "has been copied into it"];
+    assert!(words.iter().all(|word| told.contains(*word)), "{told}");
+    assert!(told.contains(&format!("put it back at {}", path.display())), "{told}");
+
+    // As it is, without its log.
+    let alone = directory.path().join("alone.db");
+    std::fs::copy(&moved, &alone).unwrap();
+    assert_eq!(deliveries(&alone), 50);
+
+    let before = std::fs::read(&log).unwrap();
+    let refused = Store::open_stepped(&config(directory.path()), Arc::default());
+    assert!(matches!(refused, Err(OpenError::Orphaned { .. })), "{refused:?}");
+    assert!(before == std::fs::read(&log).unwrap() && !path.exists(), "untouched");
+    std::fs::rename(&moved, &path).unwrap();
+    let (_, recovered) = stepped(directory.path());
+    assert_eq!(recovered.sessions.len(), 2, "the last commit is there, acknowledged or not");
+    assert_eq!(count(directory.path(), "delivery"), 50);
+}
+
+#[test]
+fn a_log_is_not_applied_to_the_file_that_replaced_its_database() {
+    let directory = tempfile::tempdir().unwrap();
+    let (log, moved, path) = paths(directory.path());
+    drop(stepped(&directory.path().join("other")));
+    drop(stepped(&directory.path().join("other")));
+    let (store, told) = with_log(directory.path(), 50);
+    std::fs::rename(&path, &moved).unwrap();
+    std::fs::rename(config(&directory.path().join("other")).path, &path).unwrap();
+    let told = ends(store, &told);
+    assert!(told.contains("another file stands at"), "{told}");
+    assert_eq!(std::fs::metadata(&log).unwrap().len(), 0);
+    assert_eq!(deliveries(&moved), 50);
+    let (_, recovered) = stepped(directory.path());
+    assert_eq!(recovered.sessions.len(), 0);
+}
+
+#[test]
+fn a_database_that_is_removed_leaves_a_log_that_is_not_overwritten() {
+    let directory = tempfile::tempdir().unwrap();
+    let (log, _, path) = paths(directory.path());
+    let (store, told) = with_log(directory.path(), 50);
+    std::fs::remove_file(&path).unwrap();
+    let told = ends(store, &told);
+    assert!(told.contains("restore a backup with `ferrymq db restore FILE`"), "{told}");
+    let refused = Store::open_stepped(&config(directory.path()), Arc::default()).unwrap_err();
+    let words = [&path.display().to_string(), "is missing", "-wal", "move"];
+    assert!(words.iter().all(|word| refused.to_string().contains(*word)), "{refused}");
+    std::fs::remove_file(&log).unwrap();
+    let (_, recovered) = stepped(directory.path());
+    assert_eq!(recovered.sessions.len(), 0);
+}
+
+#[test]
 fn a_log_beside_an_empty_file_is_not_overwritten() {
     let directory = tempfile::tempdir().unwrap();
     let (log, _, path) = paths(directory.path());
