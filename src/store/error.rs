@@ -57,6 +57,14 @@ pub enum OpenError {
         /// The database.
         path: PathBuf,
     },
+    /// A directory, a device, a pipe.
+    #[error("{path} is {kind} and no file: set persistence.path to the database file itself")]
+    NotAFile {
+        /// Which.
+        path: PathBuf,
+        /// With its article.
+        kind: &'static str,
+    },
     /// There is a log or a journal, and not the database that it belongs to.
     #[error(
         "{path} is {state}, but its {log} is there: put the database back, or restore a backup with `ferrymq db restore FILE`, or move {path}{log} away to start empty"
