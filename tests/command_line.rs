@@ -40,6 +40,13 @@ fn config_check_also_reads_the_password_file() {
 }
 
 #[test]
+fn config_check_also_reads_the_token_file() {
+    let (code, _, err) = run(&["config", "check", "--set", "http.token_file=/nowhere/t"]);
+    assert_eq!(code, 2);
+    assert!(err.contains("cannot read the token file /nowhere/t (http.token_file)"), "{err}");
+}
+
+#[test]
 fn config_show_prints_what_is_in_force() {
     let output = ferrymq(&["config", "show", "--json", "--set", "http.bind=off"])
         .env("FERRYMQ_MQTT__RECEIVE_MAXIMUM", "7")

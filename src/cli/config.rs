@@ -4,6 +4,7 @@ use super::Exit;
 use super::output::{complain, say};
 use crate::auth::Authenticator;
 use crate::config::Config;
+use crate::http::Tokens;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -25,9 +26,13 @@ pub(super) fn run(command: &Command, config: &Config) -> Exit {
 }
 
 fn check(config: &Config) -> Exit {
-    // Part of the configuration in all but its place: a broker does not start
-    // without it.
+    // Part of the configuration in all but their place: a broker does not start
+    // without them.
     if let Err(error) = Authenticator::load(config) {
+        complain(&error);
+        return Exit::Usage;
+    }
+    if let Err(error) = Tokens::load(&config.http) {
         complain(&error);
         return Exit::Usage;
     }

@@ -231,6 +231,31 @@ fn a_value_out_of_range_is_named_with_the_range() {
 }
 
 #[test]
+fn an_address_that_is_bound_twice_is_named_with_both_keys() {
+    let lab = |bind: &str| format!("listeners.lab.bind={bind}");
+    for (sets, key, other) in [
+        (vec![lab("127.0.0.1:1883")], "listeners.tcp.bind", "listeners.lab.bind"),
+        (vec![lab("127.0.0.1:8080")], "http.bind", "listeners.lab.bind"),
+        (vec!["http.metrics_bind=127.0.0.1:8080".into()], "http.metrics_bind", "http.bind"),
+        (
+            vec![lab("[::1]:9"), "http.metrics_bind=[::]:9".into()],
+            "http.metrics_bind",
+            "listeners.lab.bind",
+        ),
+        (vec!["http.bind=0.0.0.0:1883".into()], "http.bind", "listeners.tcp.bind"),
+    ] {
+        let set = sets.clone();
+        let error = Config::load(&Sources { set, ..Sources::default() }).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("{key} (")), "{sets:?} {error}");
+        assert!(error.contains(&format!("which is where {other} listens")), "{sets:?} {error}");
+    }
+    for set in [lab("127.0.0.2:1883"), lab("[::1]:1883"), "http.bind=127.0.0.1:0".into()] {
+        let sets = vec![set, "http.metrics_bind=127.0.0.1:0".into()];
+        assert!(Config::load(&Sources { set: sets, ..Sources::default() }).is_ok());
+    }
+}
+
+#[test]
 fn a_file_that_cannot_be_read_is_named() {
     let file = Some("/nowhere/f.toml".into());
     let error = Config::load(&Sources { file, ..Sources::default() }).unwrap_err().to_string();
