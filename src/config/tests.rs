@@ -170,9 +170,15 @@ fn a_bad_value_is_named_with_what_is_allowed() {
         ),
         ("persistence.enabled=yes", "found \"yes\", expected true or false"),
         ("persistence.path=5", "found 5, expected text"),
-        ("mqtt.receive_maximum=70000", "found 70000, expected a whole number from 0 to 65535"),
-        ("mqtt.max_topic_levels=many", "found \"many\", expected a whole number"),
-        ("mqtt.max_topic_levels=-1", "found -1, expected a whole number"),
+        ("mqtt.receive_maximum=65536", "found 65536, expected a whole number from 1 to 65535"),
+        ("mqtt.topic_alias_maximum=65536", "found 65536, expected a whole number from 0 to 65535"),
+        ("mqtt.max_topic_levels=many", "found \"many\", expected a whole number from 1 to 65535"),
+        ("mqtt.max_topic_levels=-1", "found -1, expected a whole number from 1 to 65535"),
+        (
+            "persistence.max_pending=99999999999999999999",
+            "found \"99999999999999999999\", expected a whole number from 1 to 100000000",
+        ),
+        ("session.inflight_window=65536", "found 65536, expected a whole number from 1 to 65535"),
         (
             "mqtt.connect_timeout=30",
             "found 30, expected a time with its unit, such as 5ms, 30s, 10m, 18h or 7d, or \"never\"",
