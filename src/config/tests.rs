@@ -216,8 +216,8 @@ fn a_value_out_of_range_is_named_with_the_range() {
         ("persistence.max_size=1KiB", "found 1KiB, expected at least 1MiB"),
         ("persistence.wal_checkpoint_pages=32769", "found 32769, expected 1 to 32768"),
         (
-            "persistence.reserve_size=10GiB",
-            "found 10GiB, expected less than persistence.max_size, which is 10GiB",
+            "persistence.reserve_size=11GiB",
+            "found 11GiB, expected at most persistence.max_size, which is 10GiB",
         ),
         ("persistence.path=", "found \"\", expected the path of the database file"),
         ("persistence.cache_size=1000TiB", "found 1000TiB, expected 64KiB to 64GiB"),
@@ -234,6 +234,11 @@ fn a_value_out_of_range_is_named_with_the_range() {
         let (key, _) = given.split_once('=').unwrap();
         assert_eq!(set_error(given), format!("{key} (--set): {problem}"));
     }
+}
+
+#[test]
+fn the_least_size_of_the_database_is_one_that_can_be_set() {
+    assert!(Config::load(&sources(&[], &["persistence.max_size=1MiB"])).is_ok());
 }
 
 #[test]

@@ -180,11 +180,11 @@ fn persistence(config: &Config) -> Checked {
     // Copying back has to come before the limit at which the WAL is cut off.
     let pages = u32::try_from(disk.wal_limit.0 / 8192).unwrap_or(u32::MAX);
     within("persistence.wal_checkpoint_pages", disk.wal_checkpoint_pages, 1..=pages)?;
-    if disk.reserve_size >= disk.max_size {
+    if disk.reserve_size > disk.max_size {
         return Err(Problem {
             key: "persistence.reserve_size".to_owned(),
             text: format!(
-                "found {}, expected less than persistence.max_size, which is {}",
+                "found {}, expected at most persistence.max_size, which is {}",
                 disk.reserve_size, disk.max_size
             ),
         });
