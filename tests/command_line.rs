@@ -90,6 +90,36 @@ fn nobody_who_answers_is_not_healthy() {
 }
 
 #[test]
+fn a_variable_that_sets_nothing_is_told_by_check_and_start() {
+    let output = ferrymq(&["config", "check"]).env("FERRYMQ_PORT", "1884").output().unwrap();
+    let (code, _, err) = ended(&output);
+    assert_eq!(code, 0);
+    assert!(err.contains("warning: the environment variable FERRYMQ_PORT sets nothing"), "{err}");
+    let output = refused_start(&[]).env("FERRYMQ_PORT", "1884").output().unwrap();
+    let (_, _, err) = ended(&output);
+    assert!(err.contains("FERRYMQ_PORT") && err.contains("sets nothing"), "{err}");
+}
+
+/// A start whose database is a directory.
+fn refused_start(more: &[&str]) -> Command {
+    let sets = ["listeners.tcp.bind=127.0.0.1:0", "http.bind=off", "persistence.path=/"];
+    let mut command = ferrymq(&["serve"]);
+    for set in sets.iter().chain(more) {
+        command.args(["--set", set]);
+    }
+    command
+}
+
+#[test]
+fn a_start_that_fails_says_why_with_logs_off() {
+    let (code, out, err) = ended(&refused_start(&["telemetry.level=off"]).output().unwrap());
+    assert_eq!((code, out.as_str()), (3, ""));
+    assert!(err.starts_with("ferrymq: / is a directory") && err.lines().count() == 1, "{err}");
+    let (_, _, err) = ended(&refused_start(&[]).output().unwrap());
+    assert_eq!(err.matches("is a directory").count(), 1, "once: {err}");
+}
+
+#[test]
 fn a_port_in_use_ends_with_4() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let bind = format!("http.bind={}", taken.local_addr().unwrap());

@@ -97,7 +97,7 @@ pub fn run() -> ExitCode {
         }
     };
     let exit = match cli.command {
-        Some(Command::Config(command)) => config::run(&command, &config),
+        Some(Command::Config(command)) => config::run(&command, &config, &sources),
         Some(Command::Db(args)) => db::run(&args, &config),
         Some(Command::Health) => health::run(&config),
         Some(Command::Bench(args)) => bench::run(&args, &config),

@@ -107,6 +107,26 @@ fn a_variable_that_resembles_no_key_is_somebody_elses() {
 }
 
 #[test]
+fn a_variable_that_begins_like_ours_and_sets_nothing_is_told() {
+    let sources = sources(
+        &[
+            ("FERRYMQ_PORT", "1884"),
+            ("FERRYMQ__X", "1"),
+            ("FERRYMQ_VERSION", "1"),
+            ("FERRYMQ_", "1"),
+            ("FERRYMQ_CONFIG", "/etc/f.toml"),
+            ("FERRYMQ_MQTT__MAX_TOPIC_LEVELS", "2"),
+            ("FERRYMQUETTE", "1"),
+            ("PATH", "/bin"),
+        ],
+        &[],
+    );
+    assert!(Config::load(&sources).is_ok());
+    let told: Vec<_> = sources.unused_variables().collect();
+    assert_eq!(told, ["FERRYMQ_PORT", "FERRYMQ__X", "FERRYMQ_VERSION", "FERRYMQ_"]);
+}
+
+#[test]
 fn what_kubernetes_puts_into_the_environment_is_ignored() {
     for name in [
         "FERRYMQ_SERVICE_HOST",
@@ -118,7 +138,9 @@ fn what_kubernetes_puts_into_the_environment_is_ignored() {
         "FERRYMQ_HEADLESS_SERVICE_HOST",
         "FERRYMQ_HEADLESS_PORT",
     ] {
-        assert!(Config::load(&sources(&[(name, "tcp://10.0.0.1:1883")], &[])).is_ok(), "{name}");
+        let sources = sources(&[(name, "tcp://10.0.0.1:1883")], &[]);
+        assert!(Config::load(&sources).is_ok(), "{name}");
+        assert_eq!(sources.unused_variables().count(), 0, "{name}");
     }
     assert_eq!(
         env_error("FERRYMQ_BIND", "x"),
