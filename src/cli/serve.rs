@@ -127,6 +127,10 @@ async fn run(config: Config, setup: Setup) -> Exit {
         return Exit::Ok;
     };
     error!("{error}");
+    // The last word is heard with any `telemetry.level`.
+    if !tracing::enabled!(tracing::Level::ERROR) {
+        complain(&error);
+    }
     match error {
         ServeError::Store(_) => Exit::Database,
         ServeError::Bind(_) | ServeError::Http { .. } => Exit::Bind,
