@@ -178,6 +178,21 @@ fn passwd_adds_changes_and_deletes() {
 }
 
 #[test]
+fn passwd_without_a_terminal_names_the_way_without_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = Command::new("setsid")
+        .args(["--wait", env!("CARGO_BIN_EXE_ferrymq"), "passwd"])
+        .arg(dir.path().join("p"))
+        .arg("alice")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let (code, _, err) = ended(&output);
+    assert_eq!(code, 1);
+    assert!(err.contains("give it with --password-stdin") && err.lines().count() == 1, "{err}");
+}
+
+#[test]
 fn output_that_cannot_be_written_is_no_success() {
     let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_ferrymq"))
