@@ -40,6 +40,13 @@ fn config_check_also_reads_the_password_file() {
 }
 
 #[test]
+fn config_check_also_reads_the_token_file() {
+    let (code, _, err) = run(&["config", "check", "--set", "http.token_file=/nowhere/t"]);
+    assert_eq!(code, 2);
+    assert!(err.contains("cannot read the token file /nowhere/t (http.token_file)"), "{err}");
+}
+
+#[test]
 fn config_show_prints_what_is_in_force() {
     let output = ferrymq(&["config", "show", "--json", "--set", "http.bind=off"])
         .env("FERRYMQ_MQTT__RECEIVE_MAXIMUM", "7")
@@ -80,6 +87,36 @@ fn nobody_who_answers_is_not_healthy() {
     let (code, _, err) = run(&["health", "--set", &format!("http.bind={free}")]);
     assert_eq!(code, 1);
     assert!(err.starts_with(&format!("ferrymq: no answer from {free}: ")), "{err}");
+}
+
+#[test]
+fn a_variable_that_sets_nothing_is_told_by_check_and_start() {
+    let output = ferrymq(&["config", "check"]).env("FERRYMQ_PORT", "1884").output().unwrap();
+    let (code, _, err) = ended(&output);
+    assert_eq!(code, 0);
+    assert!(err.contains("warning: the environment variable FERRYMQ_PORT sets nothing"), "{err}");
+    let output = refused_start(&[]).env("FERRYMQ_PORT", "1884").output().unwrap();
+    let (_, _, err) = ended(&output);
+    assert!(err.contains("FERRYMQ_PORT") && err.contains("sets nothing"), "{err}");
+}
+
+/// A start whose database is a directory.
+fn refused_start(more: &[&str]) -> Command {
+    let sets = ["listeners.tcp.bind=127.0.0.1:0", "http.bind=off", "persistence.path=/"];
+    let mut command = ferrymq(&["serve"]);
+    for set in sets.iter().chain(more) {
+        command.args(["--set", set]);
+    }
+    command
+}
+
+#[test]
+fn a_start_that_fails_says_why_with_logs_off() {
+    let (code, out, err) = ended(&refused_start(&["telemetry.level=off"]).output().unwrap());
+    assert_eq!((code, out.as_str()), (3, ""));
+    assert!(err.starts_with("ferrymq: / is a directory") && err.lines().count() == 1, "{err}");
+    let (_, _, err) = ended(&refused_start(&[]).output().unwrap());
+    assert_eq!(err.matches("is a directory").count(), 1, "once: {err}");
 }
 
 #[test]
@@ -138,6 +175,21 @@ fn passwd_adds_changes_and_deletes() {
     assert_eq!(run(&["passwd", file, "alice", "--delete"]).0, 2, "nobody of that name");
     assert_eq!(run(&["passwd"]).0, 2);
     assert_eq!(run(&["passwd", "/nowhere/p", "alice", "--delete"]).0, 1, "no such file");
+}
+
+#[test]
+fn passwd_without_a_terminal_names_the_way_without_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = Command::new("setsid")
+        .args(["--wait", env!("CARGO_BIN_EXE_ferrymq"), "passwd"])
+        .arg(dir.path().join("p"))
+        .arg("alice")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let (code, _, err) = ended(&output);
+    assert_eq!(code, 1);
+    assert!(err.contains("give it with --password-stdin") && err.lines().count() == 1, "{err}");
 }
 
 #[test]

@@ -110,6 +110,12 @@ fn documentation(file: &str) -> String {
          Layers, the later ones win: built-in defaults, the file named with `--config` or\n\
          `FERRYMQ_CONFIG`, environment variables, `--set table.key=value`. `ferrymq config\n\
          check` says whether the result is valid, `ferrymq config show` prints it.\n\n\
+         `FERRYMQ_TABLE__KEY` in the environment sets a key. One that names no key, or that\n\
+         looks like a key with one underscore (`FERRYMQ_HTTP_BIND`), stops the start. For any\n\
+         other variable that begins with `FERRYMQ_`, start and `config check` warn that it\n\
+         sets nothing. What Kubernetes makes for a service is left out: `..._SERVICE_HOST`,\n\
+         `..._SERVICE_PORT...`, `..._PORT_1883_TCP...`, and `..._PORT` with a value such as\n\
+         `tcp://10.0.0.1:1883`.\n\n\
          Sizes are written as `64KiB`, `10MB` or a number of bytes; times as `5ms`, `30s`,\n\
          `10m`, `18h`, `7d` or, where it is mentioned, `never`.\n",
     );

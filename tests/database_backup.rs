@@ -73,8 +73,8 @@ fn a_backup_replaces_nothing_by_accident() {
     assert_eq!(site.run(&["backup", link.to_str().unwrap(), "--force"]).0, 2, "a link to it");
     for (target, words) in [
         ("/nowhere/b.db", "cannot write /nowhere/b.db.partial: No such file or directory"),
-        ("/dev/full", "/dev/full is a link, device, pipe or socket"),
-        ("/", "/ is a directory"),
+        ("/dev/full", "is a link, device, pipe or socket: give the backup a file name of its own"),
+        ("/", "/ is a directory: give the backup a file name of its own"),
     ] {
         let (code, _, err) = site.run(&["backup", target, "--force"]);
         assert!(code != 0 && err.contains(words), "{code} {err}");

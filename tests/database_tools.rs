@@ -183,9 +183,17 @@ fn flipped_bytes_are_found_and_neither_saved_nor_restored() {
 
     let before = fs::read(site.path()).unwrap();
     let names = files(site.path());
-    let (code, _, err) = site.run(&["restore", bad.to_str().unwrap()]);
-    assert_eq!(code, 3);
-    assert!(err.contains("bad.db is damaged ("), "{err}");
+    for (name, length) in [("bad.db", bytes.len()), ("cut.db", 12_288), ("few.db", 60), ("0.db", 0)]
+    {
+        let bad = site.file(name);
+        fs::write(&bad, &bytes[..length]).unwrap();
+        let (code, _, err) = site.run(&["restore", bad.to_str().unwrap()]);
+        assert_eq!(code, 3);
+        assert!(err.contains(&format!("{name} is damaged (")), "{err}");
+        assert!(err.contains("the database was not touched; restore another backup"), "{err}");
+    }
+    let (code, _, err) = site.run(&["restore", "/nowhere/b.db"]);
+    assert_eq!((code, err.as_str()), (3, "ferrymq: the backup /nowhere/b.db does not exist\n"));
     assert_eq!(fs::read(site.path()).unwrap(), before, "untouched");
     assert_eq!(files(site.path()), names);
 }
@@ -213,6 +221,7 @@ fn files_that_are_none_of_ours_get_the_line_of_a_start() {
             assert!(err.contains(words), "{err}");
             let line = err.trim_end().strip_prefix("ferrymq: ").unwrap();
             assert!(refused.contains(line), "{line}\n{refused}");
+            assert!(!line.contains("persistence.path"), "--database was given: {line}");
         }
         let target = site.file("t.db");
         assert_eq!(run(path, &["backup", target.to_str().unwrap()]).0, 3);
@@ -241,6 +250,13 @@ fn a_path_that_holds_no_database_is_told_in_one_line() {
             assert!(err.contains(words) && err.lines().count() == 1, "{err}");
         }
     }
+    let (_, _, err) = run(&site.file("missing.db"), &["status"]);
+    assert!(!err.contains("persistence.path"), "--database was given: {err}");
+    let set = format!("persistence.path={}", site.file("missing.db").display());
+    let output = command(&["db", "status", "--set", &set]).output().unwrap();
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains("--database FILE or persistence.path")
+    );
     let output = command(&["db", "status", "--set", "persistence.enabled=false"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("--database"));

@@ -3,7 +3,8 @@
 use super::Exit;
 use super::output::{complain, say};
 use crate::auth::Authenticator;
-use crate::config::Config;
+use crate::config::{Config, Sources};
+use crate::http::Tokens;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -17,17 +18,25 @@ pub(super) enum Command {
     },
 }
 
-pub(super) fn run(command: &Command, config: &Config) -> Exit {
+pub(super) fn run(command: &Command, config: &Config, sources: &Sources) -> Exit {
     match command {
-        Command::Check => check(config),
+        Command::Check => check(config, sources),
         Command::Show { json } => show(config, *json),
     }
 }
 
-fn check(config: &Config) -> Exit {
-    // Part of the configuration in all but its place: a broker does not start
-    // without it.
+fn check(config: &Config, sources: &Sources) -> Exit {
+    for name in sources.unused_variables() {
+        let text = "sets nothing: a key is written as FERRYMQ_TABLE__KEY";
+        complain(&format_args!("warning: the environment variable {name} {text}"));
+    }
+    // Part of the configuration in all but their place: a broker does not start
+    // without them.
     if let Err(error) = Authenticator::load(config) {
+        complain(&error);
+        return Exit::Usage;
+    }
+    if let Err(error) = Tokens::load(&config.http) {
         complain(&error);
         return Exit::Usage;
     }

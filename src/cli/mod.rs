@@ -36,10 +36,11 @@ Exit codes:
   0  all went well
   1  failed while running
   2  the configuration or the command line is wrong
-  3  the database cannot be opened, or `db check` found it damaged
+  3  the database cannot be opened or is in use, or `db check` found it damaged
   4  a listener cannot be bound
   5  the database failed while running: restart to recover from the file
   6  a drill has seen a promise broken
+  130  ended by Ctrl-C or SIGTERM before it was done (`db`, `bench`, `drill`)
 
 Every key of the configuration can also be set in the environment, as
 FERRYMQ_TABLE__KEY=VALUE, or with --set TABLE.KEY=VALUE. Later layers win:
@@ -109,7 +110,7 @@ pub fn run() -> ExitCode {
         }
     };
     let exit = match cli.command {
-        Some(Command::Config(command)) => config::run(&command, &config),
+        Some(Command::Config(command)) => config::run(&command, &config, &sources),
         Some(Command::Db(args)) => db::run(&args, &config),
         Some(Command::Health) => health::run(&config),
         Some(Command::Bench(args)) => bench::run(&args, &config),
@@ -148,8 +149,13 @@ mod tests {
     #[test]
     fn the_help_tells_what_exit_codes_mean() {
         let help = Cli::command().render_long_help().to_string();
-        for code in ["0  all", "2  the configuration", "3  the database", "5  the database failed"]
-        {
+        for code in [
+            "0  all",
+            "2  the configuration",
+            "3  the database cannot be opened or is in use",
+            "5  the database failed",
+            "130  ended by Ctrl-C",
+        ] {
             assert!(help.contains(code), "{help}");
         }
     }

@@ -107,11 +107,18 @@ fn read_line(mut input: impl BufRead) -> io::Result<Vec<u8>> {
 }
 
 fn prompt() -> io::Result<Vec<u8>> {
-    let password = rpassword::prompt_password("Password: ")?;
+    let password =
+        rpassword::prompt_password("Password: ").map_err(|error| without_terminal(&error))?;
     if rpassword::prompt_password("Again: ")? != password {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "they are not the same"));
     }
     Ok(password.into_bytes())
+}
+
+/// In a container, in a script, at the end of a pipe.
+fn without_terminal(error: &io::Error) -> io::Error {
+    let text = format!("no terminal to ask at ({error}): give it with --password-stdin");
+    io::Error::new(error.kind(), text)
 }
 
 #[cfg(test)]

@@ -55,6 +55,12 @@ pub fn serve(config: Config, sources: Sources) -> ExitCode {
         Err(code) => return code,
     };
     banner(&config);
+    for variable in setup.sources.unused_variables() {
+        warn!(
+            variable,
+            "this environment variable sets nothing: a key is written as FERRYMQ_TABLE__KEY"
+        );
+    }
     let patience = config.runtime.shutdown_timeout.duration();
     let (logs, push) = (setup.logs.clone(), setup.push.clone());
     let limit = Arc::clone(&logs.limit);
@@ -121,6 +127,10 @@ async fn run(config: Config, setup: Setup) -> Exit {
         return Exit::Ok;
     };
     error!("{error}");
+    // The last word is heard with any `telemetry.level`.
+    if !tracing::enabled!(tracing::Level::ERROR) {
+        complain(&error);
+    }
     match error {
         ServeError::Store(_) => Exit::Database,
         ServeError::Bind(_) | ServeError::Http { .. } => Exit::Bind,

@@ -5,7 +5,7 @@ use figment::error::{Error, Kind};
 use figment::value::Value;
 
 use super::sources::{FILE, FLAG, VARIABLE};
-use super::{Config, ConfigError, Origin};
+use super::{Config, ConfigError, Origin, validate};
 
 /// The layer that set `key`, or the nearest table above it that was set.
 pub(super) fn origin(figment: &Figment, key: &str) -> Origin {
@@ -46,7 +46,11 @@ pub(super) fn explain(figment: &Figment, error: &Error) -> ConfigError {
             format!("\"{found}\" is not allowed; it can be {}", list(allowed))
         }
         Kind::InvalidType(found, expected) | Kind::InvalidValue(found, expected) => {
-            format!("found {}, expected {}", actual(found), type_name(expected))
+            let expected = match largest(expected) {
+                Some(largest) => whole_number(figment, &path.join("."), largest),
+                None => type_name(expected).to_owned(),
+            };
+            format!("found {}, expected {expected}", actual(found))
         }
         other => other.to_string(),
     };
@@ -69,11 +73,34 @@ fn actual(found: &figment::error::Actual) -> String {
     }
 }
 
+/// The largest number of a type of whole numbers that the configuration can hold.
+fn largest(expected: &str) -> Option<i64> {
+    match expected {
+        "u16" => Some(u16::MAX.into()),
+        "u32" => Some(u32::MAX.into()),
+        "u64" | "usize" => Some(i64::MAX),
+        _ => None,
+    }
+}
+
+/// With the range that is allowed for the key, which is mostly narrower than that of its
+/// type: told by the rule that refuses the type's largest or least number.
+fn whole_number(figment: &Figment, key: &str, largest: i64) -> String {
+    let range = [largest, 0].into_iter().find_map(|value| {
+        let config: Config = figment.clone().merge((key, value)).extract().ok()?;
+        let problem = validate::check(&config).err().filter(|problem| problem.key == key)?;
+        problem.text.split_once("expected ").map(|(_, range)| range.to_owned())
+    });
+    match range {
+        Some(range) => format!("a whole number from {range}"),
+        None if largest == i64::MAX => "a whole number".to_owned(),
+        None => format!("a whole number from 0 to {largest}"),
+    }
+}
+
 /// Rust's names of types mean nothing in a configuration file.
 fn type_name(expected: &str) -> &str {
     match expected {
-        "u16" => "a whole number from 0 to 65535",
-        "u32" | "u64" | "usize" => "a whole number",
         "a boolean" => "true or false",
         "a string" | "path string" => "text",
         "a map" => "a table",

@@ -13,6 +13,8 @@ const PREFIX: &str = "FERRYMQ_";
 const FILE_VARIABLE: &str = "FERRYMQ_CONFIG";
 /// Read by the store in builds with the feature `failpoints`.
 const FAILPOINT_VARIABLE: &str = "FERRYMQ_FAILPOINT";
+/// Read in the same builds by `sabotage`.
+const SABOTAGE_VARIABLE: &str = "FERRYMQ_SABOTAGE";
 /// What [`origin`](super::explain::origin) reads back from figment's metadata.
 pub(super) const FILE: &str = "file ";
 pub(super) const VARIABLE: &str = "variable ";
@@ -39,6 +41,17 @@ impl Sources {
             })
             .collect();
         Self { file, env, set }
+    }
+
+    /// Variables that begin like ours and set nothing: a slip, or somebody else's. What
+    /// Kubernetes makes for services is not among them.
+    pub fn unused_variables(&self) -> impl Iterator<Item = &str> {
+        let unused = self.env.iter().filter(|(name, value)| {
+            name.strip_prefix(PREFIX).is_some_and(|rest| {
+                key_of(rest).is_none() && !is_ours(name) && !is_service_link(rest, value)
+            })
+        });
+        unused.map(|(name, _)| name.as_str())
     }
 
     /// Whether they can be read once more, as a reload does: a file that is a pipe is
@@ -91,18 +104,16 @@ impl Layer {
     }
 
     fn variable(name: &str, value: &str) -> Result<Option<Self>, ConfigError> {
-        if name == FILE_VARIABLE || (cfg!(feature = "failpoints") && name == FAILPOINT_VARIABLE) {
+        let Some(rest) = name.strip_prefix(PREFIX).filter(|_| !is_ours(name)) else {
             return Ok(None);
-        }
-        let Some(rest) = name.strip_prefix(PREFIX) else { return Ok(None) };
-        let path: Vec<String> = rest.split("__").map(str::to_lowercase).collect();
-        if path.len() < 2 {
-            return if is_service_link(rest) || !resembles_a_key(&rest.to_lowercase()) {
+        };
+        let Some(path) = key_of(rest) else {
+            return if is_service_link(rest, value) || !resembles_a_key(&rest.to_lowercase()) {
                 Ok(None)
             } else {
                 Err(ConfigError::Variable { name: name.to_owned() })
             };
-        }
+        };
         Ok(Some(Self {
             origin: format!("{VARIABLE}{name}"),
             values: nest(&path, parse(&path, value)),
@@ -128,6 +139,18 @@ impl Provider for Layer {
     fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
         Ok(Map::from([(Profile::Default, self.values.clone())]))
     }
+}
+
+/// Variables that are read, but not as keys.
+fn is_ours(name: &str) -> bool {
+    let of_tests = [FAILPOINT_VARIABLE, SABOTAGE_VARIABLE];
+    name == FILE_VARIABLE || (cfg!(feature = "failpoints") && of_tests.contains(&name))
+}
+
+/// The key that a variable sets: `TABLE__KEY`.
+fn key_of(rest: &str) -> Option<Vec<String>> {
+    let path: Vec<String> = rest.split("__").map(str::to_lowercase).collect();
+    (path.len() > 1 && path.iter().all(|part| !part.is_empty())).then_some(path)
 }
 
 /// Numbers and booleans are what they look like, and all else is text: no key takes a list
@@ -193,13 +216,14 @@ fn resembles_a_key(rest: &str) -> bool {
 
 /// Kubernetes gives a container variables for each service in its namespace, and a
 /// service named `ferrymq` or `ferrymq-...` makes them begin like ours:
-/// `FERRYMQ_SERVICE_HOST`, `FERRYMQ_PORT_1883_TCP_ADDR`.
-fn is_service_link(rest: &str) -> bool {
+/// `FERRYMQ_SERVICE_HOST`, `FERRYMQ_PORT_1883_TCP_ADDR`, `FERRYMQ_PORT=tcp://10.0.0.1:1883`.
+fn is_service_link(rest: &str, value: &str) -> bool {
     let words: Vec<&str> = rest.split('_').collect();
-    words.windows(2).any(|pair| {
-        matches!(pair, ["SERVICE", "HOST" | "PORT"])
-            || matches!(pair, ["PORT", number] if number.parse::<u16>().is_ok())
-    }) || words.last() == Some(&"PORT")
+    let url = ["tcp://", "udp://", "sctp://"].iter().any(|scheme| value.starts_with(scheme));
+    let of_port = |pair: &[&str]| matches!(pair, ["PORT", number, "TCP" | "UDP" | "SCTP"] if number.parse::<u16>().is_ok());
+    words.windows(2).any(|pair| matches!(pair, ["SERVICE", "HOST" | "PORT"]))
+        || words.windows(3).any(of_port)
+        || (words.last() == Some(&"PORT") && url)
 }
 
 fn line_of(text: &str, offset: usize) -> usize {

@@ -164,6 +164,26 @@ fn a_variable_that_resembles_no_key_is_somebody_elses() {
 }
 
 #[test]
+fn a_variable_that_begins_like_ours_and_sets_nothing_is_told() {
+    let sources = sources(
+        &[
+            ("FERRYMQ_PORT", "1884"),
+            ("FERRYMQ__X", "1"),
+            ("FERRYMQ_VERSION", "1"),
+            ("FERRYMQ_", "1"),
+            ("FERRYMQ_CONFIG", "/etc/f.toml"),
+            ("FERRYMQ_MQTT__MAX_TOPIC_LEVELS", "2"),
+            ("FERRYMQUETTE", "1"),
+            ("PATH", "/bin"),
+        ],
+        &[],
+    );
+    assert!(Config::load(&sources).is_ok());
+    let told: Vec<_> = sources.unused_variables().collect();
+    assert_eq!(told, ["FERRYMQ_PORT", "FERRYMQ__X", "FERRYMQ_VERSION", "FERRYMQ_"]);
+}
+
+#[test]
 fn what_kubernetes_puts_into_the_environment_is_ignored() {
     for name in [
         "FERRYMQ_SERVICE_HOST",
@@ -175,7 +195,9 @@ fn what_kubernetes_puts_into_the_environment_is_ignored() {
         "FERRYMQ_HEADLESS_SERVICE_HOST",
         "FERRYMQ_HEADLESS_PORT",
     ] {
-        assert!(Config::load(&sources(&[(name, "tcp://10.0.0.1:1883")], &[])).is_ok(), "{name}");
+        let sources = sources(&[(name, "tcp://10.0.0.1:1883")], &[]);
+        assert!(Config::load(&sources).is_ok(), "{name}");
+        assert_eq!(sources.unused_variables().count(), 0, "{name}");
     }
     assert_eq!(
         env_error("FERRYMQ_BIND", "x"),
@@ -227,9 +249,15 @@ fn a_bad_value_is_named_with_what_is_allowed() {
         ),
         ("persistence.enabled=yes", "found \"yes\", expected true or false"),
         ("persistence.path=5", "found 5, expected text"),
-        ("mqtt.receive_maximum=70000", "found 70000, expected a whole number from 0 to 65535"),
-        ("mqtt.max_topic_levels=many", "found \"many\", expected a whole number"),
-        ("mqtt.max_topic_levels=-1", "found -1, expected a whole number"),
+        ("mqtt.receive_maximum=65536", "found 65536, expected a whole number from 1 to 65535"),
+        ("mqtt.topic_alias_maximum=65536", "found 65536, expected a whole number from 0 to 65535"),
+        ("mqtt.max_topic_levels=many", "found \"many\", expected a whole number from 1 to 65535"),
+        ("mqtt.max_topic_levels=-1", "found -1, expected a whole number from 1 to 65535"),
+        (
+            "persistence.max_pending=99999999999999999999",
+            "found \"99999999999999999999\", expected a whole number from 1 to 100000000",
+        ),
+        ("session.inflight_window=65536", "found 65536, expected a whole number from 1 to 65535"),
         (
             "mqtt.connect_timeout=30",
             "found 30, expected a time with its unit, such as 5ms, 30s, 10m, 18h or 7d, or \"never\"",
@@ -267,8 +295,8 @@ fn a_value_out_of_range_is_named_with_the_range() {
         ("persistence.max_size=1KiB", "found 1KiB, expected at least 1MiB"),
         ("persistence.wal_checkpoint_pages=32769", "found 32769, expected 1 to 32768"),
         (
-            "persistence.reserve_size=10GiB",
-            "found 10GiB, expected less than persistence.max_size, which is 10GiB",
+            "persistence.reserve_size=11GiB",
+            "found 11GiB, expected at most persistence.max_size, which is 10GiB",
         ),
         ("persistence.path=", "found \"\", expected the path of the database file"),
         ("persistence.cache_size=1000TiB", "found 1000TiB, expected 64KiB to 64GiB"),
@@ -284,6 +312,36 @@ fn a_value_out_of_range_is_named_with_the_range() {
     ] {
         let (key, _) = given.split_once('=').unwrap();
         assert_eq!(set_error(given), format!("{key} (--set): {problem}"));
+    }
+}
+
+#[test]
+fn the_least_size_of_the_database_is_one_that_can_be_set() {
+    assert!(Config::load(&sources(&[], &["persistence.max_size=1MiB"])).is_ok());
+}
+
+#[test]
+fn an_address_that_is_bound_twice_is_named_with_both_keys() {
+    let lab = |bind: &str| format!("listeners.lab.bind={bind}");
+    for (sets, key, other) in [
+        (vec![lab("127.0.0.1:1883")], "listeners.tcp.bind", "listeners.lab.bind"),
+        (vec![lab("127.0.0.1:8080")], "http.bind", "listeners.lab.bind"),
+        (vec!["http.metrics_bind=127.0.0.1:8080".into()], "http.metrics_bind", "http.bind"),
+        (
+            vec![lab("[::1]:9"), "http.metrics_bind=[::]:9".into()],
+            "http.metrics_bind",
+            "listeners.lab.bind",
+        ),
+        (vec!["http.bind=0.0.0.0:1883".into()], "http.bind", "listeners.tcp.bind"),
+    ] {
+        let set = sets.clone();
+        let error = Config::load(&Sources { set, ..Sources::default() }).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("{key} (")), "{sets:?} {error}");
+        assert!(error.contains(&format!("which is where {other} listens")), "{sets:?} {error}");
+    }
+    for set in [lab("127.0.0.2:1883"), lab("[::1]:1883"), "http.bind=127.0.0.1:0".into()] {
+        let sets = vec![set, "http.metrics_bind=127.0.0.1:0".into()];
+        assert!(Config::load(&Sources { set: sets, ..Sources::default() }).is_ok());
     }
 }
 

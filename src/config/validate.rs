@@ -1,6 +1,7 @@
 //! Ranges of single values and rules between them.
 
 use std::fmt::Display;
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::Path;
 
@@ -31,6 +32,7 @@ pub(super) fn check(config: &Config) -> Checked {
 /// All but who can reach the broker.
 pub(super) fn values(config: &Config) -> Checked {
     listeners(config)?;
+    apart(config)?;
     http(&config.http)?;
     mqtt(config)?;
     session(config)?;
@@ -109,17 +111,37 @@ fn reachable(config: &Config) -> Checked {
     })
 }
 
+/// Two sockets cannot listen on one address.
+fn apart(config: &Config) -> Checked {
+    let mut seen: Vec<(String, SocketAddr)> = Vec::new();
+    let listeners = config.listeners.iter();
+    let listeners = listeners.map(|(name, one)| (format!("listeners.{name}.bind"), one.bind));
+    let http = [("http.bind", config.http.bind), ("http.metrics_bind", config.http.metrics_bind)];
+    let http = http.map(|(key, bind)| (key.to_owned(), bind));
+    for (key, bind) in listeners.chain(http) {
+        let Some(address) = bind.addr() else { continue };
+        if let Some((other, _)) = seen.iter().find(|(_, other)| is_shared(*other, address)) {
+            let text = format!(
+                "found {address}, which is where {other} listens: give it another port, or \"off\""
+            );
+            return Err(Problem { key, text });
+        }
+        seen.push((key, address));
+    }
+    Ok(())
+}
+
+/// The same port, and the same address or one that stands for all of its family. Whether
+/// `[::]` takes IPv4 along is the system's to say.
+fn is_shared(one: SocketAddr, other: SocketAddr) -> bool {
+    let all = one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() != 0
+        && one.port() == other.port()
+        && (one.ip() == other.ip() || (all && one.is_ipv4() == other.is_ipv4()))
+}
+
 fn http(http: &Http) -> Checked {
     let problem = |key: &str, text: &str| Err(Problem { key: key.into(), text: text.into() });
-    if let (Some(bind), Some(metrics)) = (http.bind.addr(), http.metrics_bind.addr())
-        && bind == metrics
-        && bind.port() != 0
-    {
-        return problem(
-            "http.metrics_bind",
-            "it is where http.bind listens: give it another port, or \"off\"",
-        );
-    }
     let token = http.token.reveal();
     if token.is_empty() {
         return Ok(());
@@ -185,11 +207,11 @@ fn persistence(config: &Config) -> Checked {
     // Copying back has to come before the limit at which the WAL is cut off.
     let pages = u32::try_from(disk.wal_limit.0 / 8192).unwrap_or(u32::MAX);
     within("persistence.wal_checkpoint_pages", disk.wal_checkpoint_pages, 1..=pages)?;
-    if disk.reserve_size >= disk.max_size {
+    if disk.reserve_size > disk.max_size {
         return Err(Problem {
             key: "persistence.reserve_size".to_owned(),
             text: format!(
-                "found {}, expected less than persistence.max_size, which is {}",
+                "found {}, expected at most persistence.max_size, which is {}",
                 disk.reserve_size, disk.max_size
             ),
         });

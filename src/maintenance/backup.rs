@@ -92,10 +92,10 @@ fn may_be_written(target: &Path, database: &Path, force: bool) -> Result<(), Mai
     }
     match std::fs::symlink_metadata(target) {
         Ok(metadata) if metadata.is_dir() => {
-            Err(MaintenanceError::NotAFile { path, kind: "a directory" })
+            Err(MaintenanceError::TargetNotAFile { path, kind: "a directory" })
         }
         Ok(metadata) if !metadata.is_file() => {
-            Err(MaintenanceError::NotAFile { path, kind: "a link, device, pipe or socket" })
+            Err(MaintenanceError::TargetNotAFile { path, kind: "a link, device, pipe or socket" })
         }
         Ok(_) if !force => Err(MaintenanceError::Exists { path }),
         _ => Ok(()),

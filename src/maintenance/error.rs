@@ -15,7 +15,7 @@ pub enum MaintenanceError {
     #[error(transparent)]
     Open(#[from] OpenError),
     /// There is no file.
-    #[error("{path} does not exist (where the database is: --database FILE or persistence.path)")]
+    #[error("{path} does not exist")]
     Missing {
         /// Which.
         path: PathBuf,
@@ -116,11 +116,35 @@ pub enum MaintenanceError {
         /// Which.
         path: PathBuf,
     },
+    /// A backup that is to be written to a directory, a device, a link.
+    #[error("{path} is {kind}: give the backup a file name of its own")]
+    TargetNotAFile {
+        /// The target.
+        path: PathBuf,
+        /// With its article.
+        kind: &'static str,
+    },
     /// A backup over the database that is being saved.
     #[error("{path} belongs to the database itself: give the backup a name of its own")]
     TargetIsDatabase {
         /// The target.
         path: PathBuf,
+    },
+    /// There is nothing to restore.
+    #[error("the backup {path} does not exist")]
+    MissingBackup {
+        /// What was named.
+        path: PathBuf,
+    },
+    /// What was to be restored is damaged.
+    #[error(
+        "the backup {path} is damaged ({detail}): the database was not touched; restore another backup"
+    )]
+    DamagedBackup {
+        /// The backup.
+        path: PathBuf,
+        /// The first finding.
+        detail: String,
     },
     /// What was to be restored is no backup.
     #[error(

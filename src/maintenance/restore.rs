@@ -68,7 +68,8 @@ pub fn restore(options: &RestoreOptions, watch: &Watch) -> Result<Restore, Maint
     {
         return Err(MaintenanceError::BackupIsDatabase { path: options.backup.clone() });
     }
-    let source = Database::open(&options.backup).map_err(no_backup)?;
+    let of_backup = |error| of_backup(error, &options.backup);
+    let source = Database::open(&options.backup).map_err(of_backup)?;
     let directory = directory_of(path);
     std::fs::create_dir_all(directory)
         .map_err(|error| MaintenanceError::io("make", directory, error))?;
@@ -80,7 +81,7 @@ pub fn restore(options: &RestoreOptions, watch: &Watch) -> Result<Restore, Maint
         .permit_as(like)
         .and_then(|()| give_to_owner_of(partial.path(), owner))
         .map_err(|error| MaintenanceError::io("write", partial.path(), error))?;
-    let copied = copy(&source, &partial, 0, watch)?;
+    let copied = copy(&source, &partial, 0, watch).map_err(of_backup)?;
     source.still_holds()?;
     let rows = sound(partial.path(), &options.backup, watch)?;
     let restoring = beside(path, ".restoring");
@@ -101,13 +102,33 @@ pub fn restore(options: &RestoreOptions, watch: &Watch) -> Result<Restore, Maint
 }
 
 /// The words for a database that a broker is to use would mislead.
-fn no_backup(error: MaintenanceError) -> MaintenanceError {
+fn of_backup(error: MaintenanceError, backup: &Path) -> MaintenanceError {
+    let path = backup.to_path_buf();
     match error {
-        MaintenanceError::Open(OpenError::Foreign { path, found }) => {
+        MaintenanceError::Missing { .. } => MaintenanceError::MissingBackup { path },
+        MaintenanceError::Empty { .. } => {
+            MaintenanceError::DamagedBackup { path, detail: "it is empty".to_owned() }
+        }
+        MaintenanceError::Open(OpenError::Damaged { detail, .. }) => {
+            MaintenanceError::DamagedBackup { path, detail }
+        }
+        MaintenanceError::Open(OpenError::Foreign { found, .. }) if is_cut_short(backup) => {
+            MaintenanceError::DamagedBackup { path, detail: found }
+        }
+        MaintenanceError::Open(OpenError::Foreign { found, .. }) => {
             MaintenanceError::NoBackup { path, found }
         }
         other => other,
     }
+}
+
+/// True if all that is left of the file is the begin of SQLite's header.
+fn is_cut_short(path: &Path) -> bool {
+    const HEADER: u64 = 100;
+    let begin = b"SQLite format 3\0";
+    let Ok(bytes) = std::fs::metadata(path).map(|metadata| metadata.len()) else { return false };
+    bytes < HEADER
+        && std::fs::read(path).is_ok_and(|read| read.iter().zip(begin).all(|(a, b)| a == b))
 }
 
 /// Takes the lock that keeps brokers out.
@@ -124,8 +145,8 @@ fn sound(copy: &Path, backup: &Path, watch: &Watch) -> Result<check::Rows, Maint
     match report.findings.iter().find(|finding| finding.severity == check::Severity::Damage) {
         None => Ok(report.rows),
         Some(finding) => {
-            Err(OpenError::Damaged { path: backup.to_path_buf(), detail: finding.detail.clone() }
-                .into())
+            let (path, detail) = (backup.to_path_buf(), finding.detail.clone());
+            Err(MaintenanceError::DamagedBackup { path, detail })
         }
     }
 }

@@ -97,7 +97,9 @@ impl Server {
         // What fell due while the broker was down: before anybody connects.
         broker.run_due().await;
         tasks.spawn(Arc::clone(&broker).background());
-        tasks.spawn(watch_state(Arc::clone(&broker), readiness.clone(), stop_http));
+        tasks.spawn(keep_http(Arc::clone(&broker), stop_http));
+        let asked = Arc::downgrade(&broker);
+        readiness.ask(move || asked.upgrade().is_some_and(|broker| broker.is_disk_full()));
         let all = Arc::new(Semaphore::new(most_connections(&config)));
         for (name, listener) in listeners {
             addresses.extend(listener.address().map(|address| (name, address)));
@@ -268,21 +270,9 @@ fn store_config(config: &Config) -> StoreConfig {
     }
 }
 
-/// Keeps the readiness true while the disk is full, and lets HTTP answer until the
-/// broker goes down.
-async fn watch_state(broker: Arc<Broker>, readiness: Readiness, stop_http: watch::Sender<()>) {
-    let mut ticks = tokio::time::interval(std::time::Duration::from_millis(500));
-    loop {
-        tokio::select! {
-            _ = ticks.tick() => {}
-            () = broker.until_shut_down() => break,
-        }
-        match (readiness.get(), broker.is_disk_full()) {
-            (State::Ready, true) => readiness.set(State::Full),
-            (State::Full, false) => readiness.set(State::Ready),
-            _ => {}
-        }
-    }
+/// Lets HTTP answer until the broker goes down.
+async fn keep_http(broker: Arc<Broker>, stop_http: watch::Sender<()>) {
+    broker.until_shut_down().await;
     drop(stop_http);
 }
 

@@ -7,6 +7,8 @@
 //! and a marker is left beside the file: the next start checks to the end before it
 //! says that it is ready, so a damaged file is refused and a restored one passes.
 
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -15,7 +17,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::error::OpenError;
-use super::lock::{LockFile, beside};
+use super::lock::{LockFile, beside, mode_of};
 use super::queue::Phase;
 use super::shared::Shared;
 
@@ -87,7 +89,10 @@ fn run(path: &Path, shared: Arc<Shared>) -> rusqlite::Result<Finding> {
 
 fn report(path: &Path, detail: &str, shared: &Shared) {
     let marker = marker(path);
-    if let Err(error) = std::fs::write(&marker, detail) {
+    let mut options = std::fs::File::options();
+    options.write(true).create(true).truncate(true).mode(mode_of(path));
+    let written = options.open(&marker).and_then(|mut file| file.write_all(detail.as_bytes()));
+    if let Err(error) = written {
         tracing::error!(path = %marker.display(), %error, "cannot mark the database as damaged");
     }
     shared.poison(&format!("the database is damaged: {detail}"));

@@ -67,9 +67,10 @@ pub(super) fn truncate(connection: &Connection) -> rusqlite::Result<bool> {
     run(connection, CheckpointMode::TRUNCATE).map(|copied| copied.all)
 }
 
-/// Copies back what can be without waiting, and syncs it. True if that was all.
+/// Copies back all that can be, waits for readers that are in the way as long as for other
+/// locks, and syncs it. True if that was all.
 pub(super) fn copy_all(connection: &Connection) -> rusqlite::Result<bool> {
-    run(connection, CheckpointMode::PASSIVE).map(|copied| copied.all)
+    run(connection, CheckpointMode::FULL).map(|copied| copied.all)
 }
 
 /// What a checkpoint has done.

@@ -57,6 +57,26 @@ pub enum OpenError {
         /// The database.
         path: PathBuf,
     },
+    /// A directory, a device, a pipe.
+    #[error("{path} is {kind} and no file: set persistence.path to the database file itself")]
+    NotAFile {
+        /// Which.
+        path: PathBuf,
+        /// With its article.
+        kind: &'static str,
+    },
+    /// There is a log or a journal, and not the database that it belongs to.
+    #[error(
+        "{path} is {state}, but its {log} is there: put the database back, or restore a backup with `ferrymq db restore FILE`, or move {path}{log} away to start empty"
+    )]
+    Orphaned {
+        /// The database.
+        path: PathBuf,
+        /// Missing or empty.
+        state: &'static str,
+        /// What the log's name ends with.
+        log: &'static str,
+    },
     /// The directory or a file cannot be created, read or locked.
     #[error("{path}: {source}: check that the volume is mounted and writable for this user")]
     Io {

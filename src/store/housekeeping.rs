@@ -37,25 +37,6 @@ impl Writer {
         Ok(())
     }
 
-    /// After each commit, before anybody learns of it: what is acknowledged from here on
-    /// would be gone with the process if its files were no longer those at their paths.
-    /// Two calls of stat, against at least a write and mostly an fsync for the commit.
-    pub(super) fn is_in_place(&self) -> Result<(), Fault> {
-        if !self.space.is_in_place() {
-            return Err(Fault("the database file has been removed or replaced".into()));
-        }
-        if self.checkpointer.is_log_in_place() {
-            return Ok(());
-        }
-        // The log that is open still has what was acknowledged, this commit included.
-        let copied = checkpoint::copy_all(&self.connection);
-        let rest = match copied {
-            Ok(true) => "what it held is in the database",
-            Ok(false) | Err(_) => "what it held could not be copied into the database",
-        };
-        Err(Fault(format!("the write-ahead log (-wal) has been removed or replaced; {rest}")))
-    }
-
     fn measure(&mut self) -> Result<(), Fault> {
         self.measured = Instant::now();
         self.is_in_place()?;

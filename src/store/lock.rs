@@ -10,12 +10,12 @@
 //! an [`LockFile`] in an `Arc`, and drops it last.
 
 use std::fs::{File, TryLockError};
-use std::io::{Read, Seek, Write};
-use std::os::unix::fs::MetadataExt as _;
+use std::io::{ErrorKind, Read, Seek, Write};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use super::error::OpenError;
-use super::space::directory_of;
+use super::space::{directory_of, identity};
 
 /// `maintenance/holder.rs` takes a shared lock for a moment to see whether there is a
 /// holder. So one who is refused asks again this often,
@@ -30,7 +30,10 @@ const MOST_LINKS: usize = 40;
 /// ends, however it ends.
 #[derive(Debug)]
 pub(crate) struct LockFile {
-    _beside: File,
+    beside: File,
+    path: PathBuf,
+    /// The file beside the database was not there before.
+    made: bool,
     database: Option<File>,
 }
 
@@ -42,31 +45,52 @@ impl LockFile {
     pub(crate) fn acquire(database: &Path) -> Result<Self, OpenError> {
         let path = beside(database, ".lock");
         let io = |error| OpenError::io(&path, error);
-        let mut file = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(io)?;
-        // Root may run a tool; the broker's own user must be able to lock it later.
-        give_to_owner_of(&path, directory_of(database)).map_err(io)?;
-        match try_for_a_while(&file) {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut pid = String::new();
-                // The holder may be about to write it.
-                let _ = file.read_to_string(&mut pid);
-                let pid = if pid.trim().is_empty() { "?".into() } else { pid.trim().to_owned() };
-                return Err(OpenError::Locked { path: database.to_path_buf(), pid });
+        let (mut file, made) = loop {
+            let (mut file, made) = open_or_make(&path, database).map_err(io)?;
+            match try_for_a_while(&file) {
+                // Not one that its holder has removed meanwhile, see `withdraw`.
+                Ok(()) if is_at(&file, &path) => break (file, made),
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    let mut pid = String::new();
+                    // The holder may be about to write it.
+                    let _ = file.read_to_string(&mut pid);
+                    let pid = pid.trim();
+                    let pid = if pid.is_empty() { "?".into() } else { pid.to_owned() };
+                    return Err(OpenError::Locked { path: database.to_path_buf(), pid });
+                }
+                Err(TryLockError::Error(error)) => return Err(io(error)),
             }
-            Err(TryLockError::Error(error)) => return Err(io(error)),
-        }
-        let inner = lock_database(database)?;
+        };
+        let inner = match lock_database(database) {
+            Ok(inner) => inner,
+            Err(error) => {
+                Self { beside: file, path, made, database: None }.withdraw();
+                return Err(error);
+            }
+        };
         file.set_len(0).map_err(io)?;
         file.rewind().map_err(io)?;
         writeln!(file, "{}", std::process::id()).map_err(io)?;
-        Ok(Self { _beside: file, database: inner })
+        Ok(Self { beside: file, path, made, database: inner })
+    }
+
+    /// Lets go of a database that is not used after all: its lock file is removed if it was
+    /// made for that, while it is still locked.
+    pub(super) fn withdraw(self) {
+        if self.made && is_at(&self.beside, &self.path) {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+
+    /// What the database that is open is called now: another name than it was opened by if
+    /// it has been renamed since. `None` if it has no name any more, or if the system does
+    /// not tell.
+    pub(super) fn database_is_at(&self) -> Option<PathBuf> {
+        use std::os::fd::AsRawFd as _;
+        let file = self.database.as_ref()?;
+        let path = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()?;
+        is_at(file, &path).then_some(path)
     }
 
     /// Locks a database that was made after [`Self::acquire`].
@@ -76,6 +100,40 @@ impl LockFile {
         }
         Ok(())
     }
+}
+
+/// True if it was made.
+fn open_or_make(path: &Path, database: &Path) -> std::io::Result<(File, bool)> {
+    let mut options = File::options();
+    options.read(true).write(true);
+    loop {
+        match options.open(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            opened => return Ok((opened?, false)),
+        }
+        match options.clone().create_new(true).mode(mode_of(database)).open(path) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            made => {
+                let made = made?;
+                // Root may run a tool; the broker's own user must be able to lock it later.
+                give_to_owner_of(path, directory_of(database))?;
+                return Ok((made, true));
+            }
+        }
+    }
+}
+
+/// The rights of files beside a database: those that it has, or will have.
+pub(super) fn mode_of(database: &Path) -> u32 {
+    /// A database that SQLite makes can be read by everybody, payloads and all; the group
+    /// may look at it, for backups by somebody else.
+    const NEW: u32 = 0o640;
+    std::fs::metadata(database).map_or(NEW, |metadata| metadata.mode() & 0o666)
+}
+
+fn is_at(file: &File, path: &Path) -> bool {
+    let own = file.metadata().ok().map(|metadata| (metadata.dev(), metadata.ino()));
+    own.is_some() && own == identity(path)
 }
 
 /// `None` if there is no such file, or if its file system cannot lock it: what SQLite

@@ -8,7 +8,8 @@
 //! - `open`, `lock`, `schema`, `check`, `clock`, `recover`, `ids`: the start.
 //! - `writer` with `batch`, `plan`, `statements`: one transaction for each batch.
 //!   `thread` is the loop around it, `housekeeping` with `checkpoint` and `space`
-//!   what it does between batches, `on_demand` what somebody asks it for.
+//!   what it does between batches, `on_demand` what somebody asks it for, `displaced`
+//!   what it does when its files are moved away.
 //! - `full`, `fullness`, `parked`, `give_up`: a disk without room.
 //! - `traced`: what is told of messages that are traced.
 //! - `reader`: pages of queues. `references`: who still needs a message.
@@ -24,6 +25,7 @@ mod check;
 mod checkpoint;
 mod clock;
 mod config;
+mod displaced;
 mod error;
 mod failpoint;
 mod forecast;

@@ -14,7 +14,7 @@ use super::clock::{self, ClockReading, Reach};
 use super::config::{DurabilityMode, StoreConfig};
 use super::error::{Failure, OpenError};
 use super::ids::IdBlocks;
-use super::lock::{LockFile, beside};
+use super::lock::{LockFile, beside, mode_of};
 use super::metrics::{StoreMetrics, stamp};
 use super::record::Recovered;
 use super::references::References;
@@ -38,11 +38,11 @@ pub(super) struct Opened {
     pub(super) check_later: bool,
 }
 
-/// A database that SQLite makes can be read by everybody, payloads and all; the group may
-/// look at it, for backups by somebody else. Its other files and backups are made with the
-/// rights that it has. Whatever fails here is told better by SQLite.
-fn keep_from_others(path: &Path) {
-    let _ = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o640).open(path);
+/// A database with the rights of [`mode_of`]. True if it was made. Whatever fails here is
+/// told better by SQLite.
+fn keep_from_others(path: &Path) -> bool {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true).mode(mode_of(path)).open(path).is_ok()
 }
 
 /// What is there in place of a database: nothing, or a file of 0 bytes, as a copy that was
@@ -55,9 +55,36 @@ fn what_is_at(path: &Path) -> Option<&'static str> {
     }
 }
 
+/// Opening a pipe would wait for whoever writes to it.
+fn is_a_file(path: &Path) -> Result<(), OpenError> {
+    let kind = match std::fs::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => "a directory",
+        Ok(metadata) if !metadata.is_file() => "a device, pipe or socket",
+        _ => return Ok(()),
+    };
+    Err(OpenError::NotAFile { path: path.to_path_buf(), kind })
+}
+
+/// SQLite removes a log or a journal that it finds beside an empty file, as one of a
+/// database that is gone. The log of one that was moved may hold all that was acknowledged
+/// last. An empty file with a journal is what a first start leaves that was killed.
+fn has_no_orphan(path: &Path) -> Result<(), OpenError> {
+    let (state, logs) = match std::fs::metadata(path) {
+        Ok(metadata) if metadata.len() > 0 => return Ok(()),
+        Ok(_) => ("empty", &["-wal"][..]),
+        Err(_) => ("missing", &["-wal", "-journal"][..]),
+    };
+    match logs.iter().find(|log| checkpoint::file_size(&beside(path, log)) > 0) {
+        Some(log) => Err(OpenError::Orphaned { path: path.to_path_buf(), state, log }),
+        None => Ok(()),
+    }
+}
+
+/// Opens it. If it is not to be used, what was made beside it is removed again.
 pub(super) fn open(config: &StoreConfig, metrics: &StoreMetrics) -> Result<Opened, OpenError> {
     let start = Instant::now();
     let path = config.path.as_path();
+    is_a_file(path)?;
     let directory = directory_of(path);
     let found = what_is_at(path);
     if let Some(found) = found.filter(|_| !config.create)
@@ -68,21 +95,82 @@ pub(super) fn open(config: &StoreConfig, metrics: &StoreMetrics) -> Result<Opene
     }
     std::fs::create_dir_all(directory).map_err(|error| OpenError::io(directory, error))?;
     let mut lock = LockFile::acquire(path)?;
+    let (connection, contents) = match open_locked(config, metrics, &mut lock, found) {
+        Ok(opened) => opened,
+        Err(error) => {
+            lock.withdraw();
+            return Err(error);
+        }
+    };
+    metrics.recovery_duration.record_duration(start.elapsed());
+    let Contents { scan, ids, space, check_later } = contents;
+    let lock = Arc::new(lock);
+    let parts = WriterParts { connection, ids, space, orphans: scan.orphans, lock };
+    Ok(Opened { parts, recovered: scan.recovered, references: scan.references, check_later })
+}
+
+/// What was read.
+struct Contents {
+    scan: recover::Scan,
+    ids: IdBlocks,
+    space: Space,
+    check_later: bool,
+}
+
+fn open_locked(
+    config: &StoreConfig,
+    metrics: &StoreMetrics,
+    lock: &mut LockFile,
+    found: Option<&str>,
+) -> Result<(Connection, Contents), OpenError> {
+    let path = config.path.as_path();
     if beside(path, ".restoring").exists() {
         // See `maintenance/restore.rs`: what stands at the path may lack its WAL.
         return Err(OpenError::Unfinished { path: path.to_path_buf() });
     }
-    let sqlite = |error| OpenError::from_sqlite(path, error);
-
+    has_no_orphan(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    keep_from_others(path);
+    let made = keep_from_others(path);
     lock.hold(path)?;
-    let lock = Arc::new(lock);
-    let mut connection = Connection::open_with_flags(path, flags).map_err(sqlite)?;
+    let connection = Connection::open_with_flags(path, flags);
+    let mut connection = connection.map_err(|error| OpenError::from_sqlite(path, error))?;
+    match read(config, metrics, &mut connection, found) {
+        Ok(contents) => Ok((connection, contents)),
+        Err(error) => {
+            withdraw(connection, path, made);
+            Err(error)
+        }
+    }
+}
+
+/// Closes a database that is not used after all. SQLite removes its log and the log's index
+/// if nobody else has them open, but copies the log back before: so only an empty one is
+/// left to it.
+fn withdraw(connection: Connection, path: &Path, made: bool) {
+    if checkpoint::file_size(&beside(path, "-wal")) == 0 {
+        let _ = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false);
+    }
+    drop(connection);
+    if made && checkpoint::file_size(path) == 0 {
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+fn read(
+    config: &StoreConfig,
+    metrics: &StoreMetrics,
+    connection: &mut Connection,
+    found: Option<&str>,
+) -> Result<Contents, OpenError> {
+    let path = config.path.as_path();
+    let sqlite = |error| OpenError::from_sqlite(path, error);
     connection.busy_timeout(config.busy_timeout).map_err(sqlite)?;
-    let empty = schema::identify(&connection, path)?;
+    // After a failed fsync nothing must be copied back by the closing of the file.
+    let keep = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+    connection.set_db_config(keep, true).map_err(sqlite)?;
+    let empty = schema::identify(connection, path)?;
     if empty {
         let found = found.unwrap_or("has no tables");
         tracing::warn!(
@@ -91,17 +179,17 @@ pub(super) fn open(config: &StoreConfig, metrics: &StoreMetrics) -> Result<Opene
              and that its volume is mounted (persistence.create = false refuses to start then)"
         );
     }
-    configure(&connection, config, empty).map_err(sqlite)?;
+    configure(connection, config, empty).map_err(sqlite)?;
     // What a crash left in the WAL may have been read from the kernel's cache after
     // a failed fsync. Once it is copied back and synced, it can be built upon.
-    checkpoint::at_start(&connection, config.checkpoints).map_err(sqlite)?;
+    checkpoint::at_start(connection, config.checkpoints).map_err(sqlite)?;
     stamp(&metrics.last_checkpoint);
-    let clean = empty || schema::is_clean(&connection).map_err(sqlite)?;
-    let sound = !config.quick_check
-        || check::at_start(&mut connection, path, clean, config.quick_check_budget)?;
+    let clean = empty || schema::is_clean(connection).map_err(sqlite)?;
+    let sound =
+        !config.quick_check || check::at_start(connection, path, clean, config.quick_check_budget)?;
     let reading = ClockReading::now();
-    let (ids, last, doubtful) = begin_run(&mut connection, path, &reading)?;
-    let mut scan = recover::scan(&connection).map_err(sqlite)?;
+    let (ids, last, doubtful) = begin_run(connection, path, &reading)?;
+    let mut scan = recover::scan(connection).map_err(sqlite)?;
     scan.recovered.last_message = last.message;
     scan.recovered.last_delivery = last.delivery;
     scan.recovered.last_session = last.session;
@@ -110,21 +198,14 @@ pub(super) fn open(config: &StoreConfig, metrics: &StoreMetrics) -> Result<Opene
     if !scan.orphans.is_empty() {
         tracing::info!(count = scan.orphans.len(), "removing deliveries of ended sessions");
     }
-    let space = Space::new(&connection, config).map_err(sqlite)?;
-    space.measure(&connection, metrics).map_err(sqlite)?;
-    space.warn_if_nearly_full(&connection, checkpoint::file_size(&beside(path, "-wal")));
-    sync_directory(directory)?;
+    let space = Space::new(connection, config).map_err(sqlite)?;
+    space.measure(connection, metrics).map_err(sqlite)?;
+    space.warn_if_nearly_full(connection, checkpoint::file_size(&beside(path, "-wal")));
+    sync_directory(directory_of(path))?;
     metrics.max_size.store(config.max_size, Ordering::Relaxed);
     metrics.wal_limit.store(config.wal_limit, Ordering::Relaxed);
-    metrics.recovery_duration.record_duration(start.elapsed());
     metrics.wal_size.store(checkpoint::file_size(&beside(path, "-wal")), Ordering::Relaxed);
-    let parts = WriterParts { connection, ids, space, orphans: scan.orphans, lock };
-    Ok(Opened {
-        parts,
-        recovered: scan.recovered,
-        references: scan.references,
-        check_later: !sound,
-    })
+    Ok(Contents { scan, ids, space, check_later: !sound })
 }
 
 fn configure(connection: &Connection, config: &StoreConfig, empty: bool) -> rusqlite::Result<()> {
@@ -149,8 +230,6 @@ fn configure(connection: &Connection, config: &StoreConfig, empty: bool) -> rusq
     // No relation is enforced: rows go in the order in which it costs least.
     connection.pragma_update(None, "foreign_keys", false)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
-    // After a failed fsync nothing must be copied back by the closing of the file.
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     connection.set_prepared_statement_cache_capacity(statements::CACHE);
     Ok(())
 }

@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -11,7 +12,7 @@ use rusqlite::Connection;
 
 use super::checkpoint::file_size;
 use super::config::StoreConfig;
-use super::lock::beside;
+use super::lock::{beside, mode_of};
 use super::metrics::StoreMetrics;
 use super::schema::pragma;
 
@@ -139,6 +140,11 @@ impl Space {
         format!("database {} MiB of {limit}, {volume} MiB left on the volume", bytes(pages))
     }
 
+    /// Where the database was opened.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// False if the file that is open is no longer the one at the path: what is
     /// written to it would be gone with the process.
     pub(super) fn is_in_place(&self) -> bool {
@@ -157,7 +163,7 @@ impl Space {
             return;
         }
         if self.available().is_some_and(|bytes| bytes / 4 > self.reserve_size)
-            && let Err(error) = write_reserve(&self.reserve, self.reserve_size)
+            && let Err(error) = write_reserve(&self.reserve, self.reserve_size, mode_of(&self.path))
         {
             tracing::warn!(path = %self.reserve.display(), %error, "cannot make the disk reserve");
             self.give_up_reserve();
@@ -248,8 +254,9 @@ pub(crate) fn directory_of(path: &Path) -> &Path {
 }
 
 /// Written out, not only sized: a sparse file would reserve nothing.
-fn write_reserve(path: &Path, size: u64) -> std::io::Result<()> {
-    let mut file = File::create(path)?;
+fn write_reserve(path: &Path, size: u64, mode: u32) -> std::io::Result<()> {
+    let mut options = File::options();
+    let mut file = options.write(true).create(true).truncate(true).mode(mode).open(path)?;
     let block = vec![0xF5_u8; 1 << 16];
     let mut left = size;
     while left > 0 {

@@ -69,7 +69,7 @@ pub(super) struct Writer {
     pub(super) full: Fullness,
     /// When what is parked was last tried without being sure of the room.
     pub(super) probed: Instant,
-    _lock: Arc<LockFile>,
+    pub(super) lock: Arc<LockFile>,
 }
 
 /// What the start hands to the writer.
@@ -103,7 +103,7 @@ impl Writer {
             full: Fullness::new(config.full_for),
             surplus: 0,
             probed: Instant::now(),
-            _lock: parts.lock,
+            lock: parts.lock,
         })
     }
 

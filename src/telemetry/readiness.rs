@@ -1,7 +1,8 @@
 //! The state the broker is in, for whoever asks whether it is ready.
 
-use std::sync::Arc;
+use std::fmt;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use super::Label;
 
@@ -66,12 +67,34 @@ impl State {
 
 /// Set by the broker, read by probes. Clones share one state.
 #[derive(Debug, Clone, Default)]
-pub struct Readiness(Arc<AtomicU8>);
+pub struct Readiness(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    state: AtomicU8,
+    full: OnceLock<Box<dyn Fn() -> bool + Send + Sync>>,
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Readiness").field(&self.state).finish()
+    }
+}
 
 impl Readiness {
     /// The state now.
     pub fn get(&self) -> State {
-        State::from_u8(self.0.load(Ordering::Acquire))
+        let is_full = || self.0.full.get().is_some_and(|full| full());
+        match State::from_u8(self.0.state.load(Ordering::Acquire)) {
+            State::Ready if is_full() => State::Full,
+            state => state,
+        }
+    }
+
+    /// Whoever asks for the state of a broker that is ready has `full` asked whether the
+    /// disk is full. Only the first one counts.
+    pub fn ask(&self, full: impl Fn() -> bool + Send + Sync + 'static) {
+        let _ = self.0.full.set(Box::new(full));
     }
 
     /// Enters `state`, unless the broker is on its way out: there is no way back
@@ -82,7 +105,7 @@ impl Readiness {
             (!leaving || state as u8 > current).then_some(state as u8)
         };
         // An error means that the state stays as it is.
-        let _ = self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, enter);
+        let _ = self.0.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, enter);
     }
 }
 
@@ -99,6 +122,21 @@ mod tests {
             assert_eq!(readiness.get(), state);
             assert!(state.is_ready());
         }
+    }
+
+    #[test]
+    fn a_full_disk_is_seen_by_the_next_who_asks() {
+        let (readiness, full) = (Readiness::default(), Arc::new(AtomicU8::new(1)));
+        let disk = Arc::clone(&full);
+        readiness.ask(move || disk.load(Ordering::Relaxed) == 1);
+        assert_eq!(readiness.get(), State::Starting);
+        readiness.set(State::Ready);
+        assert_eq!(readiness.get(), State::Full);
+        full.store(0, Ordering::Relaxed);
+        assert_eq!(readiness.get(), State::Ready);
+        full.store(1, Ordering::Relaxed);
+        readiness.set(State::ShuttingDown);
+        assert_eq!(readiness.get(), State::ShuttingDown);
     }
 
     #[test]

@@ -18,6 +18,7 @@ use super::human::escaped;
 use super::output::complain;
 use crate::config::Config;
 use crate::maintenance::MaintenanceError;
+use crate::store::OpenError;
 pub(super) use arguments::Args;
 use arguments::{Command, Common};
 
@@ -37,9 +38,23 @@ pub(super) fn run(args: &Args, config: &Config) -> Exit {
     };
     result.unwrap_or_else(|error| {
         // Its text may hold what stands in the file, or a name that a client chose.
-        complain(&escaped(&error.to_string()));
+        complain(&escaped(&explained(&error, args.common.database.is_some())));
         exit_of(&error)
     })
+}
+
+/// Without the key that decides where there is an argument that did.
+fn explained(error: &MaintenanceError, named: bool) -> String {
+    match error {
+        MaintenanceError::Missing { .. } if !named => {
+            format!("{error} (where the database is: --database FILE or persistence.path)")
+        }
+        MaintenanceError::Open(OpenError::Foreign { path, found }) if named => {
+            let path = path.display();
+            format!("{path} is not a FerryMQ database ({found}): it was not touched")
+        }
+        error => error.to_string(),
+    }
 }
 
 fn database(common: &Common, config: &Config) -> Option<PathBuf> {
@@ -64,8 +79,12 @@ fn exit_of(error: &MaintenanceError) -> Exit {
         | E::WalUnreadable { .. }
         | E::Busy { .. }
         | E::BadCopy { .. }
-        | E::NoBackup { .. } => Exit::Database,
-        E::TargetIsDatabase { .. } | E::BackupIsDatabase { .. } => Exit::Usage,
+        | E::NoBackup { .. }
+        | E::MissingBackup { .. }
+        | E::DamagedBackup { .. } => Exit::Database,
+        E::TargetIsDatabase { .. } | E::TargetNotAFile { .. } | E::BackupIsDatabase { .. } => {
+            Exit::Usage
+        }
         E::Changed { .. }
         | E::Sqlite { .. }
         | E::Io { .. }

@@ -38,7 +38,7 @@ fn show(restored: &Restore) {
     ));
     match &restored.kept_as {
         Some(path) => say(format_args!(
-            "the database that was there is now {}; remove it (and its -wal file) when you need \
+            "the database that was there is now {}; remove it (and its -wal and -shm files) when you need \
              it no longer",
             escaped(path)
         )),

@@ -10,11 +10,26 @@ use crate::protocol::properties::{self, of};
 use crate::protocol::reader::Reader;
 use crate::protocol::{
     DecodeError, PacketId, ReasonCode, RetainHandling, Subscribe, SubscribeFilter,
-    SubscriptionOptions, TopicFilter, Unsubscribe, Version,
+    SubscriptionOptions, TopicError, TopicFilter, Unsubscribe, Version,
 };
 
-const FILTER: DecodeError =
-    DecodeError::new(ReasonCode::TopicFilterInvalid, "no topic filter [MQTT-4.7.1-1]");
+/// Why a filter is none, with the clause of the client's version where that has one: MQTT
+/// 3.1.1 knows no shared subscriptions and numbers the wildcards' rules by one more.
+fn invalid(version: Version, error: TopicError) -> DecodeError {
+    let v5 = version == Version::V5;
+    let text = match error {
+        TopicError::Empty => "an empty topic filter [MQTT-4.7.3-1]",
+        TopicError::Nul => "a topic filter with U+0000 [MQTT-4.7.3-2]",
+        TopicError::MultiLevelWildcard if v5 => "`#` is not the whole last level [MQTT-4.7.1-1]",
+        TopicError::MultiLevelWildcard => "`#` is not the whole last level [MQTT-4.7.1-2]",
+        TopicError::SingleLevelWildcard if v5 => "`+` is not a whole level [MQTT-4.7.1-2]",
+        TopicError::SingleLevelWildcard => "`+` is not a whole level [MQTT-4.7.1-3]",
+        TopicError::Share if v5 => "no $share/GROUP/FILTER [MQTT-4.8.2-1] [MQTT-4.8.2-2]",
+        TopicError::Share => "no $share/GROUP/FILTER (shared as in MQTT 5.0, 4.8.2)",
+        TopicError::TooLong | TopicError::Wildcard => "no topic filter [MQTT-4.7.3-3]",
+    };
+    DecodeError::new(ReasonCode::TopicFilterInvalid, text)
+}
 
 pub(super) fn subscribe(
     version: Version,
@@ -28,7 +43,7 @@ pub(super) fn subscribe(
         let filters = read.filters.into_iter().map(|from| {
             let options =
                 SubscriptionOptions { qos: qos(from.qos), ..SubscriptionOptions::default() };
-            filter(&from.path).map(|filter| SubscribeFilter { filter, options })
+            filter(version, &from.path).map(|filter| SubscribeFilter { filter, options })
         });
         let filters = filters.collect::<Result<_, _>>()?;
         return Ok(Subscribe {
@@ -50,7 +65,7 @@ pub(super) fn subscribe(
                 v5::RetainForwardRule::Never => RetainHandling::Never,
             },
         };
-        filter(&from.path).map(|filter| SubscribeFilter { filter, options })
+        filter(version, &from.path).map(|filter| SubscribeFilter { filter, options })
     });
     let filters = filters.collect::<Result<_, _>>()?;
     let (id, user_properties) =
@@ -69,7 +84,8 @@ fn check_subscribe(version: Version, mut reader: Reader<'_>) -> Result<PacketId,
         return Err(DecodeError::protocol("SUBSCRIBE without a filter [MQTT-3.8.3-2]"));
     }
     while !reader.is_empty() {
-        let shared = TopicFilter::check(reader.text()?).map_err(|_| FILTER)? != 0;
+        let checked = TopicFilter::check(reader.text()?);
+        let shared = checked.map_err(|error| invalid(version, error))? != 0;
         check_options(version, reader.u8()?, shared)?;
     }
     Ok(packet_id)
@@ -114,11 +130,11 @@ pub(super) fn unsubscribe(
     }
     let mut filters = Vec::new();
     while !reader.is_empty() {
-        filters.push(filter(reader.text()?)?);
+        filters.push(filter(version, reader.text()?)?);
     }
     Ok(Unsubscribe { packet_id, filters, user_properties })
 }
 
-fn filter(text: &str) -> Result<TopicFilter, DecodeError> {
-    TopicFilter::new(text).map_err(|_| FILTER)
+fn filter(version: Version, text: &str) -> Result<TopicFilter, DecodeError> {
+    TopicFilter::new(text).map_err(|error| invalid(version, error))
 }

@@ -56,6 +56,21 @@ fn options_of_v5_are_read() {
 }
 
 #[test]
+fn what_is_wrong_with_a_filter_is_told_by_the_rule_of_the_clients_version() {
+    for (version, filter, rule) in [
+        (Version::V311, "$share/g", "MQTT 5.0, 4.8.2"),
+        (Version::V5, "$share/g", "[MQTT-4.8.2-1]"),
+        (Version::V311, "a#", "[MQTT-4.7.1-2]"),
+        (Version::V5, "a#", "[MQTT-4.7.1-1]"),
+        (Version::V311, "a+", "[MQTT-4.7.1-3]"),
+        (Version::V5, "", "[MQTT-4.7.3-1]"),
+    ] {
+        let error = read(&server(version), &subscribe(version, filter, 0)).unwrap_err();
+        assert!(error.to_string().contains(rule), "{filter:?}: {error}");
+    }
+}
+
+#[test]
 fn mqtt_3_8_3_2_a_filter_is_required() {
     for version in BEFORE_V5 {
         assert_eq!(refused(&server(version), &[0x82, 2, 0, 1]), ReasonCode::ProtocolError);

@@ -157,3 +157,60 @@ fn a_failing_disk_poisons_and_everyone_hears_of_it() {
     assert_eq!(store.submit(&mut Submission::default()), Err(SubmitError::Poisoned));
     assert!(!store.metrics().errors().is_empty());
 }
+
+/// The files in a directory.
+fn names(directory: &Path) -> Vec<String> {
+    let names = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name());
+    let mut names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_start_that_is_refused_leaves_nothing_of_its_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let open = |path: &Path| Store::open_stepped(&StoreConfig::at(path), Arc::default());
+    let notes = directory.path().join("notes.txt");
+    std::fs::write(&notes, "milk, eggs\n".repeat(100)).unwrap();
+    open(&notes).unwrap_err();
+    assert_eq!(names(directory.path()), ["notes.txt"]);
+
+    let refused = open(directory.path()).unwrap_err();
+    assert!(refused.to_string().contains("is a directory and no file"), "{refused}");
+    assert!(!beside(directory.path(), ".lock").exists());
+
+    damaged(directory.path());
+    let data = directory.path().join("data");
+    // All that a user who wants to see the file alone would keep.
+    for suffix in ["-wal", "-shm", ".lock", ".reserve"] {
+        let _ = std::fs::remove_file(beside(&config(directory.path()).path, suffix));
+    }
+    Store::open_stepped(&config(directory.path()), Arc::default()).unwrap_err();
+    assert_eq!(names(&data), ["ferrymq.db"]);
+}
+
+#[test]
+fn a_lock_file_that_was_there_stays() {
+    let directory = tempfile::tempdir().unwrap();
+    let notes = directory.path().join("notes.txt");
+    std::fs::write(&notes, "milk, eggs\n".repeat(100)).unwrap();
+    std::fs::write(beside(&notes, ".lock"), "").unwrap();
+    Store::open_stepped(&StoreConfig::at(notes), Arc::default()).unwrap_err();
+    assert_eq!(names(directory.path()), ["notes.txt", "notes.txt.lock"]);
+}
+
+#[test]
+fn files_beside_the_database_have_its_rights() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let directory = tempfile::tempdir().unwrap();
+    let mode = |suffix: &str| {
+        let path = beside(&config(directory.path()).path, suffix);
+        std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+    };
+    let (store, _) = stepped(directory.path());
+    for suffix in ["-wal", ".lock", ".reserve"] {
+        assert_eq!(mode(suffix), mode(""), "{suffix}");
+    }
+    assert_eq!(mode("") & 0o007, 0, "not for others");
+    drop(store);
+}

@@ -10,6 +10,7 @@
 
 mod batches;
 mod counted;
+mod displaced;
 mod files;
 mod full;
 mod model;
