@@ -20,6 +20,7 @@ mod connect;
 mod disconnect;
 mod end;
 mod fanout;
+mod growth;
 mod handle;
 mod ids;
 mod longest;

@@ -5,6 +5,7 @@ mod admin;
 mod elision;
 mod exactly_once;
 mod full;
+mod full_state;
 mod gates;
 mod in_flight;
 mod kept_in_flight;

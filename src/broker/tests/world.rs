@@ -120,7 +120,7 @@ impl World {
         let accepted = at_once(self.broker.connect(connect, peer)).unwrap();
         let mut client = Box::new(accepted.client);
         client.open(accepted.connack, accepted.gate);
-        User { client, out: BytesMut::new(), version: connect.version }
+        User::of(client, connect.version)
     }
 }
 
@@ -154,6 +154,11 @@ pub struct User {
 }
 
 impl User {
+    /// The other end of a client that has been accepted.
+    pub fn of(client: Box<Client>, version: Version) -> Self {
+        Self { client, out: BytesMut::new(), version }
+    }
+
     fn then(mut self, check: impl FnOnce(&mut Self)) -> Self {
         check(&mut self);
         self
@@ -295,7 +300,7 @@ pub fn ack(packet: u16) -> Ack {
     }
 }
 
-fn id(value: u16) -> PacketId {
+pub fn id(value: u16) -> PacketId {
     PacketId::new(value).unwrap()
 }
 
