@@ -5,6 +5,8 @@
 
 mod common;
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use common::broker::Broker;
@@ -142,4 +144,69 @@ fn a_stalled_publisher_loses_nothing_and_keeps_its_order() {
     // What was taken just before may come again after a crash.
     let seen: Vec<u16> = drain(&broker, 1010).into_iter().filter(|pid| *pid > 1000).collect();
     assert_eq!(seen, expected);
+}
+
+/// A CONNECT of MQTT 5.0 for a durable session, with a will of so many bytes.
+fn connect_with_will(client_id: &str, bytes: usize) -> Vec<u8> {
+    let text = |out: &mut Vec<u8>, value: &[u8]| {
+        out.extend(u16::try_from(value.len()).unwrap().to_be_bytes());
+        out.extend(value);
+    };
+    let mut properties = Vec::new();
+    for _ in 0..bytes.div_ceil(60_000) {
+        properties.push(0x26);
+        text(&mut properties, b"padding");
+        text(&mut properties, &vec![b'w'; bytes.min(60_000)]);
+    }
+    let mut body = Vec::new();
+    text(&mut body, b"MQTT");
+    body.extend([5, 0x0C, 0, 0, 5, 17, 0, 0, 0x0E, 0x10]);
+    text(&mut body, client_id.as_bytes());
+    let mut length = properties.len();
+    loop {
+        let rest = length >> 7;
+        body.push(u8::try_from(length & 0x7F).unwrap() | if rest > 0 { 0x80 } else { 0 });
+        length = rest;
+        if length == 0 {
+            break;
+        }
+    }
+    body.extend(properties);
+    text(&mut body, b"wills");
+    text(&mut body, b"gone");
+    let mut out = Vec::new();
+    raw::frame(&mut out, 0x10, &body);
+    out
+}
+
+/// The stream, and the reason code of its CONNACK.
+fn answer_to(broker: &Broker, connect: &[u8]) -> (TcpStream, u8) {
+    let mut stream = TcpStream::connect(("127.0.0.1", broker.port)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    stream.write_all(connect).unwrap();
+    let mut connack = [0; 4];
+    stream.read_exact(&mut connack).unwrap();
+    (stream, connack[3])
+}
+
+#[test]
+fn sessions_that_come_back_with_large_wills_do_not_keep_a_full_queue_from_being_drained() {
+    let broker = small("disconnect");
+    for no in 0..10 {
+        Raw::connect(broker.port, 5, &format!("known{no}"), false).unwrap();
+    }
+    let kept = fill(&broker);
+    await_state(&broker, "full");
+    let streams: Vec<_> = (0..10)
+        .map(|no| answer_to(&broker, &connect_with_will(&format!("known{no}"), 900_000)))
+        .collect();
+    assert!(streams.iter().all(|(_, reason)| *reason == 0x97), "refused, each of them");
+    let (modest, reason) = answer_to(&broker, &connect_with_will("known0", 500));
+    assert_eq!(reason, 0, "a small will is taken");
+    let expected: Vec<u16> = (1..=kept).collect();
+    assert_eq!(drain(&broker, kept), expected);
+    await_state(&broker, "ready");
+    drop((streams, modest));
+    let (_stream, reason) = answer_to(&broker, &connect_with_will("known1", 300_000));
+    assert_eq!(reason, 0, "there is room again");
 }

@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 use super::client::{Client, Peer};
 use super::end::Remains;
 use super::handle::StepPermit;
+use super::persistence::NoRoom;
 use super::{Broker, SessionHandle, Step, StoreDown, traced};
 use crate::message::{CommitNo, Revoked, Wake, WillRecord};
 use crate::protocol::{ConnAck, Connect, LastWill, QoS, ReasonCode, Version, level_count};
@@ -46,11 +47,13 @@ struct Attached {
 }
 
 /// What was granted of what the client asked for.
-struct Granted {
-    expiry: u32,
+pub(super) struct Granted {
+    pub(super) expiry: u32,
     keep_alive: u16,
-    client_id: Arc<str>,
+    pub(super) client_id: Arc<str>,
     assigned: bool,
+    /// False: only the end of the session that is there may be written.
+    has_room: bool,
 }
 
 /// A connection that asks for a session.
@@ -112,7 +115,8 @@ impl Broker {
     ///
     /// # Errors
     /// [`ReasonCode::ServerUnavailable`] if the store is poisoned,
-    /// [`ReasonCode::QuotaExceeded`] if there is no room for another session,
+    /// [`ReasonCode::QuotaExceeded`] if there is no room for another session, or on the disk
+    /// for its will,
     /// [`ReasonCode::ServerBusy`] if memory is short and its will is large,
     /// [`ReasonCode::ServerShuttingDown`] after [`Broker::shut_down`].
     pub async fn connect(
@@ -126,9 +130,19 @@ impl Broker {
         if !self.may_begin_with(will) {
             return Err(ReasonCode::ServerBusy);
         }
-        let granted = self.grant(connect);
+        let mut granted = self.grant(connect);
+        let promise = match self.room_for_session(connect, &granted) {
+            Ok(promise) => promise,
+            // It ends the session that is there all the same, which makes room.
+            Err(NoRoom) if connect.clean_start => {
+                granted.has_room = false;
+                None
+            }
+            Err(NoRoom) => return Err(ReasonCode::QuotaExceeded),
+        };
         let claim = self.claim(&granted, connect.version).await?;
         let mut step = Step::new(self);
+        step.keep(promise);
         let info = Arc::new(ConnectionInfo {
             remote: peer.address,
             listener: Arc::clone(&peer.listener),
@@ -217,7 +231,12 @@ impl Broker {
 
     /// A full disk keeps its last room for the sessions that are there.
     fn has_no_room(&self, granted: &Granted) -> bool {
-        granted.expiry > 0 && self.persistence.is_full()
+        !granted.has_room || (granted.expiry > 0 && self.persistence.is_full())
+    }
+
+    /// True if there are as many sessions as there may be.
+    pub fn has_all_sessions(&self) -> bool {
+        self.is_crowded(self.registry.lock().len())
     }
 
     fn is_crowded(&self, sessions: usize) -> bool {
@@ -283,6 +302,7 @@ impl Broker {
             keep_alive,
             client_id: client_id.into(),
             assigned,
+            has_room: true,
         }
     }
 

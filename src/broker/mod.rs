@@ -21,6 +21,7 @@ mod connect_memory;
 mod disconnect;
 mod end;
 mod fanout;
+mod growth;
 mod handle;
 mod ids;
 mod long_polls;

@@ -3,12 +3,16 @@
 use std::sync::Arc;
 
 use crate::message::{CommitNo, MessageId, Order};
-use crate::store::{PageRequest, Store, StoreState, Submission};
+use crate::store::{Claimant, PageRequest, Promise, Store, StoreState, Submission};
 
 /// The store is poisoned or closed: nothing may be acknowledged any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the store takes no more work")]
 pub struct StoreDown;
+
+/// The disk has no room for what grows the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct NoRoom;
 
 /// With a store, deliveries of durable sessions are written; without one, all is
 /// in memory and nothing waits.
@@ -63,6 +67,17 @@ impl Persistence {
         self.store.as_ref().is_some_and(|store| store.state() == StoreState::Full)
     }
 
+    /// Room for a row of about so many bytes, if there is any: see [`Store::promise`].
+    ///
+    /// # Errors
+    /// There is none.
+    pub(super) fn promise(&self, row: usize, of: Claimant) -> Result<Option<Promise>, NoRoom> {
+        match &self.store {
+            Some(store) => store.promise(row as u64, of).map(Some).ok_or(NoRoom),
+            None => Ok(None),
+        }
+    }
+
     pub(super) fn add_references(&self, message: MessageId, count: u32) {
         if let Some(store) = &self.store {
             store.add_references(message, count);
@@ -85,6 +100,7 @@ impl Persistence {
                 submission.ops.clear();
                 submission.held.clear();
                 submission.numbers = None;
+                submission.promise = None;
                 for waiter in submission.waiters.drain(..) {
                     waiter.ring();
                 }

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use super::{Broker, Now, StoreDown, spare};
 use crate::message::{Bell, ChangeNo, CommitNo, Message, Order, Wake};
 use crate::schedule::{self, Point};
-use crate::store::{Change, Op, Submission};
+use crate::store::{Change, Op, Promise, Submission};
 
 /// Reused from step to step; allocates nothing once it has grown.
 #[derive(Debug)]
@@ -51,6 +51,11 @@ impl Step {
     /// counts as open until this step is submitted.
     pub fn number(&mut self) -> ChangeNo {
         self.submission.number(&self.order)
+    }
+
+    /// Room that was promised for what the step is going to write.
+    pub fn keep(&mut self, promise: Option<Promise>) {
+        Promise::merge(&mut self.submission.promise, promise);
     }
 
     /// A message that may be held back for the elision window.

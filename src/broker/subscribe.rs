@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::persistence::NoRoom;
 use super::{Broker, SessionHandle, Step};
 use crate::message::SessionId;
 use crate::protocol::{QoS, ReasonCode, RetainHandling, SubscribeFilter, TopicFilter};
@@ -30,10 +31,14 @@ impl Broker {
         let is_new = {
             let mut session = handle.lock();
             let known = session.subscriptions.contains_key(filter.as_str());
-            let no_room = session.durable && self.persistence.is_full();
-            if !known && (no_room || session.subscriptions.len() >= self.settings.max_subscriptions)
-            {
-                return ReasonCode::QuotaExceeded;
+            if !known {
+                if session.subscriptions.len() >= self.settings.max_subscriptions {
+                    return ReasonCode::QuotaExceeded;
+                }
+                match self.room_for_subscription(session.durable, filter.as_str()) {
+                    Ok(promise) => step.keep(promise),
+                    Err(NoRoom) => return ReasonCode::QuotaExceeded,
+                }
             }
             if !known && !self.may_hold(handle, cost_of_subscription(filter.as_str())) {
                 return ReasonCode::QuotaExceeded;

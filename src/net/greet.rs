@@ -266,12 +266,13 @@ fn at_log_in(reason: ReasonCode) -> Rejection {
 /// Of a client that may come in, for which the broker has no session.
 fn at_session(broker: &Broker, reason: ReasonCode) -> Rejection {
     let (counted, detail) = match reason {
-        ReasonCode::QuotaExceeded if broker.is_disk_full() => {
-            (RejectReason::DiskFull, "the disk has no room for a new durable session")
-        }
         ReasonCode::ServerBusy => (
             RejectReason::Busy,
             "memory is short, and its will takes more than limits.max_memory leaves for it",
+        ),
+        ReasonCode::QuotaExceeded if broker.is_disk_full() || !broker.has_all_sessions() => (
+            RejectReason::DiskFull,
+            "the disk has no room for a new durable session, or for the will",
         ),
         ReasonCode::QuotaExceeded => {
             (RejectReason::SessionLimit, "session.max_sessions is reached")

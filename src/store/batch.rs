@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::allowance::Promise;
 use super::op::Op;
 use crate::message::{Bell, CommitNo, DeliveryId, Message, MessageId, SessionId};
 
@@ -21,6 +22,8 @@ pub(super) struct Batch {
     pub(super) waiters: Vec<Arc<Bell>>,
     /// When the first operation came in.
     pub(super) since: Option<Instant>,
+    /// Room for what is in it.
+    pub(super) promise: Option<Promise>,
 }
 
 impl Batch {
@@ -57,6 +60,7 @@ impl Batch {
         self.held.clear();
         self.waiters.clear();
         self.since = None;
+        self.promise = None;
         self.ops.shrink_to(KEEP);
         self.held.shrink_to(KEEP);
         self.waiters.shrink_to(KEEP);

@@ -4,12 +4,13 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use super::allowance::Promise;
 use super::batch::Batch;
 use super::error::Failure;
 use super::fullness::LEAST;
 use super::metrics::add;
 use super::shared::StoreState;
-use super::space;
+use super::space::{self, Growth, Limit};
 use super::writer::{Fault, Outcome, Scope, Writer, ring_publishers};
 use crate::message::CommitNo;
 
@@ -25,6 +26,37 @@ impl Writer {
         if bytes == 0 {
             return Ok(false);
         }
+        let over = match self.space.is_over_quota(&self.connection) {
+            // No room to move pages, or somebody holds the lock: there is a next time.
+            Err(error) if Failure::of(&error) != Failure::Fatal => true,
+            over => over.map_err(|error| self.fault(&error))?,
+        };
+        Ok(over || self.volume_is_short_of_room(bytes)? || !self.leaves_what_is_promised(bytes)?)
+    }
+
+    /// True if the rest of what was promised to sessions and subscriptions is still there
+    /// when the messages have taken their room. No more is promised meanwhile.
+    fn leaves_what_is_promised(&mut self, bytes: u64) -> Result<bool, Fault> {
+        let wal = self.checkpointer.wal_bytes();
+        let growth = self.space.growth(&self.connection, wal);
+        let beyond = self.tolerate_busy(growth, Growth::default())?.beyond_quota;
+        // Pages are at least half full: see `Space::room`.
+        Ok(self.shared.allowance.allow_messages(bytes.saturating_mul(2), beyond))
+    }
+
+    /// After a commit, or a try: so much may be promised to what grows the file.
+    pub(super) fn allow_growth(&mut self, committed: Option<Promise>) -> Result<(), Fault> {
+        let wal = self.checkpointer.wal_bytes();
+        let growth = self.space.growth(&self.connection, wal);
+        let growth = self.tolerate_busy(growth, Growth::default())?;
+        // Room that is counted and not there, as with a quota of the file system, is none.
+        let is_full = self.shared.state() == StoreState::Full;
+        let room = if is_full { growth.room.min(growth.beyond_quota) } else { growth.room };
+        self.shared.allowance.set(room, growth.beyond_quota, committed);
+        Ok(())
+    }
+
+    fn volume_is_short_of_room(&mut self, bytes: u64) -> Result<bool, Fault> {
         if self.space.has_room_for(bytes, self.checkpointer.wal_bytes()) {
             return Ok(false);
         }
@@ -104,8 +136,12 @@ impl Writer {
         // What has been copied back leaves its place in the WAL to new pages.
         let _ = self.checkpointer.passive(&self.connection, &self.shared.metrics);
         let result = self.with_headroom(number);
-        self.space.limit(&self.connection, false).map_err(|error| self.fault(&error))?;
+        self.limit(Limit::Messages)?;
         result
+    }
+
+    pub(super) fn limit(&self, limit: Limit) -> Result<(), Fault> {
+        self.space.limit(&self.connection, limit).map_err(|error| self.fault(&error))
     }
 
     fn tell_full(&self) {
@@ -175,9 +211,14 @@ impl Writer {
     /// Bytes of messages for which there is room, carefully estimated.
     fn room(&self) -> Result<u64, Fault> {
         let wal = self.checkpointer.wal_bytes();
-        match self.space.room(&self.connection, wal) {
-            Err(error) if Failure::of(&error) == Failure::Busy => Ok(0),
-            room => room.map_err(|error| self.fault(&error)),
+        self.tolerate_busy(self.space.room(&self.connection, wal), 0)
+    }
+
+    /// What counts while another program has the database locked: `otherwise`.
+    fn tolerate_busy<T>(&self, counted: rusqlite::Result<T>, otherwise: T) -> Result<T, Fault> {
+        match counted {
+            Err(error) if Failure::of(&error) == Failure::Busy => Ok(otherwise),
+            counted => counted.map_err(|error| self.fault(&error)),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::allowance::{Claimant, Promise};
 use super::batch::Batch;
 use super::clock::ClockMark;
 use super::config::StoreConfig;
@@ -169,6 +170,17 @@ impl Store {
     /// [`SubmitError::Poisoned`] or [`SubmitError::Closed`]; nothing was taken then.
     pub fn submit(&self, submission: &mut Submission) -> Result<CommitNo, SubmitError> {
         self.inner.shared.submit(submission)
+    }
+
+    /// Promises room for a row of about so many bytes, which goes into the submission with
+    /// it. `None`: there is no room. To be asked before anything is decided; a row that
+    /// does not grow needs no promise.
+    pub fn promise(&self, row: u64, claimant: Claimant) -> Option<Promise> {
+        let promise = self.inner.shared.allowance.promise(row, claimant);
+        if promise.is_none() {
+            self.inner.shared.look_for_room();
+        }
+        promise
     }
 
     /// Where the numbers of [`super::Op::State`] come from.

@@ -10,7 +10,8 @@
 //!   `thread` is the loop around it, `housekeeping` with `checkpoint` and `space`
 //!   what it does between batches, `on_demand` what somebody asks it for, `displaced`
 //!   what it does when its files are moved away.
-//! - `full`, `fullness`, `parked`, `give_up`: a disk without room.
+//! - `full`, `fullness`, `parked`, `give_up`: a disk without room. `allowance`: room that is
+//!   promised to what grows the file.
 //! - `traced`: what is told of messages that are traced.
 //! - `reader`: pages of queues. `references`: who still needs a message.
 //!
@@ -20,6 +21,7 @@
 //! While one batch is being synced the next one fills, so the busier the broker,
 //! the larger its batches.
 
+mod allowance;
 mod batch;
 mod check;
 mod checkpoint;
@@ -57,6 +59,7 @@ mod traced;
 mod writer;
 mod written;
 
+pub use allowance::{Claimant, Promise};
 pub use clock::{ClockMark, ClockReading, TOLERANCE as CLOCK_TOLERANCE};
 pub use config::{Checkpoints, DurabilityMode, StoreConfig};
 pub use error::{OpenError, PageError, SubmitError};

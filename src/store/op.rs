@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::allowance::Promise;
 use super::record::{PagedDelivery, RetainedRecord, SessionRecord, SubscriptionRecord};
 use crate::memory::Ledger;
 use crate::message::{
@@ -94,6 +95,8 @@ pub struct Submission {
     pub waiters: Vec<Arc<Bell>>,
     /// Held from before the first number was drawn until the store has the changes.
     pub numbers: Option<OpenStep>,
+    /// Room for what grows the file. Taken by the store, unless nothing is to be written.
+    pub promise: Option<Promise>,
 }
 
 impl Submission {

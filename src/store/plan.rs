@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use ahash::AHashMap;
 
+use super::allowance::Promise;
 use super::batch::{Batch, Highest};
 use super::latest::Latest;
 use super::op::{Change, Op};
@@ -75,6 +76,8 @@ pub(super) struct Plan {
     pub(super) written: usize,
     /// Bytes of their topics, properties and payloads.
     written_bytes: u64,
+    /// Room for what it changes.
+    pub(super) promise: Option<Promise>,
     /// What waits for room, apart from the batch.
     pub(super) parked: Parked,
     /// Messages have been refused since the start: their publishers may be cut off.
@@ -88,6 +91,7 @@ pub(super) struct Plan {
 impl Plan {
     /// Takes over a batch; what an earlier one left stays in front.
     pub(super) fn add(&mut self, batch: &mut Batch) {
+        Promise::merge(&mut self.promise, batch.promise.take());
         self.messages.append(&mut batch.held);
         for op in batch.ops.drain(..) {
             if let Op::PacketId { change, .. } | Op::Move { change, .. } = &op {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use ahash::AHashSet;
 
+use super::allowance::Promise;
 use super::batch::Batch;
 use super::config::{DurabilityMode, StoreConfig};
 use super::error::SubmitError;
@@ -116,6 +117,7 @@ impl Queue {
                 }
             }
             self.open.waiters.append(&mut submission.waiters);
+            Promise::merge(&mut self.open.promise, submission.promise.take());
         }
         if let Some(now) = now {
             let deadline = now + self.window;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
+use super::allowance::Allowance;
 use super::batch::Batch;
 use super::clock::ClockMark;
 use super::config::StoreConfig;
@@ -58,6 +59,8 @@ pub(super) struct Shared {
     pub(super) committed: AtomicU64,
     state: AtomicU8,
     pub(super) references: References,
+    /// Room for what grows the file.
+    pub(super) allowance: Arc<Allowance>,
     /// Of all changes of state that are submitted.
     pub(super) order: Arc<Order>,
     pub(super) metrics: Arc<StoreMetrics>,
@@ -91,6 +94,7 @@ impl Shared {
             committed: AtomicU64::new(1),
             state: AtomicU8::new(StoreState::Running as u8),
             references,
+            allowance: Arc::default(),
             order: Arc::default(),
             metrics,
             on_poisoned,
@@ -225,6 +229,14 @@ impl Shared {
     #[cfg(feature = "failpoints")]
     pub(super) fn has_work(&self) -> bool {
         self.queue.lock().waiting()
+    }
+
+    /// Lets the writer look how much room there is: others may have made some.
+    pub(super) fn look_for_room(&self) {
+        let mut queue = self.queue.lock();
+        queue.open.since.get_or_insert_with(Instant::now);
+        drop(queue);
+        self.work.notify_one();
     }
 
     /// Asks the writer for a checkpoint before its next batch.

@@ -1,6 +1,7 @@
 //! Room on the disk: the quota, the reserve that is given up when the volume is
 //! full, and pages that are given back.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -20,6 +21,13 @@ use super::schema::pragma;
 /// sessions, acknowledgements, retained messages that replace larger ones.
 const HEADROOM: i64 = 256;
 
+/// Of these, the pages that are promised to sessions that come back. The rest is for what
+/// cannot be refused: rows that change, and pages that are split for a short row.
+const GROWTH: i64 = 128;
+
+/// Of the headroom, the pages that nothing but deletes may use.
+const DELETES: i64 = 32;
+
 /// Free pages below this many bytes are kept: the next burst needs them.
 const KEEP_FREE: i64 = 16 << 20;
 
@@ -30,6 +38,26 @@ const GIVE_BACK: i64 = 32;
 /// For deletes and checkpoints of deletes; small volumes spare an eighth.
 const MARGIN: u64 = 4 << 20;
 
+/// How far the database may grow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Limit {
+    /// For all that may be refused: the quota.
+    Messages,
+    /// For all but messages.
+    Changes,
+    /// For deletes alone.
+    Deletes,
+}
+
+/// Room for what grows the file and is no message, in bytes of the file.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Growth {
+    /// All of it.
+    pub(super) room: u64,
+    /// The part that nothing takes that may be refused.
+    pub(super) beyond_quota: u64,
+}
+
 /// Watches the room.
 #[derive(Debug)]
 pub(super) struct Space {
@@ -39,6 +67,8 @@ pub(super) struct Space {
     page_size: i64,
     /// 0 for no limit.
     max_pages: i64,
+    /// The limit that SQLite has: never below the file's length when it was set.
+    limited_to: Cell<i64>,
     /// Device and inode of the file that was opened.
     identity: Option<(u64, u64)>,
 }
@@ -53,9 +83,10 @@ impl Space {
             reserve_size: config.reserve_size,
             page_size,
             max_pages,
+            limited_to: Cell::new(0),
             identity: identity(&config.path),
         };
-        space.limit(connection, false)?;
+        space.limit(connection, Limit::Messages)?;
         space.restore_reserve();
         Ok(space)
     }
@@ -76,13 +107,21 @@ impl Space {
         }
     }
 
-    /// Sets the quota, with or without the headroom.
-    pub(super) fn limit(&self, connection: &Connection, headroom: bool) -> rusqlite::Result<()> {
+    /// Sets the quota, with as much of the headroom as there is for it.
+    pub(super) fn limit(&self, connection: &Connection, limit: Limit) -> rusqlite::Result<()> {
         if self.max_pages == 0 {
             return Ok(());
         }
-        let pages = self.max_pages + if headroom { HEADROOM } else { 0 };
-        connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
+        let headroom = match limit {
+            Limit::Messages => 0,
+            Limit::Changes => HEADROOM - DELETES,
+            Limit::Deletes => HEADROOM,
+        };
+        let pages = self.max_pages + headroom;
+        let limit =
+            connection.pragma_update_and_check(None, "max_page_count", pages, |row| row.get(0))?;
+        self.limited_to.set(limit);
+        Ok(())
     }
 
     /// True if a batch of `bytes` leaves enough on the volume to copy a WAL of `wal`
@@ -101,10 +140,17 @@ impl Space {
     }
 
     fn room_on_volume(&self, wal: u64) -> u64 {
-        let Ok(volume) = rustix::fs::statvfs(&self.path) else { return u64::MAX };
+        let (beside, margin) = self.volume_beside(wal);
+        beside.saturating_sub(margin) / 2
+    }
+
+    /// Bytes that are left on the volume beside a WAL that has yet to be copied back, and
+    /// how many of them no message takes.
+    fn volume_beside(&self, wal: u64) -> (u64, u64) {
+        let Ok(volume) = rustix::fs::statvfs(&self.path) else { return (u64::MAX, MARGIN) };
         let size = volume.f_blocks.saturating_mul(volume.f_frsize);
         let available = volume.f_bavail.saturating_mul(volume.f_frsize);
-        available.saturating_sub(wal + MARGIN.min(size / 8)) / 2
+        (available.saturating_sub(wal), MARGIN.min(size / 8))
     }
 
     /// Bytes of messages that would find room: on the volume, and in pages that are
@@ -117,6 +163,47 @@ impl Space {
         let used = pragma(connection, "page_count")? - pragma(connection, "freelist_count")?;
         let pages = (self.max_pages - used).max(0);
         Ok(volume.min(u64::try_from(pages * self.page_size / 2).unwrap_or(0)))
+    }
+
+    /// True if more pages are in use than the quota has. What the headroom has left in the
+    /// file is given back first: SQLite's limit is never below the file's length.
+    pub(super) fn is_over_quota(&self, connection: &Connection) -> rusqlite::Result<bool> {
+        if self.limited_to.get() <= self.max_pages {
+            return Ok(false);
+        }
+        let free = count(connection, "PRAGMA freelist_count")?;
+        let step = self.excess(connection)?.min(free);
+        if step > 0 {
+            vacuum(connection, step)?;
+        }
+        self.limit(connection, Limit::Messages)?;
+        Ok(self.limited_to.get() > self.max_pages)
+    }
+
+    /// Pages of the file beyond the quota.
+    fn excess(&self, connection: &Connection) -> rusqlite::Result<i64> {
+        match self.max_pages {
+            0 => Ok(0),
+            most => Ok((count(connection, "PRAGMA page_count")? - most).max(0)),
+        }
+    }
+
+    /// Room for what grows the file and is no message: up to the quota, and half of the
+    /// headroom; on the volume, half of what messages leave. It comes back as deletes free
+    /// pages.
+    pub(super) fn growth(&self, connection: &Connection, wal: u64) -> rusqlite::Result<Growth> {
+        let bytes = |pages: i64| u64::try_from(pages.saturating_mul(self.page_size)).unwrap_or(0);
+        let (volume, margin) = self.volume_beside(wal);
+        let mut growth = Growth {
+            room: volume.saturating_sub(margin / 2) / 2,
+            beyond_quota: (margin / 4).min(bytes(GROWTH)),
+        };
+        if self.max_pages > 0 {
+            let pages = count(connection, "PRAGMA page_count")?;
+            let used = pages - count(connection, "PRAGMA freelist_count")?;
+            growth.room = growth.room.min(bytes((self.max_pages + GROWTH - used).max(0)));
+        }
+        Ok(growth)
     }
 
     /// Bytes of the largest message that could ever find room.
@@ -190,15 +277,16 @@ impl Space {
     }
 
     /// Free pages beyond those that are kept for the next burst: 16 MiB, or a quarter
-    /// of what is in use.
+    /// of what is in use. What has used the headroom gives it back.
     pub(super) fn surplus(&self, connection: &Connection) -> rusqlite::Result<i64> {
         let free = count(connection, "PRAGMA freelist_count")?;
+        let excess = self.excess(connection)?.min(free);
         let keep = KEEP_FREE / self.page_size;
         if free <= keep {
-            return Ok(0);
+            return Ok(excess);
         }
         let used = count(connection, "PRAGMA page_count")? - free;
-        Ok((free - keep.max(used / 4)).max(0))
+        Ok((free - keep.max(used / 4)).max(excess))
     }
 
     /// Gives up to `most` pages of the surplus back to the volume: what stands at the end

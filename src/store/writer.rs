@@ -23,7 +23,7 @@ use super::metrics::{add, stamp};
 use super::plan::Plan;
 use super::queue::Phase;
 use super::shared::{Shared, StoreState};
-use super::space::Space;
+use super::space::{Limit, Space};
 use super::statements;
 use super::traced;
 use crate::message::{Bell, CommitMark, CommitNo, IdList, Message, Wake};
@@ -89,6 +89,8 @@ impl Writer {
         shared: Arc<Shared>,
     ) -> rusqlite::Result<Self> {
         let checkpointer = Checkpointer::new(&mut parts.connection, config, &shared.metrics)?;
+        let growth = parts.space.growth(&parts.connection, checkpointer.wal_bytes())?;
+        shared.allowance.set(growth.room, growth.beyond_quota, None);
         Ok(Self {
             connection: parts.connection,
             shared,
@@ -137,8 +139,11 @@ impl Writer {
         let mark = if outcome == Outcome::Committed {
             let mark = self.publish(batch.number, start);
             self.look_for_room()?;
+            let committed = self.plan.promise.take();
+            self.allow_growth(committed)?;
             mark
         } else {
+            self.allow_growth(None)?;
             None
         };
         if let Some(waited) = waited {
@@ -194,13 +199,14 @@ impl Writer {
     }
 
     pub(super) fn with_headroom(&mut self, number: CommitNo) -> Result<Outcome, Fault> {
-        self.space.limit(&self.connection, true).map_err(|error| self.fault(&error))?;
+        self.limit(Limit::Changes)?;
         if self.fits(Scope::All, number)? {
             return Ok(Outcome::Committed);
         }
         if self.space.give_up_reserve() && self.fits(Scope::All, number)? {
             return Ok(Outcome::Committed);
         }
+        self.limit(Limit::Deletes)?;
         if self.fits(Scope::Deletes, number)? {
             self.plan.without_deletes();
         } else {

@@ -5,6 +5,7 @@ mod admin;
 mod elision;
 mod exactly_once;
 mod full;
+mod full_state;
 mod gates;
 mod growth;
 mod in_flight;

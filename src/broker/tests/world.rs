@@ -125,7 +125,7 @@ impl World {
         let accepted = at_once(self.broker.connect(connect, peer)).unwrap();
         let mut client = Box::new(accepted.client);
         client.open(accepted.connack, accepted.gate);
-        User { client, out: BytesMut::new(), version: connect.version }
+        User::of(client, connect.version)
     }
 }
 
@@ -159,6 +159,11 @@ pub struct User {
 }
 
 impl User {
+    /// The other end of a client that has been accepted.
+    pub fn of(client: Box<Client>, version: Version) -> Self {
+        Self { client, out: BytesMut::new(), version }
+    }
+
     fn then(mut self, check: impl FnOnce(&mut Self)) -> Self {
         check(&mut self);
         self
@@ -315,7 +320,7 @@ pub fn ack(packet: u16) -> Ack {
     }
 }
 
-fn id(value: u16) -> PacketId {
+pub fn id(value: u16) -> PacketId {
     PacketId::new(value).unwrap()
 }
 

@@ -284,3 +284,38 @@ fn what_is_retained_at_qos_0_on_a_full_disk_is_written_when_there_is_room() {
     assert_eq!(count(directory.path(), "retained"), 1);
     assert_eq!(store.state(), StoreState::Running);
 }
+
+#[test]
+fn messages_take_nothing_of_the_headroom_that_others_have_used() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _) = Store::open_stepped(&small(directory.path()), Arc::default()).unwrap();
+    let next = fill(&store, 20_000);
+    let will = |bytes: usize| {
+        let mut record = Box::new(session_record(7, "large"));
+        record.will = Some(Box::new(WillRecord {
+            topic: "large".into(),
+            properties: Vec::new(),
+            payload: vec![1; bytes],
+            qos: QoS::AtLeastOnce,
+            retain: false,
+            delay: 0,
+            expiry: None,
+        }));
+        state(Change::Session(record))
+    };
+    commit(&store, vec![will(1 << 20)]);
+    commit(&store, vec![will(0)]);
+    drain(&store, 1..next);
+    assert_eq!(store.state(), StoreState::Running);
+    for id in next..next + 1000 {
+        commit(&store, vec![Op::Message(message_to(id, &vec![0; 20_000], &[(1, id, 1)]))]);
+        if store.state() == StoreState::Full {
+            let file =
+                rusqlite::Connection::open(directory.path().join("data/ferrymq.db")).unwrap();
+            let pragma = |name: &str| crate::store::pragma(&file, name).unwrap();
+            assert!(pragma("page_count") - pragma("freelist_count") <= 128);
+            return;
+        }
+    }
+    panic!("max_size does not hold");
+}
