@@ -12,6 +12,7 @@ mod kept_in_flight;
 mod pass_through;
 mod shared_members;
 mod spans;
+mod stored_wills;
 mod too_large;
 mod tracing;
 mod tracing_rules;
