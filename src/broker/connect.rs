@@ -159,7 +159,7 @@ impl Broker {
                 self.resume_or_replace(permit, &newcomer, &mut replaced, &mut step).await
             }
         };
-        // A session that is not durable writes nothing. But what it follows upon may have
+        // A session that is not durable writes at most its will. But what it follows upon may have
         // ended a moment ago, and must not come back after the client was told that there
         // is no session.
         let ended = self.last_end.load(Ordering::SeqCst);
@@ -237,6 +237,11 @@ impl Broker {
     /// True if there are as many sessions as there may be.
     pub fn has_all_sessions(&self) -> bool {
         self.is_crowded(self.registry.lock().len())
+    }
+
+    /// True if the will is stored although its session may not be.
+    pub(super) fn stores_will(&self, connect: &Connect) -> bool {
+        connect.will.is_some() && self.settings.store_wills && self.persistence.is_enabled()
     }
 
     fn is_crowded(&self, sessions: usize) -> bool {
@@ -386,10 +391,11 @@ impl Broker {
         let wake = Arc::new(Wake::of_session(Arc::clone(handle.bell())));
         let mut session = handle.lock();
         session.version = connect.version;
-        let was_durable = session.durable;
+        let (was_durable, had_row) = (session.durable, session.has_row);
         session.life.expiry = granted.expiry;
         session.durable = self.persistence.is_enabled() && granted.expiry > 0;
         session.will = connect.will.as_ref().map(|will| Box::new(will_record(will)));
+        session.has_row = session.durable || self.stores_will(connect);
         let epoch = session.life.next_epoch();
         self.timers.cancel(&handle);
         session.attach(Connected {
@@ -399,13 +405,14 @@ impl Broker {
             info: Arc::clone(info),
         });
         handle.bell().connect(Some(Arc::clone(&wake)));
-        if session.durable {
-            step.change(Change::Session(Box::new(record_of(&session))));
-            if !was_durable {
-                Self::write_what_it_has(&session, step);
-            }
-        } else if was_durable {
+        if !session.durable && had_row {
             step.change(Change::EndSession(session.id));
+        }
+        if session.has_row {
+            step.change(Change::Session(Box::new(record_of(&session))));
+        }
+        if session.durable && !was_durable {
+            Self::write_what_it_has(&session, step);
         }
         drop(session);
         Attached { permit, wake, epoch, present }

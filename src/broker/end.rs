@@ -50,8 +50,13 @@ impl Broker {
         if let Some(will) = will {
             self.publish_will(&will, &mut step).await;
         }
-        self.metrics.sessions.expired.inc();
-        tracing::info!(client_id = &*handle.client_id, "session expired");
+        if handle.look().life.expiry > 0 {
+            self.metrics.sessions.expired.inc();
+            tracing::info!(client_id = &*handle.client_id, "session expired");
+        } else {
+            let client_id = &*handle.client_id;
+            tracing::info!(client_id, "the connection ended with the last run of the broker");
+        }
         self.end_and_submit(&permit, &mut step);
     }
 
@@ -83,7 +88,7 @@ impl Broker {
         let has_shared = session.durable && session.has_shared;
         let shared_up_to = has_shared.then_some(session.sent_up_to);
         let subscriptions = session.subscriptions.take();
-        if session.durable {
+        if session.has_row {
             step.change(Change::EndSession(session.id));
         }
         drop(session);

@@ -25,16 +25,19 @@ impl Broker {
         connect: &Connect,
         granted: &Granted,
     ) -> Result<Option<Promise>, NoRoom> {
-        if granted.expiry == 0 {
+        let is_durable = granted.expiry > 0;
+        if !is_durable && !self.stores_will(connect) {
             return Ok(None);
         }
         let will = connect.will.as_ref().map_or(0, size_of_will);
-        let known = if connect.clean_start { None } else { self.will_on_disk(&granted.client_id) };
+        let comes_back = is_durable && !connect.clean_start;
+        let known = if comes_back { self.will_on_disk(&granted.client_id) } else { None };
         let is_small = will <= SMALL_WILL;
         let claimant = match known {
             // The row takes no more room than it does now.
             Some(before) if is_small && will <= before => return Ok(None),
             Some(_) if is_small => Claimant::Known,
+            None if is_small && !is_durable => Claimant::Passing,
             _ => Claimant::Other,
         };
         let row = if known.is_some() { will } else { will + SESSION + 2 * granted.client_id.len() };

@@ -39,7 +39,9 @@ impl Broker {
             record.version,
             Arc::clone(&self.settings.session),
         );
+        // One that ends with its connection is here for its will, and ends at once.
         session.durable = true;
+        session.has_row = true;
         session.life.expiry = record.expiry;
         session.will = record.will;
         session.sent_up_to = record.sent_up_to;

@@ -32,6 +32,8 @@ pub struct Settings {
     pub topic_alias_maximum: u16,
     /// Whether clients may retain.
     pub retain_available: bool,
+    /// Wills of sessions that end with their connection are on disk as well.
+    pub store_wills: bool,
     /// Over all topics.
     pub max_retained_messages: usize,
     /// Their topics, properties and payloads, in bytes.
@@ -90,6 +92,7 @@ impl From<&Config> for Settings {
             stalls: mqtt.on_full == config::OnFull::Stall,
             topic_alias_maximum: mqtt.topic_alias_maximum,
             retain_available: mqtt.retain_available,
+            store_wills: session.store_wills,
             max_retained_messages: mqtt.max_retained_messages,
             max_retained_bytes: sizes.max_retained_bytes.bytes(),
             sys_interval: mqtt.sys_interval.finite().filter(|interval| !interval.is_zero()),

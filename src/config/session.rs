@@ -43,6 +43,9 @@ pub struct Session {
     pub memory_window: usize,
     /// True: QoS 0 messages also wait (in memory) for a client that is away.
     pub queue_qos0: bool,
+    /// True: wills of sessions that end with their connection are on disk as well, and
+    /// are published after a crash.
+    pub store_wills: bool,
 }
 
 impl Default for Session {
@@ -57,6 +60,7 @@ impl Default for Session {
             max_subscriptions: 1000,
             memory_window: 1000,
             queue_qos0: false,
+            store_wills: false,
         }
     }
 }

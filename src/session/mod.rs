@@ -47,6 +47,8 @@ pub struct Session {
     pub version: Version,
     /// True if its deliveries and states are to be kept on disk.
     pub durable: bool,
+    /// True if its row is in the file: it is durable, or its will is stored.
+    pub has_row: bool,
     /// Connection, expiry and end.
     pub life: Life,
     /// What bounds its queue and window. Many have the same.
@@ -83,6 +85,7 @@ impl Session {
             client_id,
             version,
             durable: false,
+            has_row: false,
             life: Life::default(),
             subscriptions: Subscriptions::default(),
             incoming: Incoming::default(),

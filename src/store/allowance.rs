@@ -22,6 +22,9 @@ pub enum Claimant {
     /// A session that is in the file, with a small will: it has to come in, so that its
     /// queue can be drained.
     Known,
+    /// A small will of a session that ends with its connection: may use half of what is
+    /// there for known sessions.
+    Passing,
     /// Anybody else: stays within the quota.
     Other,
 }
@@ -75,7 +78,11 @@ impl Allowance {
     pub(super) fn promise(self: &Arc<Self>, row: u64, claimant: Claimant) -> Option<Promise> {
         let bytes = cost(row);
         let mut account = self.account.lock();
-        let kept = if claimant == Claimant::Known { 0 } else { account.beyond_quota };
+        let kept = match claimant {
+            Claimant::Known => 0,
+            Claimant::Passing => account.beyond_quota / 2,
+            Claimant::Other => account.beyond_quota,
+        };
         if account.promised.saturating_add(bytes).saturating_add(kept) > account.room {
             return None;
         }
@@ -143,6 +150,8 @@ mod unit {
         assert!(account.promise(60_000, Claimant::Other).is_none());
         let known = account.promise(60_000, Claimant::Known);
         assert!(known.is_some() && account.promise(1, Claimant::Other).is_none());
+        assert!(account.promise(1, Claimant::Passing).is_some());
+        assert!(account.promise(10_000, Claimant::Passing).is_none());
         assert!(account.promise(40_000, Claimant::Known).is_none());
     }
 

@@ -393,7 +393,7 @@ impl Client {
     pub fn lost(&mut self, model: &mut Model, since: u64) {
         if let Some(will) = self.current_will.take()
             && self.connected
-            && self.outlives()
+            && (self.outlives() || model.store_wills)
         {
             model.will_is_due(will);
             self.lost_will = Some(will);

@@ -107,6 +107,8 @@ pub struct Model {
     /// When the broker was last started.
     pub started: Step,
     pub short_queues: bool,
+    /// Wills of sessions that end with their connection survive a crash.
+    pub store_wills: bool,
     /// Payloads are so many times as large.
     pub scale: usize,
     trace: bool,
@@ -216,8 +218,8 @@ impl Model {
         self.message_mut(id).resent += 1;
     }
 
-    /// The connection ended without DISCONNECT: the will of a durable session, without
-    /// a delay, has to come.
+    /// The connection ended without DISCONNECT: the will of a durable session, or one that
+    /// is stored, without a delay, has to come.
     pub fn will_is_due(&mut self, id: u32) {
         self.message_mut(id).due = true;
     }

@@ -73,7 +73,8 @@ pub struct Run {
 /// Plays the history of `seed` to its end. Panics if a promise is broken.
 pub fn play(seed: u64, trace: bool) -> Summary {
     let mut dice = Dice::from_seed(seed);
-    let shape = Shape::of(&mut dice);
+    // Not drawn: histories that were played without it stay as they were.
+    let shape = Shape { store_wills: seed % 3 == 2, ..Shape::of(&mut dice) };
     let habits = Habits::of(&mut dice);
     let count = dice.index(5) + 3;
     let clients: Vec<_> = (0..count).map(|index| Client::new(index, habits, &mut dice)).collect();
@@ -101,6 +102,7 @@ pub fn play(seed: u64, trace: bool) -> Summary {
     for client in &run.clients {
         run.say(|| format!("{client:?}"));
     }
+    run.model.store_wills = run.shape.store_wills;
     run.model.short_queues = run.shape.max_queued < 1000;
     run.model.scale = if run.shape.max_size > 0 { 12 } else { 1 };
     run.start(Remains::empty(seed));

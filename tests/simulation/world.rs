@@ -30,6 +30,7 @@ pub struct Shape {
     pub max_queued: usize,
     pub topic_aliases: u16,
     pub stalls: bool,
+    pub store_wills: bool,
 }
 
 impl Shape {
@@ -44,6 +45,7 @@ impl Shape {
             max_queued: *dice.pick(&[10, 1_000_000, 1_000_000, 1_000_000]),
             topic_aliases: *dice.pick(&[0, 2, 8]),
             stalls: dice.percent(40),
+            store_wills: false,
         }
     }
 }
@@ -127,6 +129,7 @@ impl Remains {
         limits.max_queued_messages = shape.max_queued;
         settings.topic_alias_maximum = shape.topic_aliases;
         settings.stalls = shape.stalls;
+        settings.store_wills = shape.store_wills;
         let (clock, hand) = Clock::by_hand(WallMillis(wall));
         let broker = Broker::with_clock(
             clock,

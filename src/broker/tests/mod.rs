@@ -14,6 +14,7 @@ mod pass_through;
 mod retained_order;
 mod shared_members;
 mod spans;
+mod stored_wills;
 mod too_large;
 mod tracing;
 mod tracing_rules;
