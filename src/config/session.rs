@@ -60,7 +60,7 @@ impl Default for Session {
             max_subscriptions: 1000,
             memory_window: 1000,
             queue_qos0: false,
-            store_wills: false,
+            store_wills: true,
         }
     }
 }

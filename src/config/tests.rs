@@ -116,7 +116,7 @@ fn quotes_around_a_value_are_taken_off_whatever_the_key_takes() {
     assert_eq!(
         env_error("FERRYMQ_SESSION__MAX_SUBSCRIPTIONS", "\"5000"),
         "session.max_subscriptions (environment variable FERRYMQ_SESSION__MAX_SUBSCRIPTIONS): \
-         found \"\"5000\", expected a whole number"
+         found \"\"5000\", expected a whole number from 1 to 10000000"
     );
 }
 

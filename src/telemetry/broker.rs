@@ -187,7 +187,7 @@ fn messages(registry: &MetricsRegistry, metrics: &Arc<Metrics>) {
     gauge(registry, "ferrymq_retained_messages", "Topics with a retained message.", metrics, |m| {
         &m.messages.retained
     });
-    gauge(registry, "ferrymq_retained_bytes", "Bytes of all retained messages.", metrics, |m| {
+    gauge(registry, "ferrymq_retained_bytes", "Memory of all retained messages.", metrics, |m| {
         &m.messages.retained_bytes
     });
     let counted = metrics.messages.memory;
