@@ -83,7 +83,10 @@ impl Clock {
     /// A clock that stands at `wall` until it is turned. For simulations.
     pub fn by_hand(wall: WallMillis) -> (Self, Hand) {
         let hand = Arc::new(AtomicU64::new(0));
-        let start = ClockReading { wall, ..ClockReading::now() };
+        // Where the runtime's time is turned by hand too, a deadline of the broker is the
+        // same moment to its timers, and not later by what has passed until now.
+        let instant = tokio::time::Instant::now().into_std();
+        let start = ClockReading { wall, instant, ..ClockReading::now() };
         let clock = Self { hand: Some(Arc::clone(&hand)), ..Self::since(start) };
         (clock, Hand(hand))
     }
