@@ -322,6 +322,12 @@ fn a_publish_that_many_filters_nearly_match_takes_several_polls() {
             assert!(publisher.client.begin().unwrap());
             polls += 1;
         }
+        // The delivery itself may have its turn in the next one.
+        while publisher.client.has_more() {
+            publisher.client.end().unwrap();
+            assert!(publisher.client.begin().unwrap());
+            publisher.client.go_on();
+        }
         publisher.client.end().unwrap();
         // With a router that changes all the time the fourth try is made at once.
         let expected = if changes { 4..=4 } else { 5..=7 };
