@@ -7,12 +7,15 @@ use std::time::Duration;
 use ahash::AHashSet;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::{Broker, SessionHandle, Step};
+use super::{Broker, SessionHandle, Step, yield_now};
 
 /// How often memory of offline sessions is let go: long enough for a client that
 /// reconnects at once to find its queue in memory.
 const EVICT_EVERY: Duration = Duration::from_secs(1);
 const EXPIRE_RETAINED_EVERY: Duration = Duration::from_secs(30);
+/// Steps in one go of clearing away what ended sessions have left: as fast as sessions can
+/// be made and ended.
+const CLEAR_AT_ONCE: usize = 8;
 /// While something of ended sessions remains to be cleared away.
 const CLEAR_EVERY: Duration = Duration::from_millis(5);
 
@@ -35,7 +38,12 @@ impl Broker {
                     self.measure();
                 }
                 _ = clear.tick(), if clearing => {
-                    self.clear_remains();
+                    for _ in 0..CLEAR_AT_ONCE {
+                        if !self.clear_remains() {
+                            break;
+                        }
+                        yield_now().await;
+                    }
                 }
                 _ = retained.tick() => self.expire_retained().await,
                 () = next_tick(sys.as_mut()) => self.publish_sys(),

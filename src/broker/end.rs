@@ -11,9 +11,10 @@ use std::sync::Arc;
 use super::budget::NODES_AT_ONCE;
 use super::handle::StepPermit;
 use super::{Broker, SessionHandle, Step, traced};
+use crate::memory::Charge;
 use crate::message::IdList;
 use crate::protocol::level_count;
-use crate::session::Entry;
+use crate::session::{Entry, cost_of_subscription};
 use crate::store::{Change, Op};
 use crate::telemetry::{DropReason, Label};
 
@@ -29,6 +30,8 @@ const AT_ONCE: usize = 256;
 pub(super) struct Remains {
     handle: Arc<SessionHandle>,
     filters: Vec<Box<str>>,
+    /// For the filters, which are in the router until they are cleared away.
+    charge: Charge,
     entries: VecDeque<Entry>,
     rows: VecDeque<IdList>,
 }
@@ -87,6 +90,7 @@ impl Broker {
         let (entries, rows) = session.take_all();
         let has_shared = session.durable && session.has_shared;
         let shared_up_to = has_shared.then_some(session.sent_up_to);
+        let bytes = session.subscriptions.bytes();
         let subscriptions = session.subscriptions.take();
         if session.has_row {
             step.change(Change::EndSession(session.id));
@@ -102,6 +106,7 @@ impl Broker {
         self.metrics.messages.dropped.add(DropReason::SessionEnded, dropped as u64);
         Some(Remains {
             handle: Arc::clone(handle),
+            charge: self.metrics.messages.memory.charge(bytes),
             filters: subscriptions.into_keys().collect(),
             entries: entries.into(),
             rows,
@@ -165,10 +170,12 @@ impl Broker {
     }
 
     fn clear_some(&self, remains: &mut Remains) -> bool {
-        let Remains { handle, filters, entries, rows } = remains;
+        let Remains { handle, filters, charge, entries, rows } = remains;
         let some = some_of(filters);
         if !some.is_empty() {
             self.unroute(handle.id, &some);
+            let gone: u64 = some.iter().map(|filter| cost_of_subscription(filter)).sum();
+            charge.set(u64::try_from(charge.bytes()).unwrap_or(0).saturating_sub(gone));
         }
         let mut step = Step::new(self);
         // A session that has ended is not chosen any more, though it is in the router.

@@ -16,7 +16,7 @@ use super::scratch::{self, Consumed, Partial};
 use super::timers::{Due, Timers};
 use super::transport::Transport;
 use crate::broker::Budget;
-use crate::broker::client::{Client, Close, Handled};
+use crate::broker::client::{Client, Close, Handled, LargePayload};
 use crate::peer::PeerAddr;
 use crate::protocol::{Decoder, Frame, ReasonCode};
 use crate::sabotage::Sabotage;
@@ -107,15 +107,19 @@ impl<S: Transport> Connection<S> {
 
     async fn close(mut self, mut client: Box<Client>, close: Close) {
         let (client_id, remote) = (Arc::clone(client.client_id()), self.stream.peer());
+        // Many may end at the same time, and none of them is read any more.
+        self.partial = Partial::default();
+        let payload = client.detach_payload();
+        let mut last = BytesMut::new();
         if let Close::Error(reason, why) = &close {
-            client.take_payload(&mut self.out);
-            client.farewell(*reason, why, &mut self.out);
+            client.farewell(*reason, why, &mut last);
         }
         // Session and will do not wait for the last bytes to be written.
         client.close(&close).await;
         // A client that left has no more to hear.
         if matches!(close, Close::Error(..)) {
-            let _ = tokio::time::timeout(FAREWELL, self.flush_and_shut_down()).await;
+            let flushed = self.flush_and_shut_down(payload, last);
+            let _ = tokio::time::timeout(FAREWELL, flushed).await;
         }
         self.count_close(&client_id, remote, &close);
     }
@@ -141,9 +145,17 @@ impl<S: Transport> Connection<S> {
         }
     }
 
-    async fn flush_and_shut_down(&mut self) -> std::io::Result<()> {
+    async fn flush_and_shut_down(
+        &mut self,
+        payload: Option<LargePayload>,
+        mut last: BytesMut,
+    ) -> std::io::Result<()> {
         use tokio::io::AsyncWriteExt as _;
         self.stream.write_all_buf(&mut self.out).await?;
+        if let Some(payload) = payload {
+            self.stream.write_all(payload.rest()).await?;
+        }
+        self.stream.write_all_buf(&mut last).await?;
         self.stream.flush().await?;
         super::linger::close(&mut self.stream).await
     }

@@ -82,8 +82,7 @@ impl<V> Retained<V> {
         seen
     }
 
-    /// Visits every topic that `filter` matches, at once.
-    #[cfg(test)]
+    /// Visits every topic that `filter` matches, in one step.
     pub fn matching<'a>(&'a self, filter: &str, visit: &mut dyn FnMut(&str, &'a V)) {
         self.advance(&mut self.walk(filter), usize::MAX, visit);
     }

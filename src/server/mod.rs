@@ -2,6 +2,7 @@
 //! and the HTTP endpoints, waits for a reason to stop, and stops in an order that
 //! loses nothing. No protocol and no policy here.
 
+mod give_back;
 mod listen;
 mod machine;
 mod observe;

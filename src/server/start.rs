@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use super::observe::observe_store;
 use super::reload::{self, Reloader};
-use super::{Running, ServeError};
+use super::{Running, ServeError, give_back};
 use super::{listen, machine};
 use crate::auth::Authenticator;
 use crate::broker::{Broker, Persistence, Settings};
@@ -97,6 +97,7 @@ impl Server {
         // What fell due while the broker was down: before anybody connects.
         broker.run_due().await;
         tasks.spawn(Arc::clone(&broker).background());
+        tokio::spawn(give_back::run(Arc::downgrade(&broker)));
         tasks.spawn(keep_http(Arc::clone(&broker), stop_http));
         let asked = Arc::downgrade(&broker);
         readiness.ask(move || asked.upgrade().is_some_and(|broker| broker.is_disk_full()));

@@ -34,6 +34,7 @@ use std::sync::{Arc, Weak};
 use self::aliases::{InboundAliases, OutboundAliases};
 pub use self::block::{BlockReason, Handled};
 pub use self::close::Close;
+pub use self::payload::LargePayload;
 pub use self::pending::{Pending, PendingQueue, Reply};
 pub use self::role::Dialled;
 use self::role::Role;
@@ -137,7 +138,7 @@ pub struct Client {
     /// It was refused and is disconnected soon.
     parting: Option<parting::Parting>,
     /// What is written behind the write buffer.
-    payload: Option<payload::LargePayload>,
+    payload: Option<LargePayload>,
     /// For the buffers of the connection.
     charge: Charge,
 }

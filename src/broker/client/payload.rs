@@ -14,7 +14,7 @@ pub(super) const LARGE: usize = 16 << 10;
 
 /// The rest of a packet whose first part is in the write buffer, or was.
 #[derive(Debug)]
-pub(super) struct LargePayload {
+pub struct LargePayload {
     message: Arc<Message>,
     written: usize,
 }
@@ -24,7 +24,8 @@ impl LargePayload {
         Self { message: Arc::clone(message), written: 0 }
     }
 
-    fn rest(&self) -> &[u8] {
+    /// What is not written yet.
+    pub fn rest(&self) -> &[u8] {
         self.message.payload().get(self.written..).unwrap_or_default()
     }
 }
@@ -43,6 +44,11 @@ impl Client {
                 self.payload = None;
             }
         }
+    }
+
+    /// The rest of it, for whoever writes it when the client is gone.
+    pub fn detach_payload(&mut self) -> Option<LargePayload> {
+        self.payload.take()
     }
 
     /// Copies the rest of it into the write buffer after all: something else is to stand
