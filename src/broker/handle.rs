@@ -220,7 +220,9 @@ impl SessionHandle {
         let own = session.own_memory();
         charge.set(own);
         let held = i64::try_from(own + session.message_memory()).unwrap_or(i64::MAX);
-        if self.held.load(Ordering::Relaxed) != held {
+        // Others read what stands beside it for each message: it is written when it has
+        // changed by something that counts.
+        if (self.held.load(Ordering::Relaxed) - held).abs() >= WORTH_TELLING {
             self.held.store(held, Ordering::Relaxed);
         }
         self.metrics.messages.in_flight.add(session.in_flight_change());
@@ -233,6 +235,9 @@ impl Drop for SessionHandle {
         self.bell.connect(None);
     }
 }
+
+/// Bytes by which [`SessionHandle::holds`] may be wrong: little beside the least share.
+const WORTH_TELLING: i64 = 2 << 10;
 
 /// Writes only what changes: others read it all the time. True if it has changed.
 fn update(flag: &AtomicBool, value: bool) -> bool {

@@ -26,19 +26,35 @@ impl NextTurn {
     }
 }
 
-/// The line of those who wait, and how many have a turn.
+/// What a task has more of than a short poll can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Load {
+    /// What clients have sent.
+    Input,
+    /// What they are sent: it empties queues, and does not stand behind what fills them.
+    Output,
+}
+
+/// The lines of those who wait, and how many of each have a turn.
 #[derive(Debug)]
-pub struct LongPolls(Arc<Semaphore>);
+pub struct LongPolls {
+    input: Arc<Semaphore>,
+    output: Arc<Semaphore>,
+}
 
 impl LongPolls {
-    /// At most `at_once` turns at a time.
+    /// At most `at_once` turns of each kind at a time.
     pub fn new(at_once: usize) -> Self {
-        Self(Arc::new(Semaphore::new(at_once.max(1))))
+        let line = || Arc::new(Semaphore::new(at_once.max(1)));
+        Self { input: line(), output: line() }
     }
 
     /// Goes to the end of the line, when it is first polled.
-    pub fn next(&self) -> NextTurn {
-        let semaphore = Arc::clone(&self.0);
+    pub fn next(&self, load: Load) -> NextTurn {
+        let semaphore = Arc::clone(match load {
+            Load::Input => &self.input,
+            Load::Output => &self.output,
+        });
         NextTurn(Box::pin(async move { semaphore.acquire_owned().await.ok() }))
     }
 
@@ -47,7 +63,7 @@ impl LongPolls {
     pub async fn pause(&self, turn: &mut Option<Turn>) {
         *turn = None;
         yield_now().await;
-        *turn = self.next().0.await;
+        *turn = self.next(Load::Input).0.await;
     }
 }
 
@@ -64,12 +80,12 @@ mod tests {
     #[test]
     fn those_who_wait_get_their_turn_in_order() {
         let polls = LongPolls::new(1);
-        let Poll::Ready(first) = poll(&mut polls.next()) else { panic!("it was free") };
-        let (mut second, mut third) = (polls.next(), polls.next());
+        let Poll::Ready(first) = poll(&mut polls.next(Load::Input)) else { panic!("it was free") };
+        let (mut second, mut third) = (polls.next(Load::Input), polls.next(Load::Input));
         assert!(poll(&mut second).is_pending() && poll(&mut third).is_pending());
         drop(first);
         // Who had the last turn waits behind those who have had none.
-        let mut again = polls.next();
+        let mut again = polls.next(Load::Input);
         assert!(poll(&mut again).is_pending() && poll(&mut third).is_pending());
         let Poll::Ready(turn) = poll(&mut second) else { panic!("the second is next") };
         drop(turn);
@@ -78,10 +94,18 @@ mod tests {
     }
 
     #[test]
+    fn what_empties_queues_does_not_wait_for_what_fills_them() {
+        let polls = LongPolls::new(1);
+        let _filling = poll(&mut polls.next(Load::Input));
+        assert!(poll(&mut polls.next(Load::Input)).is_pending());
+        assert!(poll(&mut polls.next(Load::Output)).is_ready());
+    }
+
+    #[test]
     fn the_turn_of_one_who_leaves_goes_to_the_next() {
         let polls = LongPolls::new(1);
-        let first = poll(&mut polls.next());
-        let (mut second, mut third) = (polls.next(), polls.next());
+        let first = poll(&mut polls.next(Load::Input));
+        let (mut second, mut third) = (polls.next(Load::Input), polls.next(Load::Input));
         assert!(poll(&mut second).is_pending() && poll(&mut third).is_pending());
         drop(first);
         // It had been given the turn, and has not taken it.

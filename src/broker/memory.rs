@@ -4,8 +4,8 @@
 //! a count of its own, of its session, its queue and its connection's buffers
 //! ([`SessionHandle::holds`]). While more than `limits.max_memory` is held, a client may
 //! take more only up to its share. The share is the same for all, so that who holds little
-//! notices nothing; it is computed again and again until the sum is below the limit, and
-//! those above it lose the QoS 0 messages that wait for them.
+//! notices nothing; it is computed again and again until the sum is below the limit. If the
+//! sum goes on growing, those above their share lose the QoS 0 messages that wait for them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::{Broker, SessionHandle};
-use crate::telemetry::DropReason;
+use crate::telemetry::{DropReason, Label};
 
 /// How often shares are computed while memory is short.
 const BALANCE_EVERY: Duration = Duration::from_millis(50);
@@ -23,9 +23,13 @@ const BALANCE_EVERY: Duration = Duration::from_millis(50);
 const LEAST_SHARE: i64 = 16 << 10;
 /// The share until it is computed, as a part of the limit.
 const FIRST_SHARE: i64 = 64;
-/// What shares are computed for, as parts of the limit: below it, so that they last.
+/// The part of the limit below which memory is short no longer.
 const TARGET: (i64, i64) = (7, 8);
-/// Sessions that are looked at under one lock of the registry.
+/// Messages are taken from those above their share when more than the limit and this part of
+/// it is held: until then it is enough that they get no more.
+const MARGIN: i64 = 16;
+/// Sessions that are looked at under one lock of the registry, and messages that are dropped
+/// under one lock of a session.
 const AT_ONCE: usize = 512;
 
 /// What a client may hold at most.
@@ -84,14 +88,19 @@ impl Broker {
         }
     }
 
-    /// Computes shares, and takes the QoS 0 messages of those who hold more.
+    /// Computes shares. If even those who are within theirs have come to need too much, the
+    /// others lose the QoS 0 messages that wait for them.
     pub(super) async fn balance_memory(&self) {
-        let target = self.settings.max_memory / TARGET.1 * TARGET.0;
+        let limit = self.settings.max_memory;
         let held = self.metrics.messages.memory.get();
-        if held <= target {
-            self.shares.most.store(i64::MAX, Ordering::Relaxed);
+        if held <= limit {
+            if held <= limit / TARGET.1 * TARGET.0 {
+                self.shares.most.store(i64::MAX, Ordering::Relaxed);
+            }
             return;
         }
+        let sheds = held > limit + limit / MARGIN;
+        let target = if sheds { limit / TARGET.1 * TARGET.0 } else { limit };
         let mut sessions = Vec::new();
         let mut behind = None;
         loop {
@@ -106,10 +115,22 @@ impl Broker {
         let share = share_of(sessions.iter().map(|(holds, _)| *holds), held, target);
         let share = share.max(LEAST_SHARE);
         self.shares.most.store(share, Ordering::Relaxed);
-        for (_, handle) in sessions.iter().filter(|(holds, _)| *holds > share) {
-            let dropped = handle.lock().shed(u64::try_from(share).unwrap_or(0));
+        if sheds {
+            for (_, handle) in sessions.iter().filter(|(holds, _)| *holds > share) {
+                self.shed(handle, u64::try_from(share).unwrap_or(0)).await;
+            }
+        }
+    }
+
+    /// Drops QoS 0 messages that wait for a client until it is within its share.
+    async fn shed(&self, handle: &SessionHandle, share: u64) {
+        loop {
+            let dropped = handle.lock().shed(share, AT_ONCE);
             self.metrics.messages.dropped.add(DropReason::MemoryLimit, dropped.len() as u64);
-            super::traced::dropped(&dropped, "memory-limit");
+            super::traced::dropped(&dropped, DropReason::MemoryLimit.as_str());
+            if dropped.len() < AT_ONCE {
+                return;
+            }
             drop(dropped);
             super::yield_now().await;
         }

@@ -62,7 +62,7 @@ pub use connect_memory::{ConnectMemory, ConnectShare};
 pub use disconnect::Leaving;
 pub use fanout::Fanout;
 pub use handle::{SessionGuard, SessionHandle, SessionView, StepPermit};
-pub use long_polls::{LongPolls, NextTurn, Turn};
+pub use long_polls::{Load, LongPolls, NextTurn, Turn};
 pub use longest::LongQueue;
 pub use persistence::{Persistence, StoreDown};
 pub use publish::Publication;

@@ -88,7 +88,8 @@ impl Broker {
             message.shares = Some(kept().map(|receiver| receiver.share.clone()).collect());
         }
         self.begin_trace(&mut message, publisher.is_some(), step.now);
-        message.charged_to(self.metrics.messages.memory)
+        message.charge_to(self.metrics.messages.memory);
+        message
     }
 
     /// Publishes something that no connection waits for. Not to be cancelled.

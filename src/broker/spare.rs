@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 /// Entries that an empty buffer may have room for between two uses.
-pub const KEPT: usize = 32;
+pub const KEPT: usize = 64;
 
 /// Gives back the memory of a list that is empty and could hold many.
 pub fn shrink<T>(list: &mut Vec<T>) {

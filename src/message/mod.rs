@@ -176,10 +176,8 @@ impl Message {
 
     /// Has it counted for as long as anybody has it, at what it costs: once, however many
     /// receive it.
-    #[must_use]
-    pub fn charged_to(mut self, ledger: Ledger) -> Self {
+    pub fn charge_to(&mut self, ledger: Ledger) {
         self.charge = Some(ledger.charge(self.cost()));
-        self
     }
 
     /// What it takes in memory, in bytes.

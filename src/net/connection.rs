@@ -188,7 +188,7 @@ impl<S: Transport> Connection<S> {
             self.pace.rests();
             context.waker().wake_by_ref();
         } else if client.has_more() {
-            self.pace.goes_on(client.long_polls(), context);
+            self.pace.goes_on(client.long_polls(), client.load(), context);
         } else {
             self.pace.rests();
         }

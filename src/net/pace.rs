@@ -2,7 +2,7 @@
 
 use std::task::{Context, Poll};
 
-use crate::broker::{Budget, LongPolls, NextTurn, Turn};
+use crate::broker::{Budget, Load, LongPolls, NextTurn, Turn};
 
 /// See the module.
 #[derive(Default)]
@@ -34,10 +34,10 @@ impl Pace {
 
     /// The poll has left something undone: the connection goes to the end of the line, and
     /// is woken when it is its turn.
-    pub fn goes_on(&mut self, polls: &LongPolls, context: &mut Context<'_>) {
+    pub fn goes_on(&mut self, polls: &LongPolls, load: Load, context: &mut Context<'_>) {
         // Given back first: those who wait already come before.
         self.0 = State::Short;
-        let mut next = polls.next();
+        let mut next = polls.next(load);
         self.0 = match next.poll(context) {
             Poll::Ready(turn) => {
                 context.waker().wake_by_ref();

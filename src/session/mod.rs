@@ -138,11 +138,11 @@ impl Session {
         self.queue.put_back(in_flight);
     }
 
-    /// Takes out QoS 0 messages, the oldest first, until it holds no more than `share` bytes
-    /// or none is left.
-    pub fn shed(&mut self, share: u64) -> Vec<Entry> {
+    /// Takes out at most so many QoS 0 messages, the oldest first, until it holds no more than
+    /// `share` bytes.
+    pub fn shed(&mut self, share: u64, most: usize) -> Vec<Entry> {
         let mut gone = Vec::new();
-        while self.own_memory() + self.message_memory() > share {
+        while gone.len() < most && self.own_memory() + self.message_memory() > share {
             let Some(entry) = self.queue.pop_light() else { break };
             gone.push(entry);
         }

@@ -287,13 +287,13 @@ impl Queue {
     }
 }
 
-/// Lets go of memory that a long line has left: one that has come down to a quarter of its
-/// length needs only half of it.
+/// Lets go of memory that a long line has left: one that has come down to an eighth of its
+/// length needs only a quarter of it.
 pub(super) fn trim<T>(line: &mut VecDeque<T>) {
     /// Entries; what a queue that stays short may take.
-    const SHORT: usize = 128;
-    if line.capacity() > SHORT && line.len() < line.capacity() / 4 {
-        line.shrink_to((line.capacity() / 2).max(SHORT));
+    const SHORT: usize = 256;
+    if line.capacity() > SHORT && line.len() < line.capacity() / 8 {
+        line.shrink_to((line.capacity() / 4).max(SHORT));
     }
 }
 

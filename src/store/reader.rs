@@ -140,12 +140,12 @@ impl Page {
             if let Some(message) = self.shared.get(&id) {
                 Arc::clone(message)
             } else {
-                let message = Arc::new(message(row)?.charged_to(self.ledger));
+                let message = Arc::new(message(row, self.ledger)?);
                 self.shared.insert(id, Arc::clone(&message));
                 message
             }
         } else {
-            Arc::new(message(row)?.charged_to(self.ledger))
+            Arc::new(message(row, self.ledger)?)
         };
         let (qos, received, retain) = (qos(row.get(2)?), row.get(4)?, row.get(14)?);
         let share = row.get(15)?;
@@ -155,7 +155,7 @@ impl Page {
     }
 }
 
-fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
+fn message(row: &Row<'_>, ledger: Ledger) -> rusqlite::Result<Message> {
     let head = MessageHead {
         id: MessageId::from_sql(row.get(6)?),
         qos: qos(row.get(9)?),
@@ -164,7 +164,10 @@ fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
         expires_at: row.get::<_, Option<i64>>(13)?.map(WallMillis::from_sql),
     };
     let properties = row.get_ref(11)?.as_blob_or_null()?.unwrap_or_default();
-    Ok(Message::stored(head, row.get_ref(7)?.as_str()?, properties, row.get_ref(8)?.as_blob()?))
+    let (topic, payload) = (row.get_ref(7)?.as_str()?, row.get_ref(8)?.as_blob()?);
+    let mut message = Message::stored(head, topic, properties, payload);
+    message.charge_to(ledger);
+    Ok(message)
 }
 
 /// From a column; what FerryMQ never writes is taken for the QoS that loses nothing.

@@ -2,7 +2,7 @@
 //! budget allows, and submits what it has decided before it gives the permit back.
 
 use super::{Client, Close};
-use crate::broker::Budget;
+use crate::broker::{Budget, Load};
 use crate::message::Revoked;
 use crate::protocol::ReasonCode;
 use crate::schedule::{self, Point};
@@ -98,6 +98,11 @@ impl Client {
     /// True if there is more to do than one poll may: it is to be polled again.
     pub fn has_more(&self) -> bool {
         self.has_more_input() || self.output_budget.is_spent()
+    }
+
+    /// What there is more of, if [`Client::has_more`].
+    pub fn load(&self) -> Load {
+        if self.output_budget.is_spent() { Load::Output } else { Load::Input }
     }
 
     /// Hands what was decided to the store and wakes whom it concerns.
