@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use common::broker::Broker;
 use common::raw::{self, Packet, Publish, Raw};
 
-const STORED: &[(&str, &str)] = &[("FERRYMQ_SESSION__STORE_WILLS", "true")];
+const NOT_STORED: &[(&str, &str)] = &[("FERRYMQ_SESSION__STORE_WILLS", "false")];
 
 fn text(out: &mut Vec<u8>, value: &str) {
     out.extend(u16::try_from(value.len()).unwrap().to_be_bytes());
@@ -79,7 +79,7 @@ fn states(broker: &Broker, devices: usize) -> Vec<String> {
 
 #[test]
 fn the_wills_of_open_connections_are_published_after_a_crash_and_no_others() {
-    let mut broker = Broker::with(STORED);
+    let mut broker = Broker::start();
     let open = Device::connect(&broker, "a");
     Device::connect(&broker, "b").leave();
     let old = Device::connect(&broker, "c");
@@ -112,7 +112,7 @@ fn the_wills_of_open_connections_are_published_after_a_crash_and_no_others() {
 
 #[test]
 fn without_the_key_wills_of_passing_sessions_are_lost_with_the_process() {
-    let mut broker = Broker::start();
+    let mut broker = Broker::with(NOT_STORED);
     let device = Device::connect(&broker, "a");
     broker.kill();
     drop(device);

@@ -65,19 +65,21 @@ fn is_a_file(path: &Path) -> Result<(), OpenError> {
     Err(OpenError::NotAFile { path: path.to_path_buf(), kind })
 }
 
-/// SQLite removes a log or a journal that it finds beside an empty file, as one of a
-/// database that is gone. The log of one that was moved may hold all that was acknowledged
-/// last. An empty file with a journal is what a first start leaves that was killed.
+/// SQLite removes a log that it finds beside an empty file, as one of a database that is
+/// gone. The log of one that was moved may hold all that was acknowledged last. (A journal
+/// does not: our databases have one only within the first start, and what that leaves when it
+/// is cut off, perhaps a journal alone, is nobody's.)
 fn has_no_orphan(path: &Path) -> Result<(), OpenError> {
-    let (state, logs) = match std::fs::metadata(path) {
+    const LOG: &str = "-wal";
+    let state = match std::fs::metadata(path) {
         Ok(metadata) if metadata.len() > 0 => return Ok(()),
-        Ok(_) => ("empty", &["-wal"][..]),
-        Err(_) => ("missing", &["-wal", "-journal"][..]),
+        Ok(_) => "empty",
+        Err(_) => "missing",
     };
-    match logs.iter().find(|log| checkpoint::file_size(&beside(path, log)) > 0) {
-        Some(log) => Err(OpenError::Orphaned { path: path.to_path_buf(), state, log }),
-        None => Ok(()),
+    if checkpoint::file_size(&beside(path, LOG)) == 0 {
+        return Ok(());
     }
+    Err(OpenError::Orphaned { path: path.to_path_buf(), state, log: LOG })
 }
 
 /// Opens it. If it is not to be used, what was made beside it is removed again.

@@ -116,14 +116,13 @@ fn a_log_beside_an_empty_file_is_not_overwritten() {
     assert!(before == std::fs::read(&log).unwrap(), "untouched");
 }
 
-/// SQLite removes a journal that it finds beside a new file.
+/// Of a loss of power within the first start: simulation seed 1881.
 #[test]
-fn a_journal_without_its_database_is_not_removed() {
+fn a_journal_alone_is_what_a_first_start_leaves_and_no_obstacle() {
     let directory = tempfile::tempdir().unwrap();
     let (_, _, path) = paths(directory.path());
     std::fs::create_dir(path.parent().unwrap()).unwrap();
     std::fs::write(beside(&path, "-journal"), "x".repeat(512)).unwrap();
-    let refused = Store::open_stepped(&config(directory.path()), Arc::default()).unwrap_err();
-    assert!(refused.to_string().contains("-journal"), "{refused}");
-    assert!(beside(&path, "-journal").exists() && !path.exists());
+    Store::open_stepped(&config(directory.path()), Arc::default()).unwrap();
+    assert!(path.exists());
 }
