@@ -21,8 +21,9 @@ const BALANCE_EVERY: Duration = Duration::from_millis(50);
 /// Bytes that a client may hold whatever the others do, as long as there is any memory:
 /// the queue of one that reads.
 const LEAST_SHARE: i64 = 16 << 10;
-/// The share until it is computed, as a part of the limit.
-const FIRST_SHARE: i64 = 64;
+/// The share until it is computed, as a part of the limit: within a moment, in which a packet
+/// on its way must not end its connection.
+const FIRST_SHARE: i64 = 8;
 /// The part of the limit below which memory is short no longer.
 const TARGET: (i64, i64) = (7, 8);
 /// Messages are taken from those above their share when more than the limit and this part of
