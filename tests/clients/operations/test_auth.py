@@ -1,5 +1,6 @@
 """Who may connect: the password file, and listeners that others can reach."""
 
+import contextlib
 import resource
 import select
 import socket
@@ -186,5 +187,9 @@ def test_only_the_address_that_floods_is_told_server_busy(guarded, client, many_
 def test_a_stop_tells_those_who_wait_for_their_turn(guarded, many_files):
     flood = flood_from("127.0.0.2", guarded.port, 200)
     assert guarded.terminate() == 0
-    reasons = {s.recv(64)[3] for s in flood}
+    reasons = set()
+    for s in flood:
+        # The last ones may not have been accepted by then: the system resets them.
+        with contextlib.suppress(ConnectionResetError):
+            reasons.add(s.recv(64)[3])
     assert UNAVAILABLE in reasons and reasons <= {BAD_PASSWORD, UNAVAILABLE}
