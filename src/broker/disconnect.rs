@@ -55,14 +55,14 @@ impl Broker {
                     session.will = None;
                     None
                 }
-                Leaving::WithWill { .. } => self.due_will(&handle, &mut session, epoch),
+                Leaving::WithWill { .. } => self.due_will(&handle, &mut session),
             };
             if session.life.expiry > 0 {
                 if session.durable {
                     step.change(Change::Session(Box::new(record_of(&session))));
                 }
                 if let Some(at) = session.life.expires_at() {
-                    self.timers.set(Kind::Expiry, at, &handle, epoch);
+                    self.timers.set(Kind::Expiry, at, &handle);
                 }
                 self.evict_later(&handle);
             }
@@ -83,25 +83,24 @@ impl Broker {
         &self,
         handle: &Arc<SessionHandle>,
         session: &mut crate::session::Session,
-        epoch: u64,
     ) -> Option<Box<WillRecord>> {
         let delay = session.will.as_ref()?.delay;
         if delay == 0 || session.life.expiry == 0 {
             return session.will.take();
         }
         if let Some(at) = session.life.disconnected_at {
-            self.timers.set(Kind::Will, at.plus_seconds(delay), handle, epoch);
+            self.timers.set(Kind::Will, at.plus_seconds(delay), handle);
         }
         None
     }
 
     /// A will's delay has passed.
-    pub(super) async fn will_is_due(&self, permit: StepPermit, epoch: u64) {
+    pub(super) async fn will_is_due(&self, permit: StepPermit) {
         let handle = permit.session();
         let mut step = Step::new(self);
         let will = {
             let mut session = handle.lock();
-            let will = if session.life.is_away_since(epoch) { session.will.take() } else { None };
+            let will = if session.life.is_away() { session.will.take() } else { None };
             if will.is_some() && session.durable {
                 // In one transaction with the message that is made of it.
                 step.change(Change::Session(Box::new(record_of(&session))));

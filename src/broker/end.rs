@@ -38,12 +38,12 @@ pub(super) struct Remains {
 
 impl Broker {
     /// A session's expiry has passed.
-    pub(super) async fn session_expires(&self, permit: StepPermit, epoch: u64) {
+    pub(super) async fn session_expires(&self, permit: StepPermit) {
         let handle = permit.session();
         let mut step = Step::new(self);
         let will = {
             let mut session = handle.lock();
-            if !session.life.is_away_since(epoch) {
+            if !session.life.is_away() {
                 return;
             }
             // The will is sent when the session ends, whatever its delay

@@ -96,11 +96,20 @@ impl SessionHandle {
         SessionView(self.state.lock())
     }
 
-    /// The permit, if nobody has it or waits for it.
+    /// The permit for the session's connection, if nobody has it or waits for it.
     pub fn try_begin(self: &Arc<Self>) -> Option<StepPermit> {
+        self.try_claim(false)
+    }
+
+    /// As [`SessionHandle::begin`], for whoever comes back later instead of waiting.
+    pub fn try_begin_beside(self: &Arc<Self>) -> Option<StepPermit> {
+        self.try_claim(true)
+    }
+
+    fn try_claim(self: &Arc<Self>, rings: bool) -> Option<StepPermit> {
         let permit = self.permit.try_acquire().ok()?;
         permit.forget();
-        Some(StepPermit { handle: Arc::clone(self), rings: false })
+        Some(StepPermit { handle: Arc::clone(self), rings })
     }
 
     /// The permit, when everybody who came before has given it back. When this one is
@@ -194,8 +203,8 @@ impl SessionHandle {
     }
 
     /// Its connection holds so many bytes from now on.
-    pub fn set_buffered(&self, bytes: i64) {
-        self.buffered.store(bytes, Ordering::Relaxed);
+    pub fn set_buffered(&self, bytes: usize) {
+        tell(&self.buffered, bytes as u64);
     }
 
     /// A message that its client was promised cannot be kept: the connection has to end, so
@@ -219,12 +228,7 @@ impl SessionHandle {
         update(&self.online, session.life.connected().is_some());
         let own = session.own_memory();
         charge.set(own);
-        let held = i64::try_from(own + session.message_memory()).unwrap_or(i64::MAX);
-        // Others read what stands beside it for each message: it is written when it has
-        // changed by something that counts.
-        if (self.held.load(Ordering::Relaxed) - held).abs() >= WORTH_TELLING {
-            self.held.store(held, Ordering::Relaxed);
-        }
+        tell(&self.held, own + session.message_memory());
         self.metrics.messages.in_flight.add(session.in_flight_change());
     }
 }
@@ -238,6 +242,15 @@ impl Drop for SessionHandle {
 
 /// Bytes by which [`SessionHandle::holds`] may be wrong: little beside the least share.
 const WORTH_TELLING: i64 = 2 << 10;
+
+/// Writes a count of bytes if it has changed by something that counts: others read what
+/// stands beside it for each message.
+fn tell(count: &AtomicI64, bytes: u64) {
+    let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+    if (count.load(Ordering::Relaxed) - bytes).abs() >= WORTH_TELLING {
+        count.store(bytes, Ordering::Relaxed);
+    }
+}
 
 /// Writes only what changes: others read it all the time. True if it has changed.
 fn update(flag: &AtomicBool, value: bool) -> bool {

@@ -83,13 +83,12 @@ impl Broker {
     /// Timers of a session without a connection.
     fn set_timers(&self, handle: &Arc<SessionHandle>) {
         let session = handle.look();
-        let epoch = session.life.epoch();
         if let Some(at) = session.life.expires_at() {
-            self.timers.set(Kind::Expiry, at, handle, epoch);
+            self.timers.set(Kind::Expiry, at, handle);
         }
         if let (Some(will), Some(ended)) = (&session.will, session.life.disconnected_at) {
             let at = ended.plus_seconds(will.delay);
-            self.timers.set(Kind::Will, at, handle, epoch);
+            self.timers.set(Kind::Will, at, handle);
         }
     }
 }

@@ -45,53 +45,62 @@ impl Default for TimerSlots {
 }
 
 impl TimerSlots {
-    /// Returns when the timer was to fall due before.
-    fn replace(&self, kind: Kind, at: u64) -> Option<WallMillis> {
+    fn of(&self, kind: Kind) -> &AtomicU64 {
         let [will, expiry] = &self.0;
-        let slot = match kind {
+        match kind {
             Kind::Will => will,
             Kind::Expiry => expiry,
-        };
+        }
+    }
+
+    /// Returns when the timer was to fall due before.
+    fn replace(&self, kind: Kind, at: u64) -> Option<WallMillis> {
+        let slot = self.of(kind);
         let before = slot.load(Ordering::Relaxed);
         if before != at {
             slot.store(at, Ordering::Relaxed);
         }
         (before != UNSET).then_some(WallMillis(before))
     }
+
+    /// True if the timer is still the one that falls due at `at`.
+    fn is(&self, kind: Kind, at: WallMillis) -> bool {
+        self.of(kind).load(Ordering::Relaxed) == at.0
+    }
 }
 
-/// In the order in which they fall due.
-type Key = (WallMillis, SessionId, Kind);
+/// In the order in which they fall due. There is one for each session that waits, so what an
+/// entry takes counts: session and kind are one number.
+type Key = (WallMillis, u64);
 
-/// The epoch tells whether the session has been connected since: a timer that fell due
-/// just before that is void.
-#[derive(Debug)]
-struct Timer {
-    session: Weak<SessionHandle>,
-    epoch: u64,
+fn key(at: WallMillis, session: SessionId, kind: Kind) -> Key {
+    (at, session.0 << 1 | u64::from(kind == Kind::Expiry))
+}
+
+fn kind_of((_, name): Key) -> Kind {
+    if name & 1 == 0 { Kind::Will } else { Kind::Expiry }
 }
 
 /// All timers.
 #[derive(Debug, Default)]
 pub struct Timers {
-    map: Mutex<BTreeMap<Key, Timer>>,
+    map: Mutex<BTreeMap<Key, Weak<SessionHandle>>>,
     earlier: Notify,
 }
 
 impl Timers {
     /// Sets a session's timer of this kind, in place of the one before. To be called under
     /// the session's lock.
-    pub fn set(&self, kind: Kind, at: WallMillis, session: &Arc<SessionHandle>, epoch: u64) {
+    pub fn set(&self, kind: Kind, at: WallMillis, session: &Arc<SessionHandle>) {
         // As late as can be told apart from no timer.
         let at = WallMillis(at.0.min(UNSET - 1));
         let before = session.timers().replace(kind, at.0);
-        let timer = Timer { session: Arc::downgrade(session), epoch };
         let mut map = self.map.lock();
         if let Some(before) = before {
-            map.remove(&(before, session.id, kind));
+            map.remove(&key(before, session.id, kind));
         }
-        let is_first = map.first_key_value().is_none_or(|((first, ..), _)| at < *first);
-        map.insert((at, session.id, kind), timer);
+        let is_first = map.first_key_value().is_none_or(|((first, _), _)| at < *first);
+        map.insert(key(at, session.id, kind), Arc::downgrade(session));
         if is_first {
             self.earlier.notify_one();
         }
@@ -101,7 +110,7 @@ impl Timers {
     pub fn cancel(&self, session: &SessionHandle) {
         for kind in Kind::ALL {
             if let Some(at) = session.timers().replace(kind, UNSET) {
-                self.map.lock().remove(&(at, session.id, kind));
+                self.map.lock().remove(&key(at, session.id, kind));
             }
         }
     }
@@ -113,7 +122,7 @@ impl Timers {
 
     /// When the next one falls due.
     pub fn next(&self) -> Option<WallMillis> {
-        self.map.lock().first_key_value().map(|((at, ..), _)| *at)
+        self.map.lock().first_key_value().map(|((at, _), _)| *at)
     }
 
     /// How many are set.
@@ -122,11 +131,11 @@ impl Timers {
         self.map.lock().len()
     }
 
-    fn pop_due(&self, now: WallMillis) -> Option<(Kind, Timer)> {
+    fn pop_due(&self, now: WallMillis) -> Option<(Kind, WallMillis, Weak<SessionHandle>)> {
         let mut map = self.map.lock();
         let first = map.first_entry().filter(|first| first.key().0 <= now)?;
-        let ((_, _, kind), timer) = first.remove_entry();
-        Some((kind, timer))
+        let (key, session) = first.remove_entry();
+        Some((kind_of(key), key.0, session))
     }
 }
 
@@ -140,21 +149,44 @@ impl Broker {
     /// so that no client can hold up the timers of others.
     pub async fn run_due(self: &Arc<Self>) {
         let now = self.clock.now().wall;
-        while let Some((kind, Timer { session, epoch })) = self.timers.pop_due(now) {
+        while let Some((kind, at, session)) = self.timers.pop_due(now) {
             schedule::reached(Point::Timer);
             if let Some(handle) = session.upgrade() {
-                match (handle.try_begin(), kind) {
-                    // A connection has it, or had it since.
-                    _ if !handle.look().life.is_away_since(epoch) => {}
-                    (None, _) => self.timers.set(kind, WallMillis(now.0 + RETRY), &handle, epoch),
-                    (Some(permit), Kind::Will) => self.will_is_due(permit, epoch).await,
-                    (Some(permit), Kind::Expiry) => self.session_expires(permit, epoch).await,
+                match (handle.try_begin_beside(), kind) {
+                    (Some(permit), Kind::Will) if take(&handle, kind, at) => {
+                        self.will_is_due(permit).await;
+                    }
+                    (Some(permit), Kind::Expiry) if take(&handle, kind, at) => {
+                        self.session_expires(permit).await;
+                    }
+                    (Some(_), _) => {}
+                    (None, _) => self.retry(kind, (at, now), &handle),
                 }
             }
             // Thousands may fall due at once.
             yield_now().await;
         }
     }
+
+    /// A timer has fallen due while somebody acts on its session, perhaps a connection that
+    /// makes it void.
+    fn retry(&self, kind: Kind, (at, now): (WallMillis, WallMillis), handle: &Arc<SessionHandle>) {
+        let _session = handle.look();
+        if handle.timers().is(kind, at) {
+            self.timers.set(kind, WallMillis(now.0 + RETRY), handle);
+        }
+    }
+}
+
+/// Takes a timer that has fallen due. False: it was replaced or cancelled just before. By
+/// whoever has the session's permit.
+fn take(handle: &SessionHandle, kind: Kind, at: WallMillis) -> bool {
+    let _session = handle.look();
+    let is_due = handle.timers().is(kind, at);
+    if is_due {
+        handle.timers().replace(kind, UNSET);
+    }
+    is_due
 }
 
 #[cfg(test)]
@@ -200,12 +232,12 @@ mod tests {
         #[test]
         fn behaves_like_a_naive_list(acts in prop::collection::vec(act(), 0..200)) {
             let (timers, sessions) = (Timers::default(), sessions(5));
-            let mut model: BTreeMap<(usize, Kind), (u64, u64)> = BTreeMap::new();
-            for (epoch, act) in (0u64..).zip(acts) {
+            let mut model: BTreeMap<(usize, Kind), u64> = BTreeMap::new();
+            for act in acts {
                 match act {
                     Act::Set(who, kind, at) => {
-                        timers.set(kind, WallMillis(at), &sessions[who], epoch);
-                        model.insert((who, kind), (at, epoch));
+                        timers.set(kind, WallMillis(at), &sessions[who]);
+                        model.insert((who, kind), at);
                     }
                     Act::Cancel(who) => {
                         timers.cancel(&sessions[who]);
@@ -216,19 +248,20 @@ mod tests {
                         while let Some(next) = timers.next().filter(|next| next.0 <= now) {
                             prop_assert!(next >= last);
                             last = next;
-                            let (kind, timer) = timers.pop_due(WallMillis(now)).unwrap();
-                            let who = timer.session.upgrade().unwrap().id.0;
-                            let who = usize::try_from(who).unwrap();
-                            found.insert((who, kind), (next.0, timer.epoch));
+                            let (kind, at, session) = timers.pop_due(WallMillis(now)).unwrap();
+                            let session = session.upgrade().unwrap();
+                            prop_assert!(at == next && take(&session, kind, at));
+                            let who = usize::try_from(session.id.0).unwrap();
+                            found.insert((who, kind), next.0);
                         }
                         prop_assert!(timers.pop_due(WallMillis(now)).is_none());
                         let due: BTreeMap<_, _> =
-                            model.extract_if(.., |_, (at, _)| *at <= now).collect();
+                            model.extract_if(.., |_, at| *at <= now).collect();
                         prop_assert_eq!(found, due);
                     }
                 }
                 prop_assert_eq!(timers.len(), model.len());
-                let next = model.values().map(|(at, _)| *at).min();
+                let next = model.values().min().copied();
                 prop_assert_eq!(timers.next().map(|at| at.0), next);
             }
         }

@@ -113,9 +113,9 @@ impl Life {
         self.epoch
     }
 
-    /// True if connection `epoch` was the last one, and the session waits for another.
-    pub fn is_away_since(&self, epoch: u64) -> bool {
-        self.connected.is_none() && self.epoch == epoch && !self.ended
+    /// True if it waits for a connection.
+    pub fn is_away(&self) -> bool {
+        self.connected.is_none() && !self.ended
     }
 
     pub(super) fn attach(&mut self, connected: Connected) {

@@ -229,11 +229,8 @@ impl Client {
         const SMALL: usize = 128 << 10;
         let aliases = self.inbound_aliases.memory() + self.outbound_aliases.memory();
         let held = buffers + aliases + self.pending.memory();
-        if self.charge.set(held as u64) == 0 {
-            return Ok(());
-        }
-        let unanswered = self.pending.bytes();
-        self.handle.set_buffered(i64::try_from(held + unanswered).unwrap_or(i64::MAX));
+        self.charge.set(held as u64);
+        self.handle.set_buffered(held + self.pending.bytes());
         if held > SMALL && !self.broker.may_hold(&self.handle, 0) {
             return Err(Close::Error(
                 ReasonCode::QuotaExceeded,

@@ -179,3 +179,19 @@ fn a_step_that_goes_on_with_a_packet_of_an_earlier_poll_ends_with_it() {
     client.end().unwrap();
     drop(receivers);
 }
+
+/// A timer that looks at a session while its connection wants to go on: the connection has
+/// asked in vain, and nobody else would tell it.
+#[test]
+fn whoever_acts_on_a_session_beside_its_connection_rings_it_afterwards() {
+    let world = World::new();
+    let mut user = world.passing("a");
+    let handle = world.broker.session_of("a").unwrap();
+    let permit = handle.try_begin_beside().unwrap();
+    assert!(!user.client.begin(Budget::of_short_poll()).unwrap());
+    let context = std::task::Context::from_waker(std::task::Waker::noop());
+    user.client.wake().poll(&context);
+    drop(permit);
+    assert!(user.client.wake().poll(&context), "it is its turn now");
+    assert!(user.client.begin(Budget::of_short_poll()).unwrap());
+}
