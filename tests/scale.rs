@@ -25,14 +25,14 @@ use common::subscriber::Subscriber;
 use ferrymq::store::StoreConfig;
 
 const SESSIONS: u64 = 100_000;
-const MEMORY_KIB: u64 = 330 * 1024;
+const MEMORY_KIB: u64 = 300 * 1024;
 /// 3 s is what is promised for a release build; see the module.
 const READY: Duration = Duration::from_secs(12);
 /// One more client than sessions has to fit.
 const SETTINGS: &[(&str, &str)] = &[("FERRYMQ_SESSION__MAX_SESSIONS", "200000")];
 
 #[test]
-fn a_hundred_thousand_sessions_are_back_at_once_in_330_mib() {
+fn a_hundred_thousand_sessions_are_back_at_once_in_300_mib() {
     let mut broker = Broker::stopped(binary(), SETTINGS);
     prefill::sessions(&broker.database(), SESSIONS, false, false);
     start(&mut broker, "with all in the write-ahead log");
@@ -45,7 +45,7 @@ fn a_hundred_thousand_sessions_are_back_at_once_in_330_mib() {
 }
 
 #[test]
-fn a_hundred_thousand_sessions_that_were_connected_are_back_at_once_in_330_mib() {
+fn a_hundred_thousand_sessions_that_were_connected_are_back_at_once_in_300_mib() {
     let mut broker = Broker::stopped(binary(), SETTINGS);
     prefill::sessions(&broker.database(), SESSIONS, true, false);
     start(&mut broker, "after a crash with all of them connected");

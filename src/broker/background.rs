@@ -31,7 +31,6 @@ impl Broker {
             tokio::select! {
                 () = self.next_timer() => self.run_due().await,
                 () = self.timers.changed() => {}
-                () = self.until_memory_is_short() => self.balance_memory().await,
                 _ = evict.tick() => {
                     self.check_clock().await;
                     self.evict_offline();

@@ -396,6 +396,8 @@ impl Broker {
         session.durable = self.persistence.is_enabled() && granted.expiry > 0;
         session.will = connect.will.as_ref().map(|will| Box::new(will_record(will)));
         session.has_row = session.durable || self.stores_will(connect);
+        // What an older connection lost is no reason to end this one.
+        handle.take_deprived();
         let epoch = session.life.next_epoch();
         self.timers.cancel(&handle);
         session.attach(Connected {

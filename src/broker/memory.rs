@@ -29,8 +29,7 @@ const TARGET: (i64, i64) = (7, 8);
 /// Messages are taken from those above their share when more than the limit and this part of
 /// it is held: until then it is enough that they get no more.
 const MARGIN: i64 = 16;
-/// Sessions that are looked at under one lock of the registry, and messages that are dropped
-/// under one lock of a session.
+/// Messages that are dropped under one lock of a session.
 const AT_ONCE: usize = 512;
 
 /// What a client may hold at most.
@@ -47,19 +46,20 @@ impl Default for Shares {
 }
 
 impl Broker {
-    /// True if more is held than `limits.max_memory`.
-    pub(super) fn is_over_memory(&self) -> bool {
-        self.metrics.messages.memory.is_above(self.settings.max_memory)
+    /// True if more than `limits.max_memory` would be held with `more` bytes.
+    fn would_exceed(&self, more: u64) -> bool {
+        let more = i64::try_from(more).unwrap_or(i64::MAX);
+        self.metrics.messages.memory.is_above(self.settings.max_memory.saturating_sub(more))
     }
 
     /// True if a client may make the broker hold `more` bytes.
     pub fn may_hold(&self, handle: &SessionHandle, more: u64) -> bool {
-        !self.is_over_memory() || self.is_within_share(handle.holds(), more)
+        !self.would_exceed(more) || self.is_within_share(handle.holds(), more)
     }
 
     /// True if a client that has nothing yet may make the broker hold `bytes`.
     pub(super) fn may_begin_with(&self, bytes: u64) -> bool {
-        !self.is_over_memory() || self.is_within_share(0, bytes)
+        !self.would_exceed(bytes) || self.is_within_share(0, bytes)
     }
 
     #[cold]
@@ -80,12 +80,17 @@ impl Broker {
         after <= most
     }
 
-    /// Resolves when shares are to be computed.
-    pub(super) async fn until_memory_is_short(&self) {
-        if self.shares.most.load(Ordering::Relaxed) == i64::MAX {
-            self.shares.short.notified().await;
-        } else {
-            tokio::time::sleep(BALANCE_EVERY).await;
+    /// Computes shares for as long as memory is short, until the broker shuts down. A task of
+    /// its own, so that nothing else that the broker does in the background holds it up.
+    pub async fn keep_memory_shared(self: Arc<Self>) {
+        loop {
+            let is_short = self.shares.most.load(Ordering::Relaxed) < i64::MAX;
+            tokio::select! {
+                () = self.until_shut_down() => return,
+                () = self.shares.short.notified(), if !is_short => {}
+                () = tokio::time::sleep(BALANCE_EVERY), if is_short => {}
+            }
+            self.balance_memory().await;
         }
     }
 
@@ -103,14 +108,12 @@ impl Broker {
         let sheds = held > limit + limit / MARGIN;
         let target = if sheds { limit / TARGET.1 * TARGET.0 } else { limit };
         let mut sessions = Vec::new();
-        let mut behind = None;
+        let mut behind: Option<Arc<str>> = None;
         loop {
-            let step = self.sessions_after(behind.as_ref(), AT_ONCE);
-            behind = step.last().map(|last| Arc::clone(&last.client_id));
+            let step = self.sessions_behind(behind.as_deref());
+            let Some(last) = step.last() else { break };
+            behind = Some(Arc::clone(&last.client_id));
             sessions.extend(step.into_iter().map(|handle| (handle.holds(), handle)));
-            if behind.is_none() {
-                break;
-            }
             super::yield_now().await;
         }
         let share = share_of(sessions.iter().map(|(holds, _)| *holds), held, target);
@@ -135,17 +138,6 @@ impl Broker {
             drop(dropped);
             super::yield_now().await;
         }
-    }
-
-    fn sessions_after(&self, behind: Option<&Arc<str>>, count: usize) -> Vec<Arc<SessionHandle>> {
-        use std::ops::Bound::{Excluded, Unbounded};
-        let registry = self.registry.lock();
-        let from = behind.map_or(Unbounded, Excluded);
-        registry
-            .range::<Arc<str>, _>((from, Unbounded))
-            .take(count)
-            .map(|(_, it)| Arc::clone(it))
-            .collect()
     }
 }
 

@@ -93,7 +93,7 @@ impl Broker {
 
     /// Gives what an ended session has left over to other members of the shared
     /// subscriptions that it came through. Returns what nobody else may get or has room
-    /// for. The session must have been taken out of the router.
+    /// for. What may go to nobody before it is committed is kept until then.
     pub(super) fn hand_over(&self, entries: Vec<Entry>, step: &mut Step) -> Vec<Entry> {
         entries.into_iter().filter_map(|entry| self.hand_over_one(entry, step)).collect()
     }

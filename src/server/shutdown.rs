@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{Running, ServeError};
 
@@ -32,12 +32,14 @@ impl Running {
     ) -> Result<(), ServeError> {
         self.broker.note_stop();
         self.broker.shut_down();
+        let clients = Instant::now() + time / 2;
         let _ = timeout(time / 4, async { while tasks.join_next().await.is_some() {} }).await;
-        let gone = timeout(time / 4, self.broker.until_all_left()).await;
+        // The last quarter of it is for what they leave to others.
+        let gone = timeout_at(clients - time / 8, self.broker.until_all_left()).await;
         if gone.is_err() {
             tracing::warn!("some connections did not end in time and are cut off");
         }
-        if timeout(time / 4, self.broker.clear_all()).await.is_err() {
+        if timeout_at(clients, self.broker.clear_all()).await.is_err() {
             tracing::warn!(
                 "not all that ended sessions have left could be given to others in time"
             );

@@ -97,6 +97,7 @@ impl Server {
         // What fell due while the broker was down: before anybody connects.
         broker.run_due().await;
         tasks.spawn(Arc::clone(&broker).background());
+        tasks.spawn(Arc::clone(&broker).keep_memory_shared());
         tokio::spawn(give_back::run(Arc::downgrade(&broker)));
         tasks.spawn(keep_http(Arc::clone(&broker), stop_http));
         let asked = Arc::downgrade(&broker);

@@ -27,12 +27,16 @@ impl Held {
 /// and must not be delivered again [MQTT-4.3.3-10].
 #[derive(Debug, Default)]
 pub struct Incoming {
-    /// Empty most of the time, so its own size counts: every session has one.
+    /// Most sessions never have any, and every session has one of these: a pointer is all
+    /// that it takes.
+    ids: Option<Box<Ids>>,
+}
+
+#[derive(Debug, Default)]
+struct Ids {
     held: BTreeMap<PacketId, Held>,
-    /// Ids whose messages may not be decided yet, in the order in which they came.
-    #[allow(clippy::box_collection)]
-    // Most sessions never have any: a pointer is all it takes.
-    undecided: Option<Box<VecDeque<PacketId>>>,
+    /// Those whose messages may not be decided yet, in the order in which they came.
+    undecided: VecDeque<PacketId>,
 }
 
 /// What is known of a packet id.
@@ -53,22 +57,23 @@ pub enum Known {
 impl Incoming {
     /// How many are held.
     pub fn len(&self) -> usize {
-        self.held.len()
+        self.ids.as_ref().map_or(0, |ids| ids.held.len())
     }
 
     /// True if none is held.
     pub fn is_empty(&self) -> bool {
-        self.held.is_empty()
+        self.len() == 0
     }
 
     /// Looks an id up, on behalf of connection `epoch`.
     pub fn look_up(&mut self, packet_id: PacketId, epoch: u64) -> Known {
-        match self.held.get_mut(&packet_id) {
+        let Some(ids) = &mut self.ids else { return Known::New };
+        match ids.held.get_mut(&packet_id) {
             None => Known::New,
             // The disk had no room for it, or it waits for room on behalf of a
             // connection that is gone: nothing has come of it, so it begins anew.
             Some(held) if held.is_void(epoch) => {
-                self.held.remove(&packet_id);
+                ids.held.remove(&packet_id);
                 Known::New
             }
             Some(held) => {
@@ -81,18 +86,19 @@ impl Incoming {
 
     /// A QoS 2 PUBLISH was accepted.
     pub fn insert(&mut self, packet_id: PacketId, message: Option<Arc<Message>>, epoch: u64) {
+        let ids = self.ids.get_or_insert_default();
         if message.is_some() {
-            self.undecided.get_or_insert_default().push_back(packet_id);
+            ids.undecided.push_back(packet_id);
         }
-        self.held.insert(packet_id, Held { message, epoch });
+        ids.held.insert(packet_id, Held { message, epoch });
     }
 
     /// Lets go of messages that are committed or need not be: an id is enough to know a
     /// repeat by, and PUBREL may be long in coming.
     pub fn forget_messages(&mut self, committed: CommitNo) {
-        let Some(undecided) = &mut self.undecided else { return };
+        let Some(Ids { held, undecided }) = self.ids.as_deref_mut() else { return };
         while let Some(packet_id) = undecided.front() {
-            if let Some(held) = self.held.get_mut(packet_id)
+            if let Some(held) = held.get_mut(packet_id)
                 && let Some(message) = &held.message
             {
                 if message.durability.may_acknowledge(committed) {
@@ -110,15 +116,20 @@ impl Incoming {
     pub fn memory(&self) -> u64 {
         /// Of an entry in a tree whose nodes are two thirds full.
         const ENTRY: usize = size_of::<(PacketId, Held)>() * 3 / 2;
-        let undecided = self.undecided.as_ref().map_or(0, |line| line.capacity());
-        (self.held.len() * ENTRY + undecided * size_of::<PacketId>()) as u64
+        let of = |ids: &Ids| {
+            size_of::<Ids>()
+                + ids.held.len() * ENTRY
+                + ids.undecided.capacity() * size_of::<PacketId>()
+        };
+        self.ids.as_deref().map_or(0, of) as u64
     }
 
     /// The message was refused after all; not if the id has come to stand for another one.
     pub fn remove_message(&mut self, packet_id: PacketId, message: &Arc<Message>) {
         let holds = |held: &Held| held.message.as_ref().is_some_and(|of| Arc::ptr_eq(of, message));
-        if self.held.get(&packet_id).is_some_and(holds) {
-            self.held.remove(&packet_id);
+        let Some(ids) = &mut self.ids else { return };
+        if ids.held.get(&packet_id).is_some_and(holds) {
+            ids.held.remove(&packet_id);
         }
     }
 
@@ -131,17 +142,17 @@ impl Incoming {
                 !durability.is_refused() && !durability.is_parked()
             })
         };
-        self.held.iter().filter(move |(_, held)| stays(held)).map(|(packet_id, _)| *packet_id)
+        let held = self.ids.iter().flat_map(|ids| &ids.held);
+        held.filter(move |(_, held)| stays(held)).map(|(packet_id, _)| *packet_id)
     }
 
     /// The other end has forgotten them all.
     pub fn take_all(&mut self) -> impl Iterator<Item = PacketId> + use<> {
-        self.undecided = None;
-        std::mem::take(&mut self.held).into_keys()
+        self.ids.take().into_iter().flat_map(|ids| ids.held.into_keys())
     }
 
     /// PUBREL came. The epoch of the connection that sent it, if the id was held.
     pub fn remove(&mut self, packet_id: PacketId) -> Option<u64> {
-        self.held.remove(&packet_id).map(|held| held.epoch)
+        self.ids.as_mut()?.held.remove(&packet_id).map(|held| held.epoch)
     }
 }

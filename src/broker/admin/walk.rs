@@ -19,7 +19,10 @@ impl Broker {
     }
 
     /// The next sessions behind `after`, by client id; none: that was all.
-    pub(super) fn sessions_behind(&self, after: Option<&str>) -> Vec<Arc<SessionHandle>> {
+    pub(in crate::broker) fn sessions_behind(
+        &self,
+        after: Option<&str>,
+    ) -> Vec<Arc<SessionHandle>> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         self.sessions_from(from)
     }

@@ -10,6 +10,7 @@ mod gates;
 mod growth;
 mod in_flight;
 mod kept_in_flight;
+mod memory;
 mod pass_through;
 mod retained_order;
 mod shared_members;

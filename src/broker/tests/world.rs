@@ -117,15 +117,20 @@ impl World {
     }
 
     pub fn connect_by(&self, connect: &Connect) -> User {
+        let connected = self.try_connect(connect);
+        connected.unwrap_or_else(|refused| panic!("refused: {refused:?}"))
+    }
+
+    pub fn try_connect(&self, connect: &Connect) -> Result<User, ReasonCode> {
         let peer = Peer {
             address: ([127, 0, 0, 1], 1).into(),
             listener: "tcp".into(),
             identity: Identity::default(),
         };
-        let accepted = at_once(self.broker.connect(connect, peer)).unwrap();
+        let accepted = at_once(self.broker.connect(connect, peer))?;
         let mut client = Box::new(accepted.client);
         client.open(accepted.connack, accepted.gate);
-        User::of(client, connect.version)
+        Ok(User::of(client, connect.version))
     }
 }
 
