@@ -18,9 +18,12 @@ impl Broker {
     pub(super) fn recover(self: &Arc<Self>, recovered: Recovered) {
         let mut step = Step::new(self);
         self.recover_retained(recovered.retained);
-        for (count, session) in (1_usize..).zip(recovered.sessions) {
+        // From its end, so that the list shrinks as the sessions grow: never both in full.
+        let mut found = recovered.sessions;
+        while let Some(session) = found.pop() {
             self.recover_session(session, &mut step);
-            if count.is_multiple_of(SESSIONS_PER_STEP) {
+            if found.len().is_multiple_of(SESSIONS_PER_STEP) {
+                found.shrink_to_fit();
                 step.submit_or_log(self);
             }
         }
