@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::allowance::Promise;
 use super::op::Op;
+use super::room::allowance::Promise;
 use crate::message::{Bell, CommitNo, DeliveryId, Message, MessageId, SessionId};
 
 /// Vectors larger than this give their memory back after the batch: a burst is not

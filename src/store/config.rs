@@ -76,7 +76,7 @@ impl StoreConfig {
 
     /// With the path of the database itself, if that is a symbolic link.
     pub(super) fn resolved(&self) -> Self {
-        Self { path: super::lock::follow(&self.path), ..self.clone() }
+        Self { path: super::sqlite::follow(&self.path), ..self.clone() }
     }
 }
 

@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 
-use rusqlite::ErrorCode;
-
 /// Why the store could not be opened. Each text tells what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -136,21 +134,6 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    pub(crate) fn from_sqlite(path: &std::path::Path, source: rusqlite::Error) -> Self {
-        let path = path.to_path_buf();
-        match source.sqlite_error_code() {
-            Some(ErrorCode::DatabaseCorrupt) => Self::Damaged { path, detail: source.to_string() },
-            Some(ErrorCode::NotADatabase) => {
-                Self::Foreign { path, found: "its header is not SQLite's".into() }
-            }
-            Some(ErrorCode::ReadOnly) => Self::ReadOnly { path, detail: source.to_string() },
-            Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
-                Self::Unopened { path, source }
-            }
-            _ => Self::Sqlite { path, source },
-        }
-    }
-
     pub(super) fn io(path: &std::path::Path, source: std::io::Error) -> Self {
         Self::Io { path: path.to_path_buf(), source }
     }
@@ -179,34 +162,4 @@ pub enum PageError {
     /// The store is shut down or poisoned.
     #[error("the store is closed")]
     Closed,
-}
-
-/// What a failed transaction means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Failure {
-    /// No room: under `max_size`, or on the volume.
-    Full,
-    /// Another program holds the lock.
-    Busy,
-    /// The disk or the file cannot be trusted any more.
-    Fatal,
-}
-
-impl Failure {
-    pub(super) fn of(error: &rusqlite::Error) -> Self {
-        match error.sqlite_error_code() {
-            Some(ErrorCode::DiskFull) => Self::Full,
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
-            // The WAL's index lives in a file of its own; SQLite reports a full
-            // volume under another name when it is that one which cannot grow.
-            _ if extended_code(error) == rusqlite::ffi::SQLITE_IOERR_SHMSIZE => Self::Full,
-            _ => Self::Fatal,
-        }
-    }
-}
-
-/// SQLite's extended result code, or its plain `SQLITE_ERROR` for errors that
-/// arose on our side of it.
-pub(super) fn extended_code(error: &rusqlite::Error) -> i32 {
-    error.sqlite_error().map_or(rusqlite::ffi::SQLITE_ERROR, |error| error.extended_code)
 }

@@ -5,27 +5,24 @@ use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::allowance::{Claimant, Promise};
 use super::batch::Batch;
+use super::checkpoint_request::CheckpointReply;
 use super::clock::ClockMark;
 use super::config::StoreConfig;
+use super::engine::{DeferredCheck, OpenedEngine};
 use super::error::{OpenError, PageError, SubmitError};
-use super::lock::LockFile;
 use super::metrics::StoreMetrics;
-use super::on_demand::CheckpointReply;
 use super::op::{PageRequest, Submission};
-use super::open::{self, Opened};
-use super::reader::{Reader, ReaderThread};
+use super::pages::{Reader, ReaderThread};
+use super::queue::Phase;
 use super::record::Recovered;
 use super::references::References;
-use super::shared::{Shared, StoreState};
-use super::writer::Writer;
-use super::{check, thread};
+use super::room::allowance::{Claimant, Promise};
+use super::shared::{PoisonHook, Shared, StoreState};
+use super::sqlite;
+use super::writer::{Writer, thread};
 use crate::message::{CommitNo, CommitObserver, MessageId, Order};
 use crate::sync::Mutex;
-
-/// Called once, with the reason, when the store is poisoned. Must not block.
-pub type PoisonHook = Box<dyn Fn(&str) + Send + Sync>;
 
 /// The database of one broker. Clones share it; when the last one is dropped without
 /// [`Store::shutdown`], whatever was not committed is given up, as in a crash.
@@ -70,16 +67,13 @@ impl Store {
         on_poisoned: PoisonHook,
     ) -> Result<(Self, Recovered), OpenError> {
         let config = &config.resolved();
-        let prepared = prepare(config, metrics, Some(on_poisoned))?;
-        let Prepared { shared, writer, reader, recovered, check_later, lock } = prepared;
+        let opened = sqlite::open(config, &metrics)?;
+        let prepared = prepare(config, opened, metrics, Some(on_poisoned));
+        let Prepared { shared, writer, reader, recovered, check } = prepared;
         let start = || {
-            let check = |later: bool| {
-                later
-                    .then(|| check::continue_in_background(&config.path, Arc::clone(&shared), lock))
-                    .transpose()
-            };
+            let check = check.map(|check| check_in_background(check, Arc::clone(&shared)));
             Ok(Threads {
-                check: check(check_later)?,
+                check: check.transpose()?,
                 reader: ReaderThread::spawn(reader)?,
                 writer: thread::spawn(writer, Arc::clone(&shared), config.idle_after)?,
             })
@@ -100,12 +94,23 @@ impl Store {
         config: &StoreConfig,
         metrics: Arc<StoreMetrics>,
     ) -> Result<(Self, Recovered), OpenError> {
-        let patient =
+        let waits =
             StoreConfig { quick_check_budget: Duration::from_hours(1), ..config.resolved() };
-        let Prepared { shared, writer, reader, recovered, .. } = prepare(&patient, metrics, None)?;
+        let opened = sqlite::open(&waits, &metrics)?;
+        Ok(Self::stepped(&waits, opened, metrics))
+    }
+
+    /// A stepped store on an engine that is open.
+    pub(super) fn stepped(
+        config: &StoreConfig,
+        opened: OpenedEngine,
+        metrics: Arc<StoreMetrics>,
+    ) -> (Self, Recovered) {
+        let prepared = prepare(config, opened, metrics, None);
+        let Prepared { shared, writer, reader, recovered, .. } = prepared;
         let stepped = Some(Mutex::new(Some(Stepped { writer, batch: Batch::default() })));
         let (threads, reader) = (parking_lot::Mutex::default(), Mutex::new(Some(reader)));
-        Ok((Self { inner: Arc::new(Inner { shared, threads, stepped, reader }) }, recovered))
+        (Self { inner: Arc::new(Inner { shared, threads, stepped, reader }) }, recovered)
     }
 
     /// Commits what has been submitted to a stepped store, with or without what is
@@ -324,22 +329,32 @@ struct Prepared {
     writer: Writer,
     reader: Reader,
     recovered: Recovered,
-    check_later: bool,
-    lock: Arc<LockFile>,
+    check: Option<DeferredCheck>,
 }
 
 fn prepare(
     config: &StoreConfig,
+    opened: OpenedEngine,
     metrics: Arc<StoreMetrics>,
     hook: Option<PoisonHook>,
-) -> Result<Prepared, OpenError> {
-    let sqlite = |error| OpenError::from_sqlite(&config.path, error);
-    let Opened { parts, recovered, references, check_later } = open::open(config, &metrics)?;
+) -> Prepared {
+    let OpenedEngine { engine, pages, growth, recovered, references, orphans, check } = opened;
     let shared = Arc::new(Shared::new(config, references, metrics, hook));
-    let lock = Arc::clone(&parts.lock);
-    let reader =
-        Reader::open(&config.path, config.busy_timeout, Arc::clone(&shared), Arc::clone(&lock))
-            .map_err(sqlite)?;
-    let writer = Writer::new(parts, config, Arc::clone(&shared)).map_err(sqlite)?;
-    Ok(Prepared { shared, writer, reader, recovered, check_later, lock })
+    let reader = Reader::new(pages, Arc::clone(&shared));
+    let writer = Writer::new(engine, growth, orphans, config, Arc::clone(&shared));
+    Prepared { shared, writer, reader, recovered, check }
+}
+
+/// Finishes the check of the start. Damage poisons the store.
+fn check_in_background(
+    check: DeferredCheck,
+    shared: Arc<Shared>,
+) -> std::io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name("ferrymq-check".into()).spawn(move || {
+        let asked = Arc::clone(&shared);
+        let gives_up = Box::new(move || asked.phase() > Phase::Open);
+        if let Some(detail) = check(gives_up) {
+            shared.poison(&format!("the database is damaged: {detail}"));
+        }
+    })
 }

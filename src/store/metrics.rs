@@ -8,7 +8,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 
-use super::forecast::Forecast;
+use super::room::forecast::Forecast;
 use crate::telemetry::AtomicHistogram;
 
 /// Everything that the store tells about itself.

@@ -1,19 +1,16 @@
-//! The SQLite file: schema, migrations, the writer thread, pages, checkpoints and
-//! quota. It knows messages and rows; what a session does with them is decided
-//! elsewhere, and no network or protocol exchange happens here.
+//! Durable state: batches of changes, committed by one writer thread, and read back at
+//! the start and page by page. It knows messages and rows; what a session does with them is
+//! decided elsewhere, and no network or protocol exchange happens here.
 //!
 //! # Layout
-//! - `handle`: [`Store`], the face. `queue`: the open batch. `shared`: what the
-//!   threads and their callers tell each other.
-//! - `open`, `lock`, `schema`, `check`, `clock`, `recover`, `ids`: the start.
-//! - `writer` with `batch`, `plan`, `statements`: one transaction for each batch.
-//!   `thread` is the loop around it, `housekeeping` with `checkpoint` and `space`
-//!   what it does between batches, `on_demand` what somebody asks it for, `displaced`
-//!   what it does when its files are moved away.
-//! - `full`, `fullness`, `parked`, `give_up`: a disk without room. `allowance`: room that is
-//!   promised to what grows the file.
-//! - `traced`: what is told of messages that are traced.
-//! - `reader`: pages of queues. `references`: who still needs a message.
+//! - [`Store`] (`handle`) is what the broker calls. `op`, `record`: what goes in and comes out.
+//! - `queue`: the open batch. `shared`: what the threads and their callers tell each other.
+//! - `plan`: a batch, sorted into one transaction; what is refused or waits on a full disk.
+//! - `writer`: commits plans, on a thread of its own. `pages`: reads queues back, on another.
+//! - `room`: pure accounts of the room on the disk.
+//! - `engine`: what all of this needs of a storage engine. `sqlite`: the one there is.
+//!
+//! Above `engine` nothing knows of SQLite, and below it nothing knows of batches.
 //!
 //! # A batch
 //! `submit` appends to the open batch; the writer swaps it out whole, gives it the
@@ -21,60 +18,43 @@
 //! While one batch is being synced the next one fills, so the busier the broker,
 //! the larger its batches.
 
-mod allowance;
 mod batch;
-mod check;
-mod checkpoint;
+mod checkpoint_request;
 mod clock;
 mod config;
-mod displaced;
+mod engine;
 mod error;
 mod failpoint;
-mod forecast;
-mod full;
-mod fullness;
-mod give_up;
 mod handle;
-mod housekeeping;
-mod ids;
-mod latest;
-mod lock;
 mod metrics;
-mod on_demand;
 mod op;
-mod open;
-mod parked;
+mod pages;
 mod plan;
 mod queue;
-mod reader;
 mod record;
-mod recover;
 mod references;
-mod schema;
+mod room;
 mod shared;
-mod space;
-mod statements;
-mod thread;
-mod traced;
+mod sqlite;
 mod writer;
-mod written;
 
-pub use allowance::{Claimant, Promise};
+pub use checkpoint_request::{CheckpointReply, Checkpointed};
 pub use clock::{ClockMark, ClockReading, TOLERANCE as CLOCK_TOLERANCE};
 pub use config::{Checkpoints, DurabilityMode, StoreConfig};
 pub use error::{OpenError, PageError, SubmitError};
-pub use handle::{PoisonHook, Store};
-pub(crate) use lock::{LockFile, beside, follow, give_to_owner_of, locked_by, open_to_lock};
+pub use handle::Store;
 pub use metrics::StoreMetrics;
-pub use on_demand::{CheckpointReply, Checkpointed};
 pub use op::{Change, Op, PageReply, PageRequest, Submission};
 pub use record::{
     PagedDelivery, Recovered, RecoveredSession, RetainedRecord, SessionRecord, SubscriptionRecord,
 };
 pub use references::References;
-pub(crate) use schema::{APPLICATION_ID, identify, is_clean, new_in_memory, pragma};
-pub use shared::StoreState;
-pub(crate) use space::directory_of;
+pub use room::allowance::{Claimant, Promise};
+pub use shared::{PoisonHook, StoreState};
+pub(crate) use sqlite::{
+    APPLICATION_ID, LockFile, beside, directory_of, follow, give_to_owner_of, identify, is_clean,
+    locked_by, new_in_memory, open_to_lock, pragma,
+};
 
 #[cfg(test)]
 mod tests;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::allowance::Promise;
 use super::record::{PagedDelivery, RetainedRecord, SessionRecord, SubscriptionRecord};
+use super::room::allowance::Promise;
 use crate::memory::Ledger;
 use crate::message::{
     Bell, ChangeNo, DeliveryId, Message, MessageId, OpenStep, Order, QueuedId, RowCommit,

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use ahash::AHashSet;
 
-use super::allowance::Promise;
 use super::batch::Batch;
+use super::checkpoint_request::CheckpointReply;
 use super::config::{DurabilityMode, StoreConfig};
 use super::error::SubmitError;
-use super::on_demand::CheckpointReply;
 use super::op::{Op, Submission};
+use super::room::allowance::Promise;
 use crate::message::Message;
 
 /// The longest that a message may be held back, whatever the configuration says.

@@ -7,18 +7,20 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use super::allowance::Allowance;
 use super::batch::Batch;
+use super::checkpoint_request::CheckpointReply;
 use super::clock::ClockMark;
 use super::config::StoreConfig;
 use super::error::SubmitError;
-use super::handle::PoisonHook;
 use super::metrics::StoreMetrics;
-use super::on_demand::CheckpointReply;
 use super::op::Submission;
 use super::queue::{Held, Phase, Queue};
 use super::references::References;
+use super::room::allowance::Allowance;
 use crate::message::{CommitNo, CommitObserver, Order};
+
+/// Called once, with the reason, when the store is poisoned. Must not block.
+pub type PoisonHook = Box<dyn Fn(&str) + Send + Sync>;
 
 /// How the store is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,7 +14,7 @@ fn before(clock: i64) -> Before {
 fn the_release_date_is_in_the_past_and_is_the_day_that_it_is_said_to_be() {
     assert!(ClockReading::now().wall.to_sql() > RELEASED);
     assert_eq!(RELEASED % DAY, 0);
-    let file = Connection::open_in_memory().unwrap();
+    let file = rusqlite::Connection::open_in_memory().unwrap();
     let date: String = file
         .query_row("SELECT date(?1 / 1000, 'unixepoch')", [RELEASED], |row| row.get(0))
         .unwrap();
@@ -67,21 +67,4 @@ fn a_file_without_a_clock_goes_by_what_is_in_it() {
     assert_eq!(judge(&first_version, NOW, 10, 8).shift, 0);
     let of_1970 = Before { newest: 5_000, ..Before::default() };
     assert_eq!(judge(&of_1970, NOW, 10, 8).shift, NOW - 5_000);
-}
-
-#[test]
-fn a_mark_is_written_at_intervals_and_when_it_says_something_new() {
-    let file = super::super::new_in_memory(2).unwrap();
-    let mut writer = ClockWriter::default();
-    let mark = ClockMark { wall: WallMillis(1_000_000), uptime: 60_000, ..ClockMark::default() };
-    assert!(writer.is_due(&mark));
-    writer.write(&file, mark).unwrap();
-    assert!(writer.is_due(&mark), "not committed yet");
-    writer.committed();
-    assert!(!writer.is_due(&ClockMark { uptime: 69_999, ..mark }));
-    assert!(writer.is_due(&ClockMark { uptime: 70_000, ..mark }));
-    assert!(writer.is_due(&ClockMark { stepped: true, ..mark }));
-    assert!(writer.is_due(&ClockMark { stopping: true, ..mark }));
-    let read = Before::read(&file).unwrap();
-    assert_eq!((read.clock, read.uptime, read.stopped_at), (1_000_000, 60_000, 0));
 }

@@ -13,6 +13,7 @@ mod counted;
 mod displaced;
 mod files;
 mod full;
+mod memory_engine;
 mod model;
 mod recovery;
 mod threads;

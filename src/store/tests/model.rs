@@ -1,4 +1,5 @@
-//! Random operations against a naive model, with restarts and crashes in between.
+//! Random operations against a naive model, with restarts and crashes in between: for
+//! each storage engine.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -83,15 +84,51 @@ impl Model {
     }
 }
 
-/// A crash of the process is all that happens here, so nothing needs to be synced.
-fn unsynced(directory: &Path) -> (Store, Recovered) {
-    let config =
-        StoreConfig { durability: DurabilityMode::Commit, reserve_size: 0, ..config(directory) };
-    Store::open_stepped(&config, Arc::default()).unwrap()
+/// Where a storage engine keeps what is committed.
+trait Disk: Default {
+    fn open(&self) -> (Store, Recovered);
+    /// Messages and deliveries.
+    fn rows(&self) -> (usize, usize);
 }
 
-struct Run {
-    directory: tempfile::TempDir,
+struct Sqlite(tempfile::TempDir);
+
+impl Default for Sqlite {
+    fn default() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+}
+
+impl Disk for Sqlite {
+    fn open(&self) -> (Store, Recovered) {
+        // A crash of the process is all that happens here, so nothing needs to be synced.
+        let durability = DurabilityMode::Commit;
+        let config = StoreConfig { durability, reserve_size: 0, ..config(self.0.path()) };
+        Store::open_stepped(&config, Arc::default()).unwrap()
+    }
+
+    fn rows(&self) -> (usize, usize) {
+        let rows = |table| usize::try_from(count(self.0.path(), table)).unwrap();
+        (rows("message"), rows("delivery"))
+    }
+}
+
+#[derive(Default)]
+struct Memory(memory_engine::Rows);
+
+impl Disk for Memory {
+    fn open(&self) -> (Store, Recovered) {
+        Store::stepped(&StoreConfig::at("nowhere"), memory_engine::open(&self.0), Arc::default())
+    }
+
+    fn rows(&self) -> (usize, usize) {
+        let tables = self.0.lock();
+        (tables.messages.len(), tables.deliveries.len())
+    }
+}
+
+struct Run<D> {
+    disk: D,
     store: Store,
     /// As the broker sees it, and as a crash would leave it.
     now: Model,
@@ -102,12 +139,12 @@ struct Run {
     open: BTreeMap<u64, Arc<Message>>,
 }
 
-impl Run {
+impl<D: Disk> Run<D> {
     fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let (store, _) = unsynced(directory.path());
+        let disk = D::default();
+        let (store, _) = disk.open();
         let (now, committed) = Default::default();
-        Self { directory, store, now, committed, ops: Vec::new(), next: 1, open: BTreeMap::new() }
+        Self { disk, store, now, committed, ops: Vec::new(), next: 1, open: BTreeMap::new() }
     }
 
     fn apply(&mut self, step: Step) {
@@ -262,20 +299,15 @@ impl Run {
     fn check_rows(&self) {
         let messages: BTreeSet<u64> =
             self.now.deliveries.values().map(|(_, message, _)| *message).collect();
-        assert_eq!(count(self.directory.path(), "message"), i64::try_from(messages.len()).unwrap());
-        assert_eq!(
-            count(self.directory.path(), "delivery"),
-            i64::try_from(self.now.deliveries.len()).unwrap()
-        );
+        assert_eq!(self.disk.rows(), (messages.len(), self.now.deliveries.len()));
     }
 
     fn reopen(&mut self) {
         self.ops.clear();
         self.open.clear();
         // The lock has to be let go of before it can be taken again.
-        let elsewhere = tempfile::tempdir().unwrap();
-        self.store = unsynced(elsewhere.path()).0;
-        let (store, recovered) = unsynced(self.directory.path());
+        self.store = Memory::default().open().0;
+        let (store, recovered) = self.disk.open();
         self.store = store;
         self.committed.restart();
         self.now = self.committed.clone();
@@ -326,17 +358,26 @@ fn shared(model: &Model) -> usize {
     counts.values().filter(|count| **count > 1).count()
 }
 
+fn play<D: Disk>(steps: Vec<Step>) {
+    let mut run = Run::<D>::new();
+    run.apply(Step::Session(1));
+    run.apply(Step::Session(2));
+    run.apply(Step::Session(3));
+    for step in steps {
+        run.apply(step);
+    }
+    run.apply(Step::Restart);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
     #[test]
     fn a_restart_finds_what_a_naive_model_expects(steps in prop::collection::vec(step(), 1..80)) {
-        let mut run = Run::new();
-        run.apply(Step::Session(1));
-        run.apply(Step::Session(2));
-        run.apply(Step::Session(3));
-        for step in steps {
-            run.apply(step);
-        }
-        run.apply(Step::Restart);
+        play::<Sqlite>(steps);
+    }
+
+    #[test]
+    fn so_it_does_with_an_engine_in_memory(steps in prop::collection::vec(step(), 1..80)) {
+        play::<Memory>(steps);
     }
 }

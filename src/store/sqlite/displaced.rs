@@ -5,16 +5,14 @@
 //! moved is whole. The broker ends then; the text says what to put where before the next
 //! start.
 
-use super::checkpoint;
-use super::lock::beside;
-use super::space::identity;
-use super::writer::{Fault, Writer};
+use super::files::{beside, identity};
+use super::{SqliteEngine, checkpoint};
 
-impl Writer {
+impl SqliteEngine {
     /// After each commit, before anybody learns of it: what is acknowledged from here on
     /// would be gone with the process if its files were no longer those at their paths.
     /// Two calls of stat, against at least a write and mostly an fsync for the commit.
-    pub(super) fn is_in_place(&self) -> Result<(), Fault> {
+    pub(super) fn is_in_place(&self) -> Result<(), String> {
         if !self.space.is_in_place() {
             return Err(self.database_is_gone());
         }
@@ -26,7 +24,7 @@ impl Writer {
         } else {
             "what it held could not be copied into the database"
         };
-        Err(Fault(format!("the write-ahead log (-wal) has been removed or replaced; {rest}")))
+        Err(format!("the write-ahead log (-wal) has been removed or replaced; {rest}"))
     }
 
     /// Copies what the log holds into the database that is open, and waits for readers.
@@ -35,7 +33,7 @@ impl Writer {
         matches!(checkpoint::copy_all(&self.connection), Ok(true))
     }
 
-    fn database_is_gone(&self) -> Fault {
+    fn database_is_gone(&self) -> String {
         let saved = self.save_log();
         let path = self.space.path();
         let (wal, database) = (beside(path, "-wal"), path.display());
@@ -64,6 +62,6 @@ impl Writer {
                  `ferrymq db restore FILE`"
             )
         };
-        Fault(format!("the database file has been moved, removed or replaced: {place}; {advice}"))
+        format!("the database file has been moved, removed or replaced: {place}; {advice}")
     }
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::batch::Batch;
-use super::shared::{Next, Shared};
-use super::writer::{Fault, Outcome, Writer};
+use super::{Fault, Outcome, Writer};
+use crate::store::batch::Batch;
+use crate::store::shared::{Next, Shared};
 
 /// Pauses between tries on a full disk.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -17,7 +17,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// a commit it also is the pause in which free pages are given back.
 const STEP_PAUSE: Duration = Duration::from_millis(10);
 
-pub(super) fn spawn(
+pub(in crate::store) fn spawn(
     writer: Writer,
     shared: Arc<Shared>,
     idle_after: Duration,
@@ -127,7 +127,7 @@ fn run(
         let rest = if writer.is_full() { idle_after.min(FULL_PAUSE) } else { idle_after };
         let now = Instant::now();
         quiet_at = now + rest;
-        let shrinks = writer.surplus > 0 && !writer.is_full();
+        let shrinks = writer.has_surplus() && !writer.is_full();
         idle_at = Some(if shrinks { now + STEP_PAUSE } else { quiet_at });
     }
 }

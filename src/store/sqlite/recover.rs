@@ -4,13 +4,13 @@
 use ahash::AHashMap;
 use rusqlite::{Connection, Result, Row};
 
-use super::reader::qos;
-use super::record::{
-    Recovered, RecoveredSession, RetainedRecord, SessionRecord, SubscriptionRecord,
-};
-use super::references::References;
+use super::pages::qos;
 use crate::message::{DeliveryId, IdList, MessageId, QueuedId, SessionId, WallMillis, WillRecord};
 use crate::protocol::{PacketId, QoS, RetainHandling, SubscriptionOptions, Version};
+use crate::store::record::{
+    Recovered, RecoveredSession, RetainedRecord, SessionRecord, SubscriptionRecord,
+};
+use crate::store::references::References;
 
 /// The result of the pass.
 #[derive(Debug, Default)]

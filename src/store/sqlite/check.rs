@@ -11,15 +11,14 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::error::OpenError;
-use super::lock::{LockFile, beside, mode_of};
-use super::queue::Phase;
-use super::shared::Shared;
+use super::files::{beside, mode_of};
+use super::lock::LockFile;
+use crate::store::engine::DeferredCheck;
+use crate::store::error::OpenError;
 
 /// Virtual machine steps between two looks at the clock.
 const STEPS: i32 = 1000;
@@ -34,7 +33,7 @@ enum Finding {
 }
 
 /// Checks within `budget`. True: sound as far as was asked; false: to be continued
-/// by [`continue_in_background`].
+/// by [`deferred`].
 pub(super) fn at_start(
     connection: &mut Connection,
     path: &Path,
@@ -60,34 +59,34 @@ pub(super) fn at_start(
     }
 }
 
-/// Checks to the end, unless the store is closed first.
-pub(super) fn continue_in_background(
-    path: &Path,
-    shared: Arc<Shared>,
-    lock: Arc<LockFile>,
-) -> std::io::Result<JoinHandle<()>> {
+/// What is left of the check, to be run beside the broker: unless it is told to give up.
+pub(super) fn deferred(path: &Path, lock: Arc<LockFile>) -> DeferredCheck {
     let path = path.to_path_buf();
-    std::thread::Builder::new().name("ferrymq-check".into()).spawn(move || {
+    Box::new(move |gives_up| {
         let _lock = lock;
         let start = Instant::now();
-        match run(&path, Arc::clone(&shared)) {
+        match run(&path, gives_up) {
             Ok(Finding::Sound) => {
                 tracing::info!(elapsed = ?start.elapsed(), "the database is sound");
             }
-            Ok(Finding::Damaged(detail)) => report(&path, &detail, &shared),
+            Ok(Finding::Damaged(detail)) => {
+                leave_marker(&path, &detail);
+                return Some(detail);
+            }
             Ok(Finding::Unknown) => {}
             Err(error) => tracing::warn!(%error, "cannot check the database"),
         }
+        None
     })
 }
 
-fn run(path: &Path, shared: Arc<Shared>) -> rusqlite::Result<Finding> {
+fn run(path: &Path, gives_up: Box<dyn Fn() -> bool + Send>) -> rusqlite::Result<Finding> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags)?;
-    quick_check(&mut connection, move || shared.phase() > Phase::Open)
+    quick_check(&mut connection, gives_up)
 }
 
-fn report(path: &Path, detail: &str, shared: &Shared) {
+fn leave_marker(path: &Path, detail: &str) {
     let marker = marker(path);
     let mut options = std::fs::File::options();
     options.write(true).create(true).truncate(true).mode(mode_of(path));
@@ -95,7 +94,6 @@ fn report(path: &Path, detail: &str, shared: &Shared) {
     if let Err(error) = written {
         tracing::error!(path = %marker.display(), %error, "cannot mark the database as damaged");
     }
-    shared.poison(&format!("the database is damaged: {detail}"));
 }
 
 fn quick_check(

@@ -11,11 +11,11 @@ use std::time::Instant;
 
 use rusqlite::Connection;
 
-use super::checkpoint::file_size;
-use super::config::StoreConfig;
-use super::lock::{beside, mode_of};
-use super::metrics::StoreMetrics;
+use super::files::{beside, directory_of, file_size, identity, mode_of};
 use super::schema::pragma;
+use crate::store::config::StoreConfig;
+use crate::store::engine::{Growth, Limit};
+use crate::store::metrics::StoreMetrics;
 
 /// Pages beyond the quota that are kept for what must go on when it is reached:
 /// sessions, acknowledgements, retained messages that replace larger ones.
@@ -37,26 +37,6 @@ const GIVE_BACK: i64 = 32;
 
 /// For deletes and checkpoints of deletes; small volumes spare an eighth.
 const MARGIN: u64 = 4 << 20;
-
-/// How far the database may grow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Limit {
-    /// For all that may be refused: the quota.
-    Messages,
-    /// For all but messages.
-    Changes,
-    /// For deletes alone.
-    Deletes,
-}
-
-/// Room for what grows the file and is no message, in bytes of the file.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Growth {
-    /// All of it.
-    pub(super) room: u64,
-    /// The part that nothing takes that may be refused.
-    pub(super) beyond_quota: u64,
-}
 
 /// Watches the room.
 #[derive(Debug)]
@@ -333,14 +313,6 @@ fn vacuum(connection: &Connection, pages: i64) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// The directory in which a file stands.
-pub(crate) fn directory_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    }
-}
-
 /// Written out, not only sized: a sparse file would reserve nothing.
 fn write_reserve(path: &Path, size: u64, mode: u32) -> std::io::Result<()> {
     let mut options = File::options();
@@ -353,13 +325,6 @@ fn write_reserve(path: &Path, size: u64, mode: u32) -> std::io::Result<()> {
         left -= part as u64;
     }
     file.sync_all()
-}
-
-/// Device and inode of the file at a path.
-pub(super) fn identity(path: &Path) -> Option<(u64, u64)> {
-    use std::os::unix::fs::MetadataExt as _;
-    let metadata = std::fs::metadata(path).ok()?;
-    Some((metadata.dev(), metadata.ino()))
 }
 
 /// Ids grow with time, so the first row is the oldest.

@@ -5,92 +5,96 @@
 //! the last change; then updates and deletes, as runs of consecutive ids. Deciding
 //! what is written happens here, writing it in `statements`.
 
+pub(in crate::store) mod latest;
+mod parked;
+mod reject;
+
 use std::sync::Arc;
 
 use ahash::AHashMap;
 
-use super::allowance::Promise;
-use super::batch::{Batch, Highest};
-use super::latest::Latest;
-use super::op::{Change, Op};
-use super::parked::{Parked, bytes_of, bytes_of_retained, is_cut_off};
 use crate::message::{
     ChangeNo, CommitNo, DeliveryId, IncomingId, Message, MessageId, SessionId, Slot, SlotState,
     Stored,
 };
 use crate::protocol::PacketId;
+use crate::store::batch::{Batch, Highest};
+use crate::store::op::{Change, Op};
+use crate::store::room::allowance::Promise;
+use latest::Latest;
+use parked::{Parked, bytes_of, bytes_of_retained, is_cut_off};
 
 /// A delivery's row, as its slot was when the message was taken.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct DeliveryRow {
-    pub(super) slot: SlotState,
-    pub(super) message: MessageId,
-    pub(super) size: u32,
-    pub(super) shared: bool,
+pub(in crate::store) struct DeliveryRow {
+    pub(in crate::store) slot: SlotState,
+    pub(in crate::store) message: MessageId,
+    pub(in crate::store) size: u32,
+    pub(in crate::store) shared: bool,
 }
 
 /// A delivery that goes to another session.
 #[derive(Debug, Clone)]
-pub(super) struct Move {
-    pub(super) delivery: DeliveryId,
-    pub(super) to: SlotState,
-    pub(super) share: Arc<str>,
+pub(in crate::store) struct Move {
+    pub(in crate::store) delivery: DeliveryId,
+    pub(in crate::store) to: SlotState,
+    pub(in crate::store) share: Arc<str>,
 }
 
 /// One change to the packet ids that a publisher has open.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Incoming {
-    pub(super) session: SessionId,
-    pub(super) packet_id: PacketId,
+pub(in crate::store) struct Incoming {
+    pub(in crate::store) session: SessionId,
+    pub(in crate::store) packet_id: PacketId,
     /// Opened by a message, or closed by PUBREL.
-    pub(super) open: bool,
+    pub(in crate::store) open: bool,
     no: ChangeNo,
 }
 
 /// A change and its number.
-pub(super) type Numbered = (ChangeNo, Change);
+pub(in crate::store) type Numbered = (ChangeNo, Change);
 
 /// Everything that has yet to be committed. Vectors keep their memory.
 #[derive(Debug, Default)]
-pub(super) struct Plan {
-    pub(super) messages: Vec<Arc<Message>>,
-    pub(super) deliveries: Vec<DeliveryRow>,
-    pub(super) incoming: Vec<Incoming>,
+pub(in crate::store) struct Plan {
+    pub(in crate::store) messages: Vec<Arc<Message>>,
+    pub(in crate::store) deliveries: Vec<DeliveryRow>,
+    pub(in crate::store) incoming: Vec<Incoming>,
     /// Sessions and subscriptions.
-    pub(super) ordered: Vec<Numbered>,
+    pub(in crate::store) ordered: Vec<Numbered>,
     /// Of each topic in the order of their numbers; the last one holds.
-    pub(super) retained: Vec<Numbered>,
+    pub(in crate::store) retained: Vec<Numbered>,
     /// The shared subscriptions of deliveries that came through one.
-    pub(super) shares: AHashMap<DeliveryId, Arc<str>>,
+    pub(in crate::store) shares: AHashMap<DeliveryId, Arc<str>>,
     /// In the order in which they came: one delivery may go on and on.
-    pub(super) moves: Vec<Move>,
+    pub(in crate::store) moves: Vec<Move>,
     /// One for each delivery.
-    pub(super) packet_ids: Vec<(DeliveryId, PacketId)>,
-    pub(super) received: Vec<u64>,
-    pub(super) drops: Vec<u64>,
-    pub(super) deleted_deliveries: Vec<u64>,
-    pub(super) deleted_messages: Vec<u64>,
-    pub(super) highest: Highest,
+    pub(in crate::store) packet_ids: Vec<(DeliveryId, PacketId)>,
+    pub(in crate::store) received: Vec<u64>,
+    pub(in crate::store) drops: Vec<u64>,
+    pub(in crate::store) deleted_deliveries: Vec<u64>,
+    pub(in crate::store) deleted_messages: Vec<u64>,
+    pub(in crate::store) highest: Highest,
     /// Messages that were settled before they were written.
-    pub(super) elided: usize,
-    pub(super) written: usize,
+    pub(in crate::store) elided: usize,
+    pub(in crate::store) written: usize,
     /// Bytes of their topics, properties and payloads.
     written_bytes: u64,
     /// Room for what it changes.
-    pub(super) promise: Option<Promise>,
+    pub(in crate::store) promise: Option<Promise>,
     /// What waits for room, apart from the batch.
-    pub(super) parked: Parked,
+    pub(in crate::store) parked: Parked,
     /// Messages have been refused since the start: their publishers may be cut off.
-    pub(super) has_refused: bool,
+    pub(in crate::store) has_refused: bool,
     /// Messages that were refused behind others, since they were last counted.
-    pub(super) refused_behind: usize,
+    pub(in crate::store) refused_behind: usize,
     /// Of this batch and those before it.
-    pub(super) latest: Latest,
+    pub(in crate::store) latest: Latest,
 }
 
 impl Plan {
     /// Takes over a batch; what an earlier one left stays in front.
-    pub(super) fn add(&mut self, batch: &mut Batch) {
+    pub(in crate::store) fn add(&mut self, batch: &mut Batch) {
         Promise::merge(&mut self.promise, batch.promise.take());
         self.messages.append(&mut batch.held);
         for op in batch.ops.drain(..) {
@@ -126,7 +130,7 @@ impl Plan {
         }
     }
 
-    pub(super) fn add_op(&mut self, op: Op) {
+    pub(in crate::store) fn add_op(&mut self, op: Op) {
         match op {
             Op::Message(message) => {
                 if let Some(incoming) = message.incoming {
@@ -180,7 +184,7 @@ impl Plan {
         }
     }
 
-    pub(super) fn add_incoming(&mut self, incoming: IncomingId, open: bool) {
+    pub(in crate::store) fn add_incoming(&mut self, incoming: IncomingId, open: bool) {
         let IncomingId { session, packet_id, change: no } = incoming;
         if self.latest.note_incoming(no, session, packet_id) {
             self.incoming.push(Incoming { session, packet_id, open, no });
@@ -189,7 +193,7 @@ impl Plan {
 
     /// Decides about one message, as late as can be. False: nothing of it is to be
     /// written but, perhaps, its incoming packet id.
-    pub(super) fn take(&mut self, message: &Message, commit: CommitNo) -> bool {
+    pub(in crate::store) fn take(&mut self, message: &Message, commit: CommitNo) -> bool {
         if !message.durability.take(commit) {
             self.elided += 1;
             if let Some(trace) = &message.trace {
@@ -229,7 +233,7 @@ impl Plan {
     /// Leaves one change for each packet id: what came last holds. An elided message
     /// leaves its packet id all the same: its PUBREC may be out, and a repeat must be
     /// known as one.
-    pub(super) fn keep_last_incoming(&mut self) {
+    pub(in crate::store) fn keep_last_incoming(&mut self) {
         // Of two with one number, the second takes back what the first would do.
         self.incoming.reverse();
         self.incoming
@@ -253,31 +257,31 @@ impl Plan {
     }
 
     /// Of each topic what holds at the end of this batch.
-    pub(super) fn last_retained(&self) -> impl Iterator<Item = &Change> {
+    pub(in crate::store) fn last_retained(&self) -> impl Iterator<Item = &Change> {
         let same = |a: &Numbered, b: &Numbered| retained_topic(&a.1) == retained_topic(&b.1);
         self.retained.chunk_by(same).filter_map(|changes| changes.last()).map(|(_, change)| change)
     }
 
     /// True if a publisher's packet id is opened by this batch.
     #[cfg(feature = "failpoints")]
-    pub(super) fn opens_incoming(&self) -> bool {
+    pub(in crate::store) fn opens_incoming(&self) -> bool {
         self.incoming.iter().any(|change| change.open)
     }
 
     /// True if a publisher's packet id is closed by this batch.
     #[cfg(feature = "failpoints")]
-    pub(super) fn closes_incoming(&self) -> bool {
+    pub(in crate::store) fn closes_incoming(&self) -> bool {
         self.incoming.iter().any(|change| !change.open)
     }
 
     /// About as many bytes as its inserts will take in the WAL.
-    pub(super) fn insert_bytes(&self) -> u64 {
+    pub(in crate::store) fn insert_bytes(&self) -> u64 {
         self.sizes().sum()
     }
 
     /// Bytes of topics, properties and payloads that were written, of messages and of
     /// what is retained.
-    pub(super) fn payload_bytes(&self) -> u64 {
+    pub(in crate::store) fn payload_bytes(&self) -> u64 {
         let retained = self.last_retained().map(|change| match change {
             Change::Retain(record, _) => {
                 (record.topic.len() + record.properties.len() + record.payload.len()) as u64
@@ -287,7 +291,7 @@ impl Plan {
         self.written_bytes + retained.sum::<u64>()
     }
 
-    pub(super) fn sizes(&self) -> impl Iterator<Item = u64> {
+    pub(in crate::store) fn sizes(&self) -> impl Iterator<Item = u64> {
         let messages = self.messages.iter().map(|message| bytes_of(message));
         let retained = self.last_retained().filter_map(|change| match change {
             Change::Retain(record, _) => Some(bytes_of_retained(record)),
@@ -297,7 +301,7 @@ impl Plan {
     }
 
     /// Rows that change or go.
-    pub(super) fn changes(&self) -> usize {
+    pub(in crate::store) fn changes(&self) -> usize {
         let deletes = self.deleted_deliveries.len() + self.deleted_messages.len();
         let updates = self.received.len() + self.packet_ids.len() + self.moves.len();
         deletes + updates + self.drops.len() + self.incoming.len() + self.ordered.len()
@@ -307,7 +311,7 @@ impl Plan {
     /// for a queue that shrinks twice as fast as messages of 500 bytes come. What only
     /// goes does not: a queue that drains leaves the end of the file free by itself, and
     /// nothing need be moved then.
-    pub(super) fn pages_to_give_back(&self) -> i64 {
+    pub(in crate::store) fn pages_to_give_back(&self) -> i64 {
         /// 64 KiB in the WAL: little beside the sync of a commit.
         const LEAST: usize = 8;
         /// Of one batch, however large: 8 MiB.
@@ -318,13 +322,13 @@ impl Plan {
     }
 
     /// To be called when drops have been looked up.
-    pub(super) fn sort_deletes(&mut self) {
+    pub(in crate::store) fn sort_deletes(&mut self) {
         sort_ids(&mut self.deleted_deliveries);
         sort_ids(&mut self.deleted_messages);
     }
 
     /// The disk had no room: what would need it most is given up.
-    pub(super) fn without_messages(&mut self) {
+    pub(in crate::store) fn without_messages(&mut self) {
         self.messages.clear();
         self.deliveries.clear();
         self.shares.clear();
@@ -337,7 +341,7 @@ impl Plan {
     }
 
     /// Forgets what only takes room away, after it was committed without the rest.
-    pub(super) fn without_deletes(&mut self) {
+    pub(in crate::store) fn without_deletes(&mut self) {
         self.incoming.clear();
         self.received.clear();
         self.packet_ids.clear();
@@ -347,7 +351,7 @@ impl Plan {
     }
 
     /// Forgets everything, after it was committed.
-    pub(super) fn reset(&mut self) {
+    pub(in crate::store) fn reset(&mut self) {
         for (no, change) in &self.retained {
             self.latest.note(*no, change);
         }
@@ -367,7 +371,7 @@ impl Plan {
     }
 }
 
-pub(super) fn retained_topic(change: &Change) -> &str {
+pub(in crate::store) fn retained_topic(change: &Change) -> &str {
     match change {
         Change::Retain(record, _) => &record.topic,
         Change::Unretain(topic) => topic,
@@ -381,7 +385,7 @@ fn sort_ids(ids: &mut Vec<u64>) {
 }
 
 /// Splits rising ids into runs of consecutive ones: (first, last).
-pub(super) fn runs(ids: &[u64]) -> impl Iterator<Item = (u64, u64)> + '_ {
+pub(in crate::store) fn runs(ids: &[u64]) -> impl Iterator<Item = (u64, u64)> + '_ {
     ids.chunk_by(|a, b| a + 1 == *b).filter_map(|run| Some((*run.first()?, *run.last()?)))
 }
 

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use super::config::Checkpoints;
-use super::metrics::{StoreMetrics, stamp};
+use crate::store::config::Checkpoints;
+use crate::store::metrics::{StoreMetrics, stamp};
 
 /// The WAL begins with so many bytes (SQLite's file format, 4.1).
 const HEADER: u64 = 32;
@@ -36,7 +36,7 @@ impl WalWritten {
         metrics: Arc<StoreMetrics>,
     ) -> Self {
         // What the start has written is not counted.
-        let bytes = super::checkpoint::file_size(&wal).saturating_sub(HEADER);
+        let bytes = super::files::file_size(&wal).saturating_sub(HEADER);
         let pages = AtomicU32::new(u32::try_from(bytes / frame.max(1)).unwrap_or(0));
         let round = Mutex::new(round(&wal));
         Self { pages, round, wal, frame, checkpoints, metrics }

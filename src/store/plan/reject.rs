@@ -3,26 +3,26 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::op::{Change, Op};
 use super::parked::{bytes_of, patient_publisher, refuse};
-use super::plan::{Plan, retained_topic};
+use super::{Plan, retained_topic};
 use crate::message::{Message, MessageId};
+use crate::store::op::{Change, Op};
 
 /// What of a batch found no room.
 #[derive(Debug, Default)]
-pub(super) struct NoRoom {
+pub(in crate::store) struct NoRoom {
     /// Bytes of its inserts.
-    pub(super) bytes: u64,
+    pub(in crate::store) bytes: u64,
     /// Bytes of its largest message.
-    pub(super) largest: u64,
+    pub(in crate::store) largest: u64,
     /// Messages that are refused.
-    pub(super) refused: Vec<Arc<Message>>,
+    pub(in crate::store) refused: Vec<Arc<Message>>,
 }
 
 impl Plan {
     /// Brings back what may be tried again, before a batch is added. Returns how many
     /// messages were refused instead, since their publishers have left.
-    pub(super) fn unpark(&mut self, room: u64, probe: bool) -> usize {
+    pub(in crate::store) fn unpark(&mut self, room: u64, probe: bool) -> usize {
         let released = self.parked.release(room, probe);
         for message in released.messages {
             if self.parked.is_closed(message.id) {
@@ -36,7 +36,7 @@ impl Plan {
     }
 
     /// Sets messages aside, with what is to be retained with them.
-    pub(super) fn park(&mut self, messages: Vec<Arc<Message>>) {
+    pub(in crate::store) fn park(&mut self, messages: Vec<Arc<Message>>) {
         if messages.is_empty() {
             return;
         }
@@ -65,7 +65,7 @@ impl Plan {
     /// The disk has no room for the batch: messages are refused or, if their
     /// publishers would rather wait, parked. One larger than `most` bytes would wait
     /// for ever.
-    pub(super) fn give_up_messages(&mut self, most: u64) -> NoRoom {
+    pub(in crate::store) fn give_up_messages(&mut self, most: u64) -> NoRoom {
         let (bytes, largest) = (self.insert_bytes(), self.sizes().max().unwrap_or(0));
         let waits = |message: &mut Arc<Message>| {
             patient_publisher(message).is_some() && bytes_of(message) <= most

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::plan::Plan;
 use crate::message::{CommitMark, CommitNo, CommitObserver, Committed, Stored};
+use crate::store::plan::Plan;
 use crate::telemetry::AtomicHistogram;
 
 /// Reports the commit of `plan`, if it holds a message that is traced and was written,

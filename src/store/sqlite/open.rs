@@ -10,33 +10,28 @@ use std::time::Instant;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use super::clock::{self, ClockReading, Reach};
-use super::config::{DurabilityMode, StoreConfig};
-use super::error::{Failure, OpenError};
+use super::checkpoint::Checkpointer;
+use super::clock::{self, ClockWriter, Reach};
+use super::error::failure_of;
+use super::files::{beside, directory_of, file_size, mode_of};
 use super::ids::IdBlocks;
-use super::lock::{LockFile, beside, mode_of};
-use super::metrics::{StoreMetrics, stamp};
-use super::record::Recovered;
-use super::references::References;
-use super::space::{Space, directory_of};
-use super::writer::WriterParts;
-use super::{check, checkpoint, recover, schema, statements};
+use super::lock::LockFile;
+use super::pages::SqlitePages;
+use super::space::Space;
+use super::{SqliteEngine, check, checkpoint, recover, schema, statements};
 use crate::sabotage::Sabotage;
+use crate::store::batch::Highest;
+use crate::store::clock::ClockReading;
+use crate::store::config::{DurabilityMode, StoreConfig};
+use crate::store::engine::{Failure, OpenedEngine};
+use crate::store::error::OpenError;
+use crate::store::metrics::{StoreMetrics, stamp};
 
 /// Of 4, 8 and 16 KiB measured with `benches/store.rs`: 8 KiB takes a tenth less CPU
 /// for an insert and a quarter less for a delete than 4 KiB; 16 KiB takes less again,
 /// but a message that is committed alone writes whole pages, so four times as much.
 /// Single runs, on a busy machine: CPU of the writer, not time.
 const PAGE_SIZE: i64 = 8192;
-
-/// An open database.
-pub(super) struct Opened {
-    pub(super) parts: WriterParts,
-    pub(super) recovered: Recovered,
-    pub(super) references: References,
-    /// The check at the start ran out of time.
-    pub(super) check_later: bool,
-}
 
 /// A database with the rights of [`mode_of`]. True if it was made. Whatever fails here is
 /// told better by SQLite.
@@ -76,14 +71,17 @@ fn has_no_orphan(path: &Path) -> Result<(), OpenError> {
         Ok(_) => "empty",
         Err(_) => "missing",
     };
-    if checkpoint::file_size(&beside(path, LOG)) == 0 {
+    if file_size(&beside(path, LOG)) == 0 {
         return Ok(());
     }
     Err(OpenError::Orphaned { path: path.to_path_buf(), state, log: LOG })
 }
 
 /// Opens it. If it is not to be used, what was made beside it is removed again.
-pub(super) fn open(config: &StoreConfig, metrics: &StoreMetrics) -> Result<Opened, OpenError> {
+pub(in crate::store) fn open(
+    config: &StoreConfig,
+    metrics: &Arc<StoreMetrics>,
+) -> Result<OpenedEngine, OpenError> {
     let start = Instant::now();
     let path = config.path.as_path();
     is_a_file(path)?;
@@ -107,8 +105,31 @@ pub(super) fn open(config: &StoreConfig, metrics: &StoreMetrics) -> Result<Opene
     metrics.recovery_duration.record_duration(start.elapsed());
     let Contents { scan, ids, space, check_later } = contents;
     let lock = Arc::new(lock);
-    let parts = WriterParts { connection, ids, space, orphans: scan.orphans, lock };
-    Ok(Opened { parts, recovered: scan.recovered, references: scan.references, check_later })
+    let check = check_later.then(|| check::deferred(path, Arc::clone(&lock)));
+    let sqlite = |error| OpenError::from_sqlite(path, error);
+    let pages = SqlitePages::open(path, config.busy_timeout, Arc::clone(&lock)).map_err(sqlite)?;
+    let mut connection = connection;
+    let checkpointer = Checkpointer::new(&mut connection, config, metrics).map_err(sqlite)?;
+    let growth = space.growth(&connection, checkpointer.wal_bytes()).map_err(sqlite)?;
+    let engine = SqliteEngine {
+        connection,
+        checkpointer,
+        space,
+        ids,
+        clock: ClockWriter::default(),
+        surplus: 0,
+        metrics: Arc::clone(metrics),
+        lock,
+    };
+    Ok(OpenedEngine {
+        engine: Box::new(engine),
+        pages: Box::new(pages),
+        growth,
+        recovered: scan.recovered,
+        references: scan.references,
+        orphans: scan.orphans,
+        check,
+    })
 }
 
 /// What was read.
@@ -151,11 +172,11 @@ fn open_locked(
 /// if nobody else has them open, but copies the log back before: so only an empty one is
 /// left to it.
 fn withdraw(connection: Connection, path: &Path, made: bool) {
-    if checkpoint::file_size(&beside(path, "-wal")) == 0 {
+    if file_size(&beside(path, "-wal")) == 0 {
         let _ = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false);
     }
     drop(connection);
-    if made && checkpoint::file_size(path) == 0 {
+    if made && file_size(path) == 0 {
         let _ = std::fs::remove_file(path);
     }
 }
@@ -202,11 +223,11 @@ fn read(
     }
     let space = Space::new(connection, config).map_err(sqlite)?;
     space.measure(connection, metrics).map_err(sqlite)?;
-    space.warn_if_nearly_full(connection, checkpoint::file_size(&beside(path, "-wal")));
+    space.warn_if_nearly_full(connection, file_size(&beside(path, "-wal")));
     sync_directory(directory_of(path))?;
     metrics.max_size.store(config.max_size, Ordering::Relaxed);
     metrics.wal_limit.store(config.wal_limit, Ordering::Relaxed);
-    metrics.wal_size.store(checkpoint::file_size(&beside(path, "-wal")), Ordering::Relaxed);
+    metrics.wal_size.store(file_size(&beside(path, "-wal")), Ordering::Relaxed);
     Ok(Contents { scan, ids, space, check_later: !sound })
 }
 
@@ -243,7 +264,7 @@ fn begin_run(
     connection: &mut Connection,
     path: &Path,
     reading: &ClockReading,
-) -> Result<(IdBlocks, super::batch::Highest, bool), OpenError> {
+) -> Result<(IdBlocks, Highest, bool), OpenError> {
     let mut attempt = |reach: Reach| {
         schema::migrate(connection)?;
         // At once for writing: another program that writes in between would make a
@@ -261,7 +282,7 @@ fn begin_run(
         Ok((ids, last, doubtful))
     };
     let full = |result: &rusqlite::Result<_>| {
-        result.as_ref().is_err_and(|error| Failure::of(error) == Failure::Full)
+        result.as_ref().is_err_and(|error| failure_of(error) == Failure::Full)
     };
     let mut result: rusqlite::Result<_> = attempt(Reach::Everything);
     if full(&result) && std::fs::remove_file(beside(path, ".reserve")).is_ok() {

@@ -3,8 +3,8 @@
 
 use rusqlite::Connection;
 
-use super::batch::Highest;
 use crate::message::{DeliveryId, MessageId, SessionId};
+use crate::store::batch::Highest;
 
 /// Ids in a block. A restart leaves out at most this many of 2^63, and at a million
 /// messages a second a block is extended every eight seconds.

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Result, types::Null};
 
-use super::op::Change;
-use super::plan::{DeliveryRow, Move, Plan, runs};
-use super::record::{RetainedRecord, SessionRecord, SubscriptionRecord};
-use super::references::References;
 use crate::message::{CommitNo, Message, MessageId, SessionId};
 use crate::protocol::Version;
+use crate::store::op::Change;
+use crate::store::plan::{DeliveryRow, Move, Plan, runs};
+use crate::store::record::{RetainedRecord, SessionRecord, SubscriptionRecord};
+use crate::store::references::References;
 
 /// Statements in the cache: more than there are.
 pub(super) const CACHE: usize = 64;

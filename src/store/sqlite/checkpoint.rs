@@ -3,7 +3,7 @@
 //! The writer does it between two batches. While it does, the next batch fills: a
 //! thread of its own brought no throughput and a larger WAL (DESIGN, section 4).
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -12,13 +12,13 @@ use rusqlite::Connection;
 use rusqlite::hooks::Wal;
 use rusqlite::wal::CheckpointMode;
 
-use super::config::{Checkpoints, StoreConfig};
-use super::error::Failure;
-use super::lock::beside;
-use super::metrics::{StoreMetrics, add, stamp};
+use super::error::failure_of;
+use super::files::{beside, file_size, identity};
+use super::io_accounting::{self, WalWritten};
 use super::schema::pragma;
-use super::space::identity;
-use super::written::{self, WalWritten};
+use crate::store::config::{Checkpoints, StoreConfig};
+use crate::store::engine::Failure;
+use crate::store::metrics::{StoreMetrics, add, stamp};
 
 /// Follows the WAL's length.
 #[derive(Debug)]
@@ -88,7 +88,7 @@ fn run(connection: &Connection, mode: CheckpointMode) -> rusqlite::Result<Copied
             Ok(Copied { all: log == copied, frames: u64::try_from(copied).unwrap_or(0) })
         }
         // A reader, or somebody's `sqlite3`: there is a next time.
-        Err(error) if Failure::of(&error) == Failure::Busy => Ok(Copied { all: false, frames: 0 }),
+        Err(error) if failure_of(&error) == Failure::Busy => Ok(Copied { all: false, frames: 0 }),
         Err(error) => Err(error),
     }
 }
@@ -211,10 +211,10 @@ impl Checkpointer {
         mode: CheckpointMode,
         metrics: &StoreMetrics,
     ) -> rusqlite::Result<bool> {
-        let (start, before) = (Instant::now(), written::by_this_thread());
+        let (start, before) = (Instant::now(), io_accounting::by_this_thread());
         let copied = run(connection, mode)?;
         metrics.checkpoint_duration.record_duration(start.elapsed());
-        written::count_copied(metrics, before, copied.frames, self.frame - FRAME_HEADER);
+        io_accounting::count_copied(metrics, before, copied.frames, self.frame - FRAME_HEADER);
         add(&metrics.checkpoints, 1);
         // One that a reader keeps from getting on is none.
         if copied.all || copied.frames > self.reached.load(Ordering::Relaxed) {
@@ -284,8 +284,4 @@ impl Checkpointer {
         metrics.wal_size.store(size, Ordering::Relaxed);
         size
     }
-}
-
-pub(super) fn file_size(path: &Path) -> u64 {
-    std::fs::metadata(path).map_or(0, |metadata| metadata.len())
 }

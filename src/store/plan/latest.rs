@@ -3,10 +3,10 @@
 
 use ahash::AHashMap;
 
-use super::op::Change;
 use crate::message::{ChangeNo, SessionId};
 use crate::protocol::PacketId;
 use crate::sabotage::Sabotage;
+use crate::store::op::Change;
 
 /// What a change is about.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -50,14 +50,14 @@ impl Key {
 /// [`crate::message::Order`]), and one because what a step has submitted may wait in the
 /// open batch while the generation moves on.
 #[derive(Debug, Default)]
-pub(super) struct Latest {
+pub(in crate::store) struct Latest {
     now: AHashMap<Key, ChangeNo>,
     before: [AHashMap<Key, ChangeNo>; 2],
 }
 
 impl Latest {
     /// The generation has moved on. To be called between two batches.
-    pub(super) fn next_generation(&mut self) {
+    pub(in crate::store) fn next_generation(&mut self) {
         /// Room that is kept for the numbers of an ordinary batch.
         const KEEP: usize = 1024;
         let [last, oldest] = &mut self.before;
@@ -69,18 +69,18 @@ impl Latest {
 
     /// Notes a change. False: a newer one under the same key was here before it, or the
     /// end of its session, and it must not be applied.
-    pub(super) fn note(&mut self, no: ChangeNo, change: &Change) -> bool {
+    pub(in crate::store) fn note(&mut self, no: ChangeNo, change: &Change) -> bool {
         self.note_key(no, Key::of(change))
     }
 
     /// True if a newer change under the same key was here before it.
-    pub(super) fn is_older(&self, no: ChangeNo, change: &Change) -> bool {
+    pub(in crate::store) fn is_older(&self, no: ChangeNo, change: &Change) -> bool {
         !Sabotage::SubmitBeforeLock.is_on()
             && self.get(&Key::of(change)).is_some_and(|last| last > no)
     }
 
     /// As [`Latest::note`], for the packet id that a message opens.
-    pub(super) fn note_incoming(
+    pub(in crate::store) fn note_incoming(
         &mut self,
         no: ChangeNo,
         session: SessionId,

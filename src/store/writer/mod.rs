@@ -4,38 +4,26 @@
 //! It knows no thread: the loop around it stands in `thread`, and a simulation steps
 //! it by hand.
 
+mod full;
+mod housekeeping;
+pub(super) mod thread;
+mod traced;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
-
-use rusqlite::Connection;
+use std::time::Instant;
 
 use super::batch::Batch;
-use super::checkpoint::Checkpointer;
-use super::clock::ClockWriter;
 use super::config::StoreConfig;
-use super::error::{Failure, extended_code};
-use super::failpoint::{self, Moment};
-use super::fullness::Fullness;
-use super::ids::IdBlocks;
-use super::lock::LockFile;
+use super::engine::{
+    self, BUSY_PAUSE, Engine, EngineError, Failure, Growth, Limit, Scope, Transaction,
+};
 use super::metrics::{add, stamp};
 use super::plan::Plan;
 use super::queue::Phase;
+use super::room::fullness::Fullness;
 use super::shared::{Shared, StoreState};
-use super::space::{Limit, Space};
-use super::statements;
-use super::traced;
 use crate::message::{Bell, CommitMark, CommitNo, IdList, Message, Wake};
-
-/// What of a plan one transaction does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Scope {
-    /// All of it.
-    All,
-    /// Only what needs no new pages: acknowledgements and deletes.
-    Deletes,
-}
 
 /// What became of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,63 +38,48 @@ pub(super) enum Outcome {
 #[derive(Debug)]
 pub(super) struct Fault(pub(super) String);
 
-/// Owns the only connection that writes.
-#[derive(Debug)]
-pub(super) struct Writer {
-    pub(super) connection: Connection,
-    pub(super) shared: Arc<Shared>,
-    pub(super) plan: Plan,
-    /// Of batches that are kept.
-    waiters: Vec<Arc<Bell>>,
-    ids: IdBlocks,
-    pub(super) checkpointer: Checkpointer,
-    pub(super) space: Space,
-    pub(super) orphans: IdList,
-    pub(super) clock: ClockWriter,
-    pub(super) measured: Instant,
-    /// Free pages that are to be given back to the volume, as of the last look.
-    pub(super) surplus: i64,
-    pub(super) full: Fullness,
-    /// When what is parked was last tried without being sure of the room.
-    pub(super) probed: Instant,
-    pub(super) lock: Arc<LockFile>,
+impl From<EngineError> for Fault {
+    fn from(error: EngineError) -> Self {
+        Self(error.text)
+    }
 }
 
-/// What the start hands to the writer.
+/// Owns the engine.
 #[derive(Debug)]
-pub(super) struct WriterParts {
-    pub(super) connection: Connection,
-    pub(super) ids: IdBlocks,
-    pub(super) space: Space,
-    pub(super) orphans: IdList,
-    pub(super) lock: Arc<LockFile>,
+pub(super) struct Writer {
+    engine: Box<dyn Engine>,
+    shared: Arc<Shared>,
+    plan: Plan,
+    /// Of batches that are kept.
+    waiters: Vec<Arc<Bell>>,
+    /// Deliveries of sessions that have ended, to be removed little by little.
+    orphans: IdList,
+    measured: Instant,
+    full: Fullness,
+    /// When what is parked was last tried without being sure of the room.
+    probed: Instant,
 }
 
 impl Writer {
+    /// `growth` is what the engine has room for now.
     pub(super) fn new(
-        mut parts: WriterParts,
+        engine: Box<dyn Engine>,
+        growth: Growth,
+        orphans: IdList,
         config: &StoreConfig,
         shared: Arc<Shared>,
-    ) -> rusqlite::Result<Self> {
-        let checkpointer = Checkpointer::new(&mut parts.connection, config, &shared.metrics)?;
-        let growth = parts.space.growth(&parts.connection, checkpointer.wal_bytes())?;
+    ) -> Self {
         shared.allowance.set(growth.room, growth.beyond_quota, None);
-        Ok(Self {
-            connection: parts.connection,
+        Self {
+            engine,
             shared,
             plan: Plan::default(),
             waiters: Vec::new(),
-            ids: parts.ids,
-            checkpointer,
-            space: parts.space,
-            orphans: parts.orphans,
-            clock: ClockWriter::default(),
+            orphans,
             measured: Instant::now(),
             full: Fullness::new(config.full_for),
-            surplus: 0,
             probed: Instant::now(),
-            lock: parts.lock,
-        })
+        }
     }
 
     /// Commits a batch, publishes its number, and rings everyone who waits for it.
@@ -121,21 +94,22 @@ impl Writer {
         self.full.count(refused);
         add(&self.shared.metrics.refused_messages, refused);
         self.take_orphans();
-        self.make_room_in_the_log()?;
+        let prepared = self.engine.prepare_for(self.plan.changes());
+        self.check(prepared)?;
         let outcome = if self.is_short_of_room()? {
             self.make_do(batch.number)?
         } else {
             match self.attempt(Scope::All, batch.number) {
                 Ok(()) => Outcome::Committed,
-                Err(error) if Failure::of(&error) == Failure::Full => self.make_do(batch.number)?,
-                Err(error) => return Err(self.fault(&error)),
+                Err(error) if error.failure == Failure::Full => self.make_do(batch.number)?,
+                Err(error) => return Err(Fault::from(error)),
             }
         };
         if self.shared.state() == StoreState::Poisoned {
             // A reader found the file damaged: what was written to it proves nothing.
             return Err(Fault("poisoned while a batch was being committed".into()));
         }
-        self.is_in_place()?;
+        self.check_files()?;
         let mark = if outcome == Outcome::Committed {
             let mark = self.publish(batch.number, start);
             self.look_for_room()?;
@@ -198,15 +172,15 @@ impl Writer {
         self.waiters.retain(|waiter| Arc::strong_count(waiter) > 1);
     }
 
-    pub(super) fn with_headroom(&mut self, number: CommitNo) -> Result<Outcome, Fault> {
-        self.limit(Limit::Changes)?;
+    fn with_headroom(&mut self, number: CommitNo) -> Result<Outcome, Fault> {
+        self.set_limit(Limit::Changes)?;
         if self.fits(Scope::All, number)? {
             return Ok(Outcome::Committed);
         }
-        if self.space.give_up_reserve() && self.fits(Scope::All, number)? {
+        if self.engine.release_reserve() && self.fits(Scope::All, number)? {
             return Ok(Outcome::Committed);
         }
-        self.limit(Limit::Deletes)?;
+        self.set_limit(Limit::Deletes)?;
         if self.fits(Scope::Deletes, number)? {
             self.plan.without_deletes();
         } else {
@@ -215,88 +189,36 @@ impl Writer {
         Ok(Outcome::Kept)
     }
 
-    pub(super) fn fits(&mut self, scope: Scope, number: CommitNo) -> Result<bool, Fault> {
+    fn fits(&mut self, scope: Scope, number: CommitNo) -> Result<bool, Fault> {
         match self.attempt(scope, number) {
             Ok(()) => Ok(true),
-            Err(error) if Failure::of(&error) == Failure::Full => Ok(false),
-            Err(error) => Err(self.fault(&error)),
+            Err(error) if error.failure == Failure::Full => Ok(false),
+            Err(error) => Err(Fault::from(error)),
         }
     }
 
     /// One transaction. After an error nothing of it is left.
-    fn attempt(&mut self, scope: Scope, number: CommitNo) -> rusqlite::Result<()> {
-        self.begin()?;
-        let result = self.apply(scope, number).and_then(|ids| {
-            failpoint::reached(Moment::BeforeCommit, &self.plan);
-            let start = Instant::now();
-            self.connection.prepare_cached("COMMIT")?.execute([])?;
-            self.shared.metrics.sync_duration.record_duration(start.elapsed());
-            failpoint::reached(Moment::AfterCommit, &self.plan);
-            self.ids = ids;
-            self.clock.committed();
-            Ok(())
+    fn attempt(&mut self, scope: Scope, number: CommitNo) -> engine::Result<()> {
+        let Self { engine, plan, shared, .. } = self;
+        let all = scope == Scope::All;
+        let result = until_unlocked(shared, || {
+            engine.commit(Transaction {
+                plan,
+                scope,
+                number,
+                references: &shared.references,
+                clock: if all { shared.clock() } else { None },
+                gives_back: all && shared.state() == StoreState::Running,
+            })
         });
         if let Err(error) = &result {
-            self.shared.metrics.count_error(extended_code(error));
-            // SQLite rolls back by itself after some errors, SQLITE_FULL among them.
-            if !self.connection.is_autocommit() {
-                self.connection.execute_batch("ROLLBACK")?;
-            }
+            shared.metrics.count_error(error.code);
         }
         result
     }
 
-    /// Waits as long as another program holds the lock: nothing is lost meanwhile,
-    /// and nothing is acknowledged.
-    pub(super) fn begin(&self) -> rusqlite::Result<()> {
-        loop {
-            match self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([]) {
-                Err(error)
-                    if Failure::of(&error) == Failure::Busy
-                        && self.shared.phase() < Phase::Abandoned =>
-                {
-                    self.shared.metrics.count_error(extended_code(&error));
-                    tracing::warn!(
-                        "another program keeps the database locked; commits wait for it"
-                    );
-                    // SQLITE_BUSY may come without the busy timeout having passed.
-                    std::thread::sleep(Duration::from_millis(10));
-                }
-                result => return result.map(|_| ()),
-            }
-        }
-    }
-
-    fn apply(&mut self, scope: Scope, number: CommitNo) -> rusqlite::Result<IdBlocks> {
-        let (connection, plan) = (&self.connection, &mut self.plan);
-        if scope == Scope::All {
-            statements::insert_messages(connection, plan, number)?;
-            // A session that ends takes its packet ids along: they come after it.
-            statements::change_state(connection, plan)?;
-            statements::change_incoming(connection, plan)?;
-        } else {
-            statements::change_incoming(connection, plan)?;
-        }
-        statements::resolve_drops(connection, plan, &self.shared.references)?;
-        plan.sort_deletes();
-        statements::change_rows(connection, plan)?;
-        if scope == Scope::All && self.shared.state() == StoreState::Running {
-            // Along with it, since a transaction of its own would cost a sync of its own.
-            self.surplus = self.space.shrink(connection, plan.pages_to_give_back())?;
-        }
-        if scope == Scope::All
-            && let Some(mark) = self.shared.clock()
-        {
-            self.clock.write(connection, mark)?;
-        }
-        if scope == Scope::All && self.ids.near_end(plan.highest) {
-            return self.ids.extended(connection, plan.highest);
-        }
-        Ok(self.ids)
-    }
-
     /// Rings those who wait for the batch, and keeps them: it may be tried again.
-    pub(super) fn ring_waiters(&self) {
+    fn ring_waiters(&self) {
         self.waiters.iter().for_each(|waiter| waiter.ring());
     }
 
@@ -306,15 +228,45 @@ impl Writer {
         self.waiters.drain(..).for_each(|waiter| waiter.ring());
     }
 
-    pub(super) fn fault(&self, error: &rusqlite::Error) -> Fault {
-        self.shared.metrics.count_error(extended_code(error));
-        Fault(format!("{error} (SQLite code {})", extended_code(error)))
+    /// What an engine's error means beside a transaction: the end, after it is counted.
+    fn check<T>(&self, result: engine::Result<T>) -> Result<T, Fault> {
+        result.map_err(|error| {
+            self.shared.metrics.count_error(error.code);
+            Fault::from(error)
+        })
+    }
+
+    /// As [`Self::check`], but `otherwise` while another program has the database locked.
+    fn unless_locked<T>(&self, result: engine::Result<T>, otherwise: T) -> Result<T, Fault> {
+        match result {
+            Err(error) if error.failure == Failure::Busy => Ok(otherwise),
+            result => self.check(result),
+        }
+    }
+}
+
+/// Waits as long as another program holds the lock: nothing is lost meanwhile,
+/// and nothing is acknowledged.
+fn until_unlocked<T>(
+    shared: &Shared,
+    mut operation: impl FnMut() -> engine::Result<T>,
+) -> engine::Result<T> {
+    loop {
+        match operation() {
+            Err(error) if error.failure == Failure::Busy && shared.phase() < Phase::Abandoned => {
+                shared.metrics.count_error(error.code);
+                tracing::warn!("another program keeps the database locked; commits wait for it");
+                // It may come without the busy timeout having passed.
+                std::thread::sleep(BUSY_PAUSE);
+            }
+            result => return result,
+        }
     }
 }
 
 /// Rings each publisher about once: neighbours mostly share one, and a ring that
 /// repeats is cheap.
-pub(super) fn ring_publishers<'a>(messages: impl Iterator<Item = &'a Arc<Message>>) {
+fn ring_publishers<'a>(messages: impl Iterator<Item = &'a Arc<Message>>) {
     /// Publishers seen last, by address: a power of two.
     const SEEN: usize = 64;
     let mut seen = [std::ptr::null::<Wake>(); SEEN];

@@ -7,11 +7,11 @@
 use std::time::{Duration, Instant};
 
 /// Less room than this is none: a few pages for a burst of small messages.
-pub(super) const LEAST: u64 = 64 << 10;
+pub(in crate::store) const LEAST: u64 = 64 << 10;
 
 /// The disk's account.
 #[derive(Debug)]
-pub(super) struct Fullness {
+pub(in crate::store) struct Fullness {
     episode: Option<Episode>,
     quiet: Duration,
 }
@@ -34,19 +34,19 @@ struct Episode {
 
 /// An episode in numbers, for the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Ended {
-    pub(super) refused: usize,
-    pub(super) lasted: Duration,
+pub(in crate::store) struct Ended {
+    pub(in crate::store) refused: usize,
+    pub(in crate::store) lasted: Duration,
 }
 
 impl Fullness {
     /// Without a refusal for `quiet`, what was written meanwhile speaks for itself.
-    pub(super) fn new(quiet: Duration) -> Self {
+    pub(in crate::store) fn new(quiet: Duration) -> Self {
         Self { episode: None, quiet }
     }
 
     /// A batch of `batch` bytes found no room; `largest` is its largest message.
-    pub(super) fn no_room(&mut self, now: Instant, batch: u64, largest: u64) {
+    pub(in crate::store) fn no_room(&mut self, now: Instant, batch: u64, largest: u64) {
         let episode = self.episode.get_or_insert(Episode {
             began: now,
             refused_at: now,
@@ -65,21 +65,21 @@ impl Fullness {
     }
 
     /// What was refused would have fitted, going by the room that was counted.
-    pub(super) fn doubt(&mut self) {
+    pub(in crate::store) fn doubt(&mut self) {
         if let Some(episode) = &mut self.episode {
             episode.doubtful = true;
         }
     }
 
     /// So many messages were refused for it.
-    pub(super) fn count(&mut self, refused: usize) {
+    pub(in crate::store) fn count(&mut self, refused: usize) {
         if let Some(episode) = &mut self.episode {
             episode.refused += refused;
         }
     }
 
     /// A batch with messages, of so many bytes, was committed.
-    pub(super) fn written(&mut self, bytes: u64) {
+    pub(in crate::store) fn written(&mut self, bytes: u64) {
         if let Some(episode) = &mut self.episode {
             episode.written = episode.written.max(bytes);
             episode.wrote = true;
@@ -88,7 +88,7 @@ impl Fullness {
 
     /// True if what was refused would be taken now: as much has been written, or
     /// there is `room` for it, or nobody has met with a refusal for a while.
-    pub(super) fn is_over(&self, now: Instant, room: u64) -> bool {
+    pub(in crate::store) fn is_over(&self, now: Instant, room: u64) -> bool {
         let Some(episode) = &self.episode else { return true };
         let quiet = now.saturating_duration_since(episode.refused_at) >= self.quiet;
         (episode.wrote && episode.written >= episode.batch)
@@ -97,7 +97,7 @@ impl Fullness {
     }
 
     /// Ends the episode.
-    pub(super) fn end(&mut self, now: Instant) -> Option<Ended> {
+    pub(in crate::store) fn end(&mut self, now: Instant) -> Option<Ended> {
         self.episode.take().map(|episode| Ended {
             refused: episode.refused,
             lasted: now.saturating_duration_since(episode.began),

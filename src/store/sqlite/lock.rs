@@ -14,17 +14,14 @@ use std::io::{ErrorKind, Read, Seek, Write};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use super::error::OpenError;
-use super::space::{directory_of, identity};
+use super::files::{beside, directory_of, give_to_owner_of, identity, mode_of};
+use crate::store::error::OpenError;
 
 /// `maintenance/holder.rs` takes a shared lock for a moment to see whether there is a
 /// holder. So one who is refused asks again this often,
 const ATTEMPTS: u32 = 10;
 /// after this long.
 const PAUSE: std::time::Duration = std::time::Duration::from_millis(10);
-
-/// As many as Linux follows.
-const MOST_LINKS: usize = 40;
 
 /// Held as long as the database is open. The kernel lets go of it when the process
 /// ends, however it ends.
@@ -123,14 +120,6 @@ fn open_or_make(path: &Path, database: &Path) -> std::io::Result<(File, bool)> {
     }
 }
 
-/// The rights of files beside a database: those that it has, or will have.
-pub(super) fn mode_of(database: &Path) -> u32 {
-    /// A database that SQLite makes can be read by everybody, payloads and all; the group
-    /// may look at it, for backups by somebody else.
-    const NEW: u32 = 0o640;
-    std::fs::metadata(database).map_or(NEW, |metadata| metadata.mode() & 0o666)
-}
-
 fn is_at(file: &File, path: &Path) -> bool {
     let own = file.metadata().ok().map(|metadata| (metadata.dev(), metadata.ino()));
     own.is_some() && own == identity(path)
@@ -184,38 +173,4 @@ fn try_for_a_while(file: &File) -> Result<(), TryLockError> {
         }
     }
     file.try_lock()
-}
-
-/// The database that a symbolic link at `path` leads to: SQLite's files and ours stand
-/// beside that one, so that one database has one lock file. Links among its directories
-/// make no difference.
-pub(crate) fn follow(path: &Path) -> PathBuf {
-    let mut path = path.to_path_buf();
-    for _ in 0..MOST_LINKS {
-        match std::fs::read_link(&path) {
-            Ok(target) => path = directory_of(&path).join(target),
-            Err(_) => break,
-        }
-    }
-    path
-}
-
-/// A file that root makes among another user's is that user's, as with SQLite's own
-/// files. Nothing happens for other users.
-pub(crate) fn give_to_owner_of(path: &Path, neighbour: &Path) -> std::io::Result<()> {
-    if !rustix::process::geteuid().is_root() {
-        return Ok(());
-    }
-    let (own, wanted) = (std::fs::metadata(path)?, std::fs::metadata(neighbour)?);
-    if (own.uid(), own.gid()) == (wanted.uid(), wanted.gid()) {
-        return Ok(());
-    }
-    std::os::unix::fs::chown(path, Some(wanted.uid()), Some(wanted.gid()))
-}
-
-/// The path of a file that belongs to `database`: its name and `suffix`.
-pub(crate) fn beside(database: &Path, suffix: &str) -> PathBuf {
-    let mut name = database.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
 }

@@ -26,14 +26,14 @@ struct Sample {
 
 /// The last samples.
 #[derive(Debug, Default)]
-pub(super) struct Forecast {
+pub(in crate::store) struct Forecast {
     samples: VecDeque<Sample>,
 }
 
 impl Forecast {
     /// `used` bytes are in use at `at`, counted from wherever the caller likes. Moments
     /// that come too soon after the last one are left out.
-    pub(super) fn see(&mut self, at: Duration, used: u64) {
+    pub(in crate::store) fn see(&mut self, at: Duration, used: u64) {
         while self.samples.front().is_some_and(|first| at.saturating_sub(first.at) > WINDOW) {
             self.samples.pop_front();
         }
@@ -45,7 +45,7 @@ impl Forecast {
     /// Seconds until `room` bytes are used up: 0 if there is none, infinity while
     /// nothing grows or too little has been seen.
     #[allow(clippy::cast_precision_loss)] // Bytes of a disk are far below 2^52.
-    pub(super) fn seconds_to_full(&self, room: u64) -> f64 {
+    pub(in crate::store) fn seconds_to_full(&self, room: u64) -> f64 {
         if room == 0 {
             return 0.0;
         }

@@ -7,27 +7,27 @@ use std::sync::Arc;
 
 use ahash::AHashMap;
 
-use super::op::Change;
-use super::plan::Numbered;
-use super::record::RetainedRecord;
+use super::Numbered;
 use crate::message::{ChangeNo, Message, MessageId, SessionId, Stored, Wake};
 use crate::protocol::PacketId;
+use crate::store::op::Change;
+use crate::store::record::RetainedRecord;
 
 /// Of a row in each table, and its share of index pages.
 const ROW: u64 = 256;
 
 /// About as many bytes as a message's inserts take.
-pub(super) fn bytes_of(message: &Message) -> u64 {
+pub(in crate::store) fn bytes_of(message: &Message) -> u64 {
     message.size() as u64 + ROW
 }
 
 /// About as many bytes as a retained message's insert takes.
-pub(super) fn bytes_of_retained(record: &RetainedRecord) -> u64 {
+pub(in crate::store) fn bytes_of_retained(record: &RetainedRecord) -> u64 {
     (record.payload.len() + record.properties.len() + record.topic.len()) as u64 + ROW
 }
 
 /// The disk has no room for it.
-pub(super) fn refuse(message: &Message) {
+pub(in crate::store) fn refuse(message: &Message) {
     message.durability.refuse();
     if let Some(publisher) = &message.publisher {
         publisher.message_refused();
@@ -39,7 +39,7 @@ pub(super) fn refuse(message: &Message) {
 
 /// See the module. Messages by id, so in the order of each publisher.
 #[derive(Debug, Default)]
-pub(super) struct Parked {
+pub(in crate::store) struct Parked {
     messages: Vec<Arc<Message>>,
     /// Retained with a message that is parked.
     bound: Vec<(MessageId, ChangeNo, Arc<RetainedRecord>)>,
@@ -52,30 +52,30 @@ pub(super) struct Parked {
 
 /// What may be tried again.
 #[derive(Debug, Default)]
-pub(super) struct Released {
-    pub(super) messages: Vec<Arc<Message>>,
-    pub(super) retained: Vec<Numbered>,
+pub(in crate::store) struct Released {
+    pub(in crate::store) messages: Vec<Arc<Message>>,
+    pub(in crate::store) retained: Vec<Numbered>,
     /// Messages whose publisher has left: refused.
-    pub(super) refused: usize,
+    pub(in crate::store) refused: usize,
 }
 
 impl Parked {
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::store) fn is_empty(&self) -> bool {
         self.messages.is_empty() && self.free.is_empty()
     }
 
     /// How many messages wait.
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::store) fn len(&self) -> usize {
         self.messages.len()
     }
 
     /// The messages.
-    pub(super) fn messages(&self) -> &[Arc<Message>] {
+    pub(in crate::store) fn messages(&self) -> &[Arc<Message>] {
         &self.messages
     }
 
     /// Parks messages that come after all that are parked, or were released last.
-    pub(super) fn add(&mut self, messages: Vec<Arc<Message>>) {
+    pub(in crate::store) fn add(&mut self, messages: Vec<Arc<Message>>) {
         if messages.is_empty() {
             return;
         }
@@ -87,7 +87,7 @@ impl Parked {
     }
 
     /// A retained message that waits, alone or with its message.
-    pub(super) fn add_retained(
+    pub(in crate::store) fn add_retained(
         &mut self,
         no: ChangeNo,
         record: Arc<RetainedRecord>,
@@ -107,14 +107,17 @@ impl Parked {
     }
 
     /// The topic has something newer.
-    pub(super) fn forget_free(&mut self, topic: &str, no: ChangeNo) {
+    pub(in crate::store) fn forget_free(&mut self, topic: &str, no: ChangeNo) {
         if self.free.get(topic).is_some_and(|(known, _)| *known < no) {
             self.free.remove(topic);
         }
     }
 
     /// Something newer under these topics is on disk.
-    pub(super) fn forget_bound<'a>(&mut self, topics: impl Iterator<Item = (&'a str, ChangeNo)>) {
+    pub(in crate::store) fn forget_bound<'a>(
+        &mut self,
+        topics: impl Iterator<Item = (&'a str, ChangeNo)>,
+    ) {
         if !self.bound.is_empty() {
             let topics: HashMap<&str, ChangeNo> = topics.collect();
             self.bound.retain(|(_, no, record)| {
@@ -124,7 +127,12 @@ impl Parked {
     }
 
     /// A publisher has released a packet id: a message that waits must not open it again.
-    pub(super) fn close_incoming(&mut self, session: SessionId, packet_id: PacketId, no: ChangeNo) {
+    pub(in crate::store) fn close_incoming(
+        &mut self,
+        session: SessionId,
+        packet_id: PacketId,
+        no: ChangeNo,
+    ) {
         let of_it = self.messages.iter().filter(|message| {
             message.incoming.is_some_and(|id| {
                 id.session == session && id.packet_id == packet_id && id.change < no
@@ -134,12 +142,12 @@ impl Parked {
     }
 
     /// True if the packet id of a message that was released was closed while it waited.
-    pub(super) fn is_closed(&self, message: MessageId) -> bool {
+    pub(in crate::store) fn is_closed(&self, message: MessageId) -> bool {
         !self.closed.is_empty() && self.closed.contains(&message)
     }
 
     /// These messages are on disk or refused: they do not come back.
-    pub(super) fn forget_closed(&mut self, messages: &[Arc<Message>]) {
+    pub(in crate::store) fn forget_closed(&mut self, messages: &[Arc<Message>]) {
         if !self.closed.is_empty() {
             for message in messages {
                 self.closed.remove(&message.id);
@@ -149,7 +157,7 @@ impl Parked {
 
     /// Takes out those of `messages` that come after something of the same publisher that
     /// is parked: they must not overtake it. What was released goes before it.
-    pub(super) fn behind(&self, messages: &mut Vec<Arc<Message>>) -> Vec<Arc<Message>> {
+    pub(in crate::store) fn behind(&self, messages: &mut Vec<Arc<Message>>) -> Vec<Arc<Message>> {
         let mut first: HashMap<*const Wake, MessageId> = HashMap::new();
         for message in &self.messages {
             if let Some(publisher) = publisher_of(message) {
@@ -168,7 +176,7 @@ impl Parked {
     }
 
     /// Refuses those whose publishers are cut off, and returns how many.
-    pub(super) fn refuse_cut_off(&mut self) -> usize {
+    pub(in crate::store) fn refuse_cut_off(&mut self) -> usize {
         let cut_off: Vec<_> = self.messages.extract_if(.., |message| is_cut_off(message)).collect();
         for message in &cut_off {
             refuse(message);
@@ -182,7 +190,7 @@ impl Parked {
 
     /// Takes out what fits into `room` bytes, in the order of each publisher; with
     /// `probe` the first message whatever its size.
-    pub(super) fn release(&mut self, mut room: u64, mut probe: bool) -> Released {
+    pub(in crate::store) fn release(&mut self, mut room: u64, mut probe: bool) -> Released {
         let mut released = Released::default();
         let mut behind: HashSet<*const Wake> = HashSet::new();
         for message in std::mem::take(&mut self.messages) {
@@ -243,11 +251,11 @@ fn publisher_of(message: &Arc<Message>) -> Option<*const Wake> {
 }
 
 /// The publisher, if it waits for room.
-pub(super) fn patient_publisher(message: &Arc<Message>) -> Option<*const Wake> {
+pub(in crate::store) fn patient_publisher(message: &Arc<Message>) -> Option<*const Wake> {
     message.publisher.as_ref().filter(|publisher| publisher.is_patient()).map(Arc::as_ptr)
 }
 
 /// True if a message of the same publisher was refused, behind which it must not be taken.
-pub(super) fn is_cut_off(message: &Arc<Message>) -> bool {
+pub(in crate::store) fn is_cut_off(message: &Arc<Message>) -> bool {
     message.publisher.as_ref().is_some_and(|publisher| publisher.is_cut_off())
 }

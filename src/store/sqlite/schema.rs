@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::error::OpenError;
+use crate::store::error::OpenError;
 
 /// Marks the file as ours: "FMQ1" in ASCII.
 pub(crate) const APPLICATION_ID: i64 = 0x464D_5131;

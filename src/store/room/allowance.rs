@@ -31,7 +31,7 @@ pub enum Claimant {
 
 /// The account.
 #[derive(Debug, Default)]
-pub(super) struct Allowance {
+pub(in crate::store) struct Allowance {
     account: Mutex<Account>,
 }
 
@@ -75,7 +75,11 @@ impl Drop for Promise {
 
 impl Allowance {
     /// Room for a row of so many bytes. `None`: there is none.
-    pub(super) fn promise(self: &Arc<Self>, row: u64, claimant: Claimant) -> Option<Promise> {
+    pub(in crate::store) fn promise(
+        self: &Arc<Self>,
+        row: u64,
+        claimant: Claimant,
+    ) -> Option<Promise> {
         let bytes = cost(row);
         let mut account = self.account.lock();
         let kept = match claimant {
@@ -92,7 +96,7 @@ impl Allowance {
     }
 
     /// A commit is done, or one that has found no room: how much there is now.
-    pub(super) fn set(&self, room: u64, beyond_quota: u64, committed: Option<Promise>) {
+    pub(in crate::store) fn set(&self, room: u64, beyond_quota: u64, committed: Option<Promise>) {
         let mut account = self.account.lock();
         account.room = room;
         account.beyond_quota = beyond_quota;
@@ -106,7 +110,7 @@ impl Allowance {
     /// Messages of a batch may take so many bytes of the file, but for what is kept beyond
     /// their quota: no more is promised than will be there. False if too much has been
     /// promised already.
-    pub(super) fn allow_messages(&self, bytes: u64, beyond_quota: u64) -> bool {
+    pub(in crate::store) fn allow_messages(&self, bytes: u64, beyond_quota: u64) -> bool {
         let mut account = self.account.lock();
         account.room = account.room.saturating_sub(bytes).max(account.room.min(beyond_quota));
         account.promised <= account.room

@@ -4,15 +4,14 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::allowance::Promise;
-use super::batch::Batch;
-use super::error::Failure;
-use super::fullness::LEAST;
-use super::metrics::add;
-use super::shared::StoreState;
-use super::space::{self, Growth, Limit};
-use super::writer::{Fault, Outcome, Scope, Writer, ring_publishers};
+use super::{Fault, Outcome, Writer, ring_publishers};
 use crate::message::CommitNo;
+use crate::store::batch::Batch;
+use crate::store::engine::{Failure, Growth, Limit, Scope};
+use crate::store::metrics::add;
+use crate::store::room::allowance::Promise;
+use crate::store::room::fullness::LEAST;
+use crate::store::shared::StoreState;
 
 /// How often what is parked is tried although the room that can be counted does not
 /// suffice: pages that are partly empty do not count.
@@ -26,66 +25,34 @@ impl Writer {
         if bytes == 0 {
             return Ok(false);
         }
-        let over = match self.space.is_over_quota(&self.connection) {
+        let over = match self.engine.is_over_quota() {
             // No room to move pages, or somebody holds the lock: there is a next time.
-            Err(error) if Failure::of(&error) != Failure::Fatal => true,
-            over => over.map_err(|error| self.fault(&error))?,
+            Err(error) if error.failure != Failure::Fatal => true,
+            over => self.check(over)?,
         };
-        Ok(over || self.volume_is_short_of_room(bytes)? || !self.leaves_what_is_promised(bytes)?)
+        if over {
+            return Ok(true);
+        }
+        let has_room = self.engine.has_room_for(bytes);
+        Ok(!self.check(has_room)? || !self.leaves_what_is_promised(bytes)?)
     }
 
     /// True if the rest of what was promised to sessions and subscriptions is still there
     /// when the messages have taken their room. No more is promised meanwhile.
     fn leaves_what_is_promised(&mut self, bytes: u64) -> Result<bool, Fault> {
-        let wal = self.checkpointer.wal_bytes();
-        let growth = self.space.growth(&self.connection, wal);
-        let beyond = self.tolerate_busy(growth, Growth::default())?.beyond_quota;
-        // Pages are at least half full: see `Space::room`.
+        let beyond = self.unless_locked(self.engine.growth(), Growth::default())?.beyond_quota;
+        // Pages are at least half full: see `sqlite::space`.
         Ok(self.shared.allowance.allow_messages(bytes.saturating_mul(2), beyond))
     }
 
     /// After a commit, or a try: so much may be promised to what grows the file.
     pub(super) fn allow_growth(&mut self, committed: Option<Promise>) -> Result<(), Fault> {
-        let wal = self.checkpointer.wal_bytes();
-        let growth = self.space.growth(&self.connection, wal);
-        let growth = self.tolerate_busy(growth, Growth::default())?;
+        let growth = self.unless_locked(self.engine.growth(), Growth::default())?;
         // Room that is counted and not there, as with a quota of the file system, is none.
         let is_full = self.shared.state() == StoreState::Full;
         let room = if is_full { growth.room.min(growth.beyond_quota) } else { growth.room };
         self.shared.allowance.set(room, growth.beyond_quota, committed);
         Ok(())
-    }
-
-    fn volume_is_short_of_room(&mut self, bytes: u64) -> Result<bool, Fault> {
-        if self.space.has_room_for(bytes, self.checkpointer.wal_bytes()) {
-            return Ok(false);
-        }
-        // What has been copied back need not be counted, nor pages that are given back.
-        // Publishers that try again keep the idle moment away in which both would happen.
-        self.cut()?;
-        if !self.space.has_room_for(bytes, self.checkpointer.wal_bytes()) {
-            let result = space::give_back(&self.connection);
-            self.tolerate_full(result)?;
-            self.cut()?;
-        }
-        Ok(!self.space.has_room_for(bytes, self.checkpointer.wal_bytes()))
-    }
-
-    fn cut(&mut self) -> Result<(), Fault> {
-        let result = self.checkpointer.cut(&self.connection, &self.shared.metrics);
-        self.tolerate_full(result)
-    }
-
-    /// On a volume that the batch's pages in the WAL might fill to the last block, what
-    /// the WAL holds is copied back first. A batch that finds no room leaves the WAL
-    /// grown, and a database that still has to grow by what is in it could then neither
-    /// be copied back nor written to.
-    pub(super) fn make_room_in_the_log(&mut self) -> Result<(), Fault> {
-        if self.checkpointer.wal_bytes() == 0 || !self.space.may_be_filled(self.plan.changes()) {
-            return Ok(());
-        }
-        let result = self.checkpointer.cut(&self.connection, &self.shared.metrics);
-        self.tolerate_full(result)
     }
 
     /// Deletes that find no room in the WAL all at once find it a few at a time: each
@@ -101,8 +68,8 @@ impl Writer {
             let part = |ids: &mut Vec<u64>| ids.split_off(ids.len().saturating_sub(PART));
             self.plan.deleted_deliveries = part(&mut deliveries);
             self.plan.deleted_messages = part(&mut messages);
-            let result = self.checkpointer.cut(&self.connection, &self.shared.metrics);
-            self.tolerate_full(result)?;
+            let emptied = self.engine.empty_log();
+            self.check(emptied)?;
             if !self.fits(Scope::Deletes, number)? {
                 break;
             }
@@ -119,7 +86,7 @@ impl Writer {
     /// No room. Messages are refused, so that their publishers hear of it, or wait;
     /// the rest is tried again: acknowledgements have to go on.
     pub(super) fn make_do(&mut self, number: CommitNo) -> Result<Outcome, Fault> {
-        let no_room = self.plan.give_up_messages(self.space.most());
+        let no_room = self.plan.give_up_messages(self.engine.largest_message());
         self.full.no_room(Instant::now(), no_room.bytes, no_room.largest);
         if self.room()? >= no_room.bytes.max(LEAST) {
             self.full.doubt();
@@ -134,18 +101,19 @@ impl Writer {
             self.tell_full();
         }
         // What has been copied back leaves its place in the WAL to new pages.
-        let _ = self.checkpointer.passive(&self.connection, &self.shared.metrics);
+        let _ = self.engine.copy_log_back();
         let result = self.with_headroom(number);
-        self.limit(Limit::Messages)?;
+        self.set_limit(Limit::Messages)?;
         result
     }
 
-    pub(super) fn limit(&self, limit: Limit) -> Result<(), Fault> {
-        self.space.limit(&self.connection, limit).map_err(|error| self.fault(&error))
+    pub(super) fn set_limit(&mut self, limit: Limit) -> Result<(), Fault> {
+        let set = self.engine.set_limit(limit);
+        self.check(set)
     }
 
     fn tell_full(&self) {
-        let room = self.space.describe(&self.connection);
+        let room = self.engine.describe_room();
         tracing::error!(
             room,
             "the disk is full: messages for durable sessions are refused until there is room; let \
@@ -174,7 +142,7 @@ impl Writer {
     }
 
     /// The next batch may try what is parked, whatever room can be counted.
-    pub(super) fn allow_probe(&mut self) {
+    pub(in crate::store) fn allow_probe(&mut self) {
         self.probed = self.probed.checked_sub(PROBE).unwrap_or(self.probed);
     }
 
@@ -210,15 +178,6 @@ impl Writer {
 
     /// Bytes of messages for which there is room, carefully estimated.
     fn room(&self) -> Result<u64, Fault> {
-        let wal = self.checkpointer.wal_bytes();
-        self.tolerate_busy(self.space.room(&self.connection, wal), 0)
-    }
-
-    /// What counts while another program has the database locked: `otherwise`.
-    fn tolerate_busy<T>(&self, counted: rusqlite::Result<T>, otherwise: T) -> Result<T, Fault> {
-        match counted {
-            Err(error) if Failure::of(&error) == Failure::Busy => Ok(otherwise),
-            counted => counted.map_err(|error| self.fault(&error)),
-        }
+        self.unless_locked(self.engine.room(), 0)
     }
 }

@@ -1,0 +1,225 @@
+//! The clock in the file: read and compared at the start, written along with commits.
+
+use rusqlite::{Connection, OptionalExtension as _, Transaction};
+
+use crate::store::clock::{Before, ClockMark, ClockReading, Judgement, TOLERANCE, judge};
+
+/// How much of the file a full disk lets a start move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// All of it.
+    Everything,
+    /// Not the messages that never expire.
+    WhatExpires,
+    /// Sessions: no message.
+    Sessions,
+}
+
+/// Compares the clocks, moves what has to be moved, and notes the time scale of this
+/// run: in one transaction, so that times of two scales never stand beside each other.
+/// True if the clock of this run is in doubt, which every mark of it has to say.
+pub(super) fn at_start(
+    transaction: &Transaction<'_>,
+    now: &ClockReading,
+    reach: Reach,
+) -> rusqlite::Result<bool> {
+    let before = read_before(transaction)?;
+    let (wall, uptime, boot) = (now.wall.to_sql(), to_sql(now.uptime), this_boot());
+    let Judgement { shift, why, doubtful } = judge(&before, wall, uptime, boot);
+    let moved = shift_all(transaction, shift, wall, reach)?;
+    let connected = begin_now(transaction, &before, shift, wall)?;
+    write_keys(transaction, wall, uptime, boot, doubtful, 0)?;
+    if shift.abs() > TOLERANCE {
+        tracing::warn!(
+            seconds = shift / 1000,
+            reason = why.words(),
+            rows = moved,
+            "the clock and the database do not agree: expiry goes on from where it stood"
+        );
+    }
+    if doubtful {
+        tracing::warn!("the clock may be wrong: the time until the next start will not count");
+    }
+    tracing::debug!(connected, "sessions that were connected at the stop expire from now on");
+    Ok(doubtful)
+}
+
+fn read_before(connection: &Connection) -> rusqlite::Result<Before> {
+    let key = |name: &str| -> rusqlite::Result<i64> {
+        let value = connection
+            .query_row("SELECT value FROM meta WHERE key = ?1", [name], |row| row.get(0))
+            .optional()?;
+        Ok(value.unwrap_or(0))
+    };
+    Ok(Before {
+        clock: key("clock")?,
+        uptime: key("clock_uptime")?,
+        boot: key("clock_boot")?,
+        stepped: key("clock_stepped")? != 0,
+        stopped_at: key("stopped_at")?,
+        newest: newest(connection)?,
+    })
+}
+
+/// Within a run time only goes on, and ids with it: the last message is the latest.
+fn newest(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.query_row(
+        "SELECT max(ifnull((SELECT published_at FROM message ORDER BY id DESC LIMIT 1), 0), \
+                    ifnull((SELECT max(published_at) FROM retained), 0), \
+                    ifnull((SELECT max(disconnected_at) FROM session), 0))",
+        [],
+        |row| row.get(0),
+    )
+}
+
+/// Nothing is moved into the future, nor before 1970.
+fn shift_all(
+    transaction: &Transaction<'_>,
+    shift: i64,
+    now: i64,
+    reach: Reach,
+) -> rusqlite::Result<usize> {
+    if shift == 0 {
+        return Ok(0);
+    }
+    let mut moved = transaction.execute(
+        "UPDATE session SET disconnected_at = max(0, min(disconnected_at + ?1, ?2)) \
+         WHERE disconnected_at IS NOT NULL",
+        [shift, now],
+    )?;
+    let which = match reach {
+        Reach::Everything => "TRUE",
+        Reach::WhatExpires => "expires_at IS NOT NULL",
+        Reach::Sessions => return Ok(moved),
+    };
+    for table in ["retained", "message"] {
+        // On the right of an assignment stands what was before.
+        let sql = format!(
+            "UPDATE {table} SET published_at = max(0, min(published_at + ?1, ?2)), \
+             expires_at = expires_at - published_at + max(0, min(published_at + ?1, ?2)) \
+             WHERE {which}"
+        );
+        moved += transaction.execute(&sql, [shift, now])?;
+    }
+    Ok(moved)
+}
+
+/// A session that was connected when the broker began to stop was not left by its client:
+/// its expiry begins when the broker is there again. After a crash its row says that it
+/// is connected, and the recovery does the same.
+fn begin_now(
+    transaction: &Transaction<'_>,
+    before: &Before,
+    shift: i64,
+    now: i64,
+) -> rusqlite::Result<usize> {
+    if before.stopped_at == 0 {
+        return Ok(0);
+    }
+    let begun = before.stopped_at.saturating_add(shift).min(now);
+    transaction.execute(
+        "UPDATE session SET disconnected_at = ?2 WHERE disconnected_at >= ?1",
+        [begun, now],
+    )
+}
+
+/// Within the running transaction, or as one of its own.
+pub(super) fn write(connection: &Connection, mark: &ClockMark) -> rusqlite::Result<()> {
+    let stopped_at = if mark.stopping { mark.wall.to_sql() } else { 0 };
+    let (wall, uptime) = (mark.wall.to_sql(), to_sql(mark.uptime));
+    write_keys(connection, wall, uptime, this_boot(), mark.stepped, stopped_at)
+}
+
+fn write_keys(
+    connection: &Connection,
+    wall: i64,
+    uptime: i64,
+    boot: i64,
+    stepped: bool,
+    stopped_at: i64,
+) -> rusqlite::Result<()> {
+    let mut update = connection.prepare_cached("INSERT OR REPLACE INTO meta VALUES (?1, ?2)")?;
+    update.execute(("clock", wall))?;
+    update.execute(("clock_uptime", uptime))?;
+    update.execute(("clock_boot", boot))?;
+    update.execute(("clock_stepped", stepped))?;
+    update.execute(("stopped_at", stopped_at))?;
+    Ok(())
+}
+
+fn to_sql(millis: u64) -> i64 {
+    i64::try_from(millis).unwrap_or(i64::MAX)
+}
+
+/// Which boot of the machine this is: 60 bits of the kernel's random id for it; 0 if it
+/// has none.
+fn this_boot() -> i64 {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let digits = text.chars().filter_map(|digit| digit.to_digit(16)).take(15);
+    digits.fold(0, |id, digit| id << 4 | i64::from(digit))
+}
+
+/// When the clock was last written, and when it has to be again.
+#[derive(Debug, Default)]
+pub(super) struct ClockWriter {
+    written: ClockMark,
+    /// In the transaction that runs.
+    writing: ClockMark,
+}
+
+impl ClockWriter {
+    /// A crash between two marks makes a start that distrusts the clock believe that the
+    /// run ended so much earlier.
+    const EVERY: u64 = 10_000;
+
+    /// Writes the mark if it is time, in the running transaction.
+    pub(super) fn write(
+        &mut self,
+        connection: &Connection,
+        mark: ClockMark,
+    ) -> rusqlite::Result<()> {
+        self.writing = self.written;
+        if self.is_due(&mark) {
+            write(connection, &mark)?;
+            self.writing = mark;
+        }
+        Ok(())
+    }
+
+    pub(super) fn is_due(&self, mark: &ClockMark) -> bool {
+        mark.stepped != self.written.stepped
+            || mark.stopping != self.written.stopping
+            || mark.uptime >= self.written.uptime.saturating_add(Self::EVERY)
+    }
+
+    /// The transaction is committed.
+    pub(super) fn committed(&mut self) {
+        self.written = self.writing;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::message::WallMillis;
+
+    #[test]
+    fn a_mark_is_written_at_intervals_and_when_it_says_something_new() {
+        let file = crate::store::new_in_memory(2).unwrap();
+        let mut writer = ClockWriter::default();
+        let mark =
+            ClockMark { wall: WallMillis(1_000_000), uptime: 60_000, ..ClockMark::default() };
+        assert!(writer.is_due(&mark));
+        writer.write(&file, mark).unwrap();
+        assert!(writer.is_due(&mark), "not committed yet");
+        writer.committed();
+        assert!(!writer.is_due(&ClockMark { uptime: 69_999, ..mark }));
+        assert!(writer.is_due(&ClockMark { uptime: 70_000, ..mark }));
+        assert!(writer.is_due(&ClockMark { stepped: true, ..mark }));
+        assert!(writer.is_due(&ClockMark { stopping: true, ..mark }));
+        let read = read_before(&file).unwrap();
+        assert_eq!((read.clock, read.uptime, read.stopped_at), (1_000_000, 60_000, 0));
+    }
+}

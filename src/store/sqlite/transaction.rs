@@ -1,0 +1,109 @@
+//! One transaction: BEGIN, the statements of a plan, COMMIT.
+
+use std::time::Instant;
+
+use rusqlite::Connection;
+
+use super::ids::IdBlocks;
+use super::{SqliteEngine, checkpoint, clock, statements};
+use crate::store::clock::ClockMark;
+use crate::store::engine::{EngineError, Failure, Result, Scope, Transaction};
+use crate::store::failpoint::{self, Moment};
+
+impl SqliteEngine {
+    /// After an error nothing of it is left.
+    pub(super) fn commit_transaction(&mut self, mut transaction: Transaction<'_>) -> Result<()> {
+        self.begin()?;
+        let result = self.apply(&mut transaction).and_then(|ids| {
+            failpoint::reached(Moment::BeforeCommit, transaction.plan);
+            let start = Instant::now();
+            self.connection.prepare_cached("COMMIT")?.execute([])?;
+            self.metrics.sync_duration.record_duration(start.elapsed());
+            failpoint::reached(Moment::AfterCommit, transaction.plan);
+            self.ids = ids;
+            self.clock.committed();
+            Ok(())
+        });
+        if result.is_err() {
+            self.roll_back()?;
+        }
+        result.map_err(begun)
+    }
+
+    /// In a transaction of its own. On a full disk a later commit takes it along.
+    pub(super) fn commit_mark(&mut self, mark: &ClockMark) -> Result<()> {
+        self.begin()?;
+        let result = clock::write(&self.connection, mark)
+            .and_then(|()| self.connection.execute_batch("COMMIT"));
+        if result.is_err() {
+            self.roll_back()?;
+        }
+        result.map_err(begun)
+    }
+
+    /// Marks the database as closed in order, and empties the log.
+    pub(super) fn close_in_order(self, mark: Option<ClockMark>) -> rusqlite::Result<()> {
+        let transaction = self.connection.unchecked_transaction()?;
+        transaction.execute("UPDATE meta SET value = 1 WHERE key = 'clean'", [])?;
+        if let Some(mark) = mark {
+            clock::write(&transaction, &mark)?;
+        }
+        transaction.commit()?;
+        if self.checkpointer.is_external() {
+            // Whoever follows the WAL has yet to read its end.
+            return Ok(());
+        }
+        checkpoint::truncate(&self.connection).map(|_| ())
+    }
+
+    fn begin(&self) -> Result<()> {
+        self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        Ok(())
+    }
+
+    /// SQLite rolls back by itself after some errors, `SQLITE_FULL` among them.
+    fn roll_back(&self) -> rusqlite::Result<()> {
+        if self.connection.is_autocommit() {
+            return Ok(());
+        }
+        self.connection.execute_batch("ROLLBACK")
+    }
+
+    fn apply(&mut self, transaction: &mut Transaction<'_>) -> rusqlite::Result<IdBlocks> {
+        let Transaction { plan, scope, number, references, clock, gives_back } = transaction;
+        let connection: &Connection = &self.connection;
+        let all = *scope == Scope::All;
+        if all {
+            statements::insert_messages(connection, plan, *number)?;
+            // A session that ends takes its packet ids along: they come after it.
+            statements::change_state(connection, plan)?;
+        }
+        statements::change_incoming(connection, plan)?;
+        statements::resolve_drops(connection, plan, references)?;
+        plan.sort_deletes();
+        statements::change_rows(connection, plan)?;
+        if !all {
+            return Ok(self.ids);
+        }
+        if *gives_back {
+            // Along with it, since a transaction of its own would cost a sync of its own.
+            self.surplus = self.space.shrink(connection, plan.pages_to_give_back())?;
+        }
+        if let Some(mark) = *clock {
+            self.clock.write(connection, mark)?;
+        }
+        if self.ids.near_end(plan.highest) {
+            return self.ids.extended(connection, plan.highest);
+        }
+        Ok(self.ids)
+    }
+}
+
+/// An error after BEGIN: what the plan has decided meanwhile must not be repeated.
+fn begun(error: rusqlite::Error) -> EngineError {
+    let error = EngineError::from(error);
+    match error.failure {
+        Failure::Busy => EngineError { failure: Failure::Fatal, ..error },
+        _ => error,
+    }
+}
