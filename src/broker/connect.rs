@@ -5,12 +5,12 @@
 //! decides is submitted before it gives the permit back.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
+use super::cleanup::Remains;
 use super::client::{Client, Peer};
-use super::end::Remains;
 use super::handle::StepPermit;
 use super::persistence::NoRoom;
+use super::registry::Entry;
 use super::{Broker, SessionHandle, Step, StoreDown, traced};
 use crate::message::{CommitNo, Revoked, Wake, WillRecord};
 use crate::protocol::{ConnAck, Connect, LastWill, QoS, ReasonCode, Version, level_count};
@@ -162,7 +162,7 @@ impl Broker {
         // A session that is not durable writes at most its will. But what it follows upon may have
         // ended a moment ago, and must not come back after the client was told that there
         // is no session.
-        let ended = self.last_end.load(Ordering::SeqCst);
+        let ended = self.registry.last_end();
         let waits = self.persistence.waits() && step.has_writes();
         let follows = self.persistence.waits() && ended > self.persistence.committed();
         if let Ok(Attached { permit, .. }) = &attached
@@ -174,7 +174,7 @@ impl Broker {
         let gate = step.submit(self);
         if let Some(permit) = replaced.without_heir {
             // Not before its end was submitted: see `broker/end.rs`.
-            self.leave_registry(permit.session());
+            self.registry.remove(permit.session());
         }
         let gate = gate.map_err(|StoreDown| ReasonCode::ServerUnavailable)?;
         if let Some(remains) = replaced.remains {
@@ -193,25 +193,21 @@ impl Broker {
     /// caller's from the beginning.
     async fn claim(&self, granted: &Granted, version: Version) -> Result<Claim, ReasonCode> {
         loop {
-            let known = {
-                let mut registry = self.registry.lock();
-                // Under the lock: `shut_down` tells whom it finds in the registry after it
-                // has said so, and whoever comes later is told here.
-                if self.is_shutting_down() {
-                    return Err(ReasonCode::ServerShuttingDown);
+            // Under the registry's lock: `shut_down` tells whom it finds there after it has
+            // said so, and whoever comes later is told here.
+            let admit = || {
+                let is_late = self.is_shutting_down();
+                if is_late { Err(ReasonCode::ServerShuttingDown) } else { Ok(()) }
+            };
+            let make = |sessions: usize| {
+                if self.has_no_room(granted) || self.is_crowded(sessions) {
+                    return Err(ReasonCode::QuotaExceeded);
                 }
-                match registry.get(&granted.client_id) {
-                    Some(handle) => Arc::clone(handle),
-                    None if self.has_no_room(granted) || self.is_crowded(registry.len()) => {
-                        return Err(ReasonCode::QuotaExceeded);
-                    }
-                    None => {
-                        let permit = self.new_session(granted, version);
-                        let handle = Arc::clone(permit.session());
-                        registry.insert(Arc::clone(&granted.client_id), handle);
-                        return Ok(Claim::New(permit));
-                    }
-                }
+                Ok(self.new_session(granted, version))
+            };
+            let known = match self.registry.find_or_insert(&granted.client_id, admit, make)? {
+                Entry::Found(handle) => handle,
+                Entry::Inserted(permit) => return Ok(Claim::New(permit)),
             };
             // Its connection comes to an end with the packet that it is at.
             let replaced = known.look().wake().cloned();
@@ -236,7 +232,7 @@ impl Broker {
 
     /// True if there are as many sessions as there may be.
     pub fn has_all_sessions(&self) -> bool {
-        self.is_crowded(self.registry.lock().len())
+        self.is_crowded(self.registry.len())
     }
 
     /// True if the will is stored although its session may not be.
@@ -282,8 +278,7 @@ impl Broker {
             return Err(ReasonCode::QuotaExceeded);
         }
         let claimed = self.new_session(granted, connect.version);
-        let client_id = Arc::clone(&granted.client_id);
-        self.registry.lock().insert(client_id, Arc::clone(claimed.session()));
+        self.registry.insert(claimed.session());
         Ok(self.hold_session(claimed, false, newcomer, step))
     }
 

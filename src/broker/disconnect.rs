@@ -1,14 +1,13 @@
-//! The end of a connection, and what a client leaves behind: its will.
+//! The end of a connection: what becomes of its session.
 
 use std::sync::Arc;
 
 use super::connect::record_of;
 use super::handle::StepPermit;
 use super::timers::Kind;
-use super::{Broker, Publication, SYS, SessionHandle, Step, traced};
-use crate::message::WillRecord;
+use super::{Broker, Step, traced};
 use crate::store::Change;
-use crate::telemetry::{DropReason, Label, RefuseReason};
+use crate::telemetry::{DropReason, Label};
 
 /// How a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,61 +75,5 @@ impl Broker {
         } else {
             step.submit_or_log(self);
         }
-    }
-
-    /// The will, if it is due at once; otherwise its timer is set.
-    fn due_will(
-        &self,
-        handle: &Arc<SessionHandle>,
-        session: &mut crate::session::Session,
-    ) -> Option<Box<WillRecord>> {
-        let delay = session.will.as_ref()?.delay;
-        if delay == 0 || session.life.expiry == 0 {
-            return session.will.take();
-        }
-        if let Some(at) = session.life.disconnected_at {
-            self.timers.set(Kind::Will, at.plus_seconds(delay), handle);
-        }
-        None
-    }
-
-    /// A will's delay has passed.
-    pub(super) async fn will_is_due(&self, permit: StepPermit) {
-        let handle = permit.session();
-        let mut step = Step::new(self);
-        let will = {
-            let mut session = handle.lock();
-            let will = if session.life.is_away() { session.will.take() } else { None };
-            if will.is_some() && session.durable {
-                // In one transaction with the message that is made of it.
-                step.change(Change::Session(Box::new(record_of(&session))));
-            }
-            will
-        };
-        if let Some(will) = will {
-            self.publish_will(&will, &mut step).await;
-        }
-        step.submit_or_log(self);
-    }
-
-    /// Publishes a will as if its client had: below `$SYS/` it is refused and counted, as
-    /// a publish is. Its client cannot be told. (A Mosquitto bridge has such a will unless
-    /// `notifications` is off.)
-    pub(super) async fn publish_will(&self, will: &WillRecord, step: &mut Step) {
-        if will.topic.starts_with(SYS) {
-            self.metrics.messages.refused.inc(RefuseReason::NotAuthorized);
-            tracing::debug!(topic = &*will.topic, "a will below $SYS/ is not published");
-            return;
-        }
-        let publication = Publication {
-            topic: &will.topic,
-            properties: &will.properties,
-            payload: &will.payload,
-            qos: will.qos,
-            retain: will.retain,
-            expires_at: will.expiry.map(|seconds| step.now.wall.plus_seconds(seconds)),
-            is_copy: false,
-        };
-        self.publish_within(&publication, step).await;
     }
 }

@@ -59,7 +59,7 @@ impl Broker {
 
     /// Bytes of the will in a durable session's row, if there is such a session.
     fn will_on_disk(&self, client_id: &str) -> Option<usize> {
-        let handle = self.registry.lock().get(client_id).cloned()?;
+        let handle = self.registry.get(client_id)?;
         let session = handle.look();
         let size = |will: &crate::message::WillRecord| {
             will.topic.len() + will.properties.len() + will.payload.len()

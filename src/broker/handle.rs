@@ -318,6 +318,12 @@ impl StepPermit {
     }
 }
 
+impl AsRef<Arc<SessionHandle>> for StepPermit {
+    fn as_ref(&self) -> &Arc<SessionHandle> {
+        &self.handle
+    }
+}
+
 impl Drop for StepPermit {
     fn drop(&mut self) {
         self.handle.permit.add_permits(1);

@@ -62,7 +62,7 @@ impl Broker {
     /// One walk over all sessions, each locked for a moment: counts what waits or is in
     /// flight, and remembers the longest queues.
     pub(super) fn measure_queues(&self) -> usize {
-        let handles: Vec<_> = self.registry.lock().values().cloned().collect();
+        let handles = self.registry.all();
         let mut longest = Longest::default();
         let mut all = 0;
         for (index, handle) in handles.iter().enumerate() {

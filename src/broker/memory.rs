@@ -110,7 +110,7 @@ impl Broker {
         let mut sessions = Vec::new();
         let mut behind: Option<Arc<str>> = None;
         loop {
-            let step = self.sessions_behind(behind.as_deref());
+            let step = self.registry.page_behind(behind.as_deref());
             let Some(last) = step.last() else { break };
             behind = Some(Arc::clone(&last.client_id));
             sessions.extend(step.into_iter().map(|handle| (handle.holds(), handle)));

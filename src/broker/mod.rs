@@ -14,6 +14,7 @@
 pub mod admin;
 mod background;
 mod budget;
+mod cleanup;
 pub mod client;
 mod clock;
 mod connect;
@@ -24,6 +25,7 @@ mod fanout;
 mod growth;
 mod handle;
 mod ids;
+mod internal_publish;
 mod long_polls;
 mod longest;
 mod memory;
@@ -32,6 +34,7 @@ mod persistence;
 mod publish;
 mod recent;
 mod recovery;
+mod registry;
 mod retained;
 mod routing;
 mod settings;
@@ -40,18 +43,19 @@ mod shared;
 mod spare;
 mod step;
 mod subscribe;
+mod subscription_table;
 mod sys;
 mod timers;
 mod traced;
+mod wills;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::Weak;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Notify;
 
@@ -71,20 +75,17 @@ pub use routing::Routing;
 pub use settings::Settings;
 pub use step::Step;
 
-use self::end::Remains;
+use self::cleanup::Cleanup;
 use self::ids::Ids;
 use self::recent::Recent;
+use self::registry::Registry;
+use self::retained::RetainedMessages;
+use self::subscription_table::SubscriptionTable;
 use self::timers::Timers;
 use crate::auth::Authenticator;
-
-use crate::router::{Retained, Router};
 use crate::store::Recovered;
-use crate::sync::{Mutex, RwLock};
+use crate::sync::Mutex;
 use crate::telemetry::{Metrics, Tracing};
-
-/// Client ids to sessions. In order, so that a long list of them can be gone through in
-/// short steps, each of which goes on behind the one before.
-type Registry = BTreeMap<Arc<str>, Arc<SessionHandle>>;
 
 /// The broker's own topics, which clients cannot write.
 const SYS: &str = "$SYS/";
@@ -107,16 +108,11 @@ pub struct Broker {
     /// For CONNECTs of clients that are not known yet.
     pub(crate) connect_memory: Arc<ConnectMemory>,
     ids: Ids,
-    router: RwLock<Router<Arc<SessionHandle>>>,
-    /// Of the router, readable without its lock.
-    generation: AtomicU64,
-    retained: RwLock<Retained<retained::Versions>>,
-    registry: Mutex<Registry>,
-    /// The last commit that ends a session. Written before the session leaves the registry.
-    last_end: AtomicU64,
+    registry: Registry,
+    subscriptions: SubscriptionTable,
+    retained: RetainedMessages,
     timers: Timers,
-    /// What ended sessions have left to be cleared away.
-    remains: Mutex<VecDeque<Remains>>,
+    cleanup: Cleanup,
     /// Deliveries of ended sessions that others may get.
     leftovers: shared::Leftovers,
     to_evict: Mutex<Vec<Weak<SessionHandle>>>,
@@ -156,21 +152,16 @@ impl Broker {
         let connect_memory = ConnectMemory::new(settings.connect_memory);
         let broker = Arc::new(Self {
             long_polls: LongPolls::new(settings.long_polls),
-            settings,
-            authenticator,
-            metrics,
             clock,
             persistence,
             shares: memory::Shares::default(),
             connect_memory,
             ids,
-            router: RwLock::new(Router::new()),
-            generation: AtomicU64::new(0),
-            retained: RwLock::new(Retained::new()),
-            registry: Mutex::default(),
-            last_end: AtomicU64::new(0),
+            registry: Registry::default(),
+            subscriptions: SubscriptionTable::new(Arc::clone(&metrics)),
+            retained: RetainedMessages::new(&settings, Arc::clone(&metrics)),
             timers: Timers::default(),
-            remains: Mutex::default(),
+            cleanup: Cleanup::default(),
             leftovers: shared::Leftovers::default(),
             to_evict: Mutex::default(),
             longest: Mutex::new(Arc::new([])),
@@ -178,6 +169,9 @@ impl Broker {
             shutting_down: AtomicBool::new(false),
             shutdown: Notify::new(),
             tracing: OnceLock::new(),
+            settings,
+            authenticator,
+            metrics,
         });
         broker.recover(recovered);
         broker
@@ -187,35 +181,31 @@ impl Broker {
     /// to be guessed from the one before.
     fn assign_client_id(&self) -> String {
         use std::hash::{BuildHasher, Hasher};
-        let registry = self.registry.lock();
-        loop {
+        let ids = std::iter::repeat_with(|| {
             // Keyed anew by the operating system's randomness for each process.
             let mut hasher = std::hash::RandomState::new().build_hasher();
             hasher.write_u64(self.ids.message().0);
-            let id = format!("auto-{:016x}", hasher.finish());
-            if !registry.contains_key(id.as_str()) {
-                return id;
-            }
-        }
+            format!("auto-{:016x}", hasher.finish())
+        });
+        // There is always another one.
+        self.registry.first_unused(ids).unwrap_or_default()
     }
 
     /// Sessions: connected, and waiting for their client.
     pub fn session_counts(&self) -> (usize, usize) {
-        let registry = self.registry.lock();
-        let online = registry.values().filter(|handle| handle.is_online()).count();
-        (online, registry.len() - online)
+        self.registry.counts()
     }
 
     /// Deliveries that wait or are in flight, over all sessions.
     pub fn queued(&self) -> usize {
-        let handles: Vec<_> = self.registry.lock().values().cloned().collect();
+        let handles = self.registry.all();
         handles.iter().map(|handle| handle.look().backlog()).sum()
     }
 
     /// QoS 1 and 2 messages that are sent and not acknowledged, counted session by
     /// session: what the gauge of them has to show whenever no session is being changed.
     pub fn in_flight(&self) -> usize {
-        let handles: Vec<_> = self.registry.lock().values().cloned().collect();
+        let handles = self.registry.all();
         handles.iter().map(|handle| handle.look().in_flight()).sum()
     }
 
@@ -223,7 +213,7 @@ impl Broker {
     /// see whether one had been forgotten.
     #[cfg(feature = "failpoints")]
     pub fn wakes(&self) -> Vec<(Arc<str>, Arc<crate::message::Wake>)> {
-        let handles: Vec<_> = self.registry.lock().values().cloned().collect();
+        let handles = self.registry.all();
         let wake_of = |handle: Arc<SessionHandle>| {
             let wake = handle.lock().wake().cloned();
             wake.map(|wake| (Arc::clone(&handle.client_id), wake))
@@ -254,7 +244,7 @@ impl Broker {
     pub fn shut_down(&self) {
         self.shutting_down.store(true, Ordering::SeqCst);
         self.shutdown.notify_waiters();
-        let handles: Vec<_> = self.registry.lock().values().cloned().collect();
+        let handles = self.registry.all();
         for handle in handles {
             handle.bell().ring();
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Broker, Budget, Routing, SessionHandle, Step};
+use super::{Broker, SessionHandle, Step};
 use crate::message::{Message, MessageHead, Wake, WallMillis};
 use crate::protocol::{QoS, ReasonCode};
 use crate::router::Routes;
@@ -90,23 +90,5 @@ impl Broker {
         self.begin_trace(&mut message, publisher.is_some(), step.now);
         message.charge_to(self.metrics.messages.memory);
         message
-    }
-
-    /// Publishes something that no connection waits for. Not to be cancelled.
-    pub(super) async fn publish_within(&self, publication: &Publication<'_>, step: &mut Step) {
-        let mut routes = Routes::new();
-        let mut routing = Routing::default();
-        let mut budget = Budget::of_long_poll();
-        let mut turn = None;
-        while !self.route_some(publication.topic, None, &mut routes, &mut routing, &mut budget) {
-            self.long_polls.pause(&mut turn).await;
-            budget = Budget::of_long_poll();
-        }
-        drop(turn);
-        let message = Arc::new(self.message_of(publication, &routes, None, step));
-        if publication.retain {
-            self.retain(publication, &message, step);
-        }
-        self.fan_out_in_turns(message, &routes, step).await;
     }
 }

@@ -17,7 +17,7 @@ const SESSIONS_PER_STEP: usize = 1000;
 impl Broker {
     pub(super) fn recover(self: &Arc<Self>, recovered: Recovered) {
         let mut step = Step::new(self);
-        self.recover_retained(recovered.retained);
+        self.retained.recover(recovered.retained);
         // From its end, so that the list shrinks as the sessions grow: never both in full.
         let mut found = recovered.sessions;
         while let Some(session) = found.pop() {
@@ -66,7 +66,7 @@ impl Broker {
         let handle = SessionHandle::new(session, Arc::clone(&self.metrics));
         self.resubscribe(&handle, subscriptions);
         self.set_timers(&handle);
-        self.registry.lock().insert(client_id, handle);
+        self.registry.insert(&handle);
     }
 
     /// Filters are moved, not copied: there may be millions of them.
@@ -77,7 +77,7 @@ impl Broker {
             // Written by us, so it was valid once; if it is no more, it matches
             // nothing.
             if let Ok(filter) = TopicFilter::new(&filter) {
-                self.enroute(&filter, handle, subscribed);
+                self.subscriptions.insert(&filter, handle, subscribed);
             }
             session.subscriptions.insert(filter, subscribed);
         }

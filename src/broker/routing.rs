@@ -43,7 +43,7 @@ impl Broker {
         budget: &mut Budget,
     ) -> bool {
         loop {
-            let table = self.router.read();
+            let table = self.subscriptions.read();
             if routing.generation != Some(table.generation()) {
                 // What was found may be there no longer, and what is there may be missed.
                 routing.generation = Some(table.generation());

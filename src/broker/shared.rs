@@ -86,7 +86,7 @@ impl Broker {
         share: Option<&Arc<str>>,
         tried: &[SessionId],
     ) -> Option<Receiver<Arc<SessionHandle>>> {
-        self.router.read().choose_member(share?, |handle| {
+        self.subscriptions.read().choose_member(share?, |handle| {
             if tried.contains(&handle.id) { Standing::Ended } else { handle.standing() }
         })
     }

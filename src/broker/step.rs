@@ -6,7 +6,6 @@
 //! submits first.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::{Broker, Now, StoreDown, spare};
 use crate::message::{Bell, ChangeNo, CommitNo, Message, Order, Wake};
@@ -119,7 +118,7 @@ impl Step {
         if std::mem::take(&mut self.ends)
             && let Ok(commit) = submitted
         {
-            broker.last_end.fetch_max(commit, Ordering::SeqCst);
+            broker.registry.note_end(commit);
         }
         self.ring();
         submitted

@@ -1,13 +1,12 @@
 //! SUBSCRIBE and UNSUBSCRIBE.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::persistence::NoRoom;
 use super::{Broker, SessionHandle, Step};
 use crate::message::SessionId;
 use crate::protocol::{QoS, ReasonCode, RetainHandling, SubscribeFilter, TopicFilter};
-use crate::router::{Receiver, Routes, Subscription, Walk};
+use crate::router::{Receiver, Routes, Walk};
 use crate::session::{Subscribed, cost_of_subscription};
 use crate::store::{Change, RetainedRecord, SubscriptionRecord};
 
@@ -46,7 +45,7 @@ impl Broker {
             session.subscriptions.insert(filter.as_str().into(), subscribed);
             // Under the session's lock, so that the end of the session cannot come
             // in between and leave a subscription behind.
-            self.enroute(filter, handle, subscribed);
+            self.subscriptions.insert(filter, handle, subscribed);
             if known {
                 handle.reconsider();
             }
@@ -62,7 +61,7 @@ impl Broker {
         };
         // Retained messages are not sent to shared subscriptions (v5, 4.8.2).
         if wanted && filter.shared().is_none() {
-            *retained = Some(self.retained.read().walk(filter.matched()));
+            *retained = Some(self.retained.walk(filter.matched()));
         }
         match options.qos {
             QoS::AtMostOnce => ReasonCode::Success,
@@ -82,42 +81,12 @@ impl Broker {
         if session.subscriptions.remove(filter.as_str()).is_none() {
             return ReasonCode::NoSubscriptionExisted;
         }
-        self.unroute(session.id, [filter.as_str()]);
+        self.subscriptions.remove(session.id, [filter.as_str()]);
         handle.reconsider();
         if session.durable {
             step.change(Change::Unsubscribe(session.id, filter.as_str().into()));
         }
         ReasonCode::Success
-    }
-
-    pub(super) fn enroute(
-        &self,
-        filter: &TopicFilter,
-        handle: &Arc<SessionHandle>,
-        subscribed: Subscribed,
-    ) {
-        let subscription =
-            Subscription { options: subscribed.options, identifier: subscribed.identifier };
-        let mut router = self.router.write();
-        if router.subscribe(filter, handle.id, Arc::clone(handle), subscription) {
-            self.metrics.sessions.subscriptions.inc();
-        }
-        self.generation.store(router.generation(), Ordering::Release);
-    }
-
-    pub(super) fn unroute(
-        &self,
-        session: SessionId,
-        filters: impl IntoIterator<Item = impl AsRef<str>>,
-    ) {
-        let mut router = self.router.write();
-        for filter in filters {
-            let Ok(filter) = TopicFilter::new(filter.as_ref()) else { continue };
-            if router.unsubscribe(&filter, session) {
-                self.metrics.sessions.subscriptions.dec();
-            }
-        }
-        self.generation.store(router.generation(), Ordering::Release);
     }
 
     /// Sends one retained message to a new subscription that matches it [MQTT-3.3.1-9].

@@ -27,7 +27,7 @@ impl Broker {
             self.route(&topic, None, &mut routes);
             let message = self.message_of(&publication, &routes, None, &step);
             self.deliver_at_once(Arc::new(message), &routes, &mut step);
-            self.retain_in_memory(&publication, step.now.wall);
+            self.retained.retain_in_memory(&publication, step.now.wall);
         }
         step.submit_or_log(self);
     }

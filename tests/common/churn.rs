@@ -20,9 +20,9 @@ use ferrymq::store::{
 const TURN: u64 = 64;
 /// Submitters wait while more than this is pending, as the broker's connections do.
 const PENDING: usize = 32_768;
-/// Free pages that the store keeps whatever the load (`store/space.rs`).
+/// Free pages that the store keeps whatever the load (`store/sqlite/space.rs`).
 const FREE_ANYWAY: u64 = 16 << 20;
-/// Bytes of a page (`store/open.rs`).
+/// Bytes of a page (`store/sqlite/open.rs`).
 const PAGE: u64 = 8192;
 
 /// What is to be done.

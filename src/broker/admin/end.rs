@@ -92,7 +92,7 @@ impl Broker {
         step.wake_at_commit(&Arc::new(Bell::of(Arc::clone(&wake))));
         let remains = self.end_session(&handle, &mut step);
         let commit = step.submit(self);
-        self.leave_registry(&handle);
+        self.registry.remove(&handle);
         drop(permit);
         if let Some(remains) = remains {
             self.clear_away(remains);

@@ -111,7 +111,7 @@ impl Broker {
             || durability.is_refused() || durability.may_acknowledge(self.persistence.committed());
         self.until(&wake, settled).await?;
         if publication.retain {
-            self.retained_is_decided(&message);
+            self.retained.decide(&message, self.persistence.committed());
         }
         if durability.is_refused() {
             return Err(Unannounced::DiskFull);
@@ -149,7 +149,7 @@ impl Broker {
         step: &mut Step,
     ) -> Result<(Arc<Message>, usize), Unannounced> {
         let refused = &self.metrics.messages.refused;
-        if publication.retain && !self.has_room_to_retain(publication) {
+        if publication.retain && !self.retained.has_room_for(publication) {
             refused.inc(RefuseReason::RetainedLimit);
             return Err(Unannounced::RetainedFull);
         }
@@ -161,7 +161,7 @@ impl Broker {
         })?;
         let message = Arc::new(message);
         if publication.retain {
-            self.retain(publication, &message, step);
+            self.retained.retain(publication, &message, self.persistence.committed(), step);
         }
         let mut fanout = self.begin_fanout(Arc::clone(&message), false);
         let mut turn = None;

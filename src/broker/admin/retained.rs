@@ -6,8 +6,6 @@ use std::sync::Arc;
 
 use super::Unsettled;
 use super::room::Room;
-use crate::broker::budget::NODES_AT_ONCE;
-use crate::broker::retained::Versions;
 use crate::broker::{Broker, SYS, Step};
 use crate::message::{Bell, Wake};
 use crate::store::RetainedRecord;
@@ -59,8 +57,7 @@ impl Broker {
     pub fn retained_list(&self, filter: &str, after: Option<&str>, limit: usize) -> RetainedPage {
         let now = self.clock.now().wall;
         let mut first: BinaryHeap<ByTopic> = BinaryHeap::new();
-        let mut visit = |topic: &str, versions: &Versions| {
-            let Some(record) = versions.current() else { return };
+        let mut visit = |topic: &str, record: &Arc<RetainedRecord>| {
             let is_behind = after.is_none_or(|after| topic > after);
             if !is_behind || record.is_expired(now) {
                 return;
@@ -71,9 +68,9 @@ impl Broker {
                 *last = ByTopic(Arc::clone(record));
             }
         };
-        let mut walk = self.retained.read().walk(filter);
+        let mut walk = self.retained.walk(filter);
         while !walk.is_done() {
-            self.retained.read().advance(&mut walk, NODES_AT_ONCE, &mut visit);
+            self.retained.visit(&mut walk, &mut visit);
         }
         let (mut page, mut room) = (RetainedPage::default(), Room::new(limit));
         for ByTopic(record) in first.into_sorted_vec() {
@@ -89,7 +86,7 @@ impl Broker {
     /// The retained message of a topic.
     pub fn retained_message(&self, topic: &str) -> Option<Arc<RetainedRecord>> {
         let now = self.clock.now().wall;
-        let record = self.retained.read().get(topic)?.current().cloned()?;
+        let record = self.retained.get(topic)?;
         (!record.is_expired(now)).then_some(record)
     }
 
@@ -103,7 +100,7 @@ impl Broker {
         }
         let wake = Arc::new(Wake::default());
         let mut step = Step::new(self);
-        if !self.remove_from_retained(topic, &mut step) {
+        if !self.retained.remove(topic, &mut step) {
             return Err(Unretained::Missing);
         }
         step.wake_at_commit(&Arc::new(Bell::of(Arc::clone(&wake))));

@@ -108,7 +108,7 @@ impl Broker {
         let mut found: Vec<SessionInfo> = Vec::new();
         let (mut looked_at, mut room) = (0, Room::new(limit));
         loop {
-            let step = self.sessions_behind(after.as_deref());
+            let step = self.registry.page_behind(after.as_deref());
             let Some(last) = step.last() else { return (found, None) };
             for handle in step.iter().filter(|handle| filter.takes(handle)) {
                 let Some(session) = info(handle) else { continue };
@@ -138,7 +138,7 @@ impl Broker {
         let mut first: BinaryHeap<Key> = BinaryHeap::new();
         let mut at: Option<Arc<str>> = None;
         loop {
-            let step = self.sessions_behind(at.as_deref());
+            let step = self.registry.page_behind(at.as_deref());
             let Some(last) = step.last() else { break };
             for handle in step.iter().filter(|handle| filter.takes(handle)) {
                 let key = (Reverse(handle.lock().backlog()), Arc::clone(&handle.client_id));

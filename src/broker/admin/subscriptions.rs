@@ -67,7 +67,7 @@ impl Broker {
                 (Some(from), Some(_)) => Bound::Included(from.as_str()),
                 (Some(from), None) => Bound::Excluded(from.as_str()),
             };
-            let step = self.sessions_from(bound);
+            let step = self.registry.page(bound);
             let Some(last) = step.last() else { return (found.items, None) };
             for handle in &step {
                 let after = within.take().filter(|(id, _)| *id == *handle.client_id);

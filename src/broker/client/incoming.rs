@@ -1,7 +1,6 @@
 //! What a client publishes, and the QoS 2 packet ids that it uses for it.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::{BlockReason, Client, Close, Pending, Reply};
 use crate::broker::budget::NODE;
@@ -130,7 +129,7 @@ impl Client {
             is_copy: false,
         };
         if let Some(packet_id) = packet_id.filter(|_| publish.retain)
-            && !self.broker.has_room_to_retain(&publication)
+            && !self.broker.retained.has_room_for(&publication)
         {
             self.broker.metrics.messages.refused.inc(RefuseReason::RetainedLimit);
             self.trace_refusal(publish, topic, ReasonCode::QuotaExceeded);
@@ -163,7 +162,8 @@ impl Client {
         if publish.retain {
             // Found by its path, and put in or taken out along it.
             self.budget.spend(2 * NODE * level_count(topic));
-            self.broker.retain(&publication, &message, &mut self.step);
+            let committed = self.broker.persistence.committed();
+            self.broker.retained.retain(&publication, &message, committed, &mut self.step);
         }
         self.tally.published(publish.qos);
         let waits = self.broker.persistence.waits();
@@ -211,7 +211,7 @@ impl Client {
     /// for as long as no subscription changes. False: the packet has to come again, as
     /// there is more to look at than this poll may.
     fn find_routes(&mut self, topic: &str) -> bool {
-        let generation = self.broker.generation.load(Ordering::Acquire);
+        let generation = self.broker.subscriptions.generation();
         if let Some((known, of)) = &self.routed
             && *of == generation
             && known == topic

@@ -98,7 +98,7 @@ impl Client {
             let refused =
                 pending.message.as_ref().is_some_and(|message| message.durability.is_refused());
             if let Some(message) = pending.message.as_ref().filter(|message| message.is_kept) {
-                self.broker.retained_is_decided(message);
+                self.broker.retained.decide(message, self.broker.persistence.committed());
             }
             if refused {
                 self.take_back(&mut pending)?;

@@ -1,8 +1,6 @@
 //! What a connection keeps from one step to the next: little, as most connections are idle
 //! most of the time.
 
-use std::sync::atomic::Ordering;
-
 use super::{BlockReason, Client};
 use crate::broker::spare;
 
@@ -37,7 +35,7 @@ impl Client {
             return;
         }
         self.routing = None;
-        let generation = self.broker.generation.load(Ordering::Acquire);
+        let generation = self.broker.subscriptions.generation();
         let keeps = self.routes.receivers.len() <= ROUTES
             && self
                 .routed

@@ -163,7 +163,7 @@ impl Client {
             (*retained, *search) = (Vec::new().into_iter(), None);
         }
         if let Some(record) = retained.next() {
-            if self.broker.is_still_retained(&record)
+            if self.broker.retained.is_current(&record)
                 && let Some(line) = done.checked_sub(1).and_then(|last| subscribe.filters.get(last))
             {
                 let options = line.options;
@@ -174,7 +174,7 @@ impl Client {
         }
         if let Some(walk) = search {
             let mut found = Vec::new();
-            let nodes = self.broker.search_retained(walk, self.step.now.wall, &mut found);
+            let nodes = self.broker.retained.search(walk, self.step.now.wall, &mut found);
             self.budget.spend(NODE * nodes);
             if walk.is_done() {
                 *search = None;

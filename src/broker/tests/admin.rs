@@ -227,17 +227,12 @@ async fn subscriptions_are_listed_once_each_whatever_the_pages() {
 
 /// Sessions that nobody has connected: as a start leaves them.
 fn crowd(broker: &Broker, count: usize) {
-    let mut registry = broker.registry.lock();
     for n in 0..count {
         let client_id: Arc<str> = format!("client-{n:06}").into();
         let id = SessionId(1_000_000 + n as u64);
-        let session = Session::new(
-            id,
-            Arc::clone(&client_id),
-            Version::V5,
-            Arc::clone(&broker.settings.session),
-        );
-        registry.insert(client_id, SessionHandle::new(session, Arc::clone(&broker.metrics)));
+        let limits = Arc::clone(&broker.settings.session);
+        let session = Session::new(id, client_id, Version::V5, limits);
+        broker.registry.insert(&SessionHandle::new(session, Arc::clone(&broker.metrics)));
     }
 }
 

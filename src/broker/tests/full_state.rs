@@ -106,7 +106,7 @@ fn drain_to(world: &World, messages: usize, state: StoreState) {
 }
 
 fn subscriptions(world: &World, client_id: &str) -> usize {
-    let handle = world.broker.registry.lock().get(client_id).cloned().unwrap();
+    let handle = world.broker.registry.get(client_id).unwrap();
     handle.look().subscriptions.len()
 }
 

@@ -77,7 +77,7 @@ impl World {
 
     /// The session of a client id, as far as something else keeps it.
     pub fn session(&self, client_id: &str) -> Weak<SessionHandle> {
-        Arc::downgrade(self.broker.registry.lock().get(client_id).unwrap())
+        Arc::downgrade(&self.broker.registry.get(client_id).unwrap())
     }
 
     pub fn rows(&self, table: &str) -> i64 {

@@ -29,7 +29,7 @@ pub(super) struct Tables {
 
 #[derive(Debug, Clone)]
 pub(super) struct Row {
-    row: DeliveryRow,
+    delivery: DeliveryRow,
     share: Option<Arc<str>>,
     received: bool,
 }
@@ -48,7 +48,8 @@ impl Tables {
         plan.messages = messages;
         for row in &plan.deliveries {
             let share = plan.shares.get(&row.slot.delivery).cloned();
-            self.deliveries.insert(row.slot.delivery.0, Row { row: *row, share, received: false });
+            self.deliveries
+                .insert(row.slot.delivery.0, Row { delivery: *row, share, received: false });
         }
     }
 
@@ -95,7 +96,7 @@ impl Tables {
     fn change_rows(&mut self, plan: &mut Plan, references: &References) {
         while let Some(delivery) = plan.drops.pop() {
             if let Some(row) = self.deliveries.get(&delivery) {
-                let message = row.row.message;
+                let message = row.delivery.message;
                 plan.deleted_deliveries.push(delivery);
                 if references.release(message) {
                     plan.deleted_messages.push(message.0);
@@ -105,14 +106,14 @@ impl Tables {
         plan.sort_deletes();
         for step in &plan.moves {
             if let Some(mut row) = self.deliveries.remove(&step.delivery.0) {
-                row.row.slot = step.to;
+                row.delivery.slot = step.to;
                 row.share = Some(Arc::clone(&step.share));
                 self.deliveries.insert(step.to.delivery.0, row);
             }
         }
         for (delivery, packet_id) in &plan.packet_ids {
             if let Some(row) = self.deliveries.get_mut(&delivery.0) {
-                row.row.slot.packet_id = *packet_id;
+                row.delivery.slot.packet_id = *packet_id;
             }
         }
         for (first, last) in runs(&plan.received) {
@@ -243,7 +244,9 @@ impl PageReader for MemoryPages {
         let tables = self.0.lock();
         let mut page = Page::default();
         for QueuedId { id, .. } in ids {
-            let Some(Row { row, share, received }) = tables.deliveries.get(&id.0) else { continue };
+            let Some(Row { delivery: row, share, received }) = tables.deliveries.get(&id.0) else {
+                continue;
+            };
             let Some(message) = tables.messages.get(&row.message.0) else {
                 page.dangling.push(*id);
                 continue;
@@ -293,7 +296,7 @@ pub(super) fn open(rows: &Rows) -> OpenedEngine {
     }));
     recovered.retained.extend(tables.retained.values().cloned());
     let mut orphans = IdList::new();
-    for (id, Row { row, received, .. }) in &tables.deliveries {
+    for (id, Row { delivery: row, received, .. }) in &tables.deliveries {
         *counts.entry(row.message).or_default() += 1;
         let entry = QueuedId { id: DeliveryId(*id), size: row.size };
         let sessions = &mut recovered.sessions;
@@ -306,7 +309,9 @@ pub(super) fn open(rows: &Rows) -> OpenedEngine {
             }
         }
     }
-    counts.into_iter().for_each(|(message, count)| references.add(message, count));
+    for (message, count) in counts {
+        references.add(message, count);
+    }
     let engine = Box::new(MemoryEngine(Arc::clone(rows)));
     let growth = engine.growth().unwrap();
     let pages = Box::new(MemoryPages(Arc::clone(rows)));

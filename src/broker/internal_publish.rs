@@ -1,0 +1,26 @@
+//! Publishing on the broker's own behalf: wills, and what an operator sends.
+
+use std::sync::Arc;
+
+use super::{Broker, Budget, Publication, Routing, Step};
+use crate::router::Routes;
+
+impl Broker {
+    /// Publishes something that no connection waits for. Not to be cancelled.
+    pub(super) async fn publish_internally(&self, publication: &Publication<'_>, step: &mut Step) {
+        let mut routes = Routes::new();
+        let mut routing = Routing::default();
+        let mut budget = Budget::of_long_poll();
+        let mut turn = None;
+        while !self.route_some(publication.topic, None, &mut routes, &mut routing, &mut budget) {
+            self.long_polls.pause(&mut turn).await;
+            budget = Budget::of_long_poll();
+        }
+        drop(turn);
+        let message = Arc::new(self.message_of(publication, &routes, None, step));
+        if publication.retain {
+            self.retained.retain(publication, &message, self.persistence.committed(), step);
+        }
+        self.fan_out_in_turns(message, &routes, step).await;
+    }
+}

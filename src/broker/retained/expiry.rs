@@ -1,0 +1,61 @@
+//! Retained messages that expire, and those about which the disk has decided.
+
+use super::super::budget::{Budget, NODE, NODES_AT_ONCE};
+use super::super::{Broker, Step};
+use super::RetainedMessages;
+use super::versions::Versions;
+use crate::message::CommitNo;
+use crate::protocol::level_count;
+use crate::store::Change;
+
+impl Broker {
+    /// Removes what has expired, in turns with other tasks and with one topic under each
+    /// hold of the lock. Not to be cancelled.
+    pub(in crate::broker) async fn expire_retained(&self) {
+        let mut from = Some(0);
+        let mut budget = Budget::of_long_poll();
+        let mut turn = None;
+        while let Some(first) = from {
+            let mut step = Step::new(self);
+            let now = step.now.wall;
+            let due = |versions: &Versions| versions.is_to_be_checked(now);
+            let (topics, next) = self.retained.tree.read().scan(first, NODES_AT_ONCE, due);
+            from = next;
+            budget.spend(NODES_AT_ONCE);
+            for topic in topics {
+                // Found by its path, and taken out along it.
+                budget.spend(2 * NODE * level_count(&topic));
+                self.retained.expire(topic, self.persistence.committed(), &mut step);
+                if budget.is_spent() {
+                    step.submit_or_log(self);
+                    self.long_polls.pause(&mut turn).await;
+                    budget = Budget::of_long_poll();
+                }
+            }
+            step.submit_or_log(self);
+        }
+    }
+}
+
+impl RetainedMessages {
+    fn expire(&self, topic: String, committed: CommitNo, step: &mut Step) {
+        let now = step.now.wall;
+        let mut retained = self.tree.write();
+        // It may have been replaced since.
+        let Some(versions) = retained.get_mut(&topic) else { return };
+        versions.prune(committed);
+        self.recount(versions);
+        if versions.current().is_some_and(|record| !record.is_expired(now)) {
+            return;
+        }
+        // What the disk may still refuse removes nothing by expiring: the one below it
+        // may come to hold again. Subscribers see neither until that is decided.
+        if versions.stack.len() > 1 {
+            return;
+        }
+        if let Some(removed) = retained.remove(&topic) {
+            self.count_retained(removed.counted.as_ref(), None);
+        }
+        step.change(Change::Unretain(topic.into()));
+    }
+}

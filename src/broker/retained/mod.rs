@@ -1,0 +1,236 @@
+//! Retained messages: kept in memory for quick matching, and in the store. Owns its lock,
+//! the last in the order of locks.
+
+mod expiry;
+mod versions;
+
+use std::sync::Arc;
+
+use self::versions::{Version, Versions};
+use super::budget::NODES_AT_ONCE;
+use super::{Publication, Settings, Step};
+use crate::message::{CommitNo, Message, WallMillis};
+use crate::protocol::level_count;
+use crate::router::{Retained, Walk};
+use crate::store::{Change, RetainedRecord};
+use crate::sync::RwLock;
+use crate::telemetry::{DropReason, Metrics};
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct RetainedMessages {
+    tree: RwLock<Retained<Versions>>,
+    /// `mqtt.max_retained_bytes`.
+    max_bytes: u64,
+    /// `mqtt.max_retained_messages`.
+    max_messages: usize,
+    metrics: Arc<Metrics>,
+}
+
+impl RetainedMessages {
+    pub(super) fn new(settings: &Settings, metrics: Arc<Metrics>) -> Self {
+        Self {
+            tree: RwLock::new(Retained::new()),
+            max_bytes: settings.max_retained_bytes,
+            max_messages: settings.max_retained_messages,
+            metrics,
+        }
+    }
+
+    /// What holds under a topic.
+    pub(super) fn get(&self, topic: &str) -> Option<Arc<RetainedRecord>> {
+        self.tree.read().get(topic)?.current().cloned()
+    }
+
+    /// True if a retained message under this topic could be kept: it would replace
+    /// one, or there is room.
+    pub(super) fn has_room_for(&self, publication: &Publication<'_>) -> bool {
+        if publication.payload.is_empty() {
+            return true;
+        }
+        let bytes = self.metrics.messages.retained_bytes.get();
+        let bytes = u64::try_from(bytes).unwrap_or(0)
+            + cost_of(publication.topic, publication.properties, publication.payload);
+        bytes <= self.max_bytes
+            // The broker's own, under $SYS, do not count.
+            && (self.count() < self.max_messages
+                || self.tree.read().get(publication.topic).is_some())
+    }
+
+    /// Keeps a message for later subscribers, in place of the one before
+    /// [MQTT-3.3.1-5]; an empty payload removes it [MQTT-3.3.1-6]. If the disk refuses
+    /// `message`, the one before holds again by itself.
+    pub(super) fn retain(
+        &self,
+        publication: &Publication<'_>,
+        message: &Arc<Message>,
+        committed: CommitNo,
+        step: &mut Step,
+    ) {
+        let topic = publication.topic;
+        if publication.payload.is_empty() {
+            self.remove(topic, step);
+            return;
+        }
+        let may_be_refused = message.is_kept && message.publisher.is_some();
+        // Whoever can be told was told before the message was made; others that came in
+        // between do not undo that.
+        if !may_be_refused && !self.has_room_for(publication) {
+            self.metrics.messages.dropped.add(DropReason::RetainedLimit, 1);
+            return;
+        }
+        let record = Arc::new(record_of(publication, step.now.wall));
+        let version = Version {
+            record: Arc::clone(&record),
+            message: may_be_refused.then(|| Arc::clone(message)),
+        };
+        let mut retained = self.tree.write();
+        if let Some(versions) = retained.get_mut(topic) {
+            // As many may be undecided as publishers have in flight: not at each of them.
+            if versions.stack.len().is_power_of_two() {
+                versions.prune(committed);
+            }
+            versions.stack.push(version);
+            self.recount(versions);
+        } else {
+            let mut versions = Versions::of(version);
+            self.recount(&mut versions);
+            retained.insert(topic, versions);
+        }
+        // Under the lock, so that the file agrees with memory on which is the last.
+        step.change(Change::Retain(record, message.is_kept.then_some(message.id)));
+    }
+
+    /// True if it has not been replaced or removed since it was found. What has replaced it
+    /// reaches new subscribers as a message of its own, and must not come before it
+    /// [MQTT-4.6.0-6].
+    pub(super) fn is_current(&self, record: &Arc<RetainedRecord>) -> bool {
+        let retained = self.tree.read();
+        let current = retained.get(&record.topic).and_then(Versions::current);
+        current.is_some_and(|current| Arc::ptr_eq(current, record))
+    }
+
+    /// Removes what is retained under a topic. False: nothing is.
+    pub(super) fn remove(&self, topic: &str, step: &mut Step) -> bool {
+        let mut retained = self.tree.write();
+        let Some(removed) = retained.remove(topic) else { return false };
+        self.count_retained(removed.counted.as_ref(), None);
+        step.change(Change::Unretain(topic.into()));
+        removed.current().is_some()
+    }
+
+    /// The disk has answered for a message that was to be retained: what can hold no more
+    /// is let go of.
+    pub(super) fn decide(&self, message: &Message, committed: CommitNo) {
+        if self.tree.read().get(message.topic()).is_none_or(Versions::is_decided) {
+            return;
+        }
+        let mut retained = self.tree.write();
+        let Some(versions) = retained.get_mut(message.topic()) else { return };
+        versions.prune(committed);
+        self.recount(versions);
+        if versions.stack.is_empty() {
+            retained.remove(message.topic());
+        }
+    }
+
+    /// Keeps a message of the broker's own, such as `$SYS`, in memory alone.
+    pub(super) fn retain_in_memory(&self, publication: &Publication<'_>, now: WallMillis) {
+        let record = Arc::new(record_of(publication, now));
+        let versions = Versions::of(Version { record, message: None });
+        self.tree.write().insert(publication.topic, versions);
+    }
+
+    /// Puts back what a start has found.
+    pub(super) fn recover(&self, records: Vec<RetainedRecord>) {
+        let mut retained = self.tree.write();
+        for record in records {
+            let record = Arc::new(record);
+            let mut versions = Versions::of(Version { record: Arc::clone(&record), message: None });
+            self.recount(&mut versions);
+            retained.insert(&record.topic, versions);
+        }
+    }
+
+    /// Begins a search for what is retained under a filter.
+    pub(super) fn walk(&self, filter: &str) -> Walk {
+        self.tree.read().walk(filter)
+    }
+
+    /// Goes on with it under one short hold of the lock: shows `found` what holds under
+    /// topics that match. Returns how many nodes it has looked at.
+    pub(super) fn visit(
+        &self,
+        walk: &mut Walk,
+        found: &mut impl FnMut(&str, &Arc<RetainedRecord>),
+    ) -> usize {
+        self.tree.read().advance(walk, NODES_AT_ONCE, &mut |topic, versions: &Versions| {
+            if let Some(record) = versions.current() {
+                found(topic, record);
+            }
+        })
+    }
+
+    /// Goes on with it as [`Self::visit`] does, and keeps what has not expired.
+    pub(super) fn search(
+        &self,
+        walk: &mut Walk,
+        now: WallMillis,
+        found: &mut Vec<Arc<RetainedRecord>>,
+    ) -> usize {
+        self.visit(walk, &mut |_, record| {
+            if !record.is_expired(now) {
+                found.push(Arc::clone(record));
+            }
+        })
+    }
+
+    fn count(&self) -> usize {
+        usize::try_from(self.metrics.messages.retained.get()).unwrap_or(0)
+    }
+
+    /// Brings the gauges up to what holds now.
+    fn recount(&self, versions: &mut Versions) {
+        let now = versions.current().cloned();
+        self.count_retained(versions.counted.as_ref(), now.as_ref());
+        versions.counted = now;
+    }
+
+    /// Under a topic `before` was retained, and now `after` is.
+    fn count_retained(
+        &self,
+        before: Option<&Arc<RetainedRecord>>,
+        after: Option<&Arc<RetainedRecord>>,
+    ) {
+        let messages = &self.metrics.messages;
+        let count = |record: Option<_>| i64::from(record.is_some());
+        let bytes = |record: Option<&Arc<RetainedRecord>>| {
+            let cost = |record: &Arc<RetainedRecord>| {
+                cost_of(&record.topic, &record.properties, &record.payload)
+            };
+            i64::try_from(record.map_or(0, cost)).unwrap_or(i64::MAX)
+        };
+        messages.retained.add(count(after) - count(before));
+        messages.retained_bytes.add(bytes(after) - bytes(before));
+    }
+}
+
+/// What a retained message takes in memory: its record, its topic once more, level by level,
+/// and a node for each level, as if no other topic began like it.
+fn cost_of(topic: &str, properties: &[u8], payload: &[u8]) -> u64 {
+    const RECORD: usize = 192;
+    const LEVEL: usize = 104;
+    let levels = level_count(topic);
+    (RECORD + LEVEL * levels + 2 * topic.len() + properties.len() + payload.len()) as u64
+}
+
+fn record_of(publication: &Publication<'_>, now: WallMillis) -> RetainedRecord {
+    RetainedRecord {
+        topic: publication.topic.into(),
+        properties: publication.properties.to_vec(),
+        payload: publication.payload.to_vec(),
+        qos: publication.qos,
+        published_at: now,
+        expires_at: publication.expires_at,
+    }
+}

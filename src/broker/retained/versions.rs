@@ -1,0 +1,68 @@
+//! What is retained under one topic: a stack of the messages that are not known to be on
+//! disk or refused yet, the last one on top. If the disk has no room for it, the one below
+//! holds again, in memory as in the file.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use crate::message::{Message, WallMillis};
+use crate::store::RetainedRecord;
+
+/// One message that was retained under a topic.
+#[derive(Debug, Clone)]
+pub(super) struct Version {
+    pub(super) record: Arc<RetainedRecord>,
+    /// As long as the disk may still refuse it.
+    pub(super) message: Option<Arc<Message>>,
+}
+
+impl Version {
+    fn is_refused(&self) -> bool {
+        self.message.as_ref().is_some_and(|message| message.durability.is_refused())
+    }
+
+    fn is_final(&self, committed: u64) -> bool {
+        self.message.as_ref().is_none_or(|message| message.durability.may_acknowledge(committed))
+    }
+}
+
+/// What is retained under one topic; the last one that was not refused holds.
+#[derive(Debug, Default)]
+pub(super) struct Versions {
+    pub(super) stack: SmallVec<[Version; 1]>,
+    /// The one that is in the gauges.
+    pub(super) counted: Option<Arc<RetainedRecord>>,
+}
+
+impl Versions {
+    pub(super) fn of(version: Version) -> Self {
+        Self { stack: SmallVec::from_iter([version]), counted: None }
+    }
+
+    /// The message that holds.
+    pub(super) fn current(&self) -> Option<&Arc<RetainedRecord>> {
+        self.stack.iter().rev().find(|version| !version.is_refused()).map(|version| &version.record)
+    }
+
+    /// Lets go of what can hold no more: the refused, and all below one that is on disk.
+    pub(super) fn prune(&mut self, committed: u64) {
+        self.stack.retain(|version| !version.is_refused());
+        if let Some(last) = self.stack.iter().rposition(|version| version.is_final(committed)) {
+            self.stack.drain(..last);
+            if let Some(first) = self.stack.first_mut() {
+                first.message = None;
+            }
+        }
+    }
+
+    /// True if nothing of it is undecided.
+    pub(super) fn is_decided(&self) -> bool {
+        self.stack.iter().all(|version| version.message.is_none())
+    }
+
+    /// True if time or the disk may have ended something of it.
+    pub(super) fn is_to_be_checked(&self, now: WallMillis) -> bool {
+        self.stack.iter().any(|it| it.message.is_some() || it.record.is_expired(now))
+    }
+}
