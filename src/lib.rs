@@ -15,7 +15,7 @@
 //! On the side: [`config`] is read by all of them at the start, [`telemetry`] is
 //! counted into by all of them. [`bench`] and [`drill`] try a broker in a [`sandbox`]
 //! with the clients of [`load`]. [`peer`] is the other end of a connection as plain data.
-//! [`foreign`] knows what of a stranger's text is not for a terminal. [`cli`] is the way in from the shell. [`sync`] has the locks around the
+//! [`untrusted_text`] knows what of a stranger's text is not for a terminal. [`cli`] is the way in from the shell. [`sync`] has the locks around the
 //! broker's state, [`primitives`] the atomics in which threads meet. [`schedule`], the
 //! points at which a simulation switches between threads, and [`sabotage`], for tests of the tests, do nothing in a release.
 
@@ -25,7 +25,6 @@ pub mod broker;
 pub mod cli;
 pub mod config;
 pub mod drill;
-pub mod foreign;
 pub mod http;
 pub mod load;
 pub mod maintenance;
@@ -44,3 +43,4 @@ pub mod session;
 pub mod store;
 pub mod sync;
 pub mod telemetry;
+pub mod untrusted_text;

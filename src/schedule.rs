@@ -19,9 +19,12 @@ pub enum Point {
     /// A lock has been released.
     Release,
     /// A client's step has changed memory and is about to be submitted; no lock is held.
-    EndOfTurn,
+    EndOfStep,
     /// A step is about to hand its operations to the store.
     Submit,
+    /// The receivers of a message that is to be retained have been found, and it is not
+    /// retained yet.
+    Retain,
     /// A timer has fallen due and is about to run.
     Timer,
     /// All statements of a transaction have run, COMMIT has not.

@@ -10,8 +10,8 @@ use std::thread;
 use std::time::Duration;
 
 use common::broker::Broker;
-use common::dice::Dice;
 use common::publisher::Publisher;
+use common::rng::Rng;
 use common::subscriber::Subscriber;
 
 const ROUNDS: usize = 20;
@@ -62,7 +62,7 @@ fn kill_9_loses_nothing_with_durability_commit() {
 }
 
 fn crash(version: u8, qos: u8, subscribers: Subscribers, settings: &[(&str, &str)]) {
-    let mut dice = Dice::new();
+    let mut rng = Rng::new();
     let mut broker = Broker::with(settings);
     let mut offline = Subscriber::new("offline", version);
     offline.subscribe(broker.port, "crash/#", qos);
@@ -74,7 +74,7 @@ fn crash(version: u8, qos: u8, subscribers: Subscribers, settings: &[(&str, &str
         (0..PUBLISHERS).map(|n| Publisher::new(&format!("p{n}"), version, qos, WINDOW)).collect();
 
     for round in 1..=ROUNDS {
-        let pause = Duration::from_millis(dice.between(20, 400));
+        let pause = Duration::from_millis(rng.between(20, 400));
         let at_kill =
             full_rate_until_killed(&mut broker, &mut publishers, &mut online, subscribers, pause);
         let ready = broker.up();

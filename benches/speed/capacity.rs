@@ -4,7 +4,7 @@ use std::io;
 use std::time::Instant;
 
 use crate::args::{Args, Scenario, name};
-use crate::load::{Subscriber, Swarm, sink};
+use crate::load::{Generator, Subscriber, sink};
 use crate::rig::own_cpu;
 use crate::scenario::shape;
 
@@ -17,18 +17,18 @@ pub fn measure(args: &Args) -> io::Result<()> {
         let shape = shape(scenario);
         let sink = sink::start(shape.publishers)?;
         let subscriber = Subscriber::attach(sink, shape.qos, shape.publishers)?;
-        let mut swarm = Swarm::new(sink, shape)?;
-        swarm.attach(subscriber)?;
-        swarm.run_for(args.warm_up)?;
-        let (start, cpu, count) = (Instant::now(), own_cpu(), swarm.received());
-        swarm.run_for(args.seconds)?;
+        let mut generator = Generator::new(sink, shape)?;
+        generator.attach(subscriber)?;
+        generator.run_for(args.warm_up)?;
+        let (start, cpu, count) = (Instant::now(), own_cpu(), generator.received());
+        generator.run_for(args.seconds)?;
         let (seconds, cpu) = (start.elapsed().as_secs_f64(), own_cpu() - cpu);
-        let messages = (swarm.received() - count) as f64;
+        let messages = (generator.received() - count) as f64;
         let (rate, micros, full) = (messages / seconds, cpu * 1e6 / messages, messages / cpu);
         println!("{:10}{rate:>14.0}{micros:>16.2}{full:>26.0}", name(&scenario));
-        swarm.stop()?;
-        swarm.drain()?;
-        println!("{:10}{:?}", "", swarm.findings());
+        generator.stop()?;
+        generator.drain()?;
+        println!("{:10}{:?}", "", generator.findings());
     }
     Ok(())
 }

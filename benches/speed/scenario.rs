@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use crate::args::{Args, BrokerKind, Scenario};
-use crate::load::{Findings, Shape, Subscriber, Swarm};
+use crate::load::{Findings, Generator, Shape, Subscriber};
 use crate::rig::{Broker, Vitals, machine_cpu, own_cpu};
 
 /// The figures of one run.
@@ -68,37 +68,37 @@ pub fn run(args: &Args, scenario: Scenario, kind: BrokerKind, round: u32) -> io:
     } else {
         Some(Subscriber::attach(broker.mqtt, shape.qos, shape.publishers)?)
     };
-    let mut swarm = Swarm::new(broker.mqtt, shape)?;
+    let mut generator = Generator::new(broker.mqtt, shape)?;
     if let Some(subscriber) = subscriber {
-        swarm.attach(subscriber)?;
+        generator.attach(subscriber)?;
     }
-    swarm.run_for(args.warm_up)?;
-    swarm.acknowledged_after.clear();
-    swarm.delivered_after.clear();
-    let before = Reading::take(&broker, &swarm)?;
-    swarm.run_for(args.seconds)?;
-    let after = Reading::take(&broker, &swarm)?;
+    generator.run_for(args.warm_up)?;
+    generator.acknowledged_after.clear();
+    generator.delivered_after.clear();
+    let before = Reading::take(&broker, &generator)?;
+    generator.run_for(args.seconds)?;
+    let after = Reading::take(&broker, &generator)?;
     broker.check_watched()?;
-    let mut outcome = Outcome::between(&before, &after, &swarm, (scenario, kind, round));
-    swarm.stop()?;
+    let mut outcome = Outcome::between(&before, &after, &generator, (scenario, kind, round));
+    generator.stop()?;
     if offline {
-        outcome.drain = Some(drain(&broker, &mut swarm, shape)?);
+        outcome.drain = Some(drain(&broker, &mut generator, shape)?);
     } else {
-        swarm.drain()?;
+        generator.drain()?;
     }
-    outcome.findings = swarm.findings();
+    outcome.findings = generator.findings();
     outcome.peak_rss_mib = broker.vitals()?.peak_rss_bytes as f64 / f64::from(1 << 20);
     Ok(outcome)
 }
 
-fn drain(broker: &Broker, swarm: &mut Swarm, shape: Shape) -> io::Result<Drain> {
+fn drain(broker: &Broker, generator: &mut Generator, shape: Shape) -> io::Result<Drain> {
     let start = Instant::now();
-    swarm.attach(Subscriber::attach(broker.mqtt, shape.qos, shape.publishers)?)?;
-    let complete = swarm.drain()?;
+    generator.attach(Subscriber::attach(broker.mqtt, shape.qos, shape.publishers)?)?;
+    let complete = generator.drain()?;
     let delivered_seconds = start.elapsed().as_secs_f64();
     let committed = broker.await_committed(Duration::from_mins(1)).unwrap_or(true);
     let done_seconds = start.elapsed().as_secs_f64();
-    let messages = swarm.received();
+    let messages = generator.received();
     Ok(Drain {
         messages,
         delivered_seconds,
@@ -121,7 +121,7 @@ struct Reading {
 }
 
 impl Reading {
-    fn take(broker: &Broker, swarm: &Swarm) -> io::Result<Self> {
+    fn take(broker: &Broker, generator: &Generator) -> io::Result<Self> {
         let store = broker.metrics().and_then(|metrics| {
             let committed = metrics.get("ferrymq_persistence_committed_messages_total")?;
             Some((committed, metrics.get("ferrymq_persistence_elided_messages_total")?))
@@ -131,8 +131,8 @@ impl Reading {
             vitals: broker.vitals()?,
             own_cpu: own_cpu(),
             machine_cpu: machine_cpu(),
-            acknowledged: swarm.acknowledged(),
-            received: swarm.received(),
+            acknowledged: generator.acknowledged(),
+            received: generator.received(),
             store,
         })
     }
@@ -150,7 +150,7 @@ impl Outcome {
     fn between(
         before: &Reading,
         after: &Reading,
-        swarm: &Swarm,
+        generator: &Generator,
         run: (Scenario, BrokerKind, u32),
     ) -> Self {
         let (scenario, broker, round) = run;
@@ -179,10 +179,10 @@ impl Outcome {
             rate: counted as f64 / seconds,
             acknowledged_per_second: acknowledged as f64 / seconds,
             received_per_second: received as f64 / seconds,
-            ack_p50_us: swarm.acknowledged_after.micros(0.5),
-            ack_p99_us: swarm.acknowledged_after.micros(0.99),
-            delivery_p50_us: swarm.delivered_after.micros(0.5),
-            delivery_p99_us: swarm.delivered_after.micros(0.99),
+            ack_p50_us: generator.acknowledged_after.micros(0.5),
+            ack_p99_us: generator.acknowledged_after.micros(0.99),
+            delivery_p50_us: generator.delivered_after.micros(0.5),
+            delivery_p99_us: generator.delivered_after.micros(0.99),
             cpu_us_per_message: each(broker_cpu * 1e6),
             written_bytes_per_message: each(
                 (after.vitals.written_bytes - before.vitals.written_bytes) as f64,

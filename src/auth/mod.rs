@@ -6,12 +6,12 @@
 //! of a refused client is decided by the broker, and nothing here knows a socket.
 
 mod authenticator;
+mod fair_queue;
 mod hashing;
 mod password_file;
 mod principal;
 mod rules;
 mod slots;
-mod turns;
 
 pub use authenticator::{Authenticator, Policy};
 pub use password_file::{AuthError, PasswordFile};

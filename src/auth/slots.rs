@@ -5,7 +5,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::turns::{Entered, Turns};
+use super::fair_queue::{Entered, FairQueue};
 use crate::peer::Source;
 
 /// Log-ins of one source that may wait: what two slots verify within some ten seconds. A
@@ -13,13 +13,13 @@ use crate::peer::Source;
 pub(super) const WAITING: usize = 1_024;
 
 /// Hashing is meant to be slow and large; without a bound, a flood of CONNECTs would take
-/// all cores and memory. Sources take turns: see [`Turns`].
+/// all cores and memory. Sources are served in turn: see [`FairQueue`].
 #[derive(Debug)]
 pub(super) struct Slots(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
-    turns: Turns<Source, Ticket>,
+    queue: FairQueue<Source, Ticket>,
     next_id: u64,
 }
 
@@ -42,7 +42,7 @@ pub(super) struct Place {
 impl Slots {
     /// As many passwords as that are verified at once.
     pub(super) fn new(slots: usize) -> Self {
-        Self(Mutex::new(State { turns: Turns::new(slots, WAITING), next_id: 0 }))
+        Self(Mutex::new(State { queue: FairQueue::new(slots, WAITING), next_id: 0 }))
     }
 
     /// The last place in the line of `source`; `None` if [`WAITING`] stand there.
@@ -51,7 +51,7 @@ impl Slots {
         let mut state = self.0.lock();
         let id = state.next_id;
         state.next_id += 1;
-        let turn = match state.turns.enter(source, Ticket { id, turn: sender }) {
+        let turn = match state.queue.enter(source, Ticket { id, turn: sender }) {
             Entered::Runs => None,
             Entered::Waits => Some(receiver),
             Entered::Full => return None,
@@ -74,10 +74,10 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut state = self.slots.0.lock();
-        let next = if state.turns.leave(self.source, |ticket| ticket.id == self.id) {
+        let next = if state.queue.leave(self.source, |ticket| ticket.id == self.id) {
             None
         } else {
-            state.turns.finish(self.source)
+            state.queue.finish(self.source)
         };
         drop(state);
         if let Some(next) = next {

@@ -7,7 +7,7 @@ use super::disk::per_second;
 use super::report::{Latency, Load, Receiver, Throughput, Times};
 use super::{BenchError, Options, Stop};
 use crate::config::Config;
-use crate::load::{Findings, LoadError, Swarm};
+use crate::load::{Findings, Generator, LoadError};
 use crate::sandbox::{Broker, Level, Sample, SandboxError, Scratch, Usage, configuration};
 
 /// How long a load may stand still.
@@ -63,25 +63,25 @@ impl Bench<'_> {
     fn full(&self, load: Load, broker: &Broker) -> Result<Full, BenchError> {
         let options = self.options;
         let limit = options.demand().messages;
-        let mut swarm = self.swarm(load, broker, options.window)?;
+        let mut generator = self.generator(load, broker, options.window)?;
         // Connections, caches and the first checkpoint come out of the way.
-        swarm.run_full(options.time / 5, limit / 5)?;
+        generator.run_full(options.time / 5, limit / 5)?;
         let before = Sample::take(broker)?;
-        let (began, acknowledged) = (Instant::now(), swarm.acknowledged());
-        swarm.run_full(options.time, limit)?;
-        let (time, messages) = (began.elapsed(), swarm.acknowledged() - acknowledged);
+        let (began, acknowledged) = (Instant::now(), generator.acknowledged());
+        generator.run_full(options.time, limit)?;
+        let (time, messages) = (began.elapsed(), generator.acknowledged() - acknowledged);
         let usage = before.until(&Sample::take(broker)?);
-        settle(&mut swarm, load)?;
+        settle(&mut generator, load)?;
         let drained_per_second = match load.subscriber {
             Receiver::Online => None,
             Receiver::Offline => {
                 let began = Instant::now();
-                swarm.attach(broker.address())?;
-                settle(&mut swarm, load)?;
-                Some(per_second(swarm.received(), began.elapsed()))
+                generator.attach(broker.address())?;
+                settle(&mut generator, load)?;
+                Some(per_second(generator.received(), began.elapsed()))
             }
         };
-        Ok(Full { messages, time, usage, drained_per_second, findings: swarm.findings() })
+        Ok(Full { messages, time, usage, drained_per_second, findings: generator.findings() })
     }
 
     fn paced(
@@ -90,26 +90,26 @@ impl Bench<'_> {
         broker: &Broker,
         rate: f64,
     ) -> Result<(Option<Times>, Option<Times>), BenchError> {
-        let mut swarm = self.swarm(load, broker, FIXED_RATE_WINDOW)?;
-        swarm.run_paced(rate, self.options.time / 5)?;
-        settle(&mut swarm, load)?;
-        swarm.forget_times();
-        swarm.run_paced(rate, self.options.time)?;
-        settle(&mut swarm, load)?;
-        Ok((Times::of(&swarm.acknowledgement()), Times::of(&swarm.arrival)))
+        let mut generator = self.generator(load, broker, FIXED_RATE_WINDOW)?;
+        generator.run_paced(rate, self.options.time / 5)?;
+        settle(&mut generator, load)?;
+        generator.forget_times();
+        generator.run_paced(rate, self.options.time)?;
+        settle(&mut generator, load)?;
+        Ok((Times::of(&generator.acknowledgement()), Times::of(&generator.arrival)))
     }
 
-    fn swarm(&self, load: Load, broker: &Broker, window: u16) -> Result<Swarm, BenchError> {
+    fn generator(&self, load: Load, broker: &Broker, window: u16) -> Result<Generator, BenchError> {
         let shape = self.options.shape(load, window);
         let address = broker.address();
         if load.subscriber == Receiver::Offline {
-            Swarm::leave_session(address, &shape)?;
+            Generator::leave_session(address, &shape)?;
         }
-        let mut swarm = Swarm::connect(address, &shape, self.stop)?;
+        let mut generator = Generator::connect(address, &shape, self.stop)?;
         if load.subscriber == Receiver::Online {
-            swarm.attach(address)?;
+            generator.attach(address)?;
         }
-        Ok(swarm)
+        Ok(generator)
     }
 
     /// Starts a broker, hands it on, ends it and removes what it wrote.
@@ -151,8 +151,8 @@ fn remove(directory: &Path) -> Result<(), SandboxError> {
         .map_err(|source| SandboxError::Directory { path: directory.to_path_buf(), source })
 }
 
-fn settle(swarm: &mut Swarm, load: Load) -> Result<(), BenchError> {
-    match swarm.settle(PATIENCE) {
+fn settle(generator: &mut Generator, load: Load) -> Result<(), BenchError> {
+    match generator.settle(PATIENCE) {
         Ok(true) => Ok(()),
         Ok(false) => Err(BenchError::Stuck(load.to_string())),
         Err(LoadError::Interrupted) => Err(LoadError::Interrupted.into()),

@@ -90,10 +90,10 @@ impl Broker {
             if !session.durable || session.life.is_ended() || session.life.connected().is_some() {
                 continue;
             }
-            if !session.forget(committed) {
+            if !session.evict(committed) {
                 again.push(weak);
             }
-            self.settle_refused(&mut session, &mut step);
+            self.complete_refused(&mut session, &mut step);
         }
         self.to_evict.lock().append(&mut again);
         step.submit_or_log(self);

@@ -86,14 +86,14 @@ impl Broker {
 
     /// True if ended sessions have left something that is not cleared away yet.
     pub(super) fn has_remains(&self) -> bool {
-        !self.cleanup.is_empty() || !self.leftovers.is_empty()
+        !self.cleanup.is_empty() || !self.shared_redelivery.is_empty()
     }
 
     /// Ends deliveries with their session.
     pub(super) fn drop_entries(&self, entries: &[Entry], step: &mut Step) {
         traced::dropped(entries, DropReason::SessionEnded.as_str());
         for entry in entries {
-            self.settle(entry, step);
+            self.complete(entry, step);
         }
         self.metrics.messages.dropped.add(DropReason::SessionEnded, entries.len() as u64);
     }

@@ -57,7 +57,7 @@ pub(super) struct Granted {
 }
 
 /// A connection that asks for a session.
-struct Newcomer<'a> {
+struct ConnectRequest<'a> {
     connect: &'a Connect,
     granted: &'a Granted,
     info: Arc<ConnectionInfo>,
@@ -68,7 +68,7 @@ struct Newcomer<'a> {
 struct Replaced {
     remains: Option<Remains>,
     /// Its permit, if no session takes its place.
-    without_heir: Option<StepPermit>,
+    without_successor: Option<StepPermit>,
 }
 
 impl Broker {
@@ -151,12 +151,12 @@ impl Broker {
             keep_alive: granted.keep_alive,
             clean_start: connect.clean_start,
         });
-        let newcomer = Newcomer { connect, granted: &granted, info };
+        let request = ConnectRequest { connect, granted: &granted, info };
         let mut replaced = Replaced::default();
         let attached = match claim {
-            Claim::New(permit) => Ok(self.hold_session(permit, false, &newcomer, &mut step)),
+            Claim::New(permit) => Ok(self.hold_session(permit, false, &request, &mut step)),
             Claim::Known(permit) => {
-                self.resume_or_replace(permit, &newcomer, &mut replaced, &mut step).await
+                self.resume_or_replace(permit, &request, &mut replaced, &mut step).await
             }
         };
         // A session that is not durable writes at most its will. But what it follows upon may have
@@ -168,11 +168,11 @@ impl Broker {
         if let Ok(Attached { permit, .. }) = &attached
             && (waits || follows)
         {
-            step.wake_at_commit(permit.session().bell());
+            step.wake_at_commit(permit.session().session_wake());
         }
         // Refused or not: an older connection may have been ended for it.
         let gate = step.submit(self);
-        if let Some(permit) = replaced.without_heir {
+        if let Some(permit) = replaced.without_successor {
             // Not before its end was submitted: see `broker/end.rs`.
             self.registry.remove(permit.session());
         }
@@ -217,9 +217,9 @@ impl Broker {
             }
             let permit = known.begin().await;
             // Another newcomer may have come first: what its client sends is read as well.
-            let lingers = known.look().wake().is_some_and(|wake| wake.is_lingering());
+            let closing = known.look().wake().is_some_and(|wake| wake.is_closing());
             // A session that has ended has left the registry.
-            if !lingers && !known.look().life.is_ended() {
+            if !closing && !known.look().life.is_ended() {
                 return Ok(Claim::Known(permit));
             }
         }
@@ -258,28 +258,28 @@ impl Broker {
     async fn resume_or_replace(
         &self,
         permit: StepPermit,
-        newcomer: &Newcomer<'_>,
+        request: &ConnectRequest<'_>,
         replaced: &mut Replaced,
         step: &mut Step,
     ) -> Result<Attached, ReasonCode> {
-        let Newcomer { connect, granted, .. } = newcomer;
+        let ConnectRequest { connect, granted, .. } = request;
         let handle = Arc::clone(permit.session());
         self.end_connection_of(&handle, connect.clean_start, step).await;
         let outlives = !connect.clean_start && Self::is_alive(&handle, step);
         if outlives {
-            return Ok(self.hold_session(permit, true, newcomer, step));
+            return Ok(self.hold_session(permit, true, request, step));
         }
         // The old session's place in the registry goes to the new one, if it gets any. When
         // its permit is given back, whoever waits for it finds that it has ended, and looks
         // again.
         replaced.remains = self.end_session(&handle, step);
         if self.has_no_room(granted) {
-            replaced.without_heir = Some(permit);
+            replaced.without_successor = Some(permit);
             return Err(ReasonCode::QuotaExceeded);
         }
         let claimed = self.new_session(granted, connect.version);
         self.registry.insert(claimed.session());
-        Ok(self.hold_session(claimed, false, newcomer, step))
+        Ok(self.hold_session(claimed, false, request, step))
     }
 
     fn grant(&self, connect: &Connect) -> Granted {
@@ -356,7 +356,7 @@ impl Broker {
                 wake.revoke(Revoked::TakenOver);
                 session.life.take_over();
                 let gone = session.detach(step.now.wall);
-                handle.bell().connect(None);
+                handle.session_wake().connect(None);
                 self.metrics.messages.dropped.add(DropReason::SessionEnded, gone.len() as u64);
                 traced::dropped(&gone, DropReason::SessionEnded.as_str());
                 self.metrics.sessions.take_overs.inc();
@@ -378,12 +378,12 @@ impl Broker {
         &self,
         permit: StepPermit,
         present: bool,
-        newcomer: &Newcomer<'_>,
+        request: &ConnectRequest<'_>,
         step: &mut Step,
     ) -> Attached {
-        let Newcomer { connect, granted, info } = newcomer;
+        let ConnectRequest { connect, granted, info } = request;
         let handle = Arc::clone(permit.session());
-        let wake = Arc::new(Wake::of_session(Arc::clone(handle.bell())));
+        let wake = Arc::new(Wake::of_session(Arc::clone(handle.session_wake())));
         let mut session = handle.lock();
         session.version = connect.version;
         let (was_durable, had_row) = (session.durable, session.has_row);
@@ -392,7 +392,7 @@ impl Broker {
         session.will = connect.will.as_ref().map(|will| Box::new(will_record(will)));
         session.has_row = session.durable || self.stores_will(connect);
         // What an older connection lost is no reason to end this one.
-        handle.take_deprived();
+        handle.take_lost_message();
         let epoch = session.life.next_epoch();
         self.timers.cancel(&handle);
         session.attach(Connected {
@@ -401,7 +401,7 @@ impl Broker {
             receive_maximum: usize::from(connect.receive_maximum.unwrap_or(u16::MAX)),
             info: Arc::clone(info),
         });
-        handle.bell().connect(Some(Arc::clone(&wake)));
+        handle.session_wake().connect(Some(Arc::clone(&wake)));
         if !session.durable && had_row {
             step.change(Change::EndSession(session.id));
         }

@@ -11,7 +11,7 @@ use crate::telemetry::{DropReason, Label};
 
 /// How a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Leaving {
+pub enum DisconnectKind {
     /// DISCONNECT with reason 0x00: the will is void [MQTT-3.14.4-3].
     Normally {
         /// v5: the session expiry interval may be changed on the way out.
@@ -31,7 +31,7 @@ impl Broker {
         self: &Arc<Self>,
         permit: StepPermit,
         epoch: u64,
-        leaving: Leaving,
+        leaving: DisconnectKind,
     ) {
         let handle = Arc::clone(permit.session());
         let mut step = Step::new(self);
@@ -40,21 +40,21 @@ impl Broker {
             if !session.life.is_held_by(epoch) {
                 return;
             }
-            let (Leaving::Normally { session_expiry } | Leaving::WithWill { session_expiry }) =
-                leaving;
+            let (DisconnectKind::Normally { session_expiry }
+            | DisconnectKind::WithWill { session_expiry }) = leaving;
             if let Some(expiry) = session_expiry {
                 session.life.expiry = expiry.min(self.settings.max_session_expiry);
             }
             let gone = session.detach(step.now.wall);
-            handle.bell().connect(None);
+            handle.session_wake().connect(None);
             self.metrics.messages.dropped.add(DropReason::SessionEnded, gone.len() as u64);
             traced::dropped(&gone, DropReason::SessionEnded.as_str());
             let will = match leaving {
-                Leaving::Normally { .. } => {
+                DisconnectKind::Normally { .. } => {
                     session.will = None;
                     None
                 }
-                Leaving::WithWill { .. } => self.due_will(&handle, &mut session),
+                DisconnectKind::WithWill { .. } => self.due_will(&handle, &mut session),
             };
             if session.life.expiry > 0 {
                 if session.durable {

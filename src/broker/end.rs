@@ -67,19 +67,19 @@ impl Broker {
         session.life.end();
         self.timers.cancel(handle);
         let (entries, rows) = session.take_all();
-        let has_shared = session.durable && session.has_shared;
-        let shared_up_to = has_shared.then_some(session.sent_up_to);
+        // Also if the session is durable no longer: its rows are there.
+        let shared_up_to = session.has_shared.then_some(session.sent_up_to);
         let bytes = session.subscriptions.bytes();
         let subscriptions = session.subscriptions.take();
         if session.has_row {
             step.change(Change::EndSession(session.id));
         }
         drop(session);
-        handle.bell().connect(None);
+        handle.session_wake().connect(None);
         let mut rows: VecDeque<_> = rows.into_iter().filter(|ids| !ids.is_empty()).collect();
         if let Some(sent_up_to) = shared_up_to {
             // Others may get what is in them: they are read back first.
-            rows.drain(..).for_each(|ids| self.leftovers.add(ids, sent_up_to));
+            rows.drain(..).for_each(|ids| self.shared_redelivery.add(ids, sent_up_to));
         }
         let dropped = rows.iter().map(IdList::len).sum::<usize>();
         self.metrics.messages.dropped.add(DropReason::SessionEnded, dropped as u64);

@@ -80,7 +80,7 @@ impl Broker {
     }
 
     /// Delivers a message in turns with other tasks. Not to be cancelled.
-    pub(super) async fn fan_out_in_turns(
+    pub(super) async fn fan_out_in_polls(
         &self,
         message: Arc<Message>,
         routes: &Routes<Arc<SessionHandle>>,
@@ -110,11 +110,11 @@ impl Broker {
         let must_commit = message.must_commit() && self.persistence.is_enabled();
         if message.slots.len() > 1 && self.persistence.release(message.id) && !must_commit {
             // All that are durable have acknowledged already, or none is.
-            message.durability.settle();
+            message.durability.complete();
             return;
         }
         if *durable == 0 && !must_commit {
-            message.durability.settle();
+            message.durability.complete();
             return;
         }
         if let Some(trace) = &message.trace {
@@ -198,11 +198,11 @@ impl Broker {
             Some(slot) => self.enqueue_kept(handle, &mut session, entry, (slot, fanout, step)),
         };
         if queued {
-            let gated = fanout.gate_all || (session.durable && qos == QoS::ExactlyOnce);
-            if gated && self.persistence.waits() {
+            let awaits_commit = fanout.gate_all || (session.durable && qos == QoS::ExactlyOnce);
+            if awaits_commit && self.persistence.waits() {
                 // Whoever is connected by then: it may be another connection.
                 if !Sabotage::ForgetWakeUp.is_on() {
-                    step.wake_at_commit(handle.bell());
+                    step.wake_at_commit(handle.session_wake());
                 }
             } else if let Some(wake) = session.wake() {
                 step.wake(wake);
@@ -258,7 +258,7 @@ impl Broker {
         let promised = session.outlives() && session.refuses() && !fanout.lenient;
         if !durable && !promised && !self.may_hold(handle, entry.size()) {
             self.metrics.messages.dropped.add(DropReason::MemoryLimit, 1);
-            self.deprive(handle, session, step);
+            self.note_lost_message(handle, session, step);
             return false;
         }
         match session.room_for(entry.message.size()) {
@@ -299,7 +299,7 @@ impl Broker {
         traced::queued(&entry, &session.client_id);
         let spill = !self.may_hold(handle, entry.size());
         session.enqueue(entry, self.persistence.committed(), spill);
-        self.settle_refused(session, step);
+        self.complete_refused(session, step);
         if durable && session.is_forgettable() {
             fanout.evict = true;
         }
@@ -308,11 +308,11 @@ impl Broker {
 
     /// A QoS 1 or 2 message of a clean session is lost for want of memory: its client is not
     /// left in the belief that it gets everything.
-    fn deprive(&self, handle: &SessionHandle, session: &Session, step: &mut Step) {
+    fn note_lost_message(&self, handle: &SessionHandle, session: &Session, step: &mut Step) {
         if let Some(wake) = session.wake()
             && !self.is_shutting_down()
         {
-            handle.deprive();
+            handle.note_lost_message();
             step.wake(wake);
         }
     }
@@ -323,7 +323,7 @@ impl Broker {
             match session.drop_oldest() {
                 Some(Ok(entry)) => {
                     traced::ended(&entry, End::Dropped(DropReason::QueueFull.as_str()));
-                    self.settle(&entry, step);
+                    self.complete(&entry, step);
                 }
                 Some(Err(delivery)) => step.write(Op::Drop(delivery)),
                 None => return false,

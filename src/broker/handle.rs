@@ -9,8 +9,8 @@ use tokio::sync::Semaphore;
 
 use super::timers::TimerSlots;
 use crate::memory::Charge;
-use crate::message::{Bell, SessionId, Wake};
-use crate::router::Standing;
+use crate::message::{SessionId, SessionWake, Wake};
+use crate::router::Availability;
 use crate::session::Session;
 use crate::sync::{Mutex, MutexGuard};
 use crate::telemetry::Metrics;
@@ -37,7 +37,7 @@ pub struct SessionHandle {
     /// Publishers that wait for room in the queue.
     waiting: Mutex<Vec<Arc<Wake>>>,
     /// Rings the connection that holds the session.
-    bell: Arc<Bell>,
+    session_wake: Arc<SessionWake>,
     /// Where its timers stand.
     timers: TimerSlots,
     /// One permit: see [`StepPermit`]. Who waits for it is served in turn.
@@ -48,7 +48,7 @@ pub struct SessionHandle {
     /// Bytes of its connection's buffers.
     buffered: AtomicI64,
     /// A message that it was to get could not be kept: its connection has to end.
-    deprived: AtomicBool,
+    lost_message: AtomicBool,
 }
 
 impl SessionHandle {
@@ -71,12 +71,12 @@ impl SessionHandle {
             full: AtomicBool::new(false),
             memory_only: AtomicBool::new(false),
             waiting: Mutex::default(),
-            bell: Arc::default(),
+            session_wake: Arc::default(),
             timers: TimerSlots::default(),
             permit: Semaphore::new(permits),
             held: AtomicI64::new(0),
             buffered: AtomicI64::new(0),
-            deprived: AtomicBool::new(false),
+            lost_message: AtomicBool::new(false),
             state: Mutex::new(State { session, charge: metrics.messages.memory.charge(0) }),
             metrics,
         })
@@ -123,8 +123,8 @@ impl SessionHandle {
 
     /// Rung for everything that is to be done later for whichever connection holds the
     /// session by then.
-    pub fn bell(&self) -> &Arc<Bell> {
-        &self.bell
+    pub fn session_wake(&self) -> &Arc<SessionWake> {
+        &self.session_wake
     }
 
     /// When its timers fall due.
@@ -139,12 +139,12 @@ impl SessionHandle {
 
     /// What there is for choosing it as the member of a shared subscription that gets a
     /// message.
-    pub fn standing(&self) -> Standing {
+    pub fn availability(&self) -> Availability {
         // Members that have ended stay in the router until they are cleared away.
         if self.ended.load(Ordering::Relaxed) {
-            Standing::Ended
+            Availability::Ended
         } else if self.is_full() {
-            Standing::Full
+            Availability::Full
         } else {
             self.is_online().into()
         }
@@ -209,13 +209,14 @@ impl SessionHandle {
 
     /// A message that its client was promised cannot be kept: the connection has to end, so
     /// that the client learns of it. To be rung by the caller.
-    pub fn deprive(&self) {
-        self.deprived.store(true, Ordering::Relaxed);
+    pub fn note_lost_message(&self) {
+        self.lost_message.store(true, Ordering::Relaxed);
     }
 
-    /// True if [`SessionHandle::deprive`] was called since the last time.
-    pub fn take_deprived(&self) -> bool {
-        self.deprived.load(Ordering::Relaxed) && self.deprived.swap(false, Ordering::Relaxed)
+    /// True if [`SessionHandle::note_lost_message`] was called since the last time.
+    pub fn take_lost_message(&self) -> bool {
+        self.lost_message.load(Ordering::Relaxed)
+            && self.lost_message.swap(false, Ordering::Relaxed)
     }
 
     fn follow(&self, State { session, charge }: &mut State) {
@@ -235,8 +236,8 @@ impl SessionHandle {
 
 impl Drop for SessionHandle {
     fn drop(&mut self) {
-        // The connection's wake-up holds the bell, and the bell the wake-up.
-        self.bell.connect(None);
+        // The connection's wake-up holds the session's, and the session's the connection's.
+        self.session_wake.connect(None);
     }
 }
 
@@ -328,7 +329,7 @@ impl Drop for StepPermit {
     fn drop(&mut self) {
         self.handle.permit.add_permits(1);
         if self.rings {
-            self.handle.bell.ring();
+            self.handle.session_wake.ring();
         }
     }
 }

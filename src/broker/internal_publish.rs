@@ -8,6 +8,7 @@ use crate::router::Routes;
 impl Broker {
     /// Publishes something that no connection waits for. Not to be cancelled.
     pub(super) async fn publish_internally(&self, publication: &Publication<'_>, step: &mut Step) {
+        let generation = self.subscriptions.generation();
         let mut routes = Routes::new();
         let mut routing = Routing::default();
         let mut budget = Budget::of_long_poll();
@@ -20,7 +21,8 @@ impl Broker {
         let message = Arc::new(self.message_of(publication, &routes, None, step));
         if publication.retain {
             self.retained.retain(publication, &message, self.persistence.committed(), step);
+            self.deliver_to_late(publication, (&routes, generation), None, step);
         }
-        self.fan_out_in_turns(message, &routes, step).await;
+        self.fan_out_in_polls(message, &routes, step).await;
     }
 }

@@ -13,15 +13,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::budget::yield_now;
 
 /// The right to one long poll, until it is dropped.
-pub type Turn = OwnedSemaphorePermit;
+pub type LongPollPermit = OwnedSemaphorePermit;
 
 /// A wait for a turn. Those who wait get it in the order in which they were first polled.
-pub struct NextTurn(Pin<Box<dyn Future<Output = Option<Turn>> + Send>>);
+pub struct NextLongPoll(Pin<Box<dyn Future<Output = Option<LongPollPermit>> + Send>>);
 
-impl NextTurn {
+impl NextLongPoll {
     /// Ready with the turn, which is given back if it is dropped. `None`: the broker is
     /// gone, and nobody needs to take turns.
-    pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Turn>> {
+    pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<LongPollPermit>> {
         self.0.as_mut().poll(context)
     }
 }
@@ -50,17 +50,17 @@ impl LongPolls {
     }
 
     /// Goes to the end of the line, when it is first polled.
-    pub fn next(&self, load: Load) -> NextTurn {
+    pub fn next(&self, load: Load) -> NextLongPoll {
         let semaphore = Arc::clone(match load {
             Load::Input => &self.input,
             Load::Output => &self.output,
         });
-        NextTurn(Box::pin(async move { semaphore.acquire_owned().await.ok() }))
+        NextLongPoll(Box::pin(async move { semaphore.acquire_owned().await.ok() }))
     }
 
     /// Between two slices of work that no connection polls: gives the turn back, lets others
     /// run, and waits for the next one.
-    pub async fn pause(&self, turn: &mut Option<Turn>) {
+    pub async fn pause(&self, turn: &mut Option<LongPollPermit>) {
         *turn = None;
         yield_now().await;
         *turn = self.next(Load::Input).0.await;
@@ -73,7 +73,7 @@ mod tests {
 
     use super::*;
 
-    fn poll(next: &mut NextTurn) -> Poll<Option<Turn>> {
+    fn poll(next: &mut NextLongPoll) -> Poll<Option<LongPollPermit>> {
         next.poll(&mut Context::from_waker(Waker::noop()))
     }
 

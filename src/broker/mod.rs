@@ -17,15 +17,17 @@ mod budget;
 mod cleanup;
 pub mod client;
 mod clock;
+mod complete;
 mod connect;
 mod connect_memory;
 mod disconnect;
+mod disk_room;
 mod end;
 mod fanout;
-mod growth;
 mod handle;
 mod ids;
 mod internal_publish;
+mod late_subscribers;
 mod long_polls;
 mod longest;
 mod memory;
@@ -38,8 +40,7 @@ mod registry;
 mod retained;
 mod routing;
 mod settings;
-mod settle;
-mod shared;
+mod shared_redelivery;
 mod spare;
 mod step;
 mod subscribe;
@@ -63,10 +64,10 @@ pub use budget::{Budget, yield_now};
 pub use clock::{Clock, Hand, Now};
 pub use connect::Accepted;
 pub use connect_memory::{ConnectMemory, ConnectShare};
-pub use disconnect::Leaving;
+pub use disconnect::DisconnectKind;
 pub use fanout::Fanout;
 pub use handle::{SessionGuard, SessionHandle, SessionView, StepPermit};
-pub use long_polls::{Load, LongPolls, NextTurn, Turn};
+pub use long_polls::{Load, LongPollPermit, LongPolls, NextLongPoll};
 pub use longest::LongQueue;
 pub use persistence::{Persistence, StoreDown};
 pub use publish::Publication;
@@ -114,7 +115,7 @@ pub struct Broker {
     timers: Timers,
     cleanup: Cleanup,
     /// Deliveries of ended sessions that others may get.
-    leftovers: shared::Leftovers,
+    shared_redelivery: shared_redelivery::SharedRedelivery,
     to_evict: Mutex<Vec<Weak<SessionHandle>>>,
     /// The longest queues, as they were within the last second.
     longest: Mutex<Arc<[LongQueue]>>,
@@ -162,7 +163,7 @@ impl Broker {
             retained: RetainedMessages::new(&settings, Arc::clone(&metrics)),
             timers: Timers::default(),
             cleanup: Cleanup::default(),
-            leftovers: shared::Leftovers::default(),
+            shared_redelivery: shared_redelivery::SharedRedelivery::default(),
             to_evict: Mutex::default(),
             longest: Mutex::new(Arc::new([])),
             recent: Recent::new(now),
@@ -246,7 +247,7 @@ impl Broker {
         self.shutdown.notify_waiters();
         let handles = self.registry.all();
         for handle in handles {
-            handle.bell().ring();
+            handle.session_wake().ring();
         }
     }
 

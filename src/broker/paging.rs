@@ -64,7 +64,7 @@ fn page_arrived(
         if session.life.is_ended() {
             drop(session);
             for entry in &broker.hand_over(entries, &mut step) {
-                broker.settle(entry, &mut step);
+                broker.complete(entry, &mut step);
             }
         } else {
             for entry in &entries {

@@ -27,14 +27,14 @@ impl Broker {
                 step.submit_or_log(self);
             }
         }
-        self.leftovers.add(recovered.unclaimed, DeliveryId(u64::MAX));
+        self.shared_redelivery.add(recovered.unclaimed, DeliveryId(u64::MAX));
         step.submit_or_log(self);
     }
 
     fn recover_session(&self, found: RecoveredSession, step: &mut Step) {
         let last_packet_id = found.last_packet_id;
         let has_shared = found.has_shared;
-        let RecoveredSession { record, subscriptions, incoming, begun, queue, .. } = found;
+        let RecoveredSession { record, subscriptions, incoming, sent, queue, .. } = found;
         let client_id: Arc<str> = record.client_id.into();
         let mut session = Session::new(
             record.id,
@@ -53,13 +53,13 @@ impl Broker {
         let crashed = record.disconnected_at.is_none();
         if crashed {
             // Any of them may have been sent.
-            let last = queue.last().max(begun.last()).unwrap_or_default();
+            let last = queue.last().max(sent.last()).unwrap_or_default();
             session.sent_up_to = session.sent_up_to.max(last);
         }
         let ended_at = record.disconnected_at.unwrap_or(step.now.wall).min(step.now.wall);
         session.life.disconnected_at = Some(ended_at);
         session.has_shared = has_shared;
-        session.restore(begun, queue, last_packet_id, incoming);
+        session.restore(sent, queue, last_packet_id, incoming);
         if crashed {
             step.change(Change::Session(Box::new(record_of(&session))));
         }

@@ -52,8 +52,8 @@ impl Broker {
             }
             let nodes = if routing.tries < TRIES { NODES_AT_ONCE } else { usize::MAX };
             let before = routes.visited();
-            let standing = |handle: &Arc<SessionHandle>| handle.standing();
-            let done = table.route_some(topic, publisher, routes, nodes, standing);
+            let availability = |handle: &Arc<SessionHandle>| handle.availability();
+            let done = table.route_some(topic, publisher, routes, nodes, availability);
             drop(table);
             budget.spend(NODE * (routes.visited() - before));
             if done || budget.is_spent() {

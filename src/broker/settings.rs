@@ -27,7 +27,7 @@ pub struct Settings {
     pub receive_maximum: u16,
     /// Publishers that cannot be told of a refusal wait for room; otherwise they are
     /// disconnected.
-    pub stalls: bool,
+    pub back_pressure: bool,
     /// Both ways.
     pub topic_alias_maximum: u16,
     /// Whether clients may retain.
@@ -89,7 +89,7 @@ impl From<&Config> for Settings {
             // A keep alive is at most 65,535 s; what is longer bounds nothing.
             max_keep_alive: u16::try_from(mqtt.max_keep_alive.as_mqtt_seconds()).unwrap_or(0),
             receive_maximum: mqtt.receive_maximum,
-            stalls: mqtt.on_full == config::OnFull::Stall,
+            back_pressure: mqtt.on_full == config::OnFull::Stall,
             topic_alias_maximum: mqtt.topic_alias_maximum,
             retain_available: mqtt.retain_available,
             store_wills: session.store_wills,

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use super::{Broker, Now, StoreDown, spare};
-use crate::message::{Bell, ChangeNo, CommitNo, Message, Order, Wake};
+use crate::message::{ChangeNo, CommitNo, Message, Order, SessionWake, Wake};
 use crate::schedule::{self, Point};
 use crate::store::{Change, Op, Promise, Submission};
 
@@ -69,8 +69,8 @@ impl Step {
 
     /// The session's connection, whichever it is then, is to be woken when the step's
     /// changes are committed.
-    pub fn wake_at_commit(&mut self, bell: &Arc<Bell>) {
-        push_once(&mut self.submission.waiters, bell);
+    pub fn wake_at_commit(&mut self, session_wake: &Arc<SessionWake>) {
+        push_once(&mut self.submission.waiters, session_wake);
     }
 
     /// True if there is something to commit.

@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use crate::foreign::deceives;
+use crate::untrusted_text::deceives;
 
 /// `1.5 MiB`: binary units, one digit after the point.
 pub fn bytes(count: u64) -> String {

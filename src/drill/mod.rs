@@ -9,27 +9,27 @@
 //! Here live the cast, the rounds and the verdict; arguments and printing are in
 //! [`crate::cli`].
 
-mod cast;
-mod dice;
+mod client;
+mod clients;
 mod error;
-mod fleet;
 mod report;
 mod retained;
-mod seat;
+mod rng;
+mod scenario;
 
 use std::path::Path;
 use std::time::Duration;
 
-pub use dice::Dice;
 pub use error::DrillError;
 pub use report::{Report, Retained, Round, Row};
+pub use rng::Rng;
 
 use crate::config::Config;
 use crate::load::Stop;
 use crate::sandbox::{
     Broker, Demand, Level, Scratch, configuration, raise_file_limit, require_room,
 };
-use fleet::Fleet;
+use clients::Clients;
 
 /// Bytes of each payload: small, as what is tried is the number of commits.
 const PAYLOAD: usize = 64;
@@ -87,23 +87,23 @@ pub fn run(
     let scratch = Scratch::beside(&config.persistence.path, "drill")?;
     require_room(scratch.path(), options.room(config))?;
     let own = configuration(config, scratch.path(), options.level, options.demand());
-    let mut dice = Dice::new(options.seed);
+    let mut rng = Rng::new(options.seed);
     progress(0, "starting");
     let mut broker = Broker::start(scratch.path(), &own, stop)?;
-    let mut fleet = Fleet::assemble(&mut broker, stop)?;
+    let mut clients = Clients::assemble(&mut broker, stop)?;
     let mut report = Report::new(scratch.path(), options);
     for round in 0..options.rounds {
         progress(round, "traffic");
         // Not before there is something under way.
-        let time = options.time.mul_f64(0.5 + dice.share() / 2.0);
-        fleet.traffic(&mut broker, time, options.rate, &mut dice)?;
-        let acknowledged = fleet.acknowledged();
+        let time = options.time.mul_f64(0.5 + rng.share() / 2.0);
+        clients.traffic(&mut broker, time, options.rate, &mut rng)?;
+        let acknowledged = clients.acknowledged();
         broker.kill();
-        fleet.after_the_kill()?;
+        clients.after_the_kill()?;
         let database_bytes = size(&own.persistence.path);
         progress(round, "restarting");
         broker = Broker::start(scratch.path(), &own, stop)?;
-        report.retained.add(fleet.check_retained(broker.address(), stop)?);
+        report.retained.add(clients.check_retained(broker.address(), stop)?);
         report.rounds.push(Round {
             killed_after_seconds: time.as_secs_f64(),
             acknowledged,
@@ -112,8 +112,8 @@ pub fn run(
         });
     }
     progress(options.rounds, "draining");
-    report.drained_seconds = fleet.drain(&mut broker)?.as_secs_f64();
-    fleet.account(&mut report);
+    report.drained_seconds = clients.drain(&mut broker)?.as_secs_f64();
+    clients.account(&mut report);
     report.database_bytes = size(&own.persistence.path);
     broker.kill();
     report.judge();

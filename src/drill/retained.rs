@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::cast::{RETAINED, RETAINED_FILTER};
 use super::report::Retained;
+use super::scenario::{RETAINED, RETAINED_FILTER};
 use crate::load::{Connection, Hello, LoadError, Stop, Subscriber, wait};
 use crate::protocol::{QoS, Version};
 

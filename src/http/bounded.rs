@@ -1,9 +1,9 @@
 //! A listener that holds few connections, none of them idle for long: whoever can reach
-//! the port must use up neither this process' files nor the places of others.
+//! the port must use up neither this process' files nor the slots of others.
 //!
 //! There is always room for one more: the connection that has longest sent no answer
 //! makes way. So somebody who holds on to connections, silent, a byte at a time, or with
-//! answers that are never read, loses them to the next probe, and not the probe its place.
+//! answers that are never read, loses them to the next probe, and not the probe its slot.
 
 use std::io;
 use std::pin::Pin;
@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::places::{Place, Places};
+use super::connection_slots::{ConnectionSlots, Slot};
 
 const CONNECTIONS: usize = 64;
 /// Longer than the usual scrape interval, so that scrapers keep their connection.
@@ -25,7 +25,7 @@ const SILENCE: Duration = Duration::from_secs(75);
 /// See the module.
 pub(super) struct Bounded {
     listener: TcpListener,
-    places: Places,
+    slots: ConnectionSlots,
     silence: Duration,
 }
 
@@ -35,7 +35,7 @@ impl Bounded {
     }
 
     pub(super) fn with(listener: TcpListener, connections: usize, silence: Duration) -> Self {
-        Self { listener, places: Places::new(connections), silence }
+        Self { listener, slots: ConnectionSlots::new(connections), silence }
     }
 }
 
@@ -46,7 +46,7 @@ impl Listener for Bounded {
     async fn accept(&mut self) -> (Connection, Self::Addr) {
         let (stream, addr) = Listener::accept(&mut self.listener).await;
         let (silence, deadline) = (self.silence, Box::pin(sleep(self.silence)));
-        (Connection { stream, deadline, silence, place: self.places.take() }, addr)
+        (Connection { stream, deadline, silence, slot: self.slots.take() }, addr)
     }
 
     fn local_addr(&self) -> io::Result<Self::Addr> {
@@ -64,18 +64,18 @@ impl Connected<IncomingStream<'_, Bounded>> for Remote {
     }
 }
 
-/// A stream that ends when nothing has moved for a while, and when its place is needed.
+/// A stream that ends when nothing has moved for a while, and when its slot is needed.
 pub(super) struct Connection {
     stream: TcpStream,
     deadline: Pin<Box<Sleep>>,
     silence: Duration,
-    place: Place,
+    slot: Slot,
 }
 
 impl Connection {
     /// Of a stream that waits: whether it has to end.
     fn wait<T>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<T>> {
-        if self.place.poll_lost(context).is_ready() {
+        if self.slot.poll_lost(context).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         if self.deadline.as_mut().poll(context).is_ready() {
@@ -117,7 +117,7 @@ impl AsyncWrite for Connection {
             return this.wait(context);
         }
         this.moved();
-        this.place.used();
+        this.slot.used();
         written
     }
 

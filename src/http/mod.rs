@@ -14,9 +14,9 @@
 mod accept;
 pub mod api;
 mod bounded;
+mod connection_slots;
 mod console;
 mod hosts;
-mod places;
 mod probe;
 mod requests;
 

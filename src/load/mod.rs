@@ -4,7 +4,7 @@
 //! Everything runs on the caller's thread. [`Connection`]s do not block, [`wait`]
 //! says which of them have something to say, and many frames go into one write.
 //! [`Publisher`] and [`Subscriber`] are pure: packets in, packets out, no socket and
-//! no clock, so that they outlive any number of connections. [`Swarm`] is the two of
+//! no clock, so that they outlive any number of connections. [`Generator`] is the two of
 //! them on connections that stay.
 //!
 //! Nothing here knows which broker is at the other end, or what the figures mean.
@@ -13,6 +13,7 @@ mod account;
 mod clock;
 mod connection;
 mod error;
+mod generator;
 mod latency;
 mod pace;
 mod poll;
@@ -20,12 +21,12 @@ mod publisher;
 mod stamp;
 mod stop;
 mod subscriber;
-mod swarm;
 
 pub use account::{Findings, Sequence};
 pub use clock::Clock;
 pub use connection::{Connection, Hello, Incoming};
 pub use error::LoadError;
+pub use generator::{Generator, Shape};
 pub use latency::Latency;
 pub use pace::Pace;
 pub use poll::wait;
@@ -33,4 +34,3 @@ pub use publisher::{Publisher, Resumed};
 pub use stamp::Stamp;
 pub use stop::Stop;
 pub use subscriber::Subscriber;
-pub use swarm::{Shape, Swarm};

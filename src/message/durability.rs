@@ -7,7 +7,7 @@
 //!      |                  |
 //!      | settle()         | settle(): the loser deletes what was written
 //!      v                  v
-//!   SETTLED            SETTLED
+//!   COMPLETED            COMPLETED
 //! ```
 //! `take` is a compare-and-swap by the store's writer before it inserts; `settle`
 //! is one by whoever acknowledged the message last.
@@ -24,7 +24,7 @@ use crate::protocol::{PacketId, QoS};
 pub type CommitNo = u64;
 
 const PENDING: u64 = 0;
-const SETTLED: u64 = u64::MAX;
+const COMPLETED: u64 = u64::MAX;
 const REFUSED: u64 = u64::MAX - 1;
 const PARKED: u64 = u64::MAX - 2;
 /// Batches are numbered from 2; what was on disk at the start counts as commit 1.
@@ -44,12 +44,12 @@ impl Durability {
 
     /// Every durable receiver has acknowledged. True: the writer had taken it, so
     /// its row has to be deleted; false: it was never written.
-    pub fn settle(&self) -> bool {
+    pub fn complete(&self) -> bool {
         // Refused stays refused: its publisher may not have been told yet, and one
         // that gives up a refused delivery must not turn it into a success.
-        let settle = |state| (state != REFUSED).then_some(SETTLED);
+        let complete = |state| (state != REFUSED).then_some(COMPLETED);
         let (Ok(before) | Err(before)) =
-            self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, settle);
+            self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, complete);
         is_commit(before)
     }
 
@@ -57,14 +57,14 @@ impl Durability {
     pub fn refuse(&self) {
         // Not if all receivers have acknowledged it in the meantime: then nothing is
         // missing.
-        let refuse = |state| (state != SETTLED).then_some(REFUSED);
+        let refuse = |state| (state != COMPLETED).then_some(REFUSED);
         let _ = self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, refuse);
     }
 
     /// The batch that held it was rolled back because the disk is full, and its
     /// publisher waits until there is room.
     pub fn park(&self) {
-        let park = |state| (!matches!(state, SETTLED | REFUSED)).then_some(PARKED);
+        let park = |state| (!matches!(state, COMPLETED | REFUSED)).then_some(PARKED);
         let _ = self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, park);
     }
 
@@ -98,7 +98,7 @@ impl Durability {
     pub fn may_acknowledge(&self, committed: CommitNo) -> bool {
         match self.0.load(Ordering::Acquire) {
             PENDING | REFUSED | PARKED => false,
-            SETTLED => true,
+            COMPLETED => true,
             commit => commit <= committed,
         }
     }
@@ -111,7 +111,7 @@ impl Durability {
 
 /// The state is the number of a batch.
 fn is_commit(state: u64) -> bool {
-    !matches!(state, PENDING | SETTLED | REFUSED | PARKED)
+    !matches!(state, PENDING | COMPLETED | REFUSED | PARKED)
 }
 
 /// Beside the packet id in [`Slot`]'s packed word.
@@ -193,7 +193,7 @@ mod tests {
     #[test]
     fn a_message_settled_before_the_write_is_never_taken() {
         let durability = Durability::default();
-        assert!(!durability.settle());
+        assert!(!durability.complete());
         assert!(!durability.take(7));
         assert!(durability.may_acknowledge(0));
         assert!(!durability.is_on_disk(100));
@@ -205,7 +205,7 @@ mod tests {
         assert!(durability.take(7));
         assert!(!durability.may_acknowledge(6));
         assert!(durability.may_acknowledge(7));
-        assert!(durability.settle());
+        assert!(durability.complete());
         assert!(durability.may_acknowledge(6), "its last receiver has it");
     }
 
@@ -222,7 +222,7 @@ mod tests {
     fn giving_up_a_refused_delivery_does_not_acknowledge_it() {
         let durability = Durability::default();
         durability.refuse();
-        assert!(!durability.settle());
+        assert!(!durability.complete());
         assert!(durability.is_refused() && !durability.may_acknowledge(100));
     }
 
@@ -245,7 +245,7 @@ mod tests {
     fn what_every_receiver_has_is_not_refused() {
         let durability = Durability::default();
         assert!(durability.take(7));
-        durability.settle();
+        durability.complete();
         durability.refuse();
         assert!(!durability.is_refused());
         assert!(durability.may_acknowledge(0));

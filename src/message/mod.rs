@@ -4,7 +4,7 @@
 //! allocation), the ids that name it and its deliveries, the atomic that decides
 //! whether it must be written ([`Durability`]), the compact list of delivery ids
 //! that stands for a queue on disk ([`IdList`]) and the one wake-up primitive of a
-//! connection ([`Wake`]) and of a session ([`Bell`]), the order of all changes
+//! connection ([`Wake`]) and of a session ([`SessionWake`]), the order of all changes
 //! ([`Order`]), and the seam to whoever traces a message ([`Trace`]). Nothing here does
 //! I/O, reads a clock, or knows what a session, a router or a store is.
 
@@ -28,7 +28,7 @@ pub use ids::{DeliveryId, MessageId, SessionId, WallMillis};
 pub use order::{ChangeNo, OpenStep, Order};
 pub use row_commit::RowCommit;
 pub use trace::{CommitMark, CommitObserver, Committed, End, Follow, Step, Stored, Trace};
-pub use wake::{Bell, Revoked, Wake};
+pub use wake::{Revoked, SessionWake, Wake};
 pub use will::WillRecord;
 
 use crate::memory::{Charge, Ledger};

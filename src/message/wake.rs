@@ -13,19 +13,19 @@ use crate::sync::Mutex;
 #[derive(Debug, Default)]
 pub struct Wake {
     rung: AtomicBool,
-    patient: AtomicBool,
+    back_pressure: AtomicBool,
     ends_when_refused: AtomicBool,
     cut_off: AtomicBool,
     revoked: AtomicU8,
-    lingers: AtomicBool,
+    closing: AtomicBool,
     has_left: AtomicBool,
     /// Told when it has left.
     departure: Notify,
     waker: AtomicWaker,
     /// Of the session that the connection holds; what waits for a commit rings it, and
     /// with it whichever connection holds the session by then.
-    bell: Option<Arc<Bell>>,
-    /// The bell rings it no longer.
+    session: Option<Arc<SessionWake>>,
+    /// The session's wake-up rings it no longer.
     replaced: AtomicBool,
 }
 
@@ -39,9 +39,9 @@ pub enum Revoked {
 }
 
 impl Wake {
-    /// The wake-up of a connection of the session that `bell` belongs to.
-    pub fn of_session(bell: Arc<Bell>) -> Self {
-        Self { bell: Some(bell), ..Self::default() }
+    /// The wake-up of a connection of the session that `session` belongs to.
+    pub fn of_session(session: Arc<SessionWake>) -> Self {
+        Self { session: Some(session), ..Self::default() }
     }
 
     /// Wakes the task, unless it has been told already and has not looked yet.
@@ -56,13 +56,13 @@ impl Wake {
     pub fn ring_session(&self) {
         self.ring();
         // Either this sees that the connection was replaced, or whoever comes after it
-        // sees what it would have been rung for. Most have not been, and the bell's lock is
+        // sees what it would have been rung for. Most have not been, and that lock is
         // not asked.
         fence(Ordering::SeqCst);
         if self.replaced.load(Ordering::Relaxed)
-            && let Some(bell) = &self.bell
+            && let Some(session_wake) = &self.session
         {
-            bell.ring();
+            session_wake.ring();
         }
     }
 
@@ -76,13 +76,13 @@ impl Wake {
 
     /// Whether the connection waits for room instead of being refused. To be taken
     /// back when it ends: nobody waits for its messages then.
-    pub fn set_patient(&self, patient: bool) {
-        self.patient.store(patient, Ordering::Release);
+    pub fn set_back_pressure(&self, on: bool) {
+        self.back_pressure.store(on, Ordering::Release);
     }
 
-    /// See [`Wake::set_patient`].
-    pub fn is_patient(&self) -> bool {
-        self.patient.load(Ordering::Acquire)
+    /// See [`Wake::set_back_pressure`].
+    pub fn has_back_pressure(&self) -> bool {
+        self.back_pressure.load(Ordering::Acquire)
     }
 
     /// Whether the connection ends when one of its messages is refused, so that its client
@@ -118,8 +118,8 @@ impl Wake {
 
     /// The connection's task takes one more step when it is revoked: what its client has
     /// sent before it came back by another connection counts.
-    pub fn set_lingering(&self) {
-        self.lingers.store(true, Ordering::Release);
+    pub fn set_closing(&self) {
+        self.closing.store(true, Ordering::Release);
     }
 
     /// The connection will not take that step any more.
@@ -133,7 +133,7 @@ impl Wake {
         loop {
             let mut departure = pin!(self.departure.notified());
             departure.as_mut().enable();
-            if !self.is_lingering() {
+            if !self.is_closing() {
                 return;
             }
             departure.await;
@@ -141,8 +141,8 @@ impl Wake {
     }
 
     /// True if it has yet to take its last step.
-    pub fn is_lingering(&self) -> bool {
-        self.lingers.load(Ordering::Acquire) && !self.has_left.load(Ordering::Acquire)
+    pub fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire) && !self.has_left.load(Ordering::Acquire)
     }
 
     /// See [`Wake::revoke`].
@@ -158,11 +158,11 @@ impl Wake {
 /// One per session: rings the connection that holds it when it is rung, be it the one
 /// that asked or one that came later.
 #[derive(Debug, Default)]
-pub struct Bell {
+pub struct SessionWake {
     wake: Mutex<Option<Arc<Wake>>>,
 }
 
-impl Bell {
+impl SessionWake {
     /// Rings this connection, or whoever waits in its place, and never another.
     pub fn of(wake: Arc<Wake>) -> Self {
         Self { wake: Mutex::new(Some(wake)) }

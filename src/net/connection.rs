@@ -99,7 +99,7 @@ impl<S: Transport> Connection<S> {
 
     /// Runs until the connection ends, and says why.
     pub async fn run(mut self, mut client: Box<Client>) {
-        client.linger();
+        client.begin_close();
         let close = poll_fn(|context| self.poll(&mut client, context)).await;
         // Apart, so that it takes no room in the task as long as the connection lives.
         Box::pin(self.close(client, close)).await;
@@ -157,7 +157,7 @@ impl<S: Transport> Connection<S> {
         }
         self.stream.write_all_buf(&mut last).await?;
         self.stream.flush().await?;
-        super::linger::close(&mut self.stream).await
+        super::graceful_close::close(&mut self.stream).await
     }
 
     /// One step. Ready when the connection ends.
@@ -195,7 +195,7 @@ impl<S: Transport> Connection<S> {
         if let Err(close) = client.hold_buffers(self.partial.capacity() + self.out.capacity()) {
             return Poll::Ready(close);
         }
-        self.timers.set_parting(client.parts_at());
+        self.timers.set_graceful_disconnect(client.disconnects_at());
         self.timers.poll(context);
         Poll::Pending
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
-use super::greet;
+use super::handshake;
 use super::transport::Tcp;
 use crate::broker::Broker;
 use crate::peer::PeerAddr;
@@ -146,7 +146,7 @@ impl Listener {
         let broker = Arc::clone(broker);
         let counted = OpenConnection::accepted(Arc::clone(metrics));
         tokio::spawn(async move {
-            greet::serve(broker, stream, origin, counted).await;
+            handshake::serve(broker, stream, origin, counted).await;
             drop(permits);
         });
     }

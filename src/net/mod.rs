@@ -3,8 +3,8 @@
 
 mod connection;
 mod dial;
-mod greet;
-mod linger;
+mod graceful_close;
+mod handshake;
 mod listener;
 mod pace;
 mod scratch;
@@ -28,5 +28,5 @@ where
     S: Transport,
 {
     let metrics = broker.metrics.connections.listeners.of(&origin.listener);
-    greet::serve(broker, stream, origin, OpenConnection::accepted(metrics)).await;
+    handshake::serve(broker, stream, origin, OpenConnection::accepted(metrics)).await;
 }

@@ -2,7 +2,7 @@
 
 use std::task::{Context, Poll};
 
-use crate::broker::{Budget, Load, LongPolls, NextTurn, Turn};
+use crate::broker::{Budget, Load, LongPollPermit, LongPolls, NextLongPoll};
 
 /// See the module.
 #[derive(Default)]
@@ -14,9 +14,9 @@ enum State {
     #[default]
     Short,
     /// It did, and others have their turn first.
-    Waiting(NextTurn),
+    Waiting(NextLongPoll),
     /// This is its turn, which ends when this is dropped.
-    Long { _turn: Option<Turn> },
+    Long { _turn: Option<LongPollPermit> },
 }
 
 impl Pace {

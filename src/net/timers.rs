@@ -36,7 +36,7 @@ pub(super) struct Timers {
     /// When the connection ends after output has failed.
     output: Option<Instant>,
     /// When a client that was refused has to go.
-    parting: Option<Instant>,
+    graceful_disconnect: Option<Instant>,
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
@@ -66,7 +66,7 @@ impl Timers {
             packet: None,
             grace: None,
             output: None,
-            parting: None,
+            graceful_disconnect: None,
             sleep: None,
         }
     }
@@ -128,8 +128,8 @@ impl Timers {
         self.output.get_or_insert(Instant::now() + READS_ON);
     }
 
-    pub(super) fn set_parting(&mut self, at: Option<std::time::Instant>) {
-        self.parting = at.map(Instant::from_std);
+    pub(super) fn set_graceful_disconnect(&mut self, at: Option<std::time::Instant>) {
+        self.graceful_disconnect = at.map(Instant::from_std);
     }
 
     fn packet_deadline(&self) -> Option<Instant> {
@@ -173,7 +173,7 @@ impl Timers {
             self.output,
             // Nothing is left to be said then.
             self.ping_at().filter(|_| self.output.is_none()),
-            self.parting.filter(|_| self.output.is_none()),
+            self.graceful_disconnect.filter(|_| self.output.is_none()),
         ];
         let Some(next) = deadlines.into_iter().flatten().min() else { return };
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(next)));

@@ -24,7 +24,7 @@
 mod decode;
 pub mod encode;
 mod error;
-mod foreign;
+mod mqttbytes_codec;
 mod packet;
 mod properties;
 mod reader;

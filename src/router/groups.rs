@@ -11,7 +11,7 @@ use crate::message::SessionId;
 
 /// How much there is for choosing a member of a group; the last one is best.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Standing {
+pub enum Availability {
     /// Its session has ended, and it is only still in the table: never chosen.
     Ended,
     /// It has no room: chosen only if all others have none either.
@@ -22,7 +22,7 @@ pub enum Standing {
     Online,
 }
 
-impl From<bool> for Standing {
+impl From<bool> for Availability {
     /// For members that always have room: whether they are online.
     fn from(online: bool) -> Self {
         if online { Self::Online } else { Self::Away }
@@ -55,36 +55,42 @@ impl<S> Group<S> {
     /// further: the one behind an offline member would get that one's share too.
     ///
     /// With it comes how many were passed over.
-    pub(super) fn pick(&self, standing: impl Fn(&S) -> Standing) -> Option<(&Member<S>, usize)> {
-        self.pick_from(Standing::Full, standing)
+    pub(super) fn pick(
+        &self,
+        availability: impl Fn(&S) -> Availability,
+    ) -> Option<(&Member<S>, usize)> {
+        self.pick_from(Availability::Full, availability)
     }
 
     /// The next in turn of those that have room: for a message that the member whose turn it
     /// was cannot get any more.
-    pub(super) fn pick_other(&self, standing: impl Fn(&S) -> Standing) -> Option<&Member<S>> {
-        self.pick_from(Standing::Away, standing).map(|(member, _)| member)
+    pub(super) fn pick_other(
+        &self,
+        availability: impl Fn(&S) -> Availability,
+    ) -> Option<&Member<S>> {
+        self.pick_from(Availability::Away, availability).map(|(member, _)| member)
     }
 
     fn pick_from(
         &self,
-        least: Standing,
-        standing: impl Fn(&S) -> Standing,
+        least: Availability,
+        availability: impl Fn(&S) -> Availability,
     ) -> Option<(&Member<S>, usize)> {
         let members = self.members.as_slice();
         let start = self.turn.fetch_add(1, Ordering::Relaxed).checked_rem(members.len())?;
         let (before, from) = members.split_at_checked(start)?;
-        let mut best: Option<(Standing, usize, &Member<S>)> = None;
+        let mut best: Option<(Availability, usize, &Member<S>)> = None;
         for (skipped, member) in from.iter().chain(before).enumerate() {
-            let stands = standing(&member.handle);
+            let stands = availability(&member.handle);
             if stands >= least && best.is_none_or(|(known, ..)| stands > known) {
                 best = Some((stands, skipped, member));
-                if stands == Standing::Online {
+                if stands == Availability::Online {
                     break;
                 }
             }
         }
         let (stands, skipped, member) = best?;
-        if stands < Standing::Online {
+        if stands < Availability::Online {
             return Some((member, members.len()));
         }
         if skipped > 0 {

@@ -32,7 +32,7 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
-pub use groups::Standing;
+pub use groups::Availability;
 pub use retained::Retained;
 pub use routes::{Receiver, Routes};
 pub use table::Router;

@@ -1,6 +1,6 @@
 //! The walk from a topic to its receivers.
 
-use super::groups::Standing;
+use super::groups::Availability;
 use super::routes::{Receiver, Routes};
 use super::slab::NodeId;
 use super::table::{Router, Spot};
@@ -14,34 +14,34 @@ impl<S: Clone> Router<S> {
     /// Clears `out` and fills it with the receivers of a message to `topic`: each
     /// session once for all its matching subscriptions, and besides those, one
     /// member of each matching shared group. `publisher` is the session that sent
-    /// the message, for No Local; `standing` says which members of a shared group to
+    /// the message, for No Local; `availability` says which members of a shared group to
     /// prefer, and is asked about those only.
     ///
     /// Every node is visited at most once, so a topic costs at most the nodes whose
     /// paths match its beginning.
-    pub fn route<R: Into<Standing>>(
+    pub fn route<R: Into<Availability>>(
         &self,
         topic: &str,
         publisher: Option<SessionId>,
         out: &mut Routes<S>,
-        standing: impl Fn(&S) -> R,
+        availability: impl Fn(&S) -> R,
     ) {
         out.begin();
-        self.route_some(topic, publisher, out, usize::MAX, standing);
+        self.route_some(topic, publisher, out, usize::MAX, availability);
     }
 
     /// Goes on with the walk that [`Routes::begin`] has begun, for about as many nodes.
     /// True when it is done. The router must not have changed since it began: see
     /// [`Router::generation`].
-    pub fn route_some<R: Into<Standing>>(
+    pub fn route_some<R: Into<Availability>>(
         &self,
         topic: &str,
         publisher: Option<SessionId>,
         out: &mut Routes<S>,
         nodes: usize,
-        standing: impl Fn(&S) -> R,
+        availability: impl Fn(&S) -> R,
     ) -> bool {
-        let standing = |handle: &S| standing(handle).into();
+        let availability = |handle: &S| availability(handle).into();
         let topic = topic.as_bytes();
         let until = out.visited.saturating_add(nodes);
         // [MQTT-4.7.2-1]: no wildcard at the root matches `$SYS` and its kind.
@@ -59,11 +59,11 @@ impl<S: Clone> Router<S> {
             // `#` includes the parent level (4.7.1.2), so it is due here also when
             // the topic ends.
             if let Some(hash) = spot.hash.filter(|_| wild).and_then(|hash| self.trie.get(hash)) {
-                collect(&hash.value, publisher, out, &standing);
+                collect(&hash.value, publisher, out, &availability);
             }
             // Past the end by one: there was no slash behind the last level.
             let Some(rest) = topic.get(start..) else {
-                collect(spot, publisher, out, &standing);
+                collect(spot, publisher, out, &availability);
                 continue;
             };
             let len = rest.iter().position(|byte| *byte == b'/').unwrap_or(rest.len());
@@ -80,15 +80,15 @@ impl<S: Clone> Router<S> {
     /// Another receiver of a message that was for one member of the shared subscription
     /// `share` (in full, `$share/GROUP/FILTER`), who cannot get it any more: one that has
     /// room.
-    pub fn choose_member<R: Into<Standing>>(
+    pub fn choose_member<R: Into<Availability>>(
         &self,
         share: &str,
-        standing: impl Fn(&S) -> R,
+        availability: impl Fn(&S) -> R,
     ) -> Option<Receiver<S>> {
         let filter = TopicFilter::new(share).ok()?;
         let node = self.trie.get(self.trie.find(filter.matched())?)?;
         let group = node.value.groups.as_ref()?.get(filter.shared()?)?;
-        let member = group.pick_other(|handle| standing(handle).into())?;
+        let member = group.pick_other(|handle| availability(handle).into())?;
         Some(Receiver::new(member, Some(group.share())))
     }
 }
@@ -98,12 +98,12 @@ fn collect<S: Clone>(
     spot: &Spot<S>,
     publisher: Option<SessionId>,
     out: &mut Routes<S>,
-    standing: &impl Fn(&S) -> Standing,
+    availability: &impl Fn(&S) -> Availability,
 ) {
     out.add(spot.members.as_slice(), publisher);
     if let Some(groups) = &spot.groups {
         for group in groups.iter() {
-            if let Some((member, passed_over)) = group.pick(standing) {
+            if let Some((member, passed_over)) = group.pick(availability) {
                 out.visited += passed_over / MEMBERS_A_NODE;
                 out.add_shared(member, group.share());
             }

@@ -43,7 +43,7 @@ impl Server {
     /// Starts everything. HTTP comes first, so that a long recovery can be watched.
     ///
     /// # Errors
-    /// See [`ServeError`]; nothing is left running then.
+    /// Observe [`ServeError`]; nothing is left running then.
     pub async fn start(config: Config, setup: &Setup) -> Result<Self, ServeError> {
         let hangups = reload::hangups().map_err(system("cannot listen for SIGHUP"))?;
         let as_read = config.clone();

@@ -64,7 +64,7 @@ pub struct Entry {
 
 impl Entry {
     /// True if its receiver may hold it, so that it is neither dropped nor refused.
-    pub fn is_begun(&self) -> bool {
+    pub fn may_have_been_sent(&self) -> bool {
         matches!(self.state, DeliveryState::Sent | DeliveryState::Received)
     }
 
@@ -76,7 +76,7 @@ impl Entry {
             && match self.qos {
                 QoS::AtMostOnce => false,
                 QoS::AtLeastOnce => true,
-                QoS::ExactlyOnce => !self.is_begun() && !self.dup,
+                QoS::ExactlyOnce => !self.may_have_been_sent() && !self.dup,
             }
     }
 

@@ -65,6 +65,11 @@ impl Incoming {
         self.len() == 0
     }
 
+    /// True if the id is held: its PUBREL has not come.
+    pub fn holds(&self, packet_id: PacketId) -> bool {
+        self.ids.as_ref().is_some_and(|ids| ids.held.contains_key(&packet_id))
+    }
+
     /// Looks an id up, on behalf of connection `epoch`.
     pub fn look_up(&mut self, packet_id: PacketId, epoch: u64) -> Known {
         let Some(ids) = &mut self.ids else { return Known::New };
@@ -95,7 +100,7 @@ impl Incoming {
 
     /// Lets go of messages that are committed or need not be: an id is enough to know a
     /// repeat by, and PUBREL may be long in coming.
-    pub fn forget_messages(&mut self, committed: CommitNo) {
+    pub fn release_messages(&mut self, committed: CommitNo) {
         let Some(Ids { held, undecided }) = self.ids.as_deref_mut() else { return };
         while let Some(packet_id) = undecided.front() {
             if let Some(held) = held.get_mut(packet_id)

@@ -101,15 +101,15 @@ impl Session {
         }
     }
 
-    /// Puts back what a restart found: `begun` may have been sent at QoS 2, or more.
+    /// Puts back what a restart found: `sent` may have been sent at QoS 2, or more.
     pub fn restore(
         &mut self,
-        begun: IdList,
+        sent: IdList,
         waiting: IdList,
         last_packet_id: Option<PacketId>,
         incoming: impl IntoIterator<Item = PacketId>,
     ) {
-        self.queue.restore(begun, waiting);
+        self.queue.restore(sent, waiting);
         if let Some(last) = last_packet_id {
             self.next_packet_id = last.next();
         }
@@ -130,7 +130,7 @@ impl Session {
     pub fn detach(&mut self, now: crate::message::WallMillis) -> Vec<Entry> {
         self.requeue_in_flight();
         self.life.detach(now);
-        if self.limits.queue_qos0 { Vec::new() } else { self.queue.discard_light() }
+        if self.limits.queue_qos0 { Vec::new() } else { self.queue.discard_qos0() }
     }
 
     fn requeue_in_flight(&mut self) {
@@ -143,7 +143,7 @@ impl Session {
     pub fn shed(&mut self, share: u64, most: usize) -> Vec<Entry> {
         let mut gone = Vec::new();
         while gone.len() < most && self.own_memory() + self.message_memory() > share {
-            let Some(entry) = self.queue.pop_light() else { break };
+            let Some(entry) = self.queue.pop_qos0() else { break };
             gone.push(entry);
         }
         gone
@@ -152,6 +152,12 @@ impl Session {
     /// The connection's wake-up, while there is one.
     pub fn wake(&self) -> Option<&Arc<Wake>> {
         self.life.connected().map(|connected| &connected.wake)
+    }
+
+    /// True if a delivery at QoS 2 is in flight under this id and its PUBREC has not come.
+    pub fn awaits_pubrec(&self, packet_id: PacketId) -> bool {
+        let entry = self.window.get(packet_id);
+        entry.is_some_and(|it| it.qos == QoS::ExactlyOnce && it.state != DeliveryState::Received)
     }
 
     /// Deliveries that wait or are in flight.

@@ -10,17 +10,17 @@ use crate::message::{DeliveryId, IdList, QueuedId};
 #[derive(Debug, Default)]
 pub(super) struct OnDisk {
     /// Sent, or perhaps sent at QoS 2. Few sessions have any, and each pays for the room.
-    begun: Option<Box<IdList>>,
+    sent: Option<Box<IdList>>,
     waiting: IdList,
 }
 
 impl OnDisk {
-    pub(super) fn new(begun: IdList, waiting: IdList) -> Self {
-        Self { begun: (!begun.is_empty()).then(|| Box::new(begun)), waiting }
+    pub(super) fn new(sent: IdList, waiting: IdList) -> Self {
+        Self { sent: (!sent.is_empty()).then(|| Box::new(sent)), waiting }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.begun.as_ref().map_or(0, |begun| begun.len()) + self.waiting.len()
+        self.sent.as_ref().map_or(0, |sent| sent.len()) + self.waiting.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -28,7 +28,7 @@ impl OnDisk {
     }
 
     pub(super) fn bytes(&self) -> u64 {
-        self.begun.as_ref().map_or(0, |begun| begun.bytes()) + self.waiting.bytes()
+        self.sent.as_ref().map_or(0, |sent| sent.bytes()) + self.waiting.bytes()
     }
 
     /// Adds one behind all others.
@@ -38,16 +38,16 @@ impl OnDisk {
 
     /// Puts ids before all that are there.
     pub(super) fn prepend(&mut self, front: Self) {
-        if let Some(begun) = front.begun {
-            self.begun.get_or_insert_default().prepend(*begun);
+        if let Some(sent) = front.sent {
+            self.sent.get_or_insert_default().prepend(*sent);
         }
         self.waiting.prepend(front.waiting);
     }
 
     /// Adds one that was before all others, behind those that were added like this.
-    pub(super) fn add(&mut self, queued: QueuedId, is_begun: bool) {
-        if is_begun {
-            self.begun.get_or_insert_default().push_back(queued);
+    pub(super) fn add(&mut self, queued: QueuedId, may_have_been_sent: bool) {
+        if may_have_been_sent {
+            self.sent.get_or_insert_default().push_back(queued);
         } else {
             self.waiting.push_back(queued);
         }
@@ -59,8 +59,8 @@ impl OnDisk {
         after: DeliveryId,
         count: usize,
     ) -> impl Iterator<Item = QueuedId> + use<'_> {
-        let begun = self.begun.iter().flat_map(move |begun| begun.behind(after, count));
-        begun.chain(self.waiting.behind(after, count))
+        let sent = self.sent.iter().flat_map(move |sent| sent.behind(after, count));
+        sent.chain(self.waiting.behind(after, count))
     }
 
     /// Takes the oldest one that the receiver cannot hold.
@@ -71,8 +71,8 @@ impl OnDisk {
     /// Takes up to `count` from the front, and no more than fit in `bytes`, but always
     /// one.
     pub(super) fn take_page(&mut self, count: usize, bytes: u64) -> Vec<QueuedId> {
-        if self.begun.as_ref().is_none_or(|begun| begun.is_empty()) {
-            self.begun = None;
+        if self.sent.as_ref().is_none_or(|sent| sent.is_empty()) {
+            self.sent = None;
             return self.waiting.take_page(count, bytes);
         }
         let mut taken: Vec<QueuedId> = Vec::new();
@@ -86,12 +86,10 @@ impl OnDisk {
     }
 
     fn pop_front(&mut self) -> Option<QueuedId> {
-        let begun = self.begun.as_mut().filter(|begun| !begun.is_empty());
-        match (begun, self.waiting.first()) {
-            (Some(begun), waiting)
-                if waiting.is_none_or(|waiting| begun.first() < Some(waiting)) =>
-            {
-                begun.pop_front()
+        let sent = self.sent.as_mut().filter(|sent| !sent.is_empty());
+        match (sent, self.waiting.first()) {
+            (Some(sent), waiting) if waiting.is_none_or(|waiting| sent.first() < Some(waiting)) => {
+                sent.pop_front()
             }
             _ => self.waiting.pop_front(),
         }
@@ -99,7 +97,7 @@ impl OnDisk {
 
     /// All of them: what the receiver may hold, and the rest.
     pub(super) fn into_lists(self) -> [IdList; 2] {
-        [self.begun.map_or_else(IdList::default, |begun| *begun), self.waiting]
+        [self.sent.map_or_else(IdList::default, |sent| *sent), self.waiting]
     }
 }
 

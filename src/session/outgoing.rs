@@ -91,7 +91,7 @@ enum Verdict {
 
 fn judge(front: &Entry, committed: CommitNo, wall: WallMillis) -> Verdict {
     let durability = &front.message.durability;
-    if front.is_begun() {
+    if front.may_have_been_sent() {
         return Verdict::Send;
     }
     if durability.is_refused() {
@@ -147,34 +147,34 @@ impl Session {
         now: (WallMillis, Instant),
         fit: impl Fn(&Entry) -> Fit,
     ) -> Result<Outgoing, DeliveryBlock> {
-        let light = self.queue.front_light().map(|entry| entry.delivery);
+        let qos0 = self.queue.front_qos0().map(|entry| entry.delivery);
         let kept = self.queue.front().map(|entry| entry.delivery);
         // In the order in which they were queued, as far as nothing stands in the way.
-        if light.is_some_and(|light| kept.is_none_or(|kept| light < kept)) {
-            let next = self.next_light(committed, now.0, &fit);
+        if qos0.is_some_and(|qos0| kept.is_none_or(|kept| qos0 < kept)) {
+            let next = self.next_qos0(committed, now.0, &fit);
             next.or_else(|block| {
                 self.next_kept(committed, now, &fit).map_err(|kept| kept.or(block))
             })
         } else {
             let next = self.next_kept(committed, now, &fit);
-            next.or_else(|block| self.next_light(committed, now.0, &fit).map_err(|l| block.or(l)))
+            next.or_else(|block| self.next_qos0(committed, now.0, &fit).map_err(|l| block.or(l)))
         }
     }
 
-    fn next_light(
+    fn next_qos0(
         &mut self,
         committed: CommitNo,
         wall: WallMillis,
         fit: &impl Fn(&Entry) -> Fit,
     ) -> Result<Outgoing, DeliveryBlock> {
-        let front = self.queue.front_light().ok_or(DeliveryBlock::QueueEmpty)?;
+        let front = self.queue.front_qos0().ok_or(DeliveryBlock::QueueEmpty)?;
         let wrap = match judge(front, committed, wall) {
             Verdict::Block(block) => return Err(block),
             Verdict::Expired => Outgoing::Expired,
             Verdict::Refused => Outgoing::Refused,
             Verdict::Send => wrapped(fit(front)),
         };
-        self.queue.pop_light().map(wrap).ok_or(DeliveryBlock::QueueEmpty)
+        self.queue.pop_qos0().map(wrap).ok_or(DeliveryBlock::QueueEmpty)
     }
 
     fn next_kept(
@@ -275,8 +275,8 @@ impl Session {
 
     /// Lets go of what is on disk, for a session without a connection. True if
     /// nothing is left in memory.
-    pub fn forget(&mut self, committed: CommitNo) -> bool {
-        self.queue.forget(committed)
+    pub fn evict(&mut self, committed: CommitNo) -> bool {
+        self.queue.evict(committed)
     }
 
     /// See [`super::Queue::take_refused`].

@@ -35,8 +35,8 @@ impl Session {
     /// The cycle of packet ids has come round to one that was never acknowledged: the
     /// first of the queue gets a free one. `None`: it has it, and needs no row for it.
     pub(super) fn renumber(&mut self) -> Option<Result<Outgoing, DeliveryBlock>> {
-        let is_begun = self.queue.front().is_none_or(|front| front.is_begun());
-        if is_begun {
+        let may_have_been_sent = self.queue.front().is_none_or(|front| front.may_have_been_sent());
+        if may_have_been_sent {
             // A repeat keeps its packet id [MQTT-4.4.0-1].
             return Some(Err(DeliveryBlock::PacketIdInUse));
         }

@@ -35,7 +35,7 @@ pub struct Queue {
     disk: OnDisk,
     tail: VecDeque<Entry>,
     /// QoS 0.
-    light: VecDeque<Entry>,
+    qos0: VecDeque<Entry>,
     /// Deliveries and bytes of the page on its way.
     paging: Option<(usize, u64)>,
     memory_window: usize,
@@ -58,7 +58,7 @@ impl Queue {
     /// All deliveries that wait.
     pub fn len(&self) -> usize {
         let paging = self.paging.map_or(0, |(count, _)| count);
-        self.head.len() + paging + self.disk.len() + self.tail.len() + self.light.len()
+        self.head.len() + paging + self.disk.len() + self.tail.len() + self.qos0.len()
     }
 
     /// Their bytes.
@@ -73,12 +73,12 @@ impl Queue {
 
     /// Entries that there is memory for.
     pub fn capacity(&self) -> usize {
-        self.head.capacity() + self.tail.capacity() + self.light.capacity()
+        self.head.capacity() + self.tail.capacity() + self.qos0.capacity()
     }
 
     /// Entries in memory.
     pub fn in_memory(&self) -> usize {
-        self.head.len() + self.tail.len() + self.light.len()
+        self.head.len() + self.tail.len() + self.qos0.len()
     }
 
     /// True if something waits that is not in memory.
@@ -87,8 +87,8 @@ impl Queue {
     }
 
     /// What a start found: deliveries that may have been sent at QoS 2, and the rest.
-    pub(super) fn restore(&mut self, begun: IdList, waiting: IdList) {
-        self.disk = OnDisk::new(begun, waiting);
+    pub(super) fn restore(&mut self, sent: IdList, waiting: IdList) {
+        self.disk = OnDisk::new(sent, waiting);
     }
 
     /// Adds one behind the others. `spill`: memory is short, and what has a row is to
@@ -96,24 +96,25 @@ impl Queue {
     pub fn push(&mut self, entry: Entry, committed: CommitNo, spill: bool) {
         self.entry_bytes += entry.size();
         if entry.qos == QoS::AtMostOnce {
-            self.light.push_back(entry);
+            self.qos0.push_back(entry);
             return;
         }
+        // A session that is durable no longer may have rows before what memory alone has.
         let in_order = self.tail.is_empty() && !self.is_on_disk();
         // Only what has a row may go to disk; the rest is bounded by its limit.
         let room = !spill
             && self.head.len() < self.memory_window
             && (self.head.is_empty() || self.entry_bytes < MEMORY_BYTES);
-        if matches!(entry.home, Home::Memory) || (in_order && room) {
+        if in_order && (room || matches!(entry.home, Home::Memory)) {
             self.head.push_back(entry);
             return;
         }
-        self.forget_tail(committed);
+        self.evict_tail(committed);
         self.tail.push_back(entry);
     }
 
     /// The tail's committed front becomes ids.
-    fn forget_tail(&mut self, committed: CommitNo) {
+    fn evict_tail(&mut self, committed: CommitNo) {
         while let Some(front) = self.tail.front() {
             let refused = is_refused(front);
             if !refused && !front.is_on_disk(committed) {
@@ -131,11 +132,11 @@ impl Queue {
 
     /// The session is offline: whatever is on disk need not be in memory.
     /// True if nothing is left in memory.
-    pub fn forget(&mut self, committed: CommitNo) -> bool {
+    pub fn evict(&mut self, committed: CommitNo) -> bool {
         if self.paging.is_some() {
             return false;
         }
-        self.forget_tail(committed);
+        self.evict_tail(committed);
         // Nobody gets what the disk had no room for.
         for entry in std::mem::take(&mut self.head) {
             if is_refused(&entry) {
@@ -150,7 +151,7 @@ impl Queue {
         let mut ids = OnDisk::default();
         for entry in self.head.drain(keep..) {
             self.entry_bytes -= entry.size();
-            ids.add(queued(&entry), entry.is_begun());
+            ids.add(queued(&entry), entry.may_have_been_sent());
         }
         self.disk.prepend(ids);
         if self.head.is_empty() {
@@ -165,7 +166,7 @@ impl Queue {
     /// Adds the first `count` behind `after` of each of its lines. True if a page is on
     /// its way, whose deliveries are in none of them.
     pub(super) fn peek(&self, after: DeliveryId, count: usize, items: &mut Vec<Peeked>) -> bool {
-        for line in [&self.head, &self.tail, &self.light] {
+        for line in [&self.head, &self.tail, &self.qos0] {
             // Each line rises.
             let from = line.partition_point(|entry| entry.delivery <= after);
             items.extend(line.range(from..).take(count).cloned().map(Peeked::Waiting));
@@ -189,15 +190,15 @@ impl Queue {
     }
 
     /// Looks at the next QoS 0 message.
-    pub fn front_light(&self) -> Option<&Entry> {
-        self.light.front()
+    pub fn front_qos0(&self) -> Option<&Entry> {
+        self.qos0.front()
     }
 
     /// Takes the next QoS 0 message.
-    pub fn pop_light(&mut self) -> Option<Entry> {
-        let entry = self.light.pop_front()?;
+    pub fn pop_qos0(&mut self) -> Option<Entry> {
+        let entry = self.qos0.pop_front()?;
         self.entry_bytes -= entry.size();
-        trim(&mut self.light);
+        trim(&mut self.qos0);
         Some(entry)
     }
 
@@ -252,12 +253,12 @@ impl Queue {
     /// id of its row. `None`: all that waits has been sent before and is to be
     /// completed, or is on its way from the disk.
     pub fn drop_oldest(&mut self) -> Option<Result<Entry, DeliveryId>> {
-        if let Some(entry) = self.pop_light() {
+        if let Some(entry) = self.pop_qos0() {
             return Some(Ok(entry));
         }
         // What the receiver may hold is completed: it would take the next message under
         // the same packet id for a repeat.
-        let at = self.head.iter().position(|entry| !entry.is_begun());
+        let at = self.head.iter().position(|entry| !entry.may_have_been_sent());
         if let Some(entry) = at.and_then(|at| self.head.remove(at)) {
             self.entry_bytes -= entry.size();
             return Some(Ok(entry));
@@ -271,8 +272,8 @@ impl Queue {
     }
 
     /// Takes out QoS 0 messages: they do not wait for a client that is away.
-    pub(super) fn discard_light(&mut self) -> Vec<Entry> {
-        let gone = Vec::from(std::mem::take(&mut self.light));
+    pub(super) fn discard_qos0(&mut self) -> Vec<Entry> {
+        let gone = Vec::from(std::mem::take(&mut self.qos0));
         self.entry_bytes -= gone.iter().map(Entry::size).sum::<u64>();
         gone
     }
@@ -280,7 +281,7 @@ impl Queue {
     pub(super) fn take_all(&mut self, entries: &mut Vec<Entry>) -> [IdList; 2] {
         entries.extend(self.head.drain(..));
         entries.extend(self.tail.drain(..));
-        entries.extend(self.light.drain(..));
+        entries.extend(self.qos0.drain(..));
         entries.append(&mut self.refused);
         self.entry_bytes = 0;
         std::mem::take(&mut self.disk).into_lists()
@@ -299,7 +300,7 @@ pub(super) fn trim<T>(line: &mut VecDeque<T>) {
 
 /// Nobody gets it, unless it was sent before the disk turned out to be full.
 fn is_refused(entry: &Entry) -> bool {
-    !entry.is_begun() && entry.message.durability.is_refused()
+    !entry.may_have_been_sent() && entry.message.durability.is_refused()
 }
 
 fn queued(entry: &Entry) -> QueuedId {

@@ -43,6 +43,11 @@ impl Window {
         self.index(packet_id).and_then(|index| self.slots.get(index)).is_some_and(Option::is_some)
     }
 
+    /// The delivery under this id, if it is in flight.
+    pub fn get(&self, packet_id: PacketId) -> Option<&Entry> {
+        self.slots.get(self.index(packet_id)?)?.as_ref()
+    }
+
     /// Adds what has just been sent. Its id must be free, see [`Window::contains`].
     pub fn insert(&mut self, packet_id: PacketId, entry: Entry) {
         debug_assert!(!self.contains(packet_id), "the id is free");

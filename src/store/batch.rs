@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::op::Op;
 use super::room::allowance::Promise;
-use crate::message::{Bell, CommitNo, DeliveryId, Message, MessageId, SessionId};
+use crate::message::{CommitNo, DeliveryId, Message, MessageId, SessionId, SessionWake};
 
 /// Vectors larger than this give their memory back after the batch: a burst is not
 /// paid for until the next restart.
@@ -19,7 +19,7 @@ pub(super) struct Batch {
     pub(super) ops: Vec<Op>,
     /// Held messages whose time was up.
     pub(super) held: Vec<Arc<Message>>,
-    pub(super) waiters: Vec<Arc<Bell>>,
+    pub(super) waiters: Vec<Arc<SessionWake>>,
     /// When the first operation came in.
     pub(super) since: Option<Instant>,
     /// Room for what is in it.

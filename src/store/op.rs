@@ -6,8 +6,8 @@ use super::record::{PagedDelivery, RetainedRecord, SessionRecord, SubscriptionRe
 use super::room::allowance::Promise;
 use crate::memory::Ledger;
 use crate::message::{
-    Bell, ChangeNo, DeliveryId, Message, MessageId, OpenStep, Order, QueuedId, RowCommit,
-    SessionId, SlotState,
+    ChangeNo, DeliveryId, Message, MessageId, OpenStep, Order, QueuedId, RowCommit, SessionId,
+    SessionWake, SlotState,
 };
 use crate::protocol::PacketId;
 
@@ -92,7 +92,7 @@ pub struct Submission {
     /// Rung when the batch with `ops` has been committed (or the store is
     /// poisoned). Drained by the store. The publishers of messages need not be
     /// here: [`Message::publisher`] is rung when the message's batch is committed.
-    pub waiters: Vec<Arc<Bell>>,
+    pub waiters: Vec<Arc<SessionWake>>,
     /// Held from before the first number was drawn until the store has the changes.
     pub numbers: Option<OpenStep>,
     /// Room for what grows the file. Taken by the store, unless nothing is to be written.

@@ -120,7 +120,7 @@ pub struct RecoveredSession {
     /// Its deliveries that the receiver may hold, in order: those that it has sent
     /// PUBREC for, and those at QoS 2 that may have been sent. They are completed,
     /// whatever expires and however full the queue is.
-    pub begun: IdList,
+    pub sent: IdList,
     /// Its other deliveries, in order.
     pub queue: IdList,
     /// The packet id of its last delivery; the cycle goes on behind it.
@@ -138,6 +138,6 @@ impl RecoveredSession {
 
     /// All its deliveries.
     pub fn queued(&self) -> usize {
-        self.begun.len() + self.queue.len()
+        self.sent.len() + self.queue.len()
     }
 }

@@ -37,7 +37,7 @@ fn listeners(registry: &MetricsRegistry, metrics: &Arc<Metrics>) {
     registry.gauge("ferrymq_connections", help, move |see| {
         for listener in counted.connections.listeners.all() {
             let name = ("listener", &*listener.name);
-            see(as_f64(&listener.greeting), &[name, ("version", "none")]);
+            see(as_f64(&listener.handshaking), &[name, ("version", "none")]);
             for (version, count) in listener.connected.iter() {
                 #[allow(clippy::cast_precision_loss)] // As in `as_f64`.
                 see(count as f64, &[name, ("version", version.as_str())]);

@@ -16,7 +16,7 @@ pub struct ListenerMetrics {
     /// As configured.
     pub name: Arc<str>,
     /// Sockets whose CONNECT has not been accepted yet.
-    pub greeting: Gauge,
+    pub handshaking: Gauge,
     /// Clients that are connected.
     pub connected: Gauges<Version>,
     /// CONNECTs that were accepted.
@@ -41,7 +41,7 @@ impl Listeners {
         }
         let new = Arc::new(ListenerMetrics {
             name: name.into(),
-            greeting: Gauge::default(),
+            handshaking: Gauge::default(),
             connected: Gauges::default(),
             opened: Counters::default(),
             closed: Counters::default(),
@@ -58,8 +58,9 @@ impl Listeners {
 
     /// Sockets that are open, with or without a CONNECT that was accepted.
     pub fn open(&self) -> i64 {
-        let greeting: i64 = self.0.read().iter().map(|listener| listener.greeting.get()).sum();
-        greeting + self.connected()
+        let handshaking: i64 =
+            self.0.read().iter().map(|listener| listener.handshaking.get()).sum();
+        handshaking + self.connected()
     }
 
     /// Clients that are connected, through whichever listener.
@@ -78,14 +79,14 @@ pub struct OpenConnection {
 impl OpenConnection {
     /// A socket was accepted.
     pub fn accepted(listener: Arc<ListenerMetrics>) -> Self {
-        listener.greeting.inc();
+        listener.handshaking.inc();
         Self { listener, version: None }
     }
 
     /// Its CONNECT was accepted, in this version.
     pub fn connected(&mut self, version: Version) {
         if self.version.replace(version).is_none() {
-            self.listener.greeting.dec();
+            self.listener.handshaking.dec();
             self.listener.connected.add(version, 1);
             self.listener.opened.inc(version);
         }
@@ -100,7 +101,7 @@ impl OpenConnection {
 impl Drop for OpenConnection {
     fn drop(&mut self) {
         match self.version {
-            None => self.listener.greeting.dec(),
+            None => self.listener.handshaking.dec(),
             Some(version) => {
                 self.listener.connected.add(version, -1);
                 self.listener.closed.inc(version);
@@ -118,16 +119,16 @@ mod tests {
         let listeners = Listeners::default();
         let tcp = listeners.of("tcp");
         let mut connection = OpenConnection::accepted(listeners.of("tcp"));
-        assert_eq!((tcp.greeting.get(), listeners.connected()), (1, 0));
+        assert_eq!((tcp.handshaking.get(), listeners.connected()), (1, 0));
         connection.connected(Version::V5);
-        assert_eq!((tcp.greeting.get(), listeners.connected()), (0, 1));
+        assert_eq!((tcp.handshaking.get(), listeners.connected()), (0, 1));
         assert_eq!((tcp.opened.get(Version::V5), tcp.closed.get(Version::V5)), (1, 0));
         drop(connection);
         assert_eq!((listeners.connected(), tcp.closed.get(Version::V5)), (0, 1));
         let refused = OpenConnection::accepted(Arc::clone(&tcp));
         refused.rejected(RejectReason::ClientId);
         drop(refused);
-        assert_eq!((tcp.greeting.get(), tcp.rejected.get(RejectReason::ClientId)), (0, 1));
+        assert_eq!((tcp.handshaking.get(), tcp.rejected.get(RejectReason::ClientId)), (0, 1));
         assert_eq!(tcp.closed.get(Version::V5), 1, "what never was open is not closed");
         assert_eq!(listeners.all().len(), 1);
     }

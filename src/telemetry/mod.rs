@@ -35,7 +35,7 @@ pub use labels::{
 pub use logs::{AUDIT, EventLayer, LogError, LogLevel, LogLimit, Logs, init as init_logs};
 pub use metrics::{ConnectionMetrics, MessageMetrics, Metrics, PacketMetrics, SessionMetrics};
 pub use readiness::{Readiness, State};
-pub use registry::{MetricsError, MetricsRegistry, See};
+pub use registry::{MetricsError, MetricsRegistry, Observe};
 pub use runtime::observe_runtime;
 pub use setup::Setup;
 pub use trace::{Refusal, Sampling, Tracing, observe_tracing};

@@ -31,7 +31,7 @@ pub enum MetricsError {
 }
 
 /// Hands one series to a scrape: its value, its labels.
-pub type See<'a, T> = dyn FnMut(T, &[(&'static str, &str)]) + 'a;
+pub type Observe<'a, T> = dyn FnMut(T, &[(&'static str, &str)]) + 'a;
 
 /// All instruments. Modules that count for themselves, like the store, add theirs
 /// with [`MetricsRegistry::counter`], [`MetricsRegistry::gauge`] and
@@ -109,7 +109,7 @@ impl MetricsRegistry {
     /// A number that only grows; `name` ends in `_total`.
     pub fn counter<F>(&self, name: &'static str, help: &'static str, read: F)
     where
-        F: Fn(&mut See<'_, u64>) + Send + Sync + 'static,
+        F: Fn(&mut Observe<'_, u64>) + Send + Sync + 'static,
     {
         let read = Arc::new(read);
         for meter in self.meters() {
@@ -126,7 +126,7 @@ impl MetricsRegistry {
     /// A fraction that only grows; `name` ends in `_seconds_total`.
     pub fn seconds_counter<F>(&self, name: &'static str, help: &'static str, read: F)
     where
-        F: Fn(&mut See<'_, f64>) + Send + Sync + 'static,
+        F: Fn(&mut Observe<'_, f64>) + Send + Sync + 'static,
     {
         let read = Arc::new(read);
         for meter in self.meters() {
@@ -143,7 +143,7 @@ impl MetricsRegistry {
     /// A number that goes up and down.
     pub fn gauge<F>(&self, name: &'static str, help: &'static str, read: F)
     where
-        F: Fn(&mut See<'_, f64>) + Send + Sync + 'static,
+        F: Fn(&mut Observe<'_, f64>) + Send + Sync + 'static,
     {
         let read = Arc::new(read);
         for meter in self.meters() {
@@ -300,7 +300,7 @@ impl Pushed {
     }
 }
 
-fn observe<T>(observer: &dyn AsyncInstrument<T>, read: &impl Fn(&mut See<'_, T>)) {
+fn observe<T>(observer: &dyn AsyncInstrument<T>, read: &impl Fn(&mut Observe<'_, T>)) {
     read(&mut |value, labels| {
         let labels: Vec<KeyValue> =
             labels.iter().map(|(name, value)| KeyValue::new(*name, (*value).to_owned())).collect();

@@ -49,7 +49,7 @@ fn counts_are_scraped_under_their_names() {
         let listener = metrics.connections.listeners.of("tcp");
         listener.opened.inc(crate::protocol::Version::V5);
         listener.rejected.inc(RejectReason::ClientId);
-        listener.greeting.inc();
+        listener.handshaking.inc();
         metrics.messages.received.add(QoS::AtLeastOnce, 5);
         metrics.messages.dropped.inc(DropReason::TooLarge);
         metrics.messages.in_flight.add(4);

@@ -22,7 +22,7 @@ impl Setup {
     /// The instruments, scraped and pushed, with those of logs and push among them.
     ///
     /// # Errors
-    /// See [`MetricsRegistry::with_push`].
+    /// Observe [`MetricsRegistry::with_push`].
     pub fn registry(
         &self,
         metrics: &Arc<Metrics>,

@@ -94,7 +94,7 @@ struct Session {
 struct Run<'a> {
     churn: &'a Churn,
     store: &'a Store,
-    dice: u64,
+    rng: u64,
     payload: Vec<u8>,
     sessions: Vec<Session>,
     deliveries: u64,
@@ -199,7 +199,7 @@ impl<'a> Run<'a> {
         Self {
             churn,
             store,
-            dice: 0x9E37_79B9_7F4A_7C15,
+            rng: 0x9E37_79B9_7F4A_7C15,
             payload,
             sessions,
             deliveries: 0,
@@ -209,10 +209,10 @@ impl<'a> Run<'a> {
 
     /// Xorshift, the same in each run.
     fn roll(&mut self, sides: u64) -> u64 {
-        self.dice ^= self.dice << 13;
-        self.dice ^= self.dice >> 7;
-        self.dice ^= self.dice << 17;
-        self.dice % sides
+        self.rng ^= self.rng << 13;
+        self.rng ^= self.rng >> 7;
+        self.rng ^= self.rng << 17;
+        self.rng % sides
     }
 
     /// Mostly readings, some documents, now and then a picture: 360 bytes on average up

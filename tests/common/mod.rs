@@ -1,6 +1,6 @@
 //! What the integration tests share: the broker as a process that can be killed, a
 //! client that acknowledges nothing by itself, publishers and subscribers that keep
-//! account, and dice whose seed is printed.
+//! account, and a random number generator whose seed is printed.
 
 #![allow(dead_code)] // Each test binary uses a part of it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
@@ -9,7 +9,6 @@
 
 pub mod broker;
 pub mod churn;
-pub mod dice;
 pub mod drain;
 pub mod files;
 pub mod journal;
@@ -17,5 +16,6 @@ pub mod pair;
 pub mod prefill;
 pub mod publisher;
 pub mod raw;
+pub mod rng;
 pub mod seeds;
 pub mod subscriber;

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::common::dice::Dice;
+use crate::common::rng::Rng;
 use crate::recording::{Event, Record};
 
 const SECTOR: usize = 512;
@@ -90,15 +90,15 @@ impl Disk {
     }
 
     /// The power goes now.
-    pub fn cut(&self, leaves: Leaves, dice: &mut Dice) -> Files {
+    pub fn cut(&self, leaves: Leaves, rng: &mut Rng) -> Files {
         let mut names = self.names.clone();
-        for naming in chosen(&self.renaming, leaves, dice) {
+        for naming in chosen(&self.renaming, leaves, rng) {
             naming.apply(&mut names);
         }
         let mut files = Files::new();
         for (name, number) in names {
             let contents = self.files.get(&number).cloned().unwrap_or_default();
-            files.insert(name, contents.cut(leaves, dice));
+            files.insert(name, contents.cut(leaves, rng));
         }
         // Shared memory has no meaning after a loss of power; SQLite must not trust it.
         files.retain(|name, _| !name.ends_with("-shm"));
@@ -113,37 +113,37 @@ pub fn write(files: &Files, directory: &Path) {
 }
 
 /// Names are metadata of a journal, so their changes are kept in order.
-fn chosen<T: Clone>(all: &[T], leaves: Leaves, dice: &mut Dice) -> Vec<T> {
+fn chosen<T: Clone>(all: &[T], leaves: Leaves, rng: &mut Rng) -> Vec<T> {
     let count = match leaves {
         Leaves::Nothing => 0,
         Leaves::Everything => all.len(),
-        _ => below(dice, all.len() + 1),
+        _ => below(rng, all.len() + 1),
     };
     all[..count].to_vec()
 }
 
-fn below(dice: &mut Dice, end: usize) -> usize {
-    usize::try_from(dice.between(0, end as u64)).unwrap()
+fn below(rng: &mut Rng, end: usize) -> usize {
+    usize::try_from(rng.between(0, end as u64)).unwrap()
 }
 
 impl Contents {
-    fn cut(mut self, leaves: Leaves, dice: &mut Dice) -> Vec<u8> {
+    fn cut(mut self, leaves: Leaves, rng: &mut Rng) -> Vec<u8> {
         let pending = std::mem::take(&mut self.pending);
         if leaves == Leaves::Some {
             for change in pending {
-                if dice.between(0, 2) == 0 {
+                if rng.between(0, 2) == 0 {
                     change.apply(&mut self.synced);
                 }
             }
             return self.synced;
         }
-        let kept = chosen(&pending, leaves, dice);
+        let kept = chosen(&pending, leaves, rng);
         let next = pending.get(kept.len()).cloned();
         for change in kept {
             change.apply(&mut self.synced);
         }
         if let (Leaves::Torn, Some(next)) = (leaves, next) {
-            next.tear(&mut self.synced, dice);
+            next.tear(&mut self.synced, rng);
         }
         self.synced
     }
@@ -157,14 +157,14 @@ impl Change {
         }
     }
 
-    fn tear(self, bytes: &mut Vec<u8>, dice: &mut Dice) {
+    fn tear(self, bytes: &mut Vec<u8>, rng: &mut Rng) {
         let Self::Write(offset, data) = self else { return };
         let mut at = usize::try_from(offset).unwrap();
         let mut rest = data.as_slice();
         while !rest.is_empty() {
             // To the end of the sector that it begins in.
             let (part, next) = rest.split_at(rest.len().min(SECTOR - at % SECTOR));
-            if dice.between(0, 2) == 0 {
+            if rng.between(0, 2) == 0 {
                 overwrite(bytes, at, part);
             }
             at += part.len();

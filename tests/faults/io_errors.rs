@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use crate::cast::Cast;
 use crate::common::broker::{Broker, binary};
-use crate::common::dice::Dice;
+use crate::common::rng::Rng;
 use crate::disk::{Disk, Leaves};
 use crate::power;
 use crate::recording::{Event, Recording};
@@ -51,7 +51,7 @@ fn a_volume_that_becomes_read_only_ends_the_process() {
 #[test]
 fn a_failed_read_of_a_queue_ends_the_process() {
     let what = "EIO, read of a queue";
-    let mut dice = Dice::new();
+    let mut rng = Rng::new();
     let mut sum = Tally::default();
     for _ in 0..ROUNDS * rounds() {
         let mut broker = Broker::stopped(binary(), &[NO_MEMORY]);
@@ -60,7 +60,7 @@ fn a_failed_read_of_a_queue_ends_the_process() {
         let mut cast = cast();
         cast.subscribe(broker.port);
         cast.publish(broker.port, 3_000);
-        let after = i64::try_from(dice.between(0, 5)).unwrap();
+        let after = i64::try_from(rng.between(0, 5)).unwrap();
         shim.arm(Rule { calls: READ, files: DATABASE | WAL, error: EIO, after, times: -1 });
         let seat = &mut cast.seats[0].subscriber;
         let mut client = seat.connect(broker.port).unwrap();
@@ -125,7 +125,7 @@ fn cast() -> Cast {
 
 /// At full rate, a call fails after some that do not.
 fn ends(what: &str, calls: i64, files: i64, error: i64, most: u64) {
-    let mut dice = Dice::new();
+    let mut rng = Rng::new();
     let mut sum = Tally::default();
     for _ in 0..ROUNDS * rounds() {
         let mut broker = Broker::stopped(binary(), &[CHECKPOINTS]);
@@ -133,7 +133,7 @@ fn ends(what: &str, calls: i64, files: i64, error: i64, most: u64) {
         broker.up();
         let mut cast = cast().seats(1, 5, true, false);
         cast.subscribe(broker.port);
-        let after = i64::try_from(dice.between(0, most)).unwrap();
+        let after = i64::try_from(rng.between(0, most)).unwrap();
         let mut code = None;
         cast.run_until(&mut broker, |broker| {
             shim.arm(Rule { calls, files, error, after, times: -1 });
@@ -147,7 +147,7 @@ fn ends(what: &str, calls: i64, files: i64, error: i64, most: u64) {
         // What was written and not synced is gone, as after a failed fsync it may be.
         let mut disk = Disk::default();
         recording.records.iter().for_each(|record| disk.apply(record));
-        sum += power::restart(&disk, Leaves::Nothing, &cast, &mut dice);
+        sum += power::restart(&disk, Leaves::Nothing, &cast, &mut rng);
         Shim::detach(&mut broker);
         broker.up();
         sum += cast.settle(broker.port);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::cast::Cast;
 use crate::common::broker::{Broker, binary};
-use crate::common::dice::Dice;
+use crate::common::rng::Rng;
 use crate::rounds;
 use crate::tally::Tally;
 
@@ -31,7 +31,7 @@ fn kill_9_of_a_mixed_house_with_constant_checkpoints() {
 }
 
 fn mixed(what: &str, settings: &[(&str, &str)]) {
-    let mut dice = Dice::new();
+    let mut rng = Rng::new();
     let mut broker = Broker::stopped(binary(), settings);
     broker.up();
     let cast = Cast::default().publishers(1, 4, 1, 50).publishers(1, 5, 1, 50);
@@ -42,11 +42,11 @@ fn mixed(what: &str, settings: &[(&str, &str)]) {
     let mut last = Tally::default();
     for _ in 0..ROUNDS * rounds() {
         for seat in &mut cast.seats {
-            seat.online = dice.between(0, 2) == 0;
+            seat.online = rng.between(0, 2) == 0;
         }
-        let pause = Duration::from_millis(dice.between(20, 300));
+        let pause = Duration::from_millis(rng.between(20, 300));
         // One publisher stays away, with what it has under way.
-        let away = usize::try_from(dice.between(0, cast.publishers.len() as u64)).unwrap();
+        let away = usize::try_from(rng.between(0, cast.publishers.len() as u64)).unwrap();
         let away = cast.publishers.remove(away);
         cast.run_until(&mut broker, |broker| {
             thread::sleep(pause);

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::cast::Cast;
 use crate::common::broker::{Broker, binary};
-use crate::common::dice::Dice;
 use crate::common::raw::{Connect, Packet, Raw, Will};
+use crate::common::rng::Rng;
 use crate::proxy::{Network, Proxy};
 use crate::rounds;
 use crate::tally::Tally;
@@ -37,7 +37,7 @@ fn stalls_and_cuts_as_of_30_percent_loss_lose_nothing() {
 fn a_half_open_connection_is_ended_by_its_keep_alive_and_its_will_is_sent() {
     let broker = Broker::start();
     for version in [4, 5] {
-        let proxy = Proxy::start(broker.port, Network::Plain, &mut Dice::new());
+        let proxy = Proxy::start(broker.port, Network::Plain, &mut Rng::new());
         let mut observer = Raw::connect(broker.port, 4, "observer", true).unwrap();
         observer.subscribe("wills/#", 1).unwrap();
         let will = Some(Will { topic: "wills/half".into(), delay: 0 });
@@ -66,18 +66,18 @@ fn a_half_open_connection_is_ended_by_its_keep_alive_and_its_will_is_sent() {
 
 /// Publishers and an online subscriber through the proxy, an offline one besides.
 fn through(what: &str, network: Network, messages: u64, kill: bool) {
-    let mut dice = Dice::new();
+    let mut rng = Rng::new();
     let mut sum = Tally::default();
     for _ in 0..rounds() {
         let mut broker = Broker::stopped(binary(), &[]);
         broker.up();
-        let proxy = Proxy::start(broker.port, network, &mut dice);
+        let proxy = Proxy::start(broker.port, network, &mut rng);
         let cast = Cast::default().publishers(1, 4, 1, 20).publishers(1, 5, 2, 20);
         let mut cast = cast.seats(1, 4, false, false).seats(1, 5, true, false);
         cast.subscribe(broker.port);
         cast.insist(proxy.port, messages, || {
             for _ in 0..if kill { 3 } else { 0 } {
-                thread::sleep(Duration::from_millis(dice.between(50, 200)));
+                thread::sleep(Duration::from_millis(rng.between(50, 200)));
                 broker.kill();
                 broker.up();
             }

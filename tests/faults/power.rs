@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::cast::Cast;
 use crate::common::broker::{Broker, binary, binary_with_failpoints};
-use crate::common::dice::Dice;
 use crate::common::journal;
+use crate::common::rng::Rng;
 use crate::disk::{self, ALL_LEAVES, Disk, Leaves};
 use crate::recording::Recording;
 use crate::rounds;
@@ -88,7 +88,7 @@ fn power_loss_retained() {
 /// While the files are being made and nothing is acknowledged yet.
 #[test]
 fn power_loss_in_the_first_start_leaves_what_can_be_started() {
-    let mut dice = Dice::new();
+    let mut rng = Rng::new();
     let mut broker = Broker::stopped(binary(), &[]);
     let shim = Shim::recording(&mut broker);
     broker.up();
@@ -98,10 +98,10 @@ fn power_loss_in_the_first_start_leaves_what_can_be_started() {
     let mut starts = 0;
     for record in &recording.records {
         disk.apply(record);
-        let leaves = ALL_LEAVES[usize::try_from(dice.between(0, 5)).unwrap()];
-        if dice.between(0, 3) == 0 {
+        let leaves = ALL_LEAVES[usize::try_from(rng.between(0, 5)).unwrap()];
+        if rng.between(0, 3) == 0 {
             let mut broker = Broker::stopped(binary(), &[]);
-            disk::write(&disk.cut(leaves, &mut dice), broker.directory());
+            disk::write(&disk.cut(leaves, &mut rng), broker.directory());
             broker.up();
             starts += 1;
         }
@@ -127,48 +127,48 @@ fn power_loss_is_noticed_with_durability_commit() {
 }
 
 fn red(key: &str, value: &str, binary: std::path::PathBuf) {
-    let mut dice = Dice::new();
+    let mut rng = Rng::new();
     let mut broker = Broker::stopped(binary, &[(key, value)]);
     let cast = Cast::default().publishers(2, 4, 1, 20).seats(1, 4, false, false);
-    let tally = lose_power(&mut broker, cast, STATES / 2, &mut dice);
+    let tally = lose_power(&mut broker, cast, STATES / 2, &mut rng);
     tally.print(&format!("power loss, broken on purpose by {key}={value}"), STATES / 2);
     assert!(tally.lost > 0, "nothing was missed");
 }
 
 fn kept(what: &str, settings: &[(&str, &str)], cast: impl Fn() -> Cast) {
-    let mut dice = Dice::new();
+    let mut rng = Rng::new();
     let mut sum = Tally::default();
     for _ in 0..rounds() {
         let mut broker = Broker::stopped(binary(), settings);
-        sum += lose_power(&mut broker, cast(), STATES, &mut dice);
+        sum += lose_power(&mut broker, cast(), STATES, &mut rng);
     }
     sum.must_be_kept(what, STATES * rounds());
 }
 
 /// One recording, `states` disks that it may have left.
-fn lose_power(broker: &mut Broker, mut cast: Cast, states: usize, dice: &mut Dice) -> Tally {
+fn lose_power(broker: &mut Broker, mut cast: Cast, states: usize, rng: &mut Rng) -> Tally {
     let shim = Shim::recording(broker);
     broker.up();
     assert!(shim.is_loaded(), "the shim is not loaded: is the binary dynamically linked?");
     cast.subscribe(broker.port);
     let begin = journal::now();
-    let pause = Duration::from_millis(dice.between(60, 200));
+    let pause = Duration::from_millis(rng.between(60, 200));
     cast.run_until(broker, |broker| {
         thread::sleep(pause);
         broker.kill();
     });
-    let moments = moments(&cast, begin, states, dice);
-    restart_on_each(&shim.read(), &cast, &moments, dice)
+    let moments = moments(&cast, begin, states, rng);
+    restart_on_each(&shim.read(), &cast, &moments, rng)
 }
 
 /// When the power goes, in order: half the cuts at the end, the others just when an
 /// acknowledgement had been read.
-fn moments(cast: &Cast, begin: u64, states: usize, dice: &mut Dice) -> Vec<u64> {
+fn moments(cast: &Cast, begin: u64, states: usize, rng: &mut Rng) -> Vec<u64> {
     let read: Vec<u64> =
         cast.publishers.iter().flat_map(super::common::publisher::Publisher::moments).collect();
     assert!(!read.is_empty(), "nothing was acknowledged");
     let mut moments: Vec<_> = (0..states / 2)
-        .map(|_| read[usize::try_from(dice.between(0, read.len() as u64)).unwrap()])
+        .map(|_| read[usize::try_from(rng.between(0, read.len() as u64)).unwrap()])
         .collect();
     moments.resize(states, journal::now());
     moments.sort_unstable();
@@ -176,7 +176,7 @@ fn moments(cast: &Cast, begin: u64, states: usize, dice: &mut Dice) -> Vec<u64> 
     moments
 }
 
-fn restart_on_each(recording: &Recording, cast: &Cast, moments: &[u64], dice: &mut Dice) -> Tally {
+fn restart_on_each(recording: &Recording, cast: &Cast, moments: &[u64], rng: &mut Rng) -> Tally {
     let mut records = recording.records.iter().peekable();
     let mut disk = Disk::default();
     let mut sum = Tally::default();
@@ -185,15 +185,15 @@ fn restart_on_each(recording: &Recording, cast: &Cast, moments: &[u64], dice: &m
             disk.apply(record);
         }
         let leaves = ALL_LEAVES[index % ALL_LEAVES.len()];
-        sum += restart(&disk, leaves, &cast.as_of(*moment), dice);
+        sum += restart(&disk, leaves, &cast.as_of(*moment), rng);
     }
     sum
 }
 
 /// What comes of it if the power goes now.
-pub fn restart(disk: &Disk, leaves: Leaves, cast: &Cast, dice: &mut Dice) -> Tally {
+pub fn restart(disk: &Disk, leaves: Leaves, cast: &Cast, rng: &mut Rng) -> Tally {
     let mut broker = Broker::stopped(binary(), &[]);
-    disk::write(&disk.cut(leaves, dice), broker.directory());
+    disk::write(&disk.cut(leaves, rng), broker.directory());
     broker.up();
     let mut cast = cast.clone();
     let tally = cast.settle(broker.port);

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crate::common::dice::Dice;
+use crate::common::rng::Rng;
 
 /// What is done to a connection.
 #[derive(Clone, Copy)]
@@ -34,11 +34,11 @@ pub struct Proxy {
 
 impl Proxy {
     /// Its threads end with the process.
-    pub fn start(broker: u16, network: Network, dice: &mut Dice) -> Self {
+    pub fn start(broker: u16, network: Network, rng: &mut Rng) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let stalled = Arc::new(AtomicBool::new(false));
-        let (flag, mut dice) = (Arc::clone(&stalled), dice.fork());
+        let (flag, mut rng) = (Arc::clone(&stalled), rng.fork());
         thread::spawn(move || {
             for client in listener.incoming() {
                 let Ok(client) = client else { continue };
@@ -47,7 +47,7 @@ impl Proxy {
                 client.set_nodelay(true).unwrap();
                 server.set_nodelay(true).unwrap();
                 let back = (server.try_clone().unwrap(), client.try_clone().unwrap());
-                let (mut up, mut down) = (dice.fork(), dice.fork());
+                let (mut up, mut down) = (rng.fork(), rng.fork());
                 let flag = Arc::clone(&flag);
                 thread::spawn(move || pump(client, server, network, Some(&flag), &mut up));
                 thread::spawn(move || pump(back.0, back.1, network, None, &mut down));
@@ -68,11 +68,11 @@ fn pump(
     mut to: TcpStream,
     network: Network,
     stalled: Option<&AtomicBool>,
-    dice: &mut Dice,
+    rng: &mut Rng,
 ) {
     let mut buffer = [0; PACKET];
     let mut budget = match network {
-        Network::Cuts => usize::try_from(dice.between(100, 12_000)).unwrap(),
+        Network::Cuts => usize::try_from(rng.between(100, 12_000)).unwrap(),
         _ => usize::MAX,
     };
     while let Ok(count @ 1..) = from.read(&mut buffer) {
@@ -81,20 +81,20 @@ fn pump(
         }
         let count = count.min(budget);
         budget -= count;
-        if forward(&mut to, &buffer[..count], network, dice).is_none() || budget == 0 {
+        if forward(&mut to, &buffer[..count], network, rng).is_none() || budget == 0 {
             break;
         }
     }
     let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
 }
 
-fn forward(to: &mut TcpStream, bytes: &[u8], network: Network, dice: &mut Dice) -> Option<()> {
+fn forward(to: &mut TcpStream, bytes: &[u8], network: Network, rng: &mut Rng) -> Option<()> {
     match network {
         Network::Bytes => bytes.iter().try_for_each(|byte| to.write_all(&[*byte])).ok(),
         Network::Lossy => {
             // Three in ten are sent again; a stall of three in a row is given up.
             let mut lost = 0;
-            while dice.between(0, 10) < 3 {
+            while rng.between(0, 10) < 3 {
                 lost += 1;
                 if lost == 4 {
                     return None;

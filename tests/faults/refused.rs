@@ -9,7 +9,7 @@ use rusqlite::Connection;
 
 use crate::cast::Cast;
 use crate::common::broker::{Broker, binary};
-use crate::common::dice::Dice;
+use crate::common::rng::Rng;
 
 const MESSAGES: u64 = 2_000;
 /// 2,000 messages of this size are about a thousand pages.
@@ -175,7 +175,7 @@ fn garbage_in_place_of_the_wal_is_no_obstacle() {
 #[test]
 fn a_wal_that_was_cut_short_keeps_what_stands_before_the_cut() {
     const ROUNDS: usize = 4;
-    let mut dice = Dice::new();
+    let mut rng = Rng::new();
     for _ in 0..ROUNDS {
         let mut broker = Broker::start();
         let mut cast = Cast::default().publishers(1, 4, 1, 20).seats(1, 4, false, false);
@@ -184,7 +184,7 @@ fn a_wal_that_was_cut_short_keeps_what_stands_before_the_cut() {
         broker.kill();
         let file = std::fs::File::options().write(true).open(wal(&broker)).unwrap();
         let length = file.metadata().unwrap().len();
-        file.set_len(dice.between(length / 2, length)).unwrap();
+        file.set_len(rng.between(length / 2, length)).unwrap();
         broker.up();
         cast.drain(broker.port);
         let account = cast.seats[0].subscriber.accounts.get("crash/p0");

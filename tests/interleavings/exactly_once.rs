@@ -1,11 +1,11 @@
-//! QoS 2 over a take-over in the middle of the older connection's turn.
+//! QoS 2 over a take-over in the middle of the older connection's step.
 
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use super::common::broker::Broker;
 use super::common::raw::{self, PUBCOMP, PUBREC, PUBREL, Packet, Publish, Raw};
-use super::turn;
+use super::step;
 
 const PID: u16 = 1;
 
@@ -29,7 +29,7 @@ fn connect(broker: &Broker, id: &str) -> Raw {
 
 /// The broker with the receivers of a long turn and a durable receiver of "t".
 fn prepared() -> Broker {
-    let broker = turn::broker();
+    let broker = step::broker();
     connect(&broker, "receiver").subscribe("t", 2).unwrap();
     broker
 }
@@ -59,19 +59,19 @@ fn drain(broker: &Broker) -> Vec<String> {
 fn an_older_connections_pubrel_does_not_remove_the_packet_id_of_a_newer_message() {
     let mut broker = prepared();
     let (mut repeated, mut between) = (0, 0);
-    for round in 0..turn::ROUNDS {
+    for round in 0..step::ROUNDS {
         let (first, second) = (format!("first {round}"), format!("second {round}"));
         let mut old = connect(&broker, "publisher");
         old.send(&publish(&first, false)).unwrap();
         assert_eq!(old.recv().unwrap(), Packet::PubRec(PID, 0));
-        let turn = turn::begin(&broker, &mut old, &ack(PUBREL, PID));
+        let step = step::begin(&broker, &mut old, &ack(PUBREL, PID));
 
-        let (mut new, is_between) = turn.take_over(&broker, 4, "publisher");
+        let (mut new, is_between) = step.take_over(&broker, 4, "publisher");
         new.send(&ack(PUBREL, PID)).unwrap();
         assert_eq!(new.recv().unwrap(), Packet::PubComp(PID));
         new.send(&publish(&second, false)).unwrap();
         assert_eq!(new.recv().unwrap(), Packet::PubRec(PID, 0));
-        turn::end(&broker, old);
+        step::end(&broker, old);
         broker.kill();
         broker.up();
 
@@ -85,7 +85,7 @@ fn an_older_connections_pubrel_does_not_remove_the_packet_id_of_a_newer_message(
         println!("round {round}: CONNECT came in the turn: {is_between}, then {seen:?}");
         repeated += usize::from(seen != [first, second]);
         between += usize::from(is_between);
-        if between == turn::BETWEEN {
+        if between == step::BETWEEN {
             break;
         }
     }
@@ -100,7 +100,7 @@ fn pubrel_after_a_take_over_waits_for_the_commit_of_the_older_connections_pubrec
     let mut broker = prepared();
     let mut publisher = connect(&broker, "publisher");
     let (mut repeated, mut between) = (0, 0);
-    for round in 0..turn::ROUNDS {
+    for round in 0..step::ROUNDS {
         let mut old = connect(&broker, "receiver");
         if round > 0 {
             publisher = connect(&broker, "publisher");
@@ -110,10 +110,10 @@ fn pubrel_after_a_take_over_waits_for_the_commit_of_the_older_connections_pubrec
         publisher.send(&ack(PUBREL, PID)).unwrap();
         assert_eq!(publisher.recv().unwrap(), Packet::PubComp(PID));
         let Packet::Publish(message) = old.recv().unwrap() else { panic!("no PUBLISH") };
-        let turn = turn::begin(&broker, &mut old, &ack(PUBREC, message.pid));
+        let step = step::begin(&broker, &mut old, &ack(PUBREC, message.pid));
 
         let begun = Instant::now();
-        let (mut new, is_between) = turn.take_over(&broker, 4, "receiver");
+        let (mut new, is_between) = step.take_over(&broker, 4, "receiver");
         assert_eq!(new.recv().unwrap(), Packet::PubRel(message.pid));
         // With PUBREL the client forgets the id [MQTT-4.3.3-13].
         let released = begun.elapsed();
@@ -126,7 +126,7 @@ fn pubrel_after_a_take_over_waits_for_the_commit_of_the_older_connections_pubrec
         );
         repeated += usize::from(!seen.is_empty());
         between += usize::from(is_between);
-        if between == turn::BETWEEN {
+        if between == step::BETWEEN {
             break;
         }
     }

@@ -2,7 +2,7 @@
 //! timers and commits that come between the beginning and the end of another one's turn,
 //! then `kill -9`, then what the file has kept.
 //!
-//! `turn.rs` makes turns that take long, `crowd.rs` is many clients on one thread; each
+//! `step.rs` makes steps that take long, `crowd.rs` is many clients on one thread; each
 //! other file holds scenarios of one kind. Each prints lines with what it counted, and fails
 //! if nothing came in between.
 
@@ -13,7 +13,7 @@
 mod common;
 
 mod crowd;
-mod turn;
+mod step;
 
 mod exactly_once;
 mod retained;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::common::broker::Broker;
 use super::common::raw::{self, Packet, Publish, Raw};
-use super::turn;
+use super::step;
 
 type Retained = BTreeMap<String, Vec<u8>>;
 
@@ -106,7 +106,7 @@ fn topics_that_are_published_anew_while_their_messages_expire_are_kept() {
         is_done.store(true, Ordering::SeqCst);
         watcher.join().unwrap()
     });
-    turn::fence(&broker);
+    step::fence(&broker);
     broker.kill();
     broker.up();
     let stays = retained(&broker, "r/#").values().filter(|payload| *payload == b"stays").count();
@@ -150,7 +150,7 @@ fn file_and_memory_agree_on_what_two_publishers_retain_under_the_same_topics() {
         });
         let memory = retained(&broker, "r/#");
         assert_eq!(memory.len(), TOPICS);
-        turn::fence(&broker);
+        step::fence(&broker);
         broker.kill();
         broker.up();
         let file = retained(&broker, "r/#");

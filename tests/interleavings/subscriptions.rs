@@ -2,7 +2,7 @@
 
 use super::common::broker::Broker;
 use super::common::raw::{self, Packet, Publish, Raw};
-use super::turn;
+use super::step;
 
 fn connect(broker: &Broker, version: u8, id: &str) -> Raw {
     Raw::connect(broker.port, version, id, false).unwrap()
@@ -29,24 +29,24 @@ fn is_subscribed(broker: &mut Broker, version: u8) -> bool {
         seen += 1;
     }
     subscriber.until_ping().unwrap();
-    turn::fence(broker);
+    step::fence(broker);
     seen > 0
 }
 
 #[test]
 fn an_older_connections_unsubscribe_does_not_remove_a_newer_subscription() {
     for version in [4, 5] {
-        let mut broker = turn::broker();
+        let mut broker = step::broker();
         let (mut lost, mut rounds, mut between) = (0, 0, 0);
-        while rounds < turn::ROUNDS && between < turn::BETWEEN {
+        while rounds < step::ROUNDS && between < step::BETWEEN {
             let mut old = connect(&broker, version, "subscriber");
             old.subscribe("t", 1).unwrap();
             let mut unsubscribe = Vec::new();
             raw::unsubscribe(&mut unsubscribe, version, 7, "t");
-            let turn = turn::begin(&broker, &mut old, &unsubscribe);
-            let (mut new, is_between) = turn.take_over(&broker, version, "subscriber");
+            let step = step::begin(&broker, &mut old, &unsubscribe);
+            let (mut new, is_between) = step.take_over(&broker, version, "subscriber");
             new.subscribe("t", 1).unwrap();
-            turn::end(&broker, old);
+            step::end(&broker, old);
             between += usize::from(is_between);
             rounds += 1;
             lost += usize::from(!is_subscribed(&mut broker, version));
@@ -63,19 +63,19 @@ fn an_older_connections_unsubscribe_does_not_remove_a_newer_subscription() {
 #[test]
 fn an_older_connections_subscribe_does_not_bring_a_subscription_back() {
     for version in [4, 5] {
-        let mut broker = turn::broker();
+        let mut broker = step::broker();
         let (mut back, mut rounds, mut between) = (0, 0, 0);
-        while rounds < turn::ROUNDS && between < turn::BETWEEN {
+        while rounds < step::ROUNDS && between < step::BETWEEN {
             let mut old = connect(&broker, version, "subscriber");
             let mut subscribe = Vec::new();
             raw::subscribe(&mut subscribe, version, 7, "t", 1);
-            let turn = turn::begin(&broker, &mut old, &subscribe);
-            let (mut new, is_between) = turn.take_over(&broker, version, "subscriber");
+            let step = step::begin(&broker, &mut old, &subscribe);
+            let (mut new, is_between) = step.take_over(&broker, version, "subscriber");
             let mut unsubscribe = Vec::new();
             raw::unsubscribe(&mut unsubscribe, version, 8, "t");
             new.send(&unsubscribe).unwrap();
             assert_eq!(new.recv().unwrap(), Packet::UnsubAck(8));
-            turn::end(&broker, old);
+            step::end(&broker, old);
             between += usize::from(is_between);
             rounds += 1;
             back += usize::from(is_subscribed(&mut broker, version));

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::common::broker::Broker;
 use super::common::files;
 use super::common::raw::{self, Packet, Publish, Raw};
-use super::{crowd, turn};
+use super::{crowd, step};
 
 const CLIENTS: usize = 3000;
 /// Receivers of the wills, to which each of them goes: they are away, and take none.
@@ -34,7 +34,7 @@ fn sessions_of_clients_that_reconnect_while_their_wills_fall_due_are_kept() {
         let present = back.iter().filter(|client| client.session_present).count();
         assert_eq!(present, CLIENTS / 2);
         publish_to_all(&broker);
-        turn::fence(&broker);
+        step::fence(&broker);
         broker.kill();
         drop(back);
         let seen = seen.join().unwrap();

@@ -96,7 +96,7 @@ impl World {
         limits.max_queued_messages = shape.max_queued;
         settings.max_unanswered = shape.max_unanswered;
         settings.max_pending_writes = shape.max_pending;
-        settings.stalls = shape.stalls;
+        settings.back_pressure = shape.back_pressure;
         let (clock, hand) = Clock::by_hand(WallMillis(BEGIN));
         let broker = Broker::with_clock(
             clock,
@@ -145,7 +145,7 @@ impl World {
     }
 
     /// What the broker does by itself from time to time.
-    pub fn upkeep(&self) {
+    pub fn background(&self) {
         at_once(self.broker.background_once());
         let _ = self.store.step_idle();
     }
@@ -172,7 +172,7 @@ impl World {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Within {
     /// A client's turn has changed memory and is not submitted.
-    Turn,
+    Step,
     /// A batch is being committed.
     Commit,
 }
@@ -181,7 +181,7 @@ pub enum Within {
 pub fn within(act: Option<Box<dyn Fn(Within)>>) {
     let hook = |act: Box<dyn Fn(Within)>| -> Hook {
         Box::new(move |point| match point {
-            Point::EndOfTurn => act(Within::Turn),
+            Point::EndOfStep => act(Within::Step),
             Point::BeforeCommit | Point::AfterCommit => act(Within::Commit),
             _ => {}
         })

@@ -11,7 +11,7 @@ use ferrymq::protocol::{
     SubscriptionOptions, TopicFilter, Unsubscribe, Version,
 };
 
-use crate::common::dice::Dice;
+use crate::common::rng::Rng;
 use crate::model::Model;
 use crate::wire::Wire;
 
@@ -78,16 +78,16 @@ pub struct Client {
 }
 
 impl Client {
-    pub fn new(index: usize, dice: &mut Dice) -> Self {
-        let version = *dice.pick(&[Version::V311, Version::V5, Version::V5]);
+    pub fn new(index: usize, rng: &mut Rng) -> Self {
+        let version = *rng.pick(&[Version::V311, Version::V5, Version::V5]);
         let v5 = version == Version::V5;
         Self {
             index,
             version,
-            durable: dice.percent(70),
-            max_packet: (v5 && dice.percent(30)).then(|| *dice.pick(&[60, 500, 20_000])),
-            receive_maximum: (v5 && dice.percent(40)).then(|| *dice.pick(&[1, 2, 10])),
-            keep_alive: *dice.pick(&[0, 0, 5, 60]),
+            durable: rng.percent(70),
+            max_packet: (v5 && rng.percent(30)).then(|| *rng.pick(&[60, 500, 20_000])),
+            receive_maximum: (v5 && rng.percent(40)).then(|| *rng.pick(&[1, 2, 10])),
+            keep_alive: *rng.pick(&[0, 0, 5, 60]),
             wire: None,
             connected: false,
             reading: Reading::Everything,

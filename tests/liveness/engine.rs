@@ -5,14 +5,14 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use crate::api::{self, Within, World};
-use crate::common::dice::Dice;
+use crate::common::rng::Rng;
 use crate::executor::{Executor, Job};
 use crate::shape::Shape;
 
 pub struct Engine {
     pub world: World,
     executor: RefCell<Executor>,
-    dice: RefCell<Dice>,
+    rng: RefCell<Rng>,
     committing: Cell<bool>,
     /// Percentage of turns and commits within which others act.
     nested: Cell<u64>,
@@ -25,11 +25,11 @@ impl Drop for Engine {
 }
 
 impl Engine {
-    pub fn start(seed: u64, shape: &Shape, dice: Dice) -> Rc<Self> {
+    pub fn start(seed: u64, shape: &Shape, rng: Rng) -> Rc<Self> {
         let engine = Rc::new(Self {
             world: World::start(seed, shape),
             executor: RefCell::default(),
-            dice: RefCell::new(dice),
+            rng: RefCell::new(rng),
             committing: Cell::new(false),
             nested: Cell::new(shape.nested),
         });
@@ -72,7 +72,7 @@ impl Engine {
         if ready.is_empty() {
             return false;
         }
-        let number = *self.dice.borrow_mut().pick(&ready);
+        let number = *self.rng.borrow_mut().pick(&ready);
         self.poll(number);
         true
     }
@@ -91,14 +91,14 @@ impl Engine {
     }
 
     fn others_act(&self, within: Within) {
-        let mut dice = self.dice.borrow_mut();
-        if !dice.percent(self.nested.get()) {
+        let mut rng = self.rng.borrow_mut();
+        if !rng.percent(self.nested.get()) {
             return;
         }
         // All the others until none of them has anything to do, or some of them.
-        let everybody = dice.percent(30);
-        let count = dice.between(1, 5);
-        drop(dice);
+        let everybody = rng.percent(30);
+        let count = rng.between(1, 5);
+        drop(rng);
         for _ in 0..count {
             if everybody {
                 for number in self.ready() {
@@ -107,7 +107,7 @@ impl Engine {
             } else {
                 self.poll_some();
             }
-            if within == Within::Turn && self.dice.borrow_mut().percent(40) {
+            if within == Within::Step && self.rng.borrow_mut().percent(40) {
                 self.commit(true);
             }
         }

@@ -6,7 +6,7 @@ use ferrymq::protocol::Version;
 
 use crate::api::{self, Within};
 use crate::client::{Acknowledging, Client, Reading};
-use crate::common::dice::Dice;
+use crate::common::rng::Rng;
 use crate::run::{Run, on_paused_time};
 use crate::shape::Shape;
 use crate::vfs;
@@ -14,9 +14,9 @@ use crate::vfs;
 /// Durable clients of MQTT 5.0, of which the first one changes as `change` says.
 pub(super) fn world(shape: Shape, count: usize, change: impl FnOnce(&mut Client)) -> Run {
     vfs::install();
-    let mut dice = Dice::from_seed(1);
+    let mut rng = Rng::from_seed(1);
     let durable = |index| {
-        let mut client = Client::new(index, &mut Dice::from_seed(1));
+        let mut client = Client::new(index, &mut Rng::from_seed(1));
         client.version = Version::V5;
         client.durable = true;
         client.keep_alive = 0;
@@ -26,9 +26,9 @@ pub(super) fn world(shape: Shape, count: usize, change: impl FnOnce(&mut Client)
     };
     let mut clients: Vec<Client> = (0..count).map(durable).collect();
     change(&mut clients[0]);
-    let seed = dice.between(1, 100);
+    let seed = rng.between(1, 100);
     let trace = std::env::var_os("LIVENESS_TRACE").is_some();
-    Run::begin(seed, dice, shape, clients, trace)
+    Run::begin(seed, rng, shape, clients, trace)
 }
 
 impl Run {
@@ -113,7 +113,7 @@ fn a_receiver_that_connects_before_the_message_is_submitted_is_woken_at_its_comm
         let others = Rc::clone(&run.engine);
         api::within(Some(Box::new(move |within| {
             for _ in 0..3 {
-                if within == Within::Turn {
+                if within == Within::Step {
                     others.ready().into_iter().for_each(|number| others.poll(number));
                     others.commit(true);
                 }
@@ -146,7 +146,7 @@ fn a_message_behind_one_that_the_disk_had_no_room_for_comes_by_itself() {
 #[test]
 fn a_receiver_that_connects_while_a_message_waits_for_room_is_woken_when_there_is_room() {
     on_paused_time(async {
-        let shape = Shape { stalls: true, ..Shape::calm() };
+        let shape = Shape { back_pressure: true, ..Shape::calm() };
         let mut run = world(shape, 2, |_| {});
         run.clients[1].version = Version::V311;
         run.all_connect();
@@ -168,7 +168,7 @@ fn a_receiver_that_connects_while_a_message_waits_for_room_is_woken_when_there_i
 /// Client 0 has published messages of `size` bytes to client 1, which acknowledges none, until
 /// one waits for room.
 fn publisher_that_waits(size: usize) -> Run {
-    let shape = Shape { stalls: true, max_queued: 3, inflight_window: 1, ..Shape::calm() };
+    let shape = Shape { back_pressure: true, max_queued: 3, inflight_window: 1, ..Shape::calm() };
     let mut run = world(shape, 2, |publisher| publisher.version = Version::V311);
     run.all_connect();
     run.subscribe(1, "t/0", 1);
@@ -231,7 +231,7 @@ fn what_arrives_in_a_step_that_is_revoked_is_read_before_the_session_goes_on() {
         let old = Rc::new(std::cell::RefCell::new(old));
         let arrives = Rc::clone(&old);
         api::within(Some(Box::new(move |within| {
-            if within == Within::Turn && arrives.borrow_mut().push() {
+            if within == Within::Step && arrives.borrow_mut().push() {
                 others.poll(newcomer);
             }
         })));

@@ -42,7 +42,7 @@ impl Run {
                 self.engine.commit(true);
             } else if !busy {
                 // As time would bring about.
-                self.engine.world.upkeep();
+                self.engine.world.background();
                 if self.engine.world.tries_again() {
                     self.engine.commit(true);
                 }
@@ -76,7 +76,7 @@ impl Run {
 
     fn shuffled(&mut self, mut numbers: Vec<u64>) -> Vec<u64> {
         for index in (1..numbers.len()).rev() {
-            let other = self.dice.index(index + 1);
+            let other = self.rng.index(index + 1);
             numbers.swap(index, other);
         }
         numbers
@@ -164,7 +164,7 @@ impl Run {
             let may_wait = !all_here && self.shape.max_queued < 1_000;
             unserved.retain(|index| {
                 let client = &self.clients[*index];
-                let may_wait = may_wait && (self.shape.stalls || client.is_server());
+                let may_wait = may_wait && (self.shape.back_pressure || client.is_server());
                 let number = client.wire.as_ref().map(|wire| wire.number);
                 let waits = client.waits_for();
                 let satisfied = client.connected && waits.is_empty();

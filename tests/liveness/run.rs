@@ -5,7 +5,7 @@ use std::ops::AddAssign;
 use std::rc::Rc;
 
 use crate::client::{Acknowledging, Client, Reading};
-use crate::common::dice::Dice;
+use crate::common::rng::Rng;
 use crate::engine::Engine;
 use crate::model::Model;
 use crate::shape::Shape;
@@ -31,7 +31,7 @@ impl AddAssign<&Self> for Summary {
 }
 
 pub struct Run {
-    pub(super) dice: Dice,
+    pub(super) rng: Rng,
     pub(super) shape: Shape,
     pub(super) engine: Rc<Engine>,
     pub(super) clients: Vec<Client>,
@@ -66,17 +66,17 @@ pub fn on_paused_time<T>(history: impl Future<Output = T>) -> T {
 }
 
 async fn history(seed: u64, trace: bool) -> Summary {
-    let mut dice = Dice::from_seed(seed);
-    let shape = Shape::of(&mut dice);
-    let count = dice.index(6) + 3;
-    let mut clients: Vec<_> = (0..count).map(|index| Client::new(index, &mut dice)).collect();
+    let mut rng = Rng::from_seed(seed);
+    let shape = Shape::of(&mut rng);
+    let count = rng.index(6) + 3;
+    let mut clients: Vec<_> = (0..count).map(|index| Client::new(index, &mut rng)).collect();
     for client in &mut clients {
-        if dice.percent(20) {
-            client.becomes_server(&mut dice);
+        if rng.percent(20) {
+            client.becomes_server(&mut rng);
         }
     }
-    let mut run = Run::begin(seed, dice, shape, clients, trace);
-    for _ in 0..run.dice.between(100, 500) {
+    let mut run = Run::begin(seed, rng, shape, clients, trace);
+    for _ in 0..run.rng.between(100, 500) {
         run.step().await;
     }
     run.finish().await;
@@ -90,21 +90,15 @@ async fn history(seed: u64, trace: bool) -> Summary {
 
 impl Run {
     /// A broker, and clients that are away.
-    pub fn begin(
-        seed: u64,
-        mut dice: Dice,
-        shape: Shape,
-        clients: Vec<Client>,
-        trace: bool,
-    ) -> Self {
-        let engine = Engine::start(seed, &shape, dice.fork());
+    pub fn begin(seed: u64, mut rng: Rng, shape: Shape, clients: Vec<Client>, trace: bool) -> Self {
+        let engine = Engine::start(seed, &shape, rng.fork());
         let mut model = Model::default();
         model.trace = trace;
         for client in &clients {
             model.add_receiver(client.max_packet);
         }
         let run = Self {
-            dice,
+            rng,
             shape,
             engine,
             clients,
@@ -131,25 +125,25 @@ impl Run {
 
     async fn step(&mut self) {
         self.model.step += 1;
-        match self.dice.between(0, 1000) {
+        match self.rng.between(0, 1000) {
             0..=349 => self.client_acts(),
             350..=549 => self.bytes_move(),
             550..=759 => {
                 self.engine.poll_some();
             }
             760..=839 => {
-                let with_held = self.dice.percent(50);
+                let with_held = self.rng.percent(50);
                 self.engine.commit(with_held);
             }
             840..=869 => self.habits_change(),
             870..=899 => {
-                let millis = *self.dice.pick(&[1, 20, 300, 1_000, 2_000, 6_000]);
+                let millis = *self.rng.pick(&[1, 20, 300, 1_000, 2_000, 6_000]);
                 self.time_passes(millis).await;
             }
-            900..=914 => self.engine.world.upkeep(),
+            900..=914 => self.engine.world.background(),
             915..=944 => self.connection_ends(),
             945..=954 if self.shape.disk_fills => {
-                let full = self.dice.percent(50);
+                let full = self.rng.percent(50);
                 self.say(|| format!("the disk is full: {full}"));
                 self.engine.world.set_disk_full(full);
             }
@@ -171,12 +165,12 @@ impl Run {
     /// As after a fault of the network: some connect while others publish to them.
     fn everybody_comes_and_publishes(&mut self) {
         for index in 0..self.clients.len() {
-            let publishes = self.dice.percent(40) && self.clients[index].may_ask();
+            let publishes = self.rng.percent(40) && self.clients[index].may_ask();
             if publishes {
-                let topic = *self.dice.pick(TOPICS);
-                let qos = u8::try_from(*self.dice.pick(&[1, 2, 2])).unwrap();
+                let topic = *self.rng.pick(TOPICS);
+                let qos = u8::try_from(*self.rng.pick(&[1, 2, 2])).unwrap();
                 self.clients[index].publish(&mut self.model, topic, qos, 10);
-            } else if self.dice.percent(50) {
+            } else if self.rng.percent(50) {
                 self.connect(index);
             }
             self.move_bytes(index);
@@ -184,40 +178,40 @@ impl Run {
     }
 
     fn some_client(&mut self) -> usize {
-        self.dice.index(self.clients.len())
+        self.rng.index(self.clients.len())
     }
 
     fn client_acts(&mut self) {
         let index = self.some_client();
         if self.clients[index].wire.is_none() {
-            if self.dice.percent(50) {
+            if self.rng.percent(50) {
                 self.connect(index);
             }
             return;
         }
-        let (client, dice, model) = (&mut self.clients[index], &mut self.dice, &mut self.model);
+        let (client, rng, model) = (&mut self.clients[index], &mut self.rng, &mut self.model);
         if !client.connected {
             return;
         }
-        match dice.between(0, 100) {
+        match rng.between(0, 100) {
             0..=49 if client.may_ask() => {
-                for _ in 0..dice.between(1, 6) {
-                    let qos = u8::try_from(*dice.pick(&[0, 1, 1, 2, 2])).unwrap();
-                    let topic = *dice.pick(TOPICS);
-                    let size = self.shape.payload_size(dice);
+                for _ in 0..rng.between(1, 6) {
+                    let qos = u8::try_from(*rng.pick(&[0, 1, 1, 2, 2])).unwrap();
+                    let topic = *rng.pick(TOPICS);
+                    let size = self.shape.payload_size(rng);
                     client.publish(model, topic, qos, size);
                 }
             }
             50..=64 if client.may_ask() && !client.is_server() => {
-                let qos = u8::try_from(*dice.pick(&[0, 1, 1, 2, 2])).unwrap();
-                client.subscribe(model, filter(client, dice), qos);
+                let qos = u8::try_from(*rng.pick(&[0, 1, 1, 2, 2])).unwrap();
+                client.subscribe(model, filter(client, rng), qos);
             }
             65..=67 if client.may_ask() && !client.is_server() => {
-                client.unsubscribe(model, filter(client, dice));
+                client.unsubscribe(model, filter(client, rng));
             }
             68..=77 if !client.is_server() => client.ping(),
             78..=94 => {
-                for _ in 0..dice.between(1, 10) {
+                for _ in 0..rng.between(1, 10) {
                     client.acknowledge();
                 }
             }
@@ -230,8 +224,8 @@ impl Run {
     pub(super) fn connect(&mut self, index: usize) {
         let number = self.next_number;
         self.next_number += 1;
-        let nature = self.shape.nature(&mut self.dice);
-        let (ours, theirs) = pair(nature, self.dice.fork());
+        let nature = self.shape.nature(&mut self.rng);
+        let (ours, theirs) = pair(nature, self.rng.fork());
         let client = &mut self.clients[index];
         let mut wire = Wire::new(number, ours.clone(), client.version, client.max_packet);
         if client.is_server() {
@@ -256,7 +250,7 @@ impl Run {
         let index = self.some_client();
         self.move_bytes(index);
         if !self.left.is_empty() {
-            let left = self.dice.index(self.left.len());
+            let left = self.rng.index(self.left.len());
             self.left[left].push();
         }
     }
@@ -279,10 +273,10 @@ impl Run {
     fn habits_change(&mut self) {
         let index = self.some_client();
         let client = &mut self.clients[index];
-        let slowly = Reading::Slowly(*self.dice.pick(&[10, 1_000, 50_000]));
-        client.reading = *self.dice.pick(&[Reading::Everything, slowly, Reading::Nothing]);
+        let slowly = Reading::Slowly(*self.rng.pick(&[10, 1_000, 50_000]));
+        client.reading = *self.rng.pick(&[Reading::Everything, slowly, Reading::Nothing]);
         let habits = [Acknowledging::AtOnce, Acknowledging::Late, Acknowledging::Never];
-        client.acknowledging = *self.dice.pick(&habits);
+        client.acknowledging = *self.rng.pick(&habits);
     }
 
     pub(super) async fn time_passes(&mut self, millis: u64) {
@@ -295,11 +289,11 @@ impl Run {
         if self.clients[index].wire.is_none() {
             return;
         }
-        match self.dice.between(0, 7) {
+        match self.rng.between(0, 7) {
             // It sends everything, and reads on.
             0 | 1 => {
                 let client = &mut self.clients[index];
-                if client.connected && client.may_disconnect() && self.dice.percent(70) {
+                if client.connected && client.may_disconnect() && self.rng.percent(70) {
                     client.disconnect();
                 }
                 client.wire.as_mut().expect("just seen").closes = true;
@@ -333,7 +327,7 @@ impl Run {
     }
 }
 
-fn filter(client: &Client, dice: &mut Dice) -> &'static str {
+fn filter(client: &Client, rng: &mut Rng) -> &'static str {
     let shared = usize::from(client.version == ferrymq::protocol::Version::V5);
-    FILTERS[dice.index(FILTERS.len() - 1 + shared)]
+    FILTERS[rng.index(FILTERS.len() - 1 + shared)]
 }

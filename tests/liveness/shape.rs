@@ -1,7 +1,7 @@
 //! What differs from seed to seed beside the history itself.
 
 use crate::api::DRIVER_FLUSHES;
-use crate::common::dice::Dice;
+use crate::common::rng::Rng;
 use crate::stream::Nature;
 
 #[derive(Debug, Clone)]
@@ -11,7 +11,7 @@ pub struct Shape {
     pub max_queued: usize,
     pub max_unanswered: usize,
     pub max_pending: usize,
-    pub stalls: bool,
+    pub back_pressure: bool,
     pub disk_fills: bool,
     /// The largest payload, in bytes.
     pub largest: usize,
@@ -25,24 +25,24 @@ pub struct Shape {
 }
 
 impl Shape {
-    pub fn of(dice: &mut Dice) -> Self {
-        let buffer = *dice.pick(&[1, 20, 1_400, 4_096, 16_384, 65_536, 400_000]);
-        let disk_fills = dice.percent(30);
+    pub fn of(rng: &mut Rng) -> Self {
+        let buffer = *rng.pick(&[1, 20, 1_400, 4_096, 16_384, 65_536, 400_000]);
+        let disk_fills = rng.percent(30);
         Self {
-            memory_window: *dice.pick(&[1, 2, 20, 1000]),
-            inflight_window: *dice.pick(&[1, 2, 5, 100]),
-            max_queued: *dice.pick(&[3, 1_000_000, 1_000_000, 1_000_000]),
-            max_unanswered: *dice.pick(&[2, 10_000, 10_000]),
-            max_pending: *dice.pick(&[4, 100_000, 100_000]),
-            stalls: dice.percent(50),
+            memory_window: *rng.pick(&[1, 2, 20, 1000]),
+            inflight_window: *rng.pick(&[1, 2, 5, 100]),
+            max_queued: *rng.pick(&[3, 1_000_000, 1_000_000, 1_000_000]),
+            max_unanswered: *rng.pick(&[2, 10_000, 10_000]),
+            max_pending: *rng.pick(&[4, 100_000, 100_000]),
+            back_pressure: rng.percent(50),
             disk_fills,
             // A byte at a time is for small ones.
             largest: if buffer < 100 { 60 * buffer } else { 200_000 },
-            nested: *dice.pick(&[0, 20, 50]),
+            nested: *rng.pick(&[0, 20, 50]),
             buffer,
             varies: 4,
-            partial: *dice.pick(&[0, 50]),
-            out_of_budget: *dice.pick(&[0, 0, 3, 20]),
+            partial: *rng.pick(&[0, 50]),
+            out_of_budget: *rng.pick(&[0, 0, 3, 20]),
         }
     }
 
@@ -54,7 +54,7 @@ impl Shape {
             max_queued: 1_000_000,
             max_unanswered: 10_000,
             max_pending: 100_000,
-            stalls: false,
+            back_pressure: false,
             disk_fills: false,
             largest: 200_000,
             nested: 0,
@@ -65,26 +65,26 @@ impl Shape {
         }
     }
 
-    pub fn payload_size(&self, dice: &mut Dice) -> usize {
-        let most = match dice.between(0, 20) {
+    pub fn payload_size(&self, rng: &mut Rng) -> usize {
+        let most = match rng.between(0, 20) {
             0..=11 => 100,
             12..=16 => 3_000,
             17..=18 => 30_000,
             _ => 200_000,
         };
-        dice.index(most.min(self.largest)).max(4)
+        rng.index(most.min(self.largest)).max(4)
     }
 
-    pub fn nature(&self, dice: &mut Dice) -> Nature {
-        let buffer = |dice: &mut Dice| (self.buffer >> dice.index(self.varies)).max(1);
-        let staged = DRIVER_FLUSHES && dice.percent(40);
+    pub fn nature(&self, rng: &mut Rng) -> Nature {
+        let buffer = |rng: &mut Rng| (self.buffer >> rng.index(self.varies)).max(1);
+        let staged = DRIVER_FLUSHES && rng.percent(40);
         Nature {
-            to_server: buffer(dice),
-            to_client: buffer(dice),
-            at_once: *dice.pick(&[1_000_000, self.buffer, self.buffer.div_ceil(3)]),
+            to_server: buffer(rng),
+            to_client: buffer(rng),
+            at_once: *rng.pick(&[1_000_000, self.buffer, self.buffer.div_ceil(3)]),
             partial: self.partial,
             out_of_budget: self.out_of_budget,
-            staged: if staged { *dice.pick(&[1, 100, 16_384]) } else { 0 },
+            staged: if staged { *rng.pick(&[1, 100, 16_384]) } else { 0 },
         }
     }
 }

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::common::dice::Dice;
+use crate::common::rng::Rng;
 
 /// How one stream behaves.
 #[derive(Debug, Clone, Copy)]
@@ -78,7 +78,7 @@ enum ClientState {
 #[derive(Debug)]
 struct Both {
     nature: Nature,
-    dice: Dice,
+    rng: Rng,
     to_server: Lane,
     to_client: Lane,
     staged: VecDeque<u8>,
@@ -97,10 +97,10 @@ pub struct ServerEnd(Arc<Mutex<Both>>);
 pub struct ClientEnd(Arc<Mutex<Both>>);
 
 /// A new connection.
-pub fn pair(nature: Nature, dice: Dice) -> (ClientEnd, ServerEnd) {
+pub fn pair(nature: Nature, rng: Rng) -> (ClientEnd, ServerEnd) {
     let both = Arc::new(Mutex::new(Both {
         nature,
-        dice,
+        rng,
         to_server: Lane::default(),
         to_client: Lane::default(),
         staged: VecDeque::new(),
@@ -113,7 +113,7 @@ pub fn pair(nature: Nature, dice: Dice) -> (ClientEnd, ServerEnd) {
 
 impl Both {
     fn is_out_of_budget(&mut self, context: &Context<'_>) -> bool {
-        let out = self.nature.out_of_budget > 0 && self.dice.percent(self.nature.out_of_budget);
+        let out = self.nature.out_of_budget > 0 && self.rng.percent(self.nature.out_of_budget);
         if out {
             context.waker().wake_by_ref();
         }
@@ -122,7 +122,7 @@ impl Both {
 
     fn portion(&mut self, most: usize) -> usize {
         let most = most.min(self.nature.at_once);
-        if self.dice.percent(self.nature.partial) { self.dice.index(most) + 1 } else { most }
+        if self.rng.percent(self.nature.partial) { self.rng.index(most) + 1 } else { most }
     }
 
     /// Lets what is staged go as far as the wire has room. True if anything did.

@@ -8,7 +8,7 @@ use ferrymq::protocol::{
     SubscribeFilter, SubscriptionOptions, TopicFilter, TopicName, Unsubscribe, Version,
 };
 
-use crate::common::dice::Dice;
+use crate::common::rng::Rng;
 use crate::habits::Habits;
 use crate::model::{Model, Step};
 use crate::wire::{Got, Link, Received};
@@ -87,12 +87,12 @@ pub struct Client {
 }
 
 impl Client {
-    pub fn new(index: usize, habits: Habits, dice: &mut Dice) -> Self {
+    pub fn new(index: usize, habits: Habits, rng: &mut Rng) -> Self {
         let all = [Version::V31, Version::V311, Version::V5, Version::V5];
         // Delays and expiries are theirs alone.
         let only = habits.delayed > 50 || habits.brief > 0;
-        let version = *dice.pick(if only { &all[2..] } else { &all[..] });
-        let expiry = match (version, dice.between(0, 10)) {
+        let version = *rng.pick(if only { &all[2..] } else { &all[..] });
+        let expiry = match (version, rng.between(0, 10)) {
             (_, 0 | 1) => 0,
             (Version::V5, 2) => 30,
             (Version::V5, _) => 100_000,
@@ -102,9 +102,9 @@ impl Client {
             index,
             version,
             expiry,
-            receive_maximum: dice.percent(30).then(|| *dice.pick(&[1, 2, 5])),
-            aliases: *dice.pick(&[0, 0, 4]),
-            will: dice.percent(habits.wills),
+            receive_maximum: rng.percent(30).then(|| *rng.pick(&[1, 2, 5])),
+            aliases: *rng.pick(&[0, 0, 4]),
+            will: rng.percent(habits.wills),
             link: None,
             connected: false,
             wants_clean: false,
@@ -129,10 +129,10 @@ impl Client {
     }
 
     /// One that looks at what is retained, and leaves nothing behind.
-    pub fn observer(index: usize, habits: Habits, dice: &mut Dice) -> Self {
+    pub fn observer(index: usize, habits: Habits, rng: &mut Rng) -> Self {
         let receive_maximum = None;
         let (version, expiry) = (Version::V5, 0);
-        Self { version, expiry, receive_maximum, will: false, ..Self::new(index, habits, dice) }
+        Self { version, expiry, receive_maximum, will: false, ..Self::new(index, habits, rng) }
     }
 
     pub fn is_durable(&self) -> bool {
@@ -180,7 +180,7 @@ impl Client {
         self.removed = self.removing;
     }
 
-    pub fn connect(&mut self, number: u64, model: &mut Model, dice: &mut Dice, now: u64) -> Link {
+    pub fn connect(&mut self, number: u64, model: &mut Model, rng: &mut Rng, now: u64) -> Link {
         // Whether a session that is gone was made anew for a CONNACK that was lost,
         // it could not tell: it begins anew itself.
         let expired = now.saturating_sub(self.lost_at) >= u64::from(self.expiry) * 1000;
@@ -196,11 +196,11 @@ impl Client {
         self.asked.clear();
         self.in_flight.clear();
         self.owed.clear();
-        let will = (self.will && dice.percent(60)).then(|| {
-            let qos = dice.between(0, 3);
+        let will = (self.will && rng.percent(60)).then(|| {
+            let qos = rng.between(0, 3);
             let topic = format!("w/{}", self.index);
             let id = model.leaves_will(self.index, &topic, u8::try_from(qos).unwrap(), now);
-            let delayed = self.version == Version::V5 && dice.percent(self.habits.delayed);
+            let delayed = self.version == Version::V5 && rng.percent(self.habits.delayed);
             let delay = if delayed { 5 } else { 0 };
             self.current_will = (delay == 0).then_some(id);
             LastWill {
@@ -260,20 +260,20 @@ impl Client {
         self.connected && used < usize::from(self.habits.packet_ids) - 8 && self.asked.len() < 5
     }
 
-    pub fn publish(&mut self, link: &mut Link, model: &mut Model, dice: &mut Dice, now: u64) {
-        let drawn = *dice.pick(&[0, 1, 1, 2, 2]);
-        let qos = if dice.percent(self.habits.qos2) { 2 } else { drawn };
-        if dice.percent(self.habits.retained_topics) {
-            let topic = *dice.pick(&RETAINED);
-            let brief = self.version == Version::V5 && dice.percent(self.habits.brief);
-            let expiry = brief.then(|| *dice.pick(&[1, 2]));
+    pub fn publish(&mut self, link: &mut Link, model: &mut Model, rng: &mut Rng, now: u64) {
+        let drawn = *rng.pick(&[0, 1, 1, 2, 2]);
+        let qos = if rng.percent(self.habits.qos2) { 2 } else { drawn };
+        if rng.percent(self.habits.retained_topics) {
+            let topic = *rng.pick(&RETAINED);
+            let brief = self.version == Version::V5 && rng.percent(self.habits.brief);
+            let expiry = brief.then(|| *rng.pick(&[1, 2]));
             let message = model.sends(self.index, topic, qos, true, expiry, now);
             self.send(link, model, message);
             return;
         }
-        let topic = *dice.pick(&["t/0", "t/0", "t/1", "u/a/b", "s/0", "s/1", "nobody"]);
-        let expiry = (self.version == Version::V5 && dice.percent(8)).then(|| *dice.pick(&[1, 10]));
-        let retain = expiry.is_none() && topic != "s/0" && topic != "s/1" && dice.percent(15);
+        let topic = *rng.pick(&["t/0", "t/0", "t/1", "u/a/b", "s/0", "s/1", "nobody"]);
+        let expiry = (self.version == Version::V5 && rng.percent(8)).then(|| *rng.pick(&[1, 10]));
+        let retain = expiry.is_none() && topic != "s/0" && topic != "s/1" && rng.percent(15);
         let message = model.sends(self.index, topic, qos, retain, expiry, now);
         self.send(link, model, message);
     }
@@ -319,14 +319,14 @@ impl Client {
         &all[..shared.min(self.habits.filters)]
     }
 
-    pub fn subscribe(&mut self, link: &mut Link, model: &mut Model, dice: &mut Dice) {
+    pub fn subscribe(&mut self, link: &mut Link, model: &mut Model, rng: &mut Rng) {
         let known = self.filters();
-        let count = dice.between(1, 3);
+        let count = rng.between(1, 3);
         let mut filters: Vec<(String, u8)> = Vec::new();
         for _ in 0..count {
-            let filter = (*dice.pick(known)).to_owned();
+            let filter = (*rng.pick(known)).to_owned();
             if filters.iter().all(|(known, _)| *known != filter) {
-                filters.push((filter, u8::try_from(*dice.pick(&[0, 1, 1, 2, 2, 2])).unwrap()));
+                filters.push((filter, u8::try_from(*rng.pick(&[0, 1, 1, 2, 2, 2])).unwrap()));
             }
         }
         for (filter, qos) in &filters {
@@ -346,8 +346,8 @@ impl Client {
         self.asked.insert(packet_id, Asked::Subscribe(filters, model.step));
     }
 
-    pub fn unsubscribe(&mut self, link: &mut Link, model: &mut Model, dice: &mut Dice) {
-        let filter = *dice.pick(self.filters());
+    pub fn unsubscribe(&mut self, link: &mut Link, model: &mut Model, rng: &mut Rng) {
+        let filter = *rng.pick(self.filters());
         model.unsubscribes(self.index, filter);
         let packet_id = self.packet_id();
         link.send(&Packet::Unsubscribe(Box::new(Unsubscribe {
@@ -375,9 +375,9 @@ impl Client {
         true
     }
 
-    pub fn disconnect(&mut self, link: &mut Link, dice: &mut Dice, now: u64) {
+    pub fn disconnect(&mut self, link: &mut Link, rng: &mut Rng, now: u64) {
         let v5 = self.version == Version::V5;
-        let reason = if v5 && dice.percent(20) {
+        let reason = if v5 && rng.percent(20) {
             ReasonCode::DisconnectWithWill
         } else {
             ReasonCode::Success

@@ -13,21 +13,21 @@ impl Run {
             Theme::Timers => self.contest_of_timers(),
             Theme::Retained => self.contest_of_retained(),
         }
-        if self.dice.percent(30) {
+        if self.rng.percent(30) {
             // The rest is as the schedule has it.
             return;
         }
-        let dies_first = self.dice.percent(20);
+        let dies_first = self.rng.percent(20);
         if !(dies_first && violence > 0) {
             self.let_all_end();
             self.model.step += 1;
-            if self.dice.percent(80) {
+            if self.rng.percent(80) {
                 self.commit();
             }
         }
-        if violence > 0 && self.dice.percent(60) {
+        if violence > 0 && self.rng.percent(60) {
             self.crash();
-        } else if self.dice.percent(50) {
+        } else if self.rng.percent(50) {
             self.let_all_end();
             self.compare_retained();
         }
@@ -35,8 +35,8 @@ impl Run {
 
     /// Where the one that decided first is stopped.
     fn stopping(&mut self) -> Until {
-        match self.dice.between(0, 4) {
-            0 => Until::Points(self.dice.between(1, 120)),
+        match self.rng.between(0, 4) {
+            0 => Until::Points(self.rng.between(1, 120)),
             _ => Until::Submit,
         }
     }
@@ -51,8 +51,8 @@ impl Run {
         if connected.is_empty() {
             return;
         }
-        let index = *self.dice.pick(&connected);
-        for _ in 0..self.dice.between(1, 5) {
+        let index = *self.rng.pick(&connected);
+        for _ in 0..self.rng.between(1, 5) {
             self.client_acts(index);
             self.model.step += 1;
         }
@@ -67,7 +67,7 @@ impl Run {
     fn contest_of_timers(&mut self) {
         // Those without DISCONNECT: their wills fall due.
         for index in 0..self.clients.len() {
-            if self.dice.percent(50) && self.clients[index].connected {
+            if self.rng.percent(50) && self.clients[index].connected {
                 self.cut(index);
                 self.turn_of_all(index);
             }
@@ -76,47 +76,47 @@ impl Run {
         self.stops = Some(self.stopping());
         self.time_passes_for(6_000);
         self.stops = None;
-        for _ in 0..self.dice.between(1, 4) {
-            let index = self.dice.index(self.clients.len());
+        for _ in 0..self.rng.between(1, 4) {
+            let index = self.rng.index(self.clients.len());
             self.take_over(index);
             self.go_on(index);
         }
     }
 
     fn contest_of_retained(&mut self) {
-        if self.dice.percent(50) {
+        if self.rng.percent(50) {
             self.now_and_upkeep();
         } else {
-            let index = self.dice.index(self.clients.len());
+            let index = self.rng.index(self.clients.len());
             self.client_acts(index);
             let Some(number) = self.clients[index].link else { return };
             self.stops = Some(self.stopping());
             self.turn(number, self.habits.frames);
             self.stops = None;
         }
-        for _ in 0..self.dice.between(1, 4) {
-            let index = self.dice.index(self.clients.len());
+        for _ in 0..self.rng.between(1, 4) {
+            let index = self.rng.index(self.clients.len());
             self.go_on(index);
         }
     }
 
-    /// What was retained for a second or two has expired when the upkeep comes to it.
+    /// What was retained for a second or two has expired when the background task comes to it.
     fn now_and_upkeep(&mut self) {
-        let millis = *self.dice.pick(&[1_000, 2_000]);
+        let millis = *self.rng.pick(&[1_000, 2_000]);
         self.time_passes_for(millis);
         self.stops = Some(self.stopping());
-        self.upkeep();
+        self.background();
         self.stops = None;
     }
 
     /// The client does some more, and is answered.
     fn go_on(&mut self, index: usize) {
-        for _ in 0..self.dice.between(0, 4) {
+        for _ in 0..self.rng.between(0, 4) {
             self.model.step += 1;
             self.client_acts(index);
             self.round_trip(index);
         }
-        if self.dice.percent(50) {
+        if self.rng.percent(50) {
             // It is not told any more what has come of the last.
             self.model.step += 1;
             self.client_acts(index);

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 
-use crate::common::dice::Dice;
+use crate::common::rng::Rng;
 
 /// Disks tear writes here.
 const SECTOR: usize = 512;
@@ -70,7 +70,7 @@ struct State {
     files: BTreeMap<String, Account>,
     fault: Option<Fault>,
     dead: bool,
-    dice: Dice,
+    rng: Rng,
 }
 
 /// The disk below one directory.
@@ -85,7 +85,7 @@ impl Disk {
     /// Keeps account of the files below `directory` from now on.
     pub fn below(directory: &Path, seed: u64) -> Arc<Self> {
         let state =
-            State { files: BTreeMap::new(), fault: None, dead: false, dice: Dice::from_seed(seed) };
+            State { files: BTreeMap::new(), fault: None, dead: false, rng: Rng::from_seed(seed) };
         let disk = Arc::new(Self { state: Mutex::new(state) });
         DISKS.lock().unwrap().insert(directory.to_owned(), Arc::clone(&disk));
         disk
@@ -181,15 +181,15 @@ impl Disk {
     }
 
     /// The files as the disk may hold them after the power was cut now.
-    pub fn power_cut(&self, dice: &mut Dice) -> BTreeMap<String, Vec<u8>> {
+    pub fn power_cut(&self, rng: &mut Rng) -> BTreeMap<String, Vec<u8>> {
         let mut state = self.state();
         let mut left = BTreeMap::new();
         for (name, account) in &mut state.files {
             let mut image = account.durable.clone();
-            for change in survivors(&account.since, dice) {
+            for change in survivors(&account.since, rng) {
                 change.apply(&mut image);
             }
-            if !image.is_empty() || dice.between(0, 2) == 0 {
+            if !image.is_empty() || rng.between(0, 2) == 0 {
                 left.insert(name.clone(), image);
             }
         }
@@ -227,7 +227,7 @@ impl State {
         self.fault = None;
         let changes = std::mem::take(&mut self.account(file).since);
         for change in changes {
-            if self.dice.between(0, 2) == 0 {
+            if self.rng.between(0, 2) == 0 {
                 change.apply(&mut self.account(file).durable);
             }
         }
@@ -236,21 +236,21 @@ impl State {
 
 /// Some of what was written since the last sync: nothing, all, the first part, or any
 /// of them in any order that the disk liked; the last of them perhaps torn.
-fn survivors(since: &[Change], dice: &mut Dice) -> Vec<Change> {
-    let mut left: Vec<Change> = match dice.between(0, 4) {
+fn survivors(since: &[Change], rng: &mut Rng) -> Vec<Change> {
+    let mut left: Vec<Change> = match rng.between(0, 4) {
         0 => Vec::new(),
         1 => since.to_vec(),
         2 => {
-            let count = dice.index(since.len() + 1);
+            let count = rng.index(since.len() + 1);
             since[..count].to_vec()
         }
-        _ => since.iter().filter(|_| dice.between(0, 2) == 0).cloned().collect(),
+        _ => since.iter().filter(|_| rng.between(0, 2) == 0).cloned().collect(),
     };
-    if dice.between(0, 2) == 0
+    if rng.between(0, 2) == 0
         && let Some(Change::Write(_, bytes)) = left.last_mut()
     {
         let sectors = bytes.len() / SECTOR;
-        bytes.truncate(dice.index(sectors + 1) * SECTOR);
+        bytes.truncate(rng.index(sectors + 1) * SECTOR);
     }
     left
 }

@@ -8,7 +8,7 @@ use ferrymq::protocol::{
 };
 
 use crate::client::Client;
-use crate::common::dice::Dice;
+use crate::common::rng::Rng;
 use crate::run::Run;
 use crate::scheduler::drive;
 use crate::wire::{Got, Link};
@@ -128,7 +128,7 @@ impl Run {
             if able.is_empty() {
                 return;
             }
-            let client = &mut self.clients[*self.dice.pick(&able)];
+            let client = &mut self.clients[*self.rng.pick(&able)];
             let link = client.link.and_then(|number| self.links.get_mut(&number));
             client.probe(link.expect("its link"), &mut self.model, topic, self.now);
         }
@@ -162,9 +162,9 @@ impl Run {
 
     /// What a new subscriber is given as retained.
     fn observe(&mut self) -> HashMap<String, u32> {
-        let mut dice = Dice::from_seed(1);
-        let mut observer = Client::observer(self.clients.len(), self.habits, &mut dice);
-        let mut link = observer.connect(0, &mut self.model, &mut dice, self.now);
+        let mut rng = Rng::from_seed(1);
+        let mut observer = Client::observer(self.clients.len(), self.habits, &mut rng);
+        let mut link = observer.connect(0, &mut self.model, &mut rng, self.now);
         link.send(&Packet::Subscribe(Box::new(Subscribe {
             packet_id: PacketId::FIRST,
             subscription_id: None,

@@ -1,6 +1,6 @@
 //! What a history is mostly about, and how much of it interleaves.
 
-use crate::common::dice::Dice;
+use crate::common::rng::Rng;
 
 /// Who is stopped in a contest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -9,7 +9,7 @@ pub enum Theme {
     Turns,
     /// The timers, while clients come back.
     Timers,
-    /// The upkeep or a publisher, while others publish.
+    /// The background task or a publisher, while others publish.
     Retained,
 }
 
@@ -126,8 +126,8 @@ const RETAINED: Habits = Habits {
 };
 
 impl Habits {
-    pub fn of(dice: &mut Dice) -> Self {
-        let mut habits = *dice.pick(&[
+    pub fn of(rng: &mut Rng) -> Self {
+        let mut habits = *rng.pick(&[
             CALM,
             MIXED,
             TAKE_OVERS,
@@ -138,7 +138,7 @@ impl Habits {
             WILLS,
             RETAINED,
         ]);
-        if habits.interleaving > 0 && dice.percent(20) {
+        if habits.interleaving > 0 && rng.percent(20) {
             habits.interleaving = 40;
         }
         habits

@@ -36,7 +36,7 @@ impl Run {
             What::RemoveSession(_) | What::Retained(_) => 100,
             _ => self.habits.interleaving,
         };
-        if self.undisturbed || (self.actors.is_empty() && !self.dice.percent(percent)) {
+        if self.undisturbed || (self.actors.is_empty() && !self.rng.percent(percent)) {
             let outcome = job();
             self.ended(&what, outcome);
             return;
@@ -50,10 +50,10 @@ impl Run {
     /// How far an actor goes.
     fn until(&mut self, what: &What) -> Until {
         if *what == What::Commit {
-            return if self.dice.percent(30) {
+            return if self.rng.percent(30) {
                 Until::End
             } else {
-                Until::Points(self.dice.between(1, 4))
+                Until::Points(self.rng.between(1, 4))
             };
         }
         if self.atomic {
@@ -61,13 +61,13 @@ impl Run {
         }
         // Whoever acts while others are stopped mostly comes to an end.
         let ends = if self.actors.is_empty() { 10 } else { 60 };
-        if self.habits.interleaving == 0 || self.dice.percent(ends) {
+        if self.habits.interleaving == 0 || self.rng.percent(ends) {
             return Until::End;
         }
-        match self.dice.between(0, 10) {
+        match self.rng.between(0, 10) {
             0..=4 => Until::Submit,
-            5..=6 => Until::Points(self.dice.between(1, 16)),
-            _ => Until::Points(self.dice.between(1, 160)),
+            5..=6 => Until::Points(self.rng.between(1, 16)),
+            _ => Until::Points(self.rng.between(1, 160)),
         }
     }
 
@@ -99,7 +99,7 @@ impl Run {
     pub(super) fn resume_some(&mut self) {
         let runnable = self.actors.runnable();
         if !runnable.is_empty() {
-            let what = self.dice.pick(&runnable).clone();
+            let what = self.rng.pick(&runnable).clone();
             let until = self.until(&what);
             self.resume(&what, until);
         }
@@ -110,7 +110,7 @@ impl Run {
         loop {
             let runnable = self.actors.runnable();
             if !runnable.is_empty() {
-                let what = self.dice.pick(&runnable).clone();
+                let what = self.rng.pick(&runnable).clone();
                 self.resume(&what, Until::End);
             } else if let Some((what, outcome)) = self.actors.give_up_waiting() {
                 self.acted(&what, outcome);
@@ -126,7 +126,7 @@ impl Run {
             self.model.read(&[*message], self.now);
         }
         match (what, outcome) {
-            (What::Turn(number) | What::Greeting(number), Outcome::Turn(turned)) => {
+            (What::Step(number) | What::Handshake(number), Outcome::Step(turned)) => {
                 let Some(link) = self.links.get_mut(number) else { return };
                 self.model.read(&link.reading, self.now);
                 link.end_turn(*turned, link.since);
@@ -156,7 +156,7 @@ impl Run {
             return self.resume_some();
         }
         let index = self.focus();
-        match self.dice.between(0, 1000) {
+        match self.rng.between(0, 1000) {
             0..=129 => self.resume_some(),
             130..=239 => self.take_over(index),
             240..=449 => self.client_acts(index),
@@ -166,7 +166,7 @@ impl Run {
             }
             650..=829 => self.round_trip(index),
             830..=889 => self.commit(),
-            890..=909 => self.upkeep(),
+            890..=909 => self.background(),
             910..=929 => self.time_passes(),
             930..=949 => self.operator_acts(),
             950..=989 => self.let_all_end(),
@@ -179,14 +179,14 @@ impl Run {
     /// Whose client acts: most often one whose connection is stopped in a turn, or one
     /// that a timer is about.
     fn focus(&mut self) -> usize {
-        let any = self.dice.index(self.clients.len());
-        if !self.dice.percent(65) {
+        let any = self.rng.index(self.clients.len());
+        if !self.rng.percent(65) {
             return any;
         }
         let mut found: Vec<usize> = Vec::new();
         for what in self.actors.all() {
             match what {
-                What::Turn(number) | What::Greeting(number) => {
+                What::Step(number) | What::Handshake(number) => {
                     found.extend(self.links.get(number).map(|link| link.owner));
                 }
                 What::Timers | What::Upkeep => {
@@ -197,7 +197,7 @@ impl Run {
                 What::Commit | What::Retained(_) => {}
             }
         }
-        if found.is_empty() { any } else { *self.dice.pick(&found) }
+        if found.is_empty() { any } else { *self.rng.pick(&found) }
     }
 
     /// The client comes back by another connection, whatever becomes of the one before.
@@ -209,13 +209,13 @@ impl Run {
         if client.link.is_some() {
             return;
         }
-        if client.is_durable() && self.dice.percent(self.habits.clean_starts) {
+        if client.is_durable() && self.rng.percent(self.habits.clean_starts) {
             client.wants_new_session(&mut self.model);
         }
         self.connect(index);
         self.round_trip(index);
         // What it has done by the old connection it does again by the new one.
-        if self.dice.percent(50) {
+        if self.rng.percent(50) {
             self.client_acts(index);
             self.round_trip(index);
         }
@@ -225,15 +225,15 @@ impl Run {
         let of: Vec<u64> =
             self.links.values().filter(|l| l.owner == index).map(|l| l.number).collect();
         if !of.is_empty() {
-            let number = *self.dice.pick(&of);
-            let frames = self.dice.index(self.habits.frames);
+            let number = *self.rng.pick(&of);
+            let frames = self.rng.index(self.habits.frames);
             self.turn(number, frames);
         }
     }
 
     /// A client says something, and is answered.
     pub(super) fn converse(&mut self) {
-        let index = self.dice.index(self.clients.len());
+        let index = self.rng.index(self.clients.len());
         if self.clients[index].link.is_none() {
             self.connect(index);
         } else {
@@ -255,7 +255,7 @@ impl Run {
 
     // Those who are not clients.
 
-    pub(super) fn upkeep(&mut self) {
+    pub(super) fn background(&mut self) {
         if self.resume_if_begun(&What::Upkeep) || self.resume_if_begun(&What::Timers) {
             return;
         }
@@ -284,7 +284,7 @@ impl Run {
         if self.resume_if_begun(&What::Commit) {
             return;
         }
-        let (store, held) = (self.world().store.clone(), self.dice.percent(50));
+        let (store, held) = (self.world().store.clone(), self.rng.percent(50));
         let job = move || {
             // An error is a poisoned store: the schedule looks at that.
             let _ = store.step(held);
@@ -294,14 +294,14 @@ impl Run {
     }
 
     pub(super) fn operator_acts(&mut self) {
-        if !self.dice.percent(self.habits.operator) || self.undisturbed {
+        if !self.rng.percent(self.habits.operator) || self.undisturbed {
             return;
         }
         let broker = Arc::clone(&self.world().broker);
-        match self.dice.between(0, 4) {
+        match self.rng.between(0, 4) {
             0 => self.operator_removes_session(),
             1 => {
-                let topic = *self.dice.pick(&RETAINED);
+                let topic = *self.rng.pick(&RETAINED);
                 let id = self.model.operator_retains(topic, 1, true, self.now);
                 let job = move || {
                     let _entered = RUNTIME.enter();
@@ -311,7 +311,7 @@ impl Run {
                 self.act(What::Retained(id), Box::new(job));
             }
             _ => {
-                let topic = *self.dice.pick(&RETAINED);
+                let topic = *self.rng.pick(&RETAINED);
                 let id = self.model.operator_retains(topic, 1, false, self.now);
                 let announcement = Announcement {
                     topic: topic.to_owned(),
@@ -332,7 +332,7 @@ impl Run {
     }
 
     fn operator_removes_session(&mut self) {
-        let index = self.dice.index(self.clients.len());
+        let index = self.rng.index(self.clients.len());
         let what = What::RemoveSession(index);
         let client = &mut self.clients[index];
         if !client.is_removable() || self.actors.all().any(|known| *known == what) {
@@ -341,7 +341,7 @@ impl Run {
         client.is_removed(false, &mut self.model);
         let broker = Arc::clone(&self.world().broker);
         let id = format!("client{index}");
-        let without_will = self.dice.percent(50);
+        let without_will = self.rng.percent(50);
         let job = move || {
             let _entered = RUNTIME.enter();
             let removed = drive(broker.remove_session(&id, without_will));

@@ -5,7 +5,7 @@ use std::ops::AddAssign;
 use std::sync::Arc;
 
 use crate::client::Client;
-use crate::common::dice::Dice;
+use crate::common::rng::Rng;
 use crate::disk::Fault;
 use crate::habits::Habits;
 use crate::model::Model;
@@ -46,7 +46,7 @@ impl AddAssign<&Self> for Summary {
 
 #[allow(clippy::struct_excessive_bools)] // Each is true or false by itself.
 pub struct Run {
-    pub(super) dice: Dice,
+    pub(super) rng: Rng,
     pub(super) shape: Shape,
     pub(super) world: Option<World>,
     pub(super) now: u64,
@@ -72,12 +72,12 @@ pub struct Run {
 
 /// Plays the history of `seed` to its end. Panics if a promise is broken.
 pub fn play(seed: u64, trace: bool) -> Summary {
-    let mut dice = Dice::from_seed(seed);
+    let mut rng = Rng::from_seed(seed);
     // Not drawn: histories that were played without it stay as they were.
-    let shape = Shape { store_wills: seed % 3 == 2, ..Shape::of(&mut dice) };
-    let habits = Habits::of(&mut dice);
-    let count = dice.index(5) + 3;
-    let clients: Vec<_> = (0..count).map(|index| Client::new(index, habits, &mut dice)).collect();
+    let shape = Shape { store_wills: seed % 3 == 2, ..Shape::of(&mut rng) };
+    let habits = Habits::of(&mut rng);
+    let count = rng.index(5) + 3;
+    let clients: Vec<_> = (0..count).map(|index| Client::new(index, habits, &mut rng)).collect();
     let mut run = Run {
         shape,
         world: None,
@@ -89,7 +89,7 @@ pub fn play(seed: u64, trace: bool) -> Summary {
         next_link: 1,
         summary: Summary::default(),
         trace,
-        dice,
+        rng,
         habits,
         actors: Scheduler::default(),
         atomic: std::env::var_os("SIMULATION_ATOMIC").is_some(),
@@ -106,9 +106,9 @@ pub fn play(seed: u64, trace: bool) -> Summary {
     run.model.short_queues = run.shape.max_queued < 1000;
     run.model.scale = if run.shape.max_size > 0 { 12 } else { 1 };
     run.start(Remains::empty(seed));
-    let steps = run.dice.between(200, 1200);
+    let steps = run.rng.between(200, 1200);
     // Some histories are calm: a crash ends what only a long run would show.
-    let violence = *run.dice.pick(&[0, 1, 2, 4]);
+    let violence = *run.rng.pick(&[0, 1, 2, 4]);
     for _ in 0..steps {
         run.step(violence);
     }
@@ -170,37 +170,37 @@ impl Run {
     fn step_alone(&mut self, violence: u64) {
         if self.tense > 0 {
             self.tense -= 1;
-            if self.tense == 0 && self.dice.percent(15) {
+            if self.tense == 0 && self.rng.percent(15) {
                 self.compare_retained();
             }
-            if violence > 0 && self.dice.between(0, 1000) < 12 {
-                if self.dice.percent(60) {
+            if violence > 0 && self.rng.between(0, 1000) < 12 {
+                if self.rng.percent(60) {
                     self.commit();
                 }
                 self.crash();
                 return;
             }
         }
-        if self.dice.between(0, 1000) < self.habits.contests {
+        if self.rng.between(0, 1000) < self.habits.contests {
             return self.contest(violence);
         }
-        match self.dice.between(0, 1000) {
+        match self.rng.between(0, 1000) {
             0..=249 if self.habits.interleaving > 0 => self.converse(),
             0..=419 => {
-                let index = self.dice.index(self.clients.len());
+                let index = self.rng.index(self.clients.len());
                 self.client_acts(index);
             }
             420..=609 => self.turn_of_some_link(),
             610..=769 => self.client_reads(),
             770..=869 => self.commit(),
             870..=909 => self.time_passes(),
-            910..=934 => self.upkeep(),
+            910..=934 => self.background(),
             935..=944 => self.operator_acts(),
             945..=954 => {
                 let _ = self.world().store.step_idle();
             }
             955..=979 => self.line_is_cut(),
-            980.. if !self.dice.percent(violence * 25) => {}
+            980.. if !self.rng.percent(violence * 25) => {}
             980..=985 => self.disk_misbehaves(),
             986..=992 => self.crash(),
             993..=994 => self.shut_down(),
@@ -214,11 +214,11 @@ impl Run {
     pub(super) fn client_acts(&mut self, index: usize) {
         let client = &mut self.clients[index];
         let Some(number) = client.link else {
-            if client.is_durable() && self.dice.percent(self.habits.clean_starts) {
+            if client.is_durable() && self.rng.percent(self.habits.clean_starts) {
                 client.wants_new_session(&mut self.model);
                 self.say(|| format!("client {index} wants a new session"));
             }
-            if self.dice.percent(40) {
+            if self.rng.percent(40) {
                 self.connect(index);
             }
             return;
@@ -227,32 +227,32 @@ impl Run {
         if !client.connected {
             return;
         }
-        let (dice, model) = (&mut self.dice, &mut self.model);
-        match dice.between(0, 100) {
+        let (rng, model) = (&mut self.rng, &mut self.model);
+        match rng.between(0, 100) {
             drawn if drawn < self.habits.subscribes => {
                 if client.may_publish() {
-                    client.subscribe(link, model, dice);
+                    client.subscribe(link, model, rng);
                 }
             }
             drawn if drawn < self.habits.subscribes + self.habits.unsubscribes => {
                 if client.may_publish() {
-                    client.unsubscribe(link, model, dice);
+                    client.unsubscribe(link, model, rng);
                 }
             }
             0..=68 => {
-                for _ in 0..dice.between(1, self.habits.burst) {
+                for _ in 0..rng.between(1, self.habits.burst) {
                     if client.may_publish() {
-                        client.publish(link, model, dice, self.now);
+                        client.publish(link, model, rng, self.now);
                     }
                 }
             }
             69..=94 => {
-                for _ in 0..dice.between(1, 10) {
+                for _ in 0..rng.between(1, 10) {
                     client.acknowledge(link);
                 }
             }
             95 => {
-                client.disconnect(link, dice, self.now);
+                client.disconnect(link, rng, self.now);
                 self.say(|| format!("client {index} disconnects"));
             }
             _ => {}
@@ -263,39 +263,39 @@ impl Run {
         let number = self.next_link;
         self.next_link += 1;
         let client = &mut self.clients[index];
-        let link = client.connect(number, &mut self.model, &mut self.dice, self.now);
+        let link = client.connect(number, &mut self.model, &mut self.rng, self.now);
         self.links.insert(number, link);
         self.say(|| format!("client {index} connects, link {number}"));
     }
 
     fn some_link(&mut self) -> Option<u64> {
         let numbers: Vec<u64> = self.links.keys().copied().collect();
-        (!numbers.is_empty()).then(|| *self.dice.pick(&numbers))
+        (!numbers.is_empty()).then(|| *self.rng.pick(&numbers))
     }
 
     fn turn_of_some_link(&mut self) {
         if let Some(number) = self.some_link() {
-            let frames = self.dice.index(self.habits.frames);
+            let frames = self.rng.index(self.habits.frames);
             self.turn(number, frames);
         }
     }
 
     pub(super) fn turn(&mut self, number: u64, frames: usize) {
-        if self.resume_if_begun(&What::Turn(number))
-            || self.resume_if_begun(&What::Greeting(number))
+        if self.resume_if_begun(&What::Step(number))
+            || self.resume_if_begun(&What::Handshake(number))
         {
             return;
         }
         let broker = Arc::clone(&self.world().broker);
         let Some(link) = self.links.get_mut(&number) else { return };
-        let what = if link.greeted { What::Turn(number) } else { What::Greeting(number) };
+        let what = if link.accepted { What::Step(number) } else { What::Handshake(number) };
         let Some(turning) = link.begin_turn(frames) else {
             self.bury(number);
             return;
         };
         link.since = self.now;
         self.model.read(&link.reading, self.now);
-        self.act(what, Box::new(move || Outcome::Turn(Box::new(turning.run(&broker)))));
+        self.act(what, Box::new(move || Outcome::Step(Box::new(turning.run(&broker)))));
     }
 
     /// A link that nobody uses any more.
@@ -308,8 +308,8 @@ impl Run {
     }
 
     fn client_reads(&mut self) {
-        let index = self.dice.index(self.clients.len());
-        let count = self.dice.index(8) + 1;
+        let index = self.rng.index(self.clients.len());
+        let count = self.rng.index(8) + 1;
         self.read(index, count);
     }
 
@@ -337,7 +337,7 @@ impl Run {
     }
 
     fn line_is_cut(&mut self) {
-        let index = self.dice.index(self.clients.len());
+        let index = self.rng.index(self.clients.len());
         self.cut(index);
     }
 
@@ -345,7 +345,7 @@ impl Run {
         let Some(number) = self.clients[index].link else { return };
         let link = self.links.get_mut(&number).expect("its link");
         // Another CONNECT must not come before one that the broker looks at already.
-        if link.greeted || !link.is_busy() || self.dead {
+        if link.accepted || !link.is_busy() || self.dead {
             self.cut_link(index, number);
         }
     }
@@ -358,7 +358,7 @@ impl Run {
         link.to_client.clear();
         // Some of what was under way still arrives; not a CONNECT behind one that was sent
         // later.
-        let arrives = if link.greeted { self.dice.index(link.to_server.len() + 1) } else { 0 };
+        let arrives = if link.accepted { self.rng.index(link.to_server.len() + 1) } else { 0 };
         link.to_server.truncate(arrives);
         client.lost(&mut self.model, since);
         self.say(|| format!("the line of client {index}, link {number}, is cut"));
@@ -368,7 +368,7 @@ impl Run {
     pub(super) fn time_passes(&mut self) {
         let all = [1, 5, 20, 100, 1_000, 6_000, 40_000, 3_600_000];
         // A turn does not take an hour.
-        let millis = *self.dice.pick(if self.actors.is_empty() { &all[..] } else { &all[..6] });
+        let millis = *self.rng.pick(if self.actors.is_empty() { &all[..] } else { &all[..6] });
         self.time_passes_for(millis);
     }
 
@@ -384,8 +384,8 @@ impl Run {
     // Misfortune.
 
     fn disk_misbehaves(&mut self) {
-        let after = self.dice.between(0, 20);
-        let fault = match self.dice.between(0, 6) {
+        let after = self.rng.between(0, 20);
+        let fault = match self.rng.between(0, 6) {
             0 | 1 => None,
             2 => Some(Fault::Sync(after)),
             3 => Some(Fault::Write(after)),
@@ -398,7 +398,7 @@ impl Run {
     }
 
     pub(super) fn die_within_a_commit(&mut self) {
-        let after = self.dice.between(0, 12);
+        let after = self.rng.between(0, 12);
         self.world().disk.set_fault(Some(Fault::Death(after)));
         self.commit();
         self.say(|| format!("death after {after} more changes"));
@@ -414,10 +414,10 @@ impl Run {
         self.look_for_refusals();
         let world = self.world.take().expect("a broker runs");
         let remains = world.kill();
-        let remains = if self.dice.percent(50) {
+        let remains = if self.rng.percent(50) {
             self.summary.power_cuts += 1;
             self.say(|| "the power is cut".into());
-            remains.without_power(&mut self.dice)
+            remains.without_power(&mut self.rng)
         } else {
             self.summary.kills += 1;
             self.say(|| "the broker is killed".into());
@@ -441,7 +441,7 @@ impl Run {
     /// What has left the broker may still arrive; then every line is dead.
     fn end_links(&mut self) {
         for index in 0..self.clients.len() {
-            let count = self.dice.index(20);
+            let count = self.rng.index(20);
             self.read(index, count);
             self.cut(index);
         }
@@ -471,11 +471,11 @@ impl Run {
     }
 
     fn start(&mut self, remains: Remains) {
-        self.now += self.dice.between(0, 5_000);
-        let unlucky = self.dice.percent(5);
+        self.now += self.rng.between(0, 5_000);
+        let unlucky = self.rng.percent(5);
         if unlucky {
-            let after = self.dice.between(0, 30);
-            let fault = *self.dice.pick(&[
+            let after = self.rng.between(0, 30);
+            let fault = *self.rng.pick(&[
                 Fault::Sync(after),
                 Fault::Write(after),
                 Fault::Read(after),
@@ -497,8 +497,8 @@ impl Run {
             }
             Err((remains, why)) => {
                 assert!(unlucky, "the broker does not start: {why}");
-                let cut = self.dice.percent(50);
-                let remains = if cut { remains.without_power(&mut self.dice) } else { remains };
+                let cut = self.rng.percent(50);
+                let remains = if cut { remains.without_power(&mut self.rng) } else { remains };
                 self.start(remains);
             }
         }

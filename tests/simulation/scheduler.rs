@@ -24,7 +24,7 @@ pub type Job = Box<dyn FnOnce() -> Outcome + Send>;
 
 /// What has come of it.
 pub enum Outcome {
-    Turn(Box<Turned>),
+    Step(Box<Turned>),
     /// An operator's request: true if it was answered.
     Operator(bool),
     Done,
@@ -34,8 +34,8 @@ pub enum Outcome {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum What {
     /// Of a link: CONNECT, or a turn of its connection.
-    Greeting(u64),
-    Turn(u64),
+    Handshake(u64),
+    Step(u64),
     Timers,
     Upkeep,
     Commit,

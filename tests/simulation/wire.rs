@@ -65,7 +65,7 @@ pub struct Link {
     /// And why.
     pub why: String,
     /// CONNECT has been answered, one way or the other.
-    pub greeted: bool,
+    pub accepted: bool,
     /// The broker's side; `None` while it is in a turn.
     server: Option<Server>,
     /// When its turn began, in milliseconds.
@@ -88,7 +88,7 @@ impl Link {
             closed: false,
             closed_at: u64::MAX,
             why: String::new(),
-            greeted: false,
+            accepted: false,
             server: Some(Server { client: None, decoder, out: BytesMut::new() }),
             since: 0,
             reading: Vec::new(),
@@ -100,9 +100,9 @@ impl Link {
     pub fn describe(&self) -> String {
         let server = self.server.as_ref().and_then(|server| server.client.as_ref());
         let state = server.map(|server| {
-            let (block, stalled) = (server.block(), server.is_stalled());
-            let parting = server.parts_at().is_some();
-            format!("block {block:?} stalled {stalled} parting {parting}")
+            let (block, stalled) = (server.block(), server.is_blocked_by_back_pressure());
+            let graceful_disconnect = server.disconnects_at().is_some();
+            format!("block {block:?} stalled {stalled} graceful_disconnect {graceful_disconnect}")
         });
         let (number, owner, waiting) = (self.number, self.owner, self.to_server.len());
         let cut = self.cut;
@@ -154,7 +154,7 @@ impl Link {
             self.to_server.push_front(frame);
         }
         self.reading.clear();
-        self.greeted = true;
+        self.accepted = true;
         if let Some(reason) = refused {
             self.to_client.push_back(Got::ConnAck { present: false, reason });
         }
@@ -255,7 +255,7 @@ impl Turning {
     pub fn run(mut self, broker: &Arc<Broker>) -> Turned {
         let (mut refused, mut closed) = (None, None);
         if self.server.client.is_none() {
-            match self.greet(broker) {
+            match self.handshake(broker) {
                 Some(Ok(client)) => self.server.client = Some(client),
                 Some(Err(reason)) => {
                     refused = Some(reason);
@@ -281,7 +281,7 @@ impl Turning {
         Turned { server: self.server, unread: self.frames, refused, closed }
     }
 
-    fn greet(&mut self, broker: &Arc<Broker>) -> Option<Result<Box<Client>, ReasonCode>> {
+    fn handshake(&mut self, broker: &Arc<Broker>) -> Option<Result<Box<Client>, ReasonCode>> {
         let frame = self.frames.pop_front()?;
         let Packet::Connect(connect) = self.server.decoder.decode(&frame.bytes).unwrap() else {
             panic!("the first frame is CONNECT");

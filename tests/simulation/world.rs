@@ -14,7 +14,7 @@ use ferrymq::store::{Store, StoreConfig, StoreMetrics, StoreState};
 use ferrymq::telemetry::Metrics;
 use tempfile::TempDir;
 
-use crate::common::dice::Dice;
+use crate::common::rng::Rng;
 use crate::disk::Disk;
 use crate::scheduler::drive;
 
@@ -29,22 +29,22 @@ pub struct Shape {
     pub inflight_window: usize,
     pub max_queued: usize,
     pub topic_aliases: u16,
-    pub stalls: bool,
+    pub back_pressure: bool,
     pub store_wills: bool,
 }
 
 impl Shape {
-    pub fn of(dice: &mut Dice) -> Self {
+    pub fn of(rng: &mut Rng) -> Self {
         Self {
-            checkpoint_pages: *dice.pick(&[1, 4, 16, 64, 4096]),
-            wal_limit: *dice.pick(&[16 << 10, 64 << 10, 1 << 20, 256 << 20]),
-            max_size: *dice.pick(&[0, 0, 0, 1 << 20]),
-            reserve: *dice.pick(&[0, 0, 64 << 10]),
-            memory_window: *dice.pick(&[1, 2, 5, 20, 1000]),
-            inflight_window: *dice.pick(&[1, 2, 5, 100]),
-            max_queued: *dice.pick(&[10, 1_000_000, 1_000_000, 1_000_000]),
-            topic_aliases: *dice.pick(&[0, 2, 8]),
-            stalls: dice.percent(40),
+            checkpoint_pages: *rng.pick(&[1, 4, 16, 64, 4096]),
+            wal_limit: *rng.pick(&[16 << 10, 64 << 10, 1 << 20, 256 << 20]),
+            max_size: *rng.pick(&[0, 0, 0, 1 << 20]),
+            reserve: *rng.pick(&[0, 0, 64 << 10]),
+            memory_window: *rng.pick(&[1, 2, 5, 20, 1000]),
+            inflight_window: *rng.pick(&[1, 2, 5, 100]),
+            max_queued: *rng.pick(&[10, 1_000_000, 1_000_000, 1_000_000]),
+            topic_aliases: *rng.pick(&[0, 2, 8]),
+            back_pressure: rng.percent(40),
             store_wills: false,
         }
     }
@@ -87,9 +87,9 @@ impl Remains {
     }
 
     /// What another start finds if the power was cut.
-    pub fn without_power(self, dice: &mut Dice) -> Self {
-        let files = self.disk.power_cut(dice);
-        let fresh = Self::empty(dice.between(0, u64::MAX));
+    pub fn without_power(self, rng: &mut Rng) -> Self {
+        let files = self.disk.power_cut(rng);
+        let fresh = Self::empty(rng.between(0, u64::MAX));
         for (name, image) in &files {
             std::fs::write(fresh.directory.0.path().join(name), image).unwrap();
         }
@@ -128,7 +128,7 @@ impl Remains {
         limits.inflight_window = shape.inflight_window;
         limits.max_queued_messages = shape.max_queued;
         settings.topic_alias_maximum = shape.topic_aliases;
-        settings.stalls = shape.stalls;
+        settings.back_pressure = shape.back_pressure;
         settings.store_wills = shape.store_wills;
         let (clock, hand) = Clock::by_hand(WallMillis(wall));
         let broker = Broker::with_clock(

@@ -4,18 +4,18 @@
 
 mod client;
 mod frames;
+mod generator;
 mod histogram;
 mod order;
 mod publisher;
 pub mod sink;
 mod socket;
 mod subscriber;
-mod swarm;
 
+pub use generator::{Generator, Shape};
 pub use histogram::Histogram;
 pub use order::Findings;
 pub use subscriber::Subscriber;
-pub use swarm::{Shape, Swarm};
 
 /// The topic that everything is published to.
 pub const TOPIC: &str = "speed/load";

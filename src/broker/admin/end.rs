@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::Unsettled;
-use crate::broker::{Broker, Leaving, Step};
-use crate::message::{Bell, Revoked, Wake};
+use super::NotCommitted;
+use crate::broker::{Broker, DisconnectKind, Step};
+use crate::message::{Revoked, SessionWake, Wake};
 use crate::telemetry::DropReason;
 
 /// The session is there and its client is not.
@@ -44,9 +44,9 @@ impl Broker {
         let held = handle.look().life.connected().map(|now| (now.epoch, Arc::clone(&now.wake)));
         let Some((epoch, wake)) = held else { return Some(Err(NotConnected)) };
         let leaving = if without_will {
-            Leaving::Normally { session_expiry: None }
+            DisconnectKind::Normally { session_expiry: None }
         } else {
-            Leaving::WithWill { session_expiry: None }
+            DisconnectKind::WithWill { session_expiry: None }
         };
         revoke(&wake);
         self.disconnect(permit, epoch, leaving).await;
@@ -64,7 +64,7 @@ impl Broker {
         self: &Arc<Self>,
         client_id: &str,
         without_will: bool,
-    ) -> Option<Result<Ended, Unsettled>> {
+    ) -> Option<Result<Ended, NotCommitted>> {
         let handle = self.session_of(client_id)?;
         let permit = handle.begin().await;
         if handle.look().life.is_ended() {
@@ -89,7 +89,7 @@ impl Broker {
             self.publish_will(&will, &mut step).await;
         }
         let wake = Arc::new(Wake::default());
-        step.wake_at_commit(&Arc::new(Bell::of(Arc::clone(&wake))));
+        step.wake_at_commit(&Arc::new(SessionWake::of(Arc::clone(&wake))));
         let remains = self.end_session(&handle, &mut step);
         let commit = step.submit(self);
         self.registry.remove(&handle);
@@ -97,7 +97,7 @@ impl Broker {
         if let Some(remains) = remains {
             self.clear_away(remains);
         }
-        let Ok(commit) = commit else { return Some(Err(Unsettled::Down)) };
+        let Ok(commit) = commit else { return Some(Err(NotCommitted::Down)) };
         Some(self.until_committed(&wake, commit).await.map(|()| ended))
     }
 }

@@ -12,13 +12,13 @@
 //! but what does not is in it exactly once.
 
 mod end;
+mod page_limit;
 mod publish;
 mod queue;
 mod retained;
-mod room;
 mod sessions;
-mod settled;
 mod subscriptions;
+mod until_committed;
 mod walk;
 
 pub use end::{Ended, NotConnected};
@@ -26,5 +26,5 @@ pub use publish::{Announced, Announcement, Unannounced};
 pub use queue::{QueuePage, QueuedDelivery, Stage};
 pub use retained::{RetainedPage, Unretained};
 pub use sessions::{Order, Place, SessionFilter, SessionInfo};
-pub use settled::Unsettled;
 pub use subscriptions::{SubscriptionFilter, SubscriptionInfo};
+pub use until_committed::NotCommitted;

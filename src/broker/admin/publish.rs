@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Unsettled;
+use super::NotCommitted;
 use crate::broker::{Broker, Budget, Publication, SYS, Step};
 use crate::message::{Message, MessageId, Wake};
 use crate::protocol::{
@@ -76,7 +76,7 @@ pub enum Unannounced {
     DiskFull,
     /// It is not known to be on disk.
     #[error(transparent)]
-    Unsettled(#[from] Unsettled),
+    NotCommitted(#[from] NotCommitted),
 }
 
 impl Broker {
@@ -101,7 +101,7 @@ impl Broker {
         let (message, receivers) = self.take(&publication, &wake, &mut step).await?;
         let announced = Announced { message: message.id, receivers };
         if step.submit(self).is_err() {
-            return Err(Unsettled::Down.into());
+            return Err(NotCommitted::Down.into());
         }
         if publication.qos == QoS::AtMostOnce || !self.persistence.waits() {
             return Ok(announced);
@@ -153,6 +153,7 @@ impl Broker {
             refused.inc(RefuseReason::RetainedLimit);
             return Err(Unannounced::RetainedFull);
         }
+        let generation = self.subscriptions.generation();
         let mut routes = Routes::new();
         self.route(publication.topic, None, &mut routes);
         let message = self.prepare(publication, &routes, Some(wake), step).map_err(|_| {
@@ -162,6 +163,7 @@ impl Broker {
         let message = Arc::new(message);
         if publication.retain {
             self.retained.retain(publication, &message, self.persistence.committed(), step);
+            self.deliver_to_late(publication, (&routes, generation), None, step);
         }
         let mut fanout = self.begin_fanout(Arc::clone(&message), false);
         let mut turn = None;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Unsettled;
+use super::NotCommitted;
 use crate::broker::{Broker, SessionHandle};
 use crate::message::{CommitNo, DeliveryId, Message, QueuedId};
 use crate::protocol::{PacketId, QoS};
@@ -70,7 +70,7 @@ impl Broker {
         client_id: &str,
         after: DeliveryId,
         limit: usize,
-    ) -> Option<Result<QueuePage, Unsettled>> {
+    ) -> Option<Result<QueuePage, NotCommitted>> {
         let handle = self.session_of(client_id)?;
         let (mut items, sent_up_to) = peek(&handle, after, limit + 1).await;
         let taken = items.len().min(limit).min(within_bytes(&items));
@@ -95,7 +95,7 @@ impl Broker {
     }
 
     /// On the store's own thread for that.
-    async fn read_rows(&self, ids: Vec<QueuedId>) -> Result<Vec<PagedDelivery>, Unsettled> {
+    async fn read_rows(&self, ids: Vec<QueuedId>) -> Result<Vec<PagedDelivery>, NotCommitted> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
@@ -107,7 +107,7 @@ impl Broker {
         self.persistence.page(PageRequest { ids, ledger: self.metrics.messages.memory, reply });
         match receive.await {
             Ok(Ok(rows)) => Ok(rows),
-            Ok(Err(_)) | Err(_) => Err(Unsettled::Down),
+            Ok(Err(_)) | Err(_) => Err(NotCommitted::Down),
         }
     }
 }

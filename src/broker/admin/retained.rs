@@ -4,10 +4,10 @@ use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
-use super::Unsettled;
-use super::room::Room;
+use super::NotCommitted;
+use super::page_limit::PageLimit;
 use crate::broker::{Broker, SYS, Step};
-use crate::message::{Bell, Wake};
+use crate::message::{SessionWake, Wake};
 use crate::store::RetainedRecord;
 
 /// Part of a list of retained messages.
@@ -27,7 +27,7 @@ pub enum Unretained {
     /// It is one of the broker's own, under `$SYS`.
     Own,
     /// It is gone, and the disk does not confirm it.
-    Unsettled(Unsettled),
+    NotCommitted(NotCommitted),
 }
 
 /// By topic, so that the largest stands first in a heap.
@@ -72,7 +72,7 @@ impl Broker {
         while !walk.is_done() {
             self.retained.visit(&mut walk, &mut visit);
         }
-        let (mut page, mut room) = (RetainedPage::default(), Room::new(limit));
+        let (mut page, mut room) = (RetainedPage::default(), PageLimit::new(limit));
         for ByTopic(record) in first.into_sorted_vec() {
             page.more = !room.take(record.topic.len());
             if page.more {
@@ -103,8 +103,8 @@ impl Broker {
         if !self.retained.remove(topic, &mut step) {
             return Err(Unretained::Missing);
         }
-        step.wake_at_commit(&Arc::new(Bell::of(Arc::clone(&wake))));
-        let commit = step.submit(self).map_err(|_| Unretained::Unsettled(Unsettled::Down))?;
-        self.until_committed(&wake, commit).await.map_err(Unretained::Unsettled)
+        step.wake_at_commit(&Arc::new(SessionWake::of(Arc::clone(&wake))));
+        let commit = step.submit(self).map_err(|_| Unretained::NotCommitted(NotCommitted::Down))?;
+        self.until_committed(&wake, commit).await.map_err(Unretained::NotCommitted)
     }
 }

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
-use super::room::Room;
+use super::page_limit::PageLimit;
 use super::walk::{MOST_LOOKED_AT, holds};
 use crate::broker::{Broker, SessionHandle};
 use crate::message::WallMillis;
@@ -106,7 +106,7 @@ impl Broker {
         limit: usize,
     ) -> (Vec<SessionInfo>, Option<Place>) {
         let mut found: Vec<SessionInfo> = Vec::new();
-        let (mut looked_at, mut room) = (0, Room::new(limit));
+        let (mut looked_at, mut room) = (0, PageLimit::new(limit));
         loop {
             let step = self.registry.page_behind(after.as_deref());
             let Some(last) = step.last() else { return (found, None) };
@@ -154,7 +154,7 @@ impl Broker {
             at = Some(Arc::clone(&last.client_id));
             tokio::task::yield_now().await;
         }
-        let (mut found, mut room) = (Vec::new(), Room::new(limit));
+        let (mut found, mut room) = (Vec::new(), PageLimit::new(limit));
         let mut last: Option<Place> = None;
         for (Reverse(queued), client_id) in first.into_sorted_vec() {
             let session = self.session_info(&client_id);

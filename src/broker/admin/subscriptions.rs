@@ -3,7 +3,7 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::room::Room;
+use super::page_limit::PageLimit;
 use super::walk::{MOST_LOOKED_AT, holds};
 use crate::broker::{Broker, SessionHandle};
 use crate::protocol::{TopicFilter, matches};
@@ -57,7 +57,7 @@ impl Broker {
         limit: usize,
     ) -> (Vec<SubscriptionInfo>, Option<After>) {
         let wanted = SubscriptionFilter { search: filter.search.to_lowercase(), ..filter.clone() };
-        let mut found = Found { items: Vec::new(), room: Room::new(limit), looked_at: 0 };
+        let mut found = Found { items: Vec::new(), room: PageLimit::new(limit), looked_at: 0 };
         let mut from = after.clone().map(|(client_id, _)| client_id);
         // The session that the last page has ended in is looked at again.
         let mut within = after;
@@ -85,7 +85,7 @@ impl Broker {
 /// A list that is being made.
 struct Found {
     items: Vec<SubscriptionInfo>,
-    room: Room,
+    room: PageLimit,
     looked_at: usize,
 }
 
@@ -145,7 +145,7 @@ fn behind(
     count: usize,
 ) -> (Vec<SubscriptionInfo>, bool) {
     let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-    let (mut found, mut room) = (Vec::new(), Room::new(count));
+    let (mut found, mut room) = (Vec::new(), PageLimit::new(count));
     let session = handle.lock();
     for (filter, subscribed) in session.subscriptions.range::<str, _>((from, Bound::Unbounded)) {
         let subscription = SubscriptionInfo {

@@ -56,8 +56,8 @@ impl Client {
     }
 
     /// True if it waits for room.
-    pub fn is_stalled(&self) -> bool {
-        self.patient && (self.waits_for_room() || self.pending.is_stalled())
+    pub fn is_blocked_by_back_pressure(&self) -> bool {
+        self.back_pressure && (self.waits_for_room() || self.pending.is_blocked_by_back_pressure())
     }
 
     fn waits_for_room(&self) -> bool {
@@ -84,6 +84,13 @@ impl Client {
             Packet::PubAck(_) | Packet::PubComp(_) => false,
             _ => true,
         };
+        // Looked at only if the packet would have to wait. Such a reply frees room, and
+        // there are no more of them than deliveries in flight, or packet ids in use.
+        let frees = || match packet {
+            Packet::PubRec(ack) => self.handle.look().awaits_pubrec(ack.packet_id),
+            Packet::PubRel(ack) => self.handle.look().incoming.holds(ack.packet_id),
+            _ => false,
+        };
         if self.broker.persistence.pending() > self.most_pending {
             return Some(BlockReason::Disk);
         }
@@ -94,13 +101,18 @@ impl Client {
                 // disk frees it, so this ends.
                 || (!self.pending.is_empty() && !self.broker.may_hold(&self.handle, 0))
         };
-        (keeps && unanswered()).then_some(BlockReason::Unanswered)
+        if !keeps || !unanswered() || frees() {
+            return None;
+        }
+        // What is unanswered waits for room that the client itself may have to make.
+        let waits_for_room = self.back_pressure && self.pending.is_blocked_by_back_pressure();
+        Some(if waits_for_room { BlockReason::DiskFull } else { BlockReason::Unanswered })
     }
 
     /// Holds a packet that has to wait for `reason`.
     pub(super) fn hold(&mut self, reason: BlockReason) {
         if reason == BlockReason::Disk {
-            self.step.wake_at_commit(self.handle.bell());
+            self.step.wake_at_commit(self.handle.session_wake());
         }
         self.held = Some(reason);
     }
@@ -108,8 +120,9 @@ impl Client {
     /// True if a QoS 1 or 2 message must not be taken now, because enough of this
     /// client waits for the disk.
     pub(super) fn holds_for_the_disk(&mut self) -> bool {
-        let holds =
-            self.patient && self.pending.bytes() >= PARKED_BYTES && self.pending.is_stalled();
+        let holds = self.back_pressure
+            && self.pending.bytes() >= PARKED_BYTES
+            && self.pending.is_blocked_by_back_pressure();
         if holds {
             self.hold_publish(BlockReason::DiskFull);
         }
@@ -118,7 +131,7 @@ impl Client {
 
     /// True if a message that was refused for a full queue is to wait for room there.
     pub(super) fn holds_for_a_queue(&mut self) -> bool {
-        if !self.patient {
+        if !self.back_pressure {
             return false;
         }
         let receivers = || {
@@ -170,9 +183,9 @@ impl Client {
     }
 
     /// Keeps the gauge true.
-    pub(super) fn count_stalled(&mut self) {
-        let stalled = self.is_stalled();
-        if stalled != std::mem::replace(&mut self.counted_stalled, stalled) {
+    pub(super) fn count_back_pressure(&mut self) {
+        let stalled = self.is_blocked_by_back_pressure();
+        if stalled != std::mem::replace(&mut self.counted_back_pressure, stalled) {
             let client_id = &*self.handle.client_id;
             if stalled {
                 self.broker.metrics.connections.stalled.inc();
@@ -187,10 +200,10 @@ impl Client {
     /// The connection ends: what it waits for is given up, and nothing is lost by it,
     /// since nothing was acknowledged.
     pub(super) fn stop_waiting(&mut self) {
-        self.patient = false;
+        self.back_pressure = false;
         self.held = None;
         self.leave_line();
-        self.count_stalled();
-        self.wake.set_patient(false);
+        self.count_back_pressure();
+        self.wake.set_back_pressure(false);
     }
 }

@@ -4,7 +4,7 @@
 use bytes::BytesMut;
 
 use super::Client;
-use crate::broker::Leaving;
+use crate::broker::DisconnectKind;
 use crate::protocol::{Disconnect, ReasonCode, Version, encode};
 use crate::telemetry::PacketType;
 
@@ -12,7 +12,7 @@ use crate::telemetry::PacketType;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Close {
     /// DISCONNECT came.
-    Left(Leaving),
+    Left(DisconnectKind),
     /// The client broke a rule, or a limit holds: the reason goes into a v5
     /// DISCONNECT, the words into the log.
     Error(ReasonCode, &'static str),
@@ -48,7 +48,7 @@ impl Client {
         self.pending.abandon();
         let leaving = match close {
             Close::Left(leaving) => *leaving,
-            Close::Error(..) | Close::Lost(_) => Leaving::WithWill { session_expiry: None },
+            Close::Error(..) | Close::Lost(_) => DisconnectKind::WithWill { session_expiry: None },
         };
         let permit = match self.permit.take() {
             Some(permit) => permit,
@@ -72,9 +72,9 @@ impl Client {
         }
         let session_expiry = disconnect.session_expiry;
         Close::Left(if disconnect.reason == ReasonCode::Success {
-            Leaving::Normally { session_expiry }
+            DisconnectKind::Normally { session_expiry }
         } else {
-            Leaving::WithWill { session_expiry }
+            DisconnectKind::WithWill { session_expiry }
         })
     }
 }

@@ -7,6 +7,7 @@ use crate::broker::budget::NODE;
 use crate::broker::{Budget, Publication, Routing};
 use crate::message::{IncomingId, Message};
 use crate::protocol::{PacketId, Publish, QoS, ReasonCode, Version, level_count};
+use crate::schedule::{self, Point};
 use crate::session::Known;
 use crate::store::Change;
 use crate::telemetry::{Refusal, RefuseReason};
@@ -21,7 +22,7 @@ pub(super) fn refusal(reason: ReasonCode) -> RefuseReason {
 
 impl Client {
     pub(super) fn on_publish(&mut self, publish: &Publish<'_>) -> Result<(), Close> {
-        if (self.parting.is_some() || self.gives_up) && publish.qos > QoS::AtMostOnce {
+        if (self.graceful_disconnect.is_some() || self.gives_up) && publish.qos > QoS::AtMostOnce {
             return Ok(());
         }
         if publish.qos > QoS::AtMostOnce && self.is_over_receive_maximum(publish) {
@@ -163,9 +164,13 @@ impl Client {
             // Found by its path, and put in or taken out along it.
             self.budget.spend(2 * NODE * level_count(topic));
             let committed = self.broker.persistence.committed();
+            schedule::reached(Point::Retain);
             self.broker.retained.retain(&publication, &message, committed, &mut self.step);
+            let found = (&self.routes, self.routes_generation);
+            let publisher = Some(self.handle.id);
+            self.broker.deliver_to_late(&publication, found, publisher, &mut self.step);
         }
-        self.tally.published(publish.qos);
+        self.statistics.published(publish.qos);
         let waits = self.broker.persistence.waits();
         if let Some(trace) = &message.trace
             && (packet_id.is_none() || !waits)
@@ -186,7 +191,7 @@ impl Client {
             message.incoming = Some(IncomingId { session: session.id, packet_id, change });
         }
         let message = Arc::new(message);
-        session.incoming.forget_messages(self.broker.persistence.committed());
+        session.incoming.release_messages(self.broker.persistence.committed());
         session.incoming.insert(packet_id, Some(Arc::clone(&message)), self.epoch);
         message
     }
@@ -218,6 +223,7 @@ impl Client {
         {
             return true;
         }
+        self.routes_generation = generation;
         let known = self.routed.take();
         let begun = self.routing.take().filter(|begun| begun.0 == topic);
         let mut routing = begun.map_or_else(Routing::default, |begun| begun.1);

@@ -9,16 +9,17 @@
 //!    [`Client::handle`] for every packet that was read, as long as [`Client::may_go_on`]
 //!    says so.
 //! 3. **Output**: [`Client::submit`], then [`Client::pump`] to fill the write buffer.
-//! 4. **Timers**: [`Client::parts_at`] is when it has to be pumped at the latest.
+//! 4. **Timers**: [`Client::disconnects_at`] is when it has to be pumped at the latest.
 //!
 //! At its end [`Client::close`], once.
 
 mod aliases;
 mod block;
 mod close;
+mod graceful_disconnect;
 mod incoming;
+mod packet_statistics;
 mod packets;
-mod parting;
 mod payload;
 mod pending;
 mod pump;
@@ -26,7 +27,6 @@ mod receipts;
 mod rest;
 mod role;
 mod step;
-mod tally;
 mod work;
 
 use std::sync::{Arc, Weak};
@@ -109,8 +109,10 @@ pub struct Client {
     routing: Option<Box<(String, Routing)>>,
     /// Topic and router generation that `routes` was made for.
     routed: Option<(String, u64)>,
+    /// Of the subscriptions, as the routes know them.
+    routes_generation: u64,
     /// Counts of the running step.
-    tally: tally::Tally,
+    statistics: packet_statistics::PacketStatistics,
     /// Since it was last asked for.
     has_replied: bool,
     /// PINGREQs without PINGRESP.
@@ -122,13 +124,13 @@ pub struct Client {
     /// Writes that may wait for the disk before packets of this connection are held.
     most_pending: usize,
     /// It waits for room where others are refused.
-    patient: bool,
+    back_pressure: bool,
     /// Why the packet that was handled last has not been taken.
     held: Option<BlockReason>,
     /// The session in whose line for room this connection stands.
     waits_at: Option<Weak<SessionHandle>>,
     /// It is in the gauge of those that wait for room.
-    counted_stalled: bool,
+    counted_back_pressure: bool,
     /// The other end hears nothing any more: what it has sent is taken as far as it can be
     /// without waiting.
     deaf: bool,
@@ -136,7 +138,7 @@ pub struct Client {
     /// not be taken either.
     gives_up: bool,
     /// It was refused and is disconnected soon.
-    parting: Option<parting::Parting>,
+    graceful_disconnect: Option<graceful_disconnect::GracefulDisconnect>,
     /// What is written behind the write buffer.
     payload: Option<LargePayload>,
     /// For the buffers of the connection.
@@ -159,9 +161,9 @@ impl Client {
     ) -> Self {
         let inbound = broker.settings.topic_alias_maximum;
         let most_pending = broker.settings.max_pending_writes;
-        let patient = broker.settings.stalls && connect.version < Version::V5;
-        wake.set_patient(patient);
-        wake.set_ends_when_refused(!patient && connect.version < Version::V5);
+        let back_pressure = broker.settings.back_pressure && connect.version < Version::V5;
+        wake.set_back_pressure(back_pressure);
+        wake.set_ends_when_refused(!back_pressure && connect.version < Version::V5);
         let outbound = connect.topic_alias_maximum.min(broker.settings.topic_alias_maximum);
         Self {
             payload: None,
@@ -190,19 +192,20 @@ impl Client {
             routes: Routes::new(),
             routing: None,
             routed: None,
-            tally: tally::Tally::default(),
+            routes_generation: 0,
+            statistics: packet_statistics::PacketStatistics::default(),
             has_replied: false,
             pings: 0,
             outgoing: Vec::new(),
             look: true,
             most_pending,
-            patient,
+            back_pressure,
             held: None,
             waits_at: None,
-            counted_stalled: false,
+            counted_back_pressure: false,
             deaf: false,
             gives_up: false,
-            parting: None,
+            graceful_disconnect: None,
         }
     }
 
@@ -290,7 +293,7 @@ impl Client {
         if self.held.is_some() {
             return taken.map(|()| Handled::Held);
         }
-        self.tally.received(kind, len);
+        self.statistics.received(kind, len);
         taken.map(|()| Handled::Taken)
     }
 

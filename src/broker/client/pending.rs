@@ -196,7 +196,7 @@ impl PendingQueue {
     }
 
     /// True if the first publish waits for room on the disk.
-    pub fn is_stalled(&self) -> bool {
+    pub fn is_blocked_by_back_pressure(&self) -> bool {
         let message = self.publishes.queue.front().and_then(|pending| pending.message.as_ref());
         message.is_some_and(|message| message.durability.is_parked())
     }

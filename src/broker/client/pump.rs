@@ -32,20 +32,20 @@ impl Client {
     /// no packet as large as its CONNACK.
     pub fn pump(&mut self, out: &mut BytesMut, enough: usize) -> Result<bool, Close> {
         let pumped = self.pump_uncounted(out, enough);
-        self.count_stalled();
-        self.tally.hand_in(&self.broker.metrics);
+        self.count_back_pressure();
+        self.statistics.hand_in(&self.broker.metrics);
         pumped
     }
 
     fn pump_uncounted(&mut self, out: &mut BytesMut, enough: usize) -> Result<bool, Close> {
         if self.payload.is_some() {
-            self.check_parting()?;
+            self.check_graceful_disconnect()?;
             return Ok(true);
         }
         let committed = self.broker.persistence.committed();
         let is_full = self.send_replies(committed, out, enough)?;
         // Also if the client reads nothing, so that nothing gets on.
-        self.check_parting()?;
+        self.check_graceful_disconnect()?;
         if is_full {
             return Ok(true);
         }
@@ -71,7 +71,7 @@ impl Client {
             if !more {
                 self.look = false;
                 // What was given up leaves nothing to wait for.
-                self.check_parting()?;
+                self.check_graceful_disconnect()?;
                 return Ok(false);
             }
         }
@@ -85,14 +85,10 @@ impl Client {
         out: &mut BytesMut,
         enough: usize,
     ) -> Result<bool, Close> {
-        if !self.pending.opens_connection() {
-            while self.pings > 0 && out.len() < enough {
-                self.pings -= 1;
-                encode::pingresp(out);
-                self.sent(PacketType::PingResp, None, ReasonCode::Success, 2);
-            }
-        }
         while out.len() < enough {
+            // At each reply: a client may send PINGREQ before it has its CONNACK, which
+            // nothing may overtake.
+            self.send_pings(out, enough);
             let Some(mut pending) = self.pending.pop_open(committed) else { return Ok(false) };
             self.has_replied = true;
             let refused =
@@ -103,7 +99,7 @@ impl Client {
             if refused {
                 self.take_back(&mut pending)?;
             }
-            self.forget_message(&pending);
+            self.discard_message(&pending);
             let withheld = self.withholds(&pending.reply);
             pending.answer_trace(!withheld);
             if withheld {
@@ -114,13 +110,23 @@ impl Client {
         Ok(true)
     }
 
+    fn send_pings(&mut self, out: &mut BytesMut, enough: usize) {
+        if self.pings > 0 && !self.pending.opens_connection() {
+            while self.pings > 0 && out.len() < enough {
+                self.pings -= 1;
+                encode::pingresp(out);
+                self.sent(PacketType::PingResp, None, ReasonCode::Success, 2);
+            }
+        }
+    }
+
     /// A large message is not kept until its PUBREL: its packet id says enough.
-    fn forget_message(&mut self, pending: &Pending) {
+    fn discard_message(&mut self, pending: &Pending) {
         const LARGE: usize = 4 << 10;
         let is_large = pending.message.as_ref().is_some_and(|message| message.size() >= LARGE);
         if is_large && matches!(pending.reply, Reply::PubRec(..)) {
             let committed = self.broker.persistence.committed();
-            self.handle.lock().incoming.forget_messages(committed);
+            self.handle.lock().incoming.release_messages(committed);
         }
     }
 
@@ -142,8 +148,8 @@ impl Client {
                 ReasonCode::QuotaExceeded,
                 "the database is full: persistence.max_size, or the volume",
             )?;
-            if let Some(parting) = &mut self.parting {
-                parting.withholds = true;
+            if let Some(graceful_disconnect) = &mut self.graceful_disconnect {
+                graceful_disconnect.withholds = true;
             }
         }
         Ok(())
@@ -200,7 +206,7 @@ impl Client {
         reason: ReasonCode,
         bytes: usize,
     ) {
-        self.tally.sent(kind, bytes);
+        self.statistics.sent(kind, bytes);
         packets::answered(&self.handle.client_id, kind, id, reason, bytes);
     }
 
@@ -258,7 +264,7 @@ impl Client {
             self.broker.read_page(&self.handle, page);
         }
         if blocked == Some(DeliveryBlock::AwaitingRow) {
-            self.step.wake_at_commit(self.handle.bell());
+            self.step.wake_at_commit(self.handle.session_wake());
         }
         blocked.is_none()
     }
@@ -284,7 +290,7 @@ impl Client {
     fn give_up(&mut self, entry: &Entry, reason: DropReason) {
         self.broker.metrics.messages.dropped.add(reason, 1);
         traced::ended(entry, End::Dropped(reason.as_str()));
-        self.broker.settle(entry, &mut self.step);
+        self.broker.complete(entry, &mut self.step);
     }
 
     /// Whether the client may get a message, and accepts a packet as large as it makes.
@@ -347,10 +353,10 @@ impl Client {
             encode::publish(out, self.version, &publish);
         }
         let bytes = out.len() - before + apart;
-        self.tally.delivered(entry, bytes);
+        self.statistics.delivered(entry, bytes);
         packets::delivered(&self.handle.client_id, &publish, message.topic(), bytes);
         if let Some(trace) = &message.trace {
-            let step = Step::Sent { to: self.principal.address, again: entry.is_begun() };
+            let step = Step::Sent { to: self.principal.address, again: entry.may_have_been_sent() };
             trace.progressed(entry.delivery, step);
             if entry.qos == QoS::AtMostOnce {
                 trace.delivered(entry.delivery, End::Sent);

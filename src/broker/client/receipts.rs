@@ -64,7 +64,7 @@ impl Client {
         match receipt {
             Receipt::Done(entry) => {
                 traced::ended(&entry, End::Acknowledged);
-                self.broker.settle(&entry, &mut self.step);
+                self.broker.complete(&entry, &mut self.step);
                 // There is room in the window again.
                 self.look = true;
                 Ok(None)

@@ -15,7 +15,7 @@ impl Client {
     /// Lets go of what the step that ends has needed and the next one may do without.
     pub(super) fn rest(&mut self) {
         self.leave_line();
-        self.forget_routes();
+        self.discard_routes();
         self.step.shrink();
         self.pending.shrink();
         spare::shrink(&mut self.outgoing);
@@ -30,7 +30,7 @@ impl Client {
             + self.routes.capacity()
     }
 
-    fn forget_routes(&mut self) {
+    fn discard_routes(&mut self) {
         if self.held == Some(BlockReason::Routing) {
             return;
         }

@@ -53,7 +53,7 @@ pub(super) struct Dialling {
 #[derive(Debug)]
 enum Local {
     /// The other end has no state of the session, so its packet ids begin anew.
-    ForgetIncoming,
+    DiscardIncoming,
     /// Filters that the session had and is not to have any more go, and the others come.
     Subscribe(Vec<SubscribeFilter>),
 }
@@ -104,7 +104,7 @@ impl Client {
     pub fn dialled(&mut self, connack: &ConnAck, dialled: Dialled) {
         let mut local = VecDeque::new();
         if !connack.session_present {
-            local.push_back(Local::ForgetIncoming);
+            local.push_back(Local::DiscardIncoming);
         }
         local.push_back(Local::Subscribe(dialled.forward));
         let chunks = dialled.subscribe.chunks(FILTERS_AT_ONCE).map(<[_]>::to_vec);
@@ -117,8 +117,8 @@ impl Client {
         }));
         self.resumed = true;
         // What the other end sends is never refused for want of room: it waits there.
-        self.patient = true;
-        self.wake.set_patient(true);
+        self.back_pressure = true;
+        self.wake.set_back_pressure(true);
     }
 
     /// Has a PINGREQ sent.
@@ -134,13 +134,13 @@ impl Client {
             && let Some(local) = self.role.dialling().and_then(|it| it.local.pop_front())
         {
             match local {
-                Local::ForgetIncoming => self.forget_incoming(),
+                Local::DiscardIncoming => self.discard_incoming(),
                 Local::Subscribe(filters) => self.subscribe_to_exactly(filters),
             }
         }
     }
 
-    fn forget_incoming(&mut self) {
+    fn discard_incoming(&mut self) {
         let mut session = self.handle.lock();
         let durable = session.durable;
         for packet_id in session.incoming.take_all() {

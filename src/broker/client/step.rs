@@ -28,7 +28,7 @@ impl Client {
         }
         if self.permit.is_none() {
             if let Some(lost) = self.lost()
-                && !self.wake.is_lingering()
+                && !self.wake.is_closing()
             {
                 return Err(lost);
             }
@@ -43,7 +43,7 @@ impl Client {
                 return Err(self.lost().unwrap_or(TAKEN_OVER));
             }
             debug_assert!(self.handle.look().life.is_held_by(self.epoch));
-            if self.handle.take_deprived() {
+            if self.handle.take_lost_message() {
                 return Err(DEPRIVED);
             }
             if self.broker.is_shutting_down() {
@@ -82,7 +82,7 @@ impl Client {
 
     /// Its last step may still be under way after it was revoked.
     fn may_step(&self) -> bool {
-        self.wake.revoked().is_none() || self.wake.is_lingering()
+        self.wake.revoked().is_none() || self.wake.is_closing()
     }
 
     /// True if a packet that was left over may be looked at again in this poll.
@@ -114,9 +114,9 @@ impl Client {
             return Ok(());
         }
         if self.step.has_writes() && self.pending.has_new_gates() {
-            self.step.wake_at_commit(self.handle.bell());
+            self.step.wake_at_commit(self.handle.session_wake());
         }
-        schedule::reached(Point::EndOfTurn);
+        schedule::reached(Point::EndOfStep);
         let commit = self
             .step
             .submit(&self.broker)
@@ -136,8 +136,8 @@ impl Client {
     }
 
     /// The task takes one more step when the connection is revoked.
-    pub fn linger(&self) {
-        self.wake.set_lingering();
+    pub fn begin_close(&self) {
+        self.wake.set_closing();
     }
 
     /// Why the connection has lost its session, or has to let go of it.

@@ -11,7 +11,7 @@ use super::{Client, Pending, Reply};
 use crate::broker::budget::{NODE, RECEIVER};
 use crate::broker::{Budget, Fanout};
 use crate::message::Message;
-use crate::protocol::{ReasonCode, SubAck, Subscribe, UnsubAck, Unsubscribe};
+use crate::protocol::{ReasonCode, RetainHandling, SubAck, Subscribe, UnsubAck, Unsubscribe};
 use crate::router::Walk;
 use crate::session::Subscribed;
 use crate::store::RetainedRecord;
@@ -159,8 +159,19 @@ impl Client {
         self.budget.spend(RECEIVER);
         if self.wake.revoked().is_some() {
             // Somebody waits for the end of this step. Without its SUBACK the client
-            // subscribes again, and what is retained is found again.
+            // subscribes again, and what is retained is found again; but not with Retain
+            // Handling 1 if the subscription is there by then.
+            let is_unfinished = retained.len() > 0 || search.is_some();
             (*retained, *search) = (Vec::new().into_iter(), None);
+            let line = done.checked_sub(1).and_then(|last| subscribe.filters.get(last));
+            if let Some(line) = line.filter(|_| is_unfinished)
+                && line.options.retain_handling == RetainHandling::IfNew
+            {
+                self.broker.unsubscribe(&self.handle, &line.filter, &mut self.step);
+                if let Some(reason) = reasons.last_mut() {
+                    *reason = ReasonCode::UnspecifiedError;
+                }
+            }
         }
         if let Some(record) = retained.next() {
             if self.broker.retained.is_current(&record)

@@ -141,7 +141,7 @@ fn a_stalled_publisher_is_acknowledged_in_order_when_there_is_room() {
     publisher.publish(QoS::AtLeastOnce, 1, &large);
     publisher.publish(QoS::ExactlyOnce, 2, "small");
     world.commit();
-    assert!(publisher.received().is_empty() && publisher.client.is_stalled());
+    assert!(publisher.received().is_empty() && publisher.client.is_blocked_by_back_pressure());
     publisher.send(Packet::PingReq);
     assert_eq!(publisher.received(), ["PingResp"]);
     // QoS 0 goes on; no more than a turn's worth is taken.
@@ -158,7 +158,41 @@ fn a_stalled_publisher_is_acknowledged_in_order_when_there_is_room() {
     assert!(publisher.client.block().is_none());
     world.commit();
     assert_eq!(publisher.received(), ["PUBACK 4"]);
-    assert!(!publisher.client.is_stalled() && !world.broker.is_disk_full());
+    assert!(!publisher.client.is_blocked_by_back_pressure() && !world.broker.is_disk_full());
+}
+
+/// Its PUBREC may be what frees the memory and the disk that it waits for.
+#[test]
+fn what_a_publisher_that_waits_for_room_receives_is_taken_also_while_memory_is_short() {
+    let mut config = small_config(OnFull::Stall);
+    config.limits.max_memory = crate::config::AutoSize::Set(ByteSize::mib(1));
+    let world = World::with(config);
+    let mut both = older(&world, "both", false);
+    both.subscribe("t", QoS::ExactlyOnce);
+    world.commit();
+    assert_eq!(both.received(), ["SUBACK"]);
+    let mut publisher = world.passing("pub");
+    publisher.publish(QoS::ExactlyOnce, 1, &"x".repeat(LARGE));
+    world.commit();
+    publisher.received();
+    assert!(both.received()[0].starts_with("PUBLISH 1 "));
+    fill(&world);
+    let mut hoarder = world.passing("hoarder");
+    hoarder.subscribe("t", QoS::AtMostOnce);
+    hoarder.received();
+    both.publish(QoS::AtLeastOnce, 1, &"y".repeat(LARGE));
+    world.commit();
+    assert!(both.client.is_blocked_by_back_pressure());
+    for _ in 0..40 {
+        publisher.publish(QoS::AtMostOnce, 0, &"z".repeat(LARGE));
+    }
+    at_once(world.broker.balance_memory());
+    let handle = world.broker.session_of("both").unwrap();
+    assert!(!world.broker.may_hold(&handle, 0), "memory is short, and it holds much");
+    both.send(Packet::PubRec(ack(1)));
+    assert_eq!(both.client.block(), None);
+    world.commit();
+    assert!(both.received().contains(&"PUBREL 1".to_owned()));
 }
 
 #[test]

@@ -19,6 +19,16 @@ fn connack_and_suback_of_a_durable_session_wait_for_the_commit() {
 }
 
 #[test]
+fn mqtt_3_12_4_1_a_ping_that_comes_before_connack_is_answered_behind_it() {
+    let world = World::new();
+    let mut user = world.connect("sub", false);
+    user.send(Packet::PingReq);
+    assert!(user.received().is_empty());
+    world.commit();
+    assert_eq!(user.received(), ["CONNACK false", "PingResp"]);
+}
+
+#[test]
 fn puback_waits_for_the_commit_if_a_durable_receiver_is_away() {
     let world = World::new();
     let mut receiver = world.durable("sub");

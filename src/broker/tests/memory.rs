@@ -93,7 +93,7 @@ fn what_one_connection_lost_does_not_end_the_next_one() {
     let world = World::new();
     let user = world.durable("a");
     let handle = world.broker.session_of("a").unwrap();
-    handle.deprive();
+    handle.note_lost_message();
     user.vanish();
     let mut again = world.connect("a", false);
     world.commit();

@@ -2,16 +2,17 @@
 //! What must be on disk before what leaves, with commits stepped by hand.
 
 mod admin;
+mod disk_room;
 mod elision;
 mod exactly_once;
 mod full;
 mod full_state;
 mod gates;
-mod growth;
 mod in_flight;
 mod kept_in_flight;
 mod memory;
 mod pass_through;
+mod resumed_briefly;
 mod retained_order;
 mod shared_members;
 mod spans;

@@ -8,7 +8,9 @@ use tempfile::TempDir;
 
 use crate::auth::{Authenticator, Identity};
 use crate::broker::client::{Client, Close, Peer};
-use crate::broker::{Broker, Budget, Clock, Hand, Leaving, Persistence, SessionHandle, Settings};
+use crate::broker::{
+    Broker, Budget, Clock, DisconnectKind, Hand, Persistence, SessionHandle, Settings,
+};
 use crate::config::Config;
 use crate::message::WallMillis;
 use crate::protocol::{
@@ -263,7 +265,7 @@ impl User {
     }
 
     pub fn leave(self) {
-        let leaving = Leaving::Normally { session_expiry: None };
+        let leaving = DisconnectKind::Normally { session_expiry: None };
         at_once(self.client.close(&Close::Left(leaving)));
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::cli::output::say;
-use crate::foreign::escape_json;
+use crate::untrusted_text::escape_json;
 
 /// Prints `name   value` lines with the values below each other.
 pub(super) fn pairs(lines: &[(&str, String)]) {

@@ -15,7 +15,7 @@ use super::problem::{Answer, Problem};
 
 /// The longest text that holds its place; requests have 65,534 bytes for path and query.
 const LONGEST: usize = 16 * 1024;
-/// Places that are kept: the newest. Some 128 KiB each, or 800 KiB of control characters.
+/// Cursors that are kept: the newest. Some 128 KiB each, or 800 KiB of control characters.
 const KEPT: usize = 16;
 /// Begins the text of a kept one; not among the characters of Base64.
 const MARK: char = '~';

@@ -12,8 +12,8 @@ use utoipa::{IntoParams, ToSchema};
 use super::extract::{NoBody, Operator, Query};
 use super::problem::{Answer, Problem};
 use super::time::rfc3339;
-use super::{Api, blocking, unsettled};
-use crate::broker::admin::Unsettled;
+use super::{Api, blocking, not_committed};
+use crate::broker::admin::NotCommitted;
 use crate::maintenance::{self, MaintenanceError, Watch};
 use crate::message::WallMillis;
 use crate::store::{CheckpointReply, Store, StoreState};
@@ -178,7 +178,7 @@ pub(super) async fn checkpoint(
         // Nobody waits any more: it was done all the same.
         let _ = send.send(done);
     }));
-    let down = || unsettled(Unsettled::Down);
+    let down = || not_committed(NotCommitted::Down);
     store.checkpoint(reply).map_err(|_| down())?;
     let done = receive.await.map_err(|_| down())?;
     tracing::info!(target: AUDIT, %remote, pages = done.copied_pages, "checkpoint by an operator");

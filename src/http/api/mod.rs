@@ -47,7 +47,7 @@ use self::guard::Failures;
 use self::problem::{Answer, Problem};
 use super::AppState;
 use crate::broker::Broker;
-use crate::broker::admin::Unsettled;
+use crate::broker::admin::NotCommitted;
 use crate::config::Config;
 use crate::telemetry::LogLevel;
 
@@ -191,7 +191,7 @@ fn stopping() -> Problem {
 }
 
 /// The disk does not confirm it.
-fn unsettled(why: Unsettled) -> Problem {
+fn not_committed(why: NotCommitted) -> Problem {
     Problem::store(format!("{why}."))
 }
 

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use super::extract::{Body, Operator};
 use super::problem::{Answer, Problem};
-use super::{Api, detached, unsettled};
+use super::{Api, detached, not_committed};
 use crate::broker::admin::{Announcement, Unannounced};
 use crate::protocol::{MessageProperties, QoS};
 use crate::telemetry::AUDIT;
@@ -157,7 +157,7 @@ fn refused(why: Unannounced) -> Problem {
         Unannounced::RetainedFull => {
             problem(no_room, "retained-full", "There is no room to retain it")
         }
-        Unannounced::Unsettled(error) => unsettled(error),
+        Unannounced::NotCommitted(error) => not_committed(error),
         Unannounced::Topic(_)
         | Unannounced::Levels
         | Unannounced::Own

@@ -12,7 +12,7 @@ use super::page::{self, Page};
 use super::problem::{Answer, Problem};
 use super::sessions::none;
 use super::time::rfc3339;
-use super::{Api, unsettled};
+use super::{Api, not_committed};
 use crate::broker::admin::{QueuedDelivery, Stage};
 use crate::message::DeliveryId;
 use crate::protocol::PacketId;
@@ -98,7 +98,7 @@ pub(super) async fn list(
     let wrong = |_| Problem::bad_request("cursor: take it from `next` of the page before");
     let after = DeliveryId(after.map_err(wrong)?);
     let looked = api.broker()?.look_into_queue(&client_id, after, limit).await;
-    let found = looked.ok_or_else(|| none(&client_id))?.map_err(unsettled)?;
+    let found = looked.ok_or_else(|| none(&client_id))?.map_err(not_committed)?;
     let mut left = PAYLOADS;
     let items = found.deliveries.iter().map(|delivery| {
         let shown = query.payload.min(left);

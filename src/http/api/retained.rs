@@ -15,7 +15,7 @@ use super::page::{self, Page};
 use super::problem::{Answer, Problem};
 use super::publish::UserProperty;
 use super::time::rfc3339;
-use super::{Api, blocking, detached, unsettled};
+use super::{Api, blocking, detached, not_committed};
 use crate::broker::admin::Unretained;
 use crate::protocol::{MessageProperties, TopicFilter};
 use crate::store::RetainedRecord;
@@ -168,7 +168,7 @@ pub(super) async fn remove(
             "It is one of the broker's own",
             "What is below $SYS is published again and again: see mqtt.sys_interval.",
         )),
-        Err(Unretained::Unsettled(error)) => Err(unsettled(error)),
+        Err(Unretained::NotCommitted(error)) => Err(not_committed(error)),
     }
 }
 

@@ -10,7 +10,7 @@ use super::extract::{NoBody, Operator, Query, Segment};
 use super::page::{self, Page};
 use super::problem::{Answer, Problem};
 use super::time::rfc3339;
-use super::{Api, detached, unsettled};
+use super::{Api, detached, not_committed};
 use crate::broker::admin::{NotConnected, Order, Place, SessionFilter, SessionInfo};
 use crate::session::NEVER_EXPIRES;
 use crate::telemetry::AUDIT;
@@ -214,7 +214,7 @@ pub(super) async fn remove(
         ended
     })
     .await?;
-    let ended = ended.ok_or(missing)?.map_err(unsettled)?;
+    let ended = ended.ok_or(missing)?.map_err(not_committed)?;
     Ok(Json(Deleted { dropped_messages: ended.dropped, was_connected: ended.was_connected }))
 }
 

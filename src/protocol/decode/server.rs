@@ -4,7 +4,7 @@
 use mqttbytes::{v4, v5};
 
 use super::ack::reason;
-use crate::protocol::foreign;
+use crate::protocol::mqttbytes_codec;
 use crate::protocol::properties::{self, id, of};
 use crate::protocol::reader::Reader;
 use crate::protocol::reason::ReasonContext;
@@ -23,10 +23,10 @@ pub(super) fn connack(
     if code != 0 && flags != 0 {
         return Err(DecodeError::protocol("session present in a refusal [MQTT-3.2.2-6]"));
     }
-    let (header, bytes) = foreign::frame(frame)?;
+    let (header, bytes) = mqttbytes_codec::frame(frame)?;
     if version != Version::V5 {
         reader.finish()?;
-        let read = v4::ConnAck::read(header, bytes).map_err(foreign::refused)?;
+        let read = v4::ConnAck::read(header, bytes).map_err(mqttbytes_codec::refused)?;
         let reason = match read.code {
             v4::ConnectReturnCode::Success => ReasonCode::Success,
             v4::ConnectReturnCode::RefusedProtocolVersion => ReasonCode::UnsupportedProtocolVersion,
@@ -48,7 +48,7 @@ pub(super) fn connack(
     if data && !method {
         return Err(DecodeError::protocol("authentication data without a method"));
     }
-    let read = v5::ConnAck::read(header, bytes).map_err(foreign::refused)?;
+    let read = v5::ConnAck::read(header, bytes).map_err(mqttbytes_codec::refused)?;
     let mut connack = read.properties.map_or_else(ConnAck::default, from_properties);
     connack.session_present = read.session_present;
     connack.reason = reason;
@@ -86,8 +86,8 @@ pub(super) fn suback(
 ) -> Result<SubAck, DecodeError> {
     let (packet_id, reasons) = check_reasons(version, &mut reader, ReasonContext::SubAck)?;
     let (reason_string, user_properties) = if version == Version::V5 {
-        let (header, bytes) = foreign::frame(frame)?;
-        let read = v5::SubAck::read(header, bytes).map_err(foreign::refused)?;
+        let (header, bytes) = mqttbytes_codec::frame(frame)?;
+        let read = v5::SubAck::read(header, bytes).map_err(mqttbytes_codec::refused)?;
         read.properties.map_or((None, Vec::new()), |p| (p.reason_string, p.user_properties))
     } else {
         if reasons
@@ -119,8 +119,8 @@ pub(super) fn unsuback(
         });
     }
     let (packet_id, reasons) = check_reasons(version, &mut reader, ReasonContext::UnsubAck)?;
-    let (header, bytes) = foreign::frame(frame)?;
-    let read = v5::UnsubAck::read(header, bytes).map_err(foreign::refused)?;
+    let (header, bytes) = mqttbytes_codec::frame(frame)?;
+    let read = v5::UnsubAck::read(header, bytes).map_err(mqttbytes_codec::refused)?;
     let (reason_string, user_properties) =
         read.properties.map_or((None, Vec::new()), |p| (p.reason_string, p.user_properties));
     Ok(UnsubAck { packet_id, reasons, reason_string, user_properties })

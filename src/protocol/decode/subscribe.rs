@@ -5,7 +5,7 @@
 
 use mqttbytes::{v4, v5};
 
-use crate::protocol::foreign::{self, qos};
+use crate::protocol::mqttbytes_codec::{self, qos};
 use crate::protocol::properties::{self, of};
 use crate::protocol::reader::Reader;
 use crate::protocol::{
@@ -37,9 +37,9 @@ pub(super) fn subscribe(
     reader: Reader<'_>,
 ) -> Result<Subscribe, DecodeError> {
     let packet_id = check_subscribe(version, reader)?;
-    let (header, bytes) = foreign::frame(frame)?;
+    let (header, bytes) = mqttbytes_codec::frame(frame)?;
     if version != Version::V5 {
-        let read = v4::Subscribe::read(header, bytes).map_err(foreign::refused)?;
+        let read = v4::Subscribe::read(header, bytes).map_err(mqttbytes_codec::refused)?;
         let filters = read.filters.into_iter().map(|from| {
             let options =
                 SubscriptionOptions { qos: qos(from.qos), ..SubscriptionOptions::default() };
@@ -53,7 +53,7 @@ pub(super) fn subscribe(
             user_properties: Vec::new(),
         });
     }
-    let read = v5::Subscribe::read(header, bytes).map_err(foreign::refused)?;
+    let read = v5::Subscribe::read(header, bytes).map_err(mqttbytes_codec::refused)?;
     let filters = read.filters.iter().map(|from| {
         let options = SubscriptionOptions {
             qos: qos(from.qos),

@@ -5,13 +5,13 @@ use bytes::{Bytes, BytesMut};
 use mqttbytes::{v4, v5};
 
 use super::writer::{fitting, fitting_bytes};
-use crate::protocol::{ConnAck, ReasonCode, Version, foreign};
+use crate::protocol::{ConnAck, ReasonCode, Version, mqttbytes_codec};
 
 /// CONNACK. Before v5 the reason becomes one of the five return codes, and a refusal
 /// never has a session [MQTT-3.2.2-4] [MQTT-3.2.2-6].
 pub fn connack(out: &mut BytesMut, version: Version, packet: &ConnAck) {
     let session_present = packet.session_present && packet.reason == ReasonCode::Success;
-    foreign::write(out, |out| match version {
+    mqttbytes_codec::write(out, |out| match version {
         Version::V5 => {
             let mut to = v5::ConnAck::new(code(packet.reason), session_present);
             to.properties = Some(properties(packet));
@@ -78,7 +78,7 @@ fn properties(packet: &ConnAck) -> v5::ConnAckProperties {
         assigned_client_identifier: text(&packet.assigned_client_id),
         topic_alias_max: packet.topic_alias_maximum,
         reason_string: text(&packet.reason_string),
-        user_properties: foreign::pairs(&packet.user_properties),
+        user_properties: mqttbytes_codec::pairs(&packet.user_properties),
         wildcard_subscription_available: flag(packet.wildcard_subscription_available),
         subscription_identifiers_available: flag(packet.subscription_identifiers_available),
         shared_subscription_available: flag(packet.shared_subscription_available),

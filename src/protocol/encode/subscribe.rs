@@ -5,18 +5,18 @@ use mqttbytes::{v4, v5};
 
 use super::writer::fitting;
 use crate::protocol::{
-    ReasonCode, RetainHandling, SubAck, Subscribe, UnsubAck, Unsubscribe, Version, foreign,
+    ReasonCode, RetainHandling, SubAck, Subscribe, UnsubAck, Unsubscribe, Version, mqttbytes_codec,
 };
 
 /// SUBSCRIBE, for the client role.
 pub fn subscribe(out: &mut BytesMut, version: Version, packet: &Subscribe) {
     debug_assert!(!packet.filters.is_empty(), "never without a filter [MQTT-3.8.3-2]");
-    foreign::write(out, |out| {
+    mqttbytes_codec::write(out, |out| {
         if version == Version::V5 {
             let filters = packet.filters.iter().map(|from| {
                 let mut to = v5::SubscribeFilter::new(
                     from.filter.as_str().to_owned(),
-                    foreign::to_qos(from.options.qos),
+                    mqttbytes_codec::to_qos(from.options.qos),
                 );
                 to.nolocal = from.options.no_local;
                 to.preserve_retain = from.options.retain_as_published;
@@ -31,14 +31,14 @@ pub fn subscribe(out: &mut BytesMut, version: Version, packet: &Subscribe) {
             to.pkid = packet.packet_id.get();
             to.properties = Some(v5::SubscribeProperties {
                 id: packet.subscription_id.map(|id| id as usize),
-                user_properties: foreign::pairs(&packet.user_properties),
+                user_properties: mqttbytes_codec::pairs(&packet.user_properties),
             });
             to.write(out)
         } else {
             let filters = packet.filters.iter().map(|from| {
                 v4::SubscribeFilter::new(
                     from.filter.as_str().to_owned(),
-                    foreign::to_qos(from.options.qos),
+                    mqttbytes_codec::to_qos(from.options.qos),
                 )
             });
             let mut to = v4::Subscribe::new_many(filters);
@@ -53,9 +53,9 @@ pub fn unsubscribe(out: &mut BytesMut, version: Version, packet: &Unsubscribe) {
     debug_assert!(!packet.filters.is_empty(), "never without a filter [MQTT-3.10.3-2]");
     let pkid = packet.packet_id.get();
     let filters = packet.filters.iter().map(|filter| filter.as_str().to_owned()).collect();
-    foreign::write(out, |out| {
+    mqttbytes_codec::write(out, |out| {
         if version == Version::V5 {
-            let user_properties = foreign::pairs(&packet.user_properties);
+            let user_properties = mqttbytes_codec::pairs(&packet.user_properties);
             v5::Unsubscribe {
                 pkid,
                 filters,
@@ -71,7 +71,7 @@ pub fn unsubscribe(out: &mut BytesMut, version: Version, packet: &Unsubscribe) {
 /// SUBACK. Before v5 every failure is 0x80.
 pub fn suback(out: &mut BytesMut, version: Version, packet: &SubAck) {
     let pkid = packet.packet_id.get();
-    foreign::write(out, |out| {
+    mqttbytes_codec::write(out, |out| {
         if version == Version::V5 {
             let codes = packet.reasons.iter().map(|reason| {
                 debug_assert!(
@@ -84,7 +84,7 @@ pub fn suback(out: &mut BytesMut, version: Version, packet: &SubAck) {
             let mut to = v5::SubAck::new(pkid, codes.collect());
             to.properties = Some(v5::SubAckProperties {
                 reason_string: packet.reason_string.as_deref().map(|text| fitting(text).to_owned()),
-                user_properties: foreign::pairs(&packet.user_properties),
+                user_properties: mqttbytes_codec::pairs(&packet.user_properties),
             });
             to.write(out)
         } else {
@@ -100,13 +100,13 @@ pub fn suback(out: &mut BytesMut, version: Version, packet: &SubAck) {
 /// UNSUBACK. Before v5 it has no codes.
 pub fn unsuback(out: &mut BytesMut, version: Version, packet: &UnsubAck) {
     let pkid = packet.packet_id.get();
-    foreign::write(out, |out| {
+    mqttbytes_codec::write(out, |out| {
         if version == Version::V5 {
             let mut to = v5::UnsubAck::new(pkid);
             to.reasons = packet.reasons.iter().map(|&reason| unsuback_reason(reason)).collect();
             to.properties = Some(v5::UnsubAckProperties {
                 reason_string: packet.reason_string.as_deref().map(|text| fitting(text).to_owned()),
-                user_properties: foreign::pairs(&packet.user_properties),
+                user_properties: mqttbytes_codec::pairs(&packet.user_properties),
             });
             to.write(out)
         } else {

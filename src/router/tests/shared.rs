@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::router::Standing;
+use crate::router::Availability;
 
 /// How often each session got one of `count` messages to `topic`.
 fn shares(
@@ -105,7 +105,7 @@ fn mqtt_4_8_2_another_member_is_found_for_what_one_cannot_get_any_more() {
     let router = group(1..=4);
     let choose = |accepts: &dyn Fn(u64) -> bool, online: &dyn Fn(u64) -> bool| {
         router.choose_member("$share/g/a/+", |handle| match *handle as u64 {
-            full if !accepts(full) => Standing::Full,
+            full if !accepts(full) => Availability::Full,
             session => online(session).into(),
         })
     };
@@ -129,18 +129,18 @@ fn mqtt_4_8_2_another_member_is_found_for_what_one_cannot_get_any_more() {
 #[test]
 fn a_member_that_has_ended_is_never_chosen_and_one_without_room_last() {
     let router = group(1..=5);
-    let chosen = |standing: &dyn Fn(u64) -> Standing| {
+    let chosen = |availability: &dyn Fn(u64) -> Availability| {
         let mut routes = Routes::new();
-        router.route("a/b", None, &mut routes, |handle| standing(*handle as u64));
+        router.route("a/b", None, &mut routes, |handle| availability(*handle as u64));
         routes.receivers.first().map(|receiver| receiver.session.0)
     };
     for _ in 0..10 {
-        let all_but = |session, others: Standing| {
-            move |other| if other == session { Standing::Full } else { others }
+        let all_but = |session, others: Availability| {
+            move |other| if other == session { Availability::Full } else { others }
         };
-        assert_eq!(chosen(&all_but(2, Standing::Ended)), Some(2));
-        assert_ne!(chosen(&all_but(2, Standing::Away)), Some(2));
-        assert_eq!(chosen(&|_| Standing::Ended), None);
+        assert_eq!(chosen(&all_but(2, Availability::Ended)), Some(2));
+        assert_ne!(chosen(&all_but(2, Availability::Away)), Some(2));
+        assert_eq!(chosen(&|_| Availability::Ended), None);
     }
 }
 

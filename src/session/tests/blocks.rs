@@ -69,7 +69,7 @@ fn whoever_gets_nothing_is_told_what_it_waits_for() {
     }
     assert_eq!(next(&mut session, 2).unwrap_err(), DeliveryBlock::WindowFull);
     session.detach(WallMillis(1));
-    session.forget(2);
+    session.evict(2);
     attach(&mut session, 1);
     assert_eq!(next(&mut session, 2).unwrap_err(), DeliveryBlock::Paging);
     assert_eq!(session.next_page(|| u64::MAX).unwrap().ids.len(), 1);

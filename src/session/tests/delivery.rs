@@ -111,7 +111,7 @@ fn mqtt_3_3_2_5_what_was_sent_is_completed_and_not_dropped_when_it_comes_from_di
     }
     assert_eq!(sent(&mut session, 2).len(), 2);
     session.detach(WallMillis(1));
-    assert!(session.forget(2), "all of it is on disk");
+    assert!(session.evict(2), "all of it is on disk");
     assert_eq!(session.room_for(8), Room::AfterDropping);
     assert_eq!(session.drop_oldest().unwrap().unwrap_err(), DeliveryId(3), "never sent");
     assert!(session.drop_oldest().is_none(), "the receiver may hold the others");

@@ -130,7 +130,7 @@ impl World {
             }
             Step::Forget => {
                 if self.session.life.connected().is_none() {
-                    self.session.forget(self.committed);
+                    self.session.evict(self.committed);
                 }
             }
             Step::PageArrives => self.page_arrives(),
@@ -317,13 +317,13 @@ impl World {
         });
         let mut session = session(LIMITS);
         session.sent_up_to = DeliveryId(self.perhaps_sent);
-        let (mut begun, mut waiting) = (IdList::new(), IdList::new());
+        let (mut sent, mut waiting) = (IdList::new(), IdList::new());
         for (id, row) in &self.rows {
-            let list = if row.qos == QoS::ExactlyOnce { &mut begun } else { &mut waiting };
+            let list = if row.qos == QoS::ExactlyOnce { &mut sent } else { &mut waiting };
             list.push_back(QueuedId { id: DeliveryId(*id), size: 8 });
         }
         let last = self.rows.values().last().map(|row| row.packet_id);
-        session.restore(begun, waiting, last, []);
+        session.restore(sent, waiting, last, []);
         self.session = session;
     }
 }

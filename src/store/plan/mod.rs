@@ -356,11 +356,11 @@ impl Plan {
             self.latest.note(*no, change);
         }
         for (no, change) in &self.retained {
-            self.parked.forget_free(retained_topic(change), *no);
+            self.parked.discard_free(retained_topic(change), *no);
         }
         let topics = self.retained.iter().map(|(no, change)| (retained_topic(change), *no));
-        self.parked.forget_bound(topics);
-        self.parked.forget_closed(&self.messages);
+        self.parked.discard_bound(topics);
+        self.parked.discard_closed(&self.messages);
         self.without_messages();
         self.without_deletes();
         self.ordered.clear();

@@ -107,14 +107,14 @@ impl Parked {
     }
 
     /// The topic has something newer.
-    pub(in crate::store) fn forget_free(&mut self, topic: &str, no: ChangeNo) {
+    pub(in crate::store) fn discard_free(&mut self, topic: &str, no: ChangeNo) {
         if self.free.get(topic).is_some_and(|(known, _)| *known < no) {
             self.free.remove(topic);
         }
     }
 
     /// Something newer under these topics is on disk.
-    pub(in crate::store) fn forget_bound<'a>(
+    pub(in crate::store) fn discard_bound<'a>(
         &mut self,
         topics: impl Iterator<Item = (&'a str, ChangeNo)>,
     ) {
@@ -147,7 +147,7 @@ impl Parked {
     }
 
     /// These messages are on disk or refused: they do not come back.
-    pub(in crate::store) fn forget_closed(&mut self, messages: &[Arc<Message>]) {
+    pub(in crate::store) fn discard_closed(&mut self, messages: &[Arc<Message>]) {
         if !self.closed.is_empty() {
             for message in messages {
                 self.closed.remove(&message.id);
@@ -180,7 +180,7 @@ impl Parked {
         let cut_off: Vec<_> = self.messages.extract_if(.., |message| is_cut_off(message)).collect();
         for message in &cut_off {
             refuse(message);
-            self.forget(message.id);
+            self.discard(message.id);
             if let Some(publisher) = &message.publisher {
                 publisher.ring();
             }
@@ -195,10 +195,10 @@ impl Parked {
         let mut behind: HashSet<*const Wake> = HashSet::new();
         for message in std::mem::take(&mut self.messages) {
             let bytes = bytes_of(&message);
-            match patient_publisher(&message) {
+            match back_pressured_publisher(&message) {
                 None => {
                     refuse(&message);
-                    self.forget(message.id);
+                    self.discard(message.id);
                     released.refused += 1;
                 }
                 Some(publisher)
@@ -221,7 +221,7 @@ impl Parked {
 
     /// The message is refused, and what was retained with it: what it would have replaced
     /// holds, in memory too.
-    fn forget(&mut self, message: MessageId) {
+    fn discard(&mut self, message: MessageId) {
         self.closed.remove(&message);
         self.bound.retain(|(with, ..)| *with != message);
     }
@@ -251,8 +251,8 @@ fn publisher_of(message: &Arc<Message>) -> Option<*const Wake> {
 }
 
 /// The publisher, if it waits for room.
-pub(in crate::store) fn patient_publisher(message: &Arc<Message>) -> Option<*const Wake> {
-    message.publisher.as_ref().filter(|publisher| publisher.is_patient()).map(Arc::as_ptr)
+pub(in crate::store) fn back_pressured_publisher(message: &Arc<Message>) -> Option<*const Wake> {
+    message.publisher.as_ref().filter(|publisher| publisher.has_back_pressure()).map(Arc::as_ptr)
 }
 
 /// True if a message of the same publisher was refused, behind which it must not be taken.

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::parked::{bytes_of, patient_publisher, refuse};
+use super::parked::{back_pressured_publisher, bytes_of, refuse};
 use super::{Plan, retained_topic};
 use crate::message::{Message, MessageId};
 use crate::store::op::{Change, Op};
@@ -65,20 +65,20 @@ impl Plan {
     /// The disk has no room for the batch: messages are refused or, if their
     /// publishers would rather wait, parked. One larger than `most` bytes would wait
     /// for ever.
-    pub(in crate::store) fn give_up_messages(&mut self, most: u64) -> NoRoom {
+    pub(in crate::store) fn reject_messages(&mut self, most: u64) -> NoRoom {
         let (bytes, largest) = (self.insert_bytes(), self.sizes().max().unwrap_or(0));
         let waits = |message: &mut Arc<Message>| {
-            patient_publisher(message).is_some() && bytes_of(message) <= most
+            back_pressured_publisher(message).is_some() && bytes_of(message) <= most
         };
         let parked: Vec<_> = self.messages.extract_if(.., waits).collect();
         self.park(parked);
         for message in &self.messages {
             refuse(message);
         }
-        self.give_up_retained();
+        self.set_retained_aside();
         let refused = std::mem::take(&mut self.messages);
         self.has_refused |= !refused.is_empty();
-        self.parked.forget_closed(&refused);
+        self.parked.discard_closed(&refused);
         self.without_messages();
         // Nothing that may be refused is left: of each topic one change will do.
         self.retained.reverse();
@@ -89,7 +89,7 @@ impl Plan {
 
     /// What is retained without anyone to be told that it is not goes on to be so in
     /// memory and is written later. Until then no older one may be found on disk.
-    fn give_up_retained(&mut self) {
+    fn set_retained_aside(&mut self) {
         let told = |message: &&Arc<Message>| message.is_kept && message.publisher.is_some();
         let told: HashSet<MessageId> =
             self.messages.iter().filter(told).map(|message| message.id).collect();

@@ -14,7 +14,7 @@ use rusqlite::wal::CheckpointMode;
 
 use super::error::failure_of;
 use super::files::{beside, file_size, identity};
-use super::io_accounting::{self, WalWritten};
+use super::io_accounting::{self, WalAccounting};
 use super::schema::pragma;
 use crate::store::config::{Checkpoints, StoreConfig};
 use crate::store::engine::Failure;
@@ -24,7 +24,7 @@ use crate::store::metrics::{StoreMetrics, add, stamp};
 #[derive(Debug)]
 pub(super) struct Checkpointer {
     /// What is in the WAL after the last COMMIT, told by SQLite.
-    written: Arc<WalWritten>,
+    written: Arc<WalAccounting>,
     wal: PathBuf,
     /// Device and inode of the WAL: SQLite keeps it open, and never makes it anew while
     /// it is.
@@ -101,8 +101,12 @@ impl Checkpointer {
     ) -> rusqlite::Result<Self> {
         let wal = beside(&config.path, "-wal");
         let frame = u64::try_from(pragma(connection, "page_size")?).unwrap_or(0) + FRAME_HEADER;
-        let written =
-            Arc::new(WalWritten::new(wal.clone(), frame, config.checkpoints, Arc::clone(metrics)));
+        let written = Arc::new(WalAccounting::new(
+            wal.clone(),
+            frame,
+            config.checkpoints,
+            Arc::clone(metrics),
+        ));
         let seen = Arc::clone(&written);
         connection.wal_hook(Some(move |_: &mut Wal, pages: i32| {
             seen.committed(u32::try_from(pages).unwrap_or(0));

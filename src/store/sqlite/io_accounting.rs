@@ -15,7 +15,7 @@ const HEADER: u64 = 32;
 
 /// Follows the length of the WAL from commit to commit.
 #[derive(Debug)]
-pub(super) struct WalWritten {
+pub(super) struct WalAccounting {
     /// Frames in the WAL after the last COMMIT.
     pages: AtomicU32,
     /// The WAL's round, see [`round`], from when on it may begin another one: since all
@@ -28,7 +28,7 @@ pub(super) struct WalWritten {
     metrics: Arc<StoreMetrics>,
 }
 
-impl WalWritten {
+impl WalAccounting {
     pub(super) fn new(
         wal: PathBuf,
         frame: u64,

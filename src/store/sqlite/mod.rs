@@ -118,7 +118,7 @@ impl Engine for SqliteEngine {
     }
 
     fn release_reserve(&mut self) -> bool {
-        self.space.give_up_reserve()
+        self.space.release_reserve()
     }
 
     fn restore_reserve(&mut self) {

@@ -67,7 +67,7 @@ fn read_sessions(
             record,
             subscriptions: Vec::new(),
             incoming: Vec::new(),
-            begun: IdList::new(),
+            sent: IdList::new(),
             queue: IdList::new(),
             last_packet_id: None,
             has_shared: false,
@@ -204,7 +204,7 @@ fn read_deliveries(connection: &Connection, scan: &mut Scan, index: &Index) -> R
             Some(session) => {
                 let is_twice_safe = qos(row.get(6)?) == QoS::ExactlyOnce;
                 if row.get(7)? || (is_twice_safe && session.may_have_sent(entry.id)) {
-                    session.begun.push_back(entry);
+                    session.sent.push_back(entry);
                 } else {
                     session.queue.push_back(entry);
                 }

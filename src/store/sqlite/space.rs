@@ -219,7 +219,7 @@ impl Space {
     }
 
     /// Frees the reserve. True if there was one.
-    pub(super) fn give_up_reserve(&self) -> bool {
+    pub(super) fn release_reserve(&self) -> bool {
         std::fs::remove_file(&self.reserve).is_ok()
     }
 
@@ -233,7 +233,7 @@ impl Space {
             && let Err(error) = write_reserve(&self.reserve, self.reserve_size, mode_of(&self.path))
         {
             tracing::warn!(path = %self.reserve.display(), %error, "cannot make the disk reserve");
-            self.give_up_reserve();
+            self.release_reserve();
         }
     }
 

@@ -11,7 +11,7 @@ fn a_message_settled_before_the_batch_leaves_no_row() {
         .submit(&mut Submission { held: vec![Arc::clone(&one)], ..Submission::default() })
         .unwrap();
     one.slots[0].acknowledge();
-    assert!(!one.durability.settle(), "not taken yet");
+    assert!(!one.durability.complete(), "not taken yet");
     assert_eq!(store.step(true), Ok(submitted));
     assert_eq!((count(directory.path(), "message"), count(directory.path(), "delivery")), (0, 0));
     assert_eq!(store.metrics().elided_messages.load(std::sync::atomic::Ordering::Relaxed), 1);
@@ -25,7 +25,7 @@ fn a_message_settled_after_the_batch_leaves_no_row_in_the_end() {
     let one = message_to(1, b"x", &[(1, 1, 1)]);
     commit(&store, vec![Op::Message(Arc::clone(&one))]);
     assert!(one.durability.is_on_disk(store.committed()));
-    assert!(one.durability.settle(), "taken: its rows have to go");
+    assert!(one.durability.complete(), "taken: its rows have to go");
     commit(&store, vec![Op::Delete { delivery: DeliveryId(1), message: Some(MessageId(1)) }]);
     assert_eq!((count(directory.path(), "message"), count(directory.path(), "delivery")), (0, 0));
 }
@@ -134,7 +134,7 @@ fn publishers_and_waiters_are_rung_at_the_commit_and_not_before() {
     let one = message(1, b"x", &[(1, 1, 1)], None, Some(Arc::clone(&publisher)));
     let mut submission = Submission {
         ops: vec![Op::Message(Arc::clone(&one))],
-        waiters: vec![bell(&waiter)],
+        waiters: vec![session_wake(&waiter)],
         ..Submission::default()
     };
     let number = store.submit(&mut submission).unwrap();

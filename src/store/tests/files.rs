@@ -145,7 +145,7 @@ fn a_failing_disk_poisons_and_everyone_hears_of_it() {
     store
         .submit(&mut Submission {
             ops: vec![Op::Message(Arc::clone(&one))],
-            waiters: vec![bell(&waiter)],
+            waiters: vec![session_wake(&waiter)],
             ..Submission::default()
         })
         .unwrap();

@@ -171,7 +171,7 @@ fn the_state_is_full_for_as_long_as_large_messages_are_refused() {
 
 fn patient() -> Arc<Wake> {
     let publisher = Arc::new(Wake::default());
-    publisher.set_patient(true);
+    publisher.set_back_pressure(true);
     publisher
 }
 
@@ -242,13 +242,13 @@ fn what_nobody_waits_for_any_more_is_given_up() {
     let one = message(next, &[0; 5000], &[(1, next, 1)], None, Some(Arc::clone(&publisher)));
     commit(&store, vec![Op::Message(Arc::clone(&one))]);
     assert!(one.durability.is_parked());
-    publisher.set_patient(false);
+    publisher.set_back_pressure(false);
     drain(&store, 1..40);
     commit(&store, Vec::new());
     assert!(one.durability.is_refused());
     assert_eq!(store.state(), StoreState::Running);
     // What could never fit does not wait at all.
-    publisher.set_patient(true);
+    publisher.set_back_pressure(true);
     let huge = message(next + 1, &vec![0; 2 << 20], &[(1, next + 1, 1)], None, Some(publisher));
     commit(&store, vec![Op::Message(Arc::clone(&huge))]);
     assert!(huge.durability.is_refused());

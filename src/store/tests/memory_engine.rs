@@ -288,7 +288,7 @@ pub(super) fn open(rows: &Rows) -> OpenedEngine {
                 .filter(|(session, _)| *session == record.id)
                 .map(|(_, packet_id)| *packet_id)
                 .collect(),
-            begun: IdList::new(),
+            sent: IdList::new(),
             queue: IdList::new(),
             last_packet_id: None,
             has_shared: false,
@@ -304,8 +304,8 @@ pub(super) fn open(rows: &Rows) -> OpenedEngine {
             None => orphans.push_back(entry),
             Some(session) => {
                 session.last_packet_id = Some(row.slot.packet_id);
-                let begun = *received || session.may_have_sent(entry.id);
-                if begun { &mut session.begun } else { &mut session.queue }.push_back(entry);
+                let sent = *received || session.may_have_sent(entry.id);
+                if sent { &mut session.sent } else { &mut session.queue }.push_back(entry);
             }
         }
     }

@@ -25,8 +25,8 @@ use std::sync::mpsc::channel;
 
 use super::*;
 use crate::message::{
-    Bell, ChangeNo, CommitNo, DeliveryId, IncomingId, Message, MessageHead, MessageId, QueuedId,
-    SessionId, SlotState, Wake, WallMillis,
+    ChangeNo, CommitNo, DeliveryId, IncomingId, Message, MessageHead, MessageId, QueuedId,
+    SessionId, SessionWake, SlotState, Wake, WallMillis,
 };
 use crate::protocol::{PacketId, QoS, SubscriptionOptions, Version};
 
@@ -96,8 +96,8 @@ fn state(change: Change) -> Op {
     Op::State(next_change(), change)
 }
 
-fn bell(wake: &Arc<Wake>) -> Arc<Bell> {
-    Arc::new(Bell::of(Arc::clone(wake)))
+fn session_wake(wake: &Arc<Wake>) -> Arc<SessionWake> {
+    Arc::new(SessionWake::of(Arc::clone(wake)))
 }
 
 fn session(id: u64, client_id: &str) -> Op {
@@ -136,7 +136,7 @@ fn page(store: &Store, ids: &[QueuedId]) -> Vec<PagedDelivery> {
 fn queue_ids(recovered: &mut Recovered, session: usize) -> Vec<QueuedId> {
     let session = &mut recovered.sessions[session];
     let mut ids = session.queue.take_front(usize::MAX);
-    ids.extend(session.begun.take_front(usize::MAX));
+    ids.extend(session.sent.take_front(usize::MAX));
     ids.sort_by_key(|queued| queued.id);
     ids
 }

@@ -280,7 +280,7 @@ impl<D: Disk> Run<D> {
             let slot =
                 open.slots.iter().find(|s| s.to_write().is_some_and(|s| s.session.0 == session));
             slot.unwrap().acknowledge();
-            written = if last { open.durability.settle() } else { open.durability.is_taken() };
+            written = if last { open.durability.complete() } else { open.durability.is_taken() };
         }
         if written {
             let message = last.then_some(MessageId(message));

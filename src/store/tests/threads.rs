@@ -32,7 +32,7 @@ fn settle(store: &Store, messages: impl Iterator<Item = Arc<Message>>) {
     let mut submission = Submission::default();
     for one in messages {
         one.slots[0].acknowledge();
-        if one.durability.settle() {
+        if one.durability.complete() {
             let delivery =
                 one.slots[0].to_write().map_or(DeliveryId(one.id.0), |slot| slot.delivery);
             submission.ops.push(Op::Delete { delivery, message: Some(one.id) });

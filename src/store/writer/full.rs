@@ -85,8 +85,8 @@ impl Writer {
 
     /// No room. Messages are refused, so that their publishers hear of it, or wait;
     /// the rest is tried again: acknowledgements have to go on.
-    pub(super) fn make_do(&mut self, number: CommitNo) -> Result<Outcome, Fault> {
-        let no_room = self.plan.give_up_messages(self.engine.largest_message());
+    pub(super) fn commit_without_messages(&mut self, number: CommitNo) -> Result<Outcome, Fault> {
+        let no_room = self.plan.reject_messages(self.engine.largest_message());
         self.full.no_room(Instant::now(), no_room.bytes, no_room.largest);
         if self.room()? >= no_room.bytes.max(LEAST) {
             self.full.doubt();
@@ -102,7 +102,7 @@ impl Writer {
         }
         // What has been copied back leaves its place in the WAL to new pages.
         let _ = self.engine.copy_log_back();
-        let result = self.with_headroom(number);
+        let result = self.commit_with_headroom(number);
         self.set_limit(Limit::Messages)?;
         result
     }

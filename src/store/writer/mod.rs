@@ -23,7 +23,7 @@ use super::plan::Plan;
 use super::queue::Phase;
 use super::room::fullness::Fullness;
 use super::shared::{Shared, StoreState};
-use crate::message::{Bell, CommitMark, CommitNo, IdList, Message, Wake};
+use crate::message::{CommitMark, CommitNo, IdList, Message, SessionWake, Wake};
 
 /// What became of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +51,7 @@ pub(super) struct Writer {
     shared: Arc<Shared>,
     plan: Plan,
     /// Of batches that are kept.
-    waiters: Vec<Arc<Bell>>,
+    waiters: Vec<Arc<SessionWake>>,
     /// Deliveries of sessions that have ended, to be removed little by little.
     orphans: IdList,
     measured: Instant,
@@ -97,11 +97,13 @@ impl Writer {
         let prepared = self.engine.prepare_for(self.plan.changes());
         self.check(prepared)?;
         let outcome = if self.is_short_of_room()? {
-            self.make_do(batch.number)?
+            self.commit_without_messages(batch.number)?
         } else {
             match self.attempt(Scope::All, batch.number) {
                 Ok(()) => Outcome::Committed,
-                Err(error) if error.failure == Failure::Full => self.make_do(batch.number)?,
+                Err(error) if error.failure == Failure::Full => {
+                    self.commit_without_messages(batch.number)?
+                }
                 Err(error) => return Err(Fault::from(error)),
             }
         };
@@ -172,7 +174,7 @@ impl Writer {
         self.waiters.retain(|waiter| Arc::strong_count(waiter) > 1);
     }
 
-    fn with_headroom(&mut self, number: CommitNo) -> Result<Outcome, Fault> {
+    fn commit_with_headroom(&mut self, number: CommitNo) -> Result<Outcome, Fault> {
         self.set_limit(Limit::Changes)?;
         if self.fits(Scope::All, number)? {
             return Ok(Outcome::Committed);

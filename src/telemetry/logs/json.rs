@@ -13,10 +13,10 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::foreign::escape_json;
 use crate::telemetry::cut::{LOGGED, cut};
+use crate::untrusted_text::escape_json;
 
-/// See the module.
+/// Observe the module.
 pub(super) struct Json;
 
 impl<S, N> FormatEvent<S, N> for Json

@@ -9,8 +9,8 @@ use tracing_subscriber::field::MakeExt as _;
 use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
 
-use crate::foreign::deceives;
 use crate::telemetry::cut::{LOGGED, head};
+use crate::untrusted_text::deceives;
 
 /// The message, then `name=value` for each field. Text is quoted, with its quotes
 /// escaped, so that no value can look like a further field.

@@ -98,7 +98,7 @@ impl Push {
     /// no endpoint. To be called within the runtime: the connections live in it.
     ///
     /// # Errors
-    /// See [`PushError`].
+    /// Observe [`PushError`].
     #[allow(clippy::redundant_closure_for_method_calls)] // The method's type cannot be named.
     pub fn start(config: &Telemetry, variables: Variables<'_>) -> Result<Self, PushError> {
         let settings = Settings::new(config, variables)?;

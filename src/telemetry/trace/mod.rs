@@ -19,7 +19,7 @@
 
 mod budget;
 mod commit;
-mod journey;
+mod message_trace;
 mod parent;
 mod sampling;
 mod span;
@@ -31,7 +31,7 @@ use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 
 use self::budget::Budget;
-use self::journey::Journey;
+use self::message_trace::MessageSpans;
 pub use self::sampling::Sampling;
 use self::sampling::{Decision, Rule};
 use self::span::{Arrival, receive};
@@ -110,14 +110,14 @@ impl Tracing {
             retain: message.retain,
         };
         let receive = self.open(receive(&arrival, read), parent.as_ref())?;
-        Some(Trace::new(Journey::new(self.clone(), message, receive)))
+        Some(Trace::new(MessageSpans::new(self.clone(), message, receive)))
     }
 
     /// A message has come from elsewhere: from disk, from what is retained, from a will.
     /// It is traced if its publisher's span is recorded.
     pub fn resume(&self, message: &Message, now: WallMillis) -> Option<Box<Trace>> {
         let parent = self.0.rule.parent_of(message.properties())?;
-        Some(Trace::new(Journey::resumed(self.clone(), message, parent, now)))
+        Some(Trace::new(MessageSpans::resumed(self.clone(), message, parent, now)))
     }
 
     /// A publish was not taken: its `receive` says why. Only for those whose publisher's

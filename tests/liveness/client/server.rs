@@ -8,7 +8,7 @@ use ferrymq::protocol::{
 };
 
 use super::{Client, qos_of};
-use crate::common::dice::Dice;
+use crate::common::rng::Rng;
 use crate::model::Model;
 
 #[derive(Debug, Clone)]
@@ -23,13 +23,13 @@ pub(super) struct Server {
 
 impl Client {
     /// From now on it is dialled.
-    pub fn becomes_server(&mut self, dice: &mut Dice) {
+    pub fn becomes_server(&mut self, rng: &mut Rng) {
         self.durable = true;
-        let count = dice.index(3);
+        let count = rng.index(3);
         let filters = ["t/0", "t/+", "u/#", "#"];
-        let forward = (0..count).map(|_| (*dice.pick(&filters), [1, 2][dice.index(2)])).collect();
+        let forward = (0..count).map(|_| (*rng.pick(&filters), [1, 2][rng.index(2)])).collect();
         // Of one SUBSCRIBE, and of several.
-        let subscribe = *dice.pick(&[1, 8, 20]);
+        let subscribe = *rng.pick(&[1, 8, 20]);
         self.server = Some(Server { forward, subscribe, answers: true, pinged: 0 });
     }
 

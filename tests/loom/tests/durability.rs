@@ -86,7 +86,7 @@ fn what_is_refused_is_never_acknowledged() {
                 message.refuse();
             }
         });
-        let receiver = on_thread(&message, Durability::settle);
+        let receiver = on_thread(&message, Durability::complete);
         // The batch's number is not reached by it, but perhaps by a later one.
         let acknowledged = message.may_acknowledge(1);
         let refused = message.is_refused();
@@ -184,12 +184,12 @@ impl Message {
         }
     }
 
-    /// As `Broker::settle_slot`.
+    /// As `Broker::complete_slot`.
     fn settle(&self, receiver: usize) {
         self.slots[receiver].acknowledge();
         if self.references.release(ID) {
             self.ledger.lasts.fetch_add(1, Ordering::SeqCst);
-            if self.durability.settle() {
+            if self.durability.complete() {
                 self.ledger.deleted[receiver].fetch_add(1, Ordering::SeqCst);
                 self.ledger.message_deleted.fetch_add(1, Ordering::SeqCst);
             }
@@ -204,7 +204,7 @@ impl Message {
         self.slots[receiver].acknowledge();
         if self.references.release(ID) {
             self.ledger.lasts.fetch_add(1, Ordering::SeqCst);
-            if self.durability.settle() {
+            if self.durability.complete() {
                 self.ledger.deleted[receiver].fetch_add(1, Ordering::SeqCst);
                 self.ledger.message_deleted.fetch_add(1, Ordering::SeqCst);
             }

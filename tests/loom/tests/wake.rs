@@ -7,7 +7,7 @@ mod common;
 use std::future::poll_fn;
 use std::task::Poll;
 
-use ferrymq_loom::message::wake::{Bell, Revoked, Wake};
+use ferrymq_loom::message::wake::{SessionWake, Revoked, Wake};
 use loom::future::block_on;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
@@ -82,10 +82,10 @@ fn a_ring_that_comes_before_the_task_has_looked_at_the_last_one_is_not_lost() {
 #[test]
 fn a_ring_for_a_connection_that_was_replaced_reaches_the_one_that_came_after_it() {
     explore(|| {
-        let (bell, happened) = (std::sync::Arc::<Bell>::default(), Arc::new(AtomicUsize::new(0)));
+        let (session_wake, happened) = (std::sync::Arc::<SessionWake>::default(), Arc::new(AtomicUsize::new(0)));
         let connect = || {
-            let wake = std::sync::Arc::new(Wake::of_session(std::sync::Arc::clone(&bell)));
-            bell.connect(Some(std::sync::Arc::clone(&wake)));
+            let wake = std::sync::Arc::new(Wake::of_session(std::sync::Arc::clone(&session_wake)));
+            session_wake.connect(Some(std::sync::Arc::clone(&wake)));
             wake
         };
         let asked = connect();
@@ -101,7 +101,7 @@ fn a_ring_for_a_connection_that_was_replaced_reaches_the_one_that_came_after_it(
         if happened.load(Ordering::Relaxed) == 0 {
             sleep_until_seen(&newcomer, &happened, 1);
         }
-        bell.connect(None);
+        session_wake.connect(None);
         ringer.join().unwrap();
     });
 }

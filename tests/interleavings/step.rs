@@ -1,6 +1,6 @@
 //! A connection whose turn takes a part of a second: it sends a few packets and, in the same
 //! write, thousands of publishes with many receivers each. What the few packets decide is
-//! decided at the beginning of the turn.
+//! decided at the beginning of the step.
 
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
@@ -42,7 +42,7 @@ fn prepare(broker: &Broker) {
 }
 
 /// A turn that has begun.
-pub struct Turn {
+pub struct Step {
     /// [`HANDLED`] before that.
     before: f64,
 }
@@ -50,9 +50,9 @@ pub struct Turn {
 /// Sends `first`, and what takes long behind it. Answers when the broker has handled
 /// `first`: it counts what came behind it. From outside nothing can be seen earlier, since a
 /// poll hands in what it has counted at its end.
-pub fn begin(broker: &Broker, client: &mut Raw, first: &[u8]) -> Turn {
+pub fn begin(broker: &Broker, client: &mut Raw, first: &[u8]) -> Step {
     keep_awake(broker);
-    let turn = Turn { before: broker.metric(HANDLED) };
+    let step = Step { before: broker.metric(HANDLED) };
     let mut out = first.to_vec();
     let topic = String::from("many");
     let message = Publish { dup: false, qos: 0, pid: 0, topic, payload: Vec::new() };
@@ -63,14 +63,14 @@ pub fn begin(broker: &Broker, client: &mut Raw, first: &[u8]) -> Turn {
     }
     client.send(&out).unwrap();
     let sent = Instant::now();
-    while turn.handled(broker) < 1.0 {
+    while step.handled(broker) < 1.0 {
         assert!(sent.elapsed() < Duration::from_secs(30), "the turn does not begin");
         std::thread::sleep(Duration::from_millis(1));
     }
-    turn
+    step
 }
 
-impl Turn {
+impl Step {
     fn handled(&self, broker: &Broker) -> f64 {
         broker.metric(HANDLED) - self.before
     }

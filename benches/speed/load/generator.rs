@@ -25,7 +25,7 @@ pub struct Shape {
     pub qos: u8,
 }
 
-pub struct Swarm {
+pub struct Generator {
     poll: Poll,
     events: Events,
     clock: Clock,
@@ -39,7 +39,7 @@ pub struct Swarm {
     pub delivered_after: Histogram,
 }
 
-impl Swarm {
+impl Generator {
     pub fn new(broker: SocketAddr, shape: Shape) -> io::Result<Self> {
         let poll = Poll::new()?;
         let mut publishers = Vec::new();
@@ -93,18 +93,19 @@ impl Swarm {
         for publisher in &mut self.publishers {
             publisher.stopped = true;
         }
-        self.run_until(|swarm| swarm.publishers.iter().all(Publisher::is_idle)).map(|_| ())
+        self.run_until(|generator| generator.publishers.iter().all(Publisher::is_idle)).map(|_| ())
     }
 
     /// Waits for all that was acknowledged to arrive, and for the broker to have
     /// read the subscriber's answers. False if it stood still before that.
     pub fn drain(&mut self) -> io::Result<bool> {
-        let complete = self.run_until(|swarm| swarm.received() >= swarm.acknowledged())?;
+        let complete =
+            self.run_until(|generator| generator.received() >= generator.acknowledged())?;
         if let Some(subscriber) = &mut self.subscriber {
             subscriber.ping()?;
         }
-        self.run_until(|swarm| {
-            swarm.subscriber.as_ref().is_none_or(|subscriber| subscriber.ponged)
+        self.run_until(|generator| {
+            generator.subscriber.as_ref().is_none_or(|subscriber| subscriber.ponged)
         })?;
         Ok(complete)
     }

@@ -11,12 +11,12 @@ use crate::telemetry::{DropReason, Label};
 impl Broker {
     /// The delivery is over. The last one of a message settles it: either it was
     /// never written and never will be (write elision), or its rows go.
-    pub fn settle(&self, entry: &Entry, step: &mut Step) {
+    pub fn complete(&self, entry: &Entry, step: &mut Step) {
         // Whoever knows how it ended has said so before.
         traced::ended(entry, End::Dropped("dropped"));
         match entry.home {
             Home::Memory => {}
-            Home::Slot(slot) => self.settle_slot(entry, slot, step),
+            Home::Slot(slot) => self.complete_slot(entry, slot, step),
             Home::Row => {
                 let last = self.persistence.release(entry.message.id);
                 step.write(Op::Delete {
@@ -29,15 +29,15 @@ impl Broker {
 
     /// Ends the deliveries that have left the session's queue because the disk had no
     /// room for them: other receivers of the message may go on to count on it.
-    pub(super) fn settle_refused(&self, session: &mut Session, step: &mut Step) {
+    pub(super) fn complete_refused(&self, session: &mut Session, step: &mut Step) {
         for entry in session.take_refused() {
             self.metrics.messages.dropped.add(DropReason::DiskFull, 1);
             traced::ended(&entry, End::Dropped(DropReason::DiskFull.as_str()));
-            self.settle(&entry, step);
+            self.complete(&entry, step);
         }
     }
 
-    fn settle_slot(&self, entry: &Entry, slot: u32, step: &mut Step) {
+    fn complete_slot(&self, entry: &Entry, slot: u32, step: &mut Step) {
         let message = &entry.message;
         if let Some(slot) = message.slots.get(slot as usize) {
             slot.acknowledge();
@@ -51,7 +51,7 @@ impl Broker {
             let written = if message.must_commit() {
                 message.durability.is_taken()
             } else {
-                message.durability.settle()
+                message.durability.complete()
             };
             if written {
                 let message = Some(message.id);

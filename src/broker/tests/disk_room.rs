@@ -75,7 +75,7 @@ fn publishers_that_wait_for_room_and_leave_are_forgotten() {
             publisher
         })
         .collect();
-    assert!(publishers.iter().all(|publisher| publisher.client.is_stalled()));
+    assert!(publishers.iter().all(|publisher| publisher.client.is_blocked_by_back_pressure()));
     assert_eq!(full.waiting(), 50);
     publishers.into_iter().for_each(User::vanish);
     assert_eq!(full.waiting(), 0);

@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Why it is not known to be on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Unsettled {
+pub enum NotCommitted {
     /// It will not be.
     #[error("the database has failed, and the broker is about to stop")]
     Down,
@@ -31,7 +31,7 @@ impl Broker {
         &self,
         wake: &Wake,
         commit: CommitNo,
-    ) -> Result<(), Unsettled> {
+    ) -> Result<(), NotCommitted> {
         self.until(wake, || self.persistence.committed() >= commit).await
     }
 
@@ -40,7 +40,7 @@ impl Broker {
         &self,
         wake: &Wake,
         done: impl Fn() -> bool,
-    ) -> Result<(), Unsettled> {
+    ) -> Result<(), NotCommitted> {
         let waiting = poll_fn(|context| {
             // Registered first: nothing can fall in between.
             wake.poll(context);
@@ -49,10 +49,10 @@ impl Broker {
             }
             let state = self.persistence.store().map(Store::state);
             if state == Some(StoreState::Poisoned) {
-                return Poll::Ready(Err(Unsettled::Down));
+                return Poll::Ready(Err(NotCommitted::Down));
             }
             Poll::Pending
         });
-        tokio::time::timeout(PATIENCE, waiting).await.unwrap_or(Err(Unsettled::Late))
+        tokio::time::timeout(PATIENCE, waiting).await.unwrap_or(Err(NotCommitted::Late))
     }
 }

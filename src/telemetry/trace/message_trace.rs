@@ -15,9 +15,9 @@ use crate::message::{
 use crate::peer::PeerAddr;
 use crate::protocol::{QoS, ReasonCode};
 
-/// See the module.
+/// Observe the module.
 #[derive(Debug)]
-pub(super) struct Journey {
+pub(super) struct MessageSpans {
     tracing: Tracing,
     /// Of all spans but `receive` itself.
     parent: SpanContext,
@@ -38,7 +38,7 @@ struct Spans {
     deliveries: BTreeMap<DeliveryId, Box<Open>>,
 }
 
-impl Journey {
+impl MessageSpans {
     pub(super) fn new(tracing: Tracing, message: &Message, receive: Open) -> Self {
         let parent = receive.context().clone();
         let spans = Spans { receive: Some(receive), ..Spans::default() };
@@ -86,7 +86,7 @@ impl Journey {
     }
 }
 
-impl Follow for Journey {
+impl Follow for MessageSpans {
     fn came_from(&self, client_id: &str, address: PeerAddr) {
         if let Some(receive) = &mut self.spans.lock().receive {
             receive.came_from(client_id, address);
@@ -154,7 +154,7 @@ impl Follow for Journey {
     }
 }
 
-impl Drop for Journey {
+impl Drop for MessageSpans {
     /// The message has left memory: its queue may go on on disk, or the broker ends.
     fn drop(&mut self) {
         let Spans { receive, persist, deliveries } = std::mem::take(self.spans.get_mut());

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::transport::Transport;
 
 use super::connection::Connection;
-use super::linger;
+use super::graceful_close;
 use super::listener::Origin;
 use super::scratch::{self, Consumed, Partial};
 use crate::auth::{Decision, Request};
@@ -73,8 +73,8 @@ async fn open<S: Transport>(
     let until = Instant::now() + broker.settings.connect_timeout;
     // Until it is a session's: what waits for its password is nobody's yet.
     let mut memory = broker.connect_memory.share();
-    let greeted = greet(broker, stream, origin, (counted, &mut memory), until).await;
-    let refusal = match greeted {
+    let accepted = handshake(broker, stream, origin, (counted, &mut memory), until).await;
+    let refusal = match accepted {
         // Not within the time-out: what is taken from another connection has to go on.
         Ok((connect, peer, partial, decoder)) => match broker.connect(&connect, peer).await {
             Ok(Accepted { client, connack, gate }) => {
@@ -97,7 +97,7 @@ async fn open<S: Transport>(
     if matches!(refusal, Refusal::Late) {
         return None;
     }
-    let _ = linger::close(stream).await;
+    let _ = graceful_close::close(stream).await;
     None
 }
 
@@ -139,7 +139,7 @@ fn log_refusal(origin: &Origin, refusal: &Refusal) {
     }
 }
 
-async fn greet<S: Transport>(
+async fn handshake<S: Transport>(
     broker: &Arc<Broker>,
     stream: &mut S,
     origin: &Origin,

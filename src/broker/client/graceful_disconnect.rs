@@ -17,7 +17,7 @@ const GRACE: Duration = Duration::from_secs(10);
 
 /// The end of a connection that is settled and has not come.
 #[derive(Debug)]
-pub(super) struct Parting {
+pub(super) struct GracefulDisconnect {
     reason: ReasonCode,
     why: &'static str,
     until: Instant,
@@ -32,14 +32,15 @@ impl Client {
     /// # Errors
     /// The end of the connection, if nothing waits for the client.
     pub(super) fn part(&mut self, reason: ReasonCode, why: &'static str) -> Result<(), Close> {
-        if self.parting.is_some() {
+        if self.graceful_disconnect.is_some() {
             return Ok(());
         }
         if self.has_been_served() {
             return Err(Close::Error(reason, why));
         }
         let until = self.step.now.instant + GRACE;
-        self.parting = Some(Parting { reason, why, until, withholds: false });
+        self.graceful_disconnect =
+            Some(GracefulDisconnect { reason, why, until, withholds: false });
         // For the timer, and for a message that is held no longer.
         self.wake.ring();
         Ok(())
@@ -51,14 +52,17 @@ impl Client {
     }
 
     /// When the connection has to end unless it gets on: to be pumped then.
-    pub fn parts_at(&self) -> Option<Instant> {
-        let parts = self.parting.as_ref().map(|parting| parting.until);
+    pub fn disconnects_at(&self) -> Option<Instant> {
+        let parts =
+            self.graceful_disconnect.as_ref().map(|graceful_disconnect| graceful_disconnect.until);
         [parts, self.role.answer_by()].into_iter().flatten().min()
     }
 
     /// True if the client is to hear nothing of a publish any more.
     pub(super) fn withholds(&self, reply: &Reply) -> bool {
-        self.parting.as_ref().is_some_and(|parting| parting.withholds)
+        self.graceful_disconnect
+            .as_ref()
+            .is_some_and(|graceful_disconnect| graceful_disconnect.withholds)
             && matches!(reply, Reply::PubAck(..) | Reply::PubRec(..))
     }
 
@@ -70,7 +74,7 @@ impl Client {
     /// As [`Client::part`].
     pub(super) fn part_instead_of_holding(&mut self) -> Result<(), Close> {
         let waits = matches!(self.held, Some(BlockReason::Queue | BlockReason::DiskFull));
-        if waits && self.parting.is_none() && self.handle.look().backlog() > 0 {
+        if waits && self.graceful_disconnect.is_none() && self.handle.look().backlog() > 0 {
             const WHY: &str =
                 "a publish found no room (mqtt.on_full), and messages wait for its publisher";
             return self.part(ReasonCode::QuotaExceeded, WHY);
@@ -80,10 +84,12 @@ impl Client {
 
     /// # Errors
     /// The time has come.
-    pub(super) fn check_parting(&self) -> Result<(), Close> {
-        match &self.parting {
-            Some(parting) if self.step.now.instant >= parting.until || self.has_been_served() => {
-                Err(Close::Error(parting.reason, parting.why))
+    pub(super) fn check_graceful_disconnect(&self) -> Result<(), Close> {
+        match &self.graceful_disconnect {
+            Some(graceful_disconnect)
+                if self.step.now.instant >= graceful_disconnect.until || self.has_been_served() =>
+            {
+                Err(Close::Error(graceful_disconnect.reason, graceful_disconnect.why))
             }
             _ if self.role.answer_by().is_some_and(|by| self.step.now.instant >= by) => {
                 Err(Close::Lost("the server sent no SUBACK within mqtt.connect_timeout"))

@@ -6,13 +6,13 @@ const TEXT: usize = 1 << 20;
 
 /// What is left of a page.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Room {
+pub(super) struct PageLimit {
     items: usize,
     text: usize,
     taken: usize,
 }
 
-impl Room {
+impl PageLimit {
     /// For a page of up to `items`.
     pub(super) fn new(items: usize) -> Self {
         Self { items, text: TEXT, taken: 0 }
@@ -37,7 +37,7 @@ mod tests {
     #[test]
     fn a_page_ends_with_its_items_or_its_text_and_is_never_empty() {
         let taken = |items, text| {
-            let mut room = Room::new(items);
+            let mut room = PageLimit::new(items);
             (0..5000).take_while(|_| room.take(text)).count()
         };
         assert_eq!(taken(1000, 20), 1000);

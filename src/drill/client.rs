@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::DrillError;
-use super::cast::{Sender, Taker};
+use super::scenario::{Sender, Subscription};
 use crate::load::{Connection, Hello, LoadError, Publisher, Resumed, Sequence, Subscriber};
 use crate::protocol::{QoS, Version};
 
@@ -14,28 +14,28 @@ pub(super) enum Part {
 }
 
 /// One client.
-pub(super) struct Seat {
+pub(super) struct Client {
     pub(super) name: &'static str,
     version: Version,
     pub(super) part: Part,
     pub(super) connection: Option<Connection>,
-    /// When it comes back after it was cut off, in the fleet's nanoseconds.
+    /// When it comes back after it was cut off, in nanoseconds of the clients' clock.
     pub(super) back_at: u64,
     /// Times that the broker did not know its session any more.
     pub(super) sessions_lost: u64,
 }
 
-impl Seat {
+impl Client {
     pub(super) fn sender(sender: &Sender, number: u32) -> Self {
         let part = Part::Publisher(Box::new(sender.publisher(number)));
         Self::new(sender.name, sender.version, part)
     }
 
-    pub(super) fn taker(taker: &Taker) -> Self {
-        let state = Subscriber::new(taker.version);
-        let (filter, group, away) = (taker.filter, taker.group, taker.away);
+    pub(super) fn subscription(subscription: &Subscription) -> Self {
+        let state = Subscriber::new(subscription.version);
+        let (filter, group, away) = (subscription.filter, subscription.group, subscription.away);
         let part = Part::Subscriber { state, filter, group, away };
-        Self::new(taker.name, taker.version, part)
+        Self::new(subscription.name, subscription.version, part)
     }
 
     fn new(name: &'static str, version: Version, part: Part) -> Self {

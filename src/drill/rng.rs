@@ -2,9 +2,9 @@
 
 /// Xorshift64, by George Marsaglia; good enough to choose moments and victims.
 #[derive(Debug, Clone)]
-pub struct Dice(u64);
+pub struct Rng(u64);
 
-impl Dice {
+impl Rng {
     /// The same seed gives the same numbers.
     pub fn new(seed: u64) -> Self {
         // Zero would stay zero; seeds that are near each other should not look alike.
@@ -35,8 +35,8 @@ mod tests {
     #[test]
     fn a_seed_gives_its_numbers_again() {
         let draw = |seed| {
-            let mut dice = Dice::new(seed);
-            (0..20).map(|_| dice.between(10, 20)).collect::<Vec<_>>()
+            let mut rng = Rng::new(seed);
+            (0..20).map(|_| rng.between(10, 20)).collect::<Vec<_>>()
         };
         assert_eq!(draw(7), draw(7));
         assert_ne!(draw(7), draw(8));

@@ -2,9 +2,9 @@
 
 /// Xorshift; good enough to choose moments.
 #[derive(Debug)]
-pub struct Dice(u64);
+pub struct Rng(u64);
 
-impl Dice {
+impl Rng {
     pub fn new() -> Self {
         let seed =
             std::env::var("CRASH_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(|| {
@@ -15,7 +15,7 @@ impl Dice {
         Self(seed)
     }
 
-    /// Dice for another thread.
+    /// Rng for another thread.
     pub fn fork(&mut self) -> Self {
         Self(self.between(1, u64::MAX))
     }

@@ -42,7 +42,7 @@ struct Receiver {
 
 /// The clients, one connection each.
 #[derive(Debug)]
-pub struct Swarm {
+pub struct Generator {
     clock: Clock,
     stop: Stop,
     shape: Shape,
@@ -54,7 +54,7 @@ pub struct Swarm {
     pub arrival: Latency,
 }
 
-impl Swarm {
+impl Generator {
     /// Connects the publishers, without sessions.
     ///
     /// # Errors

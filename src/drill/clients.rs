@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::cast::{GROUPS, SENDERS, SHARED, TAKERS};
+use super::client::{Client, Part};
 use super::report::{Report, Retained, Row};
-use super::seat::{Part, Seat};
-use super::{Dice, DrillError, retained};
+use super::scenario::{GROUPS, SENDERS, SHARED, SUBSCRIPTIONS};
+use super::{DrillError, Rng, retained};
 use crate::load::{Clock, Pace, Publisher, Sequence, Stop, wait};
 use crate::protocol::QoS;
 use crate::sandbox::Broker;
@@ -22,10 +22,10 @@ const AFTERWARDS: Duration = Duration::from_millis(300);
 
 const MILLIS: u64 = 1_000_000;
 
-pub(super) struct Fleet {
+pub(super) struct Clients {
     clock: Clock,
     stop: Stop,
-    seats: Vec<Seat>,
+    members: Vec<Client>,
     /// For each of [`GROUPS`], for each publisher.
     accounts: Vec<Vec<Sequence>>,
     next_sender: usize,
@@ -34,38 +34,38 @@ pub(super) struct Fleet {
     packets: u64,
 }
 
-impl Fleet {
+impl Clients {
     /// Everybody comes once, subscribes, and those who are to be away leave.
     pub(super) fn assemble(broker: &mut Broker, stop: &Stop) -> Result<Self, DrillError> {
-        let senders = (0..).zip(&SENDERS).map(|(number, sender)| Seat::sender(sender, number));
-        let mut fleet = Self {
+        let senders = (0..).zip(&SENDERS).map(|(number, sender)| Client::sender(sender, number));
+        let mut clients = Self {
             clock: Clock::start(),
             stop: stop.clone(),
             // Receivers first: nothing is published before all have subscribed.
-            seats: TAKERS.iter().map(Seat::taker).chain(senders).collect(),
+            members: SUBSCRIPTIONS.iter().map(Client::subscription).chain(senders).collect(),
             accounts: vec![vec![Sequence::default(); SENDERS.len()]; GROUPS.len()],
             next_sender: 0,
             cuts: 0,
             closed_by_broker: 0,
             packets: 0,
         };
-        for seat in &mut fleet.seats {
+        for member in &mut clients.members {
             stop.check()?;
-            seat.connect(broker.address())?;
-            if seat.is_away() {
-                seat.leave()?;
+            member.connect(broker.address())?;
+            if member.is_away() {
+                member.leave()?;
             }
         }
-        Ok(fleet)
+        Ok(clients)
     }
 
     /// Messages that the broker has taken responsibility for.
     pub(super) fn acknowledged(&self) -> u64 {
-        self.seats.iter().filter_map(Seat::publisher).map(Publisher::acknowledged).sum()
+        self.members.iter().filter_map(Client::publisher).map(Publisher::acknowledged).sum()
     }
 
     fn published(&self) -> u64 {
-        self.seats.iter().filter_map(Seat::publisher).map(Publisher::sent).sum()
+        self.members.iter().filter_map(Client::publisher).map(Publisher::sent).sum()
     }
 
     /// Publishes at `rate` for `time`, while clients are cut off at random.
@@ -74,20 +74,20 @@ impl Fleet {
         broker: &mut Broker,
         time: Duration,
         rate: f64,
-        dice: &mut Dice,
+        rng: &mut Rng,
     ) -> Result<(), DrillError> {
         let begin = self.clock.now();
         let end = begin + u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let mut pace = Pace::new(begin, rate);
-        let mut next_cut = begin + dice.between(50, 250) * MILLIS;
+        let mut next_cut = begin + rng.between(50, 250) * MILLIS;
         loop {
             let now = self.clock.now();
             if now >= end {
                 return Ok(());
             }
             if now >= next_cut {
-                self.cut(dice, now);
-                next_cut = now + dice.between(50, 250) * MILLIS;
+                self.cut(rng, now);
+                next_cut = now + rng.between(50, 250) * MILLIS;
             }
             self.come_back(broker, false)?;
             while let Some(due) = pace.take(now) {
@@ -103,11 +103,11 @@ impl Fleet {
     }
 
     fn publish_one(&mut self, due: u64) -> bool {
-        for _ in 0..self.seats.len() {
-            self.next_sender = (self.next_sender + 1) % self.seats.len();
-            let Some(seat) = self.seats.get_mut(self.next_sender) else { continue };
+        for _ in 0..self.members.len() {
+            self.next_sender = (self.next_sender + 1) % self.members.len();
+            let Some(member) = self.members.get_mut(self.next_sender) else { continue };
             if let (Part::Publisher(publisher), Some(connection)) =
-                (&mut seat.part, &mut seat.connection)
+                (&mut member.part, &mut member.connection)
                 && publisher.can_send()
             {
                 publisher.publish(due, connection.output());
@@ -118,14 +118,15 @@ impl Fleet {
     }
 
     /// Drops a connection in the middle of whatever is under way.
-    fn cut(&mut self, dice: &mut Dice, now: u64) {
-        let victim = dice.between(0, self.seats.len() as u64);
-        let pause = dice.between(5, 200) * MILLIS;
-        let Some(seat) = usize::try_from(victim).ok().and_then(|n| self.seats.get_mut(n)) else {
+    fn cut(&mut self, rng: &mut Rng, now: u64) {
+        let victim = rng.between(0, self.members.len() as u64);
+        let pause = rng.between(5, 200) * MILLIS;
+        let Some(member) = usize::try_from(victim).ok().and_then(|n| self.members.get_mut(n))
+        else {
             return;
         };
-        if seat.connection.take().is_some() {
-            seat.back_at = now + pause;
+        if member.connection.take().is_some() {
+            member.back_at = now + pause;
             self.cuts += 1;
         }
     }
@@ -133,12 +134,13 @@ impl Fleet {
     /// Connects those whose time has come; `all` means also those who are away.
     fn come_back(&mut self, broker: &mut Broker, all: bool) -> Result<(), DrillError> {
         let now = self.clock.now();
-        for seat in &mut self.seats {
-            let due = seat.connection.is_none() && (all || seat.back_at <= now && !seat.is_away());
+        for member in &mut self.members {
+            let due =
+                member.connection.is_none() && (all || member.back_at <= now && !member.is_away());
             if !due {
                 continue;
             }
-            if let Err(error) = seat.connect(broker.address()) {
+            if let Err(error) = member.connect(broker.address()) {
                 let is_broken =
                     matches!(&error, DrillError::Client { source, .. } if source.is_broken());
                 return Err(if is_broken && broker.has_ended() {
@@ -154,31 +156,31 @@ impl Fleet {
     /// Waits for packets, takes them in, answers; once.
     fn turn(&mut self, broker: &mut Broker) -> Result<(), DrillError> {
         self.stop.check()?;
-        for seat in &mut self.seats {
-            if let Some(connection) = &mut seat.connection
+        for member in &mut self.members {
+            if let Some(connection) = &mut member.connection
                 && connection.flush().is_err()
             {
                 self.closed_by_broker += 1;
-                seat.connection = None;
+                member.connection = None;
             }
         }
-        let connected = self.seats.iter().enumerate();
-        let connected = connected.filter_map(|(n, seat)| Some((n, seat.connection.as_ref()?)));
+        let connected = self.members.iter().enumerate();
+        let connected = connected.filter_map(|(n, member)| Some((n, member.connection.as_ref()?)));
         let mut ready = Vec::new();
         wait(connected, TURN, &mut ready)?;
         let now = self.clock.now();
         for index in ready {
-            let Some(seat) = self.seats.get_mut(index) else { continue };
-            match seat.turn(now, &mut self.accounts) {
+            let Some(member) = self.members.get_mut(index) else { continue };
+            match member.turn(now, &mut self.accounts) {
                 Ok(packets) => self.packets += packets,
                 Err(error) if error.is_broken() => {
                     if broker.has_ended() {
                         return Err(broker.failed("ended by itself").into());
                     }
                     self.closed_by_broker += 1;
-                    seat.connection = None;
+                    member.connection = None;
                 }
-                Err(source) => return Err(DrillError::Client { client: seat.name, source }),
+                Err(source) => return Err(DrillError::Client { client: member.name, source }),
             }
         }
         Ok(())
@@ -188,17 +190,17 @@ impl Fleet {
     /// connections go.
     pub(super) fn after_the_kill(&mut self) -> Result<(), DrillError> {
         let now = self.clock.now();
-        for seat in &mut self.seats {
+        for member in &mut self.members {
             loop {
-                match seat.turn(now, &mut self.accounts) {
+                match member.turn(now, &mut self.accounts) {
                     Ok(1..) => {}
                     Ok(0) => break,
                     Err(error) if error.is_broken() => break,
-                    Err(source) => return Err(DrillError::Client { client: seat.name, source }),
+                    Err(source) => return Err(DrillError::Client { client: member.name, source }),
                 }
             }
-            seat.connection = None;
-            seat.back_at = 0;
+            member.connection = None;
+            member.back_at = 0;
         }
         Ok(())
     }
@@ -209,7 +211,7 @@ impl Fleet {
         broker: SocketAddr,
         stop: &Stop,
     ) -> Result<Retained, DrillError> {
-        let publisher = self.seats.iter().filter_map(Seat::publisher).next_back();
+        let publisher = self.members.iter().filter_map(Client::publisher).next_back();
         Ok(retained::check(broker, publisher.map_or(0, Publisher::settled), stop)?)
     }
 
@@ -235,12 +237,12 @@ impl Fleet {
     }
 
     fn is_complete(&self) -> bool {
-        let publishers: Vec<_> = self.seats.iter().filter_map(Seat::publisher).collect();
+        let publishers: Vec<_> = self.members.iter().filter_map(Client::publisher).collect();
         let all_there = self.accounts.iter().all(|group| {
             let mut pairs = group.iter().zip(&publishers).take(SENDERS.len() - 1);
             pairs.all(|(account, publisher)| account.missing(publisher.sent()) == 0)
         });
-        let idle = self.seats.iter().all(|seat| match &seat.part {
+        let idle = self.members.iter().all(|member| match &member.part {
             Part::Publisher(publisher) => publisher.is_idle(),
             Part::Subscriber { state, .. } => state.is_idle(),
         });
@@ -253,8 +255,8 @@ impl Fleet {
         report.acknowledged = self.acknowledged();
         report.cuts = self.cuts;
         report.closed_by_broker = self.closed_by_broker;
-        report.sessions_lost = self.seats.iter().map(|seat| seat.sessions_lost).sum();
-        let publishers: Vec<_> = self.seats.iter().filter_map(Seat::publisher).collect();
+        report.sessions_lost = self.members.iter().map(|member| member.sessions_lost).sum();
+        let publishers: Vec<_> = self.members.iter().filter_map(Client::publisher).collect();
         report.unfinished = publishers.iter().map(|one| one.sent() - one.settled()).sum();
         for (group, (name, accounts)) in GROUPS.iter().zip(&self.accounts).enumerate() {
             let mut row = Row { receiver: name, ..Row::default() };

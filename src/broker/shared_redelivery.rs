@@ -15,7 +15,7 @@ use crate::message::{
     CommitNo, DeliveryId, End, IdList, QueuedId, RowCommit, SessionId, SlotState,
 };
 use crate::protocol::QoS;
-use crate::router::{Receiver, Routes, Standing};
+use crate::router::{Availability, Receiver, Routes};
 use crate::session::{DeliveryState, Entry, Home, Room, Session};
 use crate::store::{Op, PageReply, PageRequest, PagedDelivery};
 use crate::telemetry::{DropReason, Label};
@@ -26,7 +26,7 @@ const PAGE_BYTES: u64 = 1 << 20;
 
 /// Rows of ended sessions that have yet to be looked at.
 #[derive(Debug, Default)]
-pub(super) struct Leftovers {
+pub(super) struct SharedRedelivery {
     /// Ids, and how far their session may have sent.
     lists: Mutex<VecDeque<(IdList, DeliveryId)>>,
     /// A page is being read.
@@ -46,7 +46,7 @@ enum Given {
     TooEarly,
 }
 
-impl Leftovers {
+impl SharedRedelivery {
     pub(super) fn add(&self, ids: IdList, sent_up_to: DeliveryId) {
         if !ids.is_empty() {
             self.lists.lock().push_back((ids, sent_up_to));
@@ -87,7 +87,7 @@ impl Broker {
         tried: &[SessionId],
     ) -> Option<Receiver<Arc<SessionHandle>>> {
         self.subscriptions.read().choose_member(share?, |handle| {
-            if tried.contains(&handle.id) { Standing::Ended } else { handle.standing() }
+            if tried.contains(&handle.id) { Availability::Ended } else { handle.availability() }
         })
     }
 
@@ -109,7 +109,7 @@ impl Broker {
                     Given::Taken => return None,
                     Given::Refused => tried.push(receiver.session),
                     Given::TooEarly => {
-                        self.leftovers.uncommitted.lock().push(entry);
+                        self.shared_redelivery.uncommitted.lock().push(entry);
                         return None;
                     }
                 }
@@ -120,7 +120,7 @@ impl Broker {
 
     /// Goes on with what had to wait for its commit.
     pub(super) fn hand_over_decided(&self, step: &mut Step) {
-        let decided = self.leftovers.take_decided(self.persistence.committed());
+        let decided = self.shared_redelivery.take_decided(self.persistence.committed());
         if !decided.is_empty() {
             let dropped = self.hand_over(decided, step);
             self.drop_entries(&dropped, step);
@@ -139,13 +139,13 @@ impl Broker {
             return Given::Refused;
         }
         let message = &entry.message;
-        let is_gated = entry.state == DeliveryState::AwaitingCommit
+        let awaits_commit = entry.state == DeliveryState::AwaitingCommit
             && !message.durability.may_acknowledge(self.persistence.committed());
         // What one member may have got at QoS 1 does not become exactly once by another.
-        let most = if entry.is_begun() || entry.dup { entry.qos } else { message.qos };
+        let most = if entry.may_have_been_sent() || entry.dup { entry.qos } else { message.qos };
         let qos = most.min(receiver.qos);
         if session.durable && entry.home == Home::Memory && qos > QoS::AtMostOnce {
-            if is_gated {
+            if awaits_commit {
                 // Its publisher may repeat it after a crash, and the copy would not be known
                 // as one.
                 return Given::TooEarly;
@@ -158,7 +158,7 @@ impl Broker {
             qos,
             retain: message.retain && receiver.retain_as_published,
             dup: false,
-            state: if is_gated { DeliveryState::AwaitingCommit } else { DeliveryState::Ready },
+            state: if awaits_commit { DeliveryState::AwaitingCommit } else { DeliveryState::Ready },
             packet_id: None,
             home: Home::Memory,
             row_change: None,
@@ -173,10 +173,10 @@ impl Broker {
                 self.move_row(entry, &mut moved, &session, step);
             }
         }
-        let waits = is_gated || moved.row_change.is_some();
+        let waits = awaits_commit || moved.row_change.is_some();
         self.enqueue_moved(handle, &mut session, moved, step);
         if waits {
-            step.wake_at_commit(handle.bell());
+            step.wake_at_commit(handle.session_wake());
         } else if let Some(wake) = session.wake() {
             step.wake(wake);
         }
@@ -184,7 +184,7 @@ impl Broker {
         drop(session);
         traced::ended(entry, End::Dropped(DropReason::SessionEnded.as_str()));
         if !keeps_row {
-            self.settle(entry, step);
+            self.complete(entry, step);
         }
         Given::Taken
     }
@@ -203,7 +203,7 @@ impl Broker {
         traced::queued(&moved, &session.client_id);
         let spill = !self.may_hold(handle, moved.size());
         session.enqueue(moved, self.persistence.committed(), spill);
-        self.settle_refused(session, step);
+        self.complete_refused(session, step);
         if session.durable && session.life.connected().is_none() {
             self.evict_later(handle);
         }
@@ -269,16 +269,16 @@ impl Broker {
         let message = self.message_of(&publication, &routes, None, step);
         self.deliver_at_once(Arc::new(message), &routes, step);
         traced::ended(entry, End::Dropped(DropReason::SessionEnded.as_str()));
-        self.settle(entry, step);
+        self.complete(entry, step);
     }
 
     /// Reads the next rows of ended sessions and gives them to others, or drops them.
     pub(super) fn hand_over_rows(self: &Arc<Self>) {
-        if self.leftovers.is_reading.swap(true, Ordering::AcqRel) {
+        if self.shared_redelivery.is_reading.swap(true, Ordering::AcqRel) {
             return;
         }
-        let Some((ids, sent_up_to)) = self.leftovers.take_page() else {
-            self.leftovers.is_reading.store(false, Ordering::Release);
+        let Some((ids, sent_up_to)) = self.shared_redelivery.take_page() else {
+            self.shared_redelivery.is_reading.store(false, Ordering::Release);
             return;
         };
         let broker = Arc::downgrade(self);
@@ -286,7 +286,7 @@ impl Broker {
             let Some(broker) = broker.upgrade() else { return };
             // Without an answer the store is poisoned: the next start finds them again.
             broker.rows_arrived(answer.unwrap_or_default(), sent_up_to);
-            broker.leftovers.is_reading.store(false, Ordering::Release);
+            broker.shared_redelivery.is_reading.store(false, Ordering::Release);
         }));
         self.persistence.page(PageRequest { ids, ledger: self.metrics.messages.memory, reply });
     }

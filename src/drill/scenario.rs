@@ -53,7 +53,7 @@ impl Sender {
 }
 
 /// One subscriber's part.
-pub(super) struct Taker {
+pub(super) struct Subscription {
     pub(super) name: &'static str,
     pub(super) version: Version,
     pub(super) filter: &'static str,
@@ -73,21 +73,21 @@ pub(super) const SHARED: usize = 4;
 
 const SHARE: &str = "$share/crew/drill/queue/#";
 
-pub(super) const TAKERS: [Taker; 6] = [
-    taker("online-v311", Version::V311, QUEUES, false, 0),
-    taker("online-v5", Version::V5, QUEUES, false, 1),
-    taker("offline-v311", Version::V311, QUEUES, true, 2),
-    taker("offline-v5", Version::V5, QUEUES, true, 3),
-    taker("shared-a", Version::V5, SHARE, false, SHARED),
-    taker("shared-b", Version::V5, SHARE, false, SHARED),
+pub(super) const SUBSCRIPTIONS: [Subscription; 6] = [
+    subscription("online-v311", Version::V311, QUEUES, false, 0),
+    subscription("online-v5", Version::V5, QUEUES, false, 1),
+    subscription("offline-v311", Version::V311, QUEUES, true, 2),
+    subscription("offline-v5", Version::V5, QUEUES, true, 3),
+    subscription("shared-a", Version::V5, SHARE, false, SHARED),
+    subscription("shared-b", Version::V5, SHARE, false, SHARED),
 ];
 
-const fn taker(
+const fn subscription(
     name: &'static str,
     version: Version,
     filter: &'static str,
     away: bool,
     group: usize,
-) -> Taker {
-    Taker { name, version, filter, away, group }
+) -> Subscription {
+    Subscription { name, version, filter, away, group }
 }

@@ -15,7 +15,7 @@ struct Count {
 
 /// What has not been handed in yet.
 #[derive(Debug, Default)]
-pub struct Tally {
+pub struct PacketStatistics {
     received: [Count; TYPES],
     sent: [Count; TYPES],
     published: [u64; 3],
@@ -24,7 +24,7 @@ pub struct Tally {
     dirty: bool,
 }
 
-impl Tally {
+impl PacketStatistics {
     /// A packet came.
     pub fn received(&mut self, kind: PacketType, bytes: usize) {
         self.dirty = true;

@@ -1,4 +1,4 @@
-//! The turns against a plain list of what came and went.
+//! The queue against a plain list of what came and went.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,7 +30,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 /// Everything that is promised, looked at after each step.
 struct Model {
-    turns: Turns<u8, u32>,
+    queue: FairQueue<u8, u32>,
     slots: usize,
     bound: usize,
     /// In the order in which they came.
@@ -43,9 +43,9 @@ struct Model {
 
 impl Model {
     fn new(slots: usize, bound: usize) -> Self {
-        let turns = Turns::new(slots, bound);
+        let queue = FairQueue::new(slots, bound);
         let (waiting, running, seen) = Default::default();
-        Self { turns, slots, bound, waiting, running, seen, next: 0 }
+        Self { queue, slots, bound, waiting, running, seen, next: 0 }
     }
 
     fn enter(&mut self, source: u8) {
@@ -63,7 +63,7 @@ impl Model {
             // Its own line is full: those of others are nothing to it.
             Entered::Full
         };
-        assert_eq!(self.turns.enter(source, ticket), expected);
+        assert_eq!(self.queue.enter(source, ticket), expected);
     }
 
     fn leave(&mut self, index: usize) {
@@ -71,8 +71,8 @@ impl Model {
             return;
         }
         let (source, ticket) = self.waiting.remove(index % self.waiting.len());
-        assert!(self.turns.leave(source, |other| *other == ticket));
-        assert!(!self.turns.leave(source, |other| *other == ticket));
+        assert!(self.queue.leave(source, |other| *other == ticket));
+        assert!(!self.queue.leave(source, |other| *other == ticket));
         self.seen.retain(|source, _| self.waiting.iter().any(|(other, _)| other == source));
     }
 
@@ -81,12 +81,12 @@ impl Model {
             return;
         }
         let (source, ticket) = self.running.remove(index % self.running.len());
-        assert!(!self.turns.leave(source, |other| *other == ticket), "it runs");
+        assert!(!self.queue.leave(source, |other| *other == ticket), "it runs");
         // Those whose own ticket ends go behind the others: what they saw begins anew.
         if let Some(seen) = self.seen.get_mut(&source) {
             seen.clear();
         }
-        let served = self.turns.finish(source);
+        let served = self.queue.finish(source);
         let Some(served) = served else {
             assert!(self.waiting.is_empty(), "a slot is free while somebody waits");
             return;
@@ -111,13 +111,13 @@ impl Model {
 
     fn check(&self) {
         assert!(self.running.len() <= self.slots);
-        assert_eq!(self.turns.running, self.running.len());
+        assert_eq!(self.queue.running, self.running.len());
         assert!(self.waiting.is_empty() || self.running.len() == self.slots);
-        let known: BTreeSet<u8> = self.turns.lines.keys().copied().collect();
+        let known: BTreeSet<u8> = self.queue.lines.keys().copied().collect();
         let active = self.waiting.iter().chain(&self.running).map(|(source, _)| *source);
         assert_eq!(known, active.collect(), "only sources that wait or run are kept");
         let waiting: BTreeSet<u8> = self.waiting.iter().map(|(source, _)| *source).collect();
-        let order: Vec<u8> = self.turns.order.values().copied().collect();
+        let order: Vec<u8> = self.queue.order.values().copied().collect();
         assert_eq!(order.len(), waiting.len());
         assert_eq!(waiting, order.into_iter().collect());
     }
@@ -144,32 +144,32 @@ proptest! {
             model.finish(0);
             model.check();
         }
-        prop_assert!(model.turns.lines.is_empty() && model.turns.order.is_empty());
+        prop_assert!(model.queue.lines.is_empty() && model.queue.order.is_empty());
     }
 
     #[test]
     fn a_newcomer_has_the_next_slot_that_a_flood_gives_back(
         slots in 1usize..5, flood in 0usize..50, served in 0usize..20
     ) {
-        let mut turns = Turns::new(slots, 100);
+        let mut queue = FairQueue::new(slots, 100);
         for ticket in 0..slots + flood {
-            turns.enter("flood", ticket);
+            queue.enter("flood", ticket);
         }
         for _ in 0..served.min(flood) {
-            prop_assert!(turns.finish("flood").is_some());
+            prop_assert!(queue.finish("flood").is_some());
         }
-        prop_assert_eq!(turns.enter("newcomer", usize::MAX), Entered::Waits);
-        prop_assert_eq!(turns.finish("flood"), Some(usize::MAX));
+        prop_assert_eq!(queue.enter("newcomer", usize::MAX), Entered::Waits);
+        prop_assert_eq!(queue.finish("flood"), Some(usize::MAX));
     }
 }
 
 #[test]
 fn a_full_line_of_one_source_is_not_full_for_another() {
-    let mut turns = Turns::new(1, 2);
-    assert_eq!(turns.enter("a", 0), Entered::Runs);
-    assert_eq!(turns.enter("a", 1), Entered::Waits);
-    assert_eq!(turns.enter("a", 2), Entered::Waits);
-    assert_eq!(turns.enter("a", 3), Entered::Full);
-    assert_eq!(turns.enter("b", 4), Entered::Waits);
-    assert_eq!(turns.finish("a"), Some(4));
+    let mut queue = FairQueue::new(1, 2);
+    assert_eq!(queue.enter("a", 0), Entered::Runs);
+    assert_eq!(queue.enter("a", 1), Entered::Waits);
+    assert_eq!(queue.enter("a", 2), Entered::Waits);
+    assert_eq!(queue.enter("a", 3), Entered::Full);
+    assert_eq!(queue.enter("b", 4), Entered::Waits);
+    assert_eq!(queue.finish("a"), Some(4));
 }

@@ -1,4 +1,4 @@
-//! Who is verified next: sources take turns, so that one with many log-ins does not hold
+//! Who is verified next: sources take queue, so that one with many log-ins does not hold
 //! up another.
 //!
 //! A pure state machine, without a clock and without waking anybody. A source is whatever
@@ -13,7 +13,7 @@ use std::hash::Hash;
 /// tickets is finished. So a source that has no slot waits, for each other source, for one
 /// ticket at most; and if all slots are held by one source, for the next of them to end.
 #[derive(Debug)]
-pub(super) struct Turns<S, T> {
+pub(super) struct FairQueue<S, T> {
     slots: usize,
     /// Tickets that may wait in one line.
     bound: usize,
@@ -22,7 +22,7 @@ pub(super) struct Turns<S, T> {
     lines: HashMap<S, Line<T>>,
     /// The sources that wait, by turn.
     order: BTreeMap<u64, S>,
-    next_turn: u64,
+    next_position: u64,
 }
 
 #[derive(Debug)]
@@ -44,7 +44,7 @@ pub(super) enum Entered {
     Full,
 }
 
-impl<S: Copy + Eq + Hash, T> Turns<S, T> {
+impl<S: Copy + Eq + Hash, T> FairQueue<S, T> {
     /// No slot is taken. `bound` is the number of tickets that may wait for one source.
     pub(super) fn new(slots: usize, bound: usize) -> Self {
         Self {
@@ -53,7 +53,7 @@ impl<S: Copy + Eq + Hash, T> Turns<S, T> {
             running: 0,
             lines: HashMap::new(),
             order: BTreeMap::new(),
-            next_turn: 0,
+            next_position: 0,
         }
     }
 
@@ -85,7 +85,7 @@ impl<S: Copy + Eq + Hash, T> Turns<S, T> {
         line.waiting.remove(place);
         if line.waiting.is_empty() {
             self.order.remove(&line.turn);
-            self.forget_if_idle(source);
+            self.remove_if_idle(source);
         }
         true
     }
@@ -96,7 +96,7 @@ impl<S: Copy + Eq + Hash, T> Turns<S, T> {
         line.running = line.running.saturating_sub(1);
         self.running = self.running.saturating_sub(1);
         self.put_last(source);
-        self.forget_if_idle(source);
+        self.remove_if_idle(source);
         self.next()
     }
 
@@ -118,13 +118,13 @@ impl<S: Copy + Eq + Hash, T> Turns<S, T> {
             self.order.remove(&line.turn);
         }
         if !line.waiting.is_empty() {
-            line.turn = self.next_turn;
+            line.turn = self.next_position;
             self.order.insert(line.turn, source);
-            self.next_turn += 1;
+            self.next_position += 1;
         }
     }
 
-    fn forget_if_idle(&mut self, source: S) {
+    fn remove_if_idle(&mut self, source: S) {
         if self.lines.get(&source).is_some_and(|line| line.running == 0 && line.waiting.is_empty())
         {
             self.lines.remove(&source);
