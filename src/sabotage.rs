@@ -23,6 +23,8 @@ pub enum Sabotage {
     ForgetReadInterest,
     /// PUBREL leaves before the receipt that it follows is committed.
     UngatedPubrel,
+    /// A client that lost a message for want of memory stays connected.
+    ForgetToTell,
 }
 
 impl Sabotage {
@@ -39,6 +41,7 @@ impl Sabotage {
                 "forget-wake-up" => Some(Sabotage::ForgetWakeUp),
                 "forget-read-interest" => Some(Sabotage::ForgetReadInterest),
                 "ungated-pubrel" => Some(Sabotage::UngatedPubrel),
+                "forget-to-tell" => Some(Sabotage::ForgetToTell),
                 _ => None,
             });
         *ASKED == Some(self)

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::budget::{Budget, RECEIVER};
-use super::{Broker, SessionHandle, Step, traced};
+use super::{Broker, SessionHandle, Step, Way, traced};
 use crate::message::{DeliveryId, End, Message, SlotState};
 use crate::protocol::QoS;
 use crate::router::{Receiver, Routes};
@@ -228,6 +228,7 @@ impl Broker {
             return false;
         }
         let reason = if !self.may_hold(handle, entry.size()) {
+            self.gives_way(Way::Dropped, 1);
             DropReason::MemoryLimit
         } else if session.life.is_ended() {
             DropReason::SessionEnded
@@ -258,6 +259,7 @@ impl Broker {
         let promised = session.outlives() && session.refuses() && !fanout.lenient;
         if !durable && !promised && !self.may_hold(handle, entry.size()) {
             self.metrics.messages.dropped.add(DropReason::MemoryLimit, 1);
+            self.gives_way(Way::Lost, 1);
             self.note_lost_message(handle, session, step);
             return false;
         }
@@ -297,7 +299,7 @@ impl Broker {
             self.persistence.release(entry.message.id);
         }
         traced::queued(&entry, &session.client_id);
-        let spill = !self.may_hold(handle, entry.size());
+        let spill = durable && self.has_to_spill(handle, entry.size());
         session.enqueue(entry, self.persistence.committed(), spill);
         self.complete_refused(session, step);
         if durable && session.is_forgettable() {
@@ -311,6 +313,7 @@ impl Broker {
     fn note_lost_message(&self, handle: &SessionHandle, session: &Session, step: &mut Step) {
         if let Some(wake) = session.wake()
             && !self.is_shutting_down()
+            && !Sabotage::ForgetToTell.is_on()
         {
             handle.note_lost_message();
             step.wake(wake);

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::{Broker, SessionHandle};
+use super::{Broker, SessionHandle, Way};
 use crate::telemetry::{DropReason, Label};
 
 /// How often shares are computed while memory is short.
@@ -62,6 +62,15 @@ impl Broker {
         !self.would_exceed(bytes) || self.is_within_share(0, bytes)
     }
 
+    /// True if a message of `bytes` for a durable session is to wait on the disk alone.
+    pub(super) fn has_to_spill(&self, handle: &SessionHandle, bytes: u64) -> bool {
+        let spills = !self.may_hold(handle, bytes);
+        if spills {
+            self.gives_way(Way::Spilled, 1);
+        }
+        spills
+    }
+
     #[cold]
     fn is_within_share(&self, holds: i64, more: u64) -> bool {
         let limit = self.settings.max_memory;
@@ -95,8 +104,9 @@ impl Broker {
     }
 
     /// Computes shares. If even those who are within theirs have come to need too much, the
-    /// others lose the QoS 0 messages that wait for them.
-    pub(super) async fn balance_memory(&self) {
+    /// others lose the QoS 0 messages that wait for them. Public for a simulation, whose time
+    /// does not pass by itself: [`Broker::keep_memory_shared`] calls it.
+    pub async fn balance_memory(&self) {
         let limit = self.settings.max_memory;
         let held = self.metrics.messages.memory.get();
         if held <= limit {
@@ -131,6 +141,7 @@ impl Broker {
         loop {
             let dropped = handle.lock().shed(share, AT_ONCE);
             self.metrics.messages.dropped.add(DropReason::MemoryLimit, dropped.len() as u64);
+            self.gives_way(Way::Shed, dropped.len());
             super::traced::dropped(&dropped, DropReason::MemoryLimit.as_str());
             if dropped.len() < AT_ONCE {
                 return;

@@ -24,6 +24,7 @@ mod disconnect;
 mod disk_room;
 mod end;
 mod fanout;
+mod gave_way;
 mod handle;
 mod ids;
 mod internal_publish;
@@ -66,6 +67,7 @@ pub use connect::Accepted;
 pub use connect_memory::{ConnectMemory, ConnectShare};
 pub use disconnect::DisconnectKind;
 pub use fanout::Fanout;
+pub use gave_way::Way;
 pub use handle::{SessionGuard, SessionHandle, SessionView, StepPermit};
 pub use long_polls::{Load, LongPollPermit, LongPolls, NextLongPoll};
 pub use longest::LongQueue;
@@ -106,6 +108,8 @@ pub struct Broker {
     /// Who may have a long poll.
     pub(crate) long_polls: LongPolls,
     shares: memory::Shares,
+    #[cfg(feature = "failpoints")]
+    ways: gave_way::Ways,
     /// For CONNECTs of clients that are not known yet.
     pub(crate) connect_memory: Arc<ConnectMemory>,
     ids: Ids,
@@ -156,6 +160,8 @@ impl Broker {
             clock,
             persistence,
             shares: memory::Shares::default(),
+            #[cfg(feature = "failpoints")]
+            ways: gave_way::Ways::default(),
             connect_memory,
             ids,
             registry: Registry::default(),

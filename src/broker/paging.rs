@@ -38,12 +38,12 @@ impl Broker {
             ids: page.ids,
             ledger: self.metrics.messages.memory,
             reply: PageReply(Box::new(move |answer| {
-                let rows = answer.unwrap_or_else(|error| {
-                    // The store is poisoned with it; the process is on its way out.
-                    tracing::error!(%error, "a queue could not be read back");
-                    Vec::new()
-                });
-                page_arrived(&broker, &session, rows);
+                match answer {
+                    Ok(rows) => page_arrived(&broker, &session, rows),
+                    // The store is poisoned with it, and the process on its way out. Until
+                    // then nothing behind the page may be sent, so it never arrives.
+                    Err(error) => tracing::error!(%error, "a queue could not be read back"),
+                }
                 drop(on_its_way);
             })),
         });

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Broker, SessionHandle, Step};
+use super::{Broker, SessionHandle, Step, Way};
 use crate::message::{Message, MessageHead, Wake, WallMillis};
 use crate::protocol::{QoS, ReasonCode};
 use crate::router::Routes;
@@ -44,7 +44,11 @@ impl Broker {
                 let size = publication.payload.len() as u64;
                 let no_memory =
                     || receiver.handle.is_memory_only() && !self.may_hold(&receiver.handle, size);
-                if receiver.handle.is_full() || no_memory() {
+                if receiver.handle.is_full() {
+                    return Err(ReasonCode::QuotaExceeded);
+                }
+                if no_memory() {
+                    self.gives_way(Way::Refused, 1);
                     return Err(ReasonCode::QuotaExceeded);
                 }
             }

@@ -201,7 +201,7 @@ impl Broker {
             return;
         }
         traced::queued(&moved, &session.client_id);
-        let spill = !self.may_hold(handle, moved.size());
+        let spill = session.durable && self.has_to_spill(handle, moved.size());
         session.enqueue(moved, self.persistence.committed(), spill);
         self.complete_refused(session, step);
         if session.durable && session.life.connected().is_none() {

@@ -33,9 +33,11 @@ impl<S: Default + Debug + Send + for<'a> AddAssign<&'a S>> Seeds<S> {
         from..from + self.number("SEEDS").unwrap_or(count)
     }
 
+    /// What they came to.
+    ///
     /// # Panics
     /// A seed has failed.
-    pub fn check(&self, name: &str, seeds: impl Iterator<Item = u64> + Send) {
+    pub fn check(&self, name: &str, seeds: impl Iterator<Item = u64> + Send) -> S {
         let started = Instant::now();
         if self.number("SEED").is_none() {
             // A failure is reported once, below, and not by each thread.
@@ -63,7 +65,8 @@ impl<S: Default + Debug + Send + for<'a> AddAssign<&'a S>> Seeds<S> {
                 scope.spawn(work);
             }
         });
-        println!("{name}: {:?} in {:.1?}", sum.into_inner().unwrap(), started.elapsed());
+        let sum = sum.into_inner().unwrap();
+        println!("{name}: {sum:?} in {:.1?}", started.elapsed());
         let mut failed = failed.into_inner().unwrap();
         failed.sort();
         for (seed, why) in &failed {
@@ -74,17 +77,23 @@ impl<S: Default + Debug + Send + for<'a> AddAssign<&'a S>> Seeds<S> {
             );
         }
         assert!(failed.is_empty(), "{} seeds failed", failed.len());
+        sum
     }
 
     /// Plays 300 seeds of `test` with a promise broken in the broker itself, and wants to be
     /// told of it.
     pub fn is_noticed(&self, sabotage: &str, test: &str) {
+        self.is_noticed_from(0, sabotage, test);
+    }
+
+    /// As [`Seeds::is_noticed`], with seeds that begin elsewhere.
+    pub fn is_noticed_from(&self, from: u64, sabotage: &str, test: &str) {
         let variable = |what: &str| format!("{}_{what}", self.prefix);
         let played = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", test, "--nocapture"])
             .env("FERRYMQ_SABOTAGE", sabotage)
             .env(variable("SEEDS"), "300")
-            .env_remove(variable("FROM"))
+            .env(variable("FROM"), from.to_string())
             .env_remove(variable("SEED"))
             .output()
             .unwrap();

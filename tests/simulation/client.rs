@@ -10,6 +10,7 @@ use ferrymq::protocol::{
 
 use crate::common::rng::Rng;
 use crate::habits::Habits;
+use crate::memory::LEAST_SHARE;
 use crate::model::{Model, Step};
 use crate::wire::{Got, Link, Received};
 
@@ -72,6 +73,8 @@ pub struct Client {
     asked_clean: bool,
     connect_at: Step,
     current_will: Option<u32>,
+    /// Bytes of the will in the last CONNECT.
+    will_size: usize,
     /// The will of a connection that was lost: the broker may not have seen that yet.
     lost_will: Option<u32>,
     outgoing: VecDeque<Outgoing>,
@@ -117,6 +120,7 @@ impl Client {
             asked_clean: false,
             connect_at: 0,
             current_will: None,
+            will_size: 0,
             lost_will: None,
             outgoing: VecDeque::new(),
             next_packet_id: 0,
@@ -196,6 +200,7 @@ impl Client {
         self.asked.clear();
         self.in_flight.clear();
         self.owed.clear();
+        self.will_size = 0;
         let will = (self.will && rng.percent(60)).then(|| {
             let qos = rng.between(0, 3);
             let topic = format!("w/{}", self.index);
@@ -203,9 +208,11 @@ impl Client {
             let delayed = self.version == Version::V5 && rng.percent(self.habits.delayed);
             let delay = if delayed { 5 } else { 0 };
             self.current_will = (delay == 0).then_some(id);
+            let large = model.short_memory && id.is_multiple_of(3);
+            self.will_size = if large { LEAST_SHARE + 4_000 } else { 4 };
             LastWill {
                 topic: TopicName::new(&topic).unwrap(),
-                payload: payload(id, 4),
+                payload: payload(id, self.will_size),
                 qos: qos_of(u8::try_from(qos).unwrap()),
                 retain: false,
                 delay,
@@ -430,6 +437,10 @@ impl Client {
                 }
                 other => panic!("UNSUBACK for {other:?}"),
             },
+            Got::Disconnect(ReasonCode::QuotaExceeded) => {
+                let index = self.index;
+                assert!(model.may_lose_to(index), "client {index} has lost nothing: 0x97");
+            }
             Got::Disconnect(_) | Got::Pong => {}
         }
     }
@@ -442,6 +453,11 @@ impl Client {
         model: &mut Model,
         now: u64,
     ) {
+        if reason == ReasonCode::ServerBusy {
+            let large = model.short_memory && self.will_size > LEAST_SHARE;
+            assert!(large, "client {} was refused for a small will", self.index);
+            model.gave_way.wills += 1;
+        }
         if reason != ReasonCode::Success {
             return;
         }
@@ -552,6 +568,9 @@ impl Client {
         };
         assert_eq!(filters.len(), reasons.len(), "[MQTT-3.8.4-5]");
         for ((filter, _), reason) in filters.iter().zip(reasons) {
+            if reason.is_failure() {
+                model.may_refuse_subscription();
+            }
             model.subscribed(self.index, filter, asked, !reason.is_failure());
         }
     }

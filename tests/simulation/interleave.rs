@@ -13,6 +13,9 @@ use crate::scheduler::{Job, Outcome, Until, What, drive};
 /// Actors that have begun and not ended, at most.
 const MOST: usize = 5;
 
+/// In the words that the broker ends a connection with that has lost a message.
+const DEPRIVED: &str = "a message for it could not be kept";
+
 /// For the clocks of what an operator waits for. They never run: an operator who waits is
 /// rung, or gives up.
 static RUNTIME: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| {
@@ -132,6 +135,7 @@ impl Run {
                 link.end_turn(*turned, link.since);
                 if link.closed {
                     let (owner, why) = (link.owner, link.why.clone());
+                    self.model.gave_way.deprived += u64::from(why.contains(DEPRIVED));
                     self.say(|| {
                         format!("the broker has closed link {number} of client {owner}: {why}")
                     });
@@ -194,7 +198,7 @@ impl Run {
                     found.extend(away.map(|client| client.index));
                 }
                 What::RemoveSession(index) => found.push(*index),
-                What::Commit | What::Retained(_) => {}
+                What::Commit | What::Balance | What::Retained(_) => {}
             }
         }
         if found.is_empty() { any } else { *self.rng.pick(&found) }

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::interval::Interval;
+use crate::memory::GaveWay;
 use crate::wire::Received;
 
 /// Publishers of wills are counted apart: a will has no order among publishes.
@@ -90,6 +91,7 @@ pub struct Totals {
 }
 
 #[derive(Debug, Default)]
+#[allow(clippy::struct_excessive_bools)] // Each is true or false by itself.
 pub struct Model {
     pub step: Step,
     pub messages: Vec<Message>,
@@ -107,6 +109,11 @@ pub struct Model {
     /// When the broker was last started.
     pub started: Step,
     pub short_queues: bool,
+    pub short_memory: bool,
+    pub small_disk: bool,
+    /// Nothing is persistent.
+    pub volatile: bool,
+    pub gave_way: GaveWay,
     /// Wills of sessions that end with their connection survive a crash.
     pub store_wills: bool,
     /// Payloads are so many times as large.
@@ -229,6 +236,10 @@ impl Model {
         if self.trace {
             println!("{:5} message {id} is refused", self.step);
         }
+        // Nobody who has a place on the disk is refused for want of memory.
+        let no_memory = self.short_memory && self.volatile;
+        let refusable = self.has_been_full() || self.short_queues || no_memory;
+        assert!(refusable, "message {id} was refused: {:?}", self.message(id));
         self.message_mut(id).refused = true;
     }
 
@@ -345,6 +356,13 @@ impl Model {
         }
     }
 
+    /// A new subscription was refused.
+    pub fn may_refuse_subscription(&mut self) {
+        self.gave_way.subscriptions += u64::from(self.short_memory);
+        let refusable = self.short_memory || self.small_disk || self.has_been_full();
+        assert!(refusable, "a subscription was refused, and there was room");
+    }
+
     pub fn unsubscribes(&mut self, client: usize, filter: &str) {
         if self.trace {
             println!("{:5} client {client} unsubscribes from {filter}", self.step);
@@ -454,7 +472,8 @@ impl Model {
         });
         // Nor what may have expired and was sent again, with its time before it.
         // At QoS 0 the first copy may have met with nobody.
-        let refusable = self.has_been_full() || self.short_queues || got.qos == 0;
+        let lossy = self.may_lose_to(receiver);
+        let refusable = self.has_been_full() || self.short_queues || lossy || got.qos == 0;
         let refused = refusable && message.resent > 0;
         let stood = stood && message.expiry.is_none() && !refused;
         let last = self.lanes.entry(lane).or_insert(got.message);
@@ -476,12 +495,25 @@ impl Model {
     /// Everything was drained: what was owed has come.
     pub fn check_end(&mut self) {
         // When a broker noticed that a connection had gone, nobody knows; by now it has.
-        let refusable = self.has_been_full() || self.short_queues;
+        let forgone = self.short_memory && self.volatile;
+        let refusable = self.has_been_full() || self.short_queues || forgone;
         let due = |id: &usize| self.messages[*id].due && !refusable;
         let wills = (0..self.messages.len()).filter(due);
         for id in wills.map(|id| u32::try_from(id).unwrap()).collect::<Vec<_>>() {
             self.acknowledged(id);
         }
+        self.check_received();
+    }
+
+    /// True if a message for this client's session may be lost or refused for want of
+    /// memory.
+    pub fn may_lose_to(&self, client: usize) -> bool {
+        self.short_memory && (self.receivers[client].passes || self.volatile)
+    }
+
+    /// Everybody is there, and nothing waits any more: what was owed to the sessions that
+    /// there are has come. Who has lost a message is not among them, or has not been told.
+    pub fn check_received(&self) {
         for (id, client, incarnation) in &self.owed {
             let receiver = &self.receivers[*client];
             if receiver.incarnation != *incarnation {

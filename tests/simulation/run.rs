@@ -8,6 +8,7 @@ use crate::client::Client;
 use crate::common::rng::Rng;
 use crate::disk::Fault;
 use crate::habits::Habits;
+use crate::memory::GaveWay;
 use crate::model::Model;
 use crate::scheduler::{Outcome, Scheduler, Until, What};
 use crate::wire::Link;
@@ -29,6 +30,7 @@ pub struct Summary {
     pub full: u64,
     /// Times that somebody stopped at a yield point and others went on.
     pub interruptions: u64,
+    pub memory: GaveWay,
 }
 
 impl AddAssign<&Self> for Summary {
@@ -41,6 +43,7 @@ impl AddAssign<&Self> for Summary {
         self.faults += other.faults;
         self.full += other.full;
         self.interruptions += other.interruptions;
+        self.memory += &other.memory;
     }
 }
 
@@ -74,7 +77,7 @@ pub struct Run {
 pub fn play(seed: u64, trace: bool) -> Summary {
     let mut rng = Rng::from_seed(seed);
     // Not drawn: histories that were played without it stay as they were.
-    let shape = Shape { store_wills: seed % 3 == 2, ..Shape::of(&mut rng) };
+    let shape = Shape { store_wills: seed % 3 == 2, ..Shape::of(&mut rng) }.with_memory_of(seed);
     let habits = Habits::of(&mut rng);
     let count = rng.index(5) + 3;
     let clients: Vec<_> = (0..count).map(|index| Client::new(index, habits, &mut rng)).collect();
@@ -104,15 +107,24 @@ pub fn play(seed: u64, trace: bool) -> Summary {
     }
     run.model.store_wills = run.shape.store_wills;
     run.model.short_queues = run.shape.max_queued < 1000;
-    run.model.scale = if run.shape.max_size > 0 { 12 } else { 1 };
+    run.model.short_memory = run.shape.max_memory.is_some();
+    run.model.volatile = run.shape.volatile;
+    run.model.small_disk = run.shape.max_size > 0;
+    let is_small = run.model.small_disk || run.model.short_memory;
+    run.model.scale = if is_small { 12 } else { 1 };
     run.start(Remains::empty(seed));
     let steps = run.rng.between(200, 1200);
     // Some histories are calm: a crash ends what only a long run would show.
     let violence = *run.rng.pick(&[0, 1, 2, 4]);
+    // What nothing persistent is left of has nothing to prove.
+    let violence = if run.shape.volatile { 0 } else { violence };
     for _ in 0..steps {
         run.step(violence);
     }
     run.finish();
+    run.count_who_gave_way();
+    run.summary.memory += &run.model.gave_way;
+    run.summary.memory.end();
     run.summary.acknowledged = run.model.totals.acknowledged;
     run.summary.received = run.model.totals.received;
     run.summary.repeated = run.model.totals.repeated;
@@ -152,6 +164,9 @@ impl Run {
     fn step(&mut self, violence: u64) {
         self.model.step += 1;
         self.watch();
+        if self.model.short_memory && self.rng.percent(20) {
+            self.balance();
+        }
         if self.actors.is_empty() {
             self.step_alone(violence);
         } else {
@@ -412,6 +427,7 @@ impl Run {
         self.let_all_end();
         self.dead = false;
         self.look_for_refusals();
+        self.count_who_gave_way();
         let world = self.world.take().expect("a broker runs");
         let remains = world.kill();
         let remains = if self.rng.percent(50) {
@@ -431,6 +447,11 @@ impl Run {
         if self.world.as_mut().is_some_and(World::has_found_full) {
             self.found_full();
         }
+    }
+
+    /// The broker is about to end, and its counters with it.
+    fn count_who_gave_way(&mut self) {
+        self.summary.memory.count(&self.world.as_ref().expect("a broker runs").broker);
     }
 
     fn found_full(&mut self) {
@@ -461,6 +482,7 @@ impl Run {
             self.turn(number, 3);
         }
         self.end_links();
+        self.count_who_gave_way();
         let world = self.world.take().expect("a broker runs");
         let (remains, full) = world.shut_down();
         if full {
@@ -472,7 +494,7 @@ impl Run {
 
     fn start(&mut self, remains: Remains) {
         self.now += self.rng.between(0, 5_000);
-        let unlucky = self.rng.percent(5);
+        let unlucky = self.rng.percent(5) && !self.shape.volatile;
         if unlucky {
             let after = self.rng.between(0, 30);
             let fault = *self.rng.pick(&[

@@ -38,6 +38,8 @@ pub enum What {
     Step(u64),
     Timers,
     Upkeep,
+    /// The shares of memory are computed.
+    Balance,
     Commit,
     /// The session of a client is removed.
     RemoveSession(usize),

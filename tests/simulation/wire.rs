@@ -7,7 +7,7 @@ use std::task::{Context, Waker};
 
 use bytes::{Buf, BytesMut};
 use ferrymq::auth::Identity;
-use ferrymq::broker::client::{Client, Close, Handled, Peer};
+use ferrymq::broker::client::{BlockReason, Client, Close, Handled, Peer};
 use ferrymq::broker::{Broker, Budget};
 use ferrymq::protocol::{Decoder, Frame, Packet, PacketId, ReasonCode, Version, encode};
 
@@ -117,6 +117,12 @@ impl Link {
             _ => None,
         };
         self.to_server.push_back(Sent { bytes: frame.to_vec(), message });
+    }
+
+    /// True if it is read no further, because too much of what it sent is unanswered.
+    pub fn waits_for_answers(&self) -> bool {
+        let client = self.server.as_ref().and_then(|server| server.client.as_ref());
+        !self.closed && client.is_some_and(|it| it.block() == Some(BlockReason::Unanswered))
     }
 
     /// True while it is in a turn that others have interrupted.
@@ -307,9 +313,11 @@ impl Turning {
 
     /// One step after the other, as the network does it, until there is no more to do.
     fn serve(&mut self, client: &mut Client) -> Result<(), Close> {
-        if client.wake().poll(&Context::from_waker(Waker::noop())) {
+        let rung = client.wake().poll(&Context::from_waker(Waker::noop()));
+        if rung {
             client.woken();
         }
+        let has_packets = !self.frames.is_empty();
         loop {
             // Somebody else acts on the session: the client is rung when it is its turn.
             if !client.begin(Budget::of_long_poll())? {
@@ -323,6 +331,14 @@ impl Turning {
                 break;
             }
         }
+        // The packet that had to wait may be among the frames of the next turn only.
+        if client.block() == Some(BlockReason::Unanswered)
+            && (client.has_replied() || rung && !has_packets)
+        {
+            client.wake().ring();
+        }
+        // The network takes all that there is: only what waits for the disk is held.
+        client.hold_buffers(0)?;
         if self.gone && self.frames.is_empty() {
             return Err(Close::Lost("the client closed without DISCONNECT"));
         }

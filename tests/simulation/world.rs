@@ -31,6 +31,10 @@ pub struct Shape {
     pub topic_aliases: u16,
     pub back_pressure: bool,
     pub store_wills: bool,
+    /// Bytes; `None` is more than any history takes.
+    pub max_memory: Option<i64>,
+    /// Nothing is persistent, so nothing survives the broker.
+    pub volatile: bool,
 }
 
 impl Shape {
@@ -46,6 +50,8 @@ impl Shape {
             topic_aliases: *rng.pick(&[0, 2, 8]),
             back_pressure: rng.percent(40),
             store_wills: false,
+            max_memory: None,
+            volatile: false,
         }
     }
 }
@@ -130,13 +136,14 @@ impl Remains {
         settings.topic_alias_maximum = shape.topic_aliases;
         settings.back_pressure = shape.back_pressure;
         settings.store_wills = shape.store_wills;
+        settings.max_memory = shape.max_memory.unwrap_or(settings.max_memory);
         let (clock, hand) = Clock::by_hand(WallMillis(wall));
         let broker = Broker::with_clock(
             clock,
             settings,
             Authenticator::load(&config).unwrap(),
             Arc::new(Metrics::default()),
-            Persistence::new(Some(store.clone()), true),
+            Persistence::new((!shape.volatile).then(|| store.clone()), true),
             recovered,
         );
         // As the server does before it listens.
@@ -171,6 +178,14 @@ impl World {
             let (client, id): (String, i64) = (row.get(0)?, row.get(1)?);
             let filter: Option<String> = row.get(2)?;
             Ok(format!("  {client} session {id} subscribed to {filter:?}\n"))
+        });
+        all.push_str(&rows?.collect::<Result<String, _>>()?);
+        let mut select = file.prepare(
+            "SELECT s.client_id, i.packet_id FROM incoming i JOIN session s ON s.id = i.session",
+        )?;
+        let rows = select.query_map([], |row| {
+            let (client, packet): (String, i64) = (row.get(0)?, row.get(1)?);
+            Ok(format!("  {client} has published under packet {packet}, and not released it\n"))
         });
         all.push_str(&rows?.collect::<Result<String, _>>()?);
         let mut select =

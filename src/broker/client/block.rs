@@ -5,12 +5,13 @@
 //! that was taken and finds no room on the disk is parked by the store, unacknowledged, in
 //! its place in every queue. Until it is written the client is read on for what frees room,
 //! acknowledgements and pings, and its further messages are parked behind it, up to
-//! [`PARKED_BYTES`]. A message beyond that, or one for a full queue, is held.
+//! [`PARKED_BYTES`], or its share while memory is short. A message beyond that, or one for a
+//! full queue, is held.
 
 use std::sync::{Arc, Weak};
 
 use super::Client;
-use crate::broker::SessionHandle;
+use crate::broker::{SessionHandle, Way};
 use crate::protocol::{Packet, QoS};
 
 /// Bytes of one connection's messages that may wait for room: what one read brings.
@@ -98,8 +99,11 @@ impl Client {
             self.pending.len() >= self.broker.settings.max_unanswered
                 || self.pending.bytes() >= MAX_UNANSWERED_BYTES
                 // Whoever waits for the disk is to wait until memory is free again; the
-                // disk frees it, so this ends.
-                || (!self.pending.is_empty() && !self.broker.may_hold(&self.handle, 0))
+                // disk frees it, so this ends. A full one does not: what makes room may
+                // stand behind this packet, so that is for `holds_for_the_disk`.
+                || (!self.pending.is_empty()
+                    && !self.pending.is_blocked_by_back_pressure()
+                    && self.is_above_its_share())
         };
         if !keeps || !unanswered() || frees() {
             return None;
@@ -107,6 +111,14 @@ impl Client {
         // What is unanswered waits for room that the client itself may have to make.
         let waits_for_room = self.back_pressure && self.pending.is_blocked_by_back_pressure();
         Some(if waits_for_room { BlockReason::DiskFull } else { BlockReason::Unanswered })
+    }
+
+    fn is_above_its_share(&self) -> bool {
+        let above = !self.broker.may_hold(&self.handle, 0);
+        if above {
+            self.broker.gives_way(Way::Held, 1);
+        }
+        above
     }
 
     /// Holds a packet that has to wait for `reason`.
@@ -121,8 +133,8 @@ impl Client {
     /// client waits for the disk.
     pub(super) fn holds_for_the_disk(&mut self) -> bool {
         let holds = self.back_pressure
-            && self.pending.bytes() >= PARKED_BYTES
-            && self.pending.is_blocked_by_back_pressure();
+            && self.pending.is_blocked_by_back_pressure()
+            && (self.pending.bytes() >= PARKED_BYTES || self.is_above_its_share());
         if holds {
             self.hold_publish(BlockReason::DiskFull);
         }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::world::{User, World, ack, at_once, publish};
-use crate::broker::client::Close;
-use crate::config::{ByteSize, Config, OnFull};
+use crate::broker::client::{BlockReason, Close};
+use crate::config::{AutoSize, ByteSize, Config, OnFull};
 use crate::protocol::{Packet, Publish, QoS, ReasonCode, Version};
 use crate::telemetry::DropReason;
 
@@ -269,6 +269,44 @@ fn a_client_does_not_wait_for_its_own_queue() {
     both.send(Packet::PubAck(ack(1)));
     let parted = both.try_received();
     assert!(matches!(parted, Err(Close::Error(ReasonCode::QuotaExceeded, _))), "{parted:?}");
+}
+
+/// What would free memory and disk stands behind a publish that must not be taken.
+#[test]
+fn a_stalled_client_above_its_share_of_memory_is_read_on_for_what_it_acknowledges() {
+    let mut config = small_config(OnFull::Stall);
+    config.limits.max_memory = AutoSize::Set(ByteSize::mib(1));
+    let world = World::with(config);
+    away(&world, "away");
+    let mut both = older(&world, "both", false);
+    both.subscribe("mine", QoS::AtLeastOnce);
+    world.commit();
+    let (mut filler, large) = (world.passing("more"), "x".repeat(LARGE));
+    for packet in 1..=4 {
+        let message = publish(QoS::AtLeastOnce, packet, &large);
+        filler.send(Packet::Publish(Publish { topic: "mine", ..message }));
+        world.commit();
+    }
+    assert_eq!(both.received().len(), 1 + 4, "SUBACK, and more than its share");
+    fill(&world);
+    let mut hoarder = world.passing("hoarder");
+    hoarder.subscribe("hoard", QoS::AtMostOnce);
+    for _ in 0..30 {
+        let message = publish(QoS::AtMostOnce, 0, &large);
+        filler.send(Packet::Publish(Publish { topic: "hoard", ..message }));
+    }
+    both.publish(QoS::AtLeastOnce, 1, &large);
+    world.commit();
+    assert!(both.received().is_empty() && both.client.is_blocked_by_back_pressure());
+    both.publish(QoS::AtLeastOnce, 2, "not taken");
+    assert_eq!(both.client.block(), Some(BlockReason::DiskFull));
+    assert!(both.received().is_empty(), "it is to be disconnected when it has been served");
+    both.publish(QoS::AtLeastOnce, 2, "not taken");
+    assert_eq!(both.client.block(), None);
+    for packet in 1..=4 {
+        both.send(Packet::PubAck(ack(packet)));
+    }
+    assert_eq!(both.client.block(), None);
 }
 
 /// What is retained under `t`.

@@ -195,6 +195,10 @@ impl Plan {
     /// written but, perhaps, its incoming packet id.
     pub(in crate::store) fn take(&mut self, message: &Message, commit: CommitNo) -> bool {
         if !message.durability.take(commit) {
+            if message.durability.is_refused() {
+                self.take_back_incoming(message);
+                return false;
+            }
             self.elided += 1;
             if let Some(trace) = &message.trace {
                 trace.stored(Stored::Elided);
@@ -228,6 +232,17 @@ impl Plan {
         self.written += 1;
         self.written_bytes += message.size() as u64;
         true
+    }
+
+    /// The message was refused since it was released: its packet id has been used anew for
+    /// one that is not submitted yet. A repeat of that must not be taken for one of this.
+    fn take_back_incoming(&mut self, message: &Message) {
+        let Some(IncomingId { session, packet_id, change }) = message.incoming else { return };
+        for opened in &mut self.incoming {
+            if (opened.session, opened.packet_id, opened.no) == (session, packet_id, change) {
+                opened.open = false;
+            }
+        }
     }
 
     /// Leaves one change for each packet id: what came last holds. An elided message

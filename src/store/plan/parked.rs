@@ -195,7 +195,10 @@ impl Parked {
         let mut behind: HashSet<*const Wake> = HashSet::new();
         for message in std::mem::take(&mut self.messages) {
             let bytes = bytes_of(&message);
-            match back_pressured_publisher(&message) {
+            // Refused: its packet id was used anew by a connection that has taken the place
+            // of its publisher's.
+            let waits = !message.durability.is_refused();
+            match back_pressured_publisher(&message).filter(|_| waits) {
                 None => {
                     refuse(&message);
                     self.discard(message.id);
