@@ -25,6 +25,12 @@ pub enum Sabotage {
     UngatedPubrel,
     /// A client that lost a message for want of memory stays connected.
     ForgetToTell,
+    /// A queue that grows is charged when the step that it grows in has ended.
+    ChargeLate,
+    /// A message is charged once more for each of its receivers.
+    ChargePerReceiver,
+    /// What is charged for a connection stays charged when it ends.
+    ForgetRelease,
 }
 
 impl Sabotage {
@@ -42,6 +48,9 @@ impl Sabotage {
                 "forget-read-interest" => Some(Sabotage::ForgetReadInterest),
                 "ungated-pubrel" => Some(Sabotage::UngatedPubrel),
                 "forget-to-tell" => Some(Sabotage::ForgetToTell),
+                "charge-late" => Some(Sabotage::ChargeLate),
+                "charge-per-receiver" => Some(Sabotage::ChargePerReceiver),
+                "forget-release" => Some(Sabotage::ForgetRelease),
                 _ => None,
             });
         *ASKED == Some(self)

@@ -42,7 +42,7 @@ count_rust() {
 # Builds the library once more: the feature lets a simulation act within a commit and
 # within a turn, and lets promises be broken on purpose.
 part_simulation() {
-    cargo nextest run --color never --features failpoints --test simulation --test liveness
+    cargo nextest run --color never --features failpoints --test simulation --test liveness --test accounting
 }
 count_simulation() { count_rust "$@"; }
 

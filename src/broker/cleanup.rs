@@ -9,7 +9,7 @@ use super::{Broker, SessionHandle, Step, traced};
 use crate::memory::Charge;
 use crate::message::IdList;
 use crate::protocol::level_count;
-use crate::session::{Entry, cost_of_subscription};
+use crate::session::Entry;
 use crate::store::Op;
 use crate::sync::Mutex;
 use crate::telemetry::{DropReason, Label};
@@ -26,10 +26,22 @@ const AT_ONCE: usize = 256;
 pub(super) struct Remains {
     pub(super) handle: Arc<SessionHandle>,
     pub(super) filters: Vec<Box<str>>,
-    /// For the filters, which are in the router until they are cleared away.
+    /// Bytes of them.
+    pub(super) text: usize,
+    /// For all of this; messages and the router have their own.
     pub(super) charge: Charge,
     pub(super) entries: VecDeque<Entry>,
     pub(super) rows: VecDeque<IdList>,
+}
+
+impl Remains {
+    pub(super) fn charge(&mut self) {
+        let filters = self.filters.capacity() * size_of::<Box<str>>() + self.text;
+        let entries = self.entries.capacity() * size_of::<Entry>();
+        let list = |ids: &IdList| size_of::<IdList>() + ids.memory();
+        let rows = self.rows.iter().map(list).sum::<usize>();
+        self.charge.set((filters + entries + rows) as u64);
+    }
 }
 
 /// All of it that is not cleared away at once. Owns its lock, under which no other is taken.
@@ -99,12 +111,11 @@ impl Broker {
     }
 
     fn clear_some(&self, remains: &mut Remains) -> bool {
-        let Remains { handle, filters, charge, entries, rows } = remains;
+        let Remains { handle, filters, text, entries, rows, .. } = remains;
         let some = some_of(filters);
         if !some.is_empty() {
             self.subscriptions.remove(handle.id, &some);
-            let gone: u64 = some.iter().map(|filter| cost_of_subscription(filter)).sum();
-            charge.set(u64::try_from(charge.bytes()).unwrap_or(0).saturating_sub(gone));
+            *text -= some.iter().map(|filter| filter.len()).sum::<usize>();
         }
         let mut step = Step::new(self);
         // A session that has ended is not chosen any more, though it is in the router.
@@ -123,7 +134,9 @@ impl Broker {
             }
         }
         step.submit_or_log(self);
-        !(filters.is_empty() && entries.is_empty() && rows.is_empty())
+        let more = !(filters.is_empty() && entries.is_empty() && rows.is_empty());
+        remains.charge();
+        more
     }
 }
 

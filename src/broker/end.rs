@@ -69,7 +69,6 @@ impl Broker {
         let (entries, rows) = session.take_all();
         // Also if the session is durable no longer: its rows are there.
         let shared_up_to = session.has_shared.then_some(session.sent_up_to);
-        let bytes = session.subscriptions.bytes();
         let subscriptions = session.subscriptions.take();
         if session.has_row {
             step.change(Change::EndSession(session.id));
@@ -83,12 +82,15 @@ impl Broker {
         }
         let dropped = rows.iter().map(IdList::len).sum::<usize>();
         self.metrics.messages.dropped.add(DropReason::SessionEnded, dropped as u64);
-        Some(Remains {
+        let mut remains = Remains {
             handle: Arc::clone(handle),
-            charge: self.metrics.messages.memory.charge(bytes),
+            charge: self.metrics.messages.memory.charge(0),
+            text: subscriptions.keys().map(|filter| filter.len()).sum(),
             filters: subscriptions.into_keys().collect(),
             entries: entries.into(),
             rows,
-        })
+        };
+        remains.charge();
+        Some(remains)
     }
 }

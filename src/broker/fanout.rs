@@ -211,6 +211,10 @@ impl Broker {
         if slot.is_some() && !(queued && place.is_some()) && fanout.message.slots.len() > 1 {
             self.persistence.release(fanout.message.id);
         }
+        if Sabotage::ChargeLate.is_on() {
+            session.follow_later();
+            step.follow_at_end(handle);
+        }
         drop(session);
         if std::mem::take(&mut fanout.evict) {
             self.evict_later(handle);

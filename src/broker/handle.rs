@@ -11,6 +11,7 @@ use super::timers::TimerSlots;
 use crate::memory::Charge;
 use crate::message::{SessionId, SessionWake, Wake};
 use crate::router::Availability;
+use crate::sabotage::Sabotage;
 use crate::session::Session;
 use crate::sync::{Mutex, MutexGuard};
 use crate::telemetry::Metrics;
@@ -87,7 +88,7 @@ impl SessionHandle {
     /// the guard is dropped.
     #[cfg_attr(feature = "failpoints", track_caller)]
     pub fn lock(&self) -> SessionGuard<'_> {
-        SessionGuard { state: self.state.lock(), handle: self }
+        SessionGuard { state: self.state.lock(), handle: self, follows: true }
     }
 
     /// Locks the state, to look at it.
@@ -227,9 +228,9 @@ impl SessionHandle {
         update(&self.memory_only, session.outlives() && !session.durable && session.refuses());
         update(&self.ended, session.life.is_ended());
         update(&self.online, session.life.connected().is_some());
-        let own = session.own_memory();
-        charge.set(own);
-        tell(&self.held, own + session.message_memory());
+        let twice = if Sabotage::ChargePerReceiver.is_on() { session.message_memory() } else { 0 };
+        charge.set(session.own_memory() + twice);
+        tell(&self.held, session.holds());
         self.metrics.messages.in_flight.add(session.in_flight_change());
     }
 }
@@ -267,6 +268,14 @@ fn update(flag: &AtomicBool, value: bool) -> bool {
 pub struct SessionGuard<'a> {
     state: MutexGuard<'a, State>,
     handle: &'a SessionHandle,
+    follows: bool,
+}
+
+impl SessionGuard<'_> {
+    /// Has somebody else say later what follows from the changes.
+    pub(super) fn follow_later(&mut self) {
+        self.follows = false;
+    }
 }
 
 impl Deref for SessionGuard<'_> {
@@ -285,7 +294,9 @@ impl DerefMut for SessionGuard<'_> {
 
 impl Drop for SessionGuard<'_> {
     fn drop(&mut self) {
-        self.handle.follow(&mut self.state);
+        if self.follows {
+            self.handle.follow(&mut self.state);
+        }
     }
 }
 

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use super::{Broker, Now, StoreDown, spare};
+use super::{Broker, Now, SessionHandle, StoreDown, spare};
 use crate::message::{ChangeNo, CommitNo, Message, Order, SessionWake, Wake};
 use crate::schedule::{self, Point};
 use crate::store::{Change, Op, Promise, Submission};
@@ -22,6 +22,8 @@ pub struct Step {
     wakes: Vec<Arc<Wake>>,
     /// Among the changes is the end of a session.
     ends: bool,
+    /// Empty: see [`crate::sabotage::Sabotage::ChargeLate`].
+    late: Vec<Arc<SessionHandle>>,
 }
 
 impl Step {
@@ -32,6 +34,7 @@ impl Step {
             submission: Submission::default(),
             wakes: Vec::new(),
             ends: false,
+            late: Vec::new(),
         }
     }
 
@@ -96,11 +99,24 @@ impl Step {
         spare::shrink(&mut self.wakes);
     }
 
+    /// Bytes that its lists take in memory.
+    pub(super) fn memory(&self) -> usize {
+        let Submission { ops, held, waiters, .. } = &self.submission;
+        ops.capacity() * size_of::<Op>()
+            + (held.capacity() + waiters.capacity() + self.wakes.capacity())
+                * size_of::<Arc<Message>>()
+    }
+
     /// Entries that it has room for.
     #[cfg(test)]
     pub(super) fn capacity(&self) -> usize {
         let Submission { ops, held, waiters, .. } = &self.submission;
         ops.capacity() + held.capacity() + waiters.capacity() + self.wakes.capacity()
+    }
+
+    /// Has what follows from a session's change follow when the step has ended.
+    pub(super) fn follow_at_end(&mut self, handle: &Arc<SessionHandle>) {
+        push_once(&mut self.late, handle);
     }
 
     /// Hands everything over: changes to the store under its one lock, then the wakes.
@@ -115,6 +131,7 @@ impl Step {
         }
         let submitted = broker.persistence.submit(&mut self.submission);
         self.submission.numbers = None;
+        self.late.drain(..).for_each(|handle| drop(handle.lock()));
         if std::mem::take(&mut self.ends)
             && let Ok(commit) = submitted
         {

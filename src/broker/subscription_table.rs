@@ -1,10 +1,12 @@
 //! Who has subscribed to what: the router behind its lock, which comes after that of a
 //! session in the order of locks.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::SessionHandle;
+use crate::memory::Charge;
 use crate::message::SessionId;
 use crate::protocol::TopicFilter;
 use crate::router::{Router, Subscription};
@@ -12,10 +14,37 @@ use crate::session::Subscribed;
 use crate::sync::{RwLock, RwLockReadGuard};
 use crate::telemetry::Metrics;
 
+/// The router with what it is charged for: who subscribes to what others have too, or below
+/// the same levels, adds less to it than who is alone, and the sum is to say so.
+#[derive(Debug)]
+struct Table {
+    router: Router<Arc<SessionHandle>>,
+    charge: Charge,
+}
+
+impl Table {
+    /// Subscriptions have come or gone.
+    fn recharge(&mut self) {
+        self.charge.set(self.router.memory() as u64);
+    }
+}
+
+/// For a short look. Not to be held over an await.
+#[derive(Debug)]
+pub(super) struct TableView<'a>(RwLockReadGuard<'a, Table>);
+
+impl Deref for TableView<'_> {
+    type Target = Router<Arc<SessionHandle>>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0.router
+    }
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct SubscriptionTable {
-    router: RwLock<Router<Arc<SessionHandle>>>,
+    table: RwLock<Table>,
     /// Of the router, readable without its lock.
     generation: AtomicU64,
     metrics: Arc<Metrics>,
@@ -23,8 +52,8 @@ pub(super) struct SubscriptionTable {
 
 impl SubscriptionTable {
     pub(super) fn new(metrics: Arc<Metrics>) -> Self {
-        let (router, generation) = (RwLock::new(Router::new()), AtomicU64::new(0));
-        Self { router, generation, metrics }
+        let table = Table { router: Router::new(), charge: metrics.messages.memory.charge(0) };
+        Self { table: RwLock::new(table), generation: AtomicU64::new(0), metrics }
     }
 
     /// Adds a subscription of a session, or replaces the one with the same filter.
@@ -36,11 +65,12 @@ impl SubscriptionTable {
     ) {
         let subscription =
             Subscription { options: subscribed.options, identifier: subscribed.identifier };
-        let mut router = self.router.write();
-        if router.subscribe(filter, handle.id, Arc::clone(handle), subscription) {
+        let mut table = self.table.write();
+        if table.router.subscribe(filter, handle.id, Arc::clone(handle), subscription) {
             self.metrics.sessions.subscriptions.inc();
         }
-        self.generation.store(router.generation(), Ordering::Release);
+        table.recharge();
+        self.generation.store(table.router.generation(), Ordering::Release);
     }
 
     /// Removes subscriptions of a session, by their full filters.
@@ -49,19 +79,20 @@ impl SubscriptionTable {
         session: SessionId,
         filters: impl IntoIterator<Item = impl AsRef<str>>,
     ) {
-        let mut router = self.router.write();
+        let mut table = self.table.write();
         for filter in filters {
             let Ok(filter) = TopicFilter::new(filter.as_ref()) else { continue };
-            if router.unsubscribe(&filter, session) {
+            if table.router.unsubscribe(&filter, session) {
                 self.metrics.sessions.subscriptions.dec();
             }
         }
-        self.generation.store(router.generation(), Ordering::Release);
+        table.recharge();
+        self.generation.store(table.router.generation(), Ordering::Release);
     }
 
-    /// For a short look. Not to be held over an await.
-    pub(super) fn read(&self) -> RwLockReadGuard<'_, Router<Arc<SessionHandle>>> {
-        self.router.read()
+    /// See [`TableView`].
+    pub(super) fn read(&self) -> TableView<'_> {
+        TableView(self.table.read())
     }
 
     /// Changes whenever a subscription does.

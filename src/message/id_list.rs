@@ -49,6 +49,8 @@ pub struct IdList {
     chunks: VecDeque<Chunk>,
     len: usize,
     bytes: u64,
+    /// Bytes that the data of the chunks take in memory.
+    data: usize,
 }
 
 impl IdList {
@@ -72,20 +74,29 @@ impl IdList {
         self.bytes
     }
 
+    /// Bytes that the list takes in memory beside itself.
+    pub fn memory(&self) -> usize {
+        self.chunks.capacity() * size_of::<Chunk>() + self.data
+    }
+
     /// Adds one behind the others; its id must be larger than all before it.
     pub fn push_back(&mut self, entry: QueuedId) {
         let id = entry.id.0;
         if self.chunks.back().is_none_or(|chunk| chunk.len >= CHUNK) {
             if let Some(full) = self.chunks.back_mut() {
+                self.data -= full.data.capacity();
                 full.data.shrink_to_fit();
+                self.data += full.data.capacity();
             }
             let base = id.saturating_sub(1);
             self.chunks.push_back(Chunk { base, last: base, ..Chunk::default() });
         }
         let Some(chunk) = self.chunks.back_mut() else { return };
         debug_assert!(id > chunk.last, "delivery ids rise within a session");
+        self.data -= chunk.data.capacity();
         write_varint(&mut chunk.data, id.wrapping_sub(chunk.last));
         write_varint(&mut chunk.data, u64::from(entry.size));
+        self.data += chunk.data.capacity();
         chunk.last = id;
         chunk.len += 1;
         self.len += 1;
@@ -104,7 +115,11 @@ impl IdList {
         chunk.base = entry.id.0;
         chunk.len -= 1;
         if chunk.len == 0 {
+            self.data -= chunk.data.capacity();
             self.chunks.pop_front();
+            if self.chunks.is_empty() {
+                self.chunks = VecDeque::new();
+            }
         }
         self.len -= 1;
         self.bytes = self.bytes.saturating_sub(size);
@@ -164,6 +179,7 @@ impl IdList {
         );
         self.len += front.len;
         self.bytes += front.bytes;
+        self.data += front.data;
         front.chunks.append(&mut self.chunks);
         self.chunks = front.chunks;
     }
@@ -221,6 +237,8 @@ mod tests {
                     prop_assert_eq!(list.pop_front(), model.pop_front());
                 }
                 prop_assert_eq!(list.len(), model.len());
+                let data: usize = list.chunks.iter().map(|chunk| chunk.data.capacity()).sum();
+                prop_assert_eq!(list.data, data);
                 prop_assert_eq!(list.first(), model.front().map(|entry| entry.id));
                 prop_assert_eq!(list.bytes(), model.iter().map(|e| u64::from(e.size)).sum::<u64>());
             }

@@ -113,7 +113,9 @@ impl Message {
         body.put_slice(properties);
         body.put_slice(payload);
         let mut message = Self::from_body(head, body.freeze(), topic.len(), properties.len());
-        message.slots = (0..slots).map(|_| Slot::default()).collect();
+        // Collected without it, they would have room for a power of two.
+        message.slots = SmallVec::with_capacity(slots);
+        message.slots.extend((0..slots).map(|_| Slot::default()));
         message.publisher = publisher;
         message
     }
@@ -184,7 +186,8 @@ impl Message {
     fn cost(&self) -> u64 {
         /// The allocator's own, and the counts of an `Arc`.
         const ALLOCATION: usize = 16;
-        let slots = if self.slots.spilled() { size_of_val(&*self.slots) + ALLOCATION } else { 0 };
+        let room = self.slots.capacity() * size_of::<Slot>();
+        let slots = if self.slots.spilled() { room + ALLOCATION } else { 0 };
         let shares = self.shares.as_deref().map_or(0, size_of_val);
         (size_of::<Self>() + 2 * ALLOCATION + self.body.len() + ALLOCATION + slots + shares) as u64
     }

@@ -57,6 +57,8 @@ pub struct Connection<S> {
     /// Whole packets may stand at the front of `partial` that have not been handled.
     unhandled: bool,
     out: BytesMut,
+    /// Bytes that `out` takes in memory: its capacity is without what has been written of it.
+    out_memory: usize,
     /// Bytes have been written that the stream may still hold back.
     unflushed: bool,
     decoder: Decoder,
@@ -82,6 +84,7 @@ impl<S: Transport> Connection<S> {
             unhandled: partial.len() > 0,
             partial,
             out: BytesMut::new(),
+            out_memory: 0,
             unflushed: false,
             decoder,
             metrics,
@@ -192,7 +195,7 @@ impl<S: Transport> Connection<S> {
         } else {
             self.pace.rests();
         }
-        if let Err(close) = client.hold_buffers(self.partial.capacity() + self.out.capacity()) {
+        if let Err(close) = client.hold_buffers(self.partial.capacity() + self.out_memory) {
             return Poll::Ready(close);
         }
         self.timers.set_graceful_disconnect(client.disconnects_at());
@@ -323,6 +326,7 @@ impl<S: Transport> Connection<S> {
         let mut any = false;
         loop {
             let more = client.pump(&mut self.out, WRITE_AHEAD)?;
+            self.out_memory = self.out_memory.max(self.out.capacity());
             any |= client.has_replied();
             let is_buffered = !self.out.is_empty();
             let next = if is_buffered { &self.out[..] } else { client.payload() };
@@ -348,6 +352,7 @@ impl<S: Transport> Connection<S> {
             if self.out.is_empty() {
                 if self.out.capacity() > KEEP_BUFFER && !more {
                     self.out = BytesMut::new();
+                    self.out_memory = 0;
                 } else {
                     // Start again at the front of the allocation.
                     self.out.clear();
@@ -382,6 +387,7 @@ impl<S: Transport> Connection<S> {
         self.output = Output::Failed;
         self.unflushed = false;
         self.out = BytesMut::new();
+        self.out_memory = 0;
         self.timers.output_failed();
         client.hears_no_more();
     }

@@ -15,11 +15,23 @@ const SHARDS: usize = 64;
 
 /// Node numbers by hash.
 #[derive(Debug)]
-pub(super) struct Edges(Box<[HashTable<NodeId>]>);
+pub(super) struct Edges {
+    shards: Box<[HashTable<NodeId>]>,
+    /// Bytes that the tables take in memory.
+    bytes: usize,
+}
 
 impl Edges {
+    /// Bytes of an edge: a number and a control byte, in tables that are two thirds full.
+    pub(super) const COST: usize = 8;
+
     pub(super) fn new() -> Self {
-        Self((0..SHARDS).map(|_| HashTable::new()).collect())
+        Self { shards: (0..SHARDS).map(|_| HashTable::new()).collect(), bytes: 0 }
+    }
+
+    /// Bytes that the tables take in memory.
+    pub(super) fn memory(&self) -> usize {
+        self.bytes
     }
 
     #[inline]
@@ -29,24 +41,30 @@ impl Edges {
 
     #[inline]
     pub(super) fn find(&self, hash: u64, is: impl FnMut(&NodeId) -> bool) -> Option<NodeId> {
-        self.0.get(Self::shard(hash))?.find(hash, is).copied()
+        self.shards.get(Self::shard(hash))?.find(hash, is).copied()
     }
 
     /// `rehash` gives the hash of any node that is in the table.
     pub(super) fn insert(&mut self, hash: u64, id: NodeId, rehash: impl Fn(&NodeId) -> u64) {
-        if let Some(table) = self.0.get_mut(Self::shard(hash)) {
+        if let Some(table) = self.shards.get_mut(Self::shard(hash)) {
+            let before = table.allocation_size();
             table.insert_unique(hash, id, rehash);
+            self.bytes = self.bytes + table.allocation_size() - before;
         }
     }
 
     /// Removes and, once the table is mostly empty, shrinks it.
     pub(super) fn remove(&mut self, hash: u64, id: NodeId, rehash: impl Fn(&NodeId) -> u64) {
-        let Some(table) = self.0.get_mut(Self::shard(hash)) else { return };
+        let Some(table) = self.shards.get_mut(Self::shard(hash)) else { return };
+        let before = table.allocation_size();
         if let Ok(entry) = table.find_entry(hash, |other| *other == id) {
             entry.remove();
         }
-        if table.len() < table.capacity() / 8 {
+        if table.is_empty() {
+            *table = HashTable::new();
+        } else if table.len() < table.capacity() / 8 {
             table.shrink_to(table.len() * 2, rehash);
         }
+        self.bytes = self.bytes + table.allocation_size() - before;
     }
 }

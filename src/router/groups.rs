@@ -47,6 +47,11 @@ impl<S> Group<S> {
         &self.share
     }
 
+    /// Bytes that it takes in memory beside this: the counts of an `Arc` are two words.
+    fn memory(&self) -> usize {
+        self.name.len() + 2 * size_of::<usize>() + self.share.len() + self.members.memory()
+    }
+
     /// Whose turn it is, of those that stand best: as long as a member is online and has
     /// room, the others are passed over; if there is none, one that is away gets the message
     /// all the same, so that it waits in a session's queue instead of being lost.
@@ -114,42 +119,60 @@ impl<S> Keyed for Group<S> {
 
 /// The groups on one filter, in no particular order.
 #[derive(Debug)]
-pub(super) struct Groups<S>(List<Group<S>>);
+pub(super) struct Groups<S> {
+    list: List<Group<S>>,
+    /// Bytes that the groups take beside their places in the list.
+    bytes: usize,
+}
 
 impl<S> Groups<S> {
     pub(super) fn new() -> Self {
-        Self(List::of(Vec::new()))
+        Self { list: List::of(Vec::new()), bytes: 0 }
+    }
+
+    /// Bytes that they take in memory, with this.
+    pub(super) fn memory(&self) -> usize {
+        size_of::<Self>() + self.list.memory() + self.bytes
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.as_slice().is_empty()
+        self.list.as_slice().is_empty()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Group<S>> {
-        self.0.as_slice().iter()
+        self.list.as_slice().iter()
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&Group<S>> {
-        self.0.get(name)
+        self.list.get(name)
     }
 
     /// True if the session is new in that group, whose full filter is `share`.
     pub(super) fn insert(&mut self, name: &str, share: &str, member: Member<S>) -> bool {
-        if let Some(group) = self.0.get_mut(name) {
-            return group.members.insert(member);
+        if let Some(group) = self.list.get_mut(name) {
+            let before = group.members.memory();
+            let new = group.members.insert(member);
+            self.bytes = self.bytes + group.members.memory() - before;
+            return new;
         }
         let turn = AtomicUsize::new(0);
         let (name, share) = (name.into(), share.into());
-        self.0.insert(Group { name, share, members: Members::One(member), turn })
+        let group = Group { name, share, members: Members::One(member), turn };
+        self.bytes += group.memory();
+        self.list.insert(group)
     }
 
     /// True if the session was in that group.
     pub(super) fn remove(&mut self, name: &str, session: SessionId) -> bool {
-        let Some(group) = self.0.get_mut(name) else { return false };
+        let Some(group) = self.list.get_mut(name) else { return false };
+        let before = group.memory();
         let found = group.members.remove(session);
+        let mut after = group.memory();
         if group.members.as_slice().is_empty() {
-            self.0.remove(name);
+            self.list.remove(name);
+            after = 0;
         }
+        self.bytes = self.bytes + after - before;
         found
     }
 }

@@ -29,6 +29,14 @@ impl Level {
         }
     }
 
+    /// Bytes that it takes beside itself.
+    pub(super) fn memory(&self) -> usize {
+        match self {
+            Self::Inline { .. } => 0,
+            Self::Boxed(name) => name.len(),
+        }
+    }
+
     #[inline]
     pub(super) fn as_bytes(&self) -> &[u8] {
         match self {

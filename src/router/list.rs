@@ -37,6 +37,11 @@ impl<T: Keyed> List<T> {
         Self { items, index: HashTable::new() }
     }
 
+    /// Bytes that it takes in memory, without what the items point to.
+    pub(super) fn memory(&self) -> usize {
+        self.items.capacity() * size_of::<T>() + self.index.allocation_size()
+    }
+
     pub(super) fn as_slice(&self) -> &[T] {
         &self.items
     }

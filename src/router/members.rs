@@ -58,6 +58,14 @@ pub(super) enum Members<S> {
 }
 
 impl<S> Members<S> {
+    /// Bytes that they take in memory beside this.
+    pub(super) fn memory(&self) -> usize {
+        match self {
+            Self::None | Self::One(_) => 0,
+            Self::Many(list) => size_of::<List<Member<S>>>() + list.memory(),
+        }
+    }
+
     #[inline]
     pub(super) fn as_slice(&self) -> &[Member<S>] {
         match self {

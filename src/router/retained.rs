@@ -29,6 +29,11 @@ impl<V> Retained<V> {
         self.len
     }
 
+    /// Bytes that the place for a topic's value costs if no other topic begins like it.
+    pub fn cost_of(topic: &str) -> usize {
+        Trie::<Option<V>>::cost_of(topic)
+    }
+
     /// True without any topic.
     pub fn is_empty(&self) -> bool {
         self.len == 0

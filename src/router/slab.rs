@@ -68,6 +68,14 @@ impl<N: Default> Slab<N> {
         Some(NodeId(self.last))
     }
 
+    /// Bytes that it takes in memory, without what the nodes point to. All chunks are as
+    /// large as the one that is being filled.
+    pub(super) fn memory(&self) -> usize {
+        let chunk = self.chunks.last().map_or(0, Vec::capacity) * size_of::<N>();
+        self.chunks.len() * (chunk + size_of::<Vec<N>>())
+            + self.free.capacity() * size_of::<NodeId>()
+    }
+
     /// Takes the node out; its slot waits for the next one.
     pub(super) fn remove(&mut self, id: NodeId) -> Option<N> {
         let node = std::mem::take(self.get_mut(id)?);

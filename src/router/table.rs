@@ -31,6 +31,11 @@ impl<S> Spot<S> {
         matches!(self.members, Members::None) && self.groups.is_none()
     }
 
+    /// Bytes that it takes in memory beside this.
+    fn memory(&self) -> usize {
+        self.members.memory() + self.groups.as_ref().map_or(0, |groups| groups.memory())
+    }
+
     /// The place for a child that is a wildcard.
     fn wildcard(&mut self, name: &[u8]) -> Option<&mut Option<NodeId>> {
         match name {
@@ -47,11 +52,16 @@ pub struct Router<S> {
     pub(super) trie: Trie<Spot<S>>,
     len: usize,
     generation: u64,
+    /// Bytes that members and groups take beside their nodes.
+    spots: usize,
+    /// Bytes that it takes as long as nobody subscribes.
+    empty: usize,
 }
 
 impl<S> Default for Router<S> {
     fn default() -> Self {
-        Self { trie: Trie::new(), len: 0, generation: 0 }
+        let trie = Trie::new();
+        Self { empty: trie.memory(), trie, len: 0, generation: 0, spots: 0 }
     }
 }
 
@@ -59,6 +69,11 @@ impl<S: Clone> Router<S> {
     /// Without any subscription.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Bytes that the subscriptions take in memory.
+    pub fn memory(&self) -> usize {
+        (self.trie.memory() + self.spots).saturating_sub(self.empty)
     }
 
     /// The number of subscriptions.
@@ -92,6 +107,7 @@ impl<S: Clone> Router<S> {
             filter.matched().split('/').try_fold(NodeId::ROOT, |id, name| self.step(id, name));
         let Some(spot) = end.and_then(|id| self.trie.value_mut(id)) else { return false };
         let member = Member::new(session, handle, sub);
+        let before = spot.memory();
         let new = match filter.shared() {
             None => spot.members.insert(member),
             Some(group) => {
@@ -99,6 +115,7 @@ impl<S: Clone> Router<S> {
                 groups.insert(group, filter.as_str(), member)
             }
         };
+        self.spots = self.spots + spot.memory() - before;
         self.len += usize::from(new);
         self.generation += 1;
         new
@@ -108,6 +125,7 @@ impl<S: Clone> Router<S> {
     pub fn unsubscribe(&mut self, filter: &TopicFilter, session: SessionId) -> bool {
         let Some(id) = self.trie.find(filter.matched()) else { return false };
         let Some(spot) = self.trie.value_mut(id) else { return false };
+        let before = spot.memory();
         let existed = match (filter.shared(), &mut spot.groups) {
             (None, _) => spot.members.remove(session),
             (Some(_), None) => false,
@@ -116,6 +134,7 @@ impl<S: Clone> Router<S> {
         if spot.groups.as_ref().is_some_and(|groups| groups.is_empty()) {
             spot.groups = None;
         }
+        self.spots = self.spots + spot.memory() - before;
         if existed {
             self.len -= 1;
             self.generation += 1;

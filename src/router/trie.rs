@@ -39,6 +39,8 @@ impl<T> Node<T> {
 pub(super) struct Trie<T> {
     nodes: Slab<Node<T>>,
     edges: Edges,
+    /// Bytes of names that have no room in their nodes.
+    names: usize,
     /// Seeded at random: clients choose the names of levels.
     seed: RandomState,
 }
@@ -59,7 +61,19 @@ fn hash_of<T: Default>(seed: &RandomState, nodes: &Slab<Node<T>>, id: NodeId) ->
 
 impl<T: Default> Trie<T> {
     pub(super) fn new() -> Self {
-        Self { nodes: Slab::new(), edges: Edges::new(), seed: RandomState::new() }
+        Self { nodes: Slab::new(), edges: Edges::new(), names: 0, seed: RandomState::new() }
+    }
+
+    /// Bytes that it takes in memory, without what the values point to.
+    pub(super) fn memory(&self) -> usize {
+        self.nodes.memory() + self.edges.memory() + self.names
+    }
+
+    /// Bytes that `path` costs if no other one begins like it.
+    pub(super) fn cost_of(path: &str) -> usize {
+        let level =
+            |name: &str| size_of::<Node<T>>() + Edges::COST + Level::new(name.as_bytes()).memory();
+        path.split('/').map(level).sum()
     }
 
     #[inline]
@@ -91,12 +105,11 @@ impl<T: Default> Trie<T> {
             return Some(id);
         }
         let next = self.nodes.get(parent)?.first_child;
-        let id = self.nodes.insert(Node {
-            level: Level::new(name),
-            parent: Some(parent),
-            next,
-            ..Node::default()
-        })?;
+        let level = Level::new(name);
+        let memory = level.memory();
+        let id =
+            self.nodes.insert(Node { level, parent: Some(parent), next, ..Node::default() })?;
+        self.names += memory;
         self.nodes.get_mut(parent)?.first_child = Some(id);
         if let Some(next) = next.and_then(|next| self.nodes.get_mut(next)) {
             next.previous = Some(id);
@@ -116,7 +129,9 @@ impl<T: Default> Trie<T> {
 
     /// Gives the slot of a node back that was taken out by [`Trie::unlink_leaf`].
     pub(super) fn free(&mut self, id: NodeId) {
-        self.nodes.remove(id);
+        if let Some(node) = self.nodes.remove(id) {
+            self.names -= node.level.memory();
+        }
     }
 
     /// As [`Trie::remove_leaf`], but the node keeps its slot and its link to the next

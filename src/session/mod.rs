@@ -30,7 +30,9 @@ pub use outgoing::{DeliveryBlock, Fit, Outgoing, Room};
 pub use peek::{Peek, Peeked};
 pub use queue::{Page, Queue};
 pub use receipt::Receipt;
-pub use subscriptions::{Subscribed, Subscriptions, cost_of as cost_of_subscription};
+pub use subscriptions::{
+    Subscribed, Subscriptions, cost_in_router, cost_of as cost_of_subscription,
+};
 pub use window::Window;
 
 use crate::message::{DeliveryId, IdList, SessionId, Wake, WillRecord};
@@ -142,7 +144,7 @@ impl Session {
     /// `share` bytes.
     pub fn shed(&mut self, share: u64, most: usize) -> Vec<Entry> {
         let mut gone = Vec::new();
-        while gone.len() < most && self.own_memory() + self.message_memory() > share {
+        while gone.len() < most && self.holds() > share {
             let Some(entry) = self.queue.pop_qos0() else { break };
             gone.push(entry);
         }

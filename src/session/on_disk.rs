@@ -31,6 +31,12 @@ impl OnDisk {
         self.sent.as_ref().map_or(0, |sent| sent.bytes()) + self.waiting.bytes()
     }
 
+    /// Bytes that the ids take in memory.
+    pub(super) fn memory(&self) -> usize {
+        let sent = |sent: &IdList| size_of::<IdList>() + sent.memory();
+        self.sent.as_deref().map_or(0, sent) + self.waiting.memory()
+    }
+
     /// Adds one behind all others.
     pub(super) fn push_back(&mut self, queued: QueuedId) {
         self.waiting.push_back(queued);

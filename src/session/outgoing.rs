@@ -304,12 +304,18 @@ impl Session {
         self.refuses() && self.room_for(0) == Room::No
     }
 
-    /// Bytes that this session takes in memory, without those of its messages, which others
-    /// may have too.
+    /// Bytes that this session takes in memory, without what it shares with others: messages,
+    /// and the nodes of the router.
     pub fn own_memory(&self) -> u64 {
         let entries = (self.queue.capacity() + self.window.capacity()) * size_of::<Entry>();
         let will = self.will.as_ref().map_or(0, |will| will.size());
-        entries as u64 + self.incoming.memory() + self.subscriptions.bytes() + will
+        let ids = self.queue.memory_of_ids() + self.incoming.memory();
+        entries as u64 + ids + self.subscriptions.bytes() + will
+    }
+
+    /// Bytes that it makes the broker hold, as if nobody else had any of them.
+    pub fn holds(&self) -> u64 {
+        self.own_memory() + self.subscriptions.routed_bytes() + self.message_memory()
     }
 
     /// Bytes of the messages that it holds in memory, each as if nobody else had it.

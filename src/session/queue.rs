@@ -76,6 +76,11 @@ impl Queue {
         self.head.capacity() + self.tail.capacity() + self.qos0.capacity()
     }
 
+    /// Bytes that the ids of what is on disk take in memory.
+    pub fn memory_of_ids(&self) -> u64 {
+        self.disk.memory() as u64
+    }
+
     /// Entries in memory.
     pub fn in_memory(&self) -> usize {
         self.head.len() + self.tail.len() + self.qos0.len()

@@ -18,22 +18,28 @@ pub struct Subscribed {
 #[derive(Debug, Default)]
 pub struct Subscriptions {
     by_filter: BTreeMap<Box<str>, Subscribed>,
-    bytes: u64,
+    /// Of the filters.
+    text: u64,
+    routed: u64,
 }
 
 impl Subscriptions {
     /// Adds one, or replaces the one with the same filter, which it returns.
     pub fn insert(&mut self, filter: Box<str>, subscribed: Subscribed) -> Option<Subscribed> {
-        let cost = cost_of(&filter);
+        let (text, routed) = (filter.len() as u64, cost_in_router(&filter));
         let replaced = self.by_filter.insert(filter, subscribed);
-        self.bytes += if replaced.is_none() { cost } else { 0 };
+        if replaced.is_none() {
+            self.text += text;
+            self.routed += routed;
+        }
         replaced
     }
 
     /// Takes one out.
     pub fn remove(&mut self, filter: &str) -> Option<Subscribed> {
         let removed = self.by_filter.remove(filter)?;
-        self.bytes -= cost_of(filter);
+        self.text -= filter.len() as u64;
+        self.routed -= cost_in_router(filter);
         Some(removed)
     }
 
@@ -42,20 +48,43 @@ impl Subscriptions {
         std::mem::take(self).by_filter
     }
 
-    /// What all of them cost in memory, here and in the router, in bytes.
+    /// What all of them cost in memory here, in bytes.
     pub fn bytes(&self) -> u64 {
-        self.bytes
+        ENTRY * self.by_filter.len() as u64 + self.text
+    }
+
+    /// What they cost in the router as if nobody else had subscribed, in bytes.
+    pub fn routed_bytes(&self) -> u64 {
+        self.routed
     }
 }
 
-/// What a subscription costs in memory: its filter twice, here and level by level in the
-/// router, and a node for each level, as if no other filter began like it. A node takes 72
-/// to 140 bytes with its edge, by how full the tables are (`cargo bench --bench router`).
+/// A filter in a tree whose nodes are two thirds full.
+const ENTRY: u64 = (size_of::<(Box<str>, Subscribed)>() * 3 / 2) as u64;
+
+/// What a subscription costs in memory, as if nobody else had subscribed.
 pub fn cost_of(filter: &str) -> u64 {
-    const SUBSCRIPTION: u64 = 64;
-    const LEVEL: u64 = 104;
-    let levels = filter.split('/').count() as u64;
-    SUBSCRIPTION + LEVEL * levels + 2 * filter.len() as u64
+    ENTRY + filter.len() as u64 + cost_in_router(filter)
+}
+
+/// A node for each level, as if no other filter began like it, and what a shared subscription
+/// has at its last one. For the client's own count: the router says by itself what all of them
+/// take together.
+pub fn cost_in_router(filter: &str) -> u64 {
+    /// A node of 88 bytes, and the edge to it: a number and a control byte in tables that
+    /// are two thirds full.
+    const LEVEL: u64 = 96;
+    /// The longest name that has room in its node.
+    const INLINE: usize = 22;
+    /// The list of the groups at a node, which begins with room for four of 88 bytes, and
+    /// the counts of the `Arc` that has the filter once more.
+    const GROUPS: u64 = 64 + 4 * 88 + 16;
+    let (group, matched) = match filter.strip_prefix("$share/").and_then(|it| it.split_once('/')) {
+        Some((name, matched)) => (GROUPS + (name.len() + filter.len()) as u64, matched),
+        None => (0, filter),
+    };
+    let level = |name: &str| LEVEL + if name.len() > INLINE { name.len() as u64 } else { 0 };
+    group + matched.split('/').map(level).sum::<u64>()
 }
 
 impl Deref for Subscriptions {

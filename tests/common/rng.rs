@@ -1,7 +1,7 @@
 //! Random numbers that can be had again: set `CRASH_SEED` to the printed seed.
 
 /// Xorshift; good enough to choose moments.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Rng(u64);
 
 impl Rng {

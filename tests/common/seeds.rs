@@ -38,6 +38,19 @@ impl<S: Default + Debug + Send + for<'a> AddAssign<&'a S>> Seeds<S> {
     /// # Panics
     /// A seed has failed.
     pub fn check(&self, name: &str, seeds: impl Iterator<Item = u64> + Send) -> S {
+        let threads = std::thread::available_parallelism().map_or(2, usize::from);
+        self.check_on(threads, name, seeds)
+    }
+
+    /// As [`Seeds::check`], one at a time: for what is counted in the whole process.
+    ///
+    /// # Panics
+    /// A seed has failed.
+    pub fn check_in_turn(&self, name: &str, seeds: impl Iterator<Item = u64> + Send) -> S {
+        self.check_on(1, name, seeds)
+    }
+
+    fn check_on(&self, threads: usize, name: &str, seeds: impl Iterator<Item = u64> + Send) -> S {
         let started = Instant::now();
         if self.number("SEED").is_none() {
             // A failure is reported once, below, and not by each thread.
@@ -61,7 +74,7 @@ impl<S: Default + Debug + Send + for<'a> AddAssign<&'a S>> Seeds<S> {
             }
         };
         std::thread::scope(|scope| {
-            for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
+            for _ in 0..threads {
                 scope.spawn(work);
             }
         });

@@ -307,6 +307,13 @@ impl ClientEnd {
         both.to_client.wake_writer();
     }
 
+    /// Bytes that the stream itself takes in memory.
+    #[allow(dead_code)] // For the test of accounting.
+    pub fn memory(&self) -> usize {
+        let both = lock(&self.0);
+        both.to_server.bytes.capacity() + both.to_client.bytes.capacity() + both.staged.capacity()
+    }
+
     /// What the broker has done so far.
     pub fn moved(&self) -> Moved {
         lock(&self.0).moved

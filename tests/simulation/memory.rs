@@ -58,7 +58,7 @@ impl AddAssign<&Self> for GaveWay {
         self.dropped += other.dropped;
         self.shed += other.shed;
         self.lost += other.lost;
-        self.lost_message += other.deprived;
+        self.deprived += other.deprived;
         self.spilled += other.spilled;
         self.refused += other.refused;
         self.held += other.held;
@@ -90,7 +90,7 @@ impl GaveWay {
             ("QoS 0 messages on their way into a queue", self.dropped),
             ("QoS 0 messages in a queue", self.shed),
             ("QoS 1 and 2 messages", self.lost),
-            ("connections", self.lost_message),
+            ("connections", self.deprived),
             ("messages that wait on the disk alone", self.spilled),
             ("publishers", self.refused),
             ("packets that wait for the disk", self.held),

@@ -6,6 +6,7 @@ use bytes::BytesMut;
 use super::Client;
 use crate::broker::DisconnectKind;
 use crate::protocol::{Disconnect, ReasonCode, Version, encode};
+use crate::sabotage::Sabotage;
 use crate::telemetry::PacketType;
 
 /// Why a connection ends.
@@ -55,6 +56,10 @@ impl Client {
             None => self.handle.begin().await,
         };
         self.broker.disconnect(permit, self.epoch, leaving).await;
+        if Sabotage::ForgetRelease.is_on() {
+            let none = self.broker.metrics.messages.memory.charge(0);
+            std::mem::forget(std::mem::replace(&mut self.charge, none));
+        }
         // Who takes the session over finds it as this client has left it.
         self.wake.leave();
     }

@@ -231,7 +231,7 @@ impl Client {
         /// had to wait, and the replies to it.
         const SMALL: usize = 128 << 10;
         let aliases = self.inbound_aliases.memory() + self.outbound_aliases.memory();
-        let held = buffers + aliases + self.pending.memory();
+        let held = buffers + aliases + self.pending.memory() + self.kept_memory();
         self.charge.set(held as u64);
         self.handle.set_buffered(held + self.pending.bytes());
         if held > SMALL && !self.broker.may_hold(&self.handle, 0) {

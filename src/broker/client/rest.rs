@@ -21,6 +21,11 @@ impl Client {
         spare::shrink(&mut self.outgoing);
     }
 
+    /// Bytes of what it keeps from one step to the next, beside what it is asked for.
+    pub(super) fn kept_memory(&self) -> usize {
+        self.step.memory() + self.outgoing.capacity() * size_of::<crate::session::Outgoing>()
+    }
+
     /// Entries that its buffers have room for.
     #[cfg(test)]
     pub fn capacity(&self) -> usize {

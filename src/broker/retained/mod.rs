@@ -10,7 +10,6 @@ use self::versions::{Version, Versions};
 use super::budget::NODES_AT_ONCE;
 use super::{Publication, Settings, Step};
 use crate::message::{CommitNo, Message, WallMillis};
-use crate::protocol::level_count;
 use crate::router::{Retained, Walk};
 use crate::store::{Change, RetainedRecord};
 use crate::sync::RwLock;
@@ -215,13 +214,12 @@ impl RetainedMessages {
     }
 }
 
-/// What a retained message takes in memory: its record, its topic once more, level by level,
-/// and a node for each level, as if no other topic began like it.
+/// What a retained message takes in memory: its record, with the counts of an `Arc`, and its
+/// place in the tree of topics, as if no other topic began like it.
 fn cost_of(topic: &str, properties: &[u8], payload: &[u8]) -> u64 {
-    const RECORD: usize = 192;
-    const LEVEL: usize = 104;
-    let levels = level_count(topic);
-    (RECORD + LEVEL * levels + 2 * topic.len() + properties.len() + payload.len()) as u64
+    const RECORD: usize = size_of::<RetainedRecord>() + 2 * size_of::<usize>();
+    let place = Retained::<Versions>::cost_of(topic);
+    (RECORD + place + topic.len() + properties.len() + payload.len()) as u64
 }
 
 fn record_of(publication: &Publication<'_>, now: WallMillis) -> RetainedRecord {
