@@ -6,6 +6,7 @@ use crate::figures::signed;
 use crate::stream::ClientEnd;
 
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools)] // Each is true or false by itself.
 pub struct Client {
     pub id: String,
     pub v5: bool,

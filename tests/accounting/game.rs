@@ -222,10 +222,14 @@ impl Game {
     fn measure_connection(&mut self) -> i64 {
         let durable: Vec<_> =
             (0..self.clients.len()).filter(|&index| self.clients[index].durable).collect();
-        durable.iter().for_each(|&index| self.disconnect(index, true));
+        for &index in &durable {
+            self.disconnect(index, true);
+        }
         self.background();
         let before = self.figures().lag();
-        durable.iter().for_each(|&index| self.connect(index, None));
+        for &index in &durable {
+            self.connect(index, None);
+        }
         self.background();
         (self.figures().lag() - before) / signed(durable.len().max(1))
     }

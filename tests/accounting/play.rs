@@ -134,10 +134,14 @@ impl Play {
         let publish = |game: &mut Game| game.publish(publisher, "all", 0, 0, 300);
         publish(&mut self.game);
         let sleepers: Vec<_> = (0..self.game.clients.len()).filter(|it| *it != publisher).collect();
-        sleepers.iter().for_each(|&index| self.game.clients[index].reads = false);
+        for &index in &sleepers {
+            self.game.clients[index].reads = false;
+        }
         self.game.publish(publisher, "all", 0, 1_000, 70);
         let lag = self.game.lag_within(publish);
-        sleepers.iter().for_each(|&index| self.game.clients[index].reads = true);
+        for &index in &sleepers {
+            self.game.clients[index].reads = true;
+        }
         self.game.commit();
         self.game.clients.iter_mut().for_each(|client| client.reads = true);
         self.game.commit();

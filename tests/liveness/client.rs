@@ -104,13 +104,18 @@ impl Client {
 
     /// Begins a new connection; one that it still had is left alone.
     pub fn connect(&mut self, mut wire: Wire) -> Option<Wire> {
+        // It may send PINGREQ before it has its CONNACK.
+        let pings_early = !self.is_server() && wire.number.is_multiple_of(3);
         if !self.is_server() {
             wire.send(&Packet::Connect(Box::new(self.connect_packet())));
+        }
+        if pings_early {
+            wire.send(&Packet::PingReq);
         }
         self.connected = false;
         self.asked.clear();
         self.owed.clear();
-        self.pings = 0;
+        self.pings = usize::from(pings_early);
         self.wire.replace(wire)
     }
 
