@@ -48,8 +48,10 @@ impl Charge {
     pub fn set(&mut self, bytes: u64) -> i64 {
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
         let change = bytes - self.bytes;
-        self.ledger.0.add(change);
-        self.bytes = bytes;
+        if change != 0 {
+            self.ledger.0.add(change);
+            self.bytes = bytes;
+        }
         change
     }
 

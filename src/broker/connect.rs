@@ -3,6 +3,11 @@
 //! A newcomer first has the permit of the session, for which it waits for at most one
 //! step of the connection that it replaces; only then does it decide anything. What it
 //! decides is submitted before it gives the permit back.
+//!
+//! The old connection takes what its socket has already received in a last step, gives the
+//! permit back, and says so (`Wake::leave`). The new one detaches it and attaches itself with
+//! the next epoch. A stored will (`session.store_wills`) of a session that ends with its
+//! connection is a session row with expiry 0; to a start it is a session whose time is over.
 
 use std::sync::Arc;
 

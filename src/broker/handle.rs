@@ -229,8 +229,9 @@ impl SessionHandle {
         update(&self.ended, session.life.is_ended());
         update(&self.online, session.life.connected().is_some());
         let twice = if Sabotage::ChargePerReceiver.is_on() { session.message_memory() } else { 0 };
-        charge.set(session.own_memory() + twice);
-        tell(&self.held, session.holds());
+        let own = session.own_memory();
+        charge.set(own + twice);
+        tell(&self.held, session.holds(own));
         self.metrics.messages.in_flight.add(session.in_flight_change());
     }
 }

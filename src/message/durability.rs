@@ -1,20 +1,26 @@
-//! The race between the store that writes a message and the receivers that settle
-//! it, decided by one atomic per message.
+//! The race between the store that writes a message and the receivers that
+//! complete it, decided by one atomic per message.
 //!
 //! ```text
 //!            take(n)                 commit n done
 //!   PENDING ---------> TAKEN(n)  - - - - - - - - -> on disk
 //!      |                  |
-//!      | settle()         | settle(): the loser deletes what was written
+//!      | complete()       | complete(): the loser deletes what was written
 //!      v                  v
 //!   COMPLETED            COMPLETED
 //! ```
-//! `take` is a compare-and-swap by the store's writer before it inserts; `settle`
+//! `take` is a compare-and-swap by the store's writer before it inserts; `complete`
 //! is one by whoever acknowledged the message last.
 //!
 //! On a full disk two more states follow TAKEN or PENDING: REFUSED, from which
 //! nothing leads on, and PARKED, from which the writer takes it again when there is
 //! room.
+//!
+//! Deletes run after inserts within a batch, so the loser's delete finds the row. For messages
+//! with several receivers each `Slot` has a flag of its own, set before `is_taken` is looked at
+//! and read after `take`: either the writer sees it, or the acknowledging side sees that the
+//! message was taken. A message that is completed when its batch is rolled back is not refused,
+//! and a refused one is never completed.
 
 use super::DeliveryId;
 use crate::primitives::{AtomicBool, AtomicU32, AtomicU64, Ordering};

@@ -2,6 +2,10 @@
 //!
 //! Broker and store report what happens; who listens, and what becomes of it, is not
 //! known here. A message that is not traced costs its holders a look at one pointer.
+//!
+//! A pointer in the message and not a table beside it: spans that nobody ends end with the
+//! message, so no way out of a queue can leak one. A message read back from disk has a new
+//! follower, made from the `traceparent` among its stored properties.
 
 use std::fmt::Debug;
 use std::ops::Deref;

@@ -4,6 +4,15 @@
 //! Input and output never wait for each other: while output drains, what arrives is read,
 //! and the other way round. A poll does what its budget allows, and then lets others have
 //! their turn.
+//!
+//! - Read: 64 KiB for each runtime thread, shared by its connections. Only what is no whole
+//!   frame, or could not be handled yet, is kept with the connection.
+//! - Write: one buffer for each connection, given back when it is empty and larger than 8 KiB.
+//!   Deliveries are encoded while less than 64 KiB waits.
+//! - A packet that cannot be taken (`BlockReason`) stays at the front of what was read. Up to
+//!   64 KiB behind it are read, so that an end of the connection is seen. Silence that the
+//!   broker causes does not count against the keep alive.
+//! - After output has failed, what has been received is read to its end.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -195,7 +204,8 @@ impl<S: Transport> Connection<S> {
         } else {
             self.pace.rests();
         }
-        if let Err(close) = client.hold_buffers(self.partial.capacity() + self.out_memory) {
+        let used = self.partial.len() + self.out.len();
+        if let Err(close) = client.hold_buffers(self.partial.capacity() + self.out_memory, used) {
             return Poll::Ready(close);
         }
         self.timers.set_graceful_disconnect(client.disconnects_at());

@@ -12,15 +12,26 @@ use super::transport::Transport;
 
 use super::connection::Connection;
 use super::graceful_close;
-use super::listener::Origin;
 use super::scratch::{self, Consumed, Partial};
 use crate::auth::{Decision, Request};
 use crate::broker::client::{Client, Peer};
 use crate::broker::{Accepted, Broker, ConnectShare};
+use crate::peer::PeerAddr;
 use crate::protocol::{
     ConnAck, Connect, DecodeError, Decoder, Frame, Packet, ReasonCode, Reply, Version, encode,
 };
 use crate::telemetry::{Label as _, OpenConnection, PacketType, RejectReason};
+
+/// Where a connection came in.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    /// The listener's name.
+    pub listener: Arc<str>,
+    /// True if only this machine reaches it.
+    pub loopback: bool,
+    /// The other end.
+    pub peer: PeerAddr,
+}
 
 /// A CONNACK that refuses has this long to be written.
 const ANSWER: std::time::Duration = std::time::Duration::from_secs(1);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
-use super::handshake;
+use super::handshake::{self, Origin};
 use super::transport::Tcp;
 use crate::broker::Broker;
 use crate::peer::PeerAddr;
@@ -28,17 +28,6 @@ pub struct BindError {
     name: String,
     bind: SocketAddr,
     source: std::io::Error,
-}
-
-/// Where a connection came in.
-#[derive(Debug, Clone)]
-pub struct Origin {
-    /// The listener's name.
-    pub listener: Arc<str>,
-    /// True if only this machine reaches it.
-    pub loopback: bool,
-    /// The other end.
-    pub peer: PeerAddr,
 }
 
 /// An open listening socket.

@@ -12,7 +12,8 @@ mod timers;
 mod transport;
 
 pub use dial::{Dial, DialError, dial_stream};
-pub use listener::{BindError, LineWatch, Listener, Origin};
+pub use handshake::Origin;
+pub use listener::{BindError, LineWatch, Listener};
 pub use transport::{Tcp, Transport};
 
 use std::sync::Arc;

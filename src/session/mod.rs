@@ -144,7 +144,7 @@ impl Session {
     /// `share` bytes.
     pub fn shed(&mut self, share: u64, most: usize) -> Vec<Entry> {
         let mut gone = Vec::new();
-        while gone.len() < most && self.holds() > share {
+        while gone.len() < most && self.holds(self.own_memory()) > share {
             let Some(entry) = self.queue.pop_qos0() else { break };
             gone.push(entry);
         }

@@ -313,9 +313,10 @@ impl Session {
         entries as u64 + ids + self.subscriptions.bytes() + will
     }
 
-    /// Bytes that it makes the broker hold, as if nobody else had any of them.
-    pub fn holds(&self) -> u64 {
-        self.own_memory() + self.subscriptions.routed_bytes() + self.message_memory()
+    /// Bytes that it makes the broker hold, as if nobody else had any of them. `own` is its
+    /// [`Session::own_memory`].
+    pub fn holds(&self, own: u64) -> u64 {
+        own + self.subscriptions.routed_bytes() + self.message_memory()
     }
 
     /// Bytes of the messages that it holds in memory, each as if nobody else had it.

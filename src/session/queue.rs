@@ -7,6 +7,15 @@
 //! ```
 //! QoS 0 messages stand in a line beside it: they need no window, so a full one must
 //! not hold them up, and they are never on disk.
+//!
+//! The head is sent first. While nothing of a durable queue is on disk, up to `memory_window`
+//! entries, and no more than 4 MiB, stand in the head; none more while `limits.max_memory` is
+//! exceeded. Behind that, entries wait in the tail until they are committed; then an id and a
+//! size stand for them. When the head runs half empty, a page of ids is asked for
+//! (`next_page`), read back by the store and brought to the head.
+//!
+//! On reconnect the window goes back in front of the queue, in order, with DUP. What was sent
+//! is completed: it does not expire, keeps its packet id, and is not dropped to make room.
 
 use std::collections::VecDeque;
 

@@ -73,11 +73,6 @@ impl StoreConfig {
     pub fn at(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into(), ..Self::default() }
     }
-
-    /// With the path of the database itself, if that is a symbolic link.
-    pub(super) fn resolved(&self) -> Self {
-        Self { path: super::sqlite::follow(&self.path), ..self.clone() }
-    }
 }
 
 impl Default for StoreConfig {

@@ -66,7 +66,7 @@ impl Store {
         metrics: Arc<StoreMetrics>,
         on_poisoned: PoisonHook,
     ) -> Result<(Self, Recovered), OpenError> {
-        let config = &config.resolved();
+        let config = &resolved(config);
         let opened = sqlite::open(config, &metrics)?;
         let prepared = prepare(config, opened, metrics, Some(on_poisoned));
         let Prepared { shared, writer, reader, recovered, check } = prepared;
@@ -94,8 +94,7 @@ impl Store {
         config: &StoreConfig,
         metrics: Arc<StoreMetrics>,
     ) -> Result<(Self, Recovered), OpenError> {
-        let waits =
-            StoreConfig { quick_check_budget: Duration::from_hours(1), ..config.resolved() };
+        let waits = StoreConfig { quick_check_budget: Duration::from_hours(1), ..resolved(config) };
         let opened = sqlite::open(&waits, &metrics)?;
         Ok(Self::stepped(&waits, opened, metrics))
     }
@@ -322,6 +321,11 @@ fn join(threads: Option<Threads>) {
             let _ = handle.join();
         }
     }
+}
+
+/// With the path of the database itself, if that is a symbolic link.
+fn resolved(config: &StoreConfig) -> StoreConfig {
+    StoreConfig { path: sqlite::follow(&config.path), ..config.clone() }
 }
 
 struct Prepared {

@@ -1,5 +1,10 @@
 //! The open batch, and when its time has come. Behind one short lock; nothing here
 //! sleeps or wakes anybody.
+//!
+//! Held messages join a batch when their window has passed, or with a later message of the same
+//! publisher. Deletes wait in a line of their own: a batch takes 8,192 of them, or beside
+//! something that somebody waits for 2,048 or twice as many as there is of that; a flush, and
+//! any batch with `durability = "async"`, take all.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

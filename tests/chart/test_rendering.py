@@ -1,6 +1,7 @@
 """Every values file, by both Helms, against the schemas of old and new Kubernetes."""
 
 import base64
+import difflib
 import hashlib
 import os
 
@@ -82,21 +83,53 @@ def test_names_that_begin_alike_stay_apart_when_they_are_cut():
 
 @VALUES
 def test_snapshot(values, whole):
-    """What is rendered, as a person has looked at it. BLESS=1 writes it anew: read the
-    difference before you keep it."""
+    """What is rendered, as a person has looked at it: the least values in full, all others by
+    what they change. BLESS=1 writes it anew: read the difference before you keep it."""
     objects = {which: chart.render(values, which, chart=whole) for which in chart.HELMS}
     assert objects["helm3"] == objects["helm4"]
-    text = yaml.dump_all([abridged(o) for o in sorted(objects["helm4"], key=order)],
-                         Dumper=Readable, sort_keys=True, width=120)
-    kept = chart.HERE / "snapshots" / values.name
+    found = texts(objects["helm4"])
+    if values.stem == LEAST.stem:
+        text = "---\n".join(found.values())
+    else:
+        text = "\n".join(differences(texts(chart.render(LEAST, chart=whole)), found)) + "\n"
+    kept = snapshot(values)
     if os.environ.get("BLESS"):
         kept.write_text(text)
     assert text == kept.read_text()
 
 
 def test_no_snapshot_is_left_over():
-    kept = {path.name for path in (chart.HERE / "snapshots").glob("*")}
-    assert kept == {path.name for path in chart.VALUES}
+    assert set((chart.HERE / "snapshots").glob("*")) == {snapshot(path) for path in chart.VALUES}
+
+
+LEAST = next(path for path in chart.VALUES if path.stem == "minimal")
+
+
+def snapshot(values):
+    suffix = ".yaml" if values.stem == LEAST.stem else ".diff"
+    return chart.HERE / "snapshots" / (values.stem + suffix)
+
+
+def texts(objects):
+    """The text of each object, by what it is and its name."""
+    def text(thing):
+        return yaml.dump(abridged(thing), Dumper=Readable, sort_keys=True, width=120)
+    return {f"{o['kind']} {o['metadata'].get('name')}": text(o) for o in sorted(objects, key=order)}
+
+
+def differences(least, found):
+    """Objects that come, go or change."""
+    for name in sorted(least.keys() | found.keys()):
+        if name not in found:
+            yield f"- {name}"
+        elif name not in least:
+            yield f"+ {name}"
+            yield from (f"+ {line}" for line in found[name].splitlines())
+        elif least[name] != found[name]:
+            yield f"  {name}"
+            lines = difflib.unified_diff(least[name].splitlines(), found[name].splitlines(), n=1, lineterm="")
+            # Without line numbers, which say nothing.
+            yield from ("@@" if line.startswith("@@") else line for line in list(lines)[2:])
 
 
 class Readable(yaml.SafeDumper):

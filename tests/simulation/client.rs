@@ -71,6 +71,8 @@ pub struct Client {
     /// CONNECTs since then.
     attempts: u32,
     asked_clean: bool,
+    /// This connection has resumed a durable session that is to end with it.
+    briefly: bool,
     connect_at: Step,
     current_will: Option<u32>,
     /// Bytes of the will in the last CONNECT.
@@ -118,6 +120,7 @@ impl Client {
             lost_at: 0,
             attempts: 0,
             asked_clean: false,
+            briefly: false,
             connect_at: 0,
             current_will: None,
             will_size: 0,
@@ -151,7 +154,7 @@ impl Client {
     /// True if the session of this connection outlives it. Older versions have one flag
     /// for a new session and for one that ends with its connection.
     fn outlives(&self) -> bool {
-        self.is_durable() && (self.version == Version::V5 || !self.asked_clean)
+        self.is_durable() && !self.briefly && (self.version == Version::V5 || !self.asked_clean)
     }
 
     /// From now on its state is of no interest to it any more.
@@ -195,6 +198,12 @@ impl Client {
         self.link = Some(number);
         self.connected = false;
         self.asked_clean = self.wants_clean || !self.is_durable();
+        self.briefly = self.habits.resumes_briefly
+            && self.version == Version::V5
+            && self.has_session
+            && self.is_durable()
+            && !self.asked_clean
+            && number.is_multiple_of(4);
         model.passes(self.index, !self.outlives());
         self.connect_at = model.step;
         self.asked.clear();
@@ -232,7 +241,7 @@ impl Client {
             will,
             username: None,
             password: None,
-            session_expiry: (v5 && self.expiry > 0).then_some(self.expiry),
+            session_expiry: (v5 && self.expiry > 0 && !self.briefly).then_some(self.expiry),
             receive_maximum: self.receive_maximum.filter(|_| v5),
             maximum_packet_size: None,
             topic_alias_maximum: if v5 { self.aliases } else { 0 },
@@ -413,6 +422,8 @@ impl Client {
         if !self.outlives() && (self.has_session || self.removed) {
             self.forget(model, false);
         }
+        // Whether the broker has seen its CONNECT, it cannot know.
+        self.wants_clean |= self.briefly;
     }
 
     pub fn on(&mut self, got: &Got, link: &mut Link, model: &mut Model, now: u64) {

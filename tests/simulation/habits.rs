@@ -48,6 +48,8 @@ pub struct Habits {
     pub theme: Theme,
     /// Requests of an operator, of what goes on beside a turn.
     pub operator: u64,
+    /// A durable session may be resumed without an expiry, and ends with that connection.
+    pub resumes_briefly: bool,
 }
 
 /// Every turn is one step, as on a machine with one thread.
@@ -69,6 +71,7 @@ const CALM: Habits = Habits {
     contests: 0,
     theme: Theme::Turns,
     operator: 0,
+    resumes_briefly: false,
 };
 
 /// A bit of everything.

@@ -78,7 +78,9 @@ pub fn play(seed: u64, trace: bool) -> Summary {
     let mut rng = Rng::from_seed(seed);
     // Not drawn: histories that were played without it stay as they were.
     let shape = Shape { store_wills: seed % 3 == 2, ..Shape::of(&mut rng) }.with_memory_of(seed);
-    let habits = Habits::of(&mut rng);
+    // Nor this: among these there is no seed that is kept.
+    let resumes_briefly = matches!(seed % 20, 3 | 8 | 9);
+    let habits = Habits { resumes_briefly, ..Habits::of(&mut rng) };
     let count = rng.index(5) + 3;
     let clients: Vec<_> = (0..count).map(|index| Client::new(index, habits, &mut rng)).collect();
     let mut run = Run {

@@ -338,7 +338,7 @@ impl Turning {
             client.wake().ring();
         }
         // The network takes all that there is: only what waits for the disk is held.
-        client.hold_buffers(0)?;
+        client.hold_buffers(0, 0)?;
         if self.gone && self.frames.is_empty() {
             return Err(Close::Lost("the client closed without DISCONNECT"));
         }

@@ -221,20 +221,21 @@ impl Client {
         &self.wake
     }
 
-    /// Says that the connection's own buffers take `buffers` bytes now, beside what the
-    /// client itself keeps for it.
+    /// Says that the connection's own buffers take `buffers` bytes now, of which `used` are
+    /// packets that are not whole, not taken, or not read by the other end.
     ///
     /// # Errors
-    /// The connection has to end: memory is short, and it holds more than its share.
-    pub fn hold_buffers(&mut self, buffers: usize) -> Result<(), Close> {
-        /// What a connection may take that is not asked whether memory is short: a read that
-        /// had to wait, and the replies to it.
-        const SMALL: usize = 128 << 10;
+    /// The connection has to end: memory is short, it holds more than its share, and packets
+    /// of it take more than any connection's do from time to time.
+    pub fn hold_buffers(&mut self, buffers: usize, used: usize) -> Result<(), Close> {
+        /// A read that had to wait, and deliveries that were encoded before output was found
+        /// to wait: 64 KiB and a packet each. Replies are bounded by being read no further.
+        const SMALL: usize = 192 << 10;
         let aliases = self.inbound_aliases.memory() + self.outbound_aliases.memory();
         let held = buffers + aliases + self.pending.memory() + self.kept_memory();
         self.charge.set(held as u64);
         self.handle.set_buffered(held + self.pending.bytes());
-        if held > SMALL && !self.broker.may_hold(&self.handle, 0) {
+        if used + aliases > SMALL && !self.broker.may_hold(&self.handle, 0) {
             return Err(Close::Error(
                 ReasonCode::QuotaExceeded,
                 "its packets take more memory than limits.max_memory leaves for it",

@@ -1,6 +1,16 @@
 //! Replies that wait for their gate, in the orders in which they must leave: PUBACKs
 //! and PUBRECs in the order of the publishes [MQTT-4.6.0-2] [MQTT-4.6.0-3], PUBRELs
 //! in the order of the PUBRECs [MQTT-4.6.0-4].
+//!
+//! Each reply waits for a commit number, for a message to be on disk, completed or refused, or
+//! for nothing. Only the first of a line may leave, so order holds without a search. There are
+//! two lines, because a publish may wait for room on the disk, and what a client needs to go on
+//! receiving, and so to make room, must not stand behind it.
+//!
+//! The CONNACK of a session that is not durable waits for the last end of a session that was
+//! written (`Registry::last_end`): a crash must not bring back what the client was told is
+//! gone. A CONNACK or SUBACK in the queue holds up deliveries too. PINGRESP is not in it: a
+//! slow disk is no reason to seem dead. With `durability = "async"` nothing waits.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

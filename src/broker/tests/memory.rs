@@ -72,6 +72,20 @@ fn who_holds_little_gets_its_qos_0_messages_when_memory_is_short() {
     drop(hoarder);
 }
 
+/// What any connection has from time to time is no reason to end one whose queue is long.
+#[test]
+fn a_slow_reader_of_qos_0_messages_loses_them_and_not_its_connection() {
+    let world = small();
+    let mut hoarder = subscriber(&world, "hoarder", "hoard", QoS::AtMostOnce);
+    let mut publisher = world.passing("pub");
+    fill(&world, &mut publisher, QoS::AtMostOnce);
+    let handle = world.broker.session_of("hoarder").unwrap();
+    assert!(hoarder.client.hold_buffers(512 << 10, 144 << 10).is_ok());
+    assert!(!world.broker.may_hold(&handle, 0), "memory is short, and it holds most of it");
+    assert!(hoarder.client.hold_buffers(512 << 10, 144 << 10).is_ok());
+    assert!(hoarder.client.hold_buffers(512 << 10, 200 << 10).is_err(), "a large packet, unread");
+}
+
 #[test]
 fn who_cannot_be_given_a_qos_1_message_is_disconnected_and_a_neighbour_is_not() {
     let world = small();

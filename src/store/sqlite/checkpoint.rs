@@ -1,7 +1,12 @@
 //! When the WAL is copied back into the database, and cut.
 //!
 //! The writer does it between two batches. While it does, the next batch fills: a
-//! thread of its own brought no throughput and a larger WAL (DESIGN, section 4).
+//! thread of its own brought no throughput and a larger WAL.
+//!
+//! `wal_autocheckpoint` is 0. PASSIVE past `wal_checkpoint_pages`; TRUNCATE if the file is past
+//! `wal_limit` (without waiting for readers, tried once a second while one is in the way), when
+//! idle, at a shutdown and at a start. With `checkpoints = "external"` another program
+//! checkpoints, and the writer only past `wal_limit`, PASSIVE (docs/litestream.md).
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,5 +1,11 @@
 //! Room on the disk: the quota, the reserve that is given up when the volume is
 //! full, and pages that are given back.
+//!
+//! Free pages beyond 16 MiB or a quarter of what is in use go back to the volume: some with
+//! each batch, in its transaction, as many as pay for what came; 64 in a pause between two
+//! commits; 512 at a time when idle. While a queue only drains, hardly any: its end of the file
+//! becomes free by itself. SQLite's limit on the file is never below its length: where the
+//! headroom has been used, the file is shrunk before messages are tried again.
 
 use std::cell::Cell;
 use std::fs::File;

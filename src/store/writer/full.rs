@@ -1,5 +1,19 @@
 //! What the writer does when the disk is full: who is refused, who waits, what goes
 //! on with the last room, and when it is over.
+//!
+//! A batch that would leave the volume without room to copy the log back is not begun: a volume
+//! that is full to its last block could neither delete nor checkpoint. When the engine finds no
+//! room, the transaction is rolled back and the batch's messages are refused, those to be
+//! retained among them, or set aside if their publishers wait. The rest is tried with the
+//! headroom beyond the quota, then without the reserve, then only deletes, and those a few at a
+//! time; what is left is kept and tried again.
+//!
+//! Room for what grows the file and is no message (`allowance`) has been promised before: a
+//! batch's messages are refused if they would take it, since a batch that is kept holds up
+//! every CONNACK that waits for it.
+//!
+//! It is over when as much as was refused has been written or would fit, or when something was
+//! written and nobody was refused for ten seconds (`fullness`).
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
