@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::budget::{Budget, RECEIVER};
+use super::budget::{Budget, DROPPED, RECEIVER};
 use super::{Broker, SessionHandle, Step, Way, traced};
 use crate::message::{DeliveryId, End, Message, SlotState};
 use crate::protocol::QoS;
@@ -34,6 +34,8 @@ pub struct Fanout {
     /// The session that was served last is away and has just begun to keep
     /// messages in memory.
     evict: bool,
+    /// A connected receiver had no room for it at QoS 0.
+    dropped: bool,
 }
 
 impl Broker {
@@ -54,6 +56,7 @@ impl Broker {
             durable: 0,
             hold: true,
             evict: false,
+            dropped: false,
         }
     }
 
@@ -74,6 +77,10 @@ impl Broker {
             budget.spend(RECEIVER);
             fanout.next += 1;
             self.enqueue(receiver, fanout, step);
+        }
+        if fanout.dropped {
+            // What a slow reader loses costs its publisher, so that sending gets its turn.
+            budget.spend(DROPPED);
         }
         self.end_fanout(fanout, step);
         true
@@ -208,6 +215,7 @@ impl Broker {
                 step.wake(wake);
             }
         }
+        fanout.dropped |= !queued && place.is_none() && session.life.connected().is_some();
         if slot.is_some() && !(queued && place.is_some()) && fanout.message.slots.len() > 1 {
             self.persistence.release(fanout.message.id);
         }

@@ -1,9 +1,13 @@
 //! What is charged, to whom, and who gives way when `limits.max_memory` is reached.
 
+use std::sync::Arc;
+
 use super::world::{User, World, ack, at_once, publish, request};
 use crate::broker::client::Close;
+use crate::broker::{Budget, Publication, Step};
 use crate::config::{ByteSize, Config};
 use crate::protocol::{Connect, LastWill, Packet, Publish, QoS, ReasonCode, TopicName, Version};
+use crate::router::Routes;
 use crate::telemetry::DropReason;
 
 const LARGE: usize = 10_000;
@@ -70,6 +74,45 @@ fn who_holds_little_gets_its_qos_0_messages_when_memory_is_short() {
     }
     assert!(world.broker.metrics.messages.dropped.get(DropReason::MemoryLimit) > 100);
     drop(hoarder);
+}
+
+/// How many messages on this topic a publisher gets rid of in one poll.
+fn in_one_poll(world: &World, topic: &str) -> usize {
+    let mut budget = Budget::of_long_poll();
+    let mut routes = Routes::new();
+    world.broker.route(topic, None, &mut routes);
+    assert_eq!(routes.receivers.len(), 1);
+    let payload = "x".repeat(LARGE);
+    let publication = Publication {
+        topic,
+        properties: &[],
+        payload: payload.as_bytes(),
+        qos: QoS::AtMostOnce,
+        retain: false,
+        expires_at: None,
+        is_copy: false,
+    };
+    let mut step = Step::new(&world.broker);
+    let mut count = 0;
+    while !budget.is_spent() {
+        let message = world.broker.message_of(&publication, &routes, None, &step);
+        let mut fanout = world.broker.begin_fanout(Arc::new(message), false);
+        world.broker.fan_out(&mut fanout, &routes, &mut step, &mut budget);
+        count += 1;
+    }
+    count
+}
+
+#[test]
+fn a_publisher_to_a_slow_reader_without_room_is_held_back() {
+    let world = small();
+    let _hoarder = subscriber(&world, "hoarder", "hoard", QoS::AtMostOnce);
+    let mut publisher = world.passing("pub");
+    fill(&world, &mut publisher, QoS::AtMostOnce);
+    assert!(in_one_poll(&world, "hoard") < 300);
+    let roomy = World::new();
+    let _reader = subscriber(&roomy, "reader", "t", QoS::AtMostOnce);
+    assert!(in_one_poll(&roomy, "t") > 3000);
 }
 
 /// What any connection has from time to time is no reason to end one whose queue is long.
