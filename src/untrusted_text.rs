@@ -1,5 +1,5 @@
-//! Text that strangers have chosen (client ids, topics, user names), on its way to people:
-//! which characters of it must not be shown as they are. A leaf: no output happens here.
+//! Untrusted text (client ids, topics, user names) on its way to people: the characters that
+//! must not be shown as they are. No output happens here.
 
 use std::fmt::Write as _;
 

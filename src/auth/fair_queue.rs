@@ -1,5 +1,5 @@
-//! Who is verified next: sources take queue, so that one with many log-ins does not hold
-//! up another.
+//! The order in which passwords are verified: sources take turns, so that one with many log-ins
+//! does not delay another.
 //!
 //! A pure state machine, without a clock and without waking anybody. A source is whatever
 //! log-ins are told apart by; [`Slots`](super::slots::Slots) uses addresses.

@@ -1,4 +1,4 @@
-//! Argon2id, by the book.
+//! Password hashing with Argon2id.
 
 use argon2::password_hash::rand_core::OsRng;
 use argon2::password_hash::{Output, PasswordHash, PasswordHashString, SaltString};

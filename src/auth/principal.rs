@@ -1,4 +1,4 @@
-//! Who acts: what access rules decide by.
+//! The principal: the identity on which access rules decide.
 
 use std::sync::Arc;
 

@@ -1,5 +1,4 @@
-//! What a client may do: the one place that every publish, subscribe and delivery
-//! passes.
+//! Access rules: the one place that every publish, subscribe and delivery passes.
 //!
 //! There are no access rules yet, and so everything is allowed. Rules enter here,
 //! without a change to the broker.

@@ -1,4 +1,4 @@
-//! The places in which passwords are verified, shared by all who log in.
+//! The slots in which passwords are verified, shared by all log-ins.
 
 use std::sync::Arc;
 

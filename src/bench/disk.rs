@@ -1,4 +1,4 @@
-//! The volume without a broker.
+//! Measures the volume without a broker.
 
 use std::fs::File;
 use std::io::{self, Write};

@@ -1,4 +1,4 @@
-//! One measurement: a broker from nothing, a load, an end.
+//! One measurement: starts a broker, applies a load, stops it.
 
 use std::path::Path;
 use std::time::{Duration, Instant};

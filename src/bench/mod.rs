@@ -1,4 +1,4 @@
-//! What persistence costs on this volume with this configuration.
+//! Measures what persistence costs on this volume with this configuration.
 //!
 //! Brokers of one's own ([`crate::sandbox`]) are given the same load with each
 //! durability. Throughput is taken with full windows. Latency is taken apart from it,

@@ -1,4 +1,4 @@
-//! What the figures mean.
+//! Interprets the measurements.
 
 use super::report::{Receiver, Report, Throughput};
 use crate::sandbox::Level;

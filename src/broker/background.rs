@@ -1,5 +1,5 @@
-//! The broker's own task: timers, memory that can be let go, what ended sessions leave
-//! behind, expired retained messages, `$SYS`.
+//! The background task of the broker: timers, eviction of queues from memory, cleanup after
+//! ended sessions, expiry of retained messages, `$SYS`.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! How much one poll of a task may do before others get their turn.
+//! The work budget of one poll of a task, in units.
 
 use std::future::poll_fn;
 use std::task::Poll;

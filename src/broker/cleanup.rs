@@ -1,5 +1,5 @@
-//! What ended sessions leave behind, cleared away in short steps: subscriptions in the
-//! router, deliveries in memory, rows on disk.
+//! Cleanup after ended sessions, in short steps: subscriptions in the router, deliveries in
+//! memory, rows on disk.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The one place where the broker reads time.
+//! The broker's clock. Nothing else in the broker reads time.
 //!
 //! The broker's time is the wall clock of its start, and runs on by itself: a wall clock
 //! that is stepped meanwhile neither expires nor revives anything. Time that the machine

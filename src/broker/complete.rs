@@ -1,5 +1,5 @@
-//! The end of a delivery: what an acknowledgement, an expiry or a drop does to the
-//! message and its rows.
+//! Completes a delivery: what an acknowledgement, an expiry or a drop does to the message and
+//! its rows.
 
 use super::{Broker, Step, traced};
 use crate::message::{End, Stored};

@@ -1,4 +1,4 @@
-//! CONNECT: a new session, an old one again, or one taken from another connection.
+//! CONNECT: creates a session, resumes one, or takes one over from another connection.
 //!
 //! A newcomer first has the permit of the session, for which it waits for at most one
 //! step of the connection that it replaces; only then does it decide anything. What it

@@ -1,5 +1,5 @@
-//! Memory for clients that nobody knows yet: what they have sent of their CONNECT is counted
-//! against a bound of its own, so that those who send no end of it leave room for all others.
+//! Memory for clients before authentication. Incomplete CONNECTs are counted against a limit of
+//! their own, so that they cannot use up the memory of connected clients.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

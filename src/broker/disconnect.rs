@@ -1,4 +1,4 @@
-//! The end of a connection: what becomes of its session.
+//! Ends a connection and decides what becomes of its session.
 
 use std::sync::Arc;
 

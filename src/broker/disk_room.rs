@@ -1,6 +1,6 @@
-//! Room on the disk for what grows the file and is no message. It is asked for before
-//! anything is decided, so that what is refused is not in memory either, and what is
-//! accepted finds room.
+//! Reserves disk space for what grows the file and is not a message. It is reserved before
+//! anything is decided: what is refused is not in memory either, and what is accepted finds
+//! space.
 
 use super::Broker;
 use super::connect::Granted;

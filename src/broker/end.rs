@@ -1,4 +1,4 @@
-//! The end of a session: by expiry, by a clean start, with its connection, by an operator.
+//! Ends a session: by expiry, a clean start, the end of its connection, or an operator.
 //!
 //! It is decided under the session's permit and lock, and submitted; only then does the
 //! session leave the registry, so that whoever connects next with its client id knows a

@@ -1,4 +1,4 @@
-//! One message's way into the queues of its receivers, in as many polls as it takes.
+//! Puts one message into the queues of its receivers, over as many polls as necessary.
 //!
 //! Nothing of it reaches the store before the last receiver has it: the message, its
 //! deliveries and the publisher's packet id are one transaction.

@@ -1,6 +1,6 @@
-//! How often somebody gave way for want of memory, each way by itself: a simulation has to
-//! show that it has been to each of them. Not counted without the feature `failpoints`;
-//! what an operator wants to know is in the metrics.
+//! Counts how often each rule for short memory was applied, so that a simulation can show that
+//! it has covered all of them. Counts nothing without the feature `failpoints`; operators use
+//! the metrics.
 
 #[cfg(feature = "failpoints")]
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,5 +1,5 @@
-//! A session as the rest of the broker holds it: its state behind one short lock, beside
-//! it what may be read without, and the permit of whoever acts on its life.
+//! A session as the rest of the broker holds it: its state behind one short lock, flags that
+//! may be read without the lock, and the permit to act on its life.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;

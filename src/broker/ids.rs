@@ -1,4 +1,4 @@
-//! Numbers that are given out once.
+//! Generates identifiers that are never reused.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

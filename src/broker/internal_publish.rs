@@ -1,4 +1,4 @@
-//! Publishing on the broker's own behalf: wills, and what an operator sends.
+//! Publishes on the broker's own behalf: wills and operators' messages.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Subscribers that come between the search for a message's receivers and its being
-//! retained: their own search for retained messages has found the one before it.
+//! Delivers a retained message to subscribers that arrive after its receivers were found and
+//! before it is retained: their own search has found the message before it.
 //!
 //! A SUBSCRIBE enters the routes first and searches then; a PUBLISH is retained before this
 //! looks at the routes again. So a subscriber that is missing in them finds the message

@@ -1,6 +1,6 @@
-//! Tasks with more to do than a short poll take turns: only a few of them are runnable at
-//! once, and the others wait in line outside of the runtime's queue. So a task with little
-//! to do waits behind a few long polls, however many tasks are busy.
+//! Limits how many tasks with more work than a short poll are runnable at once; the others wait
+//! in line outside the runtime's queue. A task with little work then waits behind a few long
+//! polls, however many tasks are busy.
 //!
 //! Whoever has a turn waits for nothing: it is given back at the end of the poll.
 

@@ -1,4 +1,4 @@
-//! The longest queues: what somebody looks for first when messages pile up.
+//! The longest queues, for the console and the API.
 //!
 //! Found by the walk over all sessions that counts what waits, once a second, and
 //! shared by all who ask.

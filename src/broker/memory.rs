@@ -1,4 +1,4 @@
-//! Who gives way when memory is short: those who hold most of it.
+//! Decides who gives way when memory is short: the clients that hold most of it.
 //!
 //! What is held is counted once ([`crate::memory::Ledger`]); beside that each client has
 //! a count of its own, of its session, its queue and its connection's buffers

@@ -1,4 +1,4 @@
-//! Reading a queue back from disk, a page at a time.
+//! Reads a queue back from disk, one page at a time.
 //!
 //! Pages count as memory from the moment that they are asked for. The less there is left
 //! of `limits.max_memory`, the smaller they get, so that many clients that come back at

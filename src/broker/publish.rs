@@ -1,4 +1,4 @@
-//! A message's way in: whether it is taken, and what is made of it.
+//! Accepts or refuses a PUBLISH, and makes the message of it.
 
 use std::sync::Arc;
 

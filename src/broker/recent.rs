@@ -1,5 +1,4 @@
-//! The last minutes, remembered: what was counted, every few seconds. Whoever looks
-//! because something is wrong wants to see how it began.
+//! Counters of the last minutes, sampled every few seconds, for the console.
 //!
 //! Counters as they stood, not rates: whoever reads them takes the differences. Some
 //! kilobytes, however long the broker runs.

@@ -1,4 +1,4 @@
-//! From what the store found at the start back to living sessions.
+//! Restores sessions from what the store found at the start.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Sessions by client id: of each client id the one session that lives. Owns its lock,
-//! which is the first in the order of locks.
+//! The registry: the one live session of each client id. Owns its lock, which is the first in
+//! the order of locks.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;

@@ -1,5 +1,5 @@
-//! The way from a topic to its receivers, in as many polls as it takes: many filters may
-//! nearly match a topic, and each of them costs a node for each of its levels.
+//! Finds the receivers of a topic, over as many polls as necessary: many filters may nearly
+//! match a topic, and each costs a node for each of its levels.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The configuration in the broker's own units.
+//! The configuration in the units that the broker uses.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Deliveries of shared subscriptions whose session has ended: another member of the
-//! group gets them (v5, 4.8.2).
+//! Redelivers messages of shared subscriptions whose session has ended to another member of the
+//! group (v5, 4.8.2).
 //!
 //! A row goes to the other session as it is, after the end of the first one was
 //! submitted: a start finds those that were left over.

@@ -1,4 +1,4 @@
-//! Buffers that are used again, and given back after an exceptional use.
+//! Reuses buffers, and frees those that have become exceptionally large.
 
 use std::collections::VecDeque;
 

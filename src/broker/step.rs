@@ -1,5 +1,5 @@
-//! What one step of a connection, a timer or an operator collects, so that the store is
-//! locked once and each connection is woken once, however many packets were read.
+//! Collects the changes and wake-ups of one step of a connection, a timer or an operator, so
+//! that the store is locked once and each connection is woken once.
 //!
 //! A step decides under locks and submits without one: each change of state takes its
 //! number under the lock that decides it ([`Order`]), so it does not matter which step

@@ -1,5 +1,5 @@
-//! Who has subscribed to what: the router behind its lock, which comes after that of a
-//! session in the order of locks.
+//! All subscriptions: the router behind its lock, which comes after that of a session in the
+//! order of locks.
 
 use std::ops::Deref;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! `$SYS/broker/...`: the broker's own figures as retained messages, in the names
-//! that Mosquitto has made customary.
+//! Publishes `$SYS/broker/...`: the broker's figures as retained messages, with Mosquitto's
+//! topic names.
 
 use std::sync::Arc;
 

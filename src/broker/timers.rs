@@ -1,5 +1,4 @@
-//! What falls due later: delayed wills and the expiry of sessions. One ordered map and
-//! one task for all of them.
+//! Timers of delayed wills and session expiry: one ordered map and one task for all of them.
 //!
 //! A session has at most one timer of each kind, which is replaced or cancelled in place:
 //! so there are never more than two for each session that waits for its client, however

@@ -1,4 +1,4 @@
-//! Where a message that is traced passes the broker.
+//! Reports the progress of traced messages.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Exit codes that mean something to whoever restarts the process.
+//! Exit codes, for service managers.
 
 use std::process::ExitCode;
 

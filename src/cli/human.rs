@@ -1,4 +1,4 @@
-//! Numbers and foreign text as people read them.
+//! Formats numbers and untrusted text for people.
 //!
 //! Client ids and topics come from whoever may connect: nothing of them reaches a
 //! terminal before [`escaped`] has seen it.

@@ -1,4 +1,4 @@
-//! Ctrl-C for commands that have no runtime: they look at a flag between two steps.
+//! Ctrl-C for commands without a runtime: they check a flag between two steps.
 
 use std::io;
 

@@ -1,4 +1,4 @@
-//! Printing that does not panic when nobody reads.
+//! Prints without panicking when standard output is closed.
 
 use std::fmt::Display;
 use std::io::{ErrorKind, Write};

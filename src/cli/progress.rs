@@ -1,5 +1,5 @@
-//! How far long work has come: a line that is drawn over itself on a terminal, a
-//! line every few seconds elsewhere, on standard error either way.
+//! Progress of long work on standard error: a line that is redrawn on a terminal, a line every
+//! few seconds elsewhere.
 
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};

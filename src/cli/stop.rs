@@ -1,4 +1,4 @@
-//! The wish that the process should end.
+//! SIGTERM and SIGINT as a request to stop.
 
 use std::io;
 

@@ -1,4 +1,4 @@
-//! Columns for people.
+//! Formats tables.
 
 /// Rows of cells, the first row being the names of the columns.
 #[derive(Debug, Default)]

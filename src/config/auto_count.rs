@@ -1,4 +1,4 @@
-//! Numbers that follow the machine unless they are set: `"auto"` or a count.
+//! Counts that default to the machine's: `"auto"` or a number.
 
 use std::fmt;
 use std::str::FromStr;

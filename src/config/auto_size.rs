@@ -1,4 +1,4 @@
-//! Sizes that follow the machine unless they are set: `"auto"` or as [`ByteSize`].
+//! Sizes that default to the machine's memory: `"auto"` or a [`ByteSize`].
 
 use std::fmt;
 use std::str::FromStr;

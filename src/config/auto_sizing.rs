@@ -1,4 +1,4 @@
-//! Sizes that follow the memory: what `auto` comes to.
+//! Computes the sizes that `"auto"` stands for.
 
 use super::{AutoCount, AutoSize, ByteSize, Config};
 

@@ -1,4 +1,4 @@
-//! Where a listener listens, or that it does not.
+//! The address of a listener, or that it is disabled.
 
 use std::fmt;
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! What can be wrong with a configuration, each in one line.
+//! Configuration errors, each in one line.
 
 use std::fmt;
 use std::path::PathBuf;

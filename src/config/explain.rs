@@ -1,4 +1,4 @@
-//! Turns figment's errors into one line that helps: key, layer, what is allowed.
+//! Turns figment's errors into one line: the key, the layer and what is allowed.
 
 use figment::Figment;
 use figment::error::{Error, Kind};

@@ -1,4 +1,4 @@
-//! Names by which HTTP may be asked.
+//! Host names that HTTP accepts.
 
 use std::fmt;
 use std::str::FromStr;

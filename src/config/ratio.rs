@@ -1,4 +1,4 @@
-//! Shares of a whole: `0.01`, `1`.
+//! Ratios from 0 to 1.
 
 use std::fmt;
 

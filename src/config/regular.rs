@@ -1,4 +1,4 @@
-//! Files that are read while the broker runs.
+//! Files that are read again while the broker runs.
 
 use std::io;
 use std::path::Path;

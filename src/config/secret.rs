@@ -1,4 +1,4 @@
-//! Values that must never be shown.
+//! Secrets, which are never printed.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! The layers, in the order in which they are laid on each other.
+//! The layers of the configuration and their precedence.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! Spans of time: `"5ms"`, `"30s"`, `"7d"`, `"never"`.
+//! Durations: `"5ms"`, `"30s"`, `"7d"`, `"never"`.
 
 use std::fmt;
 use std::str::FromStr;

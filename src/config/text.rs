@@ -1,4 +1,4 @@
-//! Values that are written as text in every layer.
+//! Values that every layer writes as text.
 
 /// Serialises through `Display`, reads through `FromStr`.
 macro_rules! serde_as_text {

@@ -1,4 +1,4 @@
-//! A client's place: there or not, and what happened to it.
+//! One client of the drill: connected or not, and what it has seen.
 
 use std::net::SocketAddr;
 

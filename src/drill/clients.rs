@@ -1,4 +1,4 @@
-//! All clients on one thread: traffic, cuts, and coming back.
+//! All clients of the drill on one thread: traffic, disconnects and reconnects.
 
 use std::net::SocketAddr;
 use std::time::Duration;

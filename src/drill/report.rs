@@ -1,4 +1,4 @@
-//! What came of it. The names of fields are those of `--json`: part of the interface.
+//! The result of a drill. The names of fields are those of `--json` and part of the interface.
 //! Times are in seconds, sizes in bytes.
 
 use std::path::{Path, PathBuf};

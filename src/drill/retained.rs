@@ -1,4 +1,4 @@
-//! Are the retained messages still there?
+//! Checks that the retained messages are still there.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};

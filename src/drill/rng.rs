@@ -1,4 +1,4 @@
-//! Random numbers that can be had again from their seed.
+//! A random number generator with a seed.
 
 /// Xorshift64, by George Marsaglia; good enough to choose moments and victims.
 #[derive(Debug, Clone)]

@@ -1,5 +1,5 @@
-//! Who takes part: each QoS and version among the publishers; receivers that are there,
-//! away, and shared.
+//! The clients of the drill: publishers of each QoS and version; subscribers that are online,
+//! offline and shared.
 
 use super::PAYLOAD;
 use crate::load::Publisher;

@@ -1,4 +1,4 @@
-//! Which text a scraper wants, by its Accept header.
+//! Chooses the exposition format by the Accept header.
 //!
 //! Never a 406: whoever accepts neither format is sent Prometheus' own, as its client
 //! libraries do.

@@ -1,4 +1,4 @@
-//! Who may stay when there are more than there is room for. No sockets here.
+//! Decides which HTTP connection is closed when there are too many. No sockets here.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! By which names a listener is asked.
+//! Checks the Host header.
 //!
 //! A page in somebody's browser can have its own name resolve to an address of this machine
 //! and then read what is served there, as if it were its own (DNS rebinding). The Host header

@@ -1,5 +1,5 @@
-//! One GET, for `ferrymq health` and for looking at a broker's metrics: a container
-//! image needs no other client then.
+//! One HTTP GET, for `ferrymq health` and for reading a broker's metrics, so that a container
+//! image needs no other client.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};

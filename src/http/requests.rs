@@ -1,4 +1,4 @@
-//! How many requests came to what.
+//! Counts HTTP requests by result.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

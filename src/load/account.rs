@@ -1,4 +1,4 @@
-//! Did every message arrive, once, and in order? One sequence for each publisher.
+//! Checks that every message arrived once and in order: one sequence for each publisher.
 
 use std::collections::BTreeMap;
 

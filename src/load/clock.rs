@@ -1,4 +1,4 @@
-//! Time as the load sees it: nanoseconds since it began.
+//! Time of the load in nanoseconds since its start.
 
 use std::time::{Duration, Instant};
 

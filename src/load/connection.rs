@@ -1,4 +1,4 @@
-//! One client's connection: a socket that does not block, a buffer for each way.
+//! One client's connection: a non-blocking socket with a buffer for each direction.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};

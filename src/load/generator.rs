@@ -1,4 +1,4 @@
-//! Many publishers and one subscriber on connections that stay.
+//! The load generator: many publishers and one subscriber on persistent connections.
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! How long things took, in constant memory.
+//! Latency histograms in constant memory.
 
 use std::time::Duration;
 

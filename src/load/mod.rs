@@ -1,4 +1,4 @@
-//! MQTT clients that make load and keep account of it, for `bench` and `drill`.
+//! MQTT clients that generate load and keep exact account of it, for `bench` and `drill`.
 //!
 //! Built on [`crate::protocol`]: the same codec as the broker's, in the client role.
 //! Everything runs on the caller's thread. [`Connection`]s do not block, [`wait`]

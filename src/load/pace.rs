@@ -1,4 +1,4 @@
-//! When messages are due that are sent at a fixed rate.
+//! Schedules messages at a fixed rate.
 
 /// A rate, in messages a second, from a beginning on. Due times do not depend on
 /// what was answered: a broker that stalls is not spared the messages that fall into

@@ -1,4 +1,4 @@
-//! Waiting for many connections at once.
+//! Waits for many connections at once.
 
 use std::os::fd::AsFd;
 use std::time::Duration;

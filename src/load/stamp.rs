@@ -1,4 +1,4 @@
-//! What a payload says about its message.
+//! The contents of a test payload: its sequence number and time.
 
 /// Who sent it, which of its messages it is, and when. The rest of a payload is
 /// filling.

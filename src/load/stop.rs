@@ -1,4 +1,4 @@
-//! The wish that a run should end early.
+//! A request to end a run early.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

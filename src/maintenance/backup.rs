@@ -1,4 +1,4 @@
-//! Saving: a copy in one file, taken while the broker runs.
+//! Backup: a copy in one file, while the broker runs.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,4 @@
-//! Why a piece of maintenance was not done. Each text says what, where, and what to
-//! do.
+//! Maintenance errors. Each text says what, where, and what to do.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Who has the database open, without getting in anybody's way.
+//! Finds the process that has the database open, without disturbing it.
 
 use std::fs::{File, TryLockError};
 use std::io::Read;

@@ -1,5 +1,4 @@
-//! Putting a finished file in its place, so that a crash leaves the old state or the
-//! new one.
+//! Replaces a file atomically: a crash leaves the old state or the new one.
 
 use std::fs::File;
 use std::io;

@@ -1,4 +1,4 @@
-//! Ending sessions that nobody comes back for, with the broker stopped.
+//! Ends abandoned sessions, with the broker stopped.
 //!
 //! The first transaction ends the sessions; from then on their deliveries are
 //! leftovers that a start would remove by itself. These are deleted in portions, each

@@ -1,4 +1,4 @@
-//! Putting a backup in the database's place, with the broker stopped.
+//! Replaces the database by a backup, with the broker stopped.
 //!
 //! The order, so that a crash or a loss of power at any point loses nothing:
 //! 1. The backup is copied to `DATABASE.restore-partial`, synced and checked. Nothing

@@ -1,4 +1,4 @@
-//! What there is, in numbers.
+//! Summarizes the database in numbers.
 
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};

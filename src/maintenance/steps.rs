@@ -1,5 +1,5 @@
-//! Going through a long table in many short transactions, so that a running broker
-//! can check in between.
+//! Reads a long table in many short transactions, so that a running broker can checkpoint in
+//! between.
 
 use super::access::Database;
 use super::error::MaintenanceError;

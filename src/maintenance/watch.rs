@@ -1,4 +1,4 @@
-//! Long work tells how far it is, and asks whether to go on.
+//! Reports the progress of long work, and asks whether to continue.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! A queue on disk, as memory sees it: delivery ids and sizes, delta-coded.
+//! A queue on disk as kept in memory: delivery ids and sizes, delta-coded.
 //!
 //! A session that waits for a million messages keeps three to five bytes for each
 //! of them in memory; the rest stands in the database until its turn comes.

@@ -1,5 +1,4 @@
-//! The numbers that name things, each a type of its own so that they cannot be
-//! mixed up.
+//! Identifiers, each a type of its own.
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {

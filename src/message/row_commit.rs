@@ -1,4 +1,4 @@
-//! When a change to one delivery's row is committed.
+//! Tracks when a change to one delivery's row is committed.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,4 +1,4 @@
-//! What is told of a message to whoever traces it.
+//! The interface through which the progress of a traced message is reported.
 //!
 //! Broker and store report what happens; who listens, and what becomes of it, is not
 //! known here. A message that is not traced costs its holders a look at one pointer.

@@ -1,4 +1,4 @@
-//! How a connection's task is told that something waits for it.
+//! Wakes the task of a connection.
 
 use std::pin::pin;
 use std::sync::Arc;

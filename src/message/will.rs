@@ -1,4 +1,4 @@
-//! What is published for a client that is gone.
+//! The will message of a session.
 
 use crate::protocol::QoS;
 

@@ -1,5 +1,4 @@
-//! The task of one connection: reads what is there, hands it on, writes what there is to
-//! write, and notices when the other end has gone quiet.
+//! The task of one connection: reads, hands packets on, writes, and detects a silent peer.
 //!
 //! Input and output never wait for each other: while output drains, what arrives is read,
 //! and the other way round. A poll does what its budget allows, and then lets others have

@@ -1,5 +1,5 @@
-//! A connection that this broker dials: CONNECT is sent, CONNACK awaited, and the local
-//! session attached to what is from then on a connection like any other.
+//! Dials a connection: sends CONNECT, awaits CONNACK, and attaches the local session. From then
+//! on it is a connection like any other.
 
 use std::future::poll_fn;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Closing so that the last words arrive.
+//! Closes a connection gracefully, so that the peer receives what was written last.
 
 use std::future::poll_fn;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! From an accepted stream to a connected client: CONNECT is awaited, and its password
-//! waits to be verified, both within the connect timeout; then it is answered.
+//! The handshake of an accepted stream: awaits CONNECT, has its password verified, both within
+//! the connect timeout, and answers.
 
 use std::future::poll_fn;
 use std::sync::Arc;

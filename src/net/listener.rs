@@ -1,4 +1,4 @@
-//! Accepting connections.
+//! Accepts connections.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! Listeners and the connection task. Bytes come and go here, and time passes; what
-//! the bytes mean is decided in [`crate::broker::client`].
+//! Listeners, dialling and the connection task: sockets and time. What the bytes mean is
+//! decided in [`crate::broker::client`].
 
 mod connection;
 mod dial;

@@ -1,4 +1,5 @@
-//! How long a connection's next poll may be: short at once, or long when it is its turn.
+//! Chooses the budget of a connection's next poll: short at once, or long after waiting in
+//! line.
 
 use std::task::{Context, Poll};
 

@@ -1,4 +1,4 @@
-//! The deadlines of one connection, and the one timer that stands for all of them.
+//! The deadlines of one connection, on one timer.
 
 use std::future::Future as _;
 use std::pin::Pin;

@@ -1,4 +1,4 @@
-//! What is wrong with bytes that were received, and how the peer may be told.
+//! Errors in received bytes, and the reason code for the peer.
 
 use super::{ReasonCode, Version};
 

@@ -1,4 +1,4 @@
-//! A list of things with keys of their own, each once.
+//! A list of unique items with keys.
 
 use hashbrown::HashTable;
 

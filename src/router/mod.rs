@@ -1,4 +1,4 @@
-//! Who gets a message: subscriptions, shared groups, and the retained index.
+//! Subscriptions, shared groups and the index of retained topics.
 //!
 //! Pure: no I/O, no clock, no randomness but the hash seed. The router knows topic
 //! filters, session ids and an opaque handle of type `S` that it hands back with

@@ -1,5 +1,4 @@
-//! Where one message goes: the buffer that [`Router::route`](super::Router::route)
-//! fills.
+//! The receivers of one message: the buffer that [`Router::route`](super::Router::route) fills.
 
 use std::sync::Arc;
 

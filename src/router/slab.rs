@@ -1,4 +1,4 @@
-//! Nodes in an arena, named by numbers of four bytes.
+//! An arena of nodes with 4-byte indices.
 
 use std::num::NonZeroU32;
 

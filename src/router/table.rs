@@ -1,4 +1,4 @@
-//! The subscriptions: made, replaced and taken back.
+//! Adds, replaces and removes subscriptions.
 
 use super::Subscription;
 use super::groups::Groups;

@@ -1,4 +1,4 @@
-//! A trie whose edges are topic levels. It gives no meaning to wildcards.
+//! A trie whose edges are topic levels. Wildcards have no special meaning here.
 
 use std::hash::{BuildHasher, Hasher};
 

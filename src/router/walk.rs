@@ -1,4 +1,4 @@
-//! The search for topics by filter, in as many steps as it takes.
+//! Searches topics by filter, over as many steps as necessary.
 //!
 //! Between two steps topics may come and go. One that is there from the beginning of the
 //! walk to its end is found; one that comes or goes meanwhile may be.

@@ -1,5 +1,5 @@
-//! The configuration of the broker under test: the user's own, but for what would
-//! touch the world or refuse the load.
+//! The configuration of the broker under test: the user's, except what would affect others or
+//! refuse the load.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};

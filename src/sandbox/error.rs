@@ -1,4 +1,4 @@
-//! Why a broker could not be tried. Each text tells what to do.
+//! Errors of the sandbox. Each text says what to do.
 
 use std::io;
 use std::path::PathBuf;

@@ -1,6 +1,6 @@
-//! A broker of one's own, to be tried and killed: the own executable as a child
-//! process, in a directory that is gone afterwards, on the volume of the real
-//! database and with its configuration, on loopback ports that the system chooses.
+//! A broker as a child process for `bench` and `drill`: the same executable, in a temporary
+//! directory on the volume of the real database, with its configuration, on loopback ports that
+//! the system chooses.
 //!
 //! Here live the directory, the process, and what can be read of it from outside.
 //! What is tried is decided by [`crate::bench`] and [`crate::drill`].

@@ -1,4 +1,4 @@
-//! What can be known before anything is started.
+//! Checks before a broker is started: disk space and open files.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! A directory beside the database that is gone at the end.
+//! A temporary directory beside the database.
 
 use std::fs::DirBuilder;
 use std::io::ErrorKind;

@@ -1,4 +1,4 @@
-//! What a broker and its machine have used, between two moments.
+//! CPU and disk usage of a broker and its machine between two moments.
 
 use std::fs;
 use std::time::Instant;

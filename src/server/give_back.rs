@@ -1,6 +1,5 @@
-//! Memory that clients have taken and left goes back to the system. glibc keeps what was
-//! freed in the middle of its heaps until it is asked: after a flood of messages that may
-//! be as much as `limits.max_memory`.
+//! Returns freed memory to the system. glibc keeps what was freed in the middle of its heaps:
+//! after a flood of messages that may be as much as `limits.max_memory`.
 
 use std::sync::Weak;
 use std::time::Duration;

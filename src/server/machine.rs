@@ -1,5 +1,5 @@
-//! What the machine, or the container, lets this process have. Files of Linux, read
-//! once at the start; elsewhere nothing is known.
+//! Memory and processors that the machine or the container grants. Read from Linux' files once
+//! at the start; unknown elsewhere.
 
 use std::fs;
 use std::path::Path;

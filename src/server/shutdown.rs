@@ -1,4 +1,4 @@
-//! Why and how the broker stops.
+//! Stops the broker.
 
 use std::time::Duration;
 

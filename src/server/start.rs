@@ -1,4 +1,4 @@
-//! From a configuration to a broker that listens.
+//! Starts a broker from a configuration.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! When a session is connected, when it expires, and what bounds it.
+//! The life of a session: connected, expiry, epochs and limits.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

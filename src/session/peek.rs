@@ -1,4 +1,4 @@
-//! Looking into a session's queue without taking anything out of it.
+//! Inspects a session's queue without changing it.
 
 use super::{Entry, Session};
 use crate::message::{DeliveryId, QueuedId};

@@ -1,4 +1,4 @@
-//! The client's acknowledgements of what was sent to it.
+//! The client's acknowledgements of deliveries.
 
 use std::time::Instant;
 

@@ -1,4 +1,4 @@
-//! What was submitted between two swaps, as it came.
+//! The batch: what was submitted between two swaps.
 
 use std::sync::Arc;
 use std::time::Instant;

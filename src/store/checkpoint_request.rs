@@ -1,4 +1,4 @@
-//! A checkpoint because somebody asks for one.
+//! A checkpoint on request.
 
 use std::time::Duration;
 

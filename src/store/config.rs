@@ -1,4 +1,4 @@
-//! What can be set about the store, with defaults that keep the promises.
+//! The store's configuration, with defaults that keep the promises.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What can go wrong, sorted by what the caller can do about it.
+//! The store's errors, by what the caller can do about them.
 
 use std::path::PathBuf;
 

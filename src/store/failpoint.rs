@@ -1,7 +1,5 @@
-//! Crashes on demand, for tests that have to know what a crash at exactly this
-//! point leaves behind. Compiled in by the feature `failpoints` alone, and then only
-//! awake if the environment names a point:
-//! `FERRYMQ_FAILPOINT=before-commit:received`.
+//! Crashes at chosen points, for tests. Compiled in by the feature `failpoints` only, and
+//! active only if the environment names a point: `FERRYMQ_FAILPOINT=before-commit:received`.
 
 use super::plan::Plan;
 #[cfg(feature = "failpoints")]

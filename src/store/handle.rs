@@ -1,4 +1,4 @@
-//! [`Store`]: the face that the broker sees.
+//! [`Store`]: the interface for the broker.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -1,5 +1,5 @@
-//! What the store counts: plain atomics that anyone may read at any time. How they
-//! are named and exported is not decided here.
+//! The store's counters: plain atomics that may be read at any time. Their names and export are
+//! decided elsewhere.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

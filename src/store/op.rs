@@ -1,4 +1,4 @@
-//! What the broker asks the store to do.
+//! The operations of the store.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! The open batch, and when its time has come. Behind one short lock; nothing here
-//! sleeps or wakes anybody.
+//! The open batch, and when it is due. Behind one short lock; nothing here sleeps or wakes
+//! anybody.
 //!
 //! Held messages join a batch when their window has passed, or with a later message of the same
 //! publisher. Deletes wait in a line of their own: a batch takes 8,192 of them, or beside

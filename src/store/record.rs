@@ -1,4 +1,4 @@
-//! Rows, as the rest of the broker sees them.
+//! Rows as the rest of the broker sees them.
 
 use std::sync::Arc;
 

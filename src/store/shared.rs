@@ -1,5 +1,5 @@
-//! What the threads of the store and its callers share: the open batch, the commit
-//! number, the state.
+//! State that the store's threads and their callers share: the open batch, the commit number,
+//! the state.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};

@@ -1,4 +1,4 @@
-//! The names under which the broker's own numbers are scraped.
+//! Names and help texts of the broker's metrics.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! What the scrape reads without OpenTelemetry between: histograms, for which it has no
-//! observable instrument, and gauges that may be infinite, which it leaves out.
+//! Metrics that the scrape reads without OpenTelemetry: histograms, for which it has no
+//! observable instrument, and gauges that may be infinite, which it omits.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Connections, counted by the listener that they came in through.
+//! Connection metrics by listener.
 //!
 //! Listeners are as many as the configuration names: their label is bounded.
 

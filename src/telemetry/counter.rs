@@ -1,5 +1,4 @@
-//! The atoms of the metrics: numbers that anyone can count up at any time for the
-//! price of one atomic addition.
+//! Counters and gauges: one atomic addition each.
 
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};

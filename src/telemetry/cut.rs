@@ -1,5 +1,5 @@
-//! Text that ends where it gets long: what clients call themselves and ask for ends up
-//! in logs, with up to 65,535 bytes a time, and must fill neither a volume nor memory.
+//! Truncates long text. Client ids and topics of up to 65,535 bytes appear in logs, and must
+//! fill neither a volume nor memory.
 
 use std::fmt::{self, Write};
 

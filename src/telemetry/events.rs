@@ -1,5 +1,4 @@
-//! The last events that were logged, kept in memory for whoever looks at a running
-//! broker without reading its log.
+//! The most recent log events, kept in memory for the console and the API.
 //!
 //! A ring of bounded size with fields of bounded size: what a client sends ends up in
 //! them, and must not fill the memory. Nothing is kept that is not logged, so

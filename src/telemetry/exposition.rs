@@ -1,4 +1,4 @@
-//! The text of a scrape, in either of the two formats that Prometheus reads.
+//! The text of a scrape, in both formats that Prometheus reads.
 //!
 //! Nothing is counted or decided here. `OpenMetrics` is the stricter one: counters are
 //! named without `_total` where they are described, bounds are written as floats, and

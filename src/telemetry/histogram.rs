@@ -1,4 +1,4 @@
-//! Histograms of plain atomics: what is timed or measured now and then, like commits.
+//! Histograms of plain atomics, for durations and sizes that are recorded now and then.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};

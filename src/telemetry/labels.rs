@@ -1,5 +1,5 @@
-//! The values that labels can have. Never a client id, a topic or a user name: a
-//! label multiplies the series that a scrape has to carry.
+//! Label values. Client ids, topics and user names are never among them: each would multiply
+//! the series of a scrape.
 
 use super::Label;
 use crate::protocol::{Packet, QoS, ReasonCode, Version};

@@ -1,4 +1,4 @@
-//! Everything the broker counts, in plain atomics that cost a few nanoseconds.
+//! All counters of the broker, in plain atomics.
 
 use super::labels::{AuthResult, DropReason, PacketType, ProtocolErrorKind, RefuseReason};
 use super::{BatchedGauge, Counter, Counters, Gauge, Listeners};

@@ -1,5 +1,4 @@
-//! What the broker says about itself: counters, the Prometheus scrape, its state,
-//! logs, traces.
+//! Telemetry: counters, the Prometheus scrape, readiness, logs, traces.
 //!
 //! [`Metrics`] is counted into by everyone; [`MetricsRegistry`] reads it when a
 //! scrape comes. [`Readiness`] is set by the broker and read by probes. Nothing

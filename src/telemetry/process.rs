@@ -1,5 +1,5 @@
-//! What the operating system says about this process, under the names that
-//! Prometheus' own clients use. Elsewhere than on Linux some are missing.
+//! Process metrics from the operating system, with the names of Prometheus' own clients. Some
+//! are missing outside Linux.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

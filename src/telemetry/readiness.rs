@@ -1,4 +1,4 @@
-//! The state the broker is in, for whoever asks whether it is ready.
+//! The readiness state of the broker.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU8, Ordering};

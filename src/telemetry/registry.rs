@@ -1,4 +1,4 @@
-//! The one set of instruments, read when a scrape comes.
+//! The metrics registry: one set of instruments for scrape and push.
 //!
 //! Each instrument is an OpenTelemetry observable: a closure that reads an atomic. It
 //! is made once for the scrape and, with a collector, once more for the push; both

@@ -1,4 +1,4 @@
-//! What tokio says about its threads and tasks.
+//! Metrics of tokio's threads and tasks.
 //!
 //! Only what its stable interface tells; the rest would need a build of the whole tree
 //! with `--cfg tokio_unstable`.

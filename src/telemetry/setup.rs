@@ -1,4 +1,4 @@
-//! What is there before the broker, and outlives it.
+//! Telemetry that exists before the broker and outlives it.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! What an operator sees and does while the broker runs: sessions, their queues and
-//! subscriptions, retained messages, a message of the operator's own.
+//! Operator functions of a running broker: sessions, their queues and subscriptions, retained
+//! messages, and publishing.
 //!
 //! - `walk`: the sessions in short steps. `room`: how long a page gets.
 //! - `sessions`, `queue`, `subscriptions`, `retained`: looking.

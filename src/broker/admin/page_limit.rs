@@ -1,4 +1,4 @@
-//! How much a page of a list holds.
+//! Limits of one page of a list, in items and bytes.
 
 /// Bytes of names in one page. They are up to 65,535 bytes each, and chosen by clients: a
 /// thousand of them would be hundreds of megabytes of JSON.

@@ -1,4 +1,4 @@
-//! A message that an operator publishes.
+//! Publishes a message on behalf of an operator.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! A look into a queue, also where it is on disk.
+//! Shows a queue, including its part on disk.
 
 use std::collections::HashMap;
 use std::sync::Arc;

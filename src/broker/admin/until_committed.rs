@@ -1,4 +1,4 @@
-//! Waiting until something is on disk.
+//! Waits until a change is committed.
 
 use std::future::poll_fn;
 use std::task::Poll;

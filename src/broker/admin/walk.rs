@@ -1,4 +1,4 @@
-//! Going through all sessions in short steps.
+//! Iterates over all sessions in short steps.
 
 use std::sync::Arc;
 

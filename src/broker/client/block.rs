@@ -1,5 +1,6 @@
-//! What keeps a packet from being taken. It then stays at the front of what was read, and
-//! what stands behind it waits with it; output, and reading what is there, go on.
+//! Back-pressure: the reasons for which a packet is not taken. The packet then stays at the
+//! front of what was read, and later packets wait behind it. Output, and reading what has
+//! arrived, continue.
 //!
 //! With `mqtt.on_full = "stall"` MQTT 3 publishers wait where others are refused: a message
 //! that was taken and finds no room on the disk is parked by the store, unacknowledged, in

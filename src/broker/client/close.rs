@@ -1,5 +1,5 @@
-//! The end of a connection: why, what the other end is told of it, and what becomes of the
-//! session.
+//! The end of a connection: the reason, the DISCONNECT that is sent, and the consequence for
+//! the session.
 
 use bytes::BytesMut;
 

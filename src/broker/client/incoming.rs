@@ -1,4 +1,4 @@
-//! What a client publishes, and the QoS 2 packet ids that it uses for it.
+//! Handles PUBLISH and PUBREL from the client, with its QoS 2 packet identifiers.
 
 use std::sync::Arc;
 

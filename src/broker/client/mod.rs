@@ -1,5 +1,5 @@
-//! One connection's side of the protocol: packets in, bytes out. Knows no socket, no task
-//! and no clock of its own, so that a simulation can drive it just as the network does.
+//! One connection's side of the protocol: packets in, bytes out. It has no socket, task or
+//! clock of its own, so that a simulation can drive it as the network does.
 //!
 //! Its methods are of four kinds, and a poll of the connection calls them in this order:
 //!

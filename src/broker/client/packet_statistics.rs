@@ -1,5 +1,5 @@
-//! Counts of one step, kept beside the connection and handed in at once: the shared
-//! counters are touched per step, not per packet.
+//! Packet counters of one step. They are added to the shared counters once a step, not once a
+//! packet.
 
 use crate::protocol::QoS;
 use crate::session::Entry;

@@ -1,5 +1,4 @@
-//! A line for each packet, at `debug`: for who asks why a message did not come. Without
-//! payloads, and without cost while nobody asks.
+//! Logs a line for each packet at `debug`, without payloads and without cost at other levels.
 
 use tracing::{Level, debug, enabled};
 

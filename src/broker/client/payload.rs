@@ -1,5 +1,5 @@
-//! A large payload on its way to the socket: written from the message itself, so that a
-//! thousand clients that do not read it share one copy.
+//! Writes a large payload to the socket from the message itself, so that a thousand clients
+//! that do not read it share one copy.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Filling the write buffer: replies whose gate is open, then deliveries as far as
-//! window, gates and buffer allow.
+//! Fills the write buffer: replies whose gate is open, then deliveries as far as window, gates
+//! and buffer allow.
 
 use bytes::BytesMut;
 

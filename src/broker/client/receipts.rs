@@ -1,4 +1,4 @@
-//! What a client acknowledges of what was delivered to it.
+//! Handles the client's acknowledgements of deliveries.
 
 use super::{Client, Close, Pending, Reply};
 use crate::broker::traced;

@@ -1,4 +1,4 @@
-//! What a connection keeps from one step to the next: little, as most connections are idle
+//! What a connection keeps between two steps. This is little, since most connections are idle
 //! most of the time.
 
 use super::{BlockReason, Client};

@@ -1,6 +1,6 @@
-//! Packets that cost more than their bytes: a publish with many receivers, a subscription
-//! that matches many retained messages, long lists of filters. Their work is done in as
-//! many polls as it takes, and nothing behind them is handled meanwhile.
+//! Packets whose work exceeds one poll: a PUBLISH with many receivers, a SUBSCRIBE that matches
+//! many retained messages, long lists of filters. Their work continues over several polls, and
+//! no later packet is handled meanwhile.
 //!
 //! What a packet has decided is submitted at once, when its work is done: one packet is
 //! never half in the file.
@@ -251,6 +251,9 @@ impl Client {
                     "the disk has no room for a subscription of a durable session \
                      (persistence.max_size, or the volume)"
                 }
+            }
+            ReasonCode::UnspecifiedError => {
+                "another connection took the session over before what is retained was sent"
             }
             _ => "the client may not subscribe to it",
         }

@@ -1,4 +1,4 @@
-//! Retained messages that expire, and those about which the disk has decided.
+//! Removes expired retained messages, and those that the disk has refused.
 
 use super::super::budget::{Budget, NODE, NODES_AT_ONCE};
 use super::super::{Broker, Step};

@@ -1,4 +1,4 @@
-//! What can be asked of `ferrymq db`, with the help that people read.
+//! Arguments of `ferrymq db`, with their help texts.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! Aligned columns, and JSON that a terminal may see.
+//! Prints aligned columns, and JSON that is safe on a terminal.
 
 use std::fmt::Write as _;
 

@@ -1,5 +1,5 @@
-//! Shows progress, and passes Ctrl-C and SIGTERM on as the wish to stop, so that no
-//! half file is left.
+//! Shows progress, and turns Ctrl-C and SIGTERM into a request to stop, so that no partial file
+//! is left.
 
 use std::sync::Arc;
 use std::sync::Mutex;

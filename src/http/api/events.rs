@@ -1,4 +1,4 @@
-//! What was logged lately.
+//! `/events`: recent log lines.
 
 use axum::Json;
 use axum::extract::State;

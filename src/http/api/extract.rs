@@ -1,4 +1,4 @@
-//! Takes requests apart, with problems for what means nothing.
+//! Parses requests, and answers invalid ones with a problem.
 
 use std::net::SocketAddr;
 

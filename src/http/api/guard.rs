@@ -1,4 +1,4 @@
-//! What stands before every handler: the token, and bounds in time.
+//! Runs before every handler: checks the token and limits the time.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The broker at one look: counters and gauges as they stand, in one cheap answer.
+//! `/overview`: all counters and gauges in one inexpensive answer.
 //!
 //! Counters, not rates: whoever asks twice has the difference, over a time of their
 //! choice.

@@ -1,4 +1,4 @@
-//! Long lists, a page at a time.
+//! Pagination of long lists.
 
 use serde::Serialize;
 use utoipa::ToSchema;

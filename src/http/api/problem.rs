@@ -1,4 +1,4 @@
-//! Errors as RFC 9457 has them: `application/problem+json`.
+//! Errors as `application/problem+json` (RFC 9457).
 
 use axum::Json;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};

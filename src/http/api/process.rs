@@ -1,4 +1,4 @@
-//! `/reload` and `/log-level`: what of the configuration can change while the broker runs.
+//! `/reload` and `/log-level`: what can change while the broker runs.
 
 use std::fmt;
 use std::sync::Arc;

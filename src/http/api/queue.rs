@@ -1,4 +1,4 @@
-//! `/sessions/{client_id}/queue`: what waits for a client.
+//! `/sessions/{client_id}/queue`: the messages that wait for a client.
 
 use axum::Json;
 use axum::extract::State;

@@ -1,4 +1,4 @@
-//! `/sessions`: who is there, who is away, and the end of both.
+//! `/sessions`: connected and disconnected sessions, and ending them.
 
 use axum::Json;
 use axum::extract::State;

@@ -1,4 +1,4 @@
-//! Moments as RFC 3339 has them, in UTC with milliseconds.
+//! Formats times as RFC 3339, in UTC with milliseconds.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

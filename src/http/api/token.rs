@@ -1,4 +1,4 @@
-//! The bearer token: where it comes from, and whether one is it.
+//! The bearer token: reads it and compares it.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

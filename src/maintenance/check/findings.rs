@@ -1,4 +1,4 @@
-//! What was found, one line for each, and not a million of a kind.
+//! Findings, one line each, with a limit for each kind.
 
 use serde::Serialize;
 

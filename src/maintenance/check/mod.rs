@@ -1,4 +1,4 @@
-//! Is the file sound, and does it say what a broker could have written?
+//! Checks that the file is sound and holds what a broker could have written.
 //!
 //! Two kinds of findings. Damage is what no run of a broker leaves behind. Leftovers
 //! are what a crash, or the very moment, may leave, and what a start removes: they

@@ -1,4 +1,4 @@
-//! Deliveries and messages, and that they belong to each other.
+//! Checks that deliveries and messages belong to each other.
 
 use ahash::AHashSet;
 use rusqlite::{Result, Row};

@@ -1,4 +1,4 @@
-//! A set of ids that mostly follow each other.
+//! A compact set of mostly consecutive ids.
 
 /// Ranges of consecutive ids.
 #[derive(Debug, Default)]

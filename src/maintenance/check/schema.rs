@@ -1,4 +1,4 @@
-//! Tables, views and `meta`: the ends of the reserved ids, the clock.
+//! Checks tables, views and `meta`: the reserved ids and the clock.
 
 use std::collections::BTreeMap;
 

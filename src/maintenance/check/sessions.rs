@@ -1,4 +1,4 @@
-//! Sessions, what belongs to them, and retained messages: each row for itself.
+//! Checks each row of sessions, of what belongs to them, and of retained messages.
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Result, Row};

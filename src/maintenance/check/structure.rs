@@ -1,4 +1,4 @@
-//! SQLite's own check.
+//! Runs SQLite's own check.
 
 use rusqlite::{Connection, ErrorCode};
 

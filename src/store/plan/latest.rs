@@ -1,5 +1,5 @@
-//! The highest number that was applied under each key, for as long as an older one may
-//! still come: "an older number never replaces a newer one". Pure.
+//! The highest change number that was applied under each key, as long as an older one may still
+//! arrive. An older number never replaces a newer one. Pure.
 
 use ahash::AHashMap;
 

@@ -1,4 +1,4 @@
-//! A batch, sorted into the order in which it is executed.
+//! The plan: a batch, sorted into the order of execution.
 //!
 //! Messages and deliveries by id, so that the tables grow at their ends; then
 //! sessions and subscriptions in the order of their numbers, and of each retained topic

@@ -1,6 +1,5 @@
-//! What found no room on the disk and waits for it: messages of publishers that
-//! would rather wait than be refused, and retained messages whose publishers cannot
-//! be told.
+//! Parked messages: those that found no space on the disk and whose publishers wait for it, and
+//! retained messages whose publishers cannot be told.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What of a plan is given up when there is no room for it, and what waits.
+//! Rejects what cannot be written for want of space, and parks what may wait.
 
 use std::collections::HashSet;
 use std::sync::Arc;

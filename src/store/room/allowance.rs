@@ -1,6 +1,6 @@
-//! Room for what grows the file and is neither message nor delete: rows of sessions,
-//! their wills, subscriptions. It is promised before anything is decided, so that what
-//! has been decided always finds room, and deletes never lose theirs.
+//! Reserves disk space for rows of sessions, wills and subscriptions, which are neither
+//! messages nor deletes. Space is reserved before anything is decided, so that what has been
+//! decided always finds it, and deletes keep theirs.
 //!
 //! A pure account. The writer says after each commit how much room there is; a promise
 //! counts against it until the commit with what it was made for.

@@ -1,4 +1,4 @@
-//! When the database will be full, if it goes on like this.
+//! Forecasts when the database will be full.
 //!
 //! Pure: it is told what is in use and what time it is. The rate is the median of the
 //! slopes between all pairs of the samples of the last minutes (Theil and Sen): a burst

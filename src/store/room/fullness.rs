@@ -1,5 +1,5 @@
-//! How long the disk counts as full: a pure account of what was refused and what
-//! has been written since.
+//! Decides how long the disk counts as full, from what was refused and what has been written
+//! since. Pure.
 //!
 //! One small message that slips in does not end it: a probe that asks then would be
 //! told that all is well while larger ones are still refused.

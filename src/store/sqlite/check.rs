@@ -1,5 +1,4 @@
-//! Is the file sound? Asked after an unclean stop, with a bound on how long the
-//! start waits for the answer.
+//! Checks the file after an unclean stop, with a limit on how long the start waits.
 //!
 //! A check reads the whole file, so its time grows with the queue and not with what
 //! a crash may have done. What the budget does not cover goes on in the background,

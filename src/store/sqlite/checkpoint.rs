@@ -1,4 +1,4 @@
-//! When the WAL is copied back into the database, and cut.
+//! Checkpoints: copies the WAL back into the database, and truncates it.
 //!
 //! The writer does it between two batches. While it does, the next batch fills: a
 //! thread of its own brought no throughput and a larger WAL.

@@ -1,4 +1,4 @@
-//! Files that are moved, removed or replaced while the broker has them open.
+//! Detects files that are moved, removed or replaced while the broker has them open.
 //!
 //! Whatever they are called now, they stay open, and the open log has all that was
 //! acknowledged. It is copied into the open database once more, so that the file that was

@@ -1,4 +1,4 @@
-//! SQLite's errors, by what can be done about them.
+//! Maps SQLite's errors to what can be done about them.
 
 use std::path::Path;
 

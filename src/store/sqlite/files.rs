@@ -1,4 +1,4 @@
-//! Names, rights and identities of the database's files.
+//! Names, permissions and identities of the database's files.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! How many bytes reach the disk: counted where SQLite writes them.
+//! Counts the bytes that SQLite writes.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};

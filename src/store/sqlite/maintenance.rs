@@ -1,5 +1,4 @@
-//! What the engine does beside transactions: room on a full volume, checkpoints that
-//! somebody asks for.
+//! The engine's work beside transactions: space on a full volume, and checkpoints on request.
 
 use std::time::Instant;
 

@@ -1,4 +1,4 @@
-//! The start: from a path to a connection that can be trusted, and what it holds.
+//! Opens a database: checks, migrates and scans it.
 
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt as _;

@@ -1,4 +1,4 @@
-//! What a start reads: sessions and what belongs to them, and one pass over the
+//! Reads what a start needs: sessions with all that belongs to them, and one pass over the
 //! deliveries. Payloads stay on disk.
 
 use ahash::AHashMap;

@@ -1,5 +1,5 @@
-//! Room on the disk: the quota, the reserve that is given up when the volume is
-//! full, and pages that are given back.
+//! Space: the quota, the reserve that is released when the volume is full, and pages that are
+//! given back.
 //!
 //! Free pages beyond 16 MiB or a quarter of what is in use go back to the volume: some with
 //! each batch, in its transaction, as many as pay for what came; 64 in a pause between two

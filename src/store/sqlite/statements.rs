@@ -1,4 +1,4 @@
-//! The SQL of a batch, phase by phase, with prepared statements.
+//! The SQL of a transaction, as prepared statements.
 //!
 //! Statements live in the connection's cache; each phase looks its own up once.
 

@@ -1,5 +1,5 @@
-//! What the writer does when the disk is full: who is refused, who waits, what goes
-//! on with the last room, and when it is over.
+//! The writer on a full disk: which messages are refused or parked, what continues with the
+//! last space, and when the state ends.
 //!
 //! A batch that would leave the volume without room to copy the log back is not begun: a volume
 //! that is full to its last block could neither delete nor checkpoint. When the engine finds no

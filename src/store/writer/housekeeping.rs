@@ -1,5 +1,5 @@
-//! What the writer does between batches and when there are none: checkpoints, gauges,
-//! leftovers of ended sessions, free pages, the orderly end.
+//! The writer's work between batches and when idle: checkpoints, gauges, cleanup after ended
+//! sessions, free pages, the orderly shutdown.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! One batch, one transaction.
+//! The writer: one batch, one transaction.
 //!
 //! [`Writer::commit_batch`] is all that changes the database while the broker runs.
 //! It knows no thread: the loop around it stands in `thread`, and a simulation steps

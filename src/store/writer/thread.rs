@@ -1,4 +1,4 @@
-//! The writer's thread: take a batch, commit it, again.
+//! The writer's thread.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What is told of a commit to those who trace messages.
+//! Reports commits to those who trace messages.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,4 @@
-//! Where events go that are of the level: to all layers, or to none if there are too
-//! many alike.
+//! Passes events of the level to all layers, or to none if there are too many similar ones.
 
 use std::sync::Arc;
 

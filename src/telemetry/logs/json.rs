@@ -1,6 +1,5 @@
-//! A line of JSON for each event: `timestamp`, `level`, the message and the fields beside
-//! each other, `target`. As `tracing_subscriber` writes it, but with values that end
-//! where they get long.
+//! A line of JSON for each event: `timestamp`, `level`, the message and the fields side by
+//! side, `target`. As `tracing_subscriber` writes it, with long values truncated.
 
 use std::fmt;
 

@@ -1,5 +1,5 @@
-//! How many similar lines are written: an attacker who connects ten thousand times a
-//! second must not fill the volume with it, nor hide what else happens.
+//! Limits similar log lines: an attacker who connects ten thousand times a second must not fill
+//! the volume, nor hide what else happens.
 
 use std::collections::HashMap;
 use std::sync::OnceLock;

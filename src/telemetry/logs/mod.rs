@@ -1,5 +1,4 @@
-//! Log lines on standard error, for people or for machines, and whatever else takes
-//! events.
+//! Log lines on standard error, for people or machines.
 //!
 //! One gate stands before all of them: `telemetry.level`, which can be changed while the
 //! broker runs, and the limit of similar lines. Here is how they are put together; what

@@ -1,6 +1,5 @@
-//! The fields of a line of text. Client ids, user names and reason strings come from
-//! whoever may connect: nothing of them may begin a new line, move a terminal's cursor, or
-//! be longer than is read.
+//! The fields of a text line. Client ids, user names and reason strings are untrusted: none of
+//! them may begin a new line, move a terminal's cursor, or be longer than anybody reads.
 
 use std::fmt::{self, Write};
 

@@ -1,4 +1,4 @@
-//! How the exports went: counted, and told when that changes.
+//! Counts exports by result, and logs when that changes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,5 +1,4 @@
-//! What is pushed to an OpenTelemetry collector, by OTLP over gRPC: metrics, log lines
-//! and traces.
+//! Push to an OpenTelemetry collector, by OTLP over gRPC: metrics, log lines and traces.
 //!
 //! Here live the exporters, the threads and queues behind them, and how they are set.
 //! What is measured, logged or traced is none of their business. Nothing here is ever

@@ -1,4 +1,4 @@
-//! Who pushes: the resource, by OpenTelemetry's semantic conventions.
+//! The OpenTelemetry resource, by its semantic conventions.
 
 use argon2::password_hash::rand_core::{OsRng, RngCore as _};
 use opentelemetry::KeyValue;

@@ -1,4 +1,4 @@
-//! Where what is pushed, from the configuration and the standard variables.
+//! Settings of the push, from the configuration and the standard variables.
 //!
 //! Our own keys win, as far as they are set; the variables are those of the
 //! OpenTelemetry specification, where an empty one counts as not set. What is not read

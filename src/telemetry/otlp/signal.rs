@@ -1,4 +1,4 @@
-//! What can be pushed.
+//! The signals that can be pushed.
 
 use crate::telemetry::Label;
 

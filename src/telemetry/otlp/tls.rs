@@ -1,4 +1,4 @@
-//! TLS towards a collector, with the system's authorities or one's own.
+//! TLS to a collector, with the system's authorities or a given one.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Exporters that say how it went.
+//! Exporters that report their results.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! How many spans may be open at once: a queue of a million traced messages must not
-//! be a million spans in memory.
+//! Limits open spans: a queue of a million traced messages must not hold a million spans in
+//! memory.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};

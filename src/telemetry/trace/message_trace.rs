@@ -1,4 +1,4 @@
-//! One message's spans, from the first report of it to the last.
+//! The spans of one message, from its first report to its last.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

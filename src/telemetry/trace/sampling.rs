@@ -1,4 +1,4 @@
-//! Which messages are traced.
+//! Decides which messages are traced.
 
 use opentelemetry::trace::SpanContext;
 
