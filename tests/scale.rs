@@ -90,18 +90,24 @@ fn an_idle_connection_takes_at_most_4_5_kib() {
     const MORE: u32 = 4000;
     files::raise_limit();
     for version in [4, 5] {
-        let broker = Broker::start();
-        let connect = |name: &str, number| {
-            let client_id = format!("{name}-{number}");
-            Raw::connect(broker.port, version, &client_id, true).unwrap()
-        };
-        let first: Vec<_> = (0..FIRST).map(|number| connect("first", number)).collect();
-        let before = broker.memory("VmRSS");
-        let more: Vec<_> = (0..MORE).map(|number| connect("more", number)).collect();
-        let grown = (broker.memory("VmRSS") - before) * 1024 / u64::from(MORE);
-        println!("an idle connection of version {version}: {grown} B");
-        assert!(grown <= 4608, "{grown} B");
-        drop((first, more));
+        // Where the allocator places things differs by some 200 B from broker to broker.
+        let mut grown = [0; 3].map(|_| {
+            let broker = Broker::start();
+            let connect = |name: &str, number| {
+                let client_id = format!("{name}-{number}");
+                Raw::connect(broker.port, version, &client_id, true).unwrap()
+            };
+            let first: Vec<_> = (0..FIRST).map(|number| connect("first", number)).collect();
+            let before = broker.memory("VmRSS");
+            let more: Vec<_> = (0..MORE).map(|number| connect("more", number)).collect();
+            let grown = (broker.memory("VmRSS") - before) * 1024 / u64::from(MORE);
+            drop((first, more));
+            grown
+        });
+        grown.sort_unstable();
+        let [_, median, _] = grown;
+        println!("an idle connection of version {version}: {median} B, of {grown:?}");
+        assert!(median <= 4608, "{median} B");
     }
 }
 

@@ -71,13 +71,13 @@ impl Bench<'_> {
         generator.run_full(options.time, limit)?;
         let (time, messages) = (began.elapsed(), generator.acknowledged() - acknowledged);
         let usage = before.until(&Sample::take(broker)?);
-        settle(&mut generator, load)?;
+        quiesce(&mut generator, load)?;
         let drained_per_second = match load.subscriber {
             Receiver::Online => None,
             Receiver::Offline => {
                 let began = Instant::now();
                 generator.attach(broker.address())?;
-                settle(&mut generator, load)?;
+                quiesce(&mut generator, load)?;
                 Some(per_second(generator.received(), began.elapsed()))
             }
         };
@@ -92,10 +92,10 @@ impl Bench<'_> {
     ) -> Result<(Option<Times>, Option<Times>), BenchError> {
         let mut generator = self.generator(load, broker, FIXED_RATE_WINDOW)?;
         generator.run_paced(rate, self.options.time / 5)?;
-        settle(&mut generator, load)?;
+        quiesce(&mut generator, load)?;
         generator.forget_times();
         generator.run_paced(rate, self.options.time)?;
-        settle(&mut generator, load)?;
+        quiesce(&mut generator, load)?;
         Ok((Times::of(&generator.acknowledgement()), Times::of(&generator.arrival)))
     }
 
@@ -151,8 +151,8 @@ fn remove(directory: &Path) -> Result<(), SandboxError> {
         .map_err(|source| SandboxError::Directory { path: directory.to_path_buf(), source })
 }
 
-fn settle(generator: &mut Generator, load: Load) -> Result<(), BenchError> {
-    match generator.settle(PATIENCE) {
+fn quiesce(generator: &mut Generator, load: Load) -> Result<(), BenchError> {
+    match generator.quiesce(PATIENCE) {
         Ok(true) => Ok(()),
         Ok(false) => Err(BenchError::Stuck(load.to_string())),
         Err(LoadError::Interrupted) => Err(LoadError::Interrupted.into()),

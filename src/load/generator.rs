@@ -201,7 +201,7 @@ impl Generator {
     ///
     /// # Errors
     /// As [`Self::run_full`].
-    pub fn settle(&mut self, patience: Duration) -> Result<bool, LoadError> {
+    pub fn quiesce(&mut self, patience: Duration) -> Result<bool, LoadError> {
         let (mut seen, mut since) = ((0, 0), self.clock.now());
         loop {
             let idle = self.publishers.iter().all(|(publisher, _)| publisher.is_idle());

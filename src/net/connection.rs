@@ -35,6 +35,9 @@ use bytes::{Buf, BytesMut};
 const WRITE_AHEAD: usize = 64 * 1024;
 /// A write buffer larger than this is given back when it is empty.
 const KEEP_BUFFER: usize = 8 * 1024;
+/// A smaller one is given back as well: most connections are idle most of the time, and have
+/// written no more than a CONNACK or a PINGRESP lately.
+const TINY_BUFFER: usize = 512;
 /// A DISCONNECT has this long to be written.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -123,7 +126,7 @@ impl<S: Transport> Connection<S> {
         let payload = client.detach_payload();
         let mut last = BytesMut::new();
         if let Close::Error(reason, why) = &close {
-            client.farewell(*reason, why, &mut last);
+            client.write_disconnect(*reason, why, &mut last);
         }
         // Session and will do not wait for the last bytes to be written.
         client.close(&close).await;
@@ -359,7 +362,8 @@ impl<S: Transport> Connection<S> {
                 }
             }
             if self.out.is_empty() {
-                if self.out.capacity() > KEEP_BUFFER && !more {
+                let is_kept = (TINY_BUFFER..=KEEP_BUFFER).contains(&self.out_memory);
+                if !is_kept && !more {
                     self.out = BytesMut::new();
                     self.out_memory = 0;
                 } else {

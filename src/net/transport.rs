@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use crate::peer::{PeerAddr, Security};
 
 /// What a connection's task needs of its byte stream. Written bytes may stay in the stream
-/// until it is flushed; `poll_shutdown` says the stream's own farewell (a TLS
+/// until it is flushed; `poll_shutdown` says the stream's own goodbye (a TLS
 /// `close_notify`, a WebSocket close) and ends the sending side.
 pub trait Transport: AsyncRead + AsyncWrite + Unpin {
     /// The other end.

@@ -3,7 +3,7 @@
 use super::groups::Availability;
 use super::routes::{Receiver, Routes};
 use super::slab::NodeId;
-use super::table::{Router, Spot};
+use super::table::{NodeSubscribers, Router};
 use crate::message::SessionId;
 use crate::protocol::TopicFilter;
 
@@ -54,21 +54,23 @@ impl<S: Clone> Router<S> {
             }
             let Some(node) = self.trie.get(id) else { continue };
             out.visited += 1;
-            let spot = &node.value;
+            let subscribers = &node.value;
             let wild = !(hidden && id == NodeId::ROOT);
             // `#` includes the parent level (4.7.1.2), so it is due here also when
             // the topic ends.
-            if let Some(hash) = spot.hash.filter(|_| wild).and_then(|hash| self.trie.get(hash)) {
+            if let Some(hash) =
+                subscribers.hash.filter(|_| wild).and_then(|hash| self.trie.get(hash))
+            {
                 collect(&hash.value, publisher, out, &availability);
             }
             // Past the end by one: there was no slash behind the last level.
             let Some(rest) = topic.get(start..) else {
-                collect(spot, publisher, out, &availability);
+                collect(subscribers, publisher, out, &availability);
                 continue;
             };
             let len = rest.iter().position(|byte| *byte == b'/').unwrap_or(rest.len());
             let next = start + len + 1;
-            if let Some(plus) = spot.plus.filter(|_| wild) {
+            if let Some(plus) = subscribers.plus.filter(|_| wild) {
                 out.stack.push((plus, next));
             }
             let name = rest.get(..len).unwrap_or_default();
@@ -95,13 +97,13 @@ impl<S: Clone> Router<S> {
 
 #[inline]
 fn collect<S: Clone>(
-    spot: &Spot<S>,
+    subscribers: &NodeSubscribers<S>,
     publisher: Option<SessionId>,
     out: &mut Routes<S>,
     availability: &impl Fn(&S) -> Availability,
 ) {
-    out.add(spot.members.as_slice(), publisher);
-    if let Some(groups) = &spot.groups {
+    out.add(subscribers.members.as_slice(), publisher);
+    if let Some(groups) = &subscribers.groups {
         for group in groups.iter() {
             if let Some((member, passed_over)) = group.pick(availability) {
                 out.visited += passed_over / MEMBERS_A_NODE;

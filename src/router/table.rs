@@ -10,7 +10,7 @@ use crate::protocol::TopicFilter;
 
 /// What hangs at the end of one filter.
 #[derive(Debug)]
-pub(super) struct Spot<S> {
+pub(super) struct NodeSubscribers<S> {
     /// The child named `+`, which every topic level has to try.
     pub(super) plus: Option<NodeId>,
     /// The child named `#`.
@@ -20,13 +20,13 @@ pub(super) struct Spot<S> {
     pub(super) groups: Option<Box<Groups<S>>>,
 }
 
-impl<S> Default for Spot<S> {
+impl<S> Default for NodeSubscribers<S> {
     fn default() -> Self {
         Self { plus: None, hash: None, members: Members::None, groups: None }
     }
 }
 
-impl<S> Spot<S> {
+impl<S> NodeSubscribers<S> {
     fn is_vacant(&self) -> bool {
         matches!(self.members, Members::None) && self.groups.is_none()
     }
@@ -49,7 +49,7 @@ impl<S> Spot<S> {
 /// Filters to sessions. `S` is what the caller wants back with each receiver.
 #[derive(Debug)]
 pub struct Router<S> {
-    pub(super) trie: Trie<Spot<S>>,
+    pub(super) trie: Trie<NodeSubscribers<S>>,
     len: usize,
     generation: u64,
     /// Bytes that members and groups take beside their nodes.
@@ -105,17 +105,17 @@ impl<S: Clone> Router<S> {
     ) -> bool {
         let end =
             filter.matched().split('/').try_fold(NodeId::ROOT, |id, name| self.step(id, name));
-        let Some(spot) = end.and_then(|id| self.trie.value_mut(id)) else { return false };
+        let Some(subscribers) = end.and_then(|id| self.trie.value_mut(id)) else { return false };
         let member = Member::new(session, handle, sub);
-        let before = spot.memory();
+        let before = subscribers.memory();
         let new = match filter.shared() {
-            None => spot.members.insert(member),
+            None => subscribers.members.insert(member),
             Some(group) => {
-                let groups = spot.groups.get_or_insert_with(|| Box::new(Groups::new()));
+                let groups = subscribers.groups.get_or_insert_with(|| Box::new(Groups::new()));
                 groups.insert(group, filter.as_str(), member)
             }
         };
-        self.spots = self.spots + spot.memory() - before;
+        self.spots = self.spots + subscribers.memory() - before;
         self.len += usize::from(new);
         self.generation += 1;
         new
@@ -124,17 +124,17 @@ impl<S: Clone> Router<S> {
     /// True if the subscription existed.
     pub fn unsubscribe(&mut self, filter: &TopicFilter, session: SessionId) -> bool {
         let Some(id) = self.trie.find(filter.matched()) else { return false };
-        let Some(spot) = self.trie.value_mut(id) else { return false };
-        let before = spot.memory();
-        let existed = match (filter.shared(), &mut spot.groups) {
-            (None, _) => spot.members.remove(session),
+        let Some(subscribers) = self.trie.value_mut(id) else { return false };
+        let before = subscribers.memory();
+        let existed = match (filter.shared(), &mut subscribers.groups) {
+            (None, _) => subscribers.members.remove(session),
             (Some(_), None) => false,
             (Some(group), Some(groups)) => groups.remove(group, session),
         };
-        if spot.groups.as_ref().is_some_and(|groups| groups.is_empty()) {
-            spot.groups = None;
+        if subscribers.groups.as_ref().is_some_and(|groups| groups.is_empty()) {
+            subscribers.groups = None;
         }
-        self.spots = self.spots + spot.memory() - before;
+        self.spots = self.spots + subscribers.memory() - before;
         if existed {
             self.len -= 1;
             self.generation += 1;
@@ -157,9 +157,9 @@ impl<S: Clone> Router<S> {
     fn prune(&mut self, mut id: NodeId) {
         while self.trie.get(id).is_some_and(|node| node.value.is_vacant()) {
             let Some(parent) = self.trie.remove_leaf(id) else { return };
-            if let Some(spot) = self.trie.value_mut(parent) {
-                spot.plus.take_if(|plus| *plus == id);
-                spot.hash.take_if(|hash| *hash == id);
+            if let Some(subscribers) = self.trie.value_mut(parent) {
+                subscribers.plus.take_if(|plus| *plus == id);
+                subscribers.hash.take_if(|hash| *hash == id);
             }
             id = parent;
         }

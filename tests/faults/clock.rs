@@ -6,10 +6,10 @@
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::cast::Cast;
 use crate::common::broker::{Broker, binary};
 use crate::common::drain::until;
 use crate::common::raw::{self, Connect, Packet, Raw, Will};
+use crate::scenario::Scenario;
 use crate::shim::Shim;
 use crate::tally::Tally;
 
@@ -288,13 +288,13 @@ fn no_acknowledgement_is_lost_to_a_clock_that_jumps() {
     let mut broker = Broker::stopped(binary(), &[]);
     let shim = Shim::attach(&mut broker);
     broker.up();
-    let cast = Cast::default().publishers(1, 4, 1, 20).publishers(1, 5, 2, 20);
-    let mut cast = cast.seats(1, 4, false, false).seats(1, 5, true, false);
-    cast.subscribe(broker.port);
+    let scenario = Scenario::default().publishers(1, 4, 1, 20).publishers(1, 5, 2, 20);
+    let mut scenario = scenario.members(1, 4, false, false).members(1, 5, true, false);
+    scenario.subscribe(broker.port);
     let mut last = Tally::default();
     // Below the longest that a session lives while its client is away.
     for step in [-DAYS, DAYS, -HOUR, HOUR].into_iter().take(ROUNDS) {
-        cast.run_until(&mut broker, |broker| {
+        scenario.run_until(&mut broker, |broker| {
             for seconds in [step, 0, -step] {
                 shim.step_clock(seconds);
                 thread::sleep(Duration::from_millis(40));
@@ -302,7 +302,7 @@ fn no_acknowledgement_is_lost_to_a_clock_that_jumps() {
             broker.kill();
         });
         broker.up();
-        last = cast.settle(broker.port);
+        last = scenario.drain_and_count(broker.port);
     }
     last.must_be_kept("clock jumps under load and across kill -9", ROUNDS);
 }

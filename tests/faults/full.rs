@@ -5,9 +5,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::cast::Cast;
 use crate::common::broker::{Broker, binary};
 use crate::common::raw::{self, Connect, PUBACK, PUBCOMP, PUBREC, PUBREL, Packet, Publish, Raw};
+use crate::scenario::Scenario;
 use crate::shim::{CREATE, ENOSPC, EVERY_FILE, Rule, Shim, WRITE};
 
 const REFUSED: u8 = 0x97;
@@ -18,24 +18,24 @@ fn a_disk_without_a_free_block_refuses_until_there_is_room() {
     let mut broker = Broker::stopped(binary(), &[]);
     let shim = Shim::attach(&mut broker);
     broker.up();
-    let mut cast = Cast::default().publishers(1, 4, 1, 20).seats(1, 4, false, false);
-    cast.subscribe(broker.port);
-    cast.publish(broker.port, 2_000);
-    let mut receiver = cast.seats[0].subscriber.connect(broker.port).unwrap();
+    let mut scenario = Scenario::default().publishers(1, 4, 1, 20).members(1, 4, false, false);
+    scenario.subscribe(broker.port);
+    scenario.publish(broker.port, 2_000);
+    let mut receiver = scenario.members[0].subscriber.connect(broker.port).unwrap();
     shim.arm(Rule { calls: WRITE | CREATE, files: EVERY_FILE, error: ENOSPC, after: 0, times: -1 });
 
     let mut filler = Filler::new(broker.port);
     filler.until_refused(64);
     refuses(&broker, 1);
     // The connection was there, so it needs no commit to take what waits.
-    let topic = cast.publishers[0].topic();
-    cast.seats[0].subscriber.run(&mut receiver, |it| it.has(&topic, 2_000)).unwrap();
+    let topic = scenario.publishers[0].topic();
+    scenario.members[0].subscriber.run(&mut receiver, |it| it.has(&topic, 2_000)).unwrap();
     drop(receiver);
     await_state(&broker, "full");
 
     shim.disarm();
     filler.until_accepted();
-    recovered(broker, cast, &filler, "ENOSPC, every write");
+    recovered(broker, scenario, &filler, "ENOSPC, every write");
 }
 
 #[test]
@@ -87,18 +87,18 @@ impl Drop for Volume {
 
 fn fills_and_drains(broker: Broker, what: &str) {
     let port = broker.port;
-    let mut cast = Cast::default().publishers(1, 4, 1, 20).publishers(1, 5, 2, 20);
-    cast = cast.seats(1, 4, false, false);
-    cast.subscribe(port);
-    cast.publish(port, 500);
+    let mut scenario = Scenario::default().publishers(1, 4, 1, 20).publishers(1, 5, 2, 20);
+    scenario = scenario.members(1, 4, false, false);
+    scenario.subscribe(port);
+    scenario.publish(port, 500);
     let mut filler = Filler::new(port);
     filler.until_refused(8_000);
     refuses(&broker, 1);
     refuses(&broker, 2);
     // QoS 2 as well: "received" and the deletes have room kept for them.
-    cast.drain_without_marks(port);
+    scenario.drain_without_marks(port);
     filler.until_accepted();
-    recovered(broker, cast, &filler, what);
+    recovered(broker, scenario, &filler, what);
 }
 
 /// While it is full.
@@ -174,12 +174,12 @@ fn goes_on_without_the_disk(port: u16) {
 }
 
 /// Nothing acknowledged before, during and after is missing, also after kill -9.
-fn recovered(mut broker: Broker, mut cast: Cast, filler: &Filler, what: &str) {
+fn recovered(mut broker: Broker, mut scenario: Scenario, filler: &Filler, what: &str) {
     await_state(&broker, "ready");
     broker.kill();
     broker.up();
-    let mut tally = cast.settle(broker.port);
-    let account = cast.seats[0].subscriber.accounts.get(Filler::TOPIC);
+    let mut tally = scenario.drain_and_count(broker.port);
+    let account = scenario.members[0].subscriber.accounts.get(Filler::TOPIC);
     let came = |n: u64| {
         let times = account.and_then(|account| account.times.get(usize::try_from(n).unwrap()));
         times.is_some_and(|times| *times > 0)

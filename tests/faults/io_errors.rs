@@ -4,13 +4,13 @@
 
 use std::collections::BTreeSet;
 
-use crate::cast::Cast;
 use crate::common::broker::{Broker, binary};
 use crate::common::rng::Rng;
 use crate::disk::{Disk, Leaves};
 use crate::power;
 use crate::recording::{Event, Recording};
 use crate::rounds;
+use crate::scenario::Scenario;
 use crate::shim::{CREATE, DATABASE, DIRECTORY, EIO, EROFS, EVERY_FILE, READ, Rule, SYNC, Shim};
 use crate::shim::{WAL, WRITE};
 use crate::tally::Tally;
@@ -57,19 +57,19 @@ fn a_failed_read_of_a_queue_ends_the_process() {
         let mut broker = Broker::stopped(binary(), &[NO_MEMORY]);
         let shim = Shim::attach(&mut broker);
         broker.up();
-        let mut cast = cast();
-        cast.subscribe(broker.port);
-        cast.publish(broker.port, 3_000);
+        let mut scenario = scenario();
+        scenario.subscribe(broker.port);
+        scenario.publish(broker.port, 3_000);
         let after = i64::try_from(rng.between(0, 5)).unwrap();
         shim.arm(Rule { calls: READ, files: DATABASE | WAL, error: EIO, after, times: -1 });
-        let seat = &mut cast.seats[0].subscriber;
-        let mut client = seat.connect(broker.port).unwrap();
-        seat.run(&mut client, |_| false).unwrap_err();
+        let member = &mut scenario.members[0].subscriber;
+        let mut client = member.connect(broker.port).unwrap();
+        member.run(&mut client, |_| false).unwrap_err();
         assert_eq!(broker.wait_dead().code(), Some(5), "{}", broker.log());
         assert!(shim.hits() > 0);
         Shim::detach(&mut broker);
         broker.up();
-        sum += cast.settle(broker.port);
+        sum += scenario.drain_and_count(broker.port);
     }
     sum.must_be_kept(what, ROUNDS * rounds());
 }
@@ -87,9 +87,9 @@ fn a_start_on_a_failing_disk_is_refused_or_whole() {
         let mut broker = Broker::stopped(binary(), &[]);
         let shim = Shim::attach(&mut broker);
         broker.up();
-        let mut cast = cast();
-        cast.subscribe(broker.port);
-        cast.publish(broker.port, 300);
+        let mut scenario = scenario();
+        scenario.subscribe(broker.port);
+        scenario.publish(broker.port, 300);
         for after in 0.. {
             broker.kill();
             let hits = shim.hits();
@@ -112,15 +112,15 @@ fn a_start_on_a_failing_disk_is_refused_or_whole() {
         broker.kill();
         Shim::detach(&mut broker);
         broker.up();
-        sum += cast.settle(broker.port);
+        sum += scenario.drain_and_count(broker.port);
     }
     assert!(refused > 10);
     sum.must_be_kept(&format!("{what}, refused"), refused);
 }
 
-fn cast() -> Cast {
-    let cast = Cast::default().publishers(1, 4, 1, 20).publishers(1, 5, 2, 20);
-    cast.seats(1, 4, false, false)
+fn scenario() -> Scenario {
+    let scenario = Scenario::default().publishers(1, 4, 1, 20).publishers(1, 5, 2, 20);
+    scenario.members(1, 4, false, false)
 }
 
 /// At full rate, a call fails after some that do not.
@@ -131,11 +131,11 @@ fn ends(what: &str, calls: i64, files: i64, error: i64, most: u64) {
         let mut broker = Broker::stopped(binary(), &[CHECKPOINTS]);
         let shim = Shim::recording(&mut broker);
         broker.up();
-        let mut cast = cast().seats(1, 5, true, false);
-        cast.subscribe(broker.port);
+        let mut scenario = scenario().members(1, 5, true, false);
+        scenario.subscribe(broker.port);
         let after = i64::try_from(rng.between(0, most)).unwrap();
         let mut code = None;
-        cast.run_until(&mut broker, |broker| {
+        scenario.run_until(&mut broker, |broker| {
             shim.arm(Rule { calls, files, error, after, times: -1 });
             code = broker.wait_dead().code();
         });
@@ -147,10 +147,10 @@ fn ends(what: &str, calls: i64, files: i64, error: i64, most: u64) {
         // What was written and not synced is gone, as after a failed fsync it may be.
         let mut disk = Disk::default();
         recording.records.iter().for_each(|record| disk.apply(record));
-        sum += power::restart(&disk, Leaves::Nothing, &cast, &mut rng);
+        sum += power::restart(&disk, Leaves::Nothing, &scenario, &mut rng);
         Shim::detach(&mut broker);
         broker.up();
-        sum += cast.settle(broker.port);
+        sum += scenario.drain_and_count(broker.port);
     }
     // Each round is looked at twice: as a disk may have left it, and as it is.
     sum.must_be_kept(what, 2 * ROUNDS * rounds());

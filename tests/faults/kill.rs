@@ -5,10 +5,10 @@
 use std::thread;
 use std::time::Duration;
 
-use crate::cast::Cast;
 use crate::common::broker::{Broker, binary};
 use crate::common::rng::Rng;
 use crate::rounds;
+use crate::scenario::Scenario;
 use crate::tally::Tally;
 
 const ROUNDS: usize = 6;
@@ -34,27 +34,27 @@ fn mixed(what: &str, settings: &[(&str, &str)]) {
     let mut rng = Rng::new();
     let mut broker = Broker::stopped(binary(), settings);
     broker.up();
-    let cast = Cast::default().publishers(1, 4, 1, 50).publishers(1, 5, 1, 50);
-    let cast = cast.retaining().publishers(1, 4, 2, 50).publishers(1, 5, 2, 50);
-    let cast = cast.seats(2, 4, false, false).seats(1, 5, true, false);
-    let mut cast = cast.seats(2, 5, false, true).seats(1, 4, true, true);
-    cast.subscribe(broker.port);
+    let scenario = Scenario::default().publishers(1, 4, 1, 50).publishers(1, 5, 1, 50);
+    let scenario = scenario.retaining().publishers(1, 4, 2, 50).publishers(1, 5, 2, 50);
+    let scenario = scenario.members(2, 4, false, false).members(1, 5, true, false);
+    let mut scenario = scenario.members(2, 5, false, true).members(1, 4, true, true);
+    scenario.subscribe(broker.port);
     let mut last = Tally::default();
     for _ in 0..ROUNDS * rounds() {
-        for seat in &mut cast.seats {
-            seat.online = rng.between(0, 2) == 0;
+        for member in &mut scenario.members {
+            member.online = rng.between(0, 2) == 0;
         }
         let pause = Duration::from_millis(rng.between(20, 300));
         // One publisher stays away, with what it has under way.
-        let away = usize::try_from(rng.between(0, cast.publishers.len() as u64)).unwrap();
-        let away = cast.publishers.remove(away);
-        cast.run_until(&mut broker, |broker| {
+        let away = usize::try_from(rng.between(0, scenario.publishers.len() as u64)).unwrap();
+        let away = scenario.publishers.remove(away);
+        scenario.run_until(&mut broker, |broker| {
             thread::sleep(pause);
             broker.kill();
         });
-        cast.publishers.push(away);
+        scenario.publishers.push(away);
         broker.up();
-        last = cast.settle(broker.port);
+        last = scenario.drain_and_count(broker.port);
         assert!(last.is_kept(), "{last:?}");
     }
     last.must_be_kept(what, ROUNDS * rounds());

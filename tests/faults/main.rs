@@ -2,7 +2,7 @@
 //! that are set, files that are damaged, processes that are killed, networks that stall.
 //!
 //! `shim/` is loaded into the broker with `LD_PRELOAD`; `shim.rs` is its handle.
-//! `recording.rs`, `disk.rs` and `cast.rs` are what the scenarios are made of, and each
+//! `recording.rs`, `disk.rs` and `scenario.rs` are what the scenarios are made of, and each
 //! other file holds scenarios of one kind. Each prints one line with what it counted.
 //! `FAULT_ROUNDS=N` does each of them N times as often; `CRASH_SEED` repeats a choice.
 
@@ -12,10 +12,10 @@
 #[path = "../common/mod.rs"]
 mod common;
 
-mod cast;
 mod disk;
 mod proxy;
 mod recording;
+mod scenario;
 mod shim;
 mod tally;
 

@@ -5,12 +5,12 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use crate::cast::Cast;
 use crate::common::broker::{Broker, binary};
 use crate::common::raw::{Connect, Packet, Raw, Will};
 use crate::common::rng::Rng;
 use crate::proxy::{Network, Proxy};
 use crate::rounds;
+use crate::scenario::Scenario;
 use crate::tally::Tally;
 
 #[test]
@@ -72,17 +72,17 @@ fn through(what: &str, network: Network, messages: u64, kill: bool) {
         let mut broker = Broker::stopped(binary(), &[]);
         broker.up();
         let proxy = Proxy::start(broker.port, network, &mut rng);
-        let cast = Cast::default().publishers(1, 4, 1, 20).publishers(1, 5, 2, 20);
-        let mut cast = cast.seats(1, 4, false, false).seats(1, 5, true, false);
-        cast.subscribe(broker.port);
-        cast.insist(proxy.port, messages, || {
+        let scenario = Scenario::default().publishers(1, 4, 1, 20).publishers(1, 5, 2, 20);
+        let mut scenario = scenario.members(1, 4, false, false).members(1, 5, true, false);
+        scenario.subscribe(broker.port);
+        scenario.insist(proxy.port, messages, || {
             for _ in 0..if kill { 3 } else { 0 } {
                 thread::sleep(Duration::from_millis(rng.between(50, 200)));
                 broker.kill();
                 broker.up();
             }
         });
-        sum += cast.settle(broker.port);
+        sum += scenario.drain_and_count(broker.port);
     }
     sum.must_be_kept(what, rounds());
 }
@@ -119,15 +119,15 @@ fn inside_a_lossy_namespace() {
     }
     let mut broker = Broker::stopped(binary(), &[]);
     broker.up();
-    let cast = Cast::default().publishers(1, 4, 1, 20).publishers(1, 5, 2, 20);
-    let mut cast = cast.seats(1, 4, false, false).seats(1, 5, true, false);
-    cast.subscribe(broker.port);
+    let scenario = Scenario::default().publishers(1, 4, 1, 20).publishers(1, 5, 2, 20);
+    let mut scenario = scenario.members(1, 4, false, false).members(1, 5, true, false);
+    scenario.subscribe(broker.port);
     drop_packets(broker.port);
-    cast.insist(broker.port, 200, || {});
+    scenario.insist(broker.port, 200, || {});
     let dropped = dropped();
     nft("flush table inet faults");
     assert!(dropped > 10, "{dropped} packets dropped");
-    let tally = cast.settle(broker.port);
+    let tally = scenario.drain_and_count(broker.port);
     tally.must_be_kept(&format!("30% of packets dropped, {dropped} of them"), 1);
 }
 

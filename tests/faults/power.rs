@@ -5,13 +5,13 @@
 use std::thread;
 use std::time::Duration;
 
-use crate::cast::Cast;
 use crate::common::broker::{Broker, binary, binary_with_failpoints};
 use crate::common::journal;
 use crate::common::rng::Rng;
 use crate::disk::{self, ALL_LEAVES, Disk, Leaves};
 use crate::recording::Recording;
 use crate::rounds;
+use crate::scenario::Scenario;
 use crate::shim::Shim;
 use crate::tally::Tally;
 
@@ -27,61 +27,61 @@ const CHECKPOINTS: [(&str, &str); 2] = [
 #[test]
 fn power_loss_qos_1_v311_offline() {
     kept("power loss, QoS 1, 3.1.1, offline", &[], || {
-        Cast::default().publishers(2, 4, 1, 20).seats(1, 4, false, false)
+        Scenario::default().publishers(2, 4, 1, 20).members(1, 4, false, false)
     });
 }
 
 #[test]
 fn power_loss_qos_1_v5_offline_and_online() {
     kept("power loss, QoS 1, 5.0, offline and online", &CHECKPOINTS, || {
-        let cast = Cast::default().publishers(2, 5, 1, 20);
-        cast.seats(1, 5, false, false).seats(1, 5, true, false)
+        let scenario = Scenario::default().publishers(2, 5, 1, 20);
+        scenario.members(1, 5, false, false).members(1, 5, true, false)
     });
 }
 
 #[test]
 fn power_loss_qos_2_v5_offline() {
     kept("power loss, QoS 2, 5.0, offline", &CHECKPOINTS, || {
-        Cast::default().publishers(2, 5, 2, 20).seats(1, 5, false, false)
+        Scenario::default().publishers(2, 5, 2, 20).members(1, 5, false, false)
     });
 }
 
 #[test]
 fn power_loss_qos_2_v311_offline_and_online() {
     kept("power loss, QoS 2, 3.1.1, offline and online", &[], || {
-        let cast = Cast::default().publishers(2, 4, 2, 20);
-        cast.seats(1, 4, false, false).seats(1, 4, true, false)
+        let scenario = Scenario::default().publishers(2, 4, 2, 20);
+        scenario.members(1, 4, false, false).members(1, 4, true, false)
     });
 }
 
 #[test]
 fn power_loss_qos_1_v5_online_alone() {
     kept("power loss, QoS 1, 5.0, online", &[], || {
-        Cast::default().publishers(2, 5, 1, 20).seats(1, 5, true, false)
+        Scenario::default().publishers(2, 5, 1, 20).members(1, 5, true, false)
     });
 }
 
 #[test]
 fn power_loss_both_qos_fan_out_of_three() {
     kept("power loss, QoS 1 and 2, both versions, three sessions", &CHECKPOINTS, || {
-        let cast = Cast::default().publishers(1, 4, 1, 20).publishers(1, 5, 2, 20);
-        cast.seats(1, 4, false, false).seats(1, 5, false, false).seats(1, 5, true, false)
+        let scenario = Scenario::default().publishers(1, 4, 1, 20).publishers(1, 5, 2, 20);
+        scenario.members(1, 4, false, false).members(1, 5, false, false).members(1, 5, true, false)
     });
 }
 
 #[test]
 fn power_loss_shared_subscription() {
     kept("power loss, QoS 1 and 2, shared subscription", &[], || {
-        let cast = Cast::default().publishers(1, 4, 1, 20).publishers(1, 5, 2, 20);
-        cast.seats(2, 5, false, true).seats(1, 5, true, true)
+        let scenario = Scenario::default().publishers(1, 4, 1, 20).publishers(1, 5, 2, 20);
+        scenario.members(2, 5, false, true).members(1, 5, true, true)
     });
 }
 
 #[test]
 fn power_loss_retained() {
     kept("power loss, QoS 1 and 2, retained", &CHECKPOINTS, || {
-        let cast = Cast::default().publishers(2, 4, 1, 20).publishers(1, 5, 2, 20);
-        cast.retaining().seats(1, 4, false, false)
+        let scenario = Scenario::default().publishers(2, 4, 1, 20).publishers(1, 5, 2, 20);
+        scenario.retaining().members(1, 4, false, false)
     });
 }
 
@@ -129,43 +129,43 @@ fn power_loss_is_noticed_with_durability_commit() {
 fn red(key: &str, value: &str, binary: std::path::PathBuf) {
     let mut rng = Rng::new();
     let mut broker = Broker::stopped(binary, &[(key, value)]);
-    let cast = Cast::default().publishers(2, 4, 1, 20).seats(1, 4, false, false);
-    let tally = lose_power(&mut broker, cast, STATES / 2, &mut rng);
+    let scenario = Scenario::default().publishers(2, 4, 1, 20).members(1, 4, false, false);
+    let tally = lose_power(&mut broker, scenario, STATES / 2, &mut rng);
     tally.print(&format!("power loss, broken on purpose by {key}={value}"), STATES / 2);
     assert!(tally.lost > 0, "nothing was missed");
 }
 
-fn kept(what: &str, settings: &[(&str, &str)], cast: impl Fn() -> Cast) {
+fn kept(what: &str, settings: &[(&str, &str)], scenario: impl Fn() -> Scenario) {
     let mut rng = Rng::new();
     let mut sum = Tally::default();
     for _ in 0..rounds() {
         let mut broker = Broker::stopped(binary(), settings);
-        sum += lose_power(&mut broker, cast(), STATES, &mut rng);
+        sum += lose_power(&mut broker, scenario(), STATES, &mut rng);
     }
     sum.must_be_kept(what, STATES * rounds());
 }
 
 /// One recording, `states` disks that it may have left.
-fn lose_power(broker: &mut Broker, mut cast: Cast, states: usize, rng: &mut Rng) -> Tally {
+fn lose_power(broker: &mut Broker, mut scenario: Scenario, states: usize, rng: &mut Rng) -> Tally {
     let shim = Shim::recording(broker);
     broker.up();
     assert!(shim.is_loaded(), "the shim is not loaded: is the binary dynamically linked?");
-    cast.subscribe(broker.port);
+    scenario.subscribe(broker.port);
     let begin = journal::now();
     let pause = Duration::from_millis(rng.between(60, 200));
-    cast.run_until(broker, |broker| {
+    scenario.run_until(broker, |broker| {
         thread::sleep(pause);
         broker.kill();
     });
-    let moments = moments(&cast, begin, states, rng);
-    restart_on_each(&shim.read(), &cast, &moments, rng)
+    let moments = moments(&scenario, begin, states, rng);
+    restart_on_each(&shim.read(), &scenario, &moments, rng)
 }
 
 /// When the power goes, in order: half the cuts at the end, the others just when an
 /// acknowledgement had been read.
-fn moments(cast: &Cast, begin: u64, states: usize, rng: &mut Rng) -> Vec<u64> {
+fn moments(scenario: &Scenario, begin: u64, states: usize, rng: &mut Rng) -> Vec<u64> {
     let read: Vec<u64> =
-        cast.publishers.iter().flat_map(super::common::publisher::Publisher::moments).collect();
+        scenario.publishers.iter().flat_map(super::common::publisher::Publisher::moments).collect();
     assert!(!read.is_empty(), "nothing was acknowledged");
     let mut moments: Vec<_> = (0..states / 2)
         .map(|_| read[usize::try_from(rng.between(0, read.len() as u64)).unwrap()])
@@ -176,7 +176,12 @@ fn moments(cast: &Cast, begin: u64, states: usize, rng: &mut Rng) -> Vec<u64> {
     moments
 }
 
-fn restart_on_each(recording: &Recording, cast: &Cast, moments: &[u64], rng: &mut Rng) -> Tally {
+fn restart_on_each(
+    recording: &Recording,
+    scenario: &Scenario,
+    moments: &[u64],
+    rng: &mut Rng,
+) -> Tally {
     let mut records = recording.records.iter().peekable();
     let mut disk = Disk::default();
     let mut sum = Tally::default();
@@ -185,18 +190,18 @@ fn restart_on_each(recording: &Recording, cast: &Cast, moments: &[u64], rng: &mu
             disk.apply(record);
         }
         let leaves = ALL_LEAVES[index % ALL_LEAVES.len()];
-        sum += restart(&disk, leaves, &cast.as_of(*moment), rng);
+        sum += restart(&disk, leaves, &scenario.as_of(*moment), rng);
     }
     sum
 }
 
 /// What comes of it if the power goes now.
-pub fn restart(disk: &Disk, leaves: Leaves, cast: &Cast, rng: &mut Rng) -> Tally {
+pub fn restart(disk: &Disk, leaves: Leaves, scenario: &Scenario, rng: &mut Rng) -> Tally {
     let mut broker = Broker::stopped(binary(), &[]);
     disk::write(&disk.cut(leaves, rng), broker.directory());
     broker.up();
-    let mut cast = cast.clone();
-    let tally = cast.settle(broker.port);
+    let mut scenario = scenario.clone();
+    let tally = scenario.drain_and_count(broker.port);
     assert!(broker.is_alive(), "{}", broker.log());
     tally
 }

@@ -7,23 +7,23 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-use crate::cast::Cast;
 use crate::common::broker::{Broker, binary};
 use crate::common::rng::Rng;
+use crate::scenario::Scenario;
 
 const MESSAGES: u64 = 2_000;
 /// 2,000 messages of this size are about a thousand pages.
 const PAYLOAD: usize = 4_000;
 
 /// A stopped broker with a queue in its database, and who put it there.
-fn with_queue(clean: bool) -> (Broker, Cast) {
+fn with_queue(clean: bool) -> (Broker, Scenario) {
     let mut broker = Broker::stopped(binary(), &[("FERRYMQ_SESSION__MEMORY_WINDOW", "10")]);
     broker.up();
-    let mut cast = Cast::default().publishers(1, 4, 1, 100).seats(1, 4, false, false);
-    let publisher = cast.publishers.remove(0).with_payload(PAYLOAD);
-    cast.publishers.push(publisher);
-    cast.subscribe(broker.port);
-    cast.publish(broker.port, MESSAGES);
+    let mut scenario = Scenario::default().publishers(1, 4, 1, 100).members(1, 4, false, false);
+    let publisher = scenario.publishers.remove(0).with_payload(PAYLOAD);
+    scenario.publishers.push(publisher);
+    scenario.subscribe(broker.port);
+    scenario.publish(broker.port, MESSAGES);
     if clean {
         assert_eq!(broker.stop(), Some(0));
     } else {
@@ -35,7 +35,7 @@ fn with_queue(clean: bool) -> (Broker, Cast) {
         }
         broker.kill();
     }
-    (broker, cast)
+    (broker, scenario)
 }
 
 fn wal(broker: &Broker) -> std::path::PathBuf {
@@ -122,14 +122,14 @@ fn a_page_that_was_overwritten_is_found_by_the_check() {
 /// After an orderly stop the file is not checked: damage is found when it is read.
 #[test]
 fn damage_after_an_orderly_stop_is_found_when_it_is_read() {
-    let (mut broker, mut cast) = with_queue(true);
+    let (mut broker, mut scenario) = with_queue(true);
     overwrite_pages(&broker);
     if let Err(code) = broker.try_up() {
         assert_eq!(code, Some(3));
     } else {
-        let seat = &mut cast.seats[0].subscriber;
-        let mut client = seat.connect(broker.port).unwrap();
-        seat.run(&mut client, |_| false).unwrap_err();
+        let member = &mut scenario.members[0].subscriber;
+        let mut client = member.connect(broker.port).unwrap();
+        member.run(&mut client, |_| false).unwrap_err();
         assert_eq!(broker.wait_dead().code(), Some(5), "{}", broker.log());
     }
     let (code, log) = broker.refused();
@@ -163,10 +163,10 @@ fn overwrite_pages(broker: &Broker) {
 /// with it, go on without it, as after a loss of power that left its first page torn.
 #[test]
 fn garbage_in_place_of_the_wal_is_no_obstacle() {
-    let (mut broker, mut cast) = with_queue(true);
+    let (mut broker, mut scenario) = with_queue(true);
     std::fs::write(wal(&broker), vec![0x5A; 100_000]).unwrap();
     broker.up();
-    let tally = cast.settle(broker.port);
+    let tally = scenario.drain_and_count(broker.port);
     tally.must_be_kept("garbage in place of an empty WAL", 1);
 }
 
@@ -178,16 +178,16 @@ fn a_wal_that_was_cut_short_keeps_what_stands_before_the_cut() {
     let mut rng = Rng::new();
     for _ in 0..ROUNDS {
         let mut broker = Broker::start();
-        let mut cast = Cast::default().publishers(1, 4, 1, 20).seats(1, 4, false, false);
-        cast.subscribe(broker.port);
-        cast.publish(broker.port, 500);
+        let mut scenario = Scenario::default().publishers(1, 4, 1, 20).members(1, 4, false, false);
+        scenario.subscribe(broker.port);
+        scenario.publish(broker.port, 500);
         broker.kill();
         let file = std::fs::File::options().write(true).open(wal(&broker)).unwrap();
         let length = file.metadata().unwrap().len();
         file.set_len(rng.between(length / 2, length)).unwrap();
         broker.up();
-        cast.drain(broker.port);
-        let account = cast.seats[0].subscriber.accounts.get("crash/p0");
+        scenario.drain(broker.port);
+        let account = scenario.members[0].subscriber.accounts.get("crash/p0");
         let times: &[u32] = account.map_or(&[], |account| &account.times);
         assert!(times.iter().all(|times| *times == 1), "{times:?}");
         assert!(!times.is_empty() && times.len() < 500, "{} came", times.len());

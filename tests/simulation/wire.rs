@@ -276,7 +276,7 @@ impl Turning {
                 Ok(()) => self.server.client = Some(client),
                 Err(close) => {
                     if let Close::Error(reason, why) = &close {
-                        client.farewell(*reason, why, &mut self.server.out);
+                        client.write_disconnect(*reason, why, &mut self.server.out);
                     }
                     // Whoever gives up waiting has lost it with the process.
                     let _ = drive(client.close(&close));

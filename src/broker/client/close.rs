@@ -24,7 +24,7 @@ pub enum Close {
 impl Client {
     /// The DISCONNECT that tells a v5 client why [MQTT-4.13.2-1]; older ones have
     /// none.
-    pub fn farewell(&self, reason: ReasonCode, why: &str, out: &mut BytesMut) {
+    pub fn write_disconnect(&self, reason: ReasonCode, why: &str, out: &mut BytesMut) {
         if self.role.is_dialled() {
             return self.disconnect_from_server(reason, out);
         }

@@ -230,7 +230,7 @@ impl Client {
     pub fn hold_buffers(&mut self, buffers: usize, used: usize) -> Result<(), Close> {
         /// A read that had to wait, and deliveries that were encoded before output was found
         /// to wait: 64 KiB and a packet each. Replies are bounded by being read no further.
-        const SMALL: usize = 192 << 10;
+        const SMALL: usize = 112 << 10;
         let aliases = self.inbound_aliases.memory() + self.outbound_aliases.memory();
         let held = buffers + aliases + self.pending.memory() + self.kept_memory();
         self.charge.set(held as u64);

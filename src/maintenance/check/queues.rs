@@ -26,11 +26,11 @@ pub(super) fn queues(run: &mut Run<'_>) -> Result<bool> {
     if !deliveries(run, &mut pass)? {
         return Ok(false);
     }
-    if let Some(message) = pass.alone.settle() {
+    if let Some(message) = pass.alone.finish() {
         let text = format!("message {message} has several deliveries that are marked as its only");
         run.findings.damage("delivery-shared", text);
     }
-    pass.shared.settle();
+    pass.shared.finish();
     messages(run, &pass)
 }
 

@@ -16,7 +16,7 @@ impl Ranges {
     }
 
     /// Sorts and joins. Answers with an id that was pushed more than once, if any was.
-    pub(super) fn settle(&mut self) -> Option<i64> {
+    pub(super) fn finish(&mut self) -> Option<i64> {
         self.list.sort_unstable();
         let mut twice = None;
         let mut joined: Vec<(i64, i64)> = Vec::with_capacity(self.list.len());
@@ -34,7 +34,7 @@ impl Ranges {
         twice
     }
 
-    /// After [`Self::settle`].
+    /// After [`Self::finish`].
     pub(super) fn has(&self, id: i64) -> bool {
         let after = self.list.partition_point(|(start, _)| *start <= id);
         after > 0 && self.list.get(after - 1).is_some_and(|(_, end)| id <= *end)
@@ -51,11 +51,11 @@ mod tests {
         for id in [5, 6, 7, 1, 2, 9, 8] {
             ranges.push(id);
         }
-        assert_eq!(ranges.settle(), None);
+        assert_eq!(ranges.finish(), None);
         let held: Vec<i64> = (0..12).filter(|id| ranges.has(*id)).collect();
         assert_eq!(held, [1, 2, 5, 6, 7, 8, 9]);
         ranges.push(6);
-        assert_eq!(ranges.settle(), Some(6));
+        assert_eq!(ranges.finish(), Some(6));
         assert!(ranges.has(9) && !ranges.has(10) && !ranges.has(i64::MAX));
     }
 }

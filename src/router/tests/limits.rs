@@ -67,7 +67,10 @@ fn a_buffer_is_used_again_without_allocating() {
 /// Measured in `benches/router.rs`; this only notices when a type grows.
 #[test]
 fn a_node_with_one_subscriber_takes_eighty_bytes() {
-    assert_eq!(size_of::<crate::router::trie::Node<crate::router::table::Spot<usize>>>(), 80);
+    assert_eq!(
+        size_of::<crate::router::trie::Node<crate::router::table::NodeSubscribers<usize>>>(),
+        80
+    );
     assert_eq!(size_of::<crate::router::trie::Node<Option<Box<u8>>>>(), 48);
 }
 

@@ -169,7 +169,7 @@ fn the_state_is_full_for_as_long_as_large_messages_are_refused() {
     assert_eq!(store.state(), StoreState::Running);
 }
 
-fn patient() -> Arc<Wake> {
+fn waiting_publisher() -> Arc<Wake> {
     let publisher = Arc::new(Wake::default());
     publisher.set_back_pressure(true);
     publisher
@@ -180,7 +180,7 @@ fn patient_publishers_wait_in_order_while_others_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     let (store, _) = Store::open_stepped(&small(directory.path()), Arc::default()).unwrap();
     let next = fill(&store, 5000);
-    let publisher = patient();
+    let publisher = waiting_publisher();
     let of = |id: u64, size: usize, publisher: &Arc<Wake>| {
         let payload = vec![0; size];
         message(id, &payload, &[(1, id, 1)], Some((9, 7)), Some(Arc::clone(publisher)))
@@ -193,7 +193,7 @@ fn patient_publishers_wait_in_order_while_others_are_refused() {
     // Its second message would fit, and must not overtake the first; nor does it hold
     // up that of another publisher.
     let second = of(next + 2, 10, &publisher);
-    let other = of(next + 3, 10, &patient());
+    let other = of(next + 3, 10, &waiting_publisher());
     commit(&store, vec![Op::Message(Arc::clone(&second)), Op::Message(Arc::clone(&other))]);
     assert!(second.durability.is_parked());
     assert!(other.durability.is_on_disk(store.committed()));
@@ -238,7 +238,7 @@ fn what_nobody_waits_for_any_more_is_given_up() {
     let directory = tempfile::tempdir().unwrap();
     let (store, _) = Store::open_stepped(&small(directory.path()), Arc::default()).unwrap();
     let next = fill(&store, 5000);
-    let publisher = patient();
+    let publisher = waiting_publisher();
     let one = message(next, &[0; 5000], &[(1, next, 1)], None, Some(Arc::clone(&publisher)));
     commit(&store, vec![Op::Message(Arc::clone(&one))]);
     assert!(one.durability.is_parked());

@@ -1,4 +1,4 @@
-//! The real threads: races between the writer and those who settle, and a volume
+//! The real threads: races between the writer and those who complete, and a volume
 //! that is really full.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,12 +23,12 @@ fn publish(store: &Store, publisher: u64, next: &AtomicU64) {
         }
         store.submit(&mut submission).unwrap();
         if turn % 4 == 3 {
-            settle(store, waiting.drain(..).rev());
+            complete(store, waiting.drain(..).rev());
         }
     }
 }
 
-fn settle(store: &Store, messages: impl Iterator<Item = Arc<Message>>) {
+fn complete(store: &Store, messages: impl Iterator<Item = Arc<Message>>) {
     let mut submission = Submission::default();
     for one in messages {
         one.slots[0].acknowledge();

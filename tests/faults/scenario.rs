@@ -12,7 +12,7 @@ use crate::tally::Tally;
 
 /// A subscriber and what it is for.
 #[derive(Clone)]
-pub struct Seat {
+pub struct Member {
     pub subscriber: Subscriber,
     /// Of a shared subscription, whose members get each message once between them.
     pub shared: bool,
@@ -20,14 +20,14 @@ pub struct Seat {
 }
 
 #[derive(Clone, Default)]
-pub struct Cast {
+pub struct Scenario {
     pub publishers: Vec<Publisher>,
-    pub seats: Vec<Seat>,
+    pub members: Vec<Member>,
     /// Last number of the marks that tell a subscriber that nothing is left.
     mark: u64,
 }
 
-impl Cast {
+impl Scenario {
     #[must_use]
     pub fn publishers(mut self, count: usize, version: u8, qos: u8, window: u16) -> Self {
         for _ in 0..count {
@@ -44,22 +44,22 @@ impl Cast {
     }
 
     #[must_use]
-    pub fn seats(mut self, count: usize, version: u8, online: bool, shared: bool) -> Self {
+    pub fn members(mut self, count: usize, version: u8, online: bool, shared: bool) -> Self {
         for _ in 0..count {
-            let name = format!("s{}", self.seats.len());
+            let name = format!("s{}", self.members.len());
             let subscriber = Subscriber::new(&name, version).with_journal();
-            self.seats.push(Seat { subscriber, shared, online });
+            self.members.push(Member { subscriber, shared, online });
         }
         self
     }
 
-    /// Each seat subscribes to all that is published, and to its marks.
+    /// Each member subscribes to all that is published, and to its marks.
     pub fn subscribe(&mut self, port: u16) {
-        for seat in &mut self.seats {
-            let mut client = seat.subscriber.connect(port).unwrap();
-            let filter = if seat.shared { "$share/g/crash/#" } else { "crash/#" };
+        for member in &mut self.members {
+            let mut client = member.subscriber.connect(port).unwrap();
+            let filter = if member.shared { "$share/g/crash/#" } else { "crash/#" };
             client.subscribe(filter, 2).unwrap();
-            client.subscribe(&mark_topic(&seat.subscriber.name), 1).unwrap();
+            client.subscribe(&mark_topic(&member.subscriber.name), 1).unwrap();
         }
     }
 
@@ -67,11 +67,11 @@ impl Cast {
     #[must_use]
     pub fn as_of(&self, moment: u64) -> Self {
         let publishers = self.publishers.iter().map(|publisher| publisher.as_of(moment));
-        let seats = self.seats.iter().map(|seat| {
-            let subscriber = seat.subscriber.as_of(moment);
-            Seat { subscriber, shared: seat.shared, online: seat.online }
+        let members = self.members.iter().map(|member| {
+            let subscriber = member.subscriber.as_of(moment);
+            Member { subscriber, shared: member.shared, online: member.online }
         });
-        Self { publishers: publishers.collect(), seats: seats.collect(), mark: self.mark }
+        Self { publishers: publishers.collect(), members: members.collect(), mark: self.mark }
     }
 
     pub fn acknowledged(&self) -> u64 {
@@ -83,10 +83,10 @@ impl Cast {
     pub fn run_until(&mut self, broker: &mut Broker, fault: impl FnOnce(&mut Broker)) {
         let port = broker.port;
         let online: Vec<_> = self
-            .seats
+            .members
             .iter_mut()
-            .filter(|seat| seat.online)
-            .map(|seat| (seat.subscriber.connect(port).unwrap(), &mut seat.subscriber))
+            .filter(|member| member.online)
+            .map(|member| (member.subscriber.connect(port).unwrap(), &mut member.subscriber))
             .collect();
         thread::scope(|scope| {
             for publisher in &mut self.publishers {
@@ -111,12 +111,12 @@ impl Cast {
         });
     }
 
-    /// As [`Cast::publish`], with whoever is online receiving, and over as many
+    /// As [`Scenario::publish`], with whoever is online receiving, and over as many
     /// connections as it takes; `meanwhile` runs beside it.
     pub fn insist(&mut self, port: u16, count: u64, meanwhile: impl FnOnce()) {
         let topics: Vec<_> = self.publishers.iter().map(Publisher::topic).collect();
-        let online = self.seats.iter_mut().filter(|seat| seat.online && !seat.shared);
-        let online: Vec<_> = online.map(|seat| &mut seat.subscriber).collect();
+        let online = self.members.iter_mut().filter(|member| member.online && !member.shared);
+        let online: Vec<_> = online.map(|member| &mut member.subscriber).collect();
         thread::scope(|scope| {
             for publisher in &mut self.publishers {
                 scope.spawn(move || while publisher.run(port, count).is_err() {});
@@ -137,7 +137,7 @@ impl Cast {
 
     /// After the fault: the sessions are there, the publishers resume and have everything
     /// acknowledged, the subscribers take all that is theirs. Counts what came.
-    pub fn settle(&mut self, port: u16) -> Tally {
+    pub fn drain_and_count(&mut self, port: u16) -> Tally {
         let acknowledged = self.acknowledged();
         let (gone, lost) = self.gone(port);
         if gone > 0 {
@@ -154,11 +154,11 @@ impl Cast {
         let missing = |name: &str, version: u8| {
             !Raw::connect(port, version, name, false).unwrap().session_present
         };
-        let seats = self.seats.iter().map(|seat| &seat.subscriber);
-        let seats = seats.filter(|who| missing(&who.name, who.version)).count() as u64;
+        let members = self.members.iter().map(|member| &member.subscriber);
+        let members = members.filter(|who| missing(&who.name, who.version)).count() as u64;
         let started = self.publishers.iter().filter(|publisher| publisher.next > 0);
         let publishers = started.filter(|who| missing(&who.name, who.version)).count() as u64;
-        (seats + publishers, seats * self.acknowledged())
+        (members + publishers, members * self.acknowledged())
     }
 
     /// The publishers resume their sessions; each sends one more message.
@@ -170,29 +170,29 @@ impl Cast {
         });
     }
 
-    /// Each seat in turn, until it has its mark, which was queued last.
+    /// Each member in turn, until it has its mark, which was queued last.
     pub fn drain(&mut self, port: u16) {
         self.mark += 1;
-        for seat in &mut self.seats {
-            let topic = mark_topic(&seat.subscriber.name);
+        for member in &mut self.members {
+            let topic = mark_topic(&member.subscriber.name);
             send_mark(port, &topic, self.mark);
-            let mut client = seat.subscriber.connect(port).unwrap();
+            let mut client = member.subscriber.connect(port).unwrap();
             let count = self.mark + 1;
-            seat.subscriber.run(&mut client, |subscriber| subscriber.has(&topic, count)).unwrap();
+            member.subscriber.run(&mut client, |subscriber| subscriber.has(&topic, count)).unwrap();
         }
     }
 
-    /// Each seat in turn, until it has what the publishers have sent, and for a moment
+    /// Each member in turn, until it has what the publishers have sent, and for a moment
     /// longer. For a disk that has no room for a mark.
     pub fn drain_without_marks(&mut self, port: u16) {
         let ends: Vec<_> = self.publishers.iter().map(|it| (it.topic(), it.next)).collect();
-        for seat in &mut self.seats {
-            let mut client = seat.subscriber.connect(port).unwrap();
+        for member in &mut self.members {
+            let mut client = member.subscriber.connect(port).unwrap();
             let done = |it: &Subscriber| ends.iter().all(|(topic, count)| it.has(topic, *count));
-            seat.subscriber.run(&mut client, done).unwrap();
+            member.subscriber.run(&mut client, done).unwrap();
             // What came behind them.
             client.patience(std::time::Duration::from_secs(1));
-            seat.subscriber.run(&mut client, |_| false).unwrap_err();
+            member.subscriber.run(&mut client, |_| false).unwrap_err();
         }
     }
 
@@ -200,10 +200,10 @@ impl Cast {
     pub fn count(&self) -> Tally {
         let mut tally = Tally { acknowledged: self.acknowledged(), ..Tally::default() };
         for publisher in &self.publishers {
-            for seat in self.seats.iter().filter(|seat| !seat.shared) {
-                count(publisher, &[seat], &mut tally);
+            for member in self.members.iter().filter(|member| !member.shared) {
+                count(publisher, &[member], &mut tally);
             }
-            let group: Vec<_> = self.seats.iter().filter(|seat| seat.shared).collect();
+            let group: Vec<_> = self.members.iter().filter(|member| member.shared).collect();
             if !group.is_empty() {
                 count(publisher, &group, &mut tally);
             }
@@ -246,11 +246,11 @@ fn retained(port: u16, topic: &str) -> Option<u64> {
     })
 }
 
-/// What a receiver, one seat or the members of a group together, has of a publisher.
-fn count(publisher: &Publisher, receiver: &[&Seat], tally: &mut Tally) {
+/// What a receiver, one member or the members of a group together, has of a publisher.
+fn count(publisher: &Publisher, receiver: &[&Member], tally: &mut Tally) {
     let accounts: Vec<_> = receiver
         .iter()
-        .filter_map(|seat| seat.subscriber.accounts.get(&publisher.topic()))
+        .filter_map(|member| member.subscriber.accounts.get(&publisher.topic()))
         .collect();
     for sequence in 0..usize::try_from(publisher.next).unwrap() {
         let times = accounts.iter().filter_map(|account| account.times.get(sequence)).sum::<u32>();
