@@ -9,18 +9,19 @@ const TYPES: usize = PacketType::ALL.len();
 
 #[derive(Debug, Default, Clone, Copy)]
 struct Count {
-    packets: u64,
-    bytes: u64,
+    packets: u32,
+    bytes: u32,
 }
 
-/// What has not been handed in yet.
+/// What has not been handed in yet: of one step, so four bytes for each are enough, and every
+/// connection has them.
 #[derive(Debug, Default)]
 pub struct PacketStatistics {
     received: [Count; TYPES],
     sent: [Count; TYPES],
-    published: [u64; 3],
-    delivered: [u64; 3],
-    redelivered: u64,
+    published: [u32; 3],
+    delivered: [u32; 3],
+    redelivered: u32,
     dirty: bool,
 }
 
@@ -51,7 +52,7 @@ impl PacketStatistics {
         if let Some(count) = self.delivered.get_mut(entry.qos.index()) {
             *count += 1;
         }
-        self.redelivered += u64::from(entry.dup);
+        self.redelivered += u32::from(entry.dup);
     }
 
     /// Adds all to the shared counters.
@@ -62,24 +63,24 @@ impl PacketStatistics {
         for &kind in PacketType::ALL {
             let packets = &metrics.packets;
             if let Some(count) = self.received.get(kind.index()).filter(|count| count.packets > 0) {
-                packets.received.add(kind, count.packets);
-                packets.received_bytes.add(kind, count.bytes);
+                packets.received.add(kind, u64::from(count.packets));
+                packets.received_bytes.add(kind, u64::from(count.bytes));
             }
             if let Some(count) = self.sent.get(kind.index()).filter(|count| count.packets > 0) {
-                packets.sent.add(kind, count.packets);
-                packets.sent_bytes.add(kind, count.bytes);
+                packets.sent.add(kind, u64::from(count.packets));
+                packets.sent_bytes.add(kind, u64::from(count.bytes));
             }
         }
         for &qos in QoS::ALL {
             if let Some(&count) = self.published.get(qos.index()).filter(|&&count| count > 0) {
-                metrics.messages.received.add(qos, count);
+                metrics.messages.received.add(qos, u64::from(count));
             }
             if let Some(&count) = self.delivered.get(qos.index()).filter(|&&count| count > 0) {
-                metrics.messages.delivered.add(qos, count);
+                metrics.messages.delivered.add(qos, u64::from(count));
             }
         }
         if self.redelivered > 0 {
-            metrics.messages.redelivered.add(self.redelivered);
+            metrics.messages.redelivered.add(u64::from(self.redelivered));
         }
         *self = Self::default();
     }
@@ -88,6 +89,7 @@ impl PacketStatistics {
 fn count(counts: &mut [Count; TYPES], kind: PacketType, bytes: usize) {
     if let Some(count) = counts.get_mut(kind.index()) {
         count.packets += 1;
-        count.bytes += bytes as u64;
+        // A packet is at most 256 MiB, and a step reads and writes far less than 4 GiB.
+        count.bytes = count.bytes.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
     }
 }

@@ -41,7 +41,7 @@ fn a_message_is_written_exactly_if_whoever_settles_it_is_told_to_delete_it() {
     explore(|| {
         let message = Arc::new(Durability::default());
         let writer = on_thread(&message, |message| message.take(BATCH));
-        let deleted = message.settle();
+        let deleted = message.complete();
         let written = writer.join().unwrap();
         assert_eq!(written, deleted);
         assert!(message.may_acknowledge(0), "its receiver has it");
@@ -65,7 +65,7 @@ fn a_publisher_is_acknowledged_only_for_what_is_on_disk_or_with_its_receiver() {
         let receives = Arc::clone(&safe);
         let receiver = on_thread(&message, move |message| {
             receives.fetch_or(2, Ordering::SeqCst);
-            message.settle();
+            message.complete();
         });
         if message.may_acknowledge(committed.load(Ordering::Acquire)) {
             assert_ne!(safe.load(Ordering::SeqCst), 0, "acknowledged and absent");
@@ -130,7 +130,7 @@ fn a_receiver_that_settles_what_is_parked_leaves_nothing_to_write_or_to_refuse()
             message.park();
             u64::from(message.take(BATCH + 1))
         });
-        let deleted = message.settle();
+        let deleted = message.complete();
         let rows = writer.join().unwrap();
         assert!(message.may_acknowledge(0) && !message.is_refused());
         // A row that was rolled back may be deleted in vain, but none may stay.
