@@ -31,7 +31,8 @@ pub(super) struct SharedRedelivery {
     lists: Mutex<VecDeque<(IdList, DeliveryId)>>,
     /// A page is being read.
     is_reading: AtomicBool,
-    /// What may go to a durable session only when it is committed, and is not.
+    /// What may go to nobody before something is committed: its message, or the end of its
+    /// row.
     uncommitted: Mutex<Vec<Entry>>,
 }
 
@@ -44,6 +45,8 @@ enum Given {
     Refused,
     /// Nobody may have it before it is committed.
     TooEarly,
+    /// That member does not keep it on disk, and may have it when its row is gone.
+    WithoutRow,
 }
 
 impl SharedRedelivery {
@@ -57,10 +60,13 @@ impl SharedRedelivery {
         self.lists.lock().is_empty() && self.uncommitted.lock().is_empty()
     }
 
-    /// Those whose messages are committed, or refused.
+    /// Those whose messages are committed, or refused, and whose rows are gone.
     fn take_decided(&self, committed: CommitNo) -> Vec<Entry> {
         let mut uncommitted = self.uncommitted.lock();
         let is_decided = |entry: &mut Entry| {
+            if let Some(removed) = &entry.row_change {
+                return removed.is_committed(committed);
+            }
             let durability = &entry.message.durability;
             durability.may_acknowledge(committed) || durability.is_refused()
         };
@@ -99,9 +105,9 @@ impl Broker {
     }
 
     /// Returns it if nobody has taken it.
-    fn hand_over_one(&self, entry: Entry, step: &mut Step) -> Option<Entry> {
+    fn hand_over_one(&self, mut entry: Entry, step: &mut Step) -> Option<Entry> {
         if entry.may_move() && !entry.message.durability.is_refused() {
-            let mut tried = Vec::new();
+            let (mut tried, mut goes_without_row) = (Vec::new(), false);
             // Those that have ended, or say that they are full, are not chosen: few are left
             // that turn out to take it not.
             while let Some(receiver) = self.other_member(entry.share.as_ref(), &tried) {
@@ -112,7 +118,21 @@ impl Broker {
                         self.shared_redelivery.uncommitted.lock().push(entry);
                         return None;
                     }
+                    // Rather to somebody who keeps it.
+                    Given::WithoutRow => {
+                        goes_without_row = true;
+                        tried.push(receiver.session);
+                    }
                 }
+            }
+            if goes_without_row {
+                entry.row_change = self.complete_first(&entry, step);
+                entry.home = Home::Memory;
+                if entry.row_change.is_none() {
+                    return self.hand_over_one(entry, step);
+                }
+                self.shared_redelivery.uncommitted.lock().push(entry);
+                return None;
             }
         }
         Some(entry)
@@ -144,6 +164,12 @@ impl Broker {
         // What one member may have got at QoS 1 does not become exactly once by another.
         let most = if entry.may_have_been_sent() || entry.dup { entry.qos } else { message.qos };
         let qos = most.min(receiver.qos);
+        let keeps_row = session.durable && qos > QoS::AtMostOnce;
+        // With its row still there a crash would give it to somebody once more.
+        let is_once = qos != QoS::AtLeastOnce && self.persistence.waits();
+        if entry.home != Home::Memory && !keeps_row && is_once {
+            return Given::WithoutRow;
+        }
         if session.durable && entry.home == Home::Memory && qos > QoS::AtMostOnce {
             if awaits_commit {
                 // Its publisher may repeat it after a crash, and the copy would not be known

@@ -303,6 +303,10 @@ fn a_value_out_of_range_is_named_with_the_range() {
         ("limits.max_connections=0", "found 0, expected 1 to 10000000"),
         ("limits.max_connections=many", "found \"many\", expected \"auto\" or a whole number"),
         ("limits.max_memory=1KiB", "found 1KiB, expected at least 1MiB"),
+        (
+            "limits.max_memory=3MiB",
+            "3MiB is less than 4 times mqtt.max_packet_size (1MiB): raise it, or lower mqtt.max_packet_size",
+        ),
         ("auth.max_verifications=0", "found 0, expected 1 to 64"),
         ("runtime.shutdown_timeout=2h", "found 2h, expected 0s to 1h"),
         (

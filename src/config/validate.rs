@@ -43,6 +43,7 @@ pub(super) fn values(config: &Config) -> Checked {
     }
     if let Some(size) = limits.max_memory.set() {
         at_least("limits.max_memory", size, ByteSize::mib(1))?;
+        memory_for_packets(size, config.mqtt.max_packet_size)?;
     }
     within("auth.max_verifications", config.auth.max_verifications, 1..=64)?;
     within("runtime.worker_threads", config.runtime.worker_threads, 0..=1024)?;
@@ -52,6 +53,22 @@ pub(super) fn values(config: &Config) -> Checked {
         Span::ZERO..=Span::hours(1),
     )?;
     telemetry(&config.telemetry)
+}
+
+/// A packet stands in the buffer that it was read into and in its message. Where nothing is
+/// persistent, one for which there is never room would be refused, and repeated, for ever.
+fn memory_for_packets(memory: ByteSize, largest: ByteSize) -> Checked {
+    const PACKETS: u64 = 4;
+    if memory.bytes() >= largest.bytes().saturating_mul(PACKETS) {
+        return Ok(());
+    }
+    Err(Problem {
+        key: "limits.max_memory".to_owned(),
+        text: format!(
+            "{memory} is less than {PACKETS} times mqtt.max_packet_size ({largest}): raise it, or \
+             lower mqtt.max_packet_size"
+        ),
+    })
 }
 
 fn listeners(config: &Config) -> Checked {

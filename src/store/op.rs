@@ -26,6 +26,16 @@ pub enum Op {
         /// The message's row, if this was the last delivery of it.
         message: Option<MessageId>,
     },
+    /// As [`Op::Delete`], for a delivery that goes on elsewhere once its row is gone: it is
+    /// not put off as other deletes are.
+    Remove {
+        /// The delivery's row.
+        delivery: DeliveryId,
+        /// The message's row, if this was the last delivery of it.
+        message: Option<MessageId>,
+        /// Told of the batch that it is in.
+        change: Arc<RowCommit>,
+    },
     /// A delivery that was never read back from disk is dropped: the store looks up
     /// which message it belongs to and counts that down.
     Drop(DeliveryId),

@@ -125,7 +125,14 @@ impl Run {
             self.settle();
         }
         let still_away = self.clients.iter().find(|c| c.is_durable() && !c.connected);
-        assert!(still_away.is_none(), "client {:?} cannot connect", still_away.map(|c| c.index));
+        let broker = &self.world().broker;
+        assert!(
+            still_away.is_none(),
+            "client {:?} cannot connect: {} B in memory, {} deliveries queued",
+            still_away.map(|c| c.index),
+            broker.memory(),
+            broker.queued()
+        );
     }
 
     /// A message on each topic, for everyone whose subscription has to be there.

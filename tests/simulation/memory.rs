@@ -26,6 +26,7 @@ pub const SHORT: std::ops::Range<u64> = 1_000_000_000..2_000_000_000;
 
 /// Bytes of memory; the largest message takes some 72 KiB.
 const LIMITS: [i64; 4] = [64 << 10, 128 << 10, 256 << 10, 1 << 20];
+const VOLATILE: [i64; 3] = [300 << 10, 300 << 10, 1 << 20];
 
 /// A will that is no larger is never refused.
 pub const LEAST_SHARE: usize = 16 << 10;
@@ -111,9 +112,10 @@ impl Shape {
         }
         let mut rng = Rng::from_seed(!seed);
         self.volatile = rng.percent(20);
-        // A message that is larger than all memory is refused for ever where nothing is
-        // persistent, and an MQTT 3 publisher repeats it for ever.
-        let limits = if self.volatile { &LIMITS[1..] } else { &LIMITS[..] };
+        // Where nothing is persistent, a message for which there is never room is refused for
+        // ever, and an MQTT 3 publisher repeats it for ever: as the configuration demands,
+        // there is memory for four of the largest.
+        let limits = if self.volatile { &VOLATILE[..] } else { &LIMITS[..] };
         self.max_memory = Some(*rng.pick(limits));
         if SHORT.contains(&seed) {
             self.max_size = *rng.pick(&[0, 1 << 20, 1 << 20, 1 << 20]);

@@ -98,7 +98,10 @@ impl Plan {
         Promise::merge(&mut self.promise, batch.promise.take());
         self.messages.append(&mut batch.held);
         for op in batch.ops.drain(..) {
-            if let Op::PacketId { change, .. } | Op::Move { change, .. } = &op {
+            if let Op::PacketId { change, .. }
+            | Op::Move { change, .. }
+            | Op::Remove { change, .. } = &op
+            {
                 change.take(batch.number);
             }
             self.add_op(op);
@@ -138,7 +141,7 @@ impl Plan {
                 }
                 self.messages.push(message);
             }
-            Op::Delete { delivery, message } => {
+            Op::Delete { delivery, message } | Op::Remove { delivery, message, .. } => {
                 self.deleted_deliveries.push(delivery.0);
                 self.deleted_messages.extend(message.map(|message| message.0));
             }
