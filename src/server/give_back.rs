@@ -1,5 +1,6 @@
 //! Returns freed memory to the system. glibc keeps what was freed in the middle of its heaps:
-//! after a flood of messages that may be as much as `limits.max_memory`.
+//! after a flood of messages that may be as much as `limits.max_memory`. When it is worth a
+//! walk through the heaps is decided here, by what is resident and what the broker counts.
 
 use std::sync::Weak;
 use std::time::Duration;
@@ -8,22 +9,72 @@ use crate::broker::Broker;
 
 /// How often it is looked at.
 const EVERY: Duration = Duration::from_secs(1);
-/// Bytes that must have become free since the last time.
+/// Bytes that must be free, as far as can be told.
 const WORTH_IT: u64 = 8 << 20;
+/// Looks after a walk until the next one: what a flood frees it soon takes again.
+const PAUSE: u32 = 4;
+/// The same, when walks bring nothing: what is resident is used by something that nobody
+/// counts.
+const LONGEST_PAUSE: u32 = 256;
 
 /// Runs until the broker is gone.
 pub(super) async fn run(broker: Weak<Broker>) {
-    let mut most = 0;
+    let mut trimmer = Trimmer::default();
     loop {
         tokio::time::sleep(EVERY).await;
-        let Some(held) = broker.upgrade().map(|broker| broker.memory()) else { return };
-        most = most.max(held);
-        if most - held >= WORTH_IT && held < most / 2 {
-            most = held;
+        let Some(counted) = broker.upgrade().map(|broker| broker.memory()) else { return };
+        let Some(before) = resident() else { return };
+        if trimmer.is_due(before, counted) {
             // It takes the heaps' locks one by one, some milliseconds each.
             let _ = tokio::task::spawn_blocking(trim).await;
+            trimmer.trimmed(before, resident().unwrap_or(before));
         }
     }
+}
+
+/// Decides when to look for free memory in the heaps.
+#[derive(Debug, Default)]
+struct Trimmer {
+    /// The least that was resident without being counted: code, stacks, caches.
+    uncounted: Option<u64>,
+    /// The most that was counted since it last fell by half.
+    most: u64,
+    pause: u32,
+    /// Of the pause, what is left.
+    left: u32,
+}
+
+impl Trimmer {
+    /// What the two figures, in bytes, say at one look.
+    fn is_due(&mut self, resident: u64, counted: u64) -> bool {
+        let uncounted = resident.saturating_sub(counted);
+        let least = self.uncounted.map_or(uncounted, |least| least.min(uncounted));
+        self.uncounted = Some(least);
+        self.left = self.left.saturating_sub(1);
+        self.most = self.most.max(counted);
+        if self.most - counted >= WORTH_IT && counted < self.most / 2 {
+            self.most = counted;
+            return true;
+        }
+        // Seen from here what was taken and freed between two looks never existed.
+        let free = uncounted - least;
+        self.left == 0 && free >= WORTH_IT && free >= counted
+    }
+
+    /// After a walk, with what was resident before and afterwards.
+    fn trimmed(&mut self, before: u64, after: u64) {
+        let helped = before.saturating_sub(after) >= WORTH_IT / 2;
+        self.pause = if helped { PAUSE } else { (self.pause * 2).clamp(PAUSE, LONGEST_PAUSE) };
+        self.left = self.pause;
+    }
+}
+
+/// Bytes of this process in memory.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn resident() -> Option<u64> {
+    let pages = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = pages.split(' ').nth(1)?.parse().ok()?;
+    Some(pages * u64::try_from(rustix::param::page_size()).ok()?)
 }
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
@@ -37,4 +88,52 @@ fn trim() {
 }
 
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn resident() -> Option<u64> {
+    None
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 fn trim() {}
+
+#[cfg(test)]
+mod tests {
+    use super::Trimmer;
+
+    const MIB: u64 = 1 << 20;
+
+    #[test]
+    fn what_was_taken_and_freed_between_two_looks_is_given_back() {
+        let mut trimmer = Trimmer::default();
+        assert!(!trimmer.is_due(13 * MIB, 0));
+        // 49 MiB came and went, and no look saw them counted.
+        assert!(trimmer.is_due(62 * MIB, MIB));
+    }
+
+    #[test]
+    fn what_is_counted_is_not_looked_for() {
+        let mut trimmer = Trimmer::default();
+        assert!(!trimmer.is_due(13 * MIB, 0));
+        assert!(!trimmer.is_due(100 * MIB, 60 * MIB));
+        // Half of it is free now.
+        assert!(trimmer.is_due(100 * MIB, 25 * MIB));
+        trimmer.trimmed(100 * MIB, 40 * MIB);
+        assert!((0..100).all(|_| !trimmer.is_due(40 * MIB, 25 * MIB)));
+    }
+
+    #[test]
+    fn walks_that_bring_nothing_become_rare() {
+        let mut trimmer = Trimmer::default();
+        trimmer.is_due(13 * MIB, 0);
+        let mut walks = 0;
+        for _ in 0..3600 {
+            if trimmer.is_due(50 * MIB, MIB) {
+                walks += 1;
+                trimmer.trimmed(50 * MIB, 50 * MIB);
+            }
+        }
+        assert!(walks < 25, "{walks} walks in an hour");
+        // A flood that has gone is given back at once all the same.
+        assert!(!trimmer.is_due(90 * MIB, 60 * MIB));
+        assert!(trimmer.is_due(90 * MIB, MIB));
+    }
+}
