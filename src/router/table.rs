@@ -53,15 +53,15 @@ pub struct Router<S> {
     len: usize,
     generation: u64,
     /// Bytes that members and groups take beside their nodes.
-    spots: usize,
+    subscriber_bytes: usize,
     /// Bytes that it takes as long as nobody subscribes.
-    empty: usize,
+    empty_bytes: usize,
 }
 
 impl<S> Default for Router<S> {
     fn default() -> Self {
         let trie = Trie::new();
-        Self { empty: trie.memory(), trie, len: 0, generation: 0, spots: 0 }
+        Self { empty_bytes: trie.memory(), trie, len: 0, generation: 0, subscriber_bytes: 0 }
     }
 }
 
@@ -73,7 +73,7 @@ impl<S: Clone> Router<S> {
 
     /// Bytes that the subscriptions take in memory.
     pub fn memory(&self) -> usize {
-        (self.trie.memory() + self.spots).saturating_sub(self.empty)
+        (self.trie.memory() + self.subscriber_bytes).saturating_sub(self.empty_bytes)
     }
 
     /// The number of subscriptions.
@@ -115,7 +115,7 @@ impl<S: Clone> Router<S> {
                 groups.insert(group, filter.as_str(), member)
             }
         };
-        self.spots = self.spots + subscribers.memory() - before;
+        self.subscriber_bytes = self.subscriber_bytes + subscribers.memory() - before;
         self.len += usize::from(new);
         self.generation += 1;
         new
@@ -134,7 +134,7 @@ impl<S: Clone> Router<S> {
         if subscribers.groups.as_ref().is_some_and(|groups| groups.is_empty()) {
             subscribers.groups = None;
         }
-        self.spots = self.spots + subscribers.memory() - before;
+        self.subscriber_bytes = self.subscriber_bytes + subscribers.memory() - before;
         if existed {
             self.len -= 1;
             self.generation += 1;

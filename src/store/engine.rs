@@ -99,12 +99,15 @@ pub(super) struct Transaction<'a> {
 /// # Promises
 /// - [`Engine::commit`] is atomic and durable: after `Ok` all of the transaction survives
 ///   whatever the configured durability says (a loss of power, or the end of the process);
-///   after an error nothing of it is in the database, now or later.
+///   after [`Failure::Full`] or [`Failure::Busy`] nothing of it is in the database, now or
+///   later. After [`Failure::Fatal`] the next start may find all of it or nothing: nobody
+///   may be told anything of it.
 /// - Transactions take effect in the order of their calls.
 /// - Within a transaction inserts run before deletes, and a session's end takes its
 ///   subscriptions and incoming packet ids along. Of two sessions with one client id the one
 ///   with the larger id stays.
-/// - [`Failure::Full`] and [`Failure::Busy`] leave the engine usable.
+/// - [`Failure::Full`] and [`Failure::Busy`] leave the engine usable; after
+///   [`Failure::Fatal`] it is only dropped.
 /// - Deletes find room whatever messages have taken, within what [`Limit`] allows.
 /// - Every error that is not returned has been counted in the metrics.
 pub(super) trait Engine: std::fmt::Debug + Send {

@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, LazyLock};
 
+use ferrymq::broker::Broker;
 use ferrymq::broker::admin::Announcement;
 use ferrymq::protocol::{MessageProperties, QoS};
 
@@ -260,27 +261,32 @@ impl Run {
     // Those who are not clients.
 
     pub(super) fn background(&mut self) {
-        if self.resume_if_begun(&What::Upkeep) || self.resume_if_begun(&What::Timers) {
-            return;
-        }
-        let broker = Arc::clone(&self.world().broker);
-        let job = move || {
-            drive(broker.background_once());
-            Outcome::Done
-        };
-        self.act(What::Upkeep, Box::new(job));
+        let task = [What::Upkeep, What::Timers];
+        self.upkeep(What::Upkeep, &task, |broker| drive(broker.background_once()));
     }
 
     pub(super) fn timers(&mut self) {
-        if self.resume_if_begun(&What::Upkeep) || self.resume_if_begun(&What::Timers) {
+        let task = [What::Upkeep, What::Timers];
+        self.upkeep(What::Timers, &task, |broker| drive(broker.run_due()));
+    }
+
+    /// The broker does what it does from time to time. If something of the same `task` has
+    /// begun, that goes on instead.
+    pub(super) fn upkeep(
+        &mut self,
+        what: What,
+        task: &[What],
+        work: impl FnOnce(&Arc<Broker>) -> Option<()> + Send + 'static,
+    ) {
+        if task.iter().any(|known| self.resume_if_begun(known)) {
             return;
         }
         let broker = Arc::clone(&self.world().broker);
         let job = move || {
-            drive(broker.run_due());
+            work(&broker);
             Outcome::Done
         };
-        self.act(What::Timers, Box::new(job));
+        self.act(what, Box::new(job));
     }
 
     /// Commits what was submitted, or goes on with it.

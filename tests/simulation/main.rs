@@ -56,6 +56,8 @@ const KEPT: &[(u64, &str)] = &[
     (1_000_000_323, "above its share of memory, a stalled publisher's acknowledgements waited"),
     (1_000_003_553, "a parked message that was refused opened its packet id without itself"),
     (1_000_003_293, "what stood behind a page that could not be read was sent before it"),
+    (912_345_009_071, "a member at QoS 0 got what an ended session's row still held at a crash"),
+    (912_345_002_672, "with memory for less than its message, an MQTT 3 publisher was stuck"),
 ];
 const SEEDS: u64 = 2_000;
 

@@ -12,13 +12,12 @@
 //! - A CONNECT is refused for its will only if that is larger than the least share.
 
 use std::ops::AddAssign;
-use std::sync::Arc;
 
 use ferrymq::broker::{Broker, Way};
 
 use crate::common::rng::Rng;
 use crate::run::Run;
-use crate::scheduler::{Outcome, What, drive};
+use crate::scheduler::{What, drive};
 use crate::world::Shape;
 
 /// For these seeds memory is short in every history, and the disk is small in most.
@@ -127,14 +126,7 @@ impl Shape {
 impl Run {
     /// The shares are computed anew, as they are 20 times a second.
     pub(super) fn balance(&mut self) {
-        if self.resume_if_begun(&What::Upkeep) || self.resume_if_begun(&What::Balance) {
-            return;
-        }
-        let broker = Arc::clone(&self.world().broker);
-        let job = move || {
-            drive(broker.balance_memory());
-            Outcome::Done
-        };
-        self.act(What::Balance, Box::new(job));
+        let task = [What::Upkeep, What::Balance];
+        self.upkeep(What::Balance, &task, |broker| drive(broker.balance_memory()));
     }
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::world::{User, World, ack, publish, request};
+use super::world::{User, World, ack, at_once, publish, request};
 use crate::broker::{Publication, Step};
 use crate::config::Config;
 use crate::protocol::{Connect, LastWill, Packet, QoS, TopicName, Version};
@@ -73,6 +73,30 @@ fn mqtt_4_8_2_qos_1_messages_go_to_another_member_also_if_they_were_sent() {
     assert_eq!((world.rows("delivery"), world.rows("message")), (0, 0));
     assert_eq!(world.broker.queued(), 0);
     assert_eq!(world.broker.metrics.messages.dropped.get(DropReason::SessionEnded), 0);
+}
+
+/// With the row still there, a crash would give it to somebody once more.
+#[test]
+fn a_member_without_a_row_gets_what_another_left_when_the_row_is_gone() {
+    for qos in [QoS::AtMostOnce, QoS::ExactlyOnce] {
+        let world = World::new();
+        member(&world, "one", QoS::ExactlyOnce).vanish();
+        let mut publisher = world.passing("pub");
+        publisher.publish(QoS::ExactlyOnce, 1, "a");
+        world.commit();
+        assert_eq!(world.rows("delivery"), 1);
+        let mut other = world.passing("other");
+        other.subscribe(GROUP, qos);
+        assert_eq!(other.received(), ["SUBACK"]);
+        let _new = world.connect("one", true);
+        (0..4).for_each(|_| at_once(world.broker.background_once()));
+        assert!(other.received().is_empty(), "{qos:?}: the row is still there");
+        world.commit();
+        at_once(world.broker.background_once());
+        assert_eq!((world.rows("delivery"), world.rows("message")), (0, 0));
+        assert_eq!(other.received().len(), 1);
+        assert_eq!(world.broker.metrics.messages.dropped.get(DropReason::SessionEnded), 0);
+    }
 }
 
 #[test]

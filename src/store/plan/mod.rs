@@ -5,9 +5,12 @@
 //! the last change; then updates and deletes, as runs of consecutive ids. Deciding
 //! what is written happens here, writing it in `statements`.
 
+mod cost;
 pub(in crate::store) mod latest;
 mod parked;
 mod reject;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -22,7 +25,7 @@ use crate::store::batch::{Batch, Highest};
 use crate::store::op::{Change, Op};
 use crate::store::room::allowance::Promise;
 use latest::Latest;
-use parked::{Parked, bytes_of, bytes_of_retained, is_cut_off};
+use parked::{Parked, is_cut_off};
 
 /// A delivery's row, as its slot was when the message was taken.
 #[derive(Debug, Clone, Copy)]
@@ -292,53 +295,6 @@ impl Plan {
         self.incoming.iter().any(|change| !change.open)
     }
 
-    /// About as many bytes as its inserts will take in the WAL.
-    pub(in crate::store) fn insert_bytes(&self) -> u64 {
-        self.sizes().sum()
-    }
-
-    /// Bytes of topics, properties and payloads that were written, of messages and of
-    /// what is retained.
-    pub(in crate::store) fn payload_bytes(&self) -> u64 {
-        let retained = self.last_retained().map(|change| match change {
-            Change::Retain(record, _) => {
-                (record.topic.len() + record.properties.len() + record.payload.len()) as u64
-            }
-            _ => 0,
-        });
-        self.written_bytes + retained.sum::<u64>()
-    }
-
-    pub(in crate::store) fn sizes(&self) -> impl Iterator<Item = u64> {
-        let messages = self.messages.iter().map(|message| bytes_of(message));
-        let retained = self.last_retained().filter_map(|change| match change {
-            Change::Retain(record, _) => Some(bytes_of_retained(record)),
-            _ => None,
-        });
-        messages.chain(retained)
-    }
-
-    /// Rows that change or go.
-    pub(in crate::store) fn changes(&self) -> usize {
-        let deletes = self.deleted_deliveries.len() + self.deleted_messages.len();
-        let updates = self.received.len() + self.packet_ids.len() + self.moves.len();
-        deletes + updates + self.drops.len() + self.incoming.len() + self.ordered.len()
-    }
-
-    /// Free pages that may be given back with this batch. What comes pays for it: enough
-    /// for a queue that shrinks twice as fast as messages of 500 bytes come. What only
-    /// goes does not: a queue that drains leaves the end of the file free by itself, and
-    /// nothing need be moved then.
-    pub(in crate::store) fn pages_to_give_back(&self) -> i64 {
-        /// 64 KiB in the WAL: little beside the sync of a commit.
-        const LEAST: usize = 8;
-        /// Of one batch, however large: 8 MiB.
-        const MOST: usize = 1024;
-        let bytes: usize = self.deliveries.iter().map(|row| row.size as usize).sum();
-        let pages = LEAST + self.deliveries.len() / 16 + bytes / (8192 * 2);
-        i64::try_from(pages.min(MOST)).unwrap_or(0)
-    }
-
     /// To be called when drops have been looked up.
     pub(in crate::store) fn sort_deletes(&mut self) {
         sort_ids(&mut self.deleted_deliveries);
@@ -405,101 +361,4 @@ fn sort_ids(ids: &mut Vec<u64>) {
 /// Splits rising ids into runs of consecutive ones: (first, last).
 pub(in crate::store) fn runs(ids: &[u64]) -> impl Iterator<Item = (u64, u64)> + '_ {
     ids.chunk_by(|a, b| a + 1 == *b).filter_map(|run| Some((*run.first()?, *run.last()?)))
-}
-
-#[cfg(test)]
-mod unit {
-    #![allow(clippy::unwrap_used)]
-
-    use super::*;
-    use crate::message::RowCommit;
-
-    #[test]
-    fn consecutive_ids_become_one_run() {
-        let found: Vec<_> = runs(&[1, 2, 3, 7, 9, 10]).collect();
-        assert_eq!(found, [(1, 3), (7, 7), (9, 10)]);
-        assert_eq!(runs(&[]).count(), 0);
-    }
-
-    #[test]
-    fn of_one_delivery_the_last_packet_id_to_come_stays() {
-        let mut plan = Plan::default();
-        let id = |value| PacketId::new(value).unwrap();
-        let change: Arc<RowCommit> = Arc::default();
-        let op = |delivery, packet_id| Op::PacketId {
-            delivery: DeliveryId(delivery),
-            packet_id: id(packet_id),
-            change: Arc::clone(&change),
-        };
-        let ops = vec![op(2, 9), op(1, 5), op(2, 3), op(2, 4)];
-        plan.add(&mut Batch { number: 7, ops, ..Batch::default() });
-        assert_eq!(plan.packet_ids, [(DeliveryId(1), id(5)), (DeliveryId(2), id(4))]);
-        assert!(change.is_committed(7) && !change.is_committed(6));
-        plan.without_deletes();
-        assert!(plan.packet_ids.is_empty());
-    }
-
-    fn retain(no: u64, topic: &str) -> Op {
-        retain_with(no, topic, None)
-    }
-
-    fn retain_with(no: u64, topic: &str, message: Option<MessageId>) -> Op {
-        let record = super::super::RetainedRecord {
-            topic: topic.into(),
-            properties: Vec::new(),
-            payload: vec![1],
-            qos: crate::protocol::QoS::AtLeastOnce,
-            published_at: crate::message::WallMillis(1),
-            expires_at: None,
-        };
-        Op::State(ChangeNo(no), Change::Retain(Arc::new(record), message))
-    }
-
-    fn unretain(no: u64, topic: &str) -> Op {
-        Op::State(ChangeNo(no), Change::Unretain(topic.into()))
-    }
-
-    fn plan(ops: Vec<Op>) -> Plan {
-        let mut plan = Plan::default();
-        plan.add(&mut Batch { ops, ..Batch::default() });
-        plan
-    }
-
-    #[test]
-    fn of_one_retained_topic_the_highest_number_stays() {
-        for (retained, ops) in [
-            (true, vec![unretain(3, "b"), unretain(1, "a"), retain(2, "a")]),
-            (true, vec![retain(2, "a"), unretain(1, "a"), unretain(3, "b")]),
-            (false, vec![unretain(2, "a"), retain(1, "a"), unretain(3, "b")]),
-        ] {
-            let plan = plan(ops);
-            assert_eq!(plan.last_retained().count(), 2);
-            let of_a = plan
-                .last_retained()
-                .any(|change| matches!(change, Change::Retain(record, _) if &*record.topic == "a"));
-            assert_eq!(of_a, retained);
-        }
-    }
-
-    #[test]
-    fn what_was_decided_first_and_comes_in_a_later_batch_is_left_out() {
-        let mut plan = plan(vec![unretain(2, "a")]);
-        plan.reset();
-        plan.add(&mut Batch { ops: vec![retain(1, "a")], ..Batch::default() });
-        assert!(plan.retained.is_empty());
-    }
-
-    #[test]
-    fn what_a_refused_message_would_have_replaced_is_retained() {
-        let refused = MessageId(9);
-        let mut plan = plan(vec![retain(1, "a"), retain_with(2, "a", Some(refused))]);
-        plan.retained.retain(|(_, change)| !matches!(change, Change::Retain(_, Some(_))));
-        assert_eq!(plan.last_retained().count(), 1, "in the same batch");
-        plan.reset();
-        plan.add(&mut Batch { ops: vec![retain_with(4, "b", Some(refused))], ..Batch::default() });
-        plan.without_messages();
-        plan.reset();
-        plan.add(&mut Batch { ops: vec![retain(3, "b")], ..Batch::default() });
-        assert_eq!(plan.last_retained().count(), 1, "in a batch before it");
-    }
 }

@@ -23,6 +23,8 @@ class SlowReader:
         client, started = self.client, time.monotonic()
         before, pinged = self.read, started
         client.socket.setblocking(True)
+        # What came with the packets that were read before.
+        self._take()
         while not done():
             now = time.monotonic()
             assert now - started < within, f"waited {within} s: {self!r}"
