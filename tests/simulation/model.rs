@@ -313,11 +313,14 @@ impl Model {
         }
     }
 
-    /// The server says that there was no session: what was subscribed before is gone.
+    /// The server says that there was no session: what was subscribed before `asked`, the
+    /// CONNECT, is gone. It ended some time before this answer, perhaps after `asked`: a broker
+    /// may take a while to read a CONNECT, and until then the old session receives.
     pub fn no_session_before(&mut self, client: usize, asked: Step) {
+        let step = self.step;
         for interval in &mut self.receivers[client].intervals {
             if interval.asked < asked {
-                interval.ended.get_or_insert(asked);
+                interval.ended.get_or_insert(step);
             }
         }
     }
