@@ -20,6 +20,9 @@ use ferrymq::store::StoreConfig;
 
 #[path = "../tests/common/churn.rs"]
 mod churn;
+#[path = "../tests/common/waits.rs"]
+#[allow(dead_code)] // Times with their moments are for the tests.
+mod waits;
 
 /// Inserts and deletes messages through the store, in waves, and watches the files.
 #[derive(clap::Parser)]
@@ -130,9 +133,9 @@ fn print(outcome: &churn::Outcome, args: &Args) {
         outcome.batch,
         outcome.commit_millis,
         outcome.checkpoints,
-        outcome.wait_millis[0],
-        outcome.wait_millis[1],
-        outcome.wait_millis[2]
+        outcome.waits.p50,
+        outcome.waits.p99,
+        outcome.waits.max
     );
 }
 
@@ -150,7 +153,7 @@ fn json(outcome: &churn::Outcome, samples: &[churn::Sample], args: &Args) -> ser
         "largest_file_bytes": outcome.largest_file,
         "worst": sample(&outcome.worst),
         "share_of_allowed": outcome.worst.excess(),
-        "wait_millis_p50_p99_max": outcome.wait_millis,
+        "wait_millis_p50_p99_max": [outcome.waits.p50, outcome.waits.p99, outcome.waits.max],
         "commit_millis": outcome.commit_millis,
         "messages_a_batch": outcome.batch,
         "checkpoints": outcome.checkpoints,

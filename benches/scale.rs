@@ -19,9 +19,10 @@ use std::time::{Duration, Instant};
 use clap::Parser as _;
 use common::broker::Broker;
 use common::drain;
-use common::pair::{Pair, Percentiles, Seen};
+use common::pair::{self, Kind, Pair, Seen};
 use common::publisher::Publisher;
 use common::subscriber::Subscriber;
+use common::waits::{Span, Waits};
 
 #[path = "../tests/common/mod.rs"]
 mod common;
@@ -100,14 +101,16 @@ fn fill(broker: &mut Broker, args: &Args, note: &mut Note<'_>) {
 }
 
 fn empty(broker: &Broker, args: &Args, note: &mut Note<'_>) {
-    let pair = Pair::start(broker.port, args.pair_rate);
+    let clock = Instant::now();
+    let kind = Kind { rate: args.pair_rate, ..pair::DURABLE };
+    let pair = Pair::start_stored(broker.port, kind, clock);
     let watch = Duration::from_secs(args.pair_seconds);
     std::thread::sleep(watch);
     let mut client = Subscriber::new("away", 4).connect(broker.port).unwrap();
     assert!(client.session_present);
-    let begin = pair.now();
+    let begin = clock.elapsed();
     let rates = drain::in_order(&mut client, args.messages, STEP.min(args.messages));
-    let end = pair.now();
+    let end = clock.elapsed();
     let seconds = end.saturating_sub(begin).as_secs_f64();
     note("drained", "s", seconds);
     note("drained", "messages/s", args.messages as f64 / seconds);
@@ -124,7 +127,7 @@ fn empty(broker: &Broker, args: &Args, note: &mut Note<'_>) {
     disk(broker, "while the pair went on", note);
     let given = drain::until("given back", Duration::from_mins(10), || file(broker) < 64 << 20);
     note("file below 64 MiB, later by", "s", given.as_secs_f64());
-    let after = pair.now();
+    let after = clock.elapsed();
     tell(&pair.stop(), [begin.saturating_sub(watch), begin, end, after], note);
     drain::until("idle", Duration::from_mins(1), || wal(broker) == 0);
     disk(broker, "when idle", note);
@@ -134,13 +137,14 @@ fn empty(broker: &Broker, args: &Args, note: &mut Note<'_>) {
 fn tell(seen: &Seen, moments: [Duration; 4], note: &mut Note<'_>) {
     let spans = ["before", "during", "after"].iter().zip(moments.windows(2));
     for (when, span) in spans {
-        let mut three = |what: &str, values: Percentiles| {
-            for (name, value) in ["p50", "p99", "longest"].iter().zip(values) {
+        let span = Span { from: span[0], to: span[1] };
+        let mut three = |what: &str, waits: Waits| {
+            for (name, value) in [("p50", waits.p50), ("p99", waits.p99), ("longest", waits.max)] {
                 note(&format!("pair {what} {when} the drain, {name}"), "ms", value);
             }
         };
-        three("acknowledged", seen.acknowledged(span[0], span[1]));
-        three("delivered", seen.delivered(span[0], span[1]));
+        three("acknowledged", seen.acknowledged.within(span));
+        three("delivered", seen.delivered.within(span));
     }
 }
 

@@ -1,8 +1,7 @@
 //! What clients do to make the broker hold something.
 
-use crate::common::raw;
+use crate::common::packets::{self, Message, Will, property};
 use crate::game::Game;
-use crate::packets::{self, Will};
 
 /// Filters in one SUBSCRIBE.
 const FILTERS: usize = 50;
@@ -12,8 +11,9 @@ impl Game {
         for some in filters.chunks(FILTERS) {
             let mut bytes = Vec::new();
             let client = &mut self.clients[index];
-            let (v5, pid) = (client.v5, client.packet_id());
-            packets::subscribe(&mut bytes, v5, pid, some.iter().map(String::as_str), qos);
+            let (version, pid) = (client.version(), client.packet_id());
+            let filters = some.iter().map(String::as_str);
+            packets::subscribe_all(&mut bytes, version, pid, filters, qos);
             self.send(index, &bytes);
             self.commit();
         }
@@ -23,8 +23,8 @@ impl Game {
         for filter in filters {
             let mut bytes = Vec::new();
             let client = &mut self.clients[index];
-            let (v5, pid) = (client.v5, client.packet_id());
-            raw::unsubscribe(&mut bytes, if v5 { 5 } else { 4 }, pid, filter);
+            let (version, pid) = (client.version(), client.packet_id());
+            packets::unsubscribe(&mut bytes, version, pid, filter);
             self.send(index, &bytes);
         }
         self.commit();
@@ -32,11 +32,12 @@ impl Game {
 
     /// Publishes `count` messages in one go. Nothing is committed but what has to be.
     pub fn publish(&mut self, index: usize, topic: &str, qos: u8, size: usize, count: usize) {
-        let mut bytes = Vec::new();
+        let (mut bytes, payload) = (Vec::new(), vec![b'x'; size]);
+        let message = Message { topic, payload: &payload, qos, ..Message::default() };
         for _ in 0..count {
             let client = &mut self.clients[index];
-            let (v5, pid) = (client.v5, client.packet_id());
-            packets::publish(&mut bytes, v5, (qos, pid, false), (topic, None), size);
+            let (version, pid) = (client.version(), client.packet_id());
+            packets::message(&mut bytes, version, &Message { pid, ..message });
             if bytes.len() > 1 << 14 {
                 self.send(index, &bytes);
                 bytes.clear();
@@ -47,18 +48,19 @@ impl Game {
 
     /// Publishes what is to be retained; nothing of `size` 0 removes it.
     pub fn retain(&mut self, index: usize, topic: &str, size: usize) {
-        let mut bytes = Vec::new();
+        let (mut bytes, payload) = (Vec::new(), vec![b'x'; size]);
         let client = &mut self.clients[index];
-        let (v5, pid) = (client.v5, client.packet_id());
-        packets::publish(&mut bytes, v5, (1, pid, true), (topic, None), size);
+        let (version, pid) = (client.version(), client.packet_id());
+        let message = Message { topic, payload: &payload, qos: 1, pid, ..Message::default() };
+        packets::message(&mut bytes, version, &Message { retain: true, ..message });
         self.send(index, &bytes);
     }
 
     /// Begins a PUBLISH of `size` bytes, of which the last ten are missing.
     pub fn begin_publish(&mut self, index: usize, topic: &str, size: usize) {
-        let mut bytes = Vec::new();
-        let v5 = self.clients[index].v5;
-        packets::publish(&mut bytes, v5, (0, 0, false), (topic, None), size);
+        let (mut bytes, payload) = (Vec::new(), vec![b'x'; size]);
+        let message = Message { topic, payload: &payload, ..Message::default() };
+        packets::message(&mut bytes, self.clients[index].version(), &message);
         bytes.truncate(bytes.len() - 10);
         self.clients[index].is_in_packet = true;
         self.send(index, &bytes);
@@ -75,14 +77,18 @@ impl Game {
     pub fn alias(&mut self, index: usize, topics: impl Iterator<Item = String>) {
         for (alias, topic) in (1..).zip(topics) {
             let mut bytes = Vec::new();
-            packets::publish(&mut bytes, true, (0, 0, false), (&topic, Some(alias)), 0);
+            let properties = &property::topic_alias(alias);
+            let message = Message { topic: &topic, properties, ..Message::default() };
+            packets::message(&mut bytes, 5, &message);
             self.send(index, &bytes);
         }
     }
 
     /// Connects again with a will.
     pub fn leave_a_will(&mut self, index: usize, topic: &str, size: usize, delay: u32) {
-        let will = Will { topic: topic.to_owned(), size, delay };
-        self.connect(index, Some(&will));
+        // The payload of a will has a length of two bytes.
+        let payload = vec![b'w'; size.min(65_535)];
+        let will = Will { payload, delay, ..Will::new(topic) };
+        self.connect(index, Some(will));
     }
 }

@@ -49,6 +49,11 @@ impl Client {
         signed(self.end.as_ref().map_or(0, ClientEnd::memory) + own)
     }
 
+    /// Of the protocol, as CONNECT has it.
+    pub fn version(&self) -> u8 {
+        if self.v5 { 5 } else { 4 }
+    }
+
     pub fn packet_id(&mut self) -> u16 {
         self.next_id = self.next_id % 60_000 + 1;
         self.next_id

@@ -2,10 +2,10 @@
 
 use crate::api::World;
 use crate::client::Client;
+use crate::common::packets::{self, Connect, Message, Will, property};
 use crate::common::rng::Rng;
 use crate::executor::Executor;
 use crate::figures::{Figures, allocated, signed};
-use crate::packets::{self, Will};
 use crate::shape::Shape;
 use crate::stream::{ClientEnd, Nature, pair};
 
@@ -68,13 +68,13 @@ impl Game {
         from..from + count
     }
 
-    pub fn connect(&mut self, index: usize, will: Option<&Will>) {
+    pub fn connect(&mut self, index: usize, will: Option<Will>) {
         let clean = !self.clients[index].durable;
         self.connect_as(index, clean, will);
     }
 
     /// Begins a connection, which takes the session over if another one has it.
-    pub fn connect_as(&mut self, index: usize, clean: bool, will: Option<&Will>) {
+    pub fn connect_as(&mut self, index: usize, clean: bool, will: Option<Will>) {
         self.next_number += 1;
         let (ours, theirs) = pair(NATURE, Rng::from_seed(self.next_number));
         let job = self.world.serve(theirs);
@@ -83,7 +83,9 @@ impl Game {
         let old = client.lost();
         client.end = Some(ours);
         let expiry = if clean { 0 } else { 1_000_000 };
-        let packet = packets::connect(client.v5, clean, &client.id, (expiry, 100), will);
+        let properties = property::topic_alias_maximum(100);
+        let connect = Connect { expiry, properties, will, ..Connect::new(client.version(), clean) };
+        let packet = connect.encode(&client.id);
         self.send(index, &packet);
         self.commit();
         if let Some(old) = old {
@@ -206,8 +208,8 @@ impl Game {
     pub fn mark(&mut self) {
         for index in 0..self.clients.len() {
             let mut bytes = Vec::new();
-            let v5 = self.clients[index].v5;
-            packets::publish(&mut bytes, v5, (0, 0, false), ("nobody", None), 10);
+            let message = Message { topic: "nobody", payload: &[b'x'; 10], ..Message::default() };
+            packets::message(&mut bytes, self.clients[index].version(), &message);
             self.send(index, &bytes);
         }
         self.exercise_store();

@@ -37,7 +37,6 @@ mod client;
 mod figures;
 mod game;
 mod kinds;
-mod packets;
 mod play;
 mod step;
 

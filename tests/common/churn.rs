@@ -16,6 +16,8 @@ use ferrymq::store::{
     Change, Op, RetainedRecord, SessionRecord, Store, StoreConfig, StoreMetrics, Submission,
 };
 
+use super::waits::Waits;
+
 /// Messages that one submission brings, as one turn of a busy connection does.
 const TURN: u64 = 64;
 /// Submitters wait while more than this is pending, as the broker's connections do.
@@ -77,7 +79,7 @@ pub struct Outcome {
     pub largest_file: u64,
     pub smallest_file_after: u64,
     /// Milliseconds that a lonely write waited for its commit: p50, p99, longest.
-    pub wait_millis: [f64; 3],
+    pub waits: Waits,
     /// Milliseconds of one commit and messages of one batch, on average.
     pub commit_millis: f64,
     pub batch: f64,
@@ -148,7 +150,7 @@ pub fn run(
     store.flush().unwrap();
     outcome.elapsed = started.elapsed();
     stop.store(true, Ordering::Relaxed);
-    outcome.wait_millis = percentiles(prober.join().unwrap());
+    outcome.waits = Waits::of(prober.join().unwrap().into_iter());
     let (commits, batches) =
         (metrics.commit_duration.snapshot(), metrics.batch_messages.snapshot());
     outcome.commit_millis = commits.sum * 1e3 / commits.count as f64;
@@ -324,13 +326,6 @@ fn probe(store: Store, stop: Arc<AtomicBool>) -> std::thread::JoinHandle<Vec<Dur
         }
         waits
     })
-}
-
-fn percentiles(mut waits: Vec<Duration>) -> [f64; 3] {
-    waits.sort_unstable();
-    let at =
-        |share: usize| waits.get((waits.len() * share / 100).min(waits.len().saturating_sub(1)));
-    [50, 99, 100].map(|share| at(share).map_or(0.0, |wait| wait.as_secs_f64() * 1e3))
 }
 
 fn size(path: &Path) -> u64 {

@@ -1,7 +1,7 @@
-//! A publisher and a subscriber that have nothing to do with what goes on beside them,
-//! and how long their messages take.
+//! A publisher and a subscriber that have nothing to do with what goes on beside them and keep
+//! account: how long each message took, and what became of it.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,135 +9,204 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::raw::{self, Packet, Publish, Raw};
+use super::raw::{self, Message, Packet, Raw};
+use super::waits::Times;
 
-const TOPIC: &str = "pair/topic";
-/// The payload that ends it.
+/// How long one of them waits for the broker before it counts as left alone.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// In place of a number: the last message.
 const END: u64 = u64::MAX;
 
-/// When each message was due, and how long it took from then.
-type Times = Vec<(Duration, Duration)>;
-
-pub struct Pair {
-    started: Instant,
-    stop: Arc<AtomicBool>,
-    publisher: JoinHandle<Times>,
-    subscriber: JoinHandle<Times>,
+#[derive(Debug, Clone, Copy)]
+pub struct Kind {
+    pub name: &'static str,
+    pub qos: u8,
+    /// Whether the subscriber's session ends with its connection.
+    pub clean: bool,
+    /// Messages a second.
+    pub rate: u32,
 }
 
-/// Milliseconds: p50, p99, longest.
-pub type Percentiles = [f64; 3];
+/// At QoS 1 to a durable session.
+pub const DURABLE: Kind = Kind { name: "durable", qos: 1, clean: false, rate: 100 };
+/// At QoS 1 to a session that ends with its connection.
+pub const CLEAN: Kind = Kind { name: "clean", qos: 1, clean: true, rate: 100 };
+/// At QoS 0.
+pub const QOS0: Kind = Kind { name: "qos0", qos: 0, clean: true, rate: 100 };
 
-/// What the pair saw.
+impl Kind {
+    /// What is published on.
+    pub fn topic(&self) -> String {
+        format!("pair/{}", self.name)
+    }
+}
+
+pub struct Pair {
+    kind: Kind,
+    stop: Arc<AtomicBool>,
+    writer: JoinHandle<io::Result<u64>>,
+    publisher: JoinHandle<(Times, io::Result<()>)>,
+    subscriber: JoinHandle<(Times, Vec<u64>, io::Result<()>)>,
+}
+
+/// What a pair saw.
+#[derive(Debug)]
 pub struct Seen {
-    /// From PUBLISH to PUBACK: a commit lies between.
-    acknowledged: Times,
-    /// From PUBLISH to the subscriber.
-    delivered: Times,
+    pub kind: Kind,
+    pub sent: u64,
+    /// From the moment at which a PUBLISH was due to its PUBACK.
+    pub acknowledged: Times,
+    /// From the moment at which a PUBLISH was due to the subscriber.
+    pub delivered: Times,
+    /// Acknowledged, or sent at QoS 0, and not received.
+    pub lost: usize,
+    pub duplicated: usize,
+    /// What ended before its time, and how.
+    pub broken: Vec<String>,
 }
 
 impl Pair {
-    /// QoS 1, `rate` messages a second, to a durable session that is online and to one
-    /// that is away: each message is written before it is acknowledged.
-    pub fn start(port: u16, rate: u32) -> Self {
-        Raw::connect(port, 4, "pair-away", false).unwrap().subscribe(TOPIC, 1).unwrap();
-        let (started, stop) = (Instant::now(), Arc::new(AtomicBool::new(false)));
-        let mut client = Raw::connect(port, 4, "pair-subscriber", false).unwrap();
-        client.subscribe(TOPIC, 1).unwrap();
-        let subscriber = std::thread::spawn(move || receive(&mut client, started));
-        let mut client = Raw::connect(port, 4, "pair-publisher", true).unwrap();
+    /// With one more subscriber, whose durable session is offline: each message is stored
+    /// before it is acknowledged.
+    pub fn start_stored(port: u16, kind: Kind, clock: Instant) -> Self {
+        let mut offline = connect(port, &format!("{}-offline", kind.name), false);
+        offline.subscribe(&kind.topic(), kind.qos).unwrap();
+        drop(offline);
+        Self::start(port, kind, clock)
+    }
+
+    pub fn start(port: u16, kind: Kind, clock: Instant) -> Self {
+        let (stop, topic) = (Arc::new(AtomicBool::new(false)), kind.topic());
+        let mut client = connect(port, &format!("{}-subscriber", kind.name), kind.clean);
+        client.subscribe(&topic, kind.qos).unwrap();
+        let subscriber = std::thread::spawn(move || receive(&mut client, clock));
+        let mut client = connect(port, &format!("{}-publisher", kind.name), true);
         let (told, socket) = (Arc::clone(&stop), client.writer().unwrap());
-        let period = Duration::from_secs(1) / rate;
         let (sent, due) = channel();
-        std::thread::spawn(move || publish(socket, started, period, &told, &sent));
-        let publisher = std::thread::spawn(move || acknowledged(&mut client, started, &due));
-        Self { started, stop, publisher, subscriber }
+        let writer = std::thread::spawn(move || publish(socket, kind, clock, &told, &sent));
+        let publisher =
+            std::thread::spawn(move || acknowledged(&mut client, kind.qos, clock, &due));
+        Self { kind, stop, writer, publisher, subscriber }
     }
 
-    /// Now, on the clock of its times.
-    pub fn now(&self) -> Duration {
-        self.started.elapsed()
-    }
-
+    /// Sends the last message, and waits until all have come or somebody lost patience.
     pub fn stop(self) -> Seen {
         self.stop.store(true, Ordering::Relaxed);
+        let written = self.writer.join().unwrap();
+        let (acknowledged, answered) = self.publisher.join().unwrap();
+        let (delivered, counts, received) = self.subscriber.join().unwrap();
+        let (sent, answers) = (written.as_ref().copied().unwrap_or(0), acknowledged.len());
+        let must = if self.kind.qos > 0 { answers } else { usize::try_from(sent).unwrap() };
+        let came = |number: usize| counts.get(number).is_some_and(|count| *count > 0);
         Seen {
-            acknowledged: self.publisher.join().unwrap(),
-            delivered: self.subscriber.join().unwrap(),
+            kind: self.kind,
+            sent,
+            acknowledged,
+            delivered,
+            lost: (0..must).filter(|number| !came(*number)).count(),
+            duplicated: counts.iter().filter(|count| **count > 1).count(),
+            broken: [
+                complaint("writing", written.map(drop)),
+                complaint("waiting for PUBACK", answered),
+                complaint("receiving", received),
+            ]
+            .into_iter()
+            .flatten()
+            .collect(),
         }
     }
 }
 
-impl Seen {
-    /// Of messages that were due between two moments.
-    pub fn acknowledged(&self, from: Duration, to: Duration) -> Percentiles {
-        percentiles(&self.acknowledged, from, to)
-    }
-
-    pub fn delivered(&self, from: Duration, to: Duration) -> Percentiles {
-        percentiles(&self.delivered, from, to)
-    }
+fn complaint(what: &str, outcome: io::Result<()>) -> Option<String> {
+    outcome.err().map(|error| format!("{what}: {error}"))
 }
 
-/// Sends in its rhythm, whether or not the one before has been acknowledged.
+fn connect(port: u16, id: &str, clean: bool) -> Raw {
+    let client = Raw::connect(port, 4, id, clean).unwrap();
+    client.patience(PATIENCE);
+    client.writer().unwrap().set_write_timeout(Some(PATIENCE)).unwrap();
+    client
+}
+
+/// Sends in its rhythm, whether or not the one before has been acknowledged. Answers how
+/// many it sent before the last.
 fn publish(
     mut socket: TcpStream,
+    kind: Kind,
     clock: Instant,
-    period: Duration,
     stop: &AtomicBool,
     sent: &Sender<Duration>,
-) {
-    let mut due = clock.elapsed();
-    for pid in (1..=u16::MAX).cycle() {
+) -> io::Result<u64> {
+    let (topic, period) = (kind.topic(), Duration::from_secs(1) / kind.rate);
+    let (mut due, mut out) = (clock.elapsed(), Vec::new());
+    for (number, pid) in (0..).zip((1..=u16::MAX).cycle()) {
         let end = stop.load(Ordering::Relaxed);
         due += period;
         std::thread::sleep(due.saturating_sub(clock.elapsed()));
-        let payload = if end { END } else { u64::try_from(due.as_nanos()).unwrap() };
-        let payload = payload.to_be_bytes().to_vec();
-        let message = Publish { dup: false, qos: 1, pid, topic: TOPIC.into(), payload };
-        let mut out = Vec::new();
-        raw::publish(&mut out, 4, &message);
-        sent.send(due).unwrap();
-        socket.write_all(&out).unwrap();
+        let mut payload = if end { END } else { number }.to_be_bytes().to_vec();
+        payload.extend(u64::try_from(due.as_nanos()).unwrap().to_be_bytes());
+        out.clear();
+        let (topic, payload) = (topic.as_str(), payload.as_slice());
+        let message = Message { topic, payload, qos: kind.qos, pid, ..Message::default() };
+        raw::message(&mut out, 4, &message);
+        if !end {
+            sent.send(due).ok(); // Whoever waits for the PUBACK may have given up.
+        }
+        socket.write_all(&out)?;
         if end {
-            return;
+            return Ok(number);
         }
     }
+    unreachable!("numbers do not end")
 }
 
-/// Acknowledgements come in the order of the messages.
-fn acknowledged(client: &mut Raw, clock: Instant, sent: &Receiver<Duration>) -> Times {
-    let mut times = Vec::new();
+/// Acknowledgements come in the order of the messages; the last one's is not waited for.
+fn acknowledged(
+    client: &mut Raw,
+    qos: u8,
+    clock: Instant,
+    sent: &Receiver<Duration>,
+) -> (Times, io::Result<()>) {
+    let mut times = Times::default();
     for due in sent {
-        let Packet::PubAck(_, 0) = client.recv().unwrap() else { panic!("no PUBACK") };
-        times.push((due, clock.elapsed().saturating_sub(due)));
+        if qos == 0 {
+            continue;
+        }
+        match client.recv() {
+            Ok(Packet::PubAck(_, 0)) => times.push(due, clock.elapsed().saturating_sub(due)),
+            Ok(other) => return (times, Err(io::Error::other(format!("{other:?}")))),
+            Err(error) => return (times, Err(error)),
+        }
     }
-    times
+    (times, Ok(()))
 }
 
-fn receive(client: &mut Raw, started: Instant) -> Times {
-    let mut times = Vec::new();
+/// Until the last message: how long each took, and how often each came.
+fn receive(client: &mut Raw, clock: Instant) -> (Times, Vec<u64>, io::Result<()>) {
+    let (mut times, mut counts, mut out) = (Times::default(), Vec::new(), Vec::new());
     loop {
-        let Packet::Publish(message) = client.recv().unwrap() else { panic!("no PUBLISH") };
-        let mut out = Vec::new();
-        raw::ack(&mut out, raw::PUBACK, message.pid);
-        client.send(&out).unwrap();
-        match u64::from_be_bytes(message.payload[..8].try_into().unwrap()) {
-            END => return times,
-            due => {
-                let due = Duration::from_nanos(due);
-                times.push((due, started.elapsed().saturating_sub(due)));
+        let message = match client.recv() {
+            Ok(Packet::Publish(message)) => message,
+            Ok(other) => return (times, counts, Err(io::Error::other(format!("{other:?}")))),
+            Err(error) => return (times, counts, Err(error)),
+        };
+        let now = clock.elapsed();
+        if message.qos > 0 {
+            out.clear();
+            raw::ack(&mut out, raw::PUBACK, message.pid);
+            if let Err(error) = client.send(&out) {
+                return (times, counts, Err(error));
             }
         }
+        let number = u64::from_be_bytes(message.payload[..8].try_into().unwrap());
+        if number == END {
+            return (times, counts, Ok(()));
+        }
+        let due = u64::from_be_bytes(message.payload[8..].try_into().unwrap());
+        let due = Duration::from_nanos(due);
+        times.push(due, now.saturating_sub(due));
+        let index = usize::try_from(number).unwrap();
+        counts.resize(counts.len().max(index + 1), 0);
+        counts[index] += 1;
     }
-}
-
-fn percentiles(times: &Times, from: Duration, to: Duration) -> Percentiles {
-    let within = times.iter().filter(|(due, _)| (from..to).contains(due));
-    let mut waits: Vec<Duration> = within.map(|(_, wait)| *wait).collect();
-    waits.sort_unstable();
-    [50, 99, 100].map(|share| {
-        let at = (waits.len() * share / 100).min(waits.len().saturating_sub(1));
-        waits.get(at).map_or(0.0, |wait| wait.as_secs_f64() * 1e3)
-    })
 }

@@ -5,6 +5,8 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+pub use super::packets::*;
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Packet {
     ConnAck { session_present: bool, code: u8 },
@@ -19,154 +21,12 @@ pub enum Packet {
     Disconnect(u8),
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Publish {
-    pub dup: bool,
-    pub qos: u8,
-    pub pid: u16,
-    pub topic: String,
-    pub payload: Vec<u8>,
-}
-
 pub struct Raw {
     pub version: u8,
     pub session_present: bool,
     stream: TcpStream,
     buffer: Vec<u8>,
     read: usize,
-}
-
-fn text(out: &mut Vec<u8>, value: &str) {
-    out.extend(u16::try_from(value.len()).unwrap().to_be_bytes());
-    out.extend(value.as_bytes());
-}
-
-/// Appends one packet to `out`.
-pub fn frame(out: &mut Vec<u8>, first: u8, body: &[u8]) {
-    out.push(first);
-    let mut length = body.len();
-    loop {
-        let low = u8::try_from(length % 128).unwrap();
-        length /= 128;
-        out.push(if length > 0 { low | 0x80 } else { low });
-        if length == 0 {
-            break;
-        }
-    }
-    out.extend(body);
-}
-
-pub fn publish(out: &mut Vec<u8>, version: u8, message: &Publish) {
-    let mut body = Vec::with_capacity(message.payload.len() + message.topic.len() + 8);
-    text(&mut body, &message.topic);
-    if message.qos > 0 {
-        body.extend(message.pid.to_be_bytes());
-    }
-    if version == 5 {
-        body.push(0);
-    }
-    body.extend(&message.payload);
-    frame(out, 0x30 | u8::from(message.dup) << 3 | message.qos << 1, &body);
-}
-
-/// Appends a SUBSCRIBE of one filter.
-pub fn subscribe(out: &mut Vec<u8>, version: u8, pid: u16, filter: &str, qos: u8) {
-    let mut body = pid.to_be_bytes().to_vec();
-    if version == 5 {
-        body.push(0);
-    }
-    text(&mut body, filter);
-    body.push(qos);
-    frame(out, 0x82, &body);
-}
-
-/// Appends an UNSUBSCRIBE of one filter.
-pub fn unsubscribe(out: &mut Vec<u8>, version: u8, pid: u16, filter: &str) {
-    let mut body = pid.to_be_bytes().to_vec();
-    if version == 5 {
-        body.push(0);
-    }
-    text(&mut body, filter);
-    frame(out, 0xA2, &body);
-}
-
-/// Appends a PUBLISH of MQTT 5.0 that is to be retained at QoS 1, with a Message Expiry
-/// Interval in seconds.
-pub fn retain(out: &mut Vec<u8>, pid: u16, topic: &str, payload: &[u8], expiry: Option<u32>) {
-    let mut body = Vec::with_capacity(topic.len() + payload.len() + 10);
-    text(&mut body, topic);
-    body.extend(pid.to_be_bytes());
-    match expiry {
-        Some(seconds) => {
-            body.extend([5, 2]);
-            body.extend(seconds.to_be_bytes());
-        }
-        None => body.push(0),
-    }
-    body.extend(payload);
-    frame(out, 0x33, &body);
-}
-
-pub const PUBACK: u8 = 0x40;
-pub const PUBREC: u8 = 0x50;
-pub const PUBREL: u8 = 0x62;
-pub const PUBCOMP: u8 = 0x70;
-
-pub fn ack(out: &mut Vec<u8>, first: u8, pid: u16) {
-    frame(out, first, &pid.to_be_bytes());
-}
-
-/// What a CONNECT says beyond its client id.
-#[derive(Debug, Clone)]
-pub struct Connect {
-    pub version: u8,
-    pub clean: bool,
-    pub keep_alive: u16,
-    /// Seconds; MQTT 5.0 only.
-    pub expiry: u32,
-    pub will: Option<Will>,
-}
-
-/// At QoS 1.
-#[derive(Debug, Clone)]
-pub struct Will {
-    pub topic: String,
-    /// Seconds; MQTT 5.0 only.
-    pub delay: u32,
-}
-
-impl Connect {
-    /// A durable session unless `clean`, for an hour.
-    pub fn new(version: u8, clean: bool) -> Self {
-        Self { version, clean, keep_alive: 0, expiry: 3600, will: None }
-    }
-
-    fn encode(&self, id: &str) -> Vec<u8> {
-        let mut body = Vec::new();
-        text(&mut body, "MQTT");
-        // Will flag and will QoS 1.
-        let will = if self.will.is_some() { 0x0C } else { 0 };
-        body.extend([self.version, will | u8::from(self.clean) << 1]);
-        body.extend(self.keep_alive.to_be_bytes());
-        if self.version == 5 {
-            // Session Expiry Interval.
-            body.extend([5, 17]);
-            body.extend(self.expiry.to_be_bytes());
-        }
-        text(&mut body, id);
-        if let Some(will) = &self.will {
-            if self.version == 5 {
-                // Will Delay Interval.
-                body.extend([5, 24]);
-                body.extend(will.delay.to_be_bytes());
-            }
-            text(&mut body, &will.topic);
-            text(&mut body, "gone");
-        }
-        let mut out = Vec::new();
-        frame(&mut out, 0x10, &body);
-        out
-    }
 }
 
 impl Raw {

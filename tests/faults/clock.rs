@@ -62,7 +62,7 @@ impl House {
     }
 
     fn client(&self, id: &str, version: u8, expiry: u32, will: Option<u32>) -> Raw {
-        let will = will.map(|delay| Will { topic: format!("wills/{id}"), delay });
+        let will = will.map(|delay| Will { delay, ..Will::new(format!("wills/{id}")) });
         let connect = Connect { expiry, will, ..Connect::new(version, false) };
         Raw::with(self.broker.port, id, &connect).unwrap()
     }

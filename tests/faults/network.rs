@@ -40,7 +40,7 @@ fn a_half_open_connection_is_ended_by_its_keep_alive_and_its_will_is_sent() {
         let proxy = Proxy::start(broker.port, Network::Plain, &mut Rng::new());
         let mut observer = Raw::connect(broker.port, 4, "observer", true).unwrap();
         observer.subscribe("wills/#", 1).unwrap();
-        let will = Some(Will { topic: "wills/half".into(), delay: 0 });
+        let will = Some(Will::new("wills/half"));
         let connect = Connect { keep_alive: 1, will, ..Connect::new(version, true) };
         let mut client = Raw::with(proxy.port, "half", &connect).unwrap();
         // As long as it is heard it lives, past its keep alive.

@@ -30,7 +30,7 @@ pub fn of_will(topic: &str) -> usize {
 
 fn connect_packet(n: usize, clean: bool) -> Connect {
     let delay = u32::try_from(WILL_DELAY.as_secs()).unwrap();
-    let will = Some(Will { topic: format!("wills/{n}"), delay });
+    let will = Some(Will { delay, ..Will::new(format!("wills/{n}")) });
     Connect { will, ..Connect::new(5, clean) }
 }
 

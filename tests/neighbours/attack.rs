@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::common::raw::{Connect, Raw};
-use super::wire::Login;
 
 /// How long an attacker's blocking socket waits: it has to come back to see that it is over.
 pub const PATIENCE: Duration = Duration::from_secs(5);
@@ -119,7 +118,7 @@ impl Attack {
     }
 
     /// A connection on which CONNECT was answered; says with what.
-    pub fn log_in(&self, id: &str, login: &Login) -> io::Result<(TcpStream, u8)> {
+    pub fn log_in(&self, id: &str, login: &Connect) -> io::Result<(TcpStream, u8)> {
         let mut stream = self.dial()?;
         self.write(&mut stream, &login.encode(id))?;
         let code = connack(&mut stream)?;

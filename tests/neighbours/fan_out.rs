@@ -5,8 +5,8 @@ use std::net::TcpStream;
 use std::sync::Arc;
 
 use super::attack::{self, Attack};
+use super::common::pair;
 use super::crowd::{Crowd, Source};
-use super::neighbour;
 use super::stage::Scene;
 use super::wire;
 
@@ -78,7 +78,7 @@ fn unread_large() {
 /// One that never reads of a topic at full rate. Others' messages do not make room for it.
 #[test]
 fn slow_subscriber_qos0() {
-    let neighbours = &[neighbour::QOS0, neighbour::CLEAN];
+    let neighbours = &[pair::QOS0, pair::CLEAN];
     let stage = Scene { neighbours, ..Scene::new("slow_subscriber_qos0") }.start();
     let sockets = subscribed(stage.before(), 1);
     let mut packet = Vec::new();

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::attack::Attack;
+use super::common::packets::{self, Connect, Message, Will, property};
+use super::common::pair;
 use super::common::raw::{self, Packet, Publish};
 use super::crowd::{Crowd, Source};
-use super::neighbour;
 use super::outcome::MIB;
 use super::stage::Scene;
-use super::wire::{self, Login, Will};
+use super::wire;
 
 /// Nearly the default of `mqtt.max_packet_size`.
 const LARGE: usize = 1_000_000;
@@ -52,9 +53,9 @@ fn large_wills() {
     const CONNECTIONS: usize = 300;
     let stage = Scene::new("large_wills").start();
     let outcome = stage.play(|attack| {
-        let properties = wire::user_properties(LARGE - 100_000);
-        let will = Will { topic: "will".into(), payload: "w".repeat(60_000), properties };
-        let login = Login { will: Some(will), ..Login::new(5) };
+        let (payload, properties) = (vec![b'w'; 60_000], property::user(LARGE - 100_000));
+        let will = Will { payload, qos: 0, properties, ..Will::new("will") };
+        let login = Connect { will: Some(will), ..Connect::passing(5) };
         let (mut held, mut refused) = (Vec::new(), 0);
         for number in 0..CONNECTIONS {
             match attack.log_in(&format!("will-{number}"), &login) {
@@ -77,7 +78,7 @@ fn unfinished_connects() {
     const CONNECTIONS: usize = 600;
     let stage = Scene::new("unfinished_connects").start();
     let outcome = stage.play(|attack| {
-        let login = Login { properties: wire::user_properties(LARGE), ..Login::new(5) };
+        let login = Connect { properties: property::user(LARGE), ..Connect::passing(5) };
         let mut packet = login.encode("nobody");
         packet.pop();
         let dial = |_| attack.dial();
@@ -125,13 +126,18 @@ fn topic_aliases() {
     let outcome = stage.play(|attack| {
         let (mut crowd, end) = (Crowd::new(), "t".repeat(60_000));
         for number in 0..CONNECTIONS {
-            let login = attack.log_in(&format!("alias-{number}"), &Login::new(5));
+            let login = attack.log_in(&format!("alias-{number}"), &Connect::passing(5));
             let Ok((stream, 0)) = login else { continue };
             let (mut alias, end) = (0, end.clone());
             let make = move |out: &mut Vec<u8>| {
                 if alias < ALIASES {
                     alias += 1;
-                    wire::publish_alias(out, alias, &format!("{number}-{alias}-{end}"), alias);
+                    let topic = format!("{number}-{alias}-{end}");
+                    let properties = &property::topic_alias(alias);
+                    let (qos, pid) = (1, alias);
+                    let message =
+                        Message { topic: &topic, qos, pid, properties, ..Message::default() };
+                    packets::message(out, 5, &message);
                 }
             };
             crowd.add(stream, Source::Made(Box::new(make)), true);
@@ -148,7 +154,7 @@ fn topic_aliases() {
 #[test]
 fn durable_receivers() {
     const RECEIVERS: usize = 600;
-    let neighbours = &[neighbour::QOS0];
+    let neighbours = &[pair::QOS0];
     let stage = Scene { neighbours, ..Scene::new("durable_receivers") }.start();
     for number in 0..RECEIVERS {
         let mut client = stage.before().client(&format!("away-{number}"), false).unwrap();

@@ -2,7 +2,7 @@
 //! as they can, and neighbours who must not notice. The real binary, with little memory
 //! allowed; each scenario was seen on an older build.
 //!
-//! Every scenario is played on a [`stage`]: a pair of [`neighbour`]s (QoS 1, 100 messages a
+//! Every scenario is played on a [`stage`]: a pair of neighbours ([`common::pair`]; QoS 1, 100 messages a
 //! second) without the [`attack`], with it, and after it, while `/healthz` and the memory
 //! of the process are [`watch`]ed. It prints a row of its [`outcome`]: what the attacker
 //! spent, memory, the neighbours' latency in milliseconds, what they lost. Asserted are
@@ -22,10 +22,8 @@ mod common;
 
 mod attack;
 mod crowd;
-mod neighbour;
 mod outcome;
 mod stage;
-mod times;
 mod watch;
 mod wire;
 

@@ -5,8 +5,8 @@ use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use super::common::broker::Broker;
-use super::neighbour::Seen;
-use super::times::{Span, Waits};
+use super::common::pair::Seen;
+use super::common::waits::{Span, Waits};
 use super::watch::Watched;
 
 pub const MIB: u64 = 1 << 20;

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::attack::{self, Attack, connack};
-use super::neighbour;
+use super::common::packets::{Connect, Will};
+use super::common::pair;
+use super::common::waits::{Span, Times};
 use super::stage::{Scene, binary};
-use super::times::{Span, Times};
-use super::wire::{self, Login, Will};
 
 /// The same 64 clients anew and anew, each with a durable session that it never resumes.
 #[test]
@@ -23,8 +23,7 @@ fn reconnects() {
 /// The same with wills that are due long after.
 #[test]
 fn reconnects_with_delayed_wills() {
-    let properties = wire::will_delay(3600);
-    let will = Will { topic: "will".into(), payload: "w".repeat(10_000), properties };
+    let will = Will { payload: vec![b'w'; 10_000], qos: 0, delay: 3600, ..Will::new("will") };
     come_and_go("reconnects_delayed_wills", Some(will));
 }
 
@@ -34,7 +33,7 @@ fn come_and_go(name: &'static str, will: Option<Will>) {
     const THREADS: usize = 8;
     let stage = Scene::new(name).start();
     let outcome = stage.play(|attack| {
-        let login = Login { properties: wire::session_expiry(3600), will, ..Login::new(5) };
+        let login = Connect { will, ..Connect::new(5, true) };
         let (done, failed) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let patience = Instant::now() + Duration::from_mins(1);
         std::thread::scope(|scope| {
@@ -58,7 +57,7 @@ fn come_and_go(name: &'static str, will: Option<Will>) {
         attack.note(format!("{done:?} times connected, {failed:?} times not"));
         // Sessions that end with their connection: nothing of the others is to stay.
         for number in 0..CLIENTS {
-            attack.log_in(&format!("again-{number}"), &Login::new(5)).ok();
+            attack.log_in(&format!("again-{number}"), &Connect::passing(5)).ok();
         }
     });
     outcome.check();
@@ -86,7 +85,7 @@ fn password_guessing() {
     let file = file.to_str().unwrap();
     let settings =
         &[("FERRYMQ_AUTH__PASSWORD_FILE", file), ("FERRYMQ_AUTH__ALLOW_ANONYMOUS", "true")];
-    let neighbours = &[neighbour::QOS0];
+    let neighbours = &[pair::QOS0];
     let stage = Scene { settings, neighbours, ..Scene::new("password_guessing") }.start();
     let (mut log_ins, mut codes) = (Times::default(), Vec::new());
     let mut outcome = stage.play(|attack| {
@@ -114,7 +113,7 @@ fn guess(attack: &Attack, number: usize, tried: &AtomicUsize, busy: &AtomicUsize
     while !attack.over() {
         round += 1;
         let user = Some((USER, format!("guess {round}")));
-        let packet = Login { user, ..Login::new(5) }.encode(&format!("guesser-{number}"));
+        let packet = Connect { user, ..Connect::passing(5) }.encode(&format!("guesser-{number}"));
         let answer = elsewhere(attack).and_then(|mut stream| {
             attack.write(&mut stream, &packet)?;
             connack(&mut stream)
@@ -146,7 +145,7 @@ fn elsewhere(attack: &Attack) -> io::Result<TcpStream> {
 fn log_in_regularly(attack: &Attack) -> (Times, Vec<Option<u8>>) {
     const EVERY: Duration = Duration::from_millis(500);
     let (clock, mut times, mut codes) = (Instant::now(), Times::default(), Vec::new());
-    let login = Login { user: Some((USER, PASSWORD.into())), ..Login::new(5) };
+    let login = Connect { user: Some((USER, PASSWORD.into())), ..Connect::passing(5) };
     while !attack.over() {
         let asked = clock.elapsed();
         let packet = login.encode("alice");

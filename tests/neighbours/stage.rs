@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use super::attack::{self, Attack};
 use super::common::broker::{self, Broker};
 use super::common::files;
+use super::common::pair::{self, Kind, Pair};
 use super::common::raw::Raw;
-use super::neighbour::{self, Kind, Pair};
+use super::common::waits::Span;
 use super::outcome::{MIB, Outcome};
-use super::times::Span;
 use super::watch::{Watch, resident};
 
 const CALM: Duration = Duration::from_millis(1500);
@@ -53,7 +53,7 @@ impl Scene<'_> {
         let mut broker = Broker::stopped(binary(), self.settings);
         broker.set("FERRYMQ_LIMITS__MAX_MEMORY", &format!("{}MiB", self.limit));
         broker.up();
-        let mut kinds = vec![neighbour::DURABLE];
+        let mut kinds = vec![pair::DURABLE];
         kinds.extend(self.neighbours);
         Stage {
             name: self.name,

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::common::broker::Broker;
-use super::times::{Span, Times};
+use super::common::waits::{Span, Times};
 
 const PROBE: Duration = Duration::from_millis(100);
 const SAMPLE: Duration = Duration::from_millis(10);
