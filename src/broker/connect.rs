@@ -85,8 +85,7 @@ impl Broker {
         if connect.authentication_method.is_some() {
             return Err(ReasonCode::BadAuthenticationMethod);
         }
-        // 3.1 and 3.1.1: without a client id, Clean Session is required [MQTT-3.1.3-8].
-        // [MQTT-3.1.3-8].
+        // 3.1 and 3.1.1: a client without a client id must set Clean Session [MQTT-3.1.3-8].
         if connect.client_id.is_empty() && connect.version < Version::V5 && !connect.clean_start {
             return Err(ReasonCode::ClientIdentifierNotValid);
         }
@@ -138,7 +137,7 @@ impl Broker {
         let mut granted = self.grant(connect);
         let promise = match self.room_for_session(connect, &granted) {
             Ok(promise) => promise,
-            // A clean start ends the existing session all the same, which frees room.
+            // A clean start still ends the existing session, which frees room.
             Err(NoRoom) if connect.clean_start => {
                 granted.has_room = false;
                 None

@@ -278,8 +278,8 @@ impl Broker {
         match session.room_for(entry.message.size()) {
             Room::Yes => {}
             Room::AfterDropping if self.drop_oldest(session, step) => {}
-            // `prepare` has checked the queue. Messages that came in since may exceed the
-            // limit, because this one was not refused.
+            // `prepare` has found room and accepted the message, so it is queued even if the
+            // limit has been reached since.
             Room::No if promised => {}
             Room::No | Room::AfterDropping => {
                 self.metrics.messages.dropped.add(DropReason::QueueFull, 1);

@@ -152,8 +152,8 @@ impl Broker {
     }
 }
 
-/// The largest share for which the clients together hold as much of `target` as they now hold
-/// of `held`. A message with several receivers is counted for each of them.
+/// The share with which the sum of the clients' counts falls by the factor `target / held`.
+/// The counts may exceed `held`: a message is counted for each of its receivers.
 fn share_of(holds: impl Iterator<Item = i64>, held: i64, target: i64) -> i64 {
     let mut holds: Vec<i64> = holds.filter(|holds| *holds > 0).collect();
     holds.sort_unstable();

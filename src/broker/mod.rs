@@ -6,7 +6,7 @@
 //! caller.
 //!
 //! # Order
-//! To act on a session's life takes its permit ([`StepPermit`]). The holder submits its
+//! Acting on a session's life requires its permit ([`StepPermit`]). The holder submits its
 //! changes before it releases the permit. Locks are taken in the order registry, session,
 //! router, retained. Two sessions are never locked at once. No lock is held over an await, a
 //! disk write, or the store's own lock.

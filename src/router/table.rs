@@ -31,7 +31,7 @@ impl<S> NodeSubscribers<S> {
         matches!(self.members, Members::None) && self.groups.is_none()
     }
 
-    /// Bytes that it takes in memory beside this.
+    /// Bytes that it takes in memory besides this.
     fn memory(&self) -> usize {
         self.members.memory() + self.groups.as_ref().map_or(0, |groups| groups.memory())
     }

@@ -166,7 +166,7 @@ impl Client {
         true
     }
 
-    /// Waits for room in this session's queue, or in none, and no longer in the one before.
+    /// Waits for room in this session's queue, if there is one, instead of the one before.
     fn wait_at(&mut self, session: Option<Weak<SessionHandle>>) {
         let before = std::mem::replace(&mut self.waits_at, session);
         let Some(before) = before.and_then(|before| before.upgrade()) else { return };

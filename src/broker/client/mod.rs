@@ -127,7 +127,7 @@ pub struct Client {
     back_pressure: bool,
     /// Why the last packet is held, if it is.
     held: Option<BlockReason>,
-    /// The session for room in whose queue this connection waits.
+    /// The session whose queue this connection waits for, if it waits for room.
     waits_at: Option<Weak<SessionHandle>>,
     /// True if this connection is in the gauge of stalled connections.
     counted_back_pressure: bool,
