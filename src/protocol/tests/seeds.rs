@@ -1,5 +1,5 @@
-//! Checks that the committed seeds for fuzzing are up to date. `FERRYMQ_WRITE_SEEDS=1 cargo
-//! test --lib fuzz_seeds` writes them again.
+//! Checks that the committed seeds for fuzzing are up to date.
+//! `FERRYMQ_WRITE_SEEDS=1 cargo test --lib fuzz_seeds` writes them again.
 
 use std::path::Path;
 
