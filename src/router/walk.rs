@@ -49,8 +49,8 @@ impl<V> Retained<V> {
         walk
     }
 
-    /// Continues a search, in no particular order, until it is done or `nodes` nodes have been
-    /// visited. Returns the number of visited nodes.
+    /// Continues a search, in no particular order, until [`Walk::is_done`] or `nodes` nodes
+    /// have been visited. Returns the number of visited nodes.
     pub fn advance<'a>(
         &'a self,
         walk: &mut Walk,
