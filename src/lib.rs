@@ -1,23 +1,24 @@
-//! FerryMQ: an MQTT broker that keeps its word.
+//! FerryMQ, an MQTT broker with durable sessions.
 //!
 //! # Layout
-//! Arrows run one way, from the top of this list to its bottom:
+//! A module uses only modules below it in this list:
 //! - [`http`], [`net`]: sockets and tasks.
 //! - [`broker`]: ties everything together.
-//! - [`session`], [`router`], [`store`], [`auth`]: one concern each, siblings that
-//!   do not know each other. `session` and `router` are pure.
+//! - [`session`], [`router`], [`store`], [`auth`]: one concern each. They do not know each
+//!   other. `session` and `router` are pure.
 //! - [`message`]: the message that all of them share.
 //! - [`protocol`]: bytes to packets and back. Pure.
 //!
-//! Beside the broker: [`maintenance`], an operator's work on the database, above
-//! [`store`].
+//! Beside the broker: [`maintenance`], an operator's work on the database, above [`store`].
 //!
-//! On the side: [`config`] is read by all of them at the start, [`telemetry`] is
-//! counted into by all of them. [`bench`] and [`drill`] try a broker in a [`sandbox`]
-//! with the clients of [`load`]. [`peer`] is the other end of a connection as plain data.
-//! [`untrusted_text`] knows what of a stranger's text is not for a terminal. [`cli`] is the way in from the shell. [`sync`] has the locks around the
-//! broker's state, [`primitives`] the atomics in which threads meet. [`schedule`], the
-//! points at which a simulation switches between threads, and [`sabotage`], for tests of the tests, do nothing in a release.
+//! [`config`] is read by all of them at the start, and [`telemetry`] is used by all of them.
+//! [`bench`] and [`drill`] test a broker in a [`sandbox`] with the clients of [`load`].
+//! [`peer`] is the other end of a connection as plain data. [`memory`] counts the bytes that
+//! clients hold. [`untrusted_text`] finds characters that must not reach a terminal. [`cli`]
+//! is the command line, [`server`] runs a broker. [`sync`] has the locks around the broker's
+//! state, [`primitives`] the atomics in which threads synchronize. [`schedule`] (points at
+//! which a simulation switches threads) and [`sabotage`] (faults for tests of the tests) do
+//! nothing in a release.
 
 pub mod auth;
 pub mod bench;

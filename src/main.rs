@@ -1,4 +1,4 @@
-//! The command line, nothing else: see [`ferrymq::cli`].
+//! The command line: see [`ferrymq::cli`].
 
 use std::process::ExitCode;
 

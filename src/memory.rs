@@ -1,16 +1,16 @@
-//! What the broker holds in memory on behalf of its clients, in bytes: a sum that every
-//! thread can change for the price of an addition, and guards that take back what they
-//! have added. Knows nothing of what is held, nor what is done when it is too much.
+//! Counts the bytes that the broker holds in memory on behalf of clients: a sum that any
+//! thread can change at the cost of an addition, and guards that subtract what they have
+//! added. What is held, and what happens at the limit, is not known here.
 
 use crate::telemetry::BatchedGauge;
 
-/// The sum, for one broker. A handle to it is copied, not counted, since every message
-/// carries one.
+/// The sum of one broker. Copies refer to the same sum and are not counted, because every
+/// message has one.
 #[derive(Debug, Clone, Copy)]
 pub struct Ledger(&'static BatchedGauge);
 
 impl Default for Ledger {
-    /// A new sum. It lives as long as the process, as a broker does: a few hundred bytes.
+    /// Creates a sum of a few hundred bytes, which lives as long as the process.
     fn default() -> Self {
         Self(Box::leak(Box::default()))
     }
@@ -24,13 +24,12 @@ impl Ledger {
         charge
     }
 
-    /// All that is held. Of what other threads have added in this moment a part may be
-    /// missing: [`BatchedGauge`].
+    /// The sum. Concurrent changes of other threads may be missing: [`BatchedGauge`].
     pub fn get(self) -> i64 {
         self.0.get()
     }
 
-    /// True if more is held than `limit`.
+    /// True if the sum exceeds `limit`.
     pub fn is_above(self, limit: i64) -> bool {
         self.0.is_above(limit)
     }
@@ -44,7 +43,7 @@ pub struct Charge {
 }
 
 impl Charge {
-    /// Holds `bytes` from now on instead of what it held, and returns the difference.
+    /// Changes what is held to `bytes`. Returns the difference.
     pub fn set(&mut self, bytes: u64) -> i64 {
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
         let change = bytes - self.bytes;
@@ -55,7 +54,7 @@ impl Charge {
         change
     }
 
-    /// What it holds.
+    /// Bytes that are held.
     pub fn bytes(&self) -> i64 {
         self.bytes
     }

@@ -1,32 +1,32 @@
-//! The other end of a connection, as far as its transport knows it. No sockets here: plain
-//! data that logs, rules and sessions share.
+//! The other end of a connection, as its transport knows it. Plain data for logs, rules and
+//! sessions; no sockets.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-/// Where a connection comes from, or goes to.
+/// The address of the other end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PeerAddr {
-    /// An address of the Internet protocols, v4 or v6, with its port.
+    /// An IPv4 or IPv6 address with its port.
     Inet(SocketAddr),
-    /// This machine, by a socket in its file system.
+    /// A client on this machine, over a Unix socket.
     Local,
 }
 
-/// What connections are told apart by where each may have its share: one address of IPv4,
-/// or a network of IPv6, since whoever has one address there has 2^64 of them.
+/// The unit among which limits are shared: one IPv4 address, or one IPv6 /64 network, because
+/// a host usually has all of its 2^64 addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Source {
-    /// An address of IPv4, also where it is written in IPv6 (`::ffff:192.0.2.1`).
+    /// An IPv4 address, also if written as IPv6 (`::ffff:192.0.2.1`).
     V4(Ipv4Addr),
-    /// The first 64 bits of an address of IPv6.
+    /// The first 64 bits of an IPv6 address.
     V6([u16; 4]),
-    /// This machine, by a socket in its file system.
+    /// This machine, over a Unix socket.
     Local,
 }
 
 impl PeerAddr {
-    /// Whose share of what is bounded a connection uses.
+    /// The source whose limits apply to a connection.
     pub fn source(self) -> Source {
         match self {
             Self::Local => Source::Local,
@@ -47,7 +47,7 @@ impl From<SocketAddr> for PeerAddr {
     }
 }
 
-/// As `0.0.0.0:1` and its kind convert: for tests and tools.
+/// Converts `([0, 0, 0, 0], 1)` and the like, for tests and tools.
 impl From<([u8; 4], u16)> for PeerAddr {
     fn from(address: ([u8; 4], u16)) -> Self {
         Self::Inet(address.into())
@@ -63,12 +63,12 @@ impl fmt::Display for PeerAddr {
     }
 }
 
-/// Who can read or change what passes on a transport.
+/// Who can read and change the bytes of a transport.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Security {
-    /// Whoever can reach the line.
+    /// Anyone on the network path.
     Plain,
-    /// Nobody but the two ends.
+    /// Only the two ends.
     Tls,
 }
 

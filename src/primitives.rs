@@ -1,6 +1,6 @@
-//! Atomics and the waker of those files whose threads meet in them: `message/durability.rs`
-//! and `message/wake.rs`. In one place, since the models in `tests/loom` compile the same
-//! files with loom's instead.
+//! Atomics and the waker of the files in which threads synchronize: `message/durability.rs`
+//! and `message/wake.rs`. They are imported from here because the models in `tests/loom`
+//! compile the same files with loom's types.
 
 pub use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 

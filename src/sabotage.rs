@@ -1,40 +1,39 @@
-//! Promises broken on purpose, so that tests can show that they would notice.
-//! Compiled in by the feature `failpoints` alone, and then only awake if the
-//! environment names one: `FERRYMQ_SABOTAGE=skip-fsync`.
+//! Faults that break a guarantee on purpose, so that tests can prove that they detect it.
+//! Compiled only with the feature `failpoints`, and active only if the environment names one:
+//! `FERRYMQ_SABOTAGE=skip-fsync`.
 //!
-//! Each stands at the one place where its promise is kept. Nothing else may live here.
+//! Each is checked at the one place that implements its guarantee. Nothing else belongs in
+//! this file.
 
-/// What is broken.
+/// A fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sabotage {
-    /// Acknowledgements leave one batch before their own is committed.
+    /// Acknowledgements are sent one batch before their own is committed.
     AcknowledgeEarly,
     /// COMMIT returns without fsync.
     SkipFsync,
-    /// A message counts as settled when the first of its receivers has acknowledged
-    /// it.
+    /// A message counts as complete when the first of its receivers has acknowledged it.
     ElideEarly,
-    /// The file ignores the order in which changes were decided under locks: what is
-    /// submitted last holds.
+    /// The store ignores change numbers: the change that is submitted last wins.
     SubmitBeforeLock,
-    /// A connection is not told that something waits for it.
+    /// A connection is not woken when it has something to do.
     ForgetWakeUp,
-    /// A connection that has written no longer asks its socket for more to read.
+    /// A connection does not read after it has written.
     ForgetReadInterest,
-    /// PUBREL leaves before the receipt that it follows is committed.
+    /// PUBREL is sent before the "received" that it follows is committed.
     UngatedPubrel,
-    /// A client that lost a message for want of memory stays connected.
+    /// A client that lost a message for lack of memory stays connected.
     ForgetToTell,
-    /// A queue that grows is charged when the step that it grows in has ended.
+    /// A session's growth is charged at the end of the step instead of at once.
     ChargeLate,
     /// A message is charged once more for each of its receivers.
     ChargePerReceiver,
-    /// What is charged for a connection stays charged when it ends.
+    /// The charge of a connection stays when it ends.
     ForgetRelease,
 }
 
 impl Sabotage {
-    /// True if the environment asks for it.
+    /// True if the environment names this fault.
     #[cfg(feature = "failpoints")]
     pub fn is_on(self) -> bool {
         use std::sync::LazyLock;
@@ -56,7 +55,7 @@ impl Sabotage {
         *ASKED == Some(self)
     }
 
-    /// False, without the feature.
+    /// Always false without the feature.
     #[cfg(not(feature = "failpoints"))]
     #[inline]
     pub const fn is_on(self) -> bool {

@@ -1,39 +1,38 @@
-//! Yield points: where a deterministic scheduler may let another thread go on.
+//! Yield points, at which a deterministic scheduler may switch to another thread.
 //!
-//! A simulation runs several connections, timers and commits on threads of which one
-//! goes on at a time. It installs a hook on each of these threads; the code calls
-//! [`reached`] at every moment at which another thread could act on a machine with many
-//! cores: before a lock is taken, after it is released, before operations are handed to
-//! the store, before a timer runs, around a commit. The hook returns when the thread may
-//! go on.
+//! A simulation runs connections, timers and commits on threads of which only one runs at a
+//! time. It installs a hook on each of these threads. The code calls [`reached`] wherever
+//! another thread could act on a multi-core machine: before a lock is taken, after it is
+//! released, before operations are submitted to the store, before a timer runs, around a
+//! commit. The hook returns when the thread may continue.
 //!
-//! Without the feature `failpoints`, or without a hook on the thread, nothing happens.
+//! Without the feature `failpoints`, or without a hook on the thread, this does nothing.
 
-/// A moment at which others may act.
+/// A point at which other threads may run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Point {
     /// A lock is about to be taken.
     Acquire,
-    /// The lock is held by another thread: it is tried again when the hook returns.
+    /// The lock is held by another thread. It is tried again when the hook returns.
     Blocked(Blocked),
     /// A lock has been released.
     Release,
     /// A client's step has changed memory and is about to be submitted; no lock is held.
     EndOfStep,
-    /// A step is about to hand its operations to the store.
+    /// A step is about to submit its operations to the store.
     Submit,
     /// The receivers of a message that is to be retained have been found, and it is not
     /// retained yet.
     Retain,
     /// A timer has fallen due and is about to run.
     Timer,
-    /// All statements of a transaction have run, COMMIT has not.
+    /// All statements of a transaction have run, and COMMIT has not.
     BeforeCommit,
-    /// COMMIT has returned, and nobody has been told.
+    /// COMMIT has returned, and no waiting task has been woken.
     AfterCommit,
 }
 
-/// What a thread waits for.
+/// The lock for which a thread waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Blocked {
     /// The type behind the lock.
@@ -42,7 +41,7 @@ pub struct Blocked {
     pub at: &'static std::panic::Location<'static>,
 }
 
-/// Called at each point of the thread that it is installed on.
+/// Called at each point that its thread reaches.
 #[cfg(feature = "failpoints")]
 pub type Hook = Box<dyn FnMut(Point)>;
 
@@ -51,8 +50,7 @@ thread_local! {
     static HOOK: std::cell::RefCell<Option<Hook>> = const { std::cell::RefCell::new(None) };
 }
 
-/// Has `hook` called at each point that this thread reaches, but for those that it
-/// reaches within the hook.
+/// Installs `hook` on this thread. It is not called for points that it reaches itself.
 #[cfg(feature = "failpoints")]
 pub fn set_hook(hook: Option<Hook>) {
     HOOK.set(hook);
@@ -64,7 +62,7 @@ pub fn is_scheduled() -> bool {
     HOOK.with_borrow(Option::is_some)
 }
 
-/// The thread has come to `point`: others may act now.
+/// The thread has reached `point`, and others may run now.
 #[cfg(feature = "failpoints")]
 pub fn reached(point: Point) {
     let Some(mut hook) = HOOK.take() else { return };
@@ -72,7 +70,7 @@ pub fn reached(point: Point) {
     HOOK.set(Some(hook));
 }
 
-/// Nothing, without the feature.
+/// Does nothing without the feature.
 #[cfg(not(feature = "failpoints"))]
 #[inline]
 pub fn reached(_: Point) {}

@@ -1,8 +1,8 @@
 //! The locks around the broker's state.
 //!
-//! Those of `parking_lot`, as they are. With the feature `failpoints` each hand-over of
-//! a lock is a yield point of [`crate::schedule`], and a thread that is scheduled does
-//! not sleep on a lock that is held: it lets others go on and tries again.
+//! They are those of `parking_lot`. With the feature `failpoints`, each acquisition and
+//! release is a yield point of [`crate::schedule`], and a scheduled thread does not block on a
+//! lock: it lets other threads run and tries again.
 
 #[cfg(not(feature = "failpoints"))]
 pub use parking_lot::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -25,7 +25,7 @@ mod scheduled {
     #[derive(Debug, Default)]
     pub struct RwLock<T: ?Sized>(parking_lot::RwLock<T>);
 
-    /// The last field of a guard: dropped when the lock has been released.
+    /// The last field of a guard, dropped after the lock is released.
     #[derive(Debug)]
     struct Released;
 
@@ -79,8 +79,8 @@ mod scheduled {
         }
     }
 
-    /// Takes a lock by `try_lock`, with a yield point before each try, or by `lock` on a
-    /// thread that is not scheduled.
+    /// Acquires a lock by `try_lock`, with a yield point before each attempt, or by `lock` on
+    /// a thread that is not scheduled.
     fn acquire<G>(
         what: &'static str,
         at: &'static Location<'static>,

@@ -1,11 +1,11 @@
-//! Untrusted text (client ids, topics, user names) on its way to people: the characters that
-//! must not be shown as they are. No output happens here.
+//! Untrusted text (client ids, topics, user names) that is shown to people: finds the
+//! characters that must not be output unchanged. No output happens here.
 
 use std::fmt::Write as _;
 
-/// True for characters that a terminal acts upon, that change how others are shown, or
-/// that cannot be seen: control characters, line and paragraph separators, marks of
-/// direction, characters without width.
+/// True for characters that control a terminal, change how others are shown, or are invisible:
+/// control characters, line and paragraph separators, direction marks, characters without
+/// width.
 pub fn deceives(c: char) -> bool {
     c.is_control()
         || matches!(
@@ -15,9 +15,9 @@ pub fn deceives(c: char) -> bool {
         )
 }
 
-/// The same JSON with them escaped. JSON asks for that below U+0020 only; within strings,
-/// the only place where the others can be, `\uXXXX` is the same text. Line feeds between
-/// values stay.
+/// The same JSON with these characters escaped. JSON requires that below U+0020 only. The
+/// others occur only within strings, where `\uXXXX` is the same text. Line feeds between
+/// values are kept.
 pub fn escape_json(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     let mut units = [0; 2];

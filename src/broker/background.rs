@@ -9,14 +9,13 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::{Broker, SessionHandle, Step, yield_now};
 
-/// How often memory of offline sessions is let go: long enough for a client that
-/// reconnects at once to find its queue in memory.
+/// How often queues of offline sessions are evicted from memory. A client that reconnects
+/// sooner finds its queue in memory.
 const EVICT_EVERY: Duration = Duration::from_secs(1);
 const EXPIRE_RETAINED_EVERY: Duration = Duration::from_secs(30);
-/// Steps in one go of clearing away what ended sessions have left: as fast as sessions can
-/// be made and ended.
+/// Cleanup steps in one tick: cleanup must be as fast as sessions can be created and ended.
 const CLEAR_AT_ONCE: usize = 8;
-/// While something of ended sessions remains to be cleared away.
+/// The interval while the state of ended sessions remains to be removed.
 const CLEAR_EVERY: Duration = Duration::from_millis(5);
 
 impl Broker {
@@ -50,8 +49,8 @@ impl Broker {
         }
     }
 
-    /// All that [`Broker::background`] does from time to time, but `$SYS`, once and at
-    /// once: for a simulation, whose time does not pass by itself.
+    /// Runs each task of [`Broker::background`] except `$SYS` once, without waiting. For a
+    /// simulation, whose time advances only by its own calls.
     pub async fn background_once(self: &Arc<Self>) {
         self.run_due().await;
         self.balance_memory().await;
@@ -71,14 +70,14 @@ impl Broker {
         }
     }
 
-    /// Remembers a session whose queue need not be in memory.
+    /// Adds a session whose queue may be evicted from memory.
     pub(super) fn evict_later(&self, handle: &Arc<SessionHandle>) {
         self.to_evict.lock().push(Arc::downgrade(handle));
     }
 
     pub(super) fn evict_offline(&self) {
         let mut sessions = std::mem::take(&mut *self.to_evict.lock());
-        // A session may have come and gone since it was first remembered.
+        // A session may have been added several times.
         let mut seen = AHashSet::new();
         sessions.retain(|weak| seen.insert(weak.as_ptr()));
         let committed = self.persistence.committed();
@@ -99,7 +98,7 @@ impl Broker {
         step.submit_or_log(self);
     }
 
-    /// Brings gauges up to date that are sums over all sessions.
+    /// Updates gauges that are sums over all sessions.
     fn measure(&self) {
         let (online, waiting) = self.session_counts();
         let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);

@@ -3,40 +3,40 @@
 use std::future::poll_fn;
 use std::task::Poll;
 
-/// What a long poll may cost, in units of about 0.1 to 0.2 µs: together at most a few
-/// milliseconds. See [`super::LongPolls`].
+/// The budget of a long poll, in units of about 0.1 to 0.2 µs: a few milliseconds at most. See
+/// [`super::LongPolls`].
 const LONG: usize = 16 * 1024;
-/// What a poll may cost that anybody may have at any time: a few hundred microseconds.
+/// The budget of a poll that waits for no turn: a few hundred microseconds.
 const SHORT: usize = 2 * 1024;
 
-/// A packet, without what it brings about.
+/// A packet, without the work that it causes.
 pub const PACKET: usize = 1;
 /// A message put into one queue: 0.3 µs, and 1 µs if nothing of the session is cached.
 pub const RECEIVER: usize = 4;
-/// A QoS 0 message that a connected receiver had no room for, beside its cost: some 240 of
-/// them in a long poll.
+/// A QoS 0 message that a connected receiver had no room for, in addition to its other cost. A
+/// long poll covers about 240 of these.
 pub const DROPPED: usize = 64;
-/// A message taken out of a queue, and encoded or given up.
+/// A message taken out of a queue and encoded or dropped.
 pub const DELIVERY: usize = 2;
-/// A node of the router or of the retained messages.
+/// A node of the router or of the tree of retained messages.
 pub const NODE: usize = 2;
-/// As many bytes that are read or written cost one unit.
+/// This many bytes read or written cost one unit.
 const BYTES_A_UNIT: usize = 512;
 
-/// Nodes that are looked at under one hold of a lock: 0.1 to 0.2 ms.
+/// Nodes that are visited under one hold of a lock: 0.1 to 0.2 ms.
 pub const NODES_AT_ONCE: usize = 1024;
 
-/// What is left of a poll's work.
+/// The remaining work of a poll.
 #[derive(Debug, Clone, Copy)]
 pub struct Budget(usize);
 
 impl Budget {
-    /// For a task whose turn it is.
+    /// For a task that has a turn for a long poll.
     pub const fn of_long_poll() -> Self {
         Self(LONG)
     }
 
-    /// For a task that has not left anything undone so far.
+    /// For a task that left no work undone in its last poll.
     pub const fn of_short_poll() -> Self {
         Self(SHORT)
     }
@@ -46,23 +46,23 @@ impl Budget {
         Self(usize::MAX)
     }
 
-    /// Takes what `units` of work cost.
+    /// Subtracts `units` of work.
     pub fn spend(&mut self, units: usize) {
         self.0 = self.0.saturating_sub(units);
     }
 
-    /// Takes what it costs to read or write `bytes`.
+    /// Subtracts the cost of reading or writing `bytes`.
     pub fn spend_bytes(&mut self, bytes: usize) {
         self.spend(bytes / BYTES_A_UNIT);
     }
 
-    /// True if others are to have their turn first.
+    /// True if the task must yield.
     pub fn is_spent(self) -> bool {
         self.0 == 0
     }
 }
 
-/// Lets the other tasks of this thread have their turn.
+/// Yields to the other tasks of this thread.
 pub async fn yield_now() {
     let mut yielded = false;
     poll_fn(|context| {

@@ -1,5 +1,5 @@
-//! Cleanup after ended sessions, in short steps: subscriptions in the router, deliveries in
-//! memory, rows on disk.
+//! Removes the state of ended sessions in short steps: subscriptions in the router, deliveries
+//! in memory, rows on disk.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,21 +14,20 @@ use crate::store::Op;
 use crate::sync::Mutex;
 use crate::telemetry::{DropReason, Label};
 
-/// Rows of an ended session that are dropped in one go, so that other work gets
-/// its turn in between.
+/// Rows of an ended session that are deleted in one step, so that other work is not delayed.
 const DROPS_AT_ONCE: usize = 5_000;
-/// Subscriptions that are removed under one hold of the router's lock, as long as they have
-/// few levels, and deliveries that are completed in one step: some 100 µs.
+/// Subscriptions of few levels that are removed under one hold of the router's lock, and
+/// deliveries that are completed in one step: about 100 µs.
 const AT_ONCE: usize = 256;
 
-/// What an ended session leaves to be cleared away.
+/// The state of an ended session that has to be removed.
 #[derive(Debug)]
 pub(super) struct Remains {
     pub(super) handle: Arc<SessionHandle>,
     pub(super) filters: Vec<Box<str>>,
-    /// Bytes of them.
+    /// Bytes of the filters.
     pub(super) text: usize,
-    /// For all of this; messages and the router have their own.
+    /// For these lists. Messages and the router have charges of their own.
     pub(super) charge: Charge,
     pub(super) entries: VecDeque<Entry>,
     pub(super) rows: VecDeque<IdList>,
@@ -44,7 +43,7 @@ impl Remains {
     }
 }
 
-/// All of it that is not cleared away at once. Owns its lock, under which no other is taken.
+/// All state that remains to be removed. Owns its lock, under which no other is taken.
 #[derive(Debug, Default)]
 pub(super) struct Cleanup(Mutex<VecDeque<Remains>>);
 
@@ -63,15 +62,15 @@ impl Cleanup {
 }
 
 impl Broker {
-    /// Clears away what an ended session has left: the first part at once, the rest with
-    /// the broker's background work.
+    /// Removes the state of an ended session: the first part at once, the rest in background
+    /// work.
     pub(super) fn clear_away(&self, mut remains: Remains) {
         if self.clear_some(&mut remains) {
             self.cleanup.push(remains);
         }
     }
 
-    /// Goes on with it for one short step. True if there is more.
+    /// Continues the cleanup for one short step. True if there is more.
     pub(super) fn clear_remains(self: &Arc<Self>) -> bool {
         if self.persistence.pending() <= self.settings.max_pending_writes {
             self.hand_over_rows();
@@ -86,22 +85,23 @@ impl Broker {
         !self.cleanup.is_empty()
     }
 
-    /// Clears all of it away: before the store is closed, so that others have what they
-    /// are to get of it.
+    /// Completes the cleanup. Called before the store is closed, so that other members of
+    /// shared subscriptions get the deliveries of ended sessions.
     pub async fn clear_all(self: &Arc<Self>) {
         while self.has_remains() {
             self.clear_remains();
-            // What waits for a commit or a page is not worth a wake-up of its own.
+            // Deliveries that wait for a commit or a page cause no wake-up here, so this
+            // polls.
             tokio::time::sleep(std::time::Duration::from_millis(1)).await;
         }
     }
 
-    /// True if ended sessions have left something that is not cleared away yet.
+    /// True if state of ended sessions remains to be removed.
     pub(super) fn has_remains(&self) -> bool {
         !self.cleanup.is_empty() || !self.shared_redelivery.is_empty()
     }
 
-    /// Ends deliveries with their session.
+    /// Drops the deliveries of an ended session.
     pub(super) fn drop_entries(&self, entries: &[Entry], step: &mut Step) {
         traced::dropped(entries, DropReason::SessionEnded.as_str());
         for entry in entries {
@@ -118,11 +118,11 @@ impl Broker {
             *text -= some.iter().map(|filter| filter.len()).sum::<usize>();
         }
         let mut step = Step::new(self);
-        // A session that has ended is not chosen any more, though it is in the router.
+        // The router still has the session, but no longer selects it, since it has ended.
         let some = entries.drain(..entries.len().min(AT_ONCE)).collect();
         let dropped = self.hand_over(some, &mut step);
         self.drop_entries(&dropped, &mut step);
-        // Rows are no hurry: not on top of what waits for the disk already.
+        // Deleting rows is not urgent, so it waits while many writes are pending.
         if self.persistence.pending() <= self.settings.max_pending_writes
             && let Some(ids) = rows.front_mut()
         {
@@ -140,7 +140,7 @@ impl Broker {
     }
 }
 
-/// Takes out what may be removed under one hold of the router's lock.
+/// Takes out the filters that may be removed under one hold of the router's lock.
 fn some_of(filters: &mut Vec<Box<str>>) -> Vec<Box<str>> {
     let mut nodes = 0;
     let levels = filters.iter().rev().map(|filter| level_count(filter));
@@ -149,6 +149,6 @@ fn some_of(filters: &mut Vec<Box<str>>) -> Vec<Box<str>> {
         nodes <= NODES_AT_ONCE
     };
     let fitting = levels.take(AT_ONCE).take_while(fits).count();
-    // The deepest one goes by itself.
+    // A filter that alone exceeds the limit is removed by itself.
     filters.split_off(filters.len().saturating_sub(fitting.max(1)))
 }

@@ -1,11 +1,10 @@
 //! The broker's clock. Nothing else in the broker reads time.
 //!
-//! The broker's time is the wall clock of its start, and runs on by itself: a wall clock
-//! that is stepped meanwhile neither expires nor revives anything. Time that the machine
-//! is suspended counts, as it does for everybody else. [`Broker::check_clock`] looks at
-//! the machine's clocks once a second: whether it was suspended, and whether the wall
-//! clock still shows the broker's time. The next start has to know if it does not
-//! (`store/clock.rs`).
+//! The broker's time is the wall clock at its start, advanced by the monotonic clock. A step
+//! of the wall clock therefore neither expires nor revives anything. Time in suspend counts.
+//! [`Broker::check_clock`] compares the machine's clocks once a second. It detects suspends,
+//! and whether the wall clock differs from the broker's time, which the next start needs to
+//! know (`store/clock.rs`).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,51 +14,51 @@ use super::Broker;
 use crate::message::WallMillis;
 use crate::store::{CLOCK_TOLERANCE, ClockMark, ClockReading, Recovered};
 
-/// A moment, read once per turn and handed down to the pure parts.
+/// A moment, read once per step and passed to the pure modules.
 #[derive(Debug, Clone, Copy)]
 pub struct Now {
     /// For durations.
     pub instant: Instant,
-    /// For what must mean the same after a restart.
+    /// For wall times that stay valid after a restart.
     pub wall: WallMillis,
 }
 
-/// Wall time that runs on from the start of the process.
+/// Wall time that advances independently from the start of the process.
 #[derive(Debug)]
 pub struct Clock {
     start: ClockReading,
-    /// It may have been wrong then.
+    /// The wall clock may have been wrong at the start.
     doubtful: bool,
-    /// Milliseconds that the machine was suspended since then: `CLOCK_BOOTTIME` has gone
-    /// on, and [`Instant`] has not.
+    /// Milliseconds that the machine was suspended since the start: `CLOCK_BOOTTIME` has
+    /// advanced and [`Instant`] has not.
     suspended: AtomicU64,
-    /// The wall clock shows something else than the broker's time.
+    /// True if the wall clock differs from the broker's time.
     stepped: AtomicBool,
-    /// Milliseconds since the start, if they only pass when a simulation says so.
+    /// Milliseconds since the start, in a simulation, which advances them itself.
     hand: Option<Arc<AtomicU64>>,
 }
 
-/// Turns a clock that was made by [`Clock::by_hand`].
+/// Advances a clock that was made by [`Clock::by_hand`].
 #[derive(Debug, Clone)]
 pub struct Hand(Arc<AtomicU64>);
 
 impl Hand {
-    /// Lets time pass.
+    /// Advances the clock.
     pub fn advance(&self, by: Duration) {
         let millis = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
         self.0.fetch_add(millis, Ordering::Relaxed);
     }
 }
 
-/// What the machine's clocks have to tell.
+/// The result of a comparison of the machine's clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Checked {
-    /// The broker's time, for the next start.
+    /// The broker's time, to be stored for the next start.
     mark: ClockMark,
-    /// The machine was suspended for so long since the last time.
+    /// How long the machine was suspended since the last comparison.
     suspended: Duration,
-    /// The wall clock is ahead of the broker's time by so many milliseconds, and was not
-    /// the last time; or 0, and it was.
+    /// If the wall clock has begun to differ from the broker's time, by how many milliseconds
+    /// it is ahead; 0 if it has ceased to differ.
     stepped: Option<i64>,
 }
 
@@ -74,17 +73,17 @@ impl Clock {
         Self { start, doubtful: false, suspended, stepped, hand: None }
     }
 
-    /// Begins where the store has brought the times in the file to.
+    /// Starts at the time to which the store has moved the times in the file.
     pub(super) fn of(recovered: &Recovered) -> Self {
         let start = recovered.clock.unwrap_or_else(ClockReading::now);
         Self { doubtful: recovered.clock_is_doubtful, ..Self::since(start) }
     }
 
-    /// A clock that stands at `wall` until it is turned. For simulations.
+    /// A clock that starts at `wall` and advances only by its [`Hand`]. For simulations.
     pub fn by_hand(wall: WallMillis) -> (Self, Hand) {
         let hand = Arc::new(AtomicU64::new(0));
-        // Where the runtime's time is turned by hand too, a deadline of the broker is the
-        // same moment to its timers, and not later by what has passed until now.
+        // If tokio's time is paused too, deadlines of the broker are the same moments in its
+        // timers, not later by the time that has passed so far.
         let instant = tokio::time::Instant::now().into_std();
         let start = ClockReading { wall, instant, ..ClockReading::now() };
         let clock = Self { hand: Some(Arc::clone(&hand)), ..Self::since(start) };
@@ -115,8 +114,8 @@ impl Clock {
     pub(super) fn check(&self, reading: &ClockReading) -> Checked {
         let awake = millis(reading.instant.saturating_duration_since(self.start.instant));
         let up = reading.uptime.saturating_sub(self.start.uptime);
-        // The clocks are read one after the other: what lies between is no suspension,
-        // and a suspension is not taken back.
+        // The clocks are read one after the other, so a short difference is not a suspend. A
+        // counted suspend is never subtracted again.
         let before = self.suspended.load(Ordering::Relaxed);
         let asleep = up.saturating_sub(awake);
         let more = asleep.saturating_sub(before);
@@ -135,7 +134,7 @@ impl Clock {
     }
 }
 
-/// Shorter ones are the time between two readings.
+/// Milliseconds. A shorter difference is the time between two readings.
 const LEAST_SUSPENSION: u64 = 100;
 
 fn millis(duration: Duration) -> u64 {
@@ -147,7 +146,7 @@ fn signed(millis: u64) -> i64 {
 }
 
 impl Broker {
-    /// Looks at the machine's clocks. Once a second.
+    /// Compares the machine's clocks. To be called once a second.
     pub(super) async fn check_clock(self: &Arc<Self>) {
         let checked = self.clock.check(&ClockReading::now());
         match checked.stepped {
@@ -171,7 +170,8 @@ impl Broker {
         }
     }
 
-    /// The orderly stop begins: who is connected now was not left by its client.
+    /// The orderly stop begins. Sessions that are still connected were not disconnected by
+    /// clients.
     pub fn note_stop(&self) {
         let checked = self.clock.check(&ClockReading::now());
         if let Some(store) = self.persistence.store() {
@@ -219,7 +219,7 @@ mod tests {
         assert_eq!(checked.suspended, Duration::from_hours(1));
         assert_eq!((checked.stepped, checked.mark.stepped), (None, false));
         assert_eq!(checked.mark.wall.0, start.wall.0 + 3605 * SECOND);
-        // From now on the broker's time is that, and it is said once.
+        // From now on this is the broker's time, and the suspend is reported only once.
         assert!(clock.now().wall.0 >= start.wall.0 + 3600 * SECOND);
         let checked = clock.check(&later(&start, 6 * SECOND, 3600 * SECOND, 0));
         assert_eq!(checked.suspended, Duration::ZERO);
@@ -229,7 +229,7 @@ mod tests {
     fn a_virtual_machine_that_stood_still_has_a_clock_that_was_stepped() {
         let start = ClockReading::now();
         let clock = Clock::since(start);
-        // Neither clock went on; then the wall clock was set right.
+        // Both clocks stood still. Then the wall clock was corrected.
         let checked = clock.check(&later(&start, SECOND, 0, 600_000));
         assert_eq!((checked.stepped, checked.suspended), (Some(600_000), Duration::ZERO));
     }

@@ -1,5 +1,5 @@
-//! Completes a delivery: what an acknowledgement, an expiry or a drop does to the message and
-//! its rows.
+//! Completes a delivery: the effect of an acknowledgement, an expiry or a drop on the message
+//! and its rows.
 
 use std::sync::Arc;
 
@@ -10,23 +10,23 @@ use crate::session::{Entry, Home, Session};
 use crate::store::Op;
 use crate::telemetry::{DropReason, Label};
 
-/// A delivery's row has to go.
+/// The row of a delivery has to be deleted.
 struct RowEnd {
-    /// And the message's with it.
+    /// The message's row is to be deleted with it.
     message: Option<MessageId>,
 }
 
 impl Broker {
-    /// The delivery is over. The last one of a message settles it: either it was
-    /// never written and never will be (write elision), or its rows go.
+    /// Completes a delivery. The last delivery of a message settles it: the message is either
+    /// never written (write elision), or its rows are deleted.
     pub fn complete(&self, entry: &Entry, step: &mut Step) {
         if let Some(RowEnd { message }) = self.end_delivery(entry, step) {
             step.write(Op::Delete { delivery: entry.delivery, message });
         }
     }
 
-    /// As [`Broker::complete`], for a delivery that goes on elsewhere. Tells when its row is
-    /// gone; `None`: there is none, and there will be none.
+    /// As [`Broker::complete`], for a delivery that moves to another session. Returns the
+    /// commit that removes its row. `None`: it has no row and will get none.
     pub(super) fn complete_first(&self, entry: &Entry, step: &mut Step) -> Option<Arc<RowCommit>> {
         let RowEnd { message } = self.end_delivery(entry, step)?;
         let change = Arc::new(RowCommit::default());
@@ -35,9 +35,9 @@ impl Broker {
         Some(change)
     }
 
-    /// What is to be deleted for it, if anything is.
+    /// Ends the delivery. Returns what has to be deleted, if anything.
     fn end_delivery(&self, entry: &Entry, step: &mut Step) -> Option<RowEnd> {
-        // Whoever knows how it ended has said so before.
+        // The first report counts, so a cause that was reported before is kept.
         traced::ended(entry, End::Dropped("dropped"));
         match entry.home {
             Home::Memory => None,
@@ -49,8 +49,8 @@ impl Broker {
         }
     }
 
-    /// Ends the deliveries that have left the session's queue because the disk had no
-    /// room for them: other receivers of the message may go on to count on it.
+    /// Completes deliveries that left the session's queue because the disk had no room for
+    /// their message, so that the message no longer waits for them.
     pub(super) fn complete_refused(&self, session: &mut Session, step: &mut Step) {
         for entry in session.take_refused() {
             self.metrics.messages.dropped.add(DropReason::DiskFull, 1);
@@ -68,8 +68,8 @@ impl Broker {
             || self.persistence.release(message.id)
             || Sabotage::ElideEarly.is_on();
         if last {
-            // A durable publisher's packet id still has to reach the disk: such a
-            // message is never elided, and its receivers saw it after the commit.
+            // A durable publisher's packet identifier still has to be committed, so such a
+            // message is never elided. Its receivers got it after the commit.
             let written = if message.must_commit() {
                 message.durability.is_taken()
             } else {

@@ -1,13 +1,14 @@
 //! CONNECT: creates a session, resumes one, or takes one over from another connection.
 //!
-//! A newcomer first has the permit of the session, for which it waits for at most one
-//! step of the connection that it replaces; only then does it decide anything. What it
-//! decides is submitted before it gives the permit back.
+//! A new connection first acquires the session's permit. It waits for at most one step of the
+//! connection that it replaces, and decides nothing before. It submits its changes before it
+//! releases the permit.
 //!
-//! The old connection takes what its socket has already received in a last step, gives the
-//! permit back, and says so (`Wake::leave`). The new one detaches it and attaches itself with
-//! the next epoch. A stored will (`session.store_wills`) of a session that ends with its
-//! connection is a session row with expiry 0; to a start it is a session whose time is over.
+//! The old connection handles what its socket has already received in a last step, releases
+//! the permit, and reports this (`Wake::leave`). The new connection detaches it and attaches
+//! itself with the next epoch. The stored will (`session.store_wills`) of a session that ends
+//! with its connection is in a session row with expiry 0; a restart treats that session as
+//! expired.
 
 use std::sync::Arc;
 
@@ -23,27 +24,26 @@ use crate::session::{Connected, ConnectionInfo, Session};
 use crate::store::{Change, SessionRecord};
 use crate::telemetry::{DropReason, Label};
 
-/// A client that may speak now, and the CONNACK that it gets once `gate` is
-/// committed.
+/// An accepted client, and the CONNACK that is sent once `gate` is committed.
 #[derive(Debug)]
 pub struct Accepted {
-    /// Its state.
+    /// The state of the connection.
     pub client: Client,
-    /// To be sent first.
+    /// The first packet to send.
     pub connack: ConnAck,
-    /// The session's row must be on disk before the client hears of it.
+    /// The commit of the session's row, or of the end of a session before it.
     pub gate: CommitNo,
 }
 
 /// The session of a client id, with its permit.
 enum Claim {
-    /// It was there.
+    /// The session exists.
     Known(StepPermit),
-    /// There was none.
+    /// The session is new.
     New(StepPermit),
 }
 
-/// A session and the connection that holds it now.
+/// A session and the connection that now holds it.
 struct Attached {
     permit: StepPermit,
     wake: Arc<Wake>,
@@ -51,33 +51,33 @@ struct Attached {
     present: bool,
 }
 
-/// What was granted of what the client asked for.
+/// What the broker granted of the client's request.
 pub(super) struct Granted {
     pub(super) expiry: u32,
     keep_alive: u16,
     pub(super) client_id: Arc<str>,
     assigned: bool,
-    /// False: only the end of the session that is there may be written.
+    /// False: there is no room for a new session. An existing session can only be ended.
     has_room: bool,
 }
 
-/// A connection that asks for a session.
+/// A connection that requests a session.
 struct ConnectRequest<'a> {
     connect: &'a Connect,
     granted: &'a Granted,
     info: Arc<ConnectionInfo>,
 }
 
-/// What a session leaves that a newcomer's clean start, or its expiry, has ended.
+/// A session that was ended by a clean start or by its expiry.
 #[derive(Default)]
 struct Replaced {
     remains: Option<Remains>,
-    /// Its permit, if no session takes its place.
+    /// Its permit, if no new session takes its place in the registry.
     without_successor: Option<StepPermit>,
 }
 
 impl Broker {
-    /// Checks what can be checked without knowing who it is.
+    /// Checks a CONNECT before the client is authenticated.
     ///
     /// # Errors
     /// The reason code for the CONNACK.
@@ -85,8 +85,7 @@ impl Broker {
         if connect.authentication_method.is_some() {
             return Err(ReasonCode::BadAuthenticationMethod);
         }
-        // 3.1 and 3.1.1: a client without an id cannot ask for a session
-        // [MQTT-3.1.3-8].
+        // 3.1 and 3.1.1: a client without a client id must set Clean Session [MQTT-3.1.3-8].
         if connect.client_id.is_empty() && connect.version < Version::V5 && !connect.clean_start {
             return Err(ReasonCode::ClientIdentifierNotValid);
         }
@@ -101,7 +100,7 @@ impl Broker {
         Ok(())
     }
 
-    /// Asks for the will what is asked for every publish.
+    /// Checks that the client may publish its will, as for any publish.
     ///
     /// # Errors
     /// The reason code for the CONNACK.
@@ -115,8 +114,8 @@ impl Broker {
         }
     }
 
-    /// Attaches an authenticated client to its session. Not to be cancelled: a session that
-    /// has been taken from another connection has to go to somebody.
+    /// Attaches an authenticated client to its session. Must not be cancelled: a session that
+    /// was taken from another connection must get this one.
     ///
     /// # Errors
     /// [`ReasonCode::ServerUnavailable`] if the store is poisoned,
@@ -138,7 +137,7 @@ impl Broker {
         let mut granted = self.grant(connect);
         let promise = match self.room_for_session(connect, &granted) {
             Ok(promise) => promise,
-            // It ends the session that is there all the same, which makes room.
+            // A clean start still ends the existing session, which frees room.
             Err(NoRoom) if connect.clean_start => {
                 granted.has_room = false;
                 None
@@ -164,9 +163,9 @@ impl Broker {
                 self.resume_or_replace(permit, &request, &mut replaced, &mut step).await
             }
         };
-        // A session that is not durable writes at most its will. But what it follows upon may have
-        // ended a moment ago, and must not come back after the client was told that there
-        // is no session.
+        // A session that is not durable writes at most its will. But a session with its client
+        // id may have just ended, and a crash must not restore it after this client was told
+        // that there is none.
         let ended = self.registry.last_end();
         let waits = self.persistence.waits() && step.has_writes();
         let follows = self.persistence.waits() && ended > self.persistence.committed();
@@ -175,10 +174,10 @@ impl Broker {
         {
             step.wake_at_commit(permit.session().session_wake());
         }
-        // Refused or not: an older connection may have been ended for it.
+        // Also after a refusal: an older connection may have been ended.
         let gate = step.submit(self);
         if let Some(permit) = replaced.without_successor {
-            // Not before its end was submitted: see `broker/end.rs`.
+            // Only after its end was submitted: see `broker/end.rs`.
             self.registry.remove(permit.session());
         }
         let gate = gate.map_err(|StoreDown| ReasonCode::ServerUnavailable)?;
@@ -194,12 +193,12 @@ impl Broker {
         Ok(Accepted { client, connack, gate })
     }
 
-    /// Waits for the permit of the session, or makes a session whose permit is the
-    /// caller's from the beginning.
+    /// Waits for the permit of the existing session, or creates a session, whose permit the
+    /// caller gets.
     async fn claim(&self, granted: &Granted, version: Version) -> Result<Claim, ReasonCode> {
         loop {
-            // Under the registry's lock: `shut_down` tells whom it finds there after it has
-            // said so, and whoever comes later is told here.
+            // Called under the registry's lock: `shut_down` sets its flag first and then wakes
+            // all sessions in the registry. A later connection is refused here.
             let admit = || {
                 let is_late = self.is_shutting_down();
                 if is_late { Err(ReasonCode::ServerShuttingDown) } else { Ok(()) }
@@ -214,33 +213,34 @@ impl Broker {
                 Entry::Found(handle) => handle,
                 Entry::Inserted(permit) => return Ok(Claim::New(permit)),
             };
-            // Its connection comes to an end with the packet that it is at.
+            // Its connection ends after its current packet.
             let replaced = known.look().wake().cloned();
             if let Some(wake) = replaced {
                 wake.revoke(Revoked::TakenOver);
                 wake.until_left().await;
             }
             let permit = known.begin().await;
-            // Another newcomer may have come first: what its client sends is read as well.
+            // Another new connection may have taken over first. What its client has sent is
+            // read, too.
             let closing = known.look().wake().is_some_and(|wake| wake.is_closing());
-            // A session that has ended has left the registry.
+            // An ended session has already left the registry.
             if !closing && !known.look().life.is_ended() {
                 return Ok(Claim::Known(permit));
             }
         }
     }
 
-    /// A full disk keeps its last room for the sessions that are there.
+    /// While the disk is full, the last room is kept for existing sessions.
     fn has_no_room(&self, granted: &Granted) -> bool {
         !granted.has_room || (granted.expiry > 0 && self.persistence.is_full())
     }
 
-    /// True if there are as many sessions as there may be.
+    /// True if `session.max_sessions` is reached.
     pub fn has_all_sessions(&self) -> bool {
         self.is_crowded(self.registry.len())
     }
 
-    /// True if the will is stored although its session may not be.
+    /// True if the will is stored even if the session is not durable.
     pub(super) fn stores_will(&self, connect: &Connect) -> bool {
         connect.will.is_some() && self.settings.store_wills && self.persistence.is_enabled()
     }
@@ -274,9 +274,8 @@ impl Broker {
         if outlives {
             return Ok(self.hold_session(permit, true, request, step));
         }
-        // The old session's place in the registry goes to the new one, if it gets any. When
-        // its permit is given back, whoever waits for it finds that it has ended, and looks
-        // again.
+        // The new session, if any, takes the old one's place in the registry. Tasks that wait
+        // for the old permit find that the session has ended, and look it up again.
         replaced.remains = self.end_session(&handle, step);
         if self.has_no_room(granted) {
             replaced.without_successor = Some(permit);
@@ -315,7 +314,7 @@ impl Broker {
         let settings = &self.settings;
         let asked = connect.session_expiry.unwrap_or(0);
         ConnAck {
-            // 3.1 has no such flag; its byte is reserved and 0.
+            // 3.1 has no Session Present flag; its byte is reserved and 0.
             session_present: session_present && connect.version > Version::V31,
             session_expiry: (asked != granted.expiry).then_some(granted.expiry),
             receive_maximum: Some(settings.receive_maximum),
@@ -329,13 +328,13 @@ impl Broker {
         }
     }
 
-    /// False if the session's time was over and only the timer had not come to it.
+    /// False if the session has expired and its timer has not run yet.
     fn is_alive(handle: &SessionHandle, step: &Step) -> bool {
         handle.look().life.expires_at().is_none_or(|at| at > step.now.wall)
     }
 
-    /// An older connection of the same client id is told to go [MQTT-3.1.4-3]; its
-    /// will is due unless the delay lets the newcomer cancel it.
+    /// Ends an older connection of the same client id [MQTT-3.1.4-3]. Its will is published,
+    /// unless its delay lets the new connection cancel it.
     async fn end_connection_of(
         &self,
         handle: &Arc<SessionHandle>,
@@ -350,13 +349,13 @@ impl Broker {
             let ends = clean_start || session.life.expiry == 0 || expired;
             let left_at = session.life.disconnected_at;
             let due = session.will.as_ref().is_some_and(|will| {
-                // The timer may not have come to it yet.
+                // Its timer may not have run yet.
                 let passed = left_at.is_some_and(|at| at.plus_seconds(will.delay) <= now);
                 ends || passed || (old.is_some() && will.delay == 0)
             });
             let will = if due { session.will.take() } else { None };
             if let Some(wake) = &old {
-                // In this order: its task finds at once that it has no step left.
+                // In this order, so that its task sees that it has no last step to take.
                 wake.leave();
                 wake.revoke(Revoked::TakenOver);
                 session.life.take_over();
@@ -396,7 +395,7 @@ impl Broker {
         session.durable = self.persistence.is_enabled() && granted.expiry > 0;
         session.will = connect.will.as_ref().map(|will| Box::new(will_record(will)));
         session.has_row = session.durable || self.stores_will(connect);
-        // What an older connection lost is no reason to end this one.
+        // A message that an older connection lost must not end this one.
         handle.take_lost_message();
         let epoch = session.life.next_epoch();
         self.timers.cancel(&handle);
@@ -420,8 +419,8 @@ impl Broker {
         Attached { permit, wake, epoch, present }
     }
 
-    /// A session that becomes durable late brings along its subscriptions, and the QoS 2
-    /// packet ids whose repeats have to be known.
+    /// Writes the subscriptions of a session that becomes durable, and the QoS 2 packet
+    /// identifiers whose repeats have to be detected.
     fn write_what_it_has(session: &Session, step: &mut Step) {
         for packet_id in session.incoming.held() {
             step.change(Change::OpenIncoming(session.id, packet_id));
@@ -432,7 +431,7 @@ impl Broker {
     }
 }
 
-/// The session's row as it should be now.
+/// The session's row in its current state.
 pub(super) fn record_of(session: &Session) -> SessionRecord {
     SessionRecord {
         id: session.id,

@@ -4,10 +4,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Bytes of a CONNECT that are not counted: most are shorter, and never notice.
+/// A CONNECT of at most this many bytes is not counted. Most are shorter.
 const SMALL: usize = 4 << 10;
 
-/// The bound, and what is taken of it.
+/// The limit and the bytes in use.
 #[derive(Debug)]
 pub struct ConnectMemory {
     taken: AtomicU64,
@@ -15,7 +15,7 @@ pub struct ConnectMemory {
 }
 
 impl ConnectMemory {
-    /// Room for `bytes` of large CONNECTs together.
+    /// A limit of `bytes` for all large CONNECTs together.
     pub fn new(bytes: u64) -> Arc<Self> {
         Arc::new(Self { taken: AtomicU64::new(0), bytes })
     }
@@ -26,7 +26,7 @@ impl ConnectMemory {
     }
 }
 
-/// What one client takes.
+/// The bytes of one client.
 #[derive(Debug)]
 pub struct ConnectShare {
     memory: Arc<ConnectMemory>,
@@ -34,7 +34,7 @@ pub struct ConnectShare {
 }
 
 impl ConnectShare {
-    /// It takes `bytes` from now on. False: there is no room for them.
+    /// Sets the client's bytes. False: the limit does not permit them, and nothing changes.
     pub fn hold(&mut self, bytes: usize) -> bool {
         let bytes = if bytes <= SMALL { 0 } else { bytes as u64 };
         let Some(more) = bytes.checked_sub(self.taken) else {

@@ -1,4 +1,4 @@
-//! Ends a connection and decides what becomes of its session.
+//! Ends a connection, and ends or keeps its session.
 
 use std::sync::Arc;
 
@@ -12,12 +12,12 @@ use crate::telemetry::{DropReason, Label};
 /// How a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DisconnectKind {
-    /// DISCONNECT with reason 0x00: the will is void [MQTT-3.14.4-3].
+    /// DISCONNECT with reason 0x00: the will is removed [MQTT-3.14.4-3].
     Normally {
-        /// v5: the session expiry interval may be changed on the way out.
+        /// v5: a new session expiry interval, if the DISCONNECT has one.
         session_expiry: Option<u32>,
     },
-    /// Anything else: the will is due.
+    /// Any other end of the connection: the will is due.
     WithWill {
         /// v5: as above.
         session_expiry: Option<u32>,
@@ -25,8 +25,8 @@ pub enum DisconnectKind {
 }
 
 impl Broker {
-    /// Connection `epoch` of the session is gone. Does nothing if another one has
-    /// taken the session over. Not to be cancelled.
+    /// Ends connection `epoch` of the session. Does nothing if another connection has taken
+    /// the session over. Must not be cancelled.
     pub(super) async fn disconnect(
         self: &Arc<Self>,
         permit: StepPermit,

@@ -1,6 +1,6 @@
-//! Reserves disk space for what grows the file and is not a message. It is reserved before
-//! anything is decided: what is refused is not in memory either, and what is accepted finds
-//! space.
+//! Reserves disk space for rows that grow the file and are not messages. Space is reserved
+//! before the change is decided, so that a refused change is not in memory either, and an
+//! accepted one always finds space.
 
 use super::Broker;
 use super::connect::Granted;
@@ -8,18 +8,18 @@ use super::persistence::NoRoom;
 use crate::protocol::{Connect, LastWill};
 use crate::store::{Claimant, Promise};
 
-/// Bytes of a will with which a known session comes back as long as any room is left. What
-/// says that a device is gone takes less.
+/// The most bytes of a will with which a known session may reconnect while any room is left. A
+/// will that reports a device as offline is smaller.
 const SMALL_WILL: usize = 1024;
 
-/// Columns of a session's row beside texts.
+/// Bytes of a session's row besides its texts.
 const SESSION: usize = 64;
 
 impl Broker {
-    /// Room for the row of the session that a CONNECT asks for.
+    /// Reserves room for the row of the session that a CONNECT requests.
     ///
     /// # Errors
-    /// There is none.
+    /// There is no room.
     pub(super) fn room_for_session(
         &self,
         connect: &Connect,
@@ -34,7 +34,7 @@ impl Broker {
         let known = if comes_back { self.will_on_disk(&granted.client_id) } else { None };
         let is_small = will <= SMALL_WILL;
         let claimant = match known {
-            // The row takes no more room than it does now.
+            // The row does not grow.
             Some(before) if is_small && will <= before => return Ok(None),
             Some(_) if is_small => Claimant::Known,
             None if is_small && !is_durable => Claimant::Passing,
@@ -44,7 +44,7 @@ impl Broker {
         self.persistence.promise(row, claimant)
     }
 
-    /// Room for the row of a new subscription. While the disk is full there is none.
+    /// Reserves room for the row of a new subscription. While the disk is full there is none.
     pub(super) fn room_for_subscription(
         &self,
         is_durable: bool,

@@ -1,9 +1,8 @@
 //! Ends a session: by expiry, a clean start, the end of its connection, or an operator.
 //!
-//! It is decided under the session's permit and lock, and submitted; only then does the
-//! session leave the registry, so that whoever connects next with its client id knows a
-//! commit that the end is in. What remains is cleared away in short steps: see
-//! `cleanup`.
+//! The end is decided under the session's permit and lock, and submitted. Only then does the
+//! session leave the registry, so that the next CONNECT with its client id knows a commit that
+//! includes the end. Its state is then removed in short steps: see `cleanup`.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,7 +15,7 @@ use crate::store::Change;
 use crate::telemetry::DropReason;
 
 impl Broker {
-    /// A session's expiry has passed.
+    /// Handles the expiry of a session.
     pub(super) async fn session_expires(&self, permit: StepPermit) {
         let handle = permit.session();
         let mut step = Step::new(self);
@@ -25,7 +24,7 @@ impl Broker {
             if !session.life.is_away() {
                 return;
             }
-            // The will is sent when the session ends, whatever its delay
+            // A will is published when the session ends, even if its delay has not passed
             // [MQTT-3.1.2-8].
             session.will.take()
         };
@@ -42,7 +41,7 @@ impl Broker {
         self.end_and_submit(&permit, &mut step);
     }
 
-    /// Ends the session, submits the step with it, and clears away what is little.
+    /// Ends the session, submits the step, and begins the cleanup.
     pub(super) fn end_and_submit(&self, permit: &StepPermit, step: &mut Step) {
         let handle = permit.session();
         let remains = self.end_session(handle, step);
@@ -53,8 +52,8 @@ impl Broker {
         }
     }
 
-    /// Decides the end of the session. The caller has its permit, submits the step, and
-    /// then takes it out of the registry.
+    /// Decides the end of the session. The caller holds its permit, submits the step, and then
+    /// removes the session from the registry.
     pub(super) fn end_session(
         &self,
         handle: &Arc<SessionHandle>,
@@ -67,7 +66,7 @@ impl Broker {
         session.life.end();
         self.timers.cancel(handle);
         let (entries, rows) = session.take_all();
-        // Also if the session is durable no longer: its rows are there.
+        // Also if the session is no longer durable: its rows still exist.
         let shared_up_to = session.has_shared.then_some(session.sent_up_to);
         let subscriptions = session.subscriptions.take();
         if session.has_row {
@@ -77,7 +76,7 @@ impl Broker {
         handle.session_wake().connect(None);
         let mut rows: VecDeque<_> = rows.into_iter().filter(|ids| !ids.is_empty()).collect();
         if let Some(sent_up_to) = shared_up_to {
-            // Others may get what is in them: they are read back first.
+            // Other members may get these deliveries, so the rows are read back first.
             rows.drain(..).for_each(|ids| self.shared_redelivery.add(ids, sent_up_to));
         }
         let dropped = rows.iter().map(IdList::len).sum::<usize>();

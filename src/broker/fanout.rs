@@ -1,7 +1,7 @@
 //! Puts one message into the queues of its receivers, over as many polls as necessary.
 //!
-//! Nothing of it reaches the store before the last receiver has it: the message, its
-//! deliveries and the publisher's packet id are one transaction.
+//! Nothing is submitted before the last receiver has the message: the message, its deliveries
+//! and the publisher's packet identifier are one transaction.
 
 use std::sync::Arc;
 
@@ -15,34 +15,33 @@ use crate::session::{DeliveryState, Entry, Home, Room, Session};
 use crate::store::Op;
 use crate::telemetry::{DropReason, Label};
 
-/// A fan-out that has begun. It has to be brought to its end, whatever becomes of the
-/// publisher: some receivers may have the message.
+/// A fan-out in progress. It must be completed even if the publisher's connection ends,
+/// because some receivers may have the message.
 #[derive(Debug)]
 #[allow(clippy::struct_excessive_bools)] // Each is true or false by itself.
 pub struct Fanout {
     message: Arc<Message>,
-    /// The receiver that comes next.
+    /// The index of the next receiver.
     next: usize,
-    /// No receiver may see it before the commit.
+    /// True if no receiver may be sent the message before its commit.
     gate_all: bool,
-    /// Nobody can be told that a queue is full: its message is dropped there, and all
-    /// others get it.
+    /// True if the publisher cannot be told that a queue is full. The message is then dropped
+    /// for that receiver, and all others get it.
     lenient: bool,
     next_slot: u32,
     durable: usize,
     hold: bool,
-    /// The session that was served last is away and has just begun to keep
-    /// messages in memory.
+    /// Set if the last receiver is offline and has its first message in memory.
     evict: bool,
-    /// A connected receiver had no room for it at QoS 0.
+    /// A connected receiver had no room for the message at QoS 0.
     dropped: bool,
 }
 
 impl Broker {
-    /// Begins to deliver a message to the receivers that it was prepared for.
+    /// Begins the fan-out of a message to the receivers for which it was prepared.
     pub fn begin_fanout(&self, message: Arc<Message>, lenient: bool) -> Fanout {
-        // One reference is the publisher's own, so that quick receivers cannot
-        // complete the message before all of them have it.
+        // One more reference belongs to the publisher, so that receivers cannot complete the
+        // message before the fan-out is done.
         if message.slots.len() > 1 {
             let references = u32::try_from(message.slots.len()).unwrap_or(u32::MAX - 1) + 1;
             self.persistence.add_references(message.id, references);
@@ -60,9 +59,9 @@ impl Broker {
         }
     }
 
-    /// Goes on with it as far as the budget lasts. True when it is done: then the message
-    /// is part of `step`, and its publisher may be acknowledged as soon as
-    /// [`crate::message::Durability::may_acknowledge`] says so.
+    /// Continues the fan-out as far as the budget allows. True when it is done: then the
+    /// message is in `step`, and its publisher may be acknowledged as soon as
+    /// [`crate::message::Durability::may_acknowledge`] is true.
     pub fn fan_out(
         &self,
         fanout: &mut Fanout,
@@ -79,14 +78,15 @@ impl Broker {
             self.enqueue(receiver, fanout, step);
         }
         if fanout.dropped {
-            // What a slow reader loses costs its publisher, so that sending gets its turn.
+            // The publisher pays for messages that slow receivers lose, so that output gets
+            // its turn.
             budget.spend(DROPPED);
         }
         self.end_fanout(fanout, step);
         true
     }
 
-    /// Delivers a message in turns with other tasks. Not to be cancelled.
+    /// Delivers a message in turns with other tasks. Must not be cancelled.
     pub(super) async fn fan_out_in_polls(
         &self,
         message: Arc<Message>,
@@ -101,7 +101,7 @@ impl Broker {
         }
     }
 
-    /// Delivers a message at once, for publications with few receivers.
+    /// Delivers a message without yielding, for publications with few receivers.
     pub(super) fn deliver_at_once(
         &self,
         message: Arc<Message>,
@@ -116,7 +116,7 @@ impl Broker {
         let Fanout { message, durable, hold, .. } = fanout;
         let must_commit = message.must_commit() && self.persistence.is_enabled();
         if message.slots.len() > 1 && self.persistence.release(message.id) && !must_commit {
-            // All that are durable have acknowledged already, or none is.
+            // Either all durable receivers have acknowledged already, or there are none.
             message.durability.complete();
             return;
         }
@@ -127,8 +127,8 @@ impl Broker {
         if let Some(trace) = &message.trace {
             trace.submitted();
         }
-        // A will is gone from its session's row with the rest of the step: it must not come
-        // after it.
+        // A will is removed from its session's row in the same step, so its message must not
+        // be held for a later commit.
         if *hold && message.publisher.is_some() && !must_commit {
             step.hold(Arc::clone(message));
         } else {
@@ -150,7 +150,7 @@ impl Broker {
         if self.enqueue_in(slot, receiver, fanout, step) {
             return;
         }
-        // Its session has ended since it was chosen: it is another member's turn.
+        // The session ended after it was selected, so another member is selected.
         let mut tried = smallvec::SmallVec::<[_; 1]>::from_elem(receiver.session, 1);
         while let Some(other) = self.other_member(receiver.share.as_ref(), &tried) {
             if self.enqueue_in(slot, &other, fanout, step) {
@@ -166,8 +166,8 @@ impl Broker {
         }
     }
 
-    /// False if another member of a shared subscription is to get it, since this session
-    /// has ended.
+    /// False if the session of a shared subscription's member has ended, so that another
+    /// member has to be selected.
     fn enqueue_in(
         &self,
         slot: Option<u32>,
@@ -198,7 +198,7 @@ impl Broker {
             share: receiver.share.clone(),
             identifiers: receiver.identifiers.clone(),
         };
-        // Another member may have subscribed at QoS 0.
+        // The other member may have subscribed at QoS 0.
         let place = slot.filter(|_| qos > QoS::AtMostOnce);
         let queued = match place {
             None => self.enqueue_qos0(handle, &mut session, entry),
@@ -207,7 +207,7 @@ impl Broker {
         if queued {
             let awaits_commit = fanout.gate_all || (session.durable && qos == QoS::ExactlyOnce);
             if awaits_commit && self.persistence.waits() {
-                // Whoever is connected by then: it may be another connection.
+                // Wakes whichever connection holds the session at the commit.
                 if !Sabotage::ForgetWakeUp.is_on() {
                     step.wake_at_commit(handle.session_wake());
                 }
@@ -278,8 +278,8 @@ impl Broker {
         match session.room_for(entry.message.size()) {
             Room::Yes => {}
             Room::AfterDropping if self.drop_oldest(session, step) => {}
-            // Looked at in `prepare`; what came in between may stand above the
-            // limit, since it was promised a place.
+            // `prepare` has found room and accepted the message, so it is queued even if the
+            // limit has been reached since.
             Room::No if promised => {}
             Room::No | Room::AfterDropping => {
                 self.metrics.messages.dropped.add(DropReason::QueueFull, 1);
@@ -307,7 +307,7 @@ impl Broker {
             fanout.durable += 1;
             fanout.hold &= entry.qos == QoS::AtLeastOnce && session.is_answering(step.now.instant);
         } else if entry.message.slots.len() > 1 {
-            // Not the store's business: its reference is given back at once.
+            // The store does not count this receiver, so its reference is released.
             self.persistence.release(entry.message.id);
         }
         traced::queued(&entry, &session.client_id);
@@ -320,8 +320,8 @@ impl Broker {
         true
     }
 
-    /// A QoS 1 or 2 message of a clean session is lost for want of memory: its client is not
-    /// left in the belief that it gets everything.
+    /// A QoS 1 or 2 message of a session that ends with its connection is lost for lack of
+    /// memory. The client is disconnected, so that it knows.
     fn note_lost_message(&self, handle: &SessionHandle, session: &Session, step: &mut Step) {
         if let Some(wake) = session.wake()
             && !self.is_shutting_down()
@@ -332,7 +332,7 @@ impl Broker {
         }
     }
 
-    /// False: nothing that waits may be dropped, so the new message finds no room.
+    /// False: no waiting message may be dropped, so there is no room for the new one.
     pub(super) fn drop_oldest(&self, session: &mut Session, step: &mut Step) -> bool {
         while session.room_for(0) == Room::AfterDropping {
             match session.drop_oldest() {

@@ -7,46 +7,46 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Broker;
 
-/// What of `docs/limits.md`, "Memory", has happened.
+/// A rule of `docs/limits.md`, "Memory", that was applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
-    /// A QoS 0 message was dropped on its way into a queue.
+    /// A QoS 0 message was not queued.
     Dropped,
-    /// It was taken out of one.
+    /// A QoS 0 message was removed from a queue.
     Shed,
-    /// A QoS 1 or 2 message was lost to a client that is told so.
+    /// A QoS 1 or 2 message was lost, and its client is disconnected.
     Lost,
-    /// A message for a durable session waits on the disk alone.
+    /// A message for a durable session waits on disk only.
     Spilled,
     /// A publisher was refused.
     Refused,
-    /// A client was read no further until the disk has what it sent.
+    /// Packets of a client were held until the disk has what it sent before.
     Held,
 }
 
 #[cfg(feature = "failpoints")]
 const WAYS: usize = Way::Held as usize + 1;
 
-/// See the module.
+/// How often each rule was applied.
 #[cfg(feature = "failpoints")]
 #[derive(Debug, Default)]
 pub(super) struct Ways([AtomicU64; WAYS]);
 
 impl Broker {
-    /// Somebody gave way, `times` times.
+    /// Counts `times` applications of a rule.
     #[cfg(feature = "failpoints")]
     #[allow(clippy::indexing_slicing)] // There is a place for each.
     pub(in crate::broker) fn gives_way(&self, way: Way, times: usize) {
         self.ways.0[way as usize].fetch_add(times as u64, Ordering::Relaxed);
     }
 
-    /// Nothing, without the feature.
+    /// Does nothing without the feature.
     #[cfg(not(feature = "failpoints"))]
     #[inline]
-    #[allow(clippy::unused_self)] // As with it.
+    #[allow(clippy::unused_self)] // As with the feature.
     pub(in crate::broker) fn gives_way(&self, _: Way, _: usize) {}
 
-    /// How often that has happened.
+    /// How often a rule was applied.
     #[cfg(feature = "failpoints")]
     #[allow(clippy::indexing_slicing)]
     pub fn gave_way(&self, way: Way) -> u64 {

@@ -1,5 +1,5 @@
-//! A session as the rest of the broker holds it: its state behind one short lock, flags that
-//! may be read without the lock, and the permit to act on its life.
+//! A session as the rest of the broker holds it: its state behind one lock, flags that are
+//! read without the lock, and the permit for steps.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -19,46 +19,46 @@ use crate::telemetry::Metrics;
 #[derive(Debug)]
 struct State {
     session: Session,
-    /// For what the session takes in memory, without its messages, which have their own.
+    /// Charges the session's own memory. Messages have charges of their own.
     charge: Charge,
 }
 
 /// Shared by the registry, the router and the session's connection.
 #[derive(Debug)]
 pub struct SessionHandle {
-    /// Of the session.
+    /// The identifier of the session.
     pub id: SessionId,
-    /// Of the session.
+    /// The client id of the session.
     pub client_id: Arc<str>,
     state: Mutex<State>,
     online: AtomicBool,
     ended: AtomicBool,
     full: AtomicBool,
     memory_only: AtomicBool,
-    /// Publishers that wait for room in the queue.
+    /// Connections of publishers that wait for room in the queue.
     waiting: Mutex<Vec<Arc<Wake>>>,
-    /// Rings the connection that holds the session.
+    /// Wakes the connection that holds the session.
     session_wake: Arc<SessionWake>,
-    /// Where its timers stand.
+    /// When its timers are due.
     timers: TimerSlots,
-    /// One permit: see [`StepPermit`]. Who waits for it is served in turn.
+    /// One permit: see [`StepPermit`]. Tasks that wait for it get it in order.
     permit: Semaphore,
     metrics: Arc<Metrics>,
-    /// Bytes of the session and its messages, these as if nobody else had them.
+    /// Bytes of the session and its messages, each message as if it had no other receiver.
     held: AtomicI64,
     /// Bytes of its connection's buffers.
     buffered: AtomicI64,
-    /// A message that it was to get could not be kept: its connection has to end.
+    /// True if a message for it was lost, so that its connection has to end.
     lost_message: AtomicBool,
 }
 
 impl SessionHandle {
-    /// Wraps a session that nobody acts on.
+    /// Wraps a session whose permit is free.
     pub fn new(session: Session, metrics: Arc<Metrics>) -> Arc<Self> {
         Self::build(session, metrics, 1)
     }
 
-    /// Wraps a session, and gives its permit to the caller.
+    /// Wraps a session and returns its permit.
     pub fn claimed(session: Session, metrics: Arc<Metrics>) -> StepPermit {
         StepPermit { handle: Self::build(session, metrics, 0), rings: false }
     }
@@ -83,26 +83,26 @@ impl SessionHandle {
         })
     }
 
-    /// Locks the state, to change it. Never held over an await, a disk write, or the lock
-    /// of another session. What others read without the lock, and the gauges, follow when
-    /// the guard is dropped.
+    /// Locks the state for a change. Must not be held over an await, a disk write, or the lock
+    /// of another session. When the guard is dropped, the flags that are read without the lock
+    /// and the gauges are updated.
     #[cfg_attr(feature = "failpoints", track_caller)]
     pub fn lock(&self) -> SessionGuard<'_> {
         SessionGuard { state: self.state.lock(), handle: self, follows: true }
     }
 
-    /// Locks the state, to look at it.
+    /// Locks the state for reading.
     #[cfg_attr(feature = "failpoints", track_caller)]
     pub fn look(&self) -> SessionView<'_> {
         SessionView(self.state.lock())
     }
 
-    /// The permit for the session's connection, if nobody has it or waits for it.
+    /// The permit for the session's connection, if it is free and no task waits for it.
     pub fn try_begin(self: &Arc<Self>) -> Option<StepPermit> {
         self.try_claim(false)
     }
 
-    /// As [`SessionHandle::begin`], for whoever comes back later instead of waiting.
+    /// As [`SessionHandle::begin`], for a caller that tries again later instead of waiting.
     pub fn try_begin_beside(self: &Arc<Self>) -> Option<StepPermit> {
         self.try_claim(true)
     }
@@ -113,8 +113,8 @@ impl SessionHandle {
         Some(StepPermit { handle: Arc::clone(self), rings })
     }
 
-    /// The permit, when everybody who came before has given it back. When this one is
-    /// given back, the session's connection is rung: it may have asked in vain.
+    /// Waits for the permit. When this permit is released, the session's connection is woken,
+    /// because it may have failed to get it.
     pub async fn begin(self: &Arc<Self>) -> StepPermit {
         if let Ok(permit) = self.permit.acquire().await {
             permit.forget();
@@ -122,26 +122,24 @@ impl SessionHandle {
         StepPermit { handle: Arc::clone(self), rings: true }
     }
 
-    /// Rung for everything that is to be done later for whichever connection holds the
-    /// session by then.
+    /// Wakes whichever connection holds the session at the time of the wake-up.
     pub fn session_wake(&self) -> &Arc<SessionWake> {
         &self.session_wake
     }
 
-    /// When its timers fall due.
+    /// When its timers are due.
     pub(super) fn timers(&self) -> &TimerSlots {
         &self.timers
     }
 
-    /// A connection is there, as far as could be seen without the lock.
+    /// True if a client is connected, as last seen without the lock.
     pub fn is_online(&self) -> bool {
         self.online.load(Ordering::Relaxed)
     }
 
-    /// What there is for choosing it as the member of a shared subscription that gets a
-    /// message.
+    /// Whether a shared subscription may select this member for a message.
     pub fn availability(&self) -> Availability {
-        // Members that have ended stay in the router until they are cleared away.
+        // Ended members stay in the router until the cleanup.
         if self.ended.load(Ordering::Relaxed) {
             Availability::Ended
         } else if self.is_full() {
@@ -151,14 +149,14 @@ impl SessionHandle {
         }
     }
 
-    /// Its queue has no room and its messages are to be refused.
+    /// True if its queue is full and publishers are refused.
     pub fn is_full(&self) -> bool {
         self.full.load(Ordering::Relaxed)
     }
 
-    /// Has `publisher` rung when the queue has room; at once, if it has.
+    /// Wakes `publisher` when the queue has room; at once if it has room now.
     pub fn wait_for_room(&self, publisher: &Arc<Wake>) {
-        // Whoever makes room does so under the session's lock.
+        // Room is made under the session's lock, so no wake-up is lost.
         let _session = self.state.lock();
         if self.is_full() {
             let mut waiting = self.waiting.lock();
@@ -170,7 +168,7 @@ impl SessionHandle {
         }
     }
 
-    /// `publisher` waits no longer.
+    /// Removes `publisher` from those that wait for room.
     pub fn stop_waiting(&self, publisher: &Arc<Wake>) {
         let mut waiting = self.waiting.lock();
         waiting.retain(|known| !Arc::ptr_eq(known, publisher));
@@ -185,36 +183,35 @@ impl SessionHandle {
         self.waiting.lock().len()
     }
 
-    /// A subscription has changed: publishers that wait for room in the queue may not have to
-    /// wait any more.
+    /// Called after a change of a subscription, which may free publishers from waiting for
+    /// room.
     pub fn reconsider(&self) {
         self.waiting.lock().drain(..).for_each(|publisher| publisher.ring());
     }
 
-    /// It outlives its connections, but its messages have no place on disk: memory
-    /// is all they have.
+    /// True if the session outlives its connections, but its messages are in memory only.
     pub fn is_memory_only(&self) -> bool {
         self.memory_only.load(Ordering::Relaxed)
     }
 
-    /// Bytes that its client makes the broker hold: its session, its messages as if nobody
-    /// else had them, and its connection's buffers.
+    /// Bytes that the broker holds for this client: its session, its messages as if they had
+    /// no other receiver, and its connection's buffers.
     pub fn holds(&self) -> i64 {
         self.held.load(Ordering::Relaxed) + self.buffered.load(Ordering::Relaxed)
     }
 
-    /// Its connection holds so many bytes from now on.
+    /// Sets the bytes of its connection's buffers.
     pub fn set_buffered(&self, bytes: usize) {
         tell(&self.buffered, bytes as u64);
     }
 
-    /// A message that its client was promised cannot be kept: the connection has to end, so
-    /// that the client learns of it. To be rung by the caller.
+    /// Records that a message for this client was lost, so that its connection has to end. The
+    /// caller wakes the connection.
     pub fn note_lost_message(&self) {
         self.lost_message.store(true, Ordering::Relaxed);
     }
 
-    /// True if [`SessionHandle::note_lost_message`] was called since the last time.
+    /// True if [`SessionHandle::note_lost_message`] was called since the last call.
     pub fn take_lost_message(&self) -> bool {
         self.lost_message.load(Ordering::Relaxed)
             && self.lost_message.swap(false, Ordering::Relaxed)
@@ -238,16 +235,16 @@ impl SessionHandle {
 
 impl Drop for SessionHandle {
     fn drop(&mut self) {
-        // The connection's wake-up holds the session's, and the session's the connection's.
+        // Breaks a cycle: the connection's wake-up refers to the session's, and vice versa.
         self.session_wake.connect(None);
     }
 }
 
-/// Bytes by which [`SessionHandle::holds`] may be wrong: little beside the least share.
+/// The largest error of [`SessionHandle::holds`], in bytes: small compared to the least share.
 const WORTH_TELLING: i64 = 2 << 10;
 
-/// Writes a count of bytes if it has changed by something that counts: others read what
-/// stands beside it for each message.
+/// Updates a count of bytes if it has changed by `WORTH_TELLING` or more. Other threads read
+/// the same cache line for each message.
 fn tell(count: &AtomicI64, bytes: u64) {
     let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
     if (count.load(Ordering::Relaxed) - bytes).abs() >= WORTH_TELLING {
@@ -255,7 +252,7 @@ fn tell(count: &AtomicI64, bytes: u64) {
     }
 }
 
-/// Writes only what changes: others read it all the time. True if it has changed.
+/// Writes a flag only if it changes, because other threads read it often. True if it has.
 fn update(flag: &AtomicBool, value: bool) -> bool {
     let changed = flag.load(Ordering::Relaxed) != value;
     if changed {
@@ -264,7 +261,7 @@ fn update(flag: &AtomicBool, value: bool) -> bool {
     changed
 }
 
-/// A session that is being changed.
+/// A session that is locked for a change.
 #[derive(Debug)]
 pub struct SessionGuard<'a> {
     state: MutexGuard<'a, State>,
@@ -273,7 +270,7 @@ pub struct SessionGuard<'a> {
 }
 
 impl SessionGuard<'_> {
-    /// Has somebody else say later what follows from the changes.
+    /// Leaves the update of flags and gauges to a later guard.
     pub(super) fn follow_later(&mut self) {
         self.follows = false;
     }
@@ -301,7 +298,7 @@ impl Drop for SessionGuard<'_> {
     }
 }
 
-/// A session that is being looked at.
+/// A session that is locked for reading.
 #[derive(Debug)]
 pub struct SessionView<'a>(MutexGuard<'a, State>);
 
@@ -313,19 +310,19 @@ impl Deref for SessionView<'_> {
     }
 }
 
-/// The right to act on a session's life and on what its client asks for: a connection's
-/// step, a take-over, a timer, an operator. Whoever has it submits what it has decided
-/// before it gives it back, so these never overtake each other. Messages for the session
-/// come without it.
+/// The right to act on a session's life and on its client's requests, for a step of its
+/// connection, a take-over, a timer, or an operator. Its holder submits its changes before it
+/// releases the permit, so steps of one session are submitted in order. Messages for the
+/// session are queued without it.
 #[derive(Debug)]
 pub struct StepPermit {
     handle: Arc<SessionHandle>,
-    /// The session's connection may have asked for it meanwhile.
+    /// True if the session's connection may have asked for the permit meanwhile.
     rings: bool,
 }
 
 impl StepPermit {
-    /// Whose permit it is.
+    /// The session of this permit.
     pub fn session(&self) -> &Arc<SessionHandle> {
         &self.handle
     }

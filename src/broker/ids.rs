@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::message::{DeliveryId, MessageId, SessionId};
 
-/// Each counter holds the last number that was given out.
+/// Each counter holds the last number that was used.
 #[derive(Debug)]
 pub struct Ids {
     message: AtomicU64,
@@ -13,7 +13,7 @@ pub struct Ids {
 }
 
 impl Ids {
-    /// Goes on behind what a restart found.
+    /// Continues after the last numbers in the database.
     pub fn new(message: MessageId, delivery: DeliveryId, session: SessionId) -> Self {
         Self {
             message: AtomicU64::new(message.0),
@@ -27,8 +27,8 @@ impl Ids {
         MessageId(self.message.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
-    /// The next delivery; to be drawn under the receiving session's lock, so that
-    /// the order of ids is the order of its queue.
+    /// The next delivery. To be called under the receiving session's lock, so that ids rise in
+    /// the order of its queue.
     pub fn delivery(&self) -> DeliveryId {
         DeliveryId(self.delivery.fetch_add(1, Ordering::Relaxed) + 1)
     }

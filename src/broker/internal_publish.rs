@@ -1,4 +1,4 @@
-//! Publishes on the broker's own behalf: wills and operators' messages.
+//! Publishes wills, on the broker's own behalf.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use super::{Broker, Budget, Publication, Routing, Step};
 use crate::router::Routes;
 
 impl Broker {
-    /// Publishes something that no connection waits for. Not to be cancelled.
+    /// Publishes a message that no connection waits for. Must not be cancelled.
     pub(super) async fn publish_internally(&self, publication: &Publication<'_>, step: &mut Step) {
         let generation = self.subscriptions.generation();
         let mut routes = Routes::new();

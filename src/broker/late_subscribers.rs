@@ -1,9 +1,9 @@
-//! Delivers a retained message to subscribers that arrive after its receivers were found and
-//! before it is retained: their own search has found the message before it.
+//! Delivers a retained message to clients that subscribed after its receivers were found and
+//! before it was retained. Their own search for retained messages has found the one before it.
 //!
-//! A SUBSCRIBE enters the routes first and searches then; a PUBLISH is retained before this
-//! looks at the routes again. So a subscriber that is missing in them finds the message
-//! among what is retained.
+//! A SUBSCRIBE is entered in the router before it searches, and a PUBLISH is retained before
+//! the router is searched here. A subscriber that this search misses therefore finds the new
+//! message itself.
 
 use std::sync::Arc;
 
@@ -14,9 +14,9 @@ use crate::message::SessionId;
 use crate::router::Routes;
 
 impl Broker {
-    /// Delivers what has just been retained to those who have subscribed since `routes` were
-    /// found, at `generation` of the subscriptions or later. To be called in the step that
-    /// retains it: one commit has both.
+    /// Delivers a message that was just retained to subscribers that are not in `routes`,
+    /// which were found at `generation` of the subscriptions. To be called in the step that
+    /// retains the message, so that both are in one commit.
     pub(super) fn deliver_to_late(
         &self,
         publication: &Publication<'_>,
@@ -30,7 +30,7 @@ impl Broker {
         let known: AHashSet<_> = routes.receivers.iter().map(|receiver| receiver.session).collect();
         let mut late = Routes::new();
         self.route(publication.topic, publisher, &mut late);
-        // What is retained is not sent to shared subscriptions (v5, 4.8.2).
+        // A retained message is not sent to shared subscriptions (v5, 4.8.2).
         let is_late = |session, is_shared: bool| !is_shared && !known.contains(&session);
         late.receivers.retain(|it| is_late(it.session, it.share.is_some()));
         if late.receivers.is_empty() {

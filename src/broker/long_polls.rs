@@ -1,8 +1,8 @@
-//! Limits how many tasks with more work than a short poll are runnable at once; the others wait
-//! in line outside the runtime's queue. A task with little work then waits behind a few long
-//! polls, however many tasks are busy.
+//! Limits how many tasks with more work than a short poll are runnable at once. The others
+//! wait in a queue outside the runtime. A task with little work therefore waits behind a few
+//! long polls only, however many tasks are busy.
 //!
-//! Whoever has a turn waits for nothing: it is given back at the end of the poll.
+//! A task with a turn never waits for anything: the turn ends with the poll.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,27 +15,27 @@ use super::budget::yield_now;
 /// The right to one long poll, until it is dropped.
 pub type LongPollPermit = OwnedSemaphorePermit;
 
-/// A wait for a turn. Those who wait get it in the order in which they were first polled.
+/// Waits for a turn. Turns are granted in the order of the first poll.
 pub struct NextLongPoll(Pin<Box<dyn Future<Output = Option<LongPollPermit>> + Send>>);
 
 impl NextLongPoll {
-    /// Ready with the turn, which is given back if it is dropped. `None`: the broker is
-    /// gone, and nobody needs to take turns.
+    /// Ready with the turn, which ends when it is dropped. `None`: the broker was dropped, so
+    /// no turn is needed.
     pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<LongPollPermit>> {
         self.0.as_mut().poll(context)
     }
 }
 
-/// What a task has more of than a short poll can do.
+/// The kind of work that exceeds a short poll.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Load {
-    /// What clients have sent.
+    /// Handling what clients have sent.
     Input,
-    /// What they are sent: it empties queues, and does not stand behind what fills them.
+    /// Sending to clients. It empties queues, so it does not wait behind work that fills them.
     Output,
 }
 
-/// The lines of those who wait, and how many of each have a turn.
+/// The queues of tasks that wait, and the turns that are in use.
 #[derive(Debug)]
 pub struct LongPolls {
     input: Arc<Semaphore>,
@@ -43,13 +43,13 @@ pub struct LongPolls {
 }
 
 impl LongPolls {
-    /// At most `at_once` turns of each kind at a time.
+    /// At most `at_once` concurrent turns of each kind.
     pub fn new(at_once: usize) -> Self {
         let line = || Arc::new(Semaphore::new(at_once.max(1)));
         Self { input: line(), output: line() }
     }
 
-    /// Goes to the end of the line, when it is first polled.
+    /// Waits for a turn, from the first poll of the result on.
     pub fn next(&self, load: Load) -> NextLongPoll {
         let semaphore = Arc::clone(match load {
             Load::Input => &self.input,
@@ -58,8 +58,8 @@ impl LongPolls {
         NextLongPoll(Box::pin(async move { semaphore.acquire_owned().await.ok() }))
     }
 
-    /// Between two slices of work that no connection polls: gives the turn back, lets others
-    /// run, and waits for the next one.
+    /// Called between two parts of work outside a connection's poll: releases the turn,
+    /// yields, and waits for the next one.
     pub async fn pause(&self, turn: &mut Option<LongPollPermit>) {
         *turn = None;
         yield_now().await;
@@ -84,7 +84,7 @@ mod tests {
         let (mut second, mut third) = (polls.next(Load::Input), polls.next(Load::Input));
         assert!(poll(&mut second).is_pending() && poll(&mut third).is_pending());
         drop(first);
-        // Who had the last turn waits behind those who have had none.
+        // The task with the last turn waits behind those that have had none.
         let mut again = polls.next(Load::Input);
         assert!(poll(&mut again).is_pending() && poll(&mut third).is_pending());
         let Poll::Ready(turn) = poll(&mut second) else { panic!("the second is next") };
@@ -108,7 +108,7 @@ mod tests {
         let (mut second, mut third) = (polls.next(Load::Input), polls.next(Load::Input));
         assert!(poll(&mut second).is_pending() && poll(&mut third).is_pending());
         drop(first);
-        // It had been given the turn, and has not taken it.
+        // It had been granted the turn, but was dropped before it was polled.
         drop(second);
         assert!(poll(&mut third).is_ready());
     }

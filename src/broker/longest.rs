@@ -1,7 +1,7 @@
 //! The longest queues, for the console and the API.
 //!
-//! Found by the walk over all sessions that counts what waits, once a second, and
-//! shared by all who ask.
+//! Found once a second, in the pass over all sessions that counts their deliveries. All
+//! requests share the result.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -9,28 +9,28 @@ use std::sync::Arc;
 
 use super::{Broker, SessionHandle};
 
-/// As many as fit on a screen beside other things.
+/// As many as fit on a screen.
 const SHOWN: usize = 10;
 
 /// One of the longest queues, as it was within the last second.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LongQueue {
-    /// Whose queue.
+    /// The client id of the session.
     pub client_id: Arc<str>,
-    /// Deliveries that wait or are in flight.
+    /// Deliveries that are waiting or in flight.
     pub queued: usize,
-    /// Their bytes.
+    /// Their size in bytes.
     pub queued_bytes: u64,
-    /// Its client is there.
+    /// True if its client is connected.
     pub connected: bool,
 }
 
-/// Keeps the longest of all that it is shown.
+/// Keeps the longest of the queues that it is given.
 #[derive(Default)]
 pub(super) struct Longest(BinaryHeap<Reverse<(usize, u64, usize)>>);
 
 impl Longest {
-    /// Shows the queue at place `index` of a walk. `bytes` is asked only if it counts.
+    /// Considers queue number `index` of a pass. `bytes` is called only if the queue is kept.
     pub(super) fn see(&mut self, index: usize, queued: usize, bytes: impl FnOnce() -> u64) {
         let least = self.0.peek().map_or(0, |Reverse((least, _, _))| *least);
         if queued == 0 || (self.0.len() >= SHOWN && queued <= least) {
@@ -42,7 +42,7 @@ impl Longest {
         self.0.push(Reverse((queued, bytes(), index)));
     }
 
-    /// The longest first; of equal ones, as the ids go, so that a list stands still.
+    /// The longest first. Equal ones are ordered by client id, so that the list is stable.
     pub(super) fn finish(self, handles: &[Arc<SessionHandle>]) -> Arc<[LongQueue]> {
         let mut queues: Vec<_> = self
             .0
@@ -59,8 +59,8 @@ impl Longest {
 }
 
 impl Broker {
-    /// One walk over all sessions, each locked for a moment: counts what waits or is in
-    /// flight, and remembers the longest queues.
+    /// Counts all deliveries in one pass over all sessions, each locked briefly, and stores
+    /// the longest queues.
     pub(super) fn measure_queues(&self) -> usize {
         let handles = self.registry.all();
         let mut longest = Longest::default();
@@ -75,8 +75,8 @@ impl Broker {
         all
     }
 
-    /// The sessions with the longest queues, at most ten, none of them empty; as they
-    /// were within the last second.
+    /// The sessions with the longest queues within the last second: at most ten, and no empty
+    /// queue.
     pub fn longest_queues(&self) -> Arc<[LongQueue]> {
         Arc::clone(&self.longest.lock())
     }

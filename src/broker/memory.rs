@@ -1,11 +1,11 @@
-//! Decides who gives way when memory is short: the clients that hold most of it.
+//! Decides which clients give way when memory is short: those that hold the most.
 //!
-//! What is held is counted once ([`crate::memory::Ledger`]); beside that each client has
-//! a count of its own, of its session, its queue and its connection's buffers
-//! ([`SessionHandle::holds`]). While more than `limits.max_memory` is held, a client may
-//! take more only up to its share. The share is the same for all, so that who holds little
-//! notices nothing; it is computed again and again until the sum is below the limit. If the
-//! sum goes on growing, those above their share lose the QoS 0 messages that wait for them.
+//! All memory is counted once in [`crate::memory::Ledger`]. In addition each client has a
+//! count of its session, its queue and its connection's buffers ([`SessionHandle::holds`]).
+//! While more than `limits.max_memory` is held, a client may allocate only up to its share.
+//! The share is the same for all clients, so those that hold little are not affected. It is
+//! recomputed until the sum is below the limit. If the sum still grows, clients above their
+//! share lose their waiting QoS 0 messages.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -16,23 +16,23 @@ use tokio::sync::Notify;
 use super::{Broker, SessionHandle, Way};
 use crate::telemetry::{DropReason, Label};
 
-/// How often shares are computed while memory is short.
+/// The interval at which shares are computed while memory is short.
 const BALANCE_EVERY: Duration = Duration::from_millis(50);
-/// Bytes that a client may hold whatever the others do, as long as there is any memory:
-/// the queue of one that reads.
+/// Bytes that a client may always hold while memory is short, whatever the others hold: the
+/// queue of a client that reads.
 const LEAST_SHARE: i64 = 16 << 10;
-/// The share until it is computed, as a part of the limit: within a moment, in which a packet
-/// on its way must not end its connection.
+/// The share before it is first computed, as a fraction of the limit. It is in force only
+/// briefly, and must not end a connection because of a packet in transit.
 const FIRST_SHARE: i64 = 8;
-/// The part of the limit below which memory is short no longer.
+/// The fraction of the limit below which memory is no longer short.
 const TARGET: (i64, i64) = (7, 8);
-/// Messages are taken from those above their share when more than the limit and this part of
-/// it is held: until then it is enough that they get no more.
+/// Messages are taken from clients above their share when the limit is exceeded by this
+/// fraction of it. Below that it is enough that these clients get no more.
 const MARGIN: i64 = 16;
-/// Messages that are dropped under one lock of a session.
+/// Messages that are dropped under one hold of a session's lock.
 const AT_ONCE: usize = 512;
 
-/// What a client may hold at most.
+/// The share of each client.
 #[derive(Debug)]
 pub(super) struct Shares {
     most: AtomicI64,
@@ -46,23 +46,23 @@ impl Default for Shares {
 }
 
 impl Broker {
-    /// True if more than `limits.max_memory` would be held with `more` bytes.
+    /// True if `more` bytes would exceed `limits.max_memory`.
     fn would_exceed(&self, more: u64) -> bool {
         let more = i64::try_from(more).unwrap_or(i64::MAX);
         self.metrics.messages.memory.is_above(self.settings.max_memory.saturating_sub(more))
     }
 
-    /// True if a client may make the broker hold `more` bytes.
+    /// True if a client may hold `more` bytes in addition.
     pub fn may_hold(&self, handle: &SessionHandle, more: u64) -> bool {
         !self.would_exceed(more) || self.is_within_share(handle.holds(), more)
     }
 
-    /// True if a client that has nothing yet may make the broker hold `bytes`.
+    /// True if a client that holds nothing yet may hold `bytes`.
     pub(super) fn may_begin_with(&self, bytes: u64) -> bool {
         !self.would_exceed(bytes) || self.is_within_share(0, bytes)
     }
 
-    /// True if a message of `bytes` for a durable session is to wait on the disk alone.
+    /// True if a message of `bytes` for a durable session has to wait on disk only.
     pub(super) fn has_to_spill(&self, handle: &SessionHandle, bytes: u64) -> bool {
         let spills = !self.may_hold(handle, bytes);
         if spills {
@@ -80,7 +80,7 @@ impl Broker {
             most = limit / FIRST_SHARE;
             self.shares.short.notify_one();
         }
-        // Many small ones together must not go on for ever either.
+        // Many clients with a small share must not exceed the limit without bound either.
         let most = if self.metrics.messages.memory.is_above(limit + limit / 8) {
             most.min(LEAST_SHARE)
         } else {
@@ -89,8 +89,8 @@ impl Broker {
         after <= most
     }
 
-    /// Computes shares for as long as memory is short, until the broker shuts down. A task of
-    /// its own, so that nothing else that the broker does in the background holds it up.
+    /// Computes shares while memory is short, until the broker shuts down. Runs as a separate
+    /// task, so that other background work does not delay it.
     pub async fn keep_memory_shared(self: Arc<Self>) {
         loop {
             let is_short = self.shares.most.load(Ordering::Relaxed) < i64::MAX;
@@ -103,9 +103,9 @@ impl Broker {
         }
     }
 
-    /// Computes shares. If even those who are within theirs have come to need too much, the
-    /// others lose the QoS 0 messages that wait for them. Public for a simulation, whose time
-    /// does not pass by itself: [`Broker::keep_memory_shared`] calls it.
+    /// Computes shares. If the limit is exceeded by too much, clients above their share lose
+    /// their waiting QoS 0 messages. Public for a simulation, whose time advances only by its
+    /// own calls; otherwise called by [`Broker::keep_memory_shared`].
     pub async fn balance_memory(&self) {
         let limit = self.settings.max_memory;
         let held = self.metrics.messages.memory.get();
@@ -136,7 +136,7 @@ impl Broker {
         }
     }
 
-    /// Drops QoS 0 messages that wait for a client until it is within its share.
+    /// Drops a client's waiting QoS 0 messages until it is within its share.
     async fn shed(&self, handle: &SessionHandle, share: u64) {
         loop {
             let dropped = handle.lock().shed(share, AT_ONCE);
@@ -152,8 +152,8 @@ impl Broker {
     }
 }
 
-/// The largest share for which all together hold as much of `target` as they do of `held`
-/// now: messages that several of them have are counted for each.
+/// The share with which the sum of the clients' counts falls by the factor `target / held`.
+/// The counts may exceed `held`: a message is counted for each of its receivers.
 fn share_of(holds: impl Iterator<Item = i64>, held: i64, target: i64) -> i64 {
     let mut holds: Vec<i64> = holds.filter(|holds| *holds > 0).collect();
     holds.sort_unstable();
@@ -161,7 +161,7 @@ fn share_of(holds: impl Iterator<Item = i64>, held: i64, target: i64) -> i64 {
     let mut room = sum * i128::from(target) / i128::from(held.max(1));
     let mut left = holds.len();
     for holds in holds {
-        // If all that are left held as much as this one, would there be room?
+        // The share if all remaining clients held the same.
         let equal = room / i128::try_from(left.max(1)).unwrap_or(1);
         if i128::from(holds) > equal {
             return i64::try_from(equal).unwrap_or(i64::MAX);
@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn who_holds_most_gives_way_first() {
         assert_eq!(share_of([10, 10, 980].into_iter(), 1000, 500), 480);
-        // Counted twice as much as is held: half of each has to go all the same.
+        // The counts are twice what is held, so half of each has to go.
         assert_eq!(share_of([1000, 1000].into_iter(), 1000, 500), 500);
         assert_eq!(share_of([].into_iter(), 1000, 500), i64::MAX - 1);
     }

@@ -1,15 +1,15 @@
-//! Ties sessions, router and store together: connect, publish, deliver, acknowledge,
-//! expire, take over.
+//! Ties sessions, router and store together: connect, publish, deliver, acknowledge, expire,
+//! take over.
 //!
-//! Here live the registry of sessions and the rules that concern more than one of
-//! them. No sockets: [`client::Client`] takes packets and fills buffers, whoever
-//! drives it.
+//! This is where the registry of sessions is, and all rules that concern more than one
+//! session. It has no sockets: [`client::Client`] takes packets and fills buffers for its
+//! caller.
 //!
 //! # Order
-//! Whoever acts on a session's life has its permit ([`StepPermit`]) and submits what it
-//! has decided before it gives the permit back. Locks are taken in the order registry,
-//! session, router, retained; two sessions are never locked at once; none is held over an
-//! await, a disk write, or the store's own lock.
+//! Acting on a session's life requires its permit ([`StepPermit`]). The holder submits its
+//! changes before it releases the permit. Locks are taken in the order registry, session,
+//! router, retained. Two sessions are never locked at once. No lock is held over an await, a
+//! disk write, or the store's own lock.
 
 pub mod admin;
 mod background;
@@ -90,27 +90,27 @@ use crate::store::Recovered;
 use crate::sync::Mutex;
 use crate::telemetry::{Metrics, Tracing};
 
-/// The broker's own topics, which clients cannot write.
+/// The topics that only the broker publishes.
 const SYS: &str = "$SYS/";
 
-/// One broker; shared by all connections.
+/// One broker, shared by all connections.
 #[derive(Debug)]
 pub struct Broker {
-    /// What the configuration says, in the units that are used here.
+    /// The configuration, in the units of the broker.
     pub settings: Settings,
-    /// Who may do what.
+    /// Decides what clients may do.
     pub authenticator: Authenticator,
-    /// Counters.
+    /// Counters and gauges.
     pub metrics: Arc<Metrics>,
-    /// Time.
+    /// The only source of time.
     pub clock: Clock,
     pub(crate) persistence: Persistence,
-    /// Who may have a long poll.
+    /// Limits concurrent long polls.
     pub(crate) long_polls: LongPolls,
     shares: memory::Shares,
     #[cfg(feature = "failpoints")]
     ways: gave_way::Ways,
-    /// For CONNECTs of clients that are not known yet.
+    /// Memory for CONNECTs of clients that are not authenticated yet.
     pub(crate) connect_memory: Arc<ConnectMemory>,
     ids: Ids,
     registry: Registry,
@@ -118,7 +118,7 @@ pub struct Broker {
     retained: RetainedMessages,
     timers: Timers,
     cleanup: Cleanup,
-    /// Deliveries of ended sessions that others may get.
+    /// Deliveries of ended sessions that other members may get.
     shared_redelivery: shared_redelivery::SharedRedelivery,
     to_evict: Mutex<Vec<Weak<SessionHandle>>>,
     /// The longest queues, as they were within the last second.
@@ -126,12 +126,12 @@ pub struct Broker {
     recent: Recent,
     shutting_down: AtomicBool,
     shutdown: Notify,
-    /// Empty: no message is traced.
+    /// Empty if no message is traced.
     tracing: OnceLock<Tracing>,
 }
 
 impl Broker {
-    /// Puts a broker together from what a start has found.
+    /// Creates a broker from the state that the store has recovered.
     pub fn new(
         settings: Settings,
         authenticator: Authenticator,
@@ -184,40 +184,40 @@ impl Broker {
         broker
     }
 
-    /// An id for a client that came without one: unique among the living, and not
-    /// to be guessed from the one before.
+    /// A client id for a client without one: unique among current sessions, and not
+    /// predictable from earlier ones.
     fn assign_client_id(&self) -> String {
         use std::hash::{BuildHasher, Hasher};
         let ids = std::iter::repeat_with(|| {
-            // Keyed anew by the operating system's randomness for each process.
+            // The keys are random for each process.
             let mut hasher = std::hash::RandomState::new().build_hasher();
             hasher.write_u64(self.ids.message().0);
             format!("auto-{:016x}", hasher.finish())
         });
-        // There is always another one.
+        // The iterator never ends.
         self.registry.first_unused(ids).unwrap_or_default()
     }
 
-    /// Sessions: connected, and waiting for their client.
+    /// The number of sessions with and without a connection.
     pub fn session_counts(&self) -> (usize, usize) {
         self.registry.counts()
     }
 
-    /// Deliveries that wait or are in flight, over all sessions.
+    /// Deliveries that are waiting or in flight, over all sessions.
     pub fn queued(&self) -> usize {
         let handles = self.registry.all();
         handles.iter().map(|handle| handle.look().backlog()).sum()
     }
 
-    /// QoS 1 and 2 messages that are sent and not acknowledged, counted session by
-    /// session: what the gauge of them has to show whenever no session is being changed.
+    /// QoS 1 and 2 deliveries that are sent and not acknowledged, counted over all sessions.
+    /// The gauge has this value whenever no session is being changed.
     pub fn in_flight(&self) -> usize {
         let handles = self.registry.all();
         handles.iter().map(|handle| handle.look().in_flight()).sum()
     }
 
-    /// The wake-ups of all connected sessions, by client id: for tests, which ring them to
-    /// see whether one had been forgotten.
+    /// The wake-ups of all connected sessions, with client ids. Tests ring them to detect a
+    /// wake-up that was forgotten.
     #[cfg(feature = "failpoints")]
     pub fn wakes(&self) -> Vec<(Arc<str>, Arc<crate::message::Wake>)> {
         let handles = self.registry.all();
@@ -238,16 +238,16 @@ impl Broker {
         self.persistence.is_full()
     }
 
-    /// Resolves when no connection is left. Only after [`Broker::shut_down`].
+    /// Resolves when all connections are closed. To be called after [`Broker::shut_down`].
     pub async fn until_all_left(&self) {
         while self.metrics.connections.listeners.open() > 0 {
-            // Connections have no one to tell; their number is looked at often
-            // enough for a shutdown.
+            // Connections do not signal their end, so their number is polled, often enough for
+            // a shutdown.
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
     }
 
-    /// Asks every connection to end with a goodbye.
+    /// Asks every connection to close with a DISCONNECT.
     pub fn shut_down(&self) {
         self.shutting_down.store(true, Ordering::SeqCst);
         self.shutdown.notify_waiters();

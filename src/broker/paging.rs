@@ -1,8 +1,8 @@
 //! Reads a queue back from disk, one page at a time.
 //!
-//! Pages count as memory from the moment that they are asked for. The less there is left
-//! of `limits.max_memory`, the smaller they get, so that many clients that come back at
-//! once share what is left; none waits for another, as a small page is always granted.
+//! A page counts as memory from the moment of its request. Its size depends on what is left of
+//! `limits.max_memory`, so that many clients that reconnect at once share that. A small page
+//! is always granted, so no client waits for another.
 
 use std::sync::{Arc, Weak};
 
@@ -13,26 +13,26 @@ use crate::protocol::{TopicFilter, matches};
 use crate::session::{Entry, Home, Page, Session};
 use crate::store::{PageReply, PageRequest, PagedDelivery};
 
-/// What a page may have at most, in bytes: enough for the round trip to the reader.
+/// The most bytes of a page: enough to hide the latency of the reader thread.
 const LARGEST: u64 = 4 << 20;
-/// What it may have when no memory is left.
+/// The size of a page when no memory is left.
 const SMALLEST: u64 = 64 << 10;
-/// A page takes up to this part of the memory that is left.
+/// A page takes up to this fraction of the memory that is left.
 const SHARE: u64 = 8;
 
 impl Broker {
-    /// How many bytes a page that is asked for now may have.
+    /// The most bytes of a page that is requested now.
     pub fn page_bytes(&self) -> u64 {
         let left = self.settings.max_memory - self.metrics.messages.memory.get();
         (u64::try_from(left).unwrap_or(0) / SHARE).clamp(SMALLEST, LARGEST)
     }
 
-    /// Asks the store for a page of the session's queue; its connection is woken
-    /// when it has arrived.
+    /// Requests a page of the session's queue from the store. The connection is woken when the
+    /// page has arrived.
     pub fn read_page(self: &Arc<Self>, handle: &Arc<SessionHandle>, page: Page) {
         let broker = Arc::downgrade(self);
         let session = Arc::downgrade(handle);
-        // Until its messages are counted for themselves.
+        // Held until the messages of the page have charges of their own.
         let on_its_way = self.metrics.messages.memory.charge(page.bytes);
         self.persistence.page(PageRequest {
             ids: page.ids,
@@ -40,8 +40,8 @@ impl Broker {
             reply: PageReply(Box::new(move |answer| {
                 match answer {
                     Ok(rows) => page_arrived(&broker, &session, rows),
-                    // The store is poisoned with it, and the process on its way out. Until
-                    // then nothing behind the page may be sent, so it never arrives.
+                    // The store is poisoned, so the process ends. Until then nothing behind
+                    // the page may be sent, so the page is left outstanding.
                     Err(error) => tracing::error!(%error, "a queue could not be read back"),
                 }
                 drop(on_its_way);
@@ -97,8 +97,9 @@ fn entry_of(session: &Session, row: PagedDelivery) -> Entry {
     }
 }
 
-/// Subscription identifiers are not kept with each delivery: what matches now is
-/// what matched then, unless the client has changed its subscriptions since.
+/// Subscription identifiers are not stored with deliveries. They are those of the
+/// subscriptions that match now, which differ only if the client has changed its
+/// subscriptions.
 fn identifiers(session: &Session, topic: &str) -> SmallVec<[u32; 1]> {
     session
         .subscriptions

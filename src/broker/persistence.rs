@@ -1,4 +1,4 @@
-//! The store as the broker sees it, or its absence.
+//! The store, which may be absent, as the broker uses it.
 
 use std::sync::Arc;
 
@@ -10,12 +10,12 @@ use crate::store::{Claimant, PageRequest, Promise, Store, StoreState, Submission
 #[error("the store takes no more work")]
 pub struct StoreDown;
 
-/// The disk has no room for what grows the file.
+/// The disk has no room for a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct NoRoom;
 
-/// With a store, deliveries of durable sessions are written; without one, all is
-/// in memory and nothing waits.
+/// With a store, deliveries of durable sessions are written. Without one, everything is in
+/// memory and nothing waits for commits.
 #[derive(Debug)]
 pub struct Persistence {
     store: Option<Store>,
@@ -24,8 +24,7 @@ pub struct Persistence {
 }
 
 impl Persistence {
-    /// `waits`: acknowledgements wait for commits (not so for
-    /// `durability = "async"`).
+    /// `waits`: acknowledgements wait for commits; false for `durability = "async"`.
     pub fn new(store: Option<Store>, waits: bool) -> Self {
         let waits = waits && store.is_some();
         let order = store.as_ref().map(|store| Arc::clone(store.order())).unwrap_or_default();
@@ -37,7 +36,7 @@ impl Persistence {
         self.store.as_ref()
     }
 
-    /// Where the numbers of changes come from.
+    /// The source of change numbers.
     pub fn order(&self) -> &Arc<Order> {
         &self.order
     }
@@ -52,12 +51,12 @@ impl Persistence {
         self.waits
     }
 
-    /// The last commit.
+    /// The number of the last commit.
     pub fn committed(&self) -> CommitNo {
         self.store.as_ref().map_or(0, Store::committed)
     }
 
-    /// Writes that wait.
+    /// Pending writes.
     pub fn pending(&self) -> usize {
         self.store.as_ref().map_or(0, Store::pending)
     }
@@ -67,10 +66,10 @@ impl Persistence {
         self.store.as_ref().is_some_and(|store| store.state() == StoreState::Full)
     }
 
-    /// Room for a row of about so many bytes, if there is any: see [`Store::promise`].
+    /// Reserves room for a row of about `row` bytes: see [`Store::promise`].
     ///
     /// # Errors
-    /// There is none.
+    /// There is no room.
     pub(super) fn promise(&self, row: usize, of: Claimant) -> Result<Option<Promise>, NoRoom> {
         match &self.store {
             Some(store) => store.promise(row as u64, of).map(Some).ok_or(NoRoom),
@@ -84,7 +83,7 @@ impl Persistence {
         }
     }
 
-    /// True if it was the last reference.
+    /// Releases a reference. True if it was the last.
     pub(super) fn release(&self, message: MessageId) -> bool {
         self.store.as_ref().is_none_or(|store| store.release(message))
     }

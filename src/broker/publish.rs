@@ -1,4 +1,4 @@
-//! Accepts or refuses a PUBLISH, and makes the message of it.
+//! Accepts or refuses a PUBLISH, and makes its message.
 
 use std::sync::Arc;
 
@@ -7,31 +7,31 @@ use crate::message::{Message, MessageHead, Wake, WallMillis};
 use crate::protocol::{QoS, ReasonCode};
 use crate::router::Routes;
 
-/// A message that someone wants to publish.
+/// A message to be published.
 #[derive(Debug, Clone, Copy)]
 pub struct Publication<'a> {
-    /// Where to; no alias any more.
+    /// The topic name, without an alias.
     pub topic: &'a str,
     /// Encoded v5 properties, as in [`Message::properties`].
     pub properties: &'a [u8],
-    /// What.
+    /// The application payload.
     pub payload: &'a [u8],
-    /// How.
+    /// The QoS of the publish.
     pub qos: QoS,
     /// The RETAIN flag.
     pub retain: bool,
-    /// From the Message Expiry Interval.
+    /// When it expires, from the Message Expiry Interval.
     pub expires_at: Option<WallMillis>,
-    /// A copy of what is retained already, for a new subscription.
+    /// True for a copy of a retained message, for a new subscription.
     pub is_copy: bool,
 }
 
 impl Broker {
-    /// Makes the message of it, unless it has to be refused.
+    /// Makes the message, unless it has to be refused.
     ///
     /// # Errors
-    /// The reason code for the publisher: 0x97 if a receiver's queue, or the disk,
-    /// has no room for it.
+    /// The reason code for the publisher: 0x97 if a receiver's queue or the memory for it is
+    /// full.
     pub fn prepare(
         &self,
         publication: &Publication<'_>,
@@ -56,8 +56,8 @@ impl Broker {
         Ok(self.message_of(publication, routes, publisher, step))
     }
 
-    /// Makes the message of a publication that nobody can be told to be refused: receivers
-    /// without room do not get it, all others do.
+    /// Makes the message of a publication that cannot be refused. Receivers without room do
+    /// not get it; all others do.
     pub(super) fn message_of(
         &self,
         publication: &Publication<'_>,

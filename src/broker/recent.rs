@@ -1,7 +1,7 @@
 //! Counters of the last minutes, sampled every few seconds, for the console.
 //!
-//! Counters as they stood, not rates: whoever reads them takes the differences. Some
-//! kilobytes, however long the broker runs.
+//! Samples are totals, not rates: readers compute differences. They take a few kilobytes,
+//! however long the broker runs.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,29 +12,29 @@ use crate::message::WallMillis;
 use crate::sync::Mutex;
 use crate::telemetry::{Counters, Label};
 
-/// Between two samples: fine enough for a chart that shows the span.
+/// The interval of samples: fine enough for a chart of `SPAN`.
 const EVERY: Duration = Duration::from_secs(5);
-/// How far back they reach: what the console's charts show, and a sample more.
+/// The age of the oldest sample: the span of the console's charts and one sample.
 const SPAN: Duration = Duration::from_secs(310);
 
-/// What had been counted at one moment.
+/// Totals at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sample {
-    /// Since the broker started.
+    /// The time since the broker started.
     pub uptime: Duration,
     /// Messages accepted from publishers.
     pub received: u64,
-    /// Messages first sent to receivers.
+    /// Messages that were sent to receivers.
     pub delivered: u64,
-    /// Deliveries that will not happen.
+    /// Deliveries that were dropped.
     pub dropped: u64,
-    /// Messages that publishers were told are not accepted.
+    /// Messages that were refused.
     pub refused: u64,
-    /// Commits by how long they took, as in the store's histogram; empty without a store.
+    /// Commits by duration, in the buckets of the store's histogram; empty without a store.
     pub commits: Vec<u64>,
 }
 
-/// The samples of the last minutes, the oldest first.
+/// The samples, oldest first.
 #[derive(Debug)]
 pub(super) struct Recent {
     started: Now,
@@ -46,11 +46,11 @@ impl Recent {
         Self { started: now, samples: Mutex::default() }
     }
 
-    /// Takes a sample if it is time for one.
+    /// Takes a sample if one is due.
     fn see(&self, now: Instant, sample: impl FnOnce(Duration) -> Sample) {
         let uptime = now.saturating_duration_since(self.started.instant);
         let mut samples = self.samples.lock();
-        // Ticks come a little early or late.
+        // Ticks are not exactly on time.
         let due = EVERY.saturating_sub(Duration::from_millis(500));
         if samples.back().is_some_and(|last| uptime.saturating_sub(last.uptime) < due) {
             return;
@@ -64,22 +64,22 @@ impl Recent {
 }
 
 impl Broker {
-    /// What was counted in the last five minutes, every five seconds, oldest first.
+    /// The samples of the last five minutes, every five seconds, oldest first.
     pub fn recent(&self) -> Vec<Arc<Sample>> {
         self.recent.samples.lock().iter().cloned().collect()
     }
 
-    /// How long it has been running.
+    /// The time since the broker started.
     pub fn uptime(&self) -> Duration {
         self.clock.now().instant.saturating_duration_since(self.recent.started.instant)
     }
 
-    /// When it was started.
+    /// The wall time at which the broker started.
     pub fn started_at(&self) -> WallMillis {
         self.recent.started.wall
     }
 
-    /// Remembers what is counted now, if it is time for that.
+    /// Takes a sample if one is due.
     pub(super) fn remember(&self) {
         self.recent.see(self.clock.now().instant, |uptime| {
             let messages = &self.metrics.messages;

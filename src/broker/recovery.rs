@@ -1,4 +1,4 @@
-//! Restores sessions from what the store found at the start.
+//! Restores sessions from what the store has read at the start.
 
 use std::sync::Arc;
 
@@ -10,15 +10,15 @@ use crate::protocol::TopicFilter;
 use crate::session::{Session, Subscribed};
 use crate::store::{Change, Recovered, RecoveredSession, SubscriptionRecord};
 
-/// After a crash each session that was connected is written anew. Not all in one step:
-/// the writer works meanwhile, and what it has done need not be in memory.
+/// After a crash each session that was connected is written again. A step has at most this
+/// many, so that the writer works meanwhile and memory is freed.
 const SESSIONS_PER_STEP: usize = 1000;
 
 impl Broker {
     pub(super) fn recover(self: &Arc<Self>, recovered: Recovered) {
         let mut step = Step::new(self);
         self.retained.recover(recovered.retained);
-        // From its end, so that the list shrinks as the sessions grow: never both in full.
+        // From the end, so that the list shrinks while the sessions are created.
         let mut found = recovered.sessions;
         while let Some(session) = found.pop() {
             self.recover_session(session, &mut step);
@@ -42,17 +42,17 @@ impl Broker {
             record.version,
             Arc::clone(&self.settings.session),
         );
-        // One that ends with its connection is here for its will, and ends at once.
+        // A session that ended with its connection is in the file for its will, and ends at
+        // once.
         session.durable = true;
         session.has_row = true;
         session.life.expiry = record.expiry;
         session.will = record.will;
         session.sent_up_to = record.sent_up_to;
-        // Connected when the broker died: from the session's view the connection
-        // ended there, as far as we can know now.
+        // The session was connected when the broker died. Its connection counts as ended now.
         let crashed = record.disconnected_at.is_none();
         if crashed {
-            // Any of them may have been sent.
+            // Any delivery may have been sent.
             let last = queue.last().max(sent.last()).unwrap_or_default();
             session.sent_up_to = session.sent_up_to.max(last);
         }
@@ -69,12 +69,12 @@ impl Broker {
         self.registry.insert(&handle);
     }
 
-    /// Filters are moved, not copied: there may be millions of them.
+    /// Filters are moved and not copied, because there may be millions.
     fn resubscribe(&self, handle: &Arc<SessionHandle>, found: Vec<SubscriptionRecord>) {
         let mut session = handle.lock();
         for SubscriptionRecord { filter, options, identifier } in found {
             let subscribed = Subscribed { options, identifier };
-            // Written by us, so it was valid once; if it is no more, it matches
+            // The broker wrote it, so it was valid then. If it no longer is, it matches
             // nothing.
             if let Ok(filter) = TopicFilter::new(&filter) {
                 self.subscriptions.insert(&filter, handle, subscribed);
@@ -83,7 +83,7 @@ impl Broker {
         }
     }
 
-    /// Timers of a session without a connection.
+    /// Sets the timers of a session without a connection.
     fn set_timers(&self, handle: &Arc<SessionHandle>) {
         let session = handle.look();
         if let Some(at) = session.life.expires_at() {

@@ -1,4 +1,4 @@
-//! The registry: the one live session of each client id. Owns its lock, which is the first in
+//! The registry: the current session of each client id. Owns its lock, which is the first in
 //! the order of locks.
 
 use std::collections::BTreeMap;
@@ -10,24 +10,23 @@ use super::SessionHandle;
 use crate::message::CommitNo;
 use crate::sync::Mutex;
 
-/// Sessions that are taken out under one hold of the lock: some 20 µs.
+/// Sessions that are read under one hold of the lock: about 20 µs.
 const PAGE: usize = 512;
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Registry {
-    /// In order, so that a long list of them can be gone through in short steps, each of
-    /// which goes on behind the one before.
+    /// Ordered by client id, so that a long list can be read in pages.
     sessions: Mutex<BTreeMap<Arc<str>, Arc<SessionHandle>>>,
-    /// The last commit that ends a session. Written before the session is removed.
+    /// The last commit that includes the end of a session. Set before the session is removed.
     last_end: AtomicU64,
 }
 
-/// What [`Registry::find_or_insert`] came to.
+/// The result of [`Registry::find_or_insert`].
 pub(super) enum Entry<T> {
-    /// The session was there.
+    /// The session existed.
     Found(Arc<SessionHandle>),
-    /// It was made.
+    /// The session was created.
     Inserted(T),
 }
 
@@ -47,23 +46,23 @@ impl Registry {
         self.sessions.lock().values().cloned().collect()
     }
 
-    /// The next sessions from `from` on, by client id; none: that was all.
+    /// The next sessions from `from` on, by client id. Empty at the end.
     pub(super) fn page(&self, from: Bound<&str>) -> Vec<Arc<SessionHandle>> {
         let sessions = self.sessions.lock();
         let next = sessions.range::<str, _>((from, Bound::Unbounded)).take(PAGE);
         next.map(|(_, handle)| Arc::clone(handle)).collect()
     }
 
-    /// The next sessions behind `after`, by client id; none: that was all.
+    /// The next sessions after `after`, by client id. Empty at the end.
     pub(super) fn page_behind(&self, after: Option<&str>) -> Vec<Arc<SessionHandle>> {
         self.page(after.map_or(Bound::Unbounded, Bound::Excluded))
     }
 
-    /// The session of a client, or the one that `make` makes when it is told how many there
-    /// are. `admit` is asked first, under the lock.
+    /// Returns the session of a client, or inserts the one that `make` creates from the number
+    /// of sessions. `admit` is called first. Both are called under the lock.
     ///
     /// # Errors
-    /// Those of `admit` and `make`; nothing has changed then.
+    /// Those of `admit` and `make`; then nothing has changed.
     pub(super) fn find_or_insert<T: AsRef<Arc<SessionHandle>>, E>(
         &self,
         client_id: &str,
@@ -81,12 +80,12 @@ impl Registry {
         Ok(Entry::Inserted(inserted))
     }
 
-    /// Adds a session, in place of the one with the same client id.
+    /// Inserts a session, and replaces the one with the same client id.
     pub(super) fn insert(&self, handle: &Arc<SessionHandle>) {
         self.sessions.lock().insert(Arc::clone(&handle.client_id), Arc::clone(handle));
     }
 
-    /// Removes a session that has ended, unless another one has its place already.
+    /// Removes an ended session, unless another one has taken its place.
     pub(super) fn remove(&self, handle: &Arc<SessionHandle>) {
         let mut sessions = self.sessions.lock();
         if sessions.get(&handle.client_id).is_some_and(|known| Arc::ptr_eq(known, handle)) {
@@ -94,25 +93,25 @@ impl Registry {
         }
     }
 
-    /// Sessions with a connection, and without one.
+    /// The number of sessions with and without a connection.
     pub(super) fn counts(&self) -> (usize, usize) {
         let sessions = self.sessions.lock();
         let online = sessions.values().filter(|handle| handle.is_online()).count();
         (online, sessions.len() - online)
     }
 
-    /// The first of these client ids that nobody has.
+    /// The first of these client ids that is not in use.
     pub(super) fn first_unused(&self, mut ids: impl Iterator<Item = String>) -> Option<String> {
         let sessions = self.sessions.lock();
         ids.find(|id| !sessions.contains_key(id.as_str()))
     }
 
-    /// A session's end was submitted with this commit.
+    /// Records that the end of a session is in this commit.
     pub(super) fn note_end(&self, commit: CommitNo) {
         self.last_end.fetch_max(commit, Ordering::SeqCst);
     }
 
-    /// The last commit that ends a session, of all that have been removed.
+    /// The last commit that includes the end of a removed session.
     pub(super) fn last_end(&self) -> CommitNo {
         self.last_end.load(Ordering::SeqCst)
     }

@@ -1,5 +1,5 @@
-//! Finds the receivers of a topic, over as many polls as necessary: many filters may nearly
-//! match a topic, and each costs a node for each of its levels.
+//! Finds the receivers of a topic, over as many polls as necessary: many filters may partly
+//! match a topic, and each visit to a node costs time.
 
 use std::sync::Arc;
 
@@ -8,14 +8,14 @@ use super::{Broker, SessionHandle};
 use crate::message::SessionId;
 use crate::router::Routes;
 
-/// How often a walk begins again because the router has changed, before it is made under
-/// one hold of the lock.
+/// How often a search restarts after a change of the router. The last one runs under one hold
+/// of the lock.
 const TRIES: usize = 4;
 
-/// A walk that has begun; its place is kept in the [`Routes`].
+/// A search in progress. Its position is in the [`Routes`].
 #[derive(Debug, Default)]
 pub struct Routing {
-    /// Of the router, as the walk knows it.
+    /// The router's generation in this search.
     generation: Option<u64>,
     tries: usize,
 }
@@ -32,7 +32,7 @@ impl Broker {
         self.route_some(topic, publisher, routes, &mut routing, &mut Budget::unlimited());
     }
 
-    /// Goes on with it as far as the budget lasts, and lets go of the router's lock from
+    /// Continues a search as far as the budget allows, and releases the router's lock from
     /// time to time. True when it is done.
     pub fn route_some(
         &self,
@@ -45,7 +45,7 @@ impl Broker {
         loop {
             let table = self.subscriptions.read();
             if routing.generation != Some(table.generation()) {
-                // What was found may be there no longer, and what is there may be missed.
+                // Receivers may have been removed, and new ones may have been missed.
                 routing.generation = Some(table.generation());
                 routing.tries += 1;
                 routes.begin();

@@ -1,4 +1,4 @@
-//! The configuration in the units that the broker uses.
+//! The configuration, in the units of the broker.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,65 +9,64 @@ use crate::session::{Limits, Overflow};
 /// See the configuration keys of the same names.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Bounds of each session.
+    /// Limits of each session.
     pub session: Arc<Limits>,
-    /// Seconds; also the life of a 3.1.1 session without clean session.
+    /// Seconds; also the lifetime of a 3.1.1 session without Clean Session.
     pub max_session_expiry: u32,
-    /// Connected and waiting ones together.
+    /// Sessions with and without a connection.
     pub max_sessions: usize,
-    /// Per session.
+    /// Subscriptions of one session.
     pub max_subscriptions: usize,
     /// Bytes.
     pub max_packet_size: u32,
-    /// Levels of a topic name or filter.
+    /// Levels of a topic name or topic filter.
     pub max_topic_levels: usize,
-    /// Seconds; 0 leaves it to the client.
+    /// Seconds; 0 is no limit.
     pub max_keep_alive: u16,
-    /// Unacknowledged publishes of one v5 client.
+    /// Unacknowledged QoS 1 and 2 publishes of one v5 client.
     pub receive_maximum: u16,
-    /// Publishers that cannot be told of a refusal wait for room; otherwise they are
+    /// Publishers that cannot be told of a refusal wait for room. False: they are
     /// disconnected.
     pub back_pressure: bool,
-    /// Both ways.
+    /// In both directions.
     pub topic_alias_maximum: u16,
-    /// Whether clients may retain.
+    /// Whether clients may retain messages.
     pub retain_available: bool,
-    /// Wills of sessions that end with their connection are on disk as well.
+    /// Whether wills of sessions that end with their connection are on disk as well.
     pub store_wills: bool,
-    /// Over all topics.
+    /// Retained messages over all topics.
     pub max_retained_messages: usize,
-    /// Their topics, properties and payloads, in bytes.
+    /// What they cost in memory, in bytes.
     pub max_retained_bytes: u64,
-    /// Interval of `$SYS`; `None` is off.
+    /// The interval of `$SYS`; `None` is off.
     pub sys_interval: Option<Duration>,
-    /// Bytes of queued messages in memory.
+    /// Bytes that may be held in memory on behalf of clients.
     pub max_memory: i64,
-    /// Replies that may wait for one connection before it is read no further.
+    /// Replies that may wait on one connection before its publishes are held.
     pub max_unanswered: usize,
-    /// Writes that may wait for the disk before publishers are read no further.
+    /// Writes that may be pending before publishes are held.
     pub max_pending_writes: usize,
-    /// Bytes of CONNECTs that are not whole or not authenticated yet, of all clients
-    /// together.
+    /// Bytes of incomplete or unauthenticated CONNECTs of all clients together.
     pub connect_memory: u64,
-    /// Tasks with much to do that may be runnable at once.
+    /// Tasks with long polls that may be runnable at once.
     pub long_polls: usize,
-    /// Time for CONNECT to come and be answered.
+    /// The time within which CONNECT must arrive and be answered.
     pub connect_timeout: Duration,
 }
 
-/// Replies of one connection that may wait for the disk. Two seconds of a publisher
-/// at 5,000 messages/s; one that has more in flight is read no further for now.
+/// Replies of one connection that may wait for the disk: two seconds of a publisher at 5,000
+/// messages/s. Above this its publishes are held.
 const MAX_UNANSWERED: usize = 10_000;
 
-/// The part of `limits.max_memory` that is for CONNECTs, at least for so many of the largest.
+/// The fraction of `limits.max_memory` for CONNECTs, and the least number of the largest ones.
 const CONNECT_PART: u64 = 16;
 const LARGE_CONNECTS: u64 = 4;
 
-/// One that runs, and one that is next: no thread waits for work, and a task with little to
-/// do waits behind two long polls at most.
+/// One that runs and one that is next, so that no thread waits for work, and a task with
+/// little work waits behind two long polls at most.
 const LONG_POLLS_A_THREAD: usize = 2;
 
-/// Threads of the runtime, as tokio counts them if the configuration does not.
+/// Runtime threads, with tokio's default if the configuration sets none.
 fn worker_threads(config: &Config) -> usize {
     match config.runtime.worker_threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -86,7 +85,7 @@ impl From<&Config> for Settings {
             max_subscriptions: session.max_subscriptions,
             max_packet_size: u32::try_from(mqtt.max_packet_size.bytes()).unwrap_or(u32::MAX),
             max_topic_levels: mqtt.max_topic_levels,
-            // A keep alive is at most 65,535 s; what is longer bounds nothing.
+            // The protocol's maximum is 65,535 s, so a longer limit has no effect.
             max_keep_alive: u16::try_from(mqtt.max_keep_alive.as_mqtt_seconds()).unwrap_or(0),
             receive_maximum: mqtt.receive_maximum,
             back_pressure: mqtt.on_full == config::OnFull::Stall,

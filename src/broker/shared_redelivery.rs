@@ -1,8 +1,8 @@
-//! Redelivers messages of shared subscriptions whose session has ended to another member of the
-//! group (v5, 4.8.2).
+//! Redelivers messages of shared subscriptions to another member of the group when the session
+//! of the first member ends (v5, 4.8.2).
 //!
-//! A row goes to the other session as it is, after the end of the first one was
-//! submitted: a start finds those that were left over.
+//! A row is moved to the other session after the end of the first session was submitted. A
+//! restart finds rows that were not moved.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,32 +20,32 @@ use crate::session::{DeliveryState, Entry, Home, Room, Session};
 use crate::store::{Op, PageReply, PageRequest, PagedDelivery};
 use crate::telemetry::{DropReason, Label};
 
-/// Rows that are read back at once, and their bytes.
+/// The most rows and bytes that are read back at once.
 const PAGE: usize = 1000;
 const PAGE_BYTES: u64 = 1 << 20;
 
-/// Rows of ended sessions that have yet to be looked at.
+/// Rows of ended sessions that have not been handled yet.
 #[derive(Debug, Default)]
 pub(super) struct SharedRedelivery {
-    /// Ids, and how far their session may have sent.
+    /// Ids, and the last delivery that their session may have sent.
     lists: Mutex<VecDeque<(IdList, DeliveryId)>>,
     /// A page is being read.
     is_reading: AtomicBool,
-    /// What may go to nobody before something is committed: its message, or the end of its
-    /// row.
+    /// Deliveries that no member may get before a commit: of their message, or of the deletion
+    /// of their row.
     uncommitted: Mutex<Vec<Entry>>,
 }
 
-/// What has become of a delivery that was to go to another member.
+/// The result of offering a delivery to a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Given {
-    /// That member has it.
+    /// The member gets it.
     Taken,
-    /// It is not for that member.
+    /// The member cannot get it.
     Refused,
-    /// Nobody may have it before it is committed.
+    /// No member may get it before its message is committed.
     TooEarly,
-    /// That member does not keep it on disk, and may have it when its row is gone.
+    /// The member does not store it, so it may get it only after the row is deleted.
     WithoutRow,
 }
 
@@ -60,7 +60,7 @@ impl SharedRedelivery {
         self.lists.lock().is_empty() && self.uncommitted.lock().is_empty()
     }
 
-    /// Those whose messages are committed, or refused, and whose rows are gone.
+    /// Takes the deliveries whose commit is done, or whose message was refused.
     fn take_decided(&self, committed: CommitNo) -> Vec<Entry> {
         let mut uncommitted = self.uncommitted.lock();
         let is_decided = |entry: &mut Entry| {
@@ -85,8 +85,8 @@ impl SharedRedelivery {
 }
 
 impl Broker {
-    /// A member of a shared subscription that can get a message instead of those that were
-    /// `tried`, whose sessions have ended or who have no room.
+    /// Selects another member of a shared subscription. Those in `tried` are excluded: their
+    /// sessions have ended, or they have no room.
     pub(super) fn other_member(
         &self,
         share: Option<&Arc<str>>,
@@ -97,19 +97,18 @@ impl Broker {
         })
     }
 
-    /// Gives what an ended session has left over to other members of the shared
-    /// subscriptions that it came through. Returns what nobody else may get or has room
-    /// for. What may go to nobody before it is committed is kept until then.
+    /// Gives deliveries of an ended session to other members of their shared subscriptions.
+    /// Returns those that no member may get or has room for. Deliveries that must wait for a
+    /// commit are kept until then.
     pub(super) fn hand_over(&self, entries: Vec<Entry>, step: &mut Step) -> Vec<Entry> {
         entries.into_iter().filter_map(|entry| self.hand_over_one(entry, step)).collect()
     }
 
-    /// Returns it if nobody has taken it.
+    /// Returns the delivery if no member has taken it.
     fn hand_over_one(&self, mut entry: Entry, step: &mut Step) -> Option<Entry> {
         if entry.may_move() && !entry.message.durability.is_refused() {
             let (mut tried, mut goes_without_row) = (Vec::new(), false);
-            // Those that have ended, or say that they are full, are not chosen: few are left
-            // that turn out to take it not.
+            // Ended and full members are not selected, so few members refuse.
             while let Some(receiver) = self.other_member(entry.share.as_ref(), &tried) {
                 match self.give(&entry, &receiver, step) {
                     Given::Taken => return None,
@@ -118,7 +117,7 @@ impl Broker {
                         self.shared_redelivery.uncommitted.lock().push(entry);
                         return None;
                     }
-                    // Rather to somebody who keeps it.
+                    // A member that stores it is preferred.
                     Given::WithoutRow => {
                         goes_without_row = true;
                         tried.push(receiver.session);
@@ -138,7 +137,7 @@ impl Broker {
         Some(entry)
     }
 
-    /// Goes on with what had to wait for its commit.
+    /// Continues with deliveries whose commit was awaited.
     pub(super) fn hand_over_decided(&self, step: &mut Step) {
         let decided = self.shared_redelivery.take_decided(self.persistence.committed());
         if !decided.is_empty() {
@@ -161,19 +160,19 @@ impl Broker {
         let message = &entry.message;
         let awaits_commit = entry.state == DeliveryState::AwaitingCommit
             && !message.durability.may_acknowledge(self.persistence.committed());
-        // What one member may have got at QoS 1 does not become exactly once by another.
+        // If it may have been sent at QoS 1, another member must not get it at QoS 2.
         let most = if entry.may_have_been_sent() || entry.dup { entry.qos } else { message.qos };
         let qos = most.min(receiver.qos);
         let keeps_row = session.durable && qos > QoS::AtMostOnce;
-        // With its row still there a crash would give it to somebody once more.
+        // If the row still existed after a crash, the delivery would be sent again.
         let is_once = qos != QoS::AtLeastOnce && self.persistence.waits();
         if entry.home != Home::Memory && !keeps_row && is_once {
             return Given::WithoutRow;
         }
         if session.durable && entry.home == Home::Memory && qos > QoS::AtMostOnce {
             if awaits_commit {
-                // Its publisher may repeat it after a crash, and the copy would not be known
-                // as one.
+                // After a crash its publisher may resend it, and the copy would not be
+                // detected.
                 return Given::TooEarly;
             }
             drop(session);
@@ -235,7 +234,7 @@ impl Broker {
         }
     }
 
-    /// Makes room if the session's policy says so.
+    /// True if the member has room, which its overflow policy may make.
     fn has_room_in(
         &self,
         handle: &SessionHandle,
@@ -252,8 +251,8 @@ impl Broker {
             }
     }
 
-    /// The row goes to the other session; so does the slot, from which a row is made that
-    /// has not been written yet.
+    /// Moves the row to the other session, and fills the slot, in case the row is not written
+    /// yet.
     fn move_row(&self, entry: &Entry, moved: &mut Entry, session: &Session, step: &mut Step) {
         let (Some(packet_id), Some(share)) = (moved.packet_id, moved.share.clone()) else { return };
         let (delivery, qos, retain) = (moved.delivery, moved.qos, moved.retain);
@@ -272,7 +271,7 @@ impl Broker {
         step.write(Op::Move { delivery: entry.delivery, to, share, change });
     }
 
-    /// What only memory held is published anew for a session that is durable.
+    /// Publishes a delivery that is only in memory again, for a durable session.
     fn publish_copy(
         &self,
         entry: &Entry,
@@ -298,7 +297,7 @@ impl Broker {
         self.complete(entry, step);
     }
 
-    /// Reads the next rows of ended sessions and gives them to others, or drops them.
+    /// Reads the next rows of ended sessions, and gives them to other members or drops them.
     pub(super) fn hand_over_rows(self: &Arc<Self>) {
         if self.shared_redelivery.is_reading.swap(true, Ordering::AcqRel) {
             return;
@@ -310,7 +309,7 @@ impl Broker {
         let broker = Arc::downgrade(self);
         let reply = PageReply(Box::new(move |answer| {
             let Some(broker) = broker.upgrade() else { return };
-            // Without an answer the store is poisoned: the next start finds them again.
+            // An error means that the store is poisoned. The next start finds the rows again.
             broker.rows_arrived(answer.unwrap_or_default(), sent_up_to);
             broker.shared_redelivery.is_reading.store(false, Ordering::Release);
         }));
@@ -327,7 +326,7 @@ impl Broker {
     }
 }
 
-/// A row of a session that has ended.
+/// The delivery of a row of an ended session.
 fn left_over(row: PagedDelivery, sent_up_to: DeliveryId) -> Entry {
     let perhaps = row.delivery <= sent_up_to;
     Entry {

@@ -1,11 +1,11 @@
-//! Reuses buffers, and frees those that have become exceptionally large.
+//! Frees buffers that have become exceptionally large.
 
 use std::collections::VecDeque;
 
-/// Entries that an empty buffer may have room for between two uses.
+/// The most entries for which an empty buffer keeps its memory.
 pub const KEPT: usize = 64;
 
-/// Gives back the memory of a list that is empty and could hold many.
+/// Frees the memory of an empty list with room for more than [`KEPT`] entries.
 pub fn shrink<T>(list: &mut Vec<T>) {
     if list.is_empty() && list.capacity() > KEPT {
         *list = Vec::new();

@@ -1,9 +1,8 @@
 //! Collects the changes and wake-ups of one step of a connection, a timer or an operator, so
 //! that the store is locked once and each connection is woken once.
 //!
-//! A step decides under locks and submits without one: each change of state takes its
-//! number under the lock that decides it ([`Order`]), so it does not matter which step
-//! submits first.
+//! A step decides under locks and submits without one. Each change of state draws its number
+//! under the lock that decides it ([`Order`]), so the order of submissions does not matter.
 
 use std::sync::Arc;
 
@@ -12,7 +11,7 @@ use crate::message::{ChangeNo, CommitNo, Message, Order, SessionWake, Wake};
 use crate::schedule::{self, Point};
 use crate::store::{Change, Op, Promise, Submission};
 
-/// Reused from step to step; allocates nothing once it has grown.
+/// Reused for the next step, so that it rarely allocates.
 #[derive(Debug)]
 pub struct Step {
     /// When the step began.
@@ -20,9 +19,9 @@ pub struct Step {
     order: Arc<Order>,
     submission: Submission,
     wakes: Vec<Arc<Wake>>,
-    /// Among the changes is the end of a session.
+    /// True if the changes include the end of a session.
     ends: bool,
-    /// Empty: see [`crate::sabotage::Sabotage::ChargeLate`].
+    /// Normally empty: see [`crate::sabotage::Sabotage::ChargeLate`].
     late: Vec<Arc<SessionHandle>>,
 }
 
@@ -38,40 +37,40 @@ impl Step {
         }
     }
 
-    /// One more write that needs no number: its key is an id that is never used again.
+    /// Adds a write without a change number: its key is an id that is never reused.
     pub fn write(&mut self, op: Op) {
         self.submission.ops.push(op);
     }
 
-    /// A change of state. To be called under the lock that decides it.
+    /// Adds a change of state. To be called under the lock that decides it.
     pub fn change(&mut self, change: Change) {
         self.ends |= matches!(change, Change::EndSession(_));
         self.submission.change(&self.order, change);
     }
 
-    /// The number of a change of state, to be drawn under the lock that decides it. It
+    /// Draws a change number. To be called under the lock that decides the change. The number
     /// counts as open until this step is submitted.
     pub fn number(&mut self) -> ChangeNo {
         self.submission.number(&self.order)
     }
 
-    /// Room that was promised for what the step is going to write.
+    /// Keeps a promise of disk space until the step is committed.
     pub fn keep(&mut self, promise: Option<Promise>) {
         Promise::merge(&mut self.submission.promise, promise);
     }
 
-    /// A message that may be held back for the elision window.
+    /// Adds a message that may be held for the elision window.
     pub fn hold(&mut self, message: Arc<Message>) {
         self.submission.held.push(message);
     }
 
-    /// To be woken at the end of the step.
+    /// Wakes a connection at the end of the step.
     pub fn wake(&mut self, wake: &Arc<Wake>) {
         push_once(&mut self.wakes, wake);
     }
 
-    /// The session's connection, whichever it is then, is to be woken when the step's
-    /// changes are committed.
+    /// Wakes the session's connection when the step's changes are committed, whichever
+    /// connection it has then.
     pub fn wake_at_commit(&mut self, session_wake: &Arc<SessionWake>) {
         push_once(&mut self.submission.waiters, session_wake);
     }
@@ -81,16 +80,16 @@ impl Step {
         !self.submission.ops.is_empty()
     }
 
-    /// Wakes whom the step concerns so far. Part of [`Step::submit`]; by itself for work
-    /// that goes on.
+    /// Wakes the connections that were added so far. Part of [`Step::submit`], and called
+    /// alone while work continues.
     pub fn ring(&mut self) {
         for wake in self.wakes.drain(..) {
-            // A publisher may have been replaced since its message came.
+            // The publisher's connection may have been replaced.
             wake.ring_session();
         }
     }
 
-    /// Gives back the memory that an exceptional step has needed.
+    /// Frees the memory of exceptionally large lists.
     pub(super) fn shrink(&mut self) {
         let Submission { ops, held, waiters, .. } = &mut self.submission;
         spare::shrink(ops);
@@ -107,21 +106,20 @@ impl Step {
                 * size_of::<Arc<Message>>()
     }
 
-    /// Entries that it has room for.
+    /// Entries that its lists have memory for.
     #[cfg(test)]
     pub(super) fn capacity(&self) -> usize {
         let Submission { ops, held, waiters, .. } = &self.submission;
         ops.capacity() + held.capacity() + waiters.capacity() + self.wakes.capacity()
     }
 
-    /// Has what follows from a session's change follow when the step has ended.
+    /// Delays the update of a session's flags and gauges until the step has ended.
     pub(super) fn follow_at_end(&mut self, handle: &Arc<SessionHandle>) {
         push_once(&mut self.late, handle);
     }
 
-    /// Hands everything over: changes to the store under its one lock, then the wakes.
-    /// Returns the number of the commit that the changes will be in. No other lock may be
-    /// held.
+    /// Submits everything: the changes to the store under its lock, then the wake-ups. Returns
+    /// the number of the commit with the changes. No other lock may be held.
     ///
     /// # Errors
     /// The store is poisoned: nothing may be acknowledged any more.
@@ -141,7 +139,7 @@ impl Step {
         submitted
     }
 
-    /// Submits a step that no client waits for.
+    /// Submits a step whose failure needs no answer.
     pub(super) fn submit_or_log(&mut self, broker: &Broker) {
         if self.submit(broker).is_err() {
             tracing::debug!("the store is down; what was to be written is lost with it");
@@ -149,7 +147,7 @@ impl Step {
     }
 }
 
-/// Most steps wake the same one or two connections over and over.
+/// Most steps wake the same one or two connections repeatedly.
 fn push_once<T>(list: &mut Vec<Arc<T>>, item: &Arc<T>) {
     if !list.iter().rev().take(4).any(|known| Arc::ptr_eq(known, item)) {
         list.push(Arc::clone(item));

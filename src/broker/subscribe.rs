@@ -11,9 +11,9 @@ use crate::session::{Subscribed, cost_of_subscription};
 use crate::store::{Change, RetainedRecord, SubscriptionRecord};
 
 impl Broker {
-    /// One line of a SUBSCRIBE by a connection that has the session's permit: the reason
-    /// code for the SUBACK. If what is retained under the filter is to be sent, `retained`
-    /// gets the search for it.
+    /// Handles one filter of a SUBSCRIBE, under the session's permit. Returns the reason code
+    /// for the SUBACK. If retained messages are to be sent, `retained` is set to the search
+    /// for them.
     pub fn subscribe(
         &self,
         handle: &Arc<SessionHandle>,
@@ -43,8 +43,8 @@ impl Broker {
                 return ReasonCode::QuotaExceeded;
             }
             session.subscriptions.insert(filter.as_str().into(), subscribed);
-            // Under the session's lock, so that the end of the session cannot come
-            // in between and leave a subscription behind.
+            // Under the session's lock, so that the session cannot end in between and leave a
+            // subscription in the router.
             self.subscriptions.insert(filter, handle, subscribed);
             if known {
                 handle.reconsider();
@@ -59,7 +59,7 @@ impl Broker {
             RetainHandling::IfNew => is_new,
             RetainHandling::Never => false,
         };
-        // Retained messages are not sent to shared subscriptions (v5, 4.8.2).
+        // A retained message is not sent to a shared subscription (v5, 4.8.2).
         if wanted && filter.shared().is_none() {
             *retained = Some(self.retained.walk(filter.matched()));
         }
@@ -70,7 +70,7 @@ impl Broker {
         }
     }
 
-    /// One line of an UNSUBSCRIBE by a connection that has the session's permit.
+    /// Handles one filter of an UNSUBSCRIBE, under the session's permit.
     pub fn unsubscribe(
         &self,
         handle: &Arc<SessionHandle>,
@@ -102,7 +102,7 @@ impl Broker {
             session: handle.id,
             handle: Arc::clone(handle),
             qos: subscribed.options.qos,
-            // What was retained is marked as such, whatever the option says.
+            // A retained message keeps its RETAIN flag, whatever the option says.
             retain_as_published: true,
             identifiers: subscribed.identifier.into_iter().collect(),
             share: None,
@@ -116,8 +116,7 @@ impl Broker {
             expires_at: retained.expires_at,
             is_copy: true,
         };
-        // If its own queue is full, what is retained stays retained, and the next
-        // subscribe finds it again.
+        // If the queue is full, the message stays retained, and the next SUBSCRIBE finds it.
         let message = self.message_of(&publication, &routes, None, step);
         self.deliver_at_once(Arc::new(message), &routes, step);
     }

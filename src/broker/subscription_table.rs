@@ -14,8 +14,8 @@ use crate::session::Subscribed;
 use crate::sync::{RwLock, RwLockReadGuard};
 use crate::telemetry::Metrics;
 
-/// The router with what it is charged for: who subscribes to what others have too, or below
-/// the same levels, adds less to it than who is alone, and the sum is to say so.
+/// The router and its memory charge. Subscriptions that share a filter or its levels share
+/// nodes, so the charge is computed for the whole router.
 #[derive(Debug)]
 struct Table {
     router: Router<Arc<SessionHandle>>,
@@ -23,13 +23,13 @@ struct Table {
 }
 
 impl Table {
-    /// Subscriptions have come or gone.
+    /// Updates the charge after a change.
     fn recharge(&mut self) {
         self.charge.set(self.router.memory() as u64);
     }
 }
 
-/// For a short look. Not to be held over an await.
+/// Read access. Must not be held over an await.
 #[derive(Debug)]
 pub(super) struct TableView<'a>(RwLockReadGuard<'a, Table>);
 
@@ -45,7 +45,7 @@ impl Deref for TableView<'_> {
 #[derive(Debug)]
 pub(super) struct SubscriptionTable {
     table: RwLock<Table>,
-    /// Of the router, readable without its lock.
+    /// The router's generation, readable without its lock.
     generation: AtomicU64,
     metrics: Arc<Metrics>,
 }
@@ -90,12 +90,12 @@ impl SubscriptionTable {
         self.generation.store(table.router.generation(), Ordering::Release);
     }
 
-    /// See [`TableView`].
+    /// Read access: see [`TableView`].
     pub(super) fn read(&self) -> TableView<'_> {
         TableView(self.table.read())
     }
 
-    /// Changes whenever a subscription does.
+    /// Changes with every change of a subscription.
     pub(super) fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
     }

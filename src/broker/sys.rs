@@ -1,4 +1,4 @@
-//! Publishes `$SYS/broker/...`: the broker's figures as retained messages, with Mosquitto's
+//! Publishes `$SYS/broker/...`: the broker's statistics as retained messages, with Mosquitto's
 //! topic names.
 
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use crate::router::Routes;
 use crate::telemetry::{Counters, Label};
 
 impl Broker {
-    /// Publishes all of them once.
+    /// Publishes all values once.
     pub fn publish_sys(self: &Arc<Self>) {
         let mut step = Step::new(self);
         for (name, value) in self.sys_values() {

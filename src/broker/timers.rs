@@ -1,8 +1,8 @@
 //! Timers of delayed wills and session expiry: one ordered map and one task for all of them.
 //!
-//! A session has at most one timer of each kind, which is replaced or cancelled in place:
-//! so there are never more than two for each session that waits for its client, however
-//! often clients come and go.
+//! A session has at most one timer of each kind, which is replaced or removed in place. There
+//! are therefore at most two timers for each session without a connection, however often
+//! clients reconnect.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,7 +16,7 @@ use crate::message::{SessionId, WallMillis};
 use crate::schedule::{self, Point};
 use crate::sync::Mutex;
 
-/// What falls due.
+/// The kind of a timer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// The will delay has passed.
@@ -29,7 +29,7 @@ impl Kind {
     const ALL: [Self; 2] = [Self::Will, Self::Expiry];
 }
 
-/// When a session's timers fall due, to find them again. Changed only under the session's
+/// When a session's timers are due, used as keys of the map. Changed only under the session's
 /// lock.
 #[derive(Debug)]
 pub struct TimerSlots([AtomicU64; Kind::ALL.len()]);
@@ -52,7 +52,7 @@ impl TimerSlots {
         }
     }
 
-    /// Returns when the timer was to fall due before.
+    /// Sets when the timer is due. Returns when it was due before.
     fn replace(&self, kind: Kind, at: u64) -> Option<WallMillis> {
         let slot = self.of(kind);
         let before = slot.load(Ordering::Relaxed);
@@ -62,14 +62,14 @@ impl TimerSlots {
         (before != UNSET).then_some(WallMillis(before))
     }
 
-    /// True if the timer is still the one that falls due at `at`.
+    /// True if the timer is still due at `at`.
     fn is(&self, kind: Kind, at: WallMillis) -> bool {
         self.of(kind).load(Ordering::Relaxed) == at.0
     }
 }
 
-/// In the order in which they fall due. There is one for each session that waits, so what an
-/// entry takes counts: session and kind are one number.
+/// Ordered by due time. Each session without a connection has an entry, so entries are small:
+/// session and kind are one number.
 type Key = (WallMillis, u64);
 
 fn key(at: WallMillis, session: SessionId, kind: Kind) -> Key {
@@ -88,10 +88,10 @@ pub struct Timers {
 }
 
 impl Timers {
-    /// Sets a session's timer of this kind, in place of the one before. To be called under
+    /// Sets a session's timer of this kind, and replaces the one before. To be called under
     /// the session's lock.
     pub fn set(&self, kind: Kind, at: WallMillis, session: &Arc<SessionHandle>) {
-        // As late as can be told apart from no timer.
+        // `UNSET` itself means that there is no timer.
         let at = WallMillis(at.0.min(UNSET - 1));
         let before = session.timers().replace(kind, at.0);
         let mut map = self.map.lock();
@@ -105,7 +105,7 @@ impl Timers {
         }
     }
 
-    /// Takes back what is set for a session. To be called under the session's lock.
+    /// Removes a session's timers. To be called under the session's lock.
     pub fn cancel(&self, session: &SessionHandle) {
         for kind in Kind::ALL {
             if let Some(at) = session.timers().replace(kind, UNSET) {
@@ -114,17 +114,17 @@ impl Timers {
         }
     }
 
-    /// Resolves when a timer was set that comes before all others.
+    /// Resolves when a timer was set that is due before all others.
     pub async fn changed(&self) {
         self.earlier.notified().await;
     }
 
-    /// When the next one falls due.
+    /// When the next timer is due.
     pub fn next(&self) -> Option<WallMillis> {
         self.map.lock().first_key_value().map(|((at, _), _)| *at)
     }
 
-    /// How many are set.
+    /// The number of timers.
     #[cfg(test)]
     pub fn len(&self) -> usize {
         self.map.lock().len()
@@ -138,14 +138,14 @@ impl Timers {
     }
 }
 
-/// Milliseconds until a timer is looked at again for which its session was not free.
+/// Milliseconds until a timer is retried whose session's permit was taken.
 const RETRY: u64 = 20;
 
 impl Broker {
-    /// Does what has fallen due. Not to be cancelled.
+    /// Runs the timers that are due. Must not be cancelled.
     ///
-    /// Waits for no session: one on which somebody acts is looked at again a little later,
-    /// so that no client can hold up the timers of others.
+    /// Does not wait for permits: a timer whose session's permit is taken is retried a little
+    /// later, so that no client delays the timers of others.
     pub async fn run_due(self: &Arc<Self>) {
         let now = self.clock.now().wall;
         while let Some((kind, at, session)) = self.timers.pop_due(now) {
@@ -162,13 +162,13 @@ impl Broker {
                     (None, _) => self.retry(kind, (at, now), &handle),
                 }
             }
-            // Thousands may fall due at once.
+            // Thousands of timers may be due at once.
             yield_now().await;
         }
     }
 
-    /// A timer has fallen due while somebody acts on its session, perhaps a connection that
-    /// makes it void.
+    /// Retries a timer later, because the session's permit is taken. Its holder may cancel the
+    /// timer.
     fn retry(&self, kind: Kind, (at, now): (WallMillis, WallMillis), handle: &Arc<SessionHandle>) {
         let _session = handle.look();
         if handle.timers().is(kind, at) {
@@ -177,8 +177,8 @@ impl Broker {
     }
 }
 
-/// Takes a timer that has fallen due. False: it was replaced or cancelled just before. By
-/// whoever has the session's permit.
+/// Removes a timer that is due. False: it was replaced or cancelled meanwhile. The caller
+/// holds the session's permit.
 fn take(handle: &SessionHandle, kind: Kind, at: WallMillis) -> bool {
     let _session = handle.look();
     let is_due = handle.timers().is(kind, at);

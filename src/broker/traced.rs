@@ -9,7 +9,7 @@ use crate::store::PagedDelivery;
 use crate::telemetry::Tracing;
 
 impl Broker {
-    /// Traces messages from now on. Only the first call counts.
+    /// Begins to trace messages. Only the first call has an effect.
     pub fn trace_with(&self, tracing: Tracing) {
         if let Some(store) = self.persistence.store() {
             store.observe_commits(Arc::new(tracing.clone()));
@@ -17,12 +17,12 @@ impl Broker {
         let _ = self.tracing.set(tracing);
     }
 
-    /// Who traces messages, if anybody does.
+    /// The tracer, if messages are traced.
     pub fn tracing(&self) -> Option<&Tracing> {
         self.tracing.get()
     }
 
-    /// Decides whether a message is traced, before anybody else has it.
+    /// Decides whether a message is traced, before it is shared.
     pub(super) fn begin_trace(&self, message: &mut Message, from_client: bool, now: Now) {
         if let Some(tracing) = self.tracing.get() {
             message.trace = if from_client {
@@ -33,14 +33,14 @@ impl Broker {
         }
     }
 
-    /// The same for what was read back from disk.
+    /// As [`Broker::begin_trace`], for messages that were read back from disk.
     pub(super) fn resume_traces(&self, rows: &mut [PagedDelivery], now: Now) {
         if self.tracing.get().is_none() {
             return;
         }
         for row in rows {
-            // One that several of these deliveries share is left out: no session has more
-            // than one of a message, unless it takes part in a shared subscription too.
+            // A message that several of these deliveries share is not traced. A session has
+            // more than one delivery of a message only through shared subscriptions.
             if let Some(message) = Arc::get_mut(&mut row.message) {
                 self.begin_trace(message, false, now);
             }
@@ -48,14 +48,14 @@ impl Broker {
     }
 }
 
-/// Deliveries that are given up, for the reason named.
+/// Reports that deliveries were dropped, with the reason.
 pub(super) fn dropped<'a>(entries: impl IntoIterator<Item = &'a Entry>, reason: &'static str) {
     for entry in entries {
         ended(entry, End::Dropped(reason));
     }
 }
 
-/// A delivery is over.
+/// Reports the end of a delivery.
 #[inline]
 pub(super) fn ended(entry: &Entry, how: End) {
     if let Some(trace) = &entry.message.trace {
@@ -63,7 +63,7 @@ pub(super) fn ended(entry: &Entry, how: End) {
     }
 }
 
-/// A delivery has been put into a queue.
+/// Reports that a delivery was queued.
 #[inline]
 pub(super) fn queued(entry: &Entry, client_id: &str) {
     if let Some(trace) = &entry.message.trace {

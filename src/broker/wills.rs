@@ -12,8 +12,8 @@ use crate::store::Change;
 use crate::telemetry::RefuseReason;
 
 impl Broker {
-    /// The will of a session whose connection has ended, if it is due at once; otherwise its
-    /// timer is set.
+    /// Takes the will of a session whose connection has ended, if it is due now; otherwise
+    /// sets its timer.
     pub(super) fn due_will(
         &self,
         handle: &Arc<SessionHandle>,
@@ -29,7 +29,7 @@ impl Broker {
         None
     }
 
-    /// A will's delay has passed.
+    /// Publishes a will whose delay has passed.
     pub(super) async fn will_is_due(&self, permit: StepPermit) {
         let handle = permit.session();
         let mut step = Step::new(self);
@@ -37,7 +37,7 @@ impl Broker {
             let mut session = handle.lock();
             let will = if session.life.is_away() { session.will.take() } else { None };
             if will.is_some() && session.durable {
-                // In one transaction with the message that is made of it.
+                // In the same transaction as the will's message.
                 step.change(Change::Session(Box::new(record_of(&session))));
             }
             will
@@ -48,9 +48,9 @@ impl Broker {
         step.submit_or_log(self);
     }
 
-    /// Publishes a will as if its client had: below `$SYS/` it is refused and counted, as
-    /// a publish is. Its client cannot be told. (A Mosquitto bridge has such a will unless
-    /// `notifications` is off.)
+    /// Publishes a will as a publish of its client. Below `$SYS/` it is refused and counted;
+    /// the client cannot be told. (A Mosquitto bridge has such a will unless `notifications`
+    /// is off.)
     pub(super) async fn publish_will(&self, will: &WillRecord, step: &mut Step) {
         if will.topic.starts_with(SYS) {
             self.metrics.messages.refused.inc(RefuseReason::NotAuthorized);

@@ -1,5 +1,5 @@
-//! The race between the store that writes a message and the receivers that
-//! complete it, decided by one atomic per message.
+//! Decides, with one atomic per message, between the store that writes a message and the
+//! receivers that complete it.
 //!
 //! ```text
 //!            take(n)                 commit n done
@@ -9,98 +9,97 @@
 //!      v                  v
 //!   COMPLETED            COMPLETED
 //! ```
-//! `take` is a compare-and-swap by the store's writer before it inserts; `complete`
-//! is one by whoever acknowledged the message last.
+//! `take` is a compare-and-swap by the store's writer before it inserts. `complete` is one by
+//! the task that handles the last acknowledgement of the message.
 //!
-//! On a full disk two more states follow TAKEN or PENDING: REFUSED, from which
-//! nothing leads on, and PARKED, from which the writer takes it again when there is
-//! room.
+//! A full disk adds two states after TAKEN or PENDING: REFUSED, which is final, and PARKED,
+//! from which the writer takes the message again when there is room.
 //!
-//! Deletes run after inserts within a batch, so the loser's delete finds the row. For messages
-//! with several receivers each `Slot` has a flag of its own, set before `is_taken` is looked at
-//! and read after `take`: either the writer sees it, or the acknowledging side sees that the
-//! message was taken. A message that is completed when its batch is rolled back is not refused,
-//! and a refused one is never completed.
+//! Within a batch, deletes run after inserts, so the delete of a taken message finds its row.
+//! For a message with several receivers each `Slot` has a flag. It is set before `is_taken` is
+//! read, and read after `take`: either the writer sees the flag, or the acknowledging side
+//! sees that the message was taken. A message that is completed when its batch is rolled back
+//! is not refused, and a refused message is never completed.
 
 use super::DeliveryId;
 use crate::primitives::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use crate::protocol::{PacketId, QoS};
 
-/// The number of a batch; `committed` reaches it when its COMMIT has returned.
+/// The number of a batch. `committed` reaches it when its COMMIT has returned.
 pub type CommitNo = u64;
 
 const PENDING: u64 = 0;
 const COMPLETED: u64 = u64::MAX;
 const REFUSED: u64 = u64::MAX - 1;
 const PARKED: u64 = u64::MAX - 2;
-/// Batches are numbered from 2; what was on disk at the start counts as commit 1.
+/// Batches are numbered from 2. What was on disk at the start counts as commit 1.
 const STORED: u64 = 1;
 
-/// Where a message stands between memory and disk.
+/// The state of a message between memory and disk.
 #[derive(Debug, Default)]
 pub struct Durability(AtomicU64);
 
 impl Durability {
-    /// The writer takes the message into batch `commit`. False: it was settled
-    /// before, and nothing needs to be written (write elision).
+    /// The writer takes the message into batch `commit`. False: the message is complete, and
+    /// nothing has to be written (write elision).
     pub fn take(&self, commit: CommitNo) -> bool {
         let take = |state| matches!(state, PENDING | PARKED).then_some(commit);
         self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take).is_ok()
     }
 
-    /// Every durable receiver has acknowledged. True: the writer had taken it, so
-    /// its row has to be deleted; false: it was never written.
+    /// All durable receivers have acknowledged. True: the writer had taken the message, so its
+    /// row has to be deleted. False: it was never written.
     pub fn complete(&self) -> bool {
-        // Refused stays refused: its publisher may not have been told yet, and one
-        // that gives up a refused delivery must not turn it into a success.
+        // A refused message stays refused. Its publisher may not have been told yet, and the
+        // drop of a refused delivery must not turn it into a success.
         let complete = |state| (state != REFUSED).then_some(COMPLETED);
         let (Ok(before) | Err(before)) =
             self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, complete);
         is_commit(before)
     }
 
-    /// The batch that held it was rolled back because the disk is full.
+    /// The batch with the message was rolled back, because the disk is full.
     pub fn refuse(&self) {
-        // Not if all receivers have acknowledged it in the meantime: then nothing is
-        // missing.
+        // If all receivers have acknowledged meanwhile, nothing is lost, so it is not refused.
         let refuse = |state| (state != COMPLETED).then_some(REFUSED);
         let _ = self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, refuse);
     }
 
-    /// The batch that held it was rolled back because the disk is full, and its
-    /// publisher waits until there is room.
+    /// The batch with the message was rolled back, because the disk is full, and its publisher
+    /// waits for room.
     pub fn park(&self) {
         let park = |state| (!matches!(state, COMPLETED | REFUSED)).then_some(PARKED);
         let _ = self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, park);
     }
 
-    /// Refuses it if it is parked. False: it is not, or the writer has it again.
+    /// Refuses the message if it is parked. False: it is not parked, or taken again.
     pub fn refuse_parked(&self) -> bool {
         self.0.compare_exchange(PARKED, REFUSED, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 
-    /// It waits for room on the disk.
+    /// True if the message waits for room on the disk.
     pub fn is_parked(&self) -> bool {
         self.0.load(Ordering::Acquire) == PARKED
     }
 
-    /// Read back from disk.
+    /// The message was read back from disk.
     pub fn mark_stored(&self) {
         self.0.store(STORED, Ordering::SeqCst);
     }
 
-    /// The writer has it or had it: rows may exist.
+    /// True if the writer has taken the message, so that its rows may exist.
     pub fn is_taken(&self) -> bool {
         is_commit(self.0.load(Ordering::SeqCst))
     }
 
-    /// Its rows are on disk as far as `committed` tells.
+    /// True if its rows are on disk, given the last commit.
     pub fn is_on_disk(&self, committed: CommitNo) -> bool {
         let state = self.0.load(Ordering::Acquire);
         is_commit(state) && state <= committed
     }
 
-    /// The publisher may be told: it is on disk, or every receiver has it.
+    /// True if the publisher may be acknowledged: the message is on disk, or all receivers
+    /// have acknowledged it.
     pub fn may_acknowledge(&self, committed: CommitNo) -> bool {
         match self.0.load(Ordering::Acquire) {
             PENDING | REFUSED | PARKED => false,
@@ -109,23 +108,23 @@ impl Durability {
         }
     }
 
-    /// The disk had no room for it.
+    /// True if the disk refused the message.
     pub fn is_refused(&self) -> bool {
         self.0.load(Ordering::Acquire) == REFUSED
     }
 }
 
-/// The state is the number of a batch.
+/// True if the state is the number of a batch.
 fn is_commit(state: u64) -> bool {
     !matches!(state, PENDING | COMPLETED | REFUSED | PARKED)
 }
 
-/// Beside the packet id in [`Slot`]'s packed word.
+/// Flags besides the packet identifier in [`Slot`]'s packed word.
 const QOS_2: u32 = 1 << 16;
 const RETAIN: u32 = 1 << 17;
 
-/// One receiver of a message at QoS 1 or 2. Filled in under the session's lock
-/// before the message is handed to the store.
+/// One receiver of a message at QoS 1 or 2. Filled under the session's lock before the message
+/// is submitted to the store.
 #[derive(Debug, Default)]
 pub struct Slot {
     session: AtomicU64,
@@ -134,23 +133,24 @@ pub struct Slot {
     acknowledged: AtomicBool,
 }
 
-/// What a filled slot says.
+/// The content of a filled slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SlotState {
     /// The receiving durable session.
     pub session: super::SessionId,
     /// The delivery's id, which is the key of its row.
     pub delivery: DeliveryId,
-    /// Drawn when it was queued, kept until it is acknowledged.
+    /// Drawn when the delivery is queued, and kept until it is acknowledged.
     pub packet_id: PacketId,
     /// The smaller of the publisher's and the subscription's QoS.
     pub qos: QoS,
-    /// The RETAIN flag that the receiver is to see.
+    /// The RETAIN flag that the receiver sees.
     pub retain: bool,
 }
 
 impl Slot {
-    /// The receiving session is durable: its delivery has to be written.
+    /// Fills the slot, because the receiving session is durable and its delivery must be
+    /// written.
     pub fn fill(&self, state: SlotState) {
         self.session.store(state.session.0, Ordering::Relaxed);
         let qos = if state.qos == QoS::ExactlyOnce { QOS_2 } else { 0 };
@@ -159,22 +159,22 @@ impl Slot {
         self.delivery.store(state.delivery.0, Ordering::Release);
     }
 
-    /// The delivery has another packet id from now on, also for a writer that has yet
-    /// to take the message. Only for a slot that is filled.
+    /// Sets another packet identifier, also for a writer that has not taken the message yet.
+    /// The slot must be filled.
     pub fn renumber(&self, packet_id: PacketId) {
         let flags = self.packet_id.load(Ordering::Relaxed) & !0xFFFF;
         self.packet_id.store(u32::from(packet_id.get()) | flags, Ordering::Relaxed);
     }
 
-    /// The receiver has acknowledged. The caller looks at
-    /// [`Durability::is_taken`] *afterwards*: if the message was taken, a delete
-    /// has to be queued; if not, the writer will see this flag.
+    /// The receiver has acknowledged. The caller must read [`Durability::is_taken`]
+    /// *afterwards*. If the message was taken, it queues a delete; if not, the writer will see
+    /// this flag.
     pub fn acknowledge(&self) {
         self.acknowledged.store(true, Ordering::SeqCst);
     }
 
-    /// What to write, or nothing: the receiver is not durable, or has already
-    /// acknowledged. To be called after [`Durability::take`].
+    /// The delivery to write. `None`: the receiver is not durable, or has acknowledged. To be
+    /// called after [`Durability::take`].
     pub fn to_write(&self) -> Option<SlotState> {
         let delivery = self.delivery.load(Ordering::Acquire);
         if delivery == 0 || self.acknowledged.load(Ordering::SeqCst) {

@@ -1,32 +1,32 @@
-//! A queue on disk as kept in memory: delivery ids and sizes, delta-coded.
+//! The memory representation of a queue on disk: delivery ids and sizes, delta-coded.
 //!
-//! A session that waits for a million messages keeps three to five bytes for each
-//! of them in memory; the rest stands in the database until its turn comes.
+//! A session with a million waiting messages needs three to five bytes of memory for each. The
+//! rest is in the database until it is read back.
 
 use std::collections::VecDeque;
 
 use super::DeliveryId;
 
-/// Entries in a chunk: enough that its fixed part does not count, few enough that
-/// taking from the front rarely walks far.
+/// Entries in a chunk: enough to amortize its fixed size, and few enough to limit the work of
+/// finding an entry within it.
 const CHUNK: u32 = 256;
 
 /// One delivery that waits on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueuedId {
-    /// Its row.
+    /// The key of its row.
     pub id: DeliveryId,
-    /// Bytes of its message, see [`super::Message::size`].
+    /// Bytes of its message: see [`super::Message::size`].
     pub size: u32,
 }
 
 #[derive(Debug, Default)]
 struct Chunk {
-    /// Varint pairs: distance to the id before, then size.
+    /// Pairs of varints: the difference to the id before, and the size.
     data: Vec<u8>,
     /// Bytes at the front that have been read.
     read: usize,
-    /// The id before the next one to be read.
+    /// The id before the next one to read.
     base: u64,
     last: u64,
     len: u32,
@@ -43,13 +43,13 @@ impl Chunk {
     }
 }
 
-/// Delivery ids in rising order, with their sizes.
+/// Delivery ids in rising order, with sizes.
 #[derive(Debug, Default)]
 pub struct IdList {
     chunks: VecDeque<Chunk>,
     len: usize,
     bytes: u64,
-    /// Bytes that the data of the chunks take in memory.
+    /// Bytes that the data of all chunks take in memory.
     data: usize,
 }
 
@@ -59,12 +59,12 @@ impl IdList {
         Self::default()
     }
 
-    /// How many deliveries wait.
+    /// The number of deliveries.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// True if none waits.
+    /// True if there is none.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
@@ -74,12 +74,12 @@ impl IdList {
         self.bytes
     }
 
-    /// Bytes that the list takes in memory beside itself.
+    /// Bytes that the list takes in memory besides itself.
     pub fn memory(&self) -> usize {
         self.chunks.capacity() * size_of::<Chunk>() + self.data
     }
 
-    /// Adds one behind the others; its id must be larger than all before it.
+    /// Appends an entry. Its id must be larger than all ids before.
     pub fn push_back(&mut self, entry: QueuedId) {
         let id = entry.id.0;
         if self.chunks.back().is_none_or(|chunk| chunk.len >= CHUNK) {
@@ -103,7 +103,7 @@ impl IdList {
         self.bytes += u64::from(entry.size);
     }
 
-    /// Takes the first of the queue.
+    /// Removes the first entry.
     pub fn pop_front(&mut self) -> Option<QueuedId> {
         let chunk = self.chunks.front_mut()?;
         let delta = read_varint(&chunk.data, &mut chunk.read)?;
@@ -126,17 +126,17 @@ impl IdList {
         Some(entry)
     }
 
-    /// The id of the first one.
+    /// The id of the first entry.
     pub fn first(&self) -> Option<DeliveryId> {
         self.chunks.front()?.entries().next().map(|entry| entry.id)
     }
 
-    /// The id of the last one.
+    /// The id of the last entry.
     pub fn last(&self) -> Option<DeliveryId> {
         self.chunks.back().map(|chunk| DeliveryId(chunk.last))
     }
 
-    /// The first `count` behind `after`. Passes over whole chunks, and walks within one.
+    /// The first `count` entries after `after`. Skips whole chunks, and scans within one.
     pub fn behind(
         &self,
         after: DeliveryId,
@@ -147,8 +147,8 @@ impl IdList {
         self.chunks.range(from..).flat_map(Chunk::entries).filter(behind).take(count)
     }
 
-    /// Takes up to `count` from the front, and no more than fit in `bytes`, but
-    /// always one.
+    /// Removes up to `count` entries from the front, of at most `bytes` bytes, but at least
+    /// one.
     pub fn take_page(&mut self, count: usize, bytes: u64) -> Vec<QueuedId> {
         let mut taken = Vec::new();
         let mut size = 0;
@@ -160,7 +160,7 @@ impl IdList {
         taken
     }
 
-    /// Takes up to `count` from the front.
+    /// Removes up to `count` entries from the front.
     pub fn take_front(&mut self, count: usize) -> Vec<QueuedId> {
         let count = count.min(self.len);
         let mut taken = Vec::with_capacity(count);

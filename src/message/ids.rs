@@ -1,4 +1,4 @@
-//! Identifiers, each a type of its own.
+//! Identifiers, each with a type of its own.
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
@@ -7,13 +7,12 @@ macro_rules! id {
         pub struct $name(pub u64);
 
         impl $name {
-            /// As SQLite stores it. Ids start at 1 and count up; the sign bit is
-            /// out of reach.
+            /// The value for SQLite. Ids count up from 1 and never reach the sign bit.
             pub fn to_sql(self) -> i64 {
                 i64::try_from(self.0).unwrap_or(i64::MAX)
             }
 
-            /// From a column; a negative number, which FerryMQ never writes, is 0.
+            /// From a column. A negative number, which FerryMQ never writes, becomes 0.
             pub fn from_sql(value: i64) -> Self {
                 Self(u64::try_from(value).unwrap_or(0))
             }
@@ -32,21 +31,21 @@ id! {
     MessageId
 }
 id! {
-    /// One message's way to one session; the order of a session's queue.
+    /// The delivery of one message to one session. A session's queue is in the order of these.
     DeliveryId
 }
 id! {
-    /// A session, durable or not. Never used twice within one database.
+    /// A session, durable or not. Never reused within one database.
     SessionId
 }
 id! {
-    /// Milliseconds since 1970, by the machine's clock. Expiry counts in these,
-    /// because they mean the same after a restart.
+    /// Wall time in milliseconds since 1970. Expiry uses it because it stays valid after a
+    /// restart.
     WallMillis
 }
 
 impl WallMillis {
-    /// This moment and `seconds` more, without overflow.
+    /// This time plus `seconds`, without overflow.
     #[must_use]
     pub fn plus_seconds(self, seconds: u32) -> Self {
         Self(self.0.saturating_add(u64::from(seconds) * 1000))

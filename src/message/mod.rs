@@ -1,12 +1,11 @@
-//! One published message, shared by everyone who holds it.
+//! One published message, shared by all that hold it.
 //!
-//! Here live the message itself (topic, properties and payload in one
-//! allocation), the ids that name it and its deliveries, the atomic that decides
-//! whether it must be written ([`Durability`]), the compact list of delivery ids
-//! that stands for a queue on disk ([`IdList`]) and the one wake-up primitive of a
-//! connection ([`Wake`]) and of a session ([`SessionWake`]), the order of all changes
-//! ([`Order`]), and the seam to whoever traces a message ([`Trace`]). Nothing here does
-//! I/O, reads a clock, or knows what a session, a router or a store is.
+//! This module has the message itself (topic, properties and payload in one allocation), the
+//! ids of messages and deliveries, the atomic that decides whether a message must be written
+//! ([`Durability`]), the compact list of delivery ids for a queue on disk ([`IdList`]), the
+//! wake-up of a connection ([`Wake`]) and of a session ([`SessionWake`]), the order of all
+//! changes ([`Order`]), and the interface to the tracer of a message ([`Trace`]). Nothing here
+//! does I/O, reads a clock, or knows sessions, routers or stores.
 
 mod durability;
 mod id_list;
@@ -34,11 +33,11 @@ pub use will::WillRecord;
 use crate::memory::{Charge, Ledger};
 use crate::protocol::{PacketId, QoS};
 
-/// An accepted PUBLISH. Immutable but for the atomics that follow its way to the
-/// disk and to its receivers.
+/// An accepted PUBLISH. Immutable except for the atomics that track its writing and its
+/// receivers.
 #[derive(Debug)]
 pub struct Message {
-    /// Grows by one with each message that the broker accepts, over restarts too.
+    /// Rises with each accepted message, also over restarts.
     pub id: MessageId,
     /// Topic, then v5 properties, then payload.
     body: Bytes,
@@ -48,41 +47,42 @@ pub struct Message {
     pub qos: QoS,
     /// The RETAIN flag that the publisher set.
     pub retain: bool,
-    /// When it was accepted.
+    /// When the broker accepted it.
     pub published_at: WallMillis,
-    /// When it must no longer be sent, from the Message Expiry Interval.
+    /// After this it must not be sent; from the Message Expiry Interval.
     pub expires_at: Option<WallMillis>,
-    /// The packet id of a durable publisher's QoS 2 PUBLISH: committed together
-    /// with the message, so that a repeat after a crash is known as one.
+    /// The packet identifier of a durable publisher's QoS 2 PUBLISH. It is committed with the
+    /// message, so that a repeat after a crash is detected.
     pub incoming: Option<IncomingId>,
-    /// It is to be retained, and its publisher is acknowledged when it is.
+    /// True if it is to be retained, and its publisher is acknowledged after that is
+    /// committed.
     pub is_kept: bool,
-    /// Where the message stands between memory and disk.
+    /// Its state between memory and disk.
     pub durability: Durability,
-    /// One slot for each receiver whose delivery is QoS 1 or 2.
+    /// One slot for each receiver at QoS 1 or 2.
     pub slots: SmallVec<[Slot; 1]>,
-    /// The shared subscription that each slot's receiver was chosen through, in full:
-    /// `$share/GROUP/FILTER`. `None`: none of them was.
+    /// For each slot, the full name of the shared subscription whose member it is, if any:
+    /// `$share/GROUP/FILTER`. `None`: there are no shared subscriptions among them.
     pub shares: Option<Box<[Option<Arc<str>>]>>,
-    /// Woken when the message is settled or committed.
+    /// Rung when the message is complete or committed.
     pub publisher: Option<Arc<Wake>>,
-    /// Whoever follows its way, if it is traced.
+    /// The trace of the message, if it is traced.
     pub trace: Option<Box<Trace>>,
     charge: Option<Charge>,
 }
 
-/// A durable publisher's QoS 2 packet id, and its place among all changes.
+/// The packet identifier of a durable publisher's QoS 2 PUBLISH.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IncomingId {
     /// The publisher's session.
     pub session: SessionId,
-    /// Drawn by the client.
+    /// Chosen by the client.
     pub packet_id: PacketId,
-    /// Drawn under the session's lock when the id was noted.
+    /// Drawn under the session's lock when the identifier was registered.
     pub change: ChangeNo,
 }
 
-/// What is known of a message before its receivers are.
+/// The properties of a message that do not depend on its receivers.
 #[derive(Debug, Clone, Copy)]
 pub struct MessageHead {
     /// See [`Message::id`].
@@ -98,8 +98,8 @@ pub struct MessageHead {
 }
 
 impl Message {
-    /// Copies topic, properties and payload into the message's one allocation.
-    /// `slots` is the number of receivers whose delivery is QoS 1 or 2.
+    /// Copies topic, properties and payload into one allocation. `slots` is the number of
+    /// receivers at QoS 1 or 2.
     pub fn new(
         head: MessageHead,
         topic: &str,
@@ -113,15 +113,14 @@ impl Message {
         body.put_slice(properties);
         body.put_slice(payload);
         let mut message = Self::from_body(head, body.freeze(), topic.len(), properties.len());
-        // Collected without it, they would have room for a power of two.
+        // `collect` would allocate capacity for a power of two.
         message.slots = SmallVec::with_capacity(slots);
         message.slots.extend((0..slots).map(|_| Slot::default()));
         message.publisher = publisher;
         message
     }
 
-    /// A message that already stands on disk: its slots are gone, its deliveries
-    /// are rows.
+    /// A message that was read back from disk. It has no slots: its deliveries are rows.
     pub fn stored(head: MessageHead, topic: &str, properties: &[u8], payload: &[u8]) -> Self {
         let message = Self::new(head, topic, properties, payload, 0, None);
         message.durability.mark_stored();
@@ -132,8 +131,8 @@ impl Message {
         Self {
             id: head.id,
             body,
-            // A topic name is at most 65,535 bytes [MQTT-1.5.4] and a property
-            // block at most 268,435,455, so neither conversion can lose anything.
+            // A topic name has at most 65,535 bytes [MQTT-1.5.4] and a property block at most
+            // 268,435,455, so neither conversion loses anything.
             topic_len: u16::try_from(topic).unwrap_or(u16::MAX),
             properties_len: u32::try_from(properties).unwrap_or(u32::MAX),
             qos: head.qos,
@@ -157,9 +156,9 @@ impl Message {
         std::str::from_utf8(bytes).unwrap_or_default()
     }
 
-    /// The encoded v5 properties that go on to receivers as they came: without
-    /// topic alias, message expiry interval and subscription identifiers, and
-    /// without the length in front. Empty for a message without any.
+    /// The encoded v5 properties that receivers get unchanged: without topic alias, message
+    /// expiry interval and subscription identifiers, and without the length in front. Empty if
+    /// there are none.
     pub fn properties(&self) -> &[u8] {
         let start = usize::from(self.topic_len);
         self.body.get(start..start + self.properties_len as usize).unwrap_or_default()
@@ -171,20 +170,19 @@ impl Message {
         self.body.get(start..).unwrap_or_default()
     }
 
-    /// Bytes of topic, properties and payload: what counts against queue limits.
+    /// Bytes of topic, properties and payload, which count against queue limits.
     pub fn size(&self) -> usize {
         self.body.len()
     }
 
-    /// Has it counted for as long as anybody has it, at what it costs: once, however many
-    /// receive it.
+    /// Charges the message's memory for its lifetime: once, however many receivers it has.
     pub fn charge_to(&mut self, ledger: Ledger) {
         self.charge = Some(ledger.charge(self.cost()));
     }
 
-    /// What it takes in memory, in bytes.
+    /// Bytes that it takes in memory.
     fn cost(&self) -> u64 {
-        /// The allocator's own, and the counts of an `Arc`.
+        /// Overhead of the allocator, and the counts of an `Arc`.
         const ALLOCATION: usize = 16;
         let room = self.slots.capacity() * size_of::<Slot>();
         let slots = if self.slots.spilled() { room + ALLOCATION } else { 0 };
@@ -192,19 +190,19 @@ impl Message {
         (size_of::<Self>() + 2 * ALLOCATION + self.body.len() + ALLOCATION + slots + shares) as u64
     }
 
-    /// The slots whose receivers were chosen through shared subscriptions, and those.
+    /// The slots of members of shared subscriptions, each with its shared subscription.
     pub fn shared_slots(&self) -> impl Iterator<Item = (&Slot, &Arc<str>)> {
         let shares = self.shares.as_deref().unwrap_or_default();
         self.slots.iter().zip(shares).filter_map(|(slot, share)| Some((slot, share.as_ref()?)))
     }
 
-    /// True if it has to reach the disk whatever its receivers do: with it goes a
-    /// packet id, or what it is to be retained as. Such a message is never elided.
+    /// True if the message must be committed even if all receivers have acknowledged it: a
+    /// packet identifier or a retained message is committed with it. It is never elided.
     pub fn must_commit(&self) -> bool {
         self.incoming.is_some() || self.is_kept
     }
 
-    /// True once its expiry has passed.
+    /// True if the message has expired.
     pub fn is_expired(&self, now: WallMillis) -> bool {
         self.expires_at.is_some_and(|at| at <= now)
     }

@@ -1,35 +1,35 @@
-//! One order over all changes of durable state.
+//! The order of all changes of durable state.
 //!
-//! Every change draws its number under the lock that decides it, so the numbers of one
-//! key rise in the order in which memory changed. Steps submit their changes later, and
-//! not in that order; the store applies them by key and number: an older number never
-//! replaces a newer one. A number need be remembered only until every step that may
-//! carry an older one has submitted, which is what [`Order::advance`] finds out.
+//! Every change draws its number under the lock that decides it, so the numbers for one key
+//! rise in the order in which memory changed. Steps submit their changes later and in another
+//! order. The store applies them by key and number: an older number never replaces a newer
+//! one. A number has to be remembered only until all steps with older numbers have submitted,
+//! which [`Order::advance`] detects.
 //!
-//! Steps that carry numbers are counted in one of two generations. The generation moves
-//! on when the one before it has emptied (epoch-based reclamation), so no step that has
-//! yet to submit is older than the one before the last; what was submitted may wait one
-//! more in the open batch (`store/latest.rs`).
+//! Steps with numbers are counted in one of two generations. The generation advances when the
+//! one before it is empty (epoch-based reclamation), so no step that has yet to submit is
+//! older than the generation before the current one. Submitted changes may wait one generation
+//! longer in the open batch (`store/plan/latest.rs`).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The place of one change among all others. Never repeats within a run.
+/// The place of a change in the order of all changes. Unique within a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct ChangeNo(pub u64);
 
-/// Hands out numbers and knows which steps have yet to submit theirs.
+/// Draws numbers, and tracks the steps that have not submitted theirs.
 #[derive(Debug, Default)]
 pub struct Order {
     last: AtomicU64,
     generation: AtomicU64,
-    /// Steps that have drawn numbers and not submitted, by the parity of their generation.
+    /// Steps that have drawn numbers and not submitted them, by parity of their generation.
     open: [AtomicU64; 2],
 }
 
 impl Order {
-    /// Begins to carry numbers. To be called before the first one is drawn, and dropped
-    /// after they have been submitted.
+    /// Begins a step with numbers. To be called before the first number is drawn. The result
+    /// is dropped after the changes are submitted.
     pub fn enter(self: &Arc<Self>) -> OpenStep {
         loop {
             let generation = self.generation.load(Ordering::SeqCst);
@@ -37,16 +37,16 @@ impl Order {
             if self.generation.load(Ordering::SeqCst) == generation {
                 return OpenStep { order: Arc::clone(self), generation };
             }
-            // The generation moved on in between: it may already have been found empty.
+            // The generation has advanced meanwhile, and this one may have been found empty.
             self.slot(generation).fetch_sub(1, Ordering::SeqCst);
         }
     }
 
-    /// Moves on to the next generation if no step of the one before is left. Only the
-    /// store's writer calls this. True if it moved.
+    /// Advances the generation if no step of the one before is left. Called by the store's
+    /// writer only. True if it advanced.
     pub fn advance(&self) -> bool {
         let generation = self.generation.load(Ordering::SeqCst);
-        // The generation before has the same parity as the one behind.
+        // The generations before and after the current one have the same parity.
         if self.slot(generation + 1).load(Ordering::SeqCst) > 0 {
             return false;
         }
@@ -60,7 +60,7 @@ impl Order {
     }
 }
 
-/// A step that carries numbers which it has not submitted yet.
+/// A step with numbers that it has not submitted yet.
 #[derive(Debug)]
 pub struct OpenStep {
     order: Arc<Order>,
@@ -68,7 +68,7 @@ pub struct OpenStep {
 }
 
 impl OpenStep {
-    /// The next number. To be drawn under the lock that decides the change.
+    /// Draws the next number. To be called under the lock that decides the change.
     pub fn draw(&self) -> ChangeNo {
         ChangeNo(self.order.last.fetch_add(1, Ordering::SeqCst) + 1)
     }

@@ -6,9 +6,9 @@ use super::CommitNo;
 
 const NOT_TAKEN: u64 = u64::MAX;
 
-/// Shared by a delivery that must not be sent before its row has changed and the
-/// operation that changes it. The operation holds it until a batch has taken it: one
-/// that is held by nobody else, and was not taken, is not going to be committed.
+/// Shared by a delivery that must not be sent before its row has changed, and the operation
+/// that changes the row. The operation holds it until a batch takes it. If only the delivery
+/// holds it and no batch has taken it, the change will never be committed.
 #[derive(Debug)]
 pub struct RowCommit(AtomicU64);
 
@@ -24,12 +24,12 @@ impl RowCommit {
         self.0.store(commit, Ordering::Release);
     }
 
-    /// A batch has it: it is going to be committed, whoever holds this.
+    /// True if a batch has taken the change, so that it will be committed.
     pub fn is_taken(&self) -> bool {
         self.0.load(Ordering::Acquire) != NOT_TAKEN
     }
 
-    /// The change is on disk, as far as `committed` tells.
+    /// True if the change is on disk, given the last commit.
     pub fn is_committed(&self, committed: CommitNo) -> bool {
         self.0.load(Ordering::Acquire) <= committed
     }

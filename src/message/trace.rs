@@ -1,11 +1,11 @@
 //! The interface through which the progress of a traced message is reported.
 //!
-//! Broker and store report what happens; who listens, and what becomes of it, is not
-//! known here. A message that is not traced costs its holders a look at one pointer.
+//! Broker and store report events. What the tracer does with them is not known here. For a
+//! message that is not traced this costs a check of one pointer.
 //!
-//! A pointer in the message and not a table beside it: spans that nobody ends end with the
-//! message, so no way out of a queue can leak one. A message read back from disk has a new
-//! follower, made from the `traceparent` among its stored properties.
+//! The trace is a pointer in the message and not a table: spans that are still open end with
+//! the message, so none can leak. A message that is read back from disk gets a new trace, made
+//! from the `traceparent` in its stored properties.
 
 use std::fmt::Debug;
 use std::ops::Deref;
@@ -15,34 +15,33 @@ use super::{CommitNo, DeliveryId};
 use crate::peer::PeerAddr;
 use crate::protocol::{QoS, ReasonCode};
 
-/// Follows one message. Called on the threads that serve connections and on the
-/// store's, under their locks: it must be quick and never wait. Whatever has begun and
-/// is not reported as ended ends when the message is dropped.
+/// Traces one message. Called on the threads of connections and of the store, under their
+/// locks, so it must be fast and never wait. Spans that are not ended explicitly end when the
+/// message is dropped.
 pub trait Follow: Debug + Send + Sync {
-    /// Which client published it, and from where.
+    /// The message was published by this client, from this address.
     fn came_from(&self, client_id: &str, address: PeerAddr);
 
-    /// The publisher has been answered with this reason, or, for QoS 0, there is
-    /// nothing left to do for it. `None`: its connection ended first.
+    /// The publisher was answered with this reason, or, at QoS 0, needs no answer. `None`: its
+    /// connection ended first.
     fn answered(&self, reason: Option<ReasonCode>);
 
-    /// It was handed to the store, to be written unless it is elided.
+    /// The message was submitted to the store, which writes it unless it is elided.
     fn submitted(&self);
 
-    /// It was submitted, and what became of it has not been reported.
+    /// True if it was submitted, and [`Follow::stored`] has not been called.
     fn awaits_commit(&self) -> bool;
 
-    /// What became of it in the store. Only the first report after
-    /// [`Follow::submitted`] counts.
+    /// The result in the store. Only the first call after [`Follow::submitted`] has an effect.
     fn stored(&self, how: Stored);
 
-    /// It stands in the queue of this client.
+    /// A delivery was queued for this client.
     fn queued(&self, delivery: DeliveryId, client_id: &str, qos: QoS);
 
-    /// Something happened to a delivery that is under way.
+    /// A delivery has progressed.
     fn progressed(&self, delivery: DeliveryId, step: Step);
 
-    /// A delivery is over. Only the first report counts.
+    /// A delivery has ended. Only the first call has an effect.
     fn delivered(&self, delivery: DeliveryId, how: End);
 }
 
@@ -51,45 +50,44 @@ pub trait Follow: Debug + Send + Sync {
 pub enum Stored {
     /// It was committed.
     Committed {
-        /// What the transaction is known under.
+        /// The identifiers of the transaction's span, if it was recorded.
         mark: Option<CommitMark>,
-        /// When COMMIT had returned: this report comes later than the acknowledgements
-        /// that waited for it.
+        /// When COMMIT returned. This report comes later than the acknowledgements that waited
+        /// for it.
         at: Instant,
     },
-    /// It was settled before it was written (write elision).
+    /// It was complete before it was written (write elision).
     Elided,
     /// The disk had no room for it.
     Refused,
 }
 
-/// A step of a delivery.
+/// An event of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// PUBLISH went out, to this address.
+    /// PUBLISH was sent.
     Sent {
-        /// Where to.
+        /// The address of the receiver.
         to: PeerAddr,
-        /// This process had sent it before.
+        /// True if this process had sent it before.
         again: bool,
     },
-    /// PUBREC has come.
+    /// PUBREC was received.
     Received,
 }
 
 /// How a delivery ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// PUBACK or PUBCOMP has come.
+    /// PUBACK or PUBCOMP was received.
     Acknowledged,
-    /// QoS 0: PUBLISH went out.
+    /// QoS 0: PUBLISH was sent.
     Sent,
-    /// It did not arrive: the reason, as in the metrics.
+    /// It was not delivered, for this reason of the metrics.
     Dropped(&'static str),
 }
 
-/// What a tracer calls the transaction of a batch: a trace id and a span id of W3C
-/// Trace Context.
+/// The span of a batch's transaction: a trace id and a span id of W3C Trace Context.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CommitMark {
     /// 16 bytes, not all zero.
@@ -98,36 +96,36 @@ pub struct CommitMark {
     pub span: [u8; 8],
 }
 
-/// One transaction that was committed.
+/// A transaction that was committed.
 #[derive(Debug, Clone, Copy)]
 pub struct Committed {
     /// The number of its batch.
     pub number: CommitNo,
-    /// When the writer began with it.
+    /// When the writer began it.
     pub began: Instant,
-    /// Until COMMIT had returned.
+    /// The time until COMMIT returned.
     pub took: Duration,
     /// Messages that were written.
     pub messages: usize,
-    /// Their deliveries.
+    /// Deliveries that were written.
     pub deliveries: usize,
-    /// Topics, properties and payloads of these messages, and of what is retained.
+    /// Bytes of topics, properties and payloads of these messages and of retained messages.
     pub bytes: u64,
 }
 
-/// Who wants to know of transactions that hold a message that is traced.
+/// Receives reports of transactions with traced messages.
 pub trait CommitObserver: Debug + Send + Sync {
-    /// Called on the store's thread when those who wait for the commit have been told:
-    /// it must be quick and never wait. `None`: nothing was noted.
+    /// Called on the store's thread after the tasks that wait for the commit are woken. It
+    /// must be fast and never wait. `None`: nothing was recorded.
     fn committed(&self, commit: &Committed) -> Option<CommitMark>;
 }
 
-/// Whoever follows a message, in one pointer.
+/// The trace of a message, in one pointer.
 #[derive(Debug)]
 pub struct Trace(Box<dyn Follow>);
 
 impl Trace {
-    /// For [`super::Message::trace`].
+    /// Wraps a trace for [`super::Message::trace`].
     pub fn new(follower: impl Follow + 'static) -> Box<Self> {
         Box::new(Self(Box::new(follower)))
     }

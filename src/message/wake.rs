@@ -7,9 +7,9 @@ use std::task::Context;
 use crate::primitives::{AtomicBool, AtomicU8, AtomicWaker, Notify, Ordering, fence};
 use crate::sync::Mutex;
 
-/// One per connection, for every cause: an acknowledgement may go, a delivery
-/// waits, the session was taken over. However often it is rung between two polls
-/// of the task, the task is woken once.
+/// The wake-up of a connection, for all causes: an acknowledgement may be sent, a delivery was
+/// queued, the session was taken over. However often it is rung between two polls, the task is
+/// woken once.
 #[derive(Debug, Default)]
 pub struct Wake {
     rung: AtomicBool,
@@ -19,17 +19,17 @@ pub struct Wake {
     revoked: AtomicU8,
     closing: AtomicBool,
     has_left: AtomicBool,
-    /// Told when it has left.
+    /// Notified when the connection has taken its last step.
     departure: Notify,
     waker: AtomicWaker,
-    /// Of the session that the connection holds; what waits for a commit rings it, and
-    /// with it whichever connection holds the session by then.
+    /// The wake-up of the session. Commits ring it, and with it whichever connection holds the
+    /// session then.
     session: Option<Arc<SessionWake>>,
-    /// The session's wake-up rings it no longer.
+    /// True if the session's wake-up no longer refers to this one.
     replaced: AtomicBool,
 }
 
-/// Why a connection has to let go of its session.
+/// Why a connection has to release its session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Revoked {
     /// Another connection takes it over [MQTT-3.1.4-3].
@@ -39,25 +39,24 @@ pub enum Revoked {
 }
 
 impl Wake {
-    /// The wake-up of a connection of the session that `session` belongs to.
+    /// Creates the wake-up of a connection of the session with this wake-up.
     pub fn of_session(session: Arc<SessionWake>) -> Self {
         Self { session: Some(session), ..Self::default() }
     }
 
-    /// Wakes the task, unless it has been told already and has not looked yet.
+    /// Wakes the task, unless it was woken already and has not polled yet.
     pub fn ring(&self) {
         if !self.rung.swap(true, Ordering::AcqRel) {
             self.waker.wake();
         }
     }
 
-    /// Rings whichever connection holds the session now. For everything that happens
-    /// later than it was asked for: the connection that asked may have been replaced.
+    /// Rings this connection, and the one that has replaced it, if any. For events that are
+    /// reported later than they were requested.
     pub fn ring_session(&self) {
         self.ring();
-        // Either this sees that the connection was replaced, or whoever comes after it
-        // sees what it would have been rung for. Most have not been, and that lock is
-        // not asked.
+        // Either this sees that the connection was replaced, or the new connection sees the
+        // event. Most connections are not replaced, and then the lock is not taken.
         fence(Ordering::SeqCst);
         if self.replaced.load(Ordering::Relaxed)
             && let Some(session_wake) = &self.session
@@ -66,16 +65,15 @@ impl Wake {
         }
     }
 
-    /// True if it was rung since the last call. Either way the task is registered
-    /// and will be woken by the next [`Wake::ring`]: registering comes first, so
-    /// that none can fall in between.
+    /// True if it was rung since the last call. The task is registered in any case, so that
+    /// the next [`Wake::ring`] wakes it. It is registered first, so that no ring is lost.
     pub fn poll(&self, context: &Context<'_>) -> bool {
         self.waker.register(context.waker());
         self.rung.swap(false, Ordering::AcqRel)
     }
 
-    /// Whether the connection waits for room instead of being refused. To be taken
-    /// back when it ends: nobody waits for its messages then.
+    /// Sets whether the connection waits for room instead of being refused. To be reset when
+    /// the connection ends, because nothing waits for its messages then.
     pub fn set_back_pressure(&self, on: bool) {
         self.back_pressure.store(on, Ordering::Release);
     }
@@ -85,28 +83,28 @@ impl Wake {
         self.back_pressure.load(Ordering::Acquire)
     }
 
-    /// Whether the connection ends when one of its messages is refused, so that its client
-    /// sends that one, and all behind it, again.
+    /// Sets whether the connection ends when one of its messages is refused, so that its
+    /// client sends that message and all later ones again.
     pub fn set_ends_when_refused(&self, ends: bool) {
         self.ends_when_refused.store(ends, Ordering::Release);
     }
 
-    /// One of its messages was refused. To be called by whoever refuses, before another one
-    /// is taken.
+    /// One of its messages was refused. To be called by the refusing side before it takes
+    /// another message.
     pub fn message_refused(&self) {
         if self.ends_when_refused.load(Ordering::Acquire) {
             self.cut_off.store(true, Ordering::Release);
         }
     }
 
-    /// True if no message of it may be taken any more: one before it was refused, and is to
-    /// come again before it [MQTT-4.6.0-6].
+    /// True if no more messages of it may be taken: one was refused, and the client must
+    /// resend it before later ones [MQTT-4.6.0-6].
     pub fn is_cut_off(&self) -> bool {
         self.cut_off.load(Ordering::Acquire)
     }
 
-    /// The connection is to let go of its session: it finishes the packet that it is at
-    /// and takes no other. Only the first reason counts.
+    /// Requests the connection to release its session after its current packet. Only the first
+    /// reason has an effect.
     pub fn revoke(&self, why: Revoked) {
         let code = match why {
             Revoked::TakenOver => 1,
@@ -116,19 +114,19 @@ impl Wake {
         self.ring();
     }
 
-    /// The connection's task takes one more step when it is revoked: what its client has
-    /// sent before it came back by another connection counts.
+    /// The connection will take one more step when it is revoked, to read what its client has
+    /// sent before it reconnected.
     pub fn set_closing(&self) {
         self.closing.store(true, Ordering::Release);
     }
 
-    /// The connection will not take that step any more.
+    /// The connection takes no more steps.
     pub fn leave(&self) {
         self.has_left.store(true, Ordering::Release);
         self.departure.notify_waiters();
     }
 
-    /// Resolves when a connection that was revoked has taken its last step.
+    /// Resolves when a revoked connection has taken its last step.
     pub async fn until_left(&self) {
         loop {
             let mut departure = pin!(self.departure.notified());
@@ -140,7 +138,7 @@ impl Wake {
         }
     }
 
-    /// True if it has yet to take its last step.
+    /// True if it has not taken its last step yet.
     pub fn is_closing(&self) -> bool {
         self.closing.load(Ordering::Acquire) && !self.has_left.load(Ordering::Acquire)
     }
@@ -155,22 +153,22 @@ impl Wake {
     }
 }
 
-/// One per session: rings the connection that holds it when it is rung, be it the one
-/// that asked or one that came later.
+/// The wake-up of a session. Rings the connection that holds the session at that time, whether
+/// or not it is the one that requested the wake-up.
 #[derive(Debug, Default)]
 pub struct SessionWake {
     wake: Mutex<Option<Arc<Wake>>>,
 }
 
 impl SessionWake {
-    /// Rings this connection, or whoever waits in its place, and never another.
+    /// Rings only this connection or the one that has replaced it.
     pub fn of(wake: Arc<Wake>) -> Self {
         Self { wake: Mutex::new(Some(wake)) }
     }
 
-    /// From now on it rings this connection, or nobody.
+    /// Sets the connection that it rings; `None` for none.
     pub fn connect(&self, wake: Option<Arc<Wake>>) {
-        // Dropped outside of the lock: it may be the last handle.
+        // Dropped outside of the lock, because it may be the last reference.
         let before = std::mem::replace(&mut *self.wake.lock(), wake);
         if let Some(before) = &before {
             before.replaced.store(true, Ordering::Relaxed);
@@ -178,7 +176,7 @@ impl SessionWake {
         }
     }
 
-    /// Rings the connection, if there is one. One that comes later looks by itself.
+    /// Rings the connection, if there is one. A later connection checks its session itself.
     pub fn ring(&self) {
         if let Some(wake) = &*self.wake.lock() {
             wake.ring();

@@ -2,20 +2,20 @@
 
 use crate::protocol::QoS;
 
-/// A will that waits.
+/// A will that was not published yet.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WillRecord {
-    /// Where to.
+    /// The topic name.
     pub topic: Box<str>,
     /// Encoded v5 properties, as in [`super::Message::properties`].
     pub properties: Vec<u8>,
-    /// What.
+    /// The application payload.
     pub payload: Vec<u8>,
-    /// How.
+    /// The QoS of the will message.
     pub qos: QoS,
-    /// Kept for later subscribers.
+    /// Whether the message is retained.
     pub retain: bool,
-    /// Seconds after the end of the connection.
+    /// Will Delay Interval: seconds after the end of the connection.
     pub delay: u32,
     /// Message Expiry Interval in seconds.
     pub expiry: Option<u32>,

@@ -1,15 +1,15 @@
-//! The task of one connection: reads, hands packets on, writes, and detects a silent peer.
+//! The task of one connection: reads, passes packets to the client's state, writes, and
+//! detects a silent peer.
 //!
-//! Input and output never wait for each other: while output drains, what arrives is read,
-//! and the other way round. A poll does what its budget allows, and then lets others have
-//! their turn.
+//! Input and output never wait for each other: input is read while output drains, and vice
+//! versa. A poll does what its budget allows and then yields.
 //!
-//! - Read: 64 KiB for each runtime thread, shared by its connections. Only what is no whole
-//!   frame, or could not be handled yet, is kept with the connection.
-//! - Write: one buffer for each connection, given back when it is empty and larger than 8 KiB.
-//!   Deliveries are encoded while less than 64 KiB waits.
-//! - A packet that cannot be taken (`BlockReason`) stays at the front of what was read. Up to
-//!   64 KiB behind it are read, so that an end of the connection is seen. Silence that the
+//! - Read: one buffer of 64 KiB for each runtime thread, shared by its connections. A
+//!   connection keeps incomplete frames and packets that could not be handled yet.
+//! - Write: one buffer for each connection, freed when it is empty and larger than 8 KiB.
+//!   Deliveries are encoded while it has less than 64 KiB.
+//! - A packet that is held (`BlockReason`) stays at the front of what was read. Up to 64 KiB
+//!   behind it are read, to detect the end of the connection. A pause in reading that the
 //!   broker causes does not count against the keep alive.
 //! - After output has failed, what has been received is read to its end.
 
@@ -31,31 +31,31 @@ use crate::sabotage::Sabotage;
 use crate::telemetry::Metrics;
 use bytes::{Buf, BytesMut};
 
-/// Deliveries are encoded as long as less than this waits to be written.
+/// Deliveries are encoded while less than this is in the write buffer.
 const WRITE_AHEAD: usize = 64 * 1024;
-/// A write buffer larger than this is given back when it is empty.
+/// A write buffer larger than this is freed when it is empty.
 const KEEP_BUFFER: usize = 8 * 1024;
-/// A smaller one is given back as well: most connections are idle most of the time, and have
-/// written no more than a CONNACK or a PINGRESP lately.
+/// A smaller one is freed as well: most connections are idle, and have only written a CONNACK
+/// or a PINGRESP lately.
 const TINY_BUFFER: usize = 512;
-/// A DISCONNECT has this long to be written.
+/// The time limit for writing a DISCONNECT.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// Where the bytes that the other end sends stand.
+/// The state of the receiving side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Input {
-    /// More may come.
+    /// More bytes may come.
     Open,
-    /// Nothing more will come, for this reason.
+    /// No more bytes will come, for this reason.
     Ended(&'static str),
 }
 
-/// Where the bytes that go to the other end stand.
+/// The state of the sending side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Output {
-    /// They are taken.
+    /// Bytes can be written.
     Open,
-    /// They are not. What has been received is still read [`Client::hears_no_more`].
+    /// Bytes cannot be written. What was received is still handled: [`Client::hears_no_more`].
     Failed,
 }
 
@@ -65,12 +65,12 @@ pub struct Connection<S> {
     input: Input,
     output: Output,
     partial: Partial,
-    /// Whole packets may stand at the front of `partial` that have not been handled.
+    /// True if `partial` may begin with complete packets that have not been handled.
     unhandled: bool,
     out: BytesMut,
-    /// Bytes that `out` takes in memory: its capacity is without what has been written of it.
+    /// Bytes that `out` takes in memory. Its capacity excludes the part that was written.
     out_memory: usize,
-    /// Bytes have been written that the stream may still hold back.
+    /// True if written bytes have not been flushed yet.
     unflushed: bool,
     decoder: Decoder,
     metrics: Arc<Metrics>,
@@ -91,7 +91,7 @@ impl<S: Transport> Connection<S> {
             stream,
             input: Input::Open,
             output: Output::Open,
-            // What came together with CONNECT.
+            // Bytes that were received together with CONNECT.
             unhandled: partial.len() > 0,
             partial,
             out: BytesMut::new(),
@@ -104,33 +104,33 @@ impl<S: Transport> Connection<S> {
         }
     }
 
-    /// This end has dialled, and keeps the connection alive.
+    /// Makes this the dialling end, which keeps the connection alive.
     #[must_use]
     pub fn dialled(mut self) -> Self {
         self.timers.dialled();
         self
     }
 
-    /// Runs until the connection ends, and says why.
+    /// Runs until the connection ends.
     pub async fn run(mut self, mut client: Box<Client>) {
         client.begin_close();
         let close = poll_fn(|context| self.poll(&mut client, context)).await;
-        // Apart, so that it takes no room in the task as long as the connection lives.
+        // Boxed, so that it takes no room in the task while the connection lives.
         Box::pin(self.close(client, close)).await;
     }
 
     async fn close(mut self, mut client: Box<Client>, close: Close) {
         let (client_id, remote) = (Arc::clone(client.client_id()), self.stream.peer());
-        // Many may end at the same time, and none of them is read any more.
+        // Many connections may end at once, and their input is no longer needed.
         self.partial = Partial::default();
         let payload = client.detach_payload();
         let mut last = BytesMut::new();
         if let Close::Error(reason, why) = &close {
             client.write_disconnect(*reason, why, &mut last);
         }
-        // Session and will do not wait for the last bytes to be written.
+        // Session and will do not wait until the last bytes are written.
         client.close(&close).await;
-        // A client that left has no more to hear.
+        // A client that sent DISCONNECT gets no more packets.
         if matches!(close, Close::Error(..)) {
             let flushed = self.flush_and_shut_down(payload, last);
             let _ = tokio::time::timeout(FAREWELL, flushed).await;
@@ -150,7 +150,7 @@ impl<S: Transport> Connection<S> {
             }
             tracing::info!(client_id, %remote, ?reason, detail = *why, "disconnected");
         } else {
-            // Like the names of MQTT's reasons, which have none for these.
+            // MQTT has no reason codes for these, so they are named like its reason codes.
             let (reason, detail) = match close {
                 Close::Lost(why) => ("ConnectionLost", Some(*why)),
                 _ => ("ByClient", None),
@@ -174,7 +174,7 @@ impl<S: Transport> Connection<S> {
         super::graceful_close::close(&mut self.stream).await
     }
 
-    /// One step. Ready when the connection ends.
+    /// Runs one step. Ready when the connection ends.
     fn poll(&mut self, client: &mut Client, context: &mut Context<'_>) -> Poll<Close> {
         if client.wake().poll(context) {
             client.woken();
@@ -186,7 +186,7 @@ impl<S: Transport> Connection<S> {
         };
         match client.begin(budget) {
             Ok(true) => {}
-            // Rung when the session is free.
+            // The wake-up is rung when the permit is free.
             Ok(false) => {
                 self.pace.rests();
                 return Poll::Pending;
@@ -215,7 +215,7 @@ impl<S: Transport> Connection<S> {
         Poll::Pending
     }
 
-    /// Reads and writes until neither gets on, or the budget is spent.
+    /// Reads and writes until neither makes progress, or the budget is spent.
     fn step(&mut self, client: &mut Client, context: &mut Context<'_>) -> Result<(), Close> {
         if self.timers.pings() {
             client.ping();
@@ -233,7 +233,7 @@ impl<S: Transport> Connection<S> {
         self.check_input(client)
     }
 
-    /// What came before the packet that ends the connection still counts.
+    /// What was handled before the packet that ends the connection is still submitted.
     fn close_after(&mut self, client: &mut Client, close: Close) -> Close {
         if let Err(failed) = client.submit() {
             return failed;
@@ -244,7 +244,7 @@ impl<S: Transport> Connection<S> {
         close
     }
 
-    /// True if something was handled or read.
+    /// True if a packet was handled or bytes were read.
     fn read(&mut self, client: &mut Client, context: &mut Context<'_>) -> Result<bool, Close> {
         let mut handled = self.unhandled && client.may_take() && self.handle_again(client)?;
         if client.block().is_some() && self.input == Input::Open {
@@ -276,7 +276,7 @@ impl<S: Transport> Connection<S> {
         Ok(true)
     }
 
-    /// While a packet has to wait: whether the other end still waits with it.
+    /// Detects the end of the connection while a packet is held.
     fn read_ahead(&mut self, client: &mut Client, context: &mut Context<'_>) {
         loop {
             match scratch::poll_read_ahead(&mut self.stream, &mut self.partial, context) {
@@ -291,7 +291,7 @@ impl<S: Transport> Connection<S> {
         }
     }
 
-    /// Handles what was left behind a packet that had to wait. True if it got on.
+    /// Handles packets that were left unhandled. True if at least one was taken.
     fn handle_again(&mut self, client: &mut Client) -> Result<bool, Close> {
         let Self { partial, decoder, unhandled, .. } = self;
         let before = partial.len();
@@ -302,10 +302,10 @@ impl<S: Transport> Connection<S> {
         Ok(ended)
     }
 
-    /// After all that was there has been read: whether the other end is still there.
+    /// Checks whether the other end is still there, after all input has been read.
     fn check_input(&mut self, client: &mut Client) -> Result<(), Close> {
         if client.has_more_input() || self.unhandled {
-            // The silence is ours.
+            // The broker is the cause of the pause.
             self.timers.suspend();
             return Ok(());
         }
@@ -313,7 +313,7 @@ impl<S: Transport> Connection<S> {
             return Err(Close::Lost(why));
         }
         match self.timers.due() {
-            // Reading may have ended for want of budget: the rest is read in the next poll.
+            // tokio's own budget may have ended the read; the next poll reads the rest.
             Some(_) if !tokio::task::coop::has_budget_remaining() => Ok(()),
             Some(Due::KeepAlive) => Err(Close::Error(
                 ReasonCode::KeepAliveTimeout,
@@ -323,14 +323,14 @@ impl<S: Transport> Connection<S> {
                 ReasonCode::KeepAliveTimeout,
                 "a packet began and was not complete within 1.5 times the keep alive",
             )),
-            // A reset has come to the socket before its bytes were read: they come first.
+            // A socket may report a reset before its last bytes are read.
             Some(Due::Output) => Err(Close::Lost("the connection was reset")),
             None => Ok(()),
         }
     }
 
-    /// True if it lets something more be read: a packet waited for a reply to leave, or for
-    /// nothing any more since output has failed.
+    /// True if reading may make progress by it: a held packet waited for a reply to be sent,
+    /// or output has failed, so that nothing is held any more.
     fn write(&mut self, client: &mut Client, context: &mut Context<'_>) -> Result<bool, Close> {
         if self.output == Output::Failed {
             return Ok(false);
@@ -377,7 +377,7 @@ impl<S: Transport> Connection<S> {
         }
     }
 
-    /// True if the output has failed by it.
+    /// Flushes the stream. True if the output has failed.
     fn flush(&mut self, client: &mut Client, context: &mut Context<'_>) -> bool {
         if !self.unflushed {
             return false;
@@ -395,7 +395,7 @@ impl<S: Transport> Connection<S> {
         }
     }
 
-    /// What has been received may hold acknowledgements and a DISCONNECT.
+    /// Ends output. What was received may include acknowledgements and a DISCONNECT.
     fn output_failed(&mut self, client: &mut Client) {
         self.output = Output::Failed;
         self.unflushed = false;
@@ -406,8 +406,8 @@ impl<S: Transport> Connection<S> {
     }
 }
 
-/// Handles whole frames, as long as the client may go on. `unhandled`: it may not, and
-/// whole frames may be left.
+/// Handles complete frames while the client may go on. Sets `unhandled` if complete frames may
+/// be left.
 fn take_frames(
     decoder: &Decoder,
     client: &mut Client,

@@ -1,5 +1,5 @@
-//! Dials a connection: sends CONNECT, awaits CONNACK, and attaches the local session. From then
-//! on it is a connection like any other.
+//! Dials a connection: sends CONNECT, awaits CONNACK, and attaches the local session. After
+//! that it is handled like any other connection.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -19,41 +19,41 @@ use crate::protocol::{
 };
 use crate::telemetry::Label as _;
 
-/// What is to be dialled for.
+/// The parameters of a connection to dial.
 #[derive(Debug, Clone)]
 pub struct Dial {
-    /// As the other end gets it.
+    /// The CONNECT that is sent to the other end.
     pub connect: Connect,
-    /// The client id of the session at this broker whose connection it is.
+    /// The client id of the session at this broker.
     pub session: String,
-    /// Whose connections it counts among, in rules and logs.
+    /// The listener name under which rules and logs know the connection.
     pub listener: Arc<str>,
-    /// What the two ends subscribe to.
+    /// The subscriptions at both ends.
     pub dialled: Dialled,
 }
 
-/// Why a connection did not come about.
+/// Why a connection was not established.
 #[derive(Debug, Error)]
 pub enum DialError {
-    /// The network, or the end of the stream.
+    /// A network error, or the end of the stream.
     #[error("the connection ended before CONNACK: {0}")]
     Lost(#[from] std::io::Error),
     /// `mqtt.connect_timeout` has passed.
     #[error("no CONNACK within mqtt.connect_timeout")]
     Timeout,
-    /// The other end does not want it.
+    /// The other end refused the connection.
     #[error("the server refused the connection: {} (0x{:02x})", .0.description(), *.0 as u8)]
     Refused(ReasonCode),
-    /// What came cannot be read.
+    /// The answer is not a valid packet.
     #[error("the server's answer cannot be read: {0}")]
     Malformed(#[from] DecodeError),
-    /// Something else than CONNACK came first [MQTT-3.2.0-1].
+    /// A packet other than CONNACK came first [MQTT-3.2.0-1].
     #[error("the server sent another packet before CONNACK")]
     Unexpected,
-    /// A message at QoS 2 could not be handed on as one.
+    /// QoS 2 messages could not be forwarded at QoS 2.
     #[error("the server takes messages up to QoS {} only", *.0 as u8)]
     LowerQoS(QoS),
-    /// This broker has no session for it.
+    /// This broker refused the session.
     #[error("this broker has no session for the connection: {}", .0.description())]
     NoSession(ReasonCode),
 }
@@ -61,18 +61,18 @@ pub enum DialError {
 /// Serves a stream that was dialled, from CONNECT to its end.
 ///
 /// # Errors
-/// There was no connection: see [`DialError`].
+/// The connection was not established: see [`DialError`].
 pub async fn dial_stream<S: Transport>(
     broker: Arc<Broker>,
     mut stream: S,
     dial: &Dial,
 ) -> Result<(), DialError> {
-    // Apart, so that it takes no room in the task as long as the connection lives.
+    // Boxed, so that it takes no room in the task while the connection lives.
     let opening = Box::pin(open(&broker, &mut stream, &dial.connect));
     let opened = tokio::select! {
         biased;
         opened = tokio::time::timeout(broker.settings.connect_timeout, opening) => opened,
-        // A stop does not wait for a server that is silent.
+        // A shutdown does not wait for a silent server.
         () = broker.until_shut_down() => {
             return Err(DialError::NoSession(ReasonCode::ServerShuttingDown));
         }
@@ -84,7 +84,7 @@ pub async fn dial_stream<S: Transport>(
         identity: Identity { username: None },
     };
     let connect = session_of(dial, &connack);
-    // Not within the time-out: what is taken from another connection has to go on.
+    // Outside the time-out: a session that was taken over must get its new connection.
     let Accepted { client, .. } =
         broker.connect(&connect, peer).await.map_err(DialError::NoSession)?;
     let mut client = Box::new(client);
@@ -101,7 +101,7 @@ pub async fn dial_stream<S: Transport>(
     Ok(())
 }
 
-/// The session at this broker, with the limits that the other end has set.
+/// The CONNECT for the local session, with the limits of the other end.
 fn session_of(dial: &Dial, connack: &ConnAck) -> Connect {
     Connect {
         client_id: dial.session.clone(),

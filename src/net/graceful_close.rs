@@ -7,13 +7,13 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 
 use super::scratch;
 
-/// How long the other end has to close as well.
+/// How long the other end may take to close as well.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// What it may still send meanwhile.
+/// The most bytes that are read from it meanwhile.
 const AT_MOST: usize = 256 * 1024;
 
-/// Ends our side and waits for the other: bytes that are unread when a socket is
-/// closed turn the close into a reset, which may destroy the DISCONNECT or CONNACK
+/// Closes the sending side and waits for the other end to close. If unread bytes remain when a
+/// socket is closed, the kernel sends a reset, which may destroy the DISCONNECT or CONNACK
 /// that was just sent.
 pub async fn close<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> std::io::Result<()> {
     let end = async {
@@ -27,6 +27,6 @@ pub async fn close<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> std::io
         }
         Ok(())
     };
-    // A stream with a layer of its own, such as TLS, may not get its last bytes out either.
+    // The shutdown of a stream with its own layer, such as TLS, may block as well.
     tokio::time::timeout(PATIENCE, end).await.unwrap_or(Ok(()))
 }

@@ -1,4 +1,4 @@
-//! The handshake of an accepted stream: awaits CONNECT, has its password verified, both within
+//! The handshake of an accepted stream: awaits CONNECT and verifies its password, both within
 //! the connect timeout, and answers.
 
 use std::future::poll_fn;
@@ -22,51 +22,51 @@ use crate::protocol::{
 };
 use crate::telemetry::{Label as _, OpenConnection, PacketType, RejectReason};
 
-/// Where a connection came in.
+/// How a connection was accepted.
 #[derive(Debug, Clone)]
 pub struct Origin {
     /// The listener's name.
     pub listener: Arc<str>,
-    /// True if only this machine reaches it.
+    /// True if the listener is reachable from this machine only.
     pub loopback: bool,
-    /// The other end.
+    /// The address of the other end.
     pub peer: PeerAddr,
 }
 
-/// A CONNACK that refuses has this long to be written.
+/// The time limit for writing a CONNACK that refuses.
 const ANSWER: std::time::Duration = std::time::Duration::from_secs(1);
 
-/// Why there was no connection.
+/// Why no connection was established.
 enum Refusal {
-    /// Answered, as far as the protocol has an answer: what came is no CONNECT.
+    /// Not a valid CONNECT; answered as far as the protocol permits.
     Malformed(DecodeError),
-    /// Answered: this CONNECT is not welcome.
+    /// A valid CONNECT that was refused; answered.
     Unwelcome(Rejection, Box<Connect>),
     /// No CONNECT came in time.
     Late,
-    /// Too many others send large CONNECTs at the same time.
+    /// The limit for large CONNECTs is reached.
     NoMemory,
-    /// The connection closed, or the broker shuts down, before a CONNECT came.
+    /// The connection closed, or the broker shut down, before a CONNECT was read.
     Silent,
 }
 
-/// What the client, the counter and the log are told of a refused CONNECT.
+/// The cause of a refused CONNECT, for the client, the counter and the log.
 #[derive(Debug, Clone, Copy)]
 struct Rejection {
     reason: ReasonCode,
     counted: RejectReason,
-    /// With the key of the configuration that decides, if there is one.
+    /// Names the configuration key that decides, if there is one.
     detail: &'static str,
 }
 
-/// Serves one accepted stream from its first byte to its last; `counted` lives as long.
+/// Serves one accepted stream until it ends; `counted` counts it for that time.
 pub async fn serve<S: Transport>(
     broker: Arc<Broker>,
     mut stream: S,
     origin: Origin,
     mut counted: OpenConnection,
 ) {
-    // Apart, so that it takes no room in the task as long as the connection lives.
+    // Boxed, so that it takes no room in the task while the connection lives.
     let opening = Box::pin(open(&broker, &mut stream, &origin, &mut counted));
     let Some((client, partial, decoder, keep_alive)) = opening.await else { return };
     let metrics = Arc::clone(&broker.metrics);
@@ -74,7 +74,7 @@ pub async fn serve<S: Transport>(
     Connection::new(stream, partial, decoder, keep_alive, metrics).run(client).await;
 }
 
-/// A connected client, or nothing: then the stream has been answered and closed.
+/// Returns a connected client. `None`: the stream has been answered and closed.
 async fn open<S: Transport>(
     broker: &Arc<Broker>,
     stream: &mut S,
@@ -82,11 +82,11 @@ async fn open<S: Transport>(
     counted: &mut OpenConnection,
 ) -> Option<(Box<Client>, Partial, Decoder, u16)> {
     let until = Instant::now() + broker.settings.connect_timeout;
-    // Until it is a session's: what waits for its password is nobody's yet.
+    // Counts the CONNECT until it belongs to a session, also while its password is verified.
     let mut memory = broker.connect_memory.share();
     let accepted = handshake(broker, stream, origin, (counted, &mut memory), until).await;
     let refusal = match accepted {
-        // Not within the time-out: what is taken from another connection has to go on.
+        // Outside the time-out: a session that was taken over must get its new connection.
         Ok((connect, peer, partial, decoder)) => match broker.connect(&connect, peer).await {
             Ok(Accepted { client, connack, gate }) => {
                 let mut client = Box::new(client);
@@ -112,7 +112,7 @@ async fn open<S: Transport>(
     None
 }
 
-/// Answers a CONNECT that is not accepted.
+/// Refuses a CONNECT.
 async fn refuse<S: AsyncWrite + Unpin>(
     stream: &mut S,
     counted: &OpenConnection,
@@ -191,7 +191,7 @@ async fn handshake<S: Transport>(
     }
 }
 
-/// Who it is, and whether it may come in.
+/// Authenticates the client and checks whether it may connect.
 async fn authenticate(
     broker: &Arc<Broker>,
     connect: &Connect,
@@ -214,7 +214,7 @@ async fn authenticate(
     let decision = tokio::select! {
         biased;
         decision = broker.authenticator.connect(request) => decision,
-        // Many may wait for their turn, longer than a stop may take.
+        // Log-ins may be queued for longer than a shutdown may take.
         () = broker.until_shut_down() => {
             return Err(at_session(broker, ReasonCode::ServerShuttingDown));
         }
@@ -235,7 +235,7 @@ async fn authenticate(
     }
 }
 
-/// What [`Broker::check_connect`] has found.
+/// The rejection for a reason code of [`Broker::check_connect`].
 fn at_check(reason: ReasonCode) -> Rejection {
     let (counted, detail) = match reason {
         ReasonCode::BadAuthenticationMethod => {
@@ -274,7 +274,7 @@ fn at_log_in(reason: ReasonCode) -> Rejection {
     Rejection { reason, counted, detail }
 }
 
-/// Of a client that may come in, for which the broker has no session.
+/// The rejection of an authenticated client that gets no session.
 fn at_session(broker: &Broker, reason: ReasonCode) -> Rejection {
     let (counted, detail) = match reason {
         ReasonCode::ServerBusy => (
@@ -298,7 +298,7 @@ async fn answer<S: AsyncWrite + Unpin>(stream: &mut S, version: Version, reason:
     let mut out = BytesMut::new();
     let connack = ConnAck { reason, ..ConnAck::default() };
     encode::connack(&mut out, version, &connack);
-    // Within a limit of its own: who does not read must not keep the task.
+    // With a time limit, so that a client that does not read cannot keep the task.
     let written = async {
         stream.write_all_buf(&mut out).await?;
         stream.flush().await
@@ -306,16 +306,16 @@ async fn answer<S: AsyncWrite + Unpin>(stream: &mut S, version: Version, reason:
     let _ = tokio::time::timeout(ANSWER, written).await;
 }
 
-/// What came of waiting for a CONNECT.
+/// The result of waiting for a CONNECT.
 enum Read {
     Connect(Box<Connect>),
     /// The other end has closed, or the broker shuts down.
     Closed,
-    /// It is large, and there is no memory for another one.
+    /// The limit for large CONNECTs is reached.
     NoMemory,
 }
 
-/// Reads until the first frame is whole.
+/// Reads until the first frame is complete.
 async fn read_connect<S: AsyncRead + Unpin>(
     stream: &mut S,
     partial: &mut Partial,
@@ -334,7 +334,7 @@ async fn read_connect<S: AsyncRead + Unpin>(
         match read {
             Ok(Ok(0)) | Err(_) => return Ok(Read::Closed),
             Ok(Ok(read)) => {
-                // What it was, as long as it is not whole; then what became of it.
+                // The buffer while the frame is incomplete, then the bytes of the frame.
                 let bytes = if connect.is_none() { partial.capacity() } else { before + read };
                 if !memory.hold(bytes) {
                     return Ok(Read::NoMemory);
@@ -356,11 +356,11 @@ fn take_connect(
     match decoder.frame(bytes)? {
         Frame::Incomplete { needed } => Ok(Consumed { bytes: 0, needed }),
         Frame::Complete { len } => {
-            // Framing lets nothing but CONNECT through here [MQTT-3.1.0-1].
+            // The decoder accepts only CONNECT as the first packet [MQTT-3.1.0-1].
             if let Packet::Connect(packet) = decoder.decode(bytes.get(..len).unwrap_or_default())? {
                 *connect = Some(packet);
             }
-            // What follows is left for the connection, which knows the version.
+            // The bytes behind it are left to the connection, which knows the version.
             Ok(Consumed { bytes: len, needed: None })
         }
     }

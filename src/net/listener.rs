@@ -13,12 +13,12 @@ use crate::broker::Broker;
 use crate::peer::PeerAddr;
 use crate::telemetry::{ListenerMetrics, OpenConnection, RejectReason};
 
-/// Pending connections that the kernel keeps for us; it cuts this to `somaxconn`.
+/// Pending connections in the kernel's queue, which limits this to `somaxconn`.
 const BACKLOG: i32 = 4096;
-/// Pause after an accept that failed for want of file descriptors: closing ones
-/// give them back.
+/// The pause after a failed accept, most likely for lack of file descriptors, which are freed
+/// as connections close.
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
-/// How often that is told while it lasts.
+/// The interval at which this is logged while it lasts.
 const TELL_EVERY: Duration = Duration::from_mins(1);
 
 /// A listener could not be opened.
@@ -40,20 +40,20 @@ pub struct Listener {
     watch: LineWatch,
 }
 
-/// How a line that has died without a word is noticed.
+/// How TCP detects that the other end is unreachable.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LineWatch {
-    /// TCP asks after so long a silence.
+    /// Probes are sent after this time without traffic.
     pub keep_alive: Option<Duration>,
-    /// What was sent may stay so long without TCP's acknowledgement.
+    /// How long sent bytes may remain unacknowledged.
     pub user_timeout: Option<Duration>,
 }
 
 impl Listener {
-    /// Opens it. `max_connections` bounds this listener; `all` is shared by all.
+    /// Binds a listener that accepts at most `max_connections`.
     ///
     /// # Errors
-    /// The address is taken, or not ours.
+    /// The address is in use or not available.
     pub fn bind(
         name: &str,
         bind: SocketAddr,
@@ -71,7 +71,7 @@ impl Listener {
         })
     }
 
-    /// Where it listens: the port is known even if 0 was asked for.
+    /// The address that it listens on, with the actual port if port 0 was requested.
     pub fn address(&self) -> Option<SocketAddr> {
         self.socket.local_addr().ok()
     }
@@ -89,7 +89,7 @@ impl Listener {
             match accepted {
                 Ok((stream, peer)) => self.serve(&broker, &all, &metrics, stream, peer),
                 Err(error) => {
-                    // Once a minute at most: it is tried ten times a second.
+                    // At most once a minute, although accepting is retried ten times a second.
                     if told.is_none_or(|told: Instant| told.elapsed() > TELL_EVERY) {
                         told = Some(Instant::now());
                         tracing::warn!(
@@ -116,8 +116,8 @@ impl Listener {
             .try_acquire_owned()
             .and_then(|own| Ok((own, Arc::clone(all).try_acquire_owned()?)));
         let Ok(permits) = permits else {
-            // Closed without a word: a CONNACK would need the CONNECT that tells the
-            // version, and waiting for it is what the limit forbids.
+            // Closed without an answer: a CONNACK would need the version from the CONNECT, and
+            // waiting for that is what the limit prevents.
             metrics.rejected.inc(RejectReason::ConnectionLimit);
             tracing::warn!(
                 remote = %peer, listener = &*self.name, reason = %"ConnectionLimit",
@@ -126,7 +126,7 @@ impl Listener {
             );
             return;
         };
-        // Small packets are answered at once; batching is ours, not the kernel's.
+        // Small packets are sent at once: the broker batches its writes itself.
         let _ = stream.set_nodelay(true);
         self.watch.over(&stream);
         let peer = PeerAddr::from(peer);
@@ -142,10 +142,10 @@ impl Listener {
 }
 
 impl LineWatch {
-    /// Where the system cannot do it, a dead line is noticed later.
+    /// Configures the socket. Options that the system does not support are ignored.
     fn over(self, stream: &TcpStream) {
         use socket2::{SockRef, TcpKeepalive};
-        /// Questions without an answer.
+        /// Probes without an answer before the connection is dead.
         const PROBES: u32 = 4;
         let socket = SockRef::from(stream);
         if let Some(after) = self.keep_alive {

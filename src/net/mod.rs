@@ -1,5 +1,5 @@
-//! Listeners, dialling and the connection task: sockets and time. What the bytes mean is
-//! decided in [`crate::broker::client`].
+//! Listeners, dialling and the connection task: sockets and time. The protocol is handled in
+//! [`crate::broker::client`].
 
 mod connection;
 mod dial;
@@ -21,9 +21,8 @@ use std::sync::Arc;
 use crate::broker::Broker;
 use crate::telemetry::OpenConnection;
 
-/// Serves one byte stream, accepted by whatever means, from its CONNECT to its end, as a
-/// [`Listener`] serves the connections that it accepts. It does not count against
-/// `limits.max_connections`.
+/// Serves one byte stream, accepted by any means, from its CONNECT to its end, as a
+/// [`Listener`] does. It does not count against `limits.max_connections`.
 pub async fn serve_stream<S>(broker: Arc<Broker>, stream: S, origin: Origin)
 where
     S: Transport,

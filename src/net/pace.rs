@@ -1,5 +1,5 @@
-//! Chooses the budget of a connection's next poll: short at once, or long after waiting in
-//! line.
+//! Chooses the budget of a connection's next poll: short and at once, or long after waiting
+//! for a turn.
 
 use std::task::{Context, Poll};
 
@@ -11,17 +11,17 @@ pub struct Pace(State);
 
 #[derive(Default)]
 enum State {
-    /// The last poll left nothing undone.
+    /// The last poll left no work undone.
     #[default]
     Short,
-    /// It did, and others have their turn first.
+    /// The last poll left work undone, and the connection waits for a turn.
     Waiting(NextLongPoll),
-    /// This is its turn, which ends when this is dropped.
+    /// The connection has a turn, which ends when this is dropped.
     Long { _turn: Option<LongPollPermit> },
 }
 
 impl Pace {
-    /// What the poll that begins may cost. Pending: it is not this connection's turn.
+    /// The budget of the poll that begins. Pending: the connection waits for its turn.
     pub fn begin(&mut self, context: &mut Context<'_>) -> Poll<Budget> {
         if let State::Waiting(next) = &mut self.0 {
             let Poll::Ready(turn) = next.poll(context) else { return Poll::Pending };
@@ -33,10 +33,10 @@ impl Pace {
         })
     }
 
-    /// The poll has left something undone: the connection goes to the end of the line, and
-    /// is woken when it is its turn.
+    /// The poll has left work undone: the connection waits for a turn, and is woken when it
+    /// gets one.
     pub fn goes_on(&mut self, polls: &LongPolls, load: Load, context: &mut Context<'_>) {
-        // Given back first: those who wait already come before.
+        // The old turn is released first, so that tasks that wait already come first.
         self.0 = State::Short;
         let mut next = polls.next(load);
         self.0 = match next.poll(context) {
@@ -48,7 +48,7 @@ impl Pace {
         };
     }
 
-    /// The poll has done all that there was, or waits for something else than its turn.
+    /// The poll has done all its work, or waits for something other than a turn.
     pub fn rests(&mut self) {
         self.0 = State::Short;
     }

@@ -1,5 +1,5 @@
-//! One read buffer per runtime thread instead of one per connection: a hundred
-//! thousand idle connections cost nothing, a busy one reads 64 KiB at once.
+//! One read buffer for each runtime thread instead of each connection. Idle connections need
+//! none, and a busy one reads 64 KiB at once.
 
 use std::cell::RefCell;
 use std::future::Future as _;
@@ -15,27 +15,27 @@ thread_local! {
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; SIZE].into_boxed_slice());
 }
 
-/// What was read but is not a whole frame yet.
+/// Bytes that were read and not consumed, such as an incomplete frame.
 #[derive(Debug, Default)]
 pub struct Partial {
     bytes: BytesMut,
-    /// Length of the frame that it belongs to, as soon as that is known.
+    /// The length of the first frame, once known.
     needed: usize,
-    /// Bytes that were read while a packet had to wait.
+    /// Bytes that were read while a packet was held.
     ahead: usize,
 }
 
-/// What became of the bytes that were read.
+/// The result of consuming bytes.
 #[derive(Debug, Clone, Copy)]
 pub struct Consumed {
-    /// How many were whole frames.
+    /// Bytes of complete frames that were consumed.
     pub bytes: usize,
-    /// Length of the frame that follows, if known.
+    /// The length of the next frame, if known.
     pub needed: Option<usize>,
 }
 
-/// Reads once and lets `consume` look at everything that is there. `Ready(Ok(0))` is
-/// the end of the stream.
+/// Reads once and passes all unconsumed bytes to `consume`. `Ready(Ok(0))` is the end of the
+/// stream.
 pub fn poll_read<S: AsyncRead + Unpin, E>(
     stream: &mut S,
     partial: &mut Partial,
@@ -69,7 +69,7 @@ pub fn poll_read<S: AsyncRead + Unpin, E>(
     })
 }
 
-/// Reads once and forgets what was read. 0 is the end of the stream.
+/// Reads once and discards the bytes. 0 is the end of the stream.
 pub fn poll_discard<S: AsyncRead + Unpin>(
     stream: &mut S,
     context: &mut Context<'_>,
@@ -81,8 +81,8 @@ pub fn poll_discard<S: AsyncRead + Unpin>(
     })
 }
 
-/// Reads once behind what is kept, without looking at it: how the end of a stream is seen
-/// while a packet has to wait. Pending as well when as much was read so as one read brings.
+/// Reads once without consuming, to detect the end of the stream while a packet is held. Also
+/// pending after as many bytes as one read returns.
 pub fn poll_read_ahead<S: AsyncRead + Unpin>(
     stream: &mut S,
     partial: &mut Partial,
@@ -102,7 +102,7 @@ pub fn poll_read_ahead<S: AsyncRead + Unpin>(
     })
 }
 
-/// A frame larger than the scratch buffer is read into a buffer of its own size.
+/// Reads a frame that is larger than the shared buffer into a buffer of its own.
 fn poll_read_large<S: AsyncRead + Unpin, E>(
     stream: &mut S,
     partial: &mut Partial,
@@ -111,8 +111,7 @@ fn poll_read_large<S: AsyncRead + Unpin, E>(
 ) -> Poll<std::io::Result<Result<usize, E>>> {
     use tokio::io::AsyncReadExt as _;
 
-    // Grown as bytes arrive, so that announcing a large frame costs the client
-    // those bytes and us nothing.
+    // The buffer grows as bytes arrive, so announcing a large frame costs no memory.
     let missing = partial.needed.saturating_sub(partial.bytes.len());
     partial.bytes.reserve(missing.min(SIZE.max(partial.bytes.len())));
     let read = {
@@ -133,7 +132,7 @@ fn poll_read_large<S: AsyncRead + Unpin, E>(
 }
 
 impl Partial {
-    /// Bytes that are kept.
+    /// The number of unconsumed bytes.
     pub fn len(&self) -> usize {
         self.bytes.len()
     }
@@ -143,12 +142,12 @@ impl Partial {
         self.bytes.capacity()
     }
 
-    /// Bytes that the frame at its front lacks, if it has one that has begun.
+    /// Bytes that the first frame lacks. `None` if there are no unconsumed bytes.
     pub fn missing(&self) -> Option<usize> {
         (!self.bytes.is_empty()).then(|| self.needed.saturating_sub(self.bytes.len()))
     }
 
-    /// Looks again at what was left over, for instance behind a CONNECT.
+    /// Consumes bytes that were left over, such as those behind a CONNECT.
     pub fn revisit<E>(
         &mut self,
         consume: impl FnOnce(&[u8]) -> Result<Consumed, E>,

@@ -7,41 +7,41 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep};
 
-/// A packet that has begun has to arrive at this rate, in bytes a second, once its time is
-/// over: slower than any link that MQTT is used on, and no way to stay connected by
-/// dripping bytes.
+/// The rate in bytes per second at which a packet must arrive after 1.5 times the keep alive:
+/// slower than any link that MQTT is used on, but enough to disconnect clients that send a
+/// byte now and then.
 const SLOWEST: u64 = 1024;
 
-/// Long enough for the runtime to look at every socket at least once.
+/// Enough time for the runtime to poll every socket at least once.
 const GRACE: Duration = Duration::from_millis(100);
 
-/// What falls due when. A deadline that has passed is looked at after the socket: what has
-/// arrived by then counts.
+/// The deadlines of a connection. They are checked after the socket was read, so that what has
+/// arrived counts.
 #[derive(Debug)]
 pub(super) struct Timers {
     /// 1.5 times the keep alive [MQTT-3.1.2-22]; none without a keep alive.
     patience: Option<Duration>,
-    /// Of the end that dialled: how long it may be quiet before it pings.
+    /// Dialling end only: the time without traffic after which it sends PINGREQ.
     pings_after: Option<Duration>,
-    /// When something was last sent, as far as that end keeps count.
+    /// When bytes were last sent; kept by the dialling end only.
     sent: Instant,
-    /// When it last pinged.
+    /// When PINGREQ was last sent.
     pinged: Instant,
-    /// When something was last heard, or could not be because nothing was read.
+    /// When bytes were last received, or reading was paused by the broker.
     heard: Instant,
-    /// When the packet that is not whole yet began, and how many bytes it has left.
+    /// When the incomplete packet began, and how many bytes it lacks.
     packet: Option<(Instant, usize)>,
-    /// After a deadline has passed: until when what has already arrived may still be found.
+    /// After a missed deadline: until when input that has already arrived may be read.
     grace: Option<Instant>,
-    /// When the connection ends after output has failed.
+    /// The end of the connection after output has failed.
     output: Option<Instant>,
-    /// When a client that was refused has to go.
+    /// When a refused client has to be disconnected.
     graceful_disconnect: Option<Instant>,
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
-/// After the other end has stopped taking bytes, what it has sent is read to its end, which
-/// a reset makes known at once; a byte stream that only fails one way has this long.
+/// After output has failed, input is read to its end. A reset ends it at once; a stream of
+/// which only one direction fails has this long.
 const READS_ON: Duration = Duration::from_secs(1);
 
 /// What is due.
@@ -49,9 +49,9 @@ const READS_ON: Duration = Duration::from_secs(1);
 pub(super) enum Due {
     /// Nothing was heard for 1.5 times the keep alive.
     KeepAlive,
-    /// A packet has begun and does not come to its end.
+    /// A packet was incomplete for too long.
     Packet,
-    /// Output has failed, and input has not come to its end.
+    /// Output has failed, and input has not ended in time.
     Output,
 }
 
@@ -71,13 +71,13 @@ impl Timers {
         }
     }
 
-    /// The end that dialled owes the other one a packet in each keep alive
-    /// [MQTT-3.1.2-20], and wants to hear of it as often.
+    /// The dialling end must send a packet within each keep alive [MQTT-3.1.2-20], and expects
+    /// an answer as often.
     pub(super) fn dialled(&mut self) {
         self.pings_after = self.patience.map(|patience| patience / 2);
     }
 
-    /// Bytes have left.
+    /// Bytes were sent.
     pub(super) fn sent(&mut self) {
         if self.pings_after.is_some() {
             self.sent = Instant::now();
@@ -90,7 +90,7 @@ impl Timers {
 
     /// True if a PINGREQ is to be sent now.
     pub(super) fn pings(&mut self) -> bool {
-        // Asked at each poll: an accepted connection reads no clock for it.
+        // An accepted connection calls this at each poll, and reads no clock.
         let Some(at) = self.ping_at() else { return false };
         let now = Instant::now();
         if at <= now {
@@ -99,14 +99,14 @@ impl Timers {
         at <= now
     }
 
-    /// Bytes have arrived, or the silence is the broker's own.
+    /// Bytes were received, or the broker has paused reading.
     pub(super) fn heard(&mut self) {
         self.heard = Instant::now();
         self.grace = None;
     }
 
-    /// The last packet that has begun lacks `missing` bytes; `ended`: since the last call a
-    /// packet has come to its end.
+    /// The first incomplete packet lacks `missing` bytes. `ended`: a packet was completed
+    /// since the last call.
     pub(super) fn packet(&mut self, missing: Option<usize>, ended: bool) {
         self.packet = match (missing, self.packet) {
             (None, _) => None,
@@ -115,7 +115,7 @@ impl Timers {
         };
     }
 
-    /// Nothing has been read, since something has to wait: no time passes for the client.
+    /// The broker has paused reading, so no time passes for the client.
     pub(super) fn suspend(&mut self) {
         self.heard();
         if let Some((since, _)) = &mut self.packet {
@@ -123,7 +123,7 @@ impl Timers {
         }
     }
 
-    /// Nothing is written any more.
+    /// Output has failed.
     pub(super) fn output_failed(&mut self) {
         self.output.get_or_insert(Instant::now() + READS_ON);
     }
@@ -137,11 +137,10 @@ impl Timers {
         Some(since + self.patience? + Duration::from_secs(missing as u64 / SLOWEST))
     }
 
-    /// What is due now. To be asked after the socket has been read.
+    /// The deadline that was missed, if any. To be called after the socket was read.
     ///
-    /// A deadline that is found to have passed is looked at once more after [`GRACE`]: if
-    /// the whole process was stopped, the timer fires before the runtime has asked the
-    /// kernel which sockets have something to read.
+    /// A missed deadline is checked again after [`GRACE`]: if the whole process was suspended,
+    /// the timer fires before the runtime has polled the sockets for input.
     pub(super) fn due(&mut self) -> Option<Due> {
         let now = Instant::now();
         if let Some(at) = self.output {
@@ -163,15 +162,15 @@ impl Timers {
         Some(self.heard + self.patience?)
     }
 
-    /// Has the task woken at the next deadline. The timer is not moved at every packet: when
-    /// it fires, it is set to what is left.
+    /// Wakes the task at the next deadline. The timer is not reset at each packet: when it
+    /// fires, it is set to the remaining time.
     pub(super) fn poll(&mut self, context: &mut Context<'_>) {
         let later = |at: Instant| self.grace.map_or(at, |grace| grace.max(at));
         let deadlines = [
             self.silence_deadline().map(later),
             self.packet_deadline().map(later),
             self.output,
-            // Nothing is left to be said then.
+            // After output has failed, these no longer matter.
             self.ping_at().filter(|_| self.output.is_none()),
             self.graceful_disconnect.filter(|_| self.output.is_none()),
         ];
@@ -182,8 +181,8 @@ impl Timers {
         }
         while sleep.as_mut().poll(context).is_ready() {
             if next <= Instant::now() {
-                // It has fallen due since the step looked: the next one ends the connection,
-                // or has it suspended.
+                // The deadline passed after the step has checked it. The next step ends the
+                // connection or suspends the deadline.
                 context.waker().wake_by_ref();
                 return;
             }

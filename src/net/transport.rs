@@ -1,6 +1,5 @@
-//! A byte stream that knows its peer and its security. The connection's task is generic
-//! over it: it does not know whether the stream was accepted or dialled, nor what carries
-//! it.
+//! A byte stream that knows its peer and its security. The connection's task is generic over
+//! it, independent of how the stream was established and what carries it.
 
 use std::io;
 use std::pin::Pin;
@@ -12,17 +11,17 @@ use tokio::net::TcpStream;
 use crate::peer::{PeerAddr, Security};
 
 /// What a connection's task needs of its byte stream. Written bytes may stay in the stream
-/// until it is flushed; `poll_shutdown` says the stream's own goodbye (a TLS
-/// `close_notify`, a WebSocket close) and ends the sending side.
+/// until it is flushed. `poll_shutdown` sends the stream's own close (a TLS `close_notify`, a
+/// WebSocket close) and ends the sending side.
 pub trait Transport: AsyncRead + AsyncWrite + Unpin {
-    /// The other end.
+    /// The address of the other end.
     fn peer(&self) -> PeerAddr;
 
-    /// Who can read along.
+    /// Who can read the bytes.
     fn security(&self) -> Security;
 }
 
-/// TCP, as it is.
+/// TCP without encryption.
 #[derive(Debug)]
 pub struct Tcp {
     stream: TcpStream,
@@ -30,7 +29,7 @@ pub struct Tcp {
 }
 
 impl Tcp {
-    /// A connected stream, and its other end.
+    /// Wraps a connected stream.
     pub fn new(stream: TcpStream, peer: PeerAddr) -> Self {
         Self { stream, peer }
     }

@@ -1,4 +1,4 @@
-//! Errors in received bytes, and the reason code for the peer.
+//! Errors in received bytes, with the reason code for the peer.
 
 use super::{ReasonCode, Version};
 
@@ -6,11 +6,11 @@ use super::{ReasonCode, Version};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{what} ({})", reason.description())]
 pub struct DecodeError {
-    /// The reason code that the specification asks for.
+    /// The reason code that the specification requires.
     pub reason: ReasonCode,
-    /// Which rule was broken, for the log.
+    /// The rule that was violated, for the log.
     pub what: &'static str,
-    /// What may be sent before closing.
+    /// What may be sent before the connection is closed.
     pub reply: Reply,
 }
 
@@ -20,9 +20,9 @@ pub enum Reply {
     /// Nothing: 3.x has no packet for it, or the version is not known yet.
     #[default]
     Close,
-    /// A CONNACK in this version, carrying the error's reason.
+    /// A CONNACK in this version, with the error's reason code.
     ConnAck(Version),
-    /// A DISCONNECT with the error's reason: v5, after CONNECT.
+    /// A DISCONNECT with the error's reason code: v5, after CONNECT.
     Disconnect,
 }
 
@@ -36,7 +36,7 @@ impl DecodeError {
         Self::new(ReasonCode::MalformedPacket, what)
     }
 
-    /// Well-formed, but not allowed there or then.
+    /// Well-formed, but not permitted there or then.
     pub(super) const fn protocol(what: &'static str) -> Self {
         Self::new(ReasonCode::ProtocolError, what)
     }

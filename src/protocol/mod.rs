@@ -1,25 +1,24 @@
 //! Bytes to packets and back, for MQTT 3.1, 3.1.1 and 5.0.
 //!
-//! Strict: whatever a normative statement forbids in a packet is refused here with
-//! the reason code that it asks for. Pure: no I/O, no clock, no allocation larger
-//! than the packet that was received. Nothing here knows what a broker is.
+//! Strict: a packet that violates a normative statement is refused with the reason code that
+//! the statement requires. Pure: no I/O, no clock, and no allocation larger than the received
+//! packet. It does not depend on the broker.
 //!
-//! [`Decoder`] reads, [`encode`] writes, each for either side of a connection.
+//! [`Decoder`] decodes and [`encode`] encodes, each for either side of a connection.
 //!
-//! # What is `mqttbytes` and what is ours
-//! `mqttbytes` reads whatever it can make sense of, so a strict walk of ours (here:
-//! `reader`, `varint`, `properties` and the checks in `decode`) goes over every
-//! packet before anything else does. Behind it the library
-//! - reads and writes SUBSCRIBE, SUBACK, UNSUBACK and CONNACK, and writes
-//!   UNSUBSCRIBE: what is rare and right.
+//! # The role of `mqttbytes`
+//! The library accepts invalid packets, so every packet is first validated here (by `reader`,
+//! `varint`, `properties` and the checks in `decode`). After that the library
+//! - decodes and encodes SUBSCRIBE, SUBACK, UNSUBACK and CONNACK, and encodes UNSUBSCRIBE:
+//!   packets that are infrequent and that it handles correctly.
 //!
-//! Ours are
-//! - framing, since a malformed frame must never look like an unfinished one;
-//! - PUBLISH and the four acknowledgements, which are hot;
+//! Implemented here are
+//! - framing, because a malformed frame must never be taken for an incomplete one;
+//! - PUBLISH and the four acknowledgements, which are the hot path;
 //! - CONNECT: MQTT 3.1, binary passwords, empty user names;
-//! - DISCONNECT and AUTH, where the library is wrong or has nothing;
-//! - reading UNSUBSCRIBE, which it comments on standard error;
-//! - topics, whose matching can make it panic.
+//! - DISCONNECT and AUTH, which the library handles wrongly or not at all;
+//! - decoding of UNSUBSCRIBE, for which the library prints to standard error;
+//! - topics, because the library's matching can panic.
 
 mod decode;
 pub mod encode;

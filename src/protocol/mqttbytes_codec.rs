@@ -1,4 +1,4 @@
-//! The seam to `mqttbytes`: its types to ours and back.
+//! Conversions between the types of `mqttbytes` and those of this module.
 
 use bytes::{Bytes, BytesMut};
 use mqttbytes::FixedHeader;
@@ -7,8 +7,8 @@ use super::encode::fitting;
 use super::varint::{self, Varint};
 use super::{DecodeError, QoS, UserProperty};
 
-/// A whole frame in the form that the library's readers want. They need their own
-/// copy, which keeps them from holding on to the connection's read buffer.
+/// A whole frame in the form that the library's readers need. They get a copy, so that they do
+/// not keep the connection's read buffer alive.
 pub fn frame(frame: &[u8]) -> Result<(FixedHeader, Bytes), DecodeError> {
     match frame.split_first().map(|(&first, rest)| (first, varint::read(rest))) {
         Some((first, Varint::Value(len, used))) => {
@@ -18,8 +18,8 @@ pub fn frame(frame: &[u8]) -> Result<(FixedHeader, Bytes), DecodeError> {
     }
 }
 
-/// The strict walk comes first, so that the library has nothing left to refuse but
-/// codes that it does not list.
+/// The error for a packet that the library refuses. It was validated before, so the library
+/// can only refuse codes that it does not know.
 #[allow(clippy::needless_pass_by_value)] // For `map_err`.
 pub fn refused(_: mqttbytes::Error) -> DecodeError {
     DecodeError::protocol("value that this packet does not have")
@@ -41,8 +41,8 @@ pub fn to_qos(qos: QoS) -> mqttbytes::QoS {
     }
 }
 
-/// Runs one of the library's writers. They fail only for packets larger than any may
-/// be, and then with the first byte written, which is taken back.
+/// Runs one of the library's writers. They fail only for packets above the protocol's limit,
+/// after they have written the first byte, which is removed.
 pub fn write(
     out: &mut BytesMut,
     write: impl FnOnce(&mut BytesMut) -> Result<usize, mqttbytes::Error>,
@@ -54,7 +54,7 @@ pub fn write(
     }
 }
 
-/// User properties whose strings fit their length fields.
+/// User properties, truncated to their length fields.
 pub fn pairs(pairs: &[UserProperty]) -> Vec<UserProperty> {
     pairs
         .iter()

@@ -1,10 +1,10 @@
-//! The packets themselves, free of encoding. What only v5 has is absent or empty
-//! for the older versions.
+//! The packets, independent of their encoding. Fields that exist in v5 only are absent or
+//! empty for older versions.
 
 use super::topic::{TopicFilter, TopicName};
 use super::{PacketId, QoS, ReasonCode, Version};
 
-/// A name and value pair; order and repeats are kept [MQTT-3.1.3-10].
+/// A name and value pair. Order and duplicates are kept [MQTT-3.1.3-10].
 pub type UserProperty = (String, String);
 
 /// Any packet, as decoded from one whole frame `'a`.
@@ -51,13 +51,13 @@ pub struct Connect {
     pub clean_start: bool,
     /// Seconds; 0 is off.
     pub keep_alive: u16,
-    /// May be empty: the server then assigns one.
+    /// If it is empty, the server assigns one.
     pub client_id: String,
-    /// What to publish if the client is gone.
+    /// The message to publish after the connection has ended abnormally.
     pub will: Option<LastWill>,
-    /// UTF-8 string of the protocol.
+    /// Any UTF-8 string of the protocol.
     pub username: Option<String>,
-    /// Binary: any bytes.
+    /// Any bytes.
     pub password: Option<Vec<u8>>,
     /// v5 Session Expiry Interval in seconds, as sent.
     pub session_expiry: Option<u32>,
@@ -75,62 +75,61 @@ pub struct Connect {
     pub user_properties: Vec<UserProperty>,
     /// v5 enhanced authentication.
     pub authentication_method: Option<String>,
-    /// Only with a method.
+    /// Present only with a method.
     pub authentication_data: Option<Vec<u8>>,
 }
 
 /// The will in a CONNECT.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LastWill {
-    /// Where to.
+    /// The topic name.
     pub topic: TopicName,
-    /// What.
+    /// The application payload.
     pub payload: Vec<u8>,
-    /// How.
+    /// The QoS of the will message.
     pub qos: QoS,
-    /// Kept for later subscribers.
+    /// Whether the message is retained.
     pub retain: bool,
     /// v5 Will Delay Interval in seconds.
     pub delay: u32,
     /// v5 Message Expiry Interval in seconds.
     pub expiry: Option<u32>,
-    /// v5 properties that go on to receivers, encoded as in
-    /// [`Publish::properties`].
+    /// v5 properties that receivers get, encoded as in [`Publish::properties`].
     pub properties: Vec<u8>,
 }
 
 /// CONNACK.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ConnAck {
-    /// The server has state of this client.
+    /// True if the server has a session of this client.
     pub session_present: bool,
-    /// For the older versions the encoder maps it to their return codes 1 to 5.
+    /// Before v5 it is encoded as one of the return codes 1 to 5.
     pub reason: ReasonCode,
-    /// v5, only if it differs from what was asked.
+    /// v5; present only if it differs from the requested one.
     pub session_expiry: Option<u32>,
-    /// v5, absent means 65,535.
+    /// v5; absent means 65,535.
     pub receive_maximum: Option<u16>,
-    /// v5, absent means 2. Only 0 or 1 may stand here.
+    /// v5; absent means 2. Only 0 and 1 are valid.
     pub maximum_qos: Option<QoS>,
-    /// v5, absent means true.
+    /// v5; absent means true.
     pub retain_available: Option<bool>,
-    /// v5, absent means no limit but the protocol's.
+    /// v5; absent means no limit below the protocol's.
     pub maximum_packet_size: Option<u32>,
-    /// v5, for a client that came without an id.
+    /// v5; for a client without a client id.
     pub assigned_client_id: Option<String>,
-    /// v5, absent means 0.
+    /// v5; absent means 0.
     pub topic_alias_maximum: Option<u16>,
     /// v5.
     pub reason_string: Option<String>,
     /// v5.
     pub user_properties: Vec<UserProperty>,
-    /// v5, absent means true.
+    /// v5; absent means true.
     pub wildcard_subscription_available: Option<bool>,
-    /// v5, absent means true.
+    /// v5; absent means true.
     pub subscription_identifiers_available: Option<bool>,
-    /// v5, absent means true.
+    /// v5; absent means true.
     pub shared_subscription_available: Option<bool>,
-    /// v5, seconds, overrides what the client asked for.
+    /// v5, in seconds; replaces the value that the client requested.
     pub server_keep_alive: Option<u16>,
     /// v5.
     pub response_information: Option<String>,
@@ -142,52 +141,51 @@ pub struct ConnAck {
     pub authentication_data: Option<Vec<u8>>,
 }
 
-/// PUBLISH as received; borrows from the frame, so that the hot path allocates
-/// nothing.
+/// PUBLISH as received. It borrows from the frame, so that the hot path does not allocate.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Publish<'a> {
-    /// A repeat of an earlier attempt.
+    /// True if this may be a repeat.
     pub dup: bool,
     /// Quality of service.
     pub qos: QoS,
-    /// To be retained, or (to a client) was retained.
+    /// From a client: retain the message. To a client: the message was retained.
     pub retain: bool,
-    /// Present exactly if QoS > 0.
+    /// Present if and only if QoS > 0.
     pub packet_id: Option<PacketId>,
-    /// Checked as a topic name (no wildcard, no U+0000, at most 65,535 bytes);
-    /// empty only in v5 together with an alias.
+    /// A valid topic name (no wildcard, no U+0000, at most 65,535 bytes). Empty only in v5,
+    /// together with an alias.
     pub topic: &'a str,
     /// v5 Topic Alias; never 0.
     pub topic_alias: Option<u16>,
     /// v5 Message Expiry Interval in seconds.
     pub expiry: Option<u32>,
-    /// v5 properties that go on to receivers unchanged (payload format indicator,
-    /// content type, response topic, correlation data, user properties), encoded,
-    /// without the length in front.
+    /// v5 properties that receivers get unchanged (payload format indicator, content type,
+    /// response topic, correlation data, user properties), encoded, without the length in
+    /// front.
     pub properties: std::borrow::Cow<'a, [u8]>,
-    /// v5 Subscription Identifiers: only in the client role.
+    /// v5 Subscription Identifiers, received in the client role only.
     pub subscription_ids: Vec<u32>,
     /// Application payload.
     pub payload: &'a [u8],
 }
 
-/// PUBLISH to be sent. Borrowed, so that each receiver's copy is made in one go in
-/// its write buffer.
+/// PUBLISH to be sent. It borrows, so that each receiver's copy is made only in its write
+/// buffer.
 #[derive(Debug, Clone, Copy)]
 pub struct PublishOut<'a> {
-    /// A repeat.
+    /// True if this may be a repeat.
     pub dup: bool,
     /// Quality of service.
     pub qos: QoS,
-    /// As the receiver is to see it.
+    /// As the receiver sees it.
     pub retain: bool,
-    /// Present exactly if QoS > 0.
+    /// Present if and only if QoS > 0.
     pub packet_id: Option<PacketId>,
-    /// Empty if the alias alone names it.
+    /// Empty if the alias replaces it.
     pub topic: &'a str,
     /// v5.
     pub topic_alias: Option<u16>,
-    /// v5, seconds that are left.
+    /// v5; the remaining seconds.
     pub expiry: Option<u32>,
     /// v5.
     pub subscription_ids: &'a [u32],
@@ -200,9 +198,9 @@ pub struct PublishOut<'a> {
 /// PUBACK, PUBREC, PUBREL or PUBCOMP.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ack {
-    /// Which PUBLISH it is about.
+    /// The identifier of the exchange.
     pub packet_id: PacketId,
-    /// Success for the older versions.
+    /// Always success before v5.
     pub reason: ReasonCode,
     /// v5.
     pub reason_string: Option<String>,
@@ -210,14 +208,14 @@ pub struct Ack {
     pub user_properties: Vec<UserProperty>,
 }
 
-/// What a subscription asks for.
+/// The options of a subscription.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SubscriptionOptions {
-    /// The most that it wants.
+    /// The maximum QoS of deliveries.
     pub qos: QoS,
-    /// v5: do not send me my own.
+    /// v5: the client does not get its own messages.
     pub no_local: bool,
-    /// v5: keep the RETAIN flag as published.
+    /// v5: deliveries keep the RETAIN flag as published.
     pub retain_as_published: bool,
     /// v5.
     pub retain_handling: RetainHandling,
@@ -227,7 +225,7 @@ pub struct SubscriptionOptions {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[repr(u8)]
 pub enum RetainHandling {
-    /// At each subscribe.
+    /// At each SUBSCRIBE.
     #[default]
     Always = 0,
     /// Only if the subscription did not exist.
@@ -236,10 +234,10 @@ pub enum RetainHandling {
     Never = 2,
 }
 
-/// One line of a SUBSCRIBE.
+/// One filter of a SUBSCRIBE.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SubscribeFilter {
-    /// Validated, shared or not.
+    /// Valid; may be a shared subscription.
     pub filter: TopicFilter,
     /// Its options.
     pub options: SubscriptionOptions,
@@ -248,12 +246,12 @@ pub struct SubscribeFilter {
 /// SUBSCRIBE. Never without a filter [MQTT-3.8.3-2].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Subscribe {
-    /// To be repeated in the SUBACK.
+    /// Repeated in the SUBACK.
     pub packet_id: PacketId,
-    /// v5, 1..=268,435,455.
+    /// v5; 1..=268,435,455.
     pub subscription_id: Option<u32>,
-    /// In the order received. A filter that is no valid topic filter is a
-    /// malformed or protocol error for the whole packet.
+    /// In the order received. An invalid filter is a malformed packet or a protocol error of
+    /// the whole packet.
     pub filters: Vec<SubscribeFilter>,
     /// v5.
     pub user_properties: Vec<UserProperty>,
@@ -262,9 +260,9 @@ pub struct Subscribe {
 /// SUBACK.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SubAck {
-    /// Of the SUBSCRIBE.
+    /// From the SUBSCRIBE.
     pub packet_id: PacketId,
-    /// One for each filter; for the older versions failures become 0x80.
+    /// One for each filter. Before v5 failures are encoded as 0x80.
     pub reasons: Vec<ReasonCode>,
     /// v5.
     pub reason_string: Option<String>,
@@ -275,7 +273,7 @@ pub struct SubAck {
 /// UNSUBSCRIBE. Never without a filter [MQTT-3.10.3-2].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Unsubscribe {
-    /// To be repeated in the UNSUBACK.
+    /// Repeated in the UNSUBACK.
     pub packet_id: PacketId,
     /// In the order received.
     pub filters: Vec<TopicFilter>,
@@ -286,9 +284,9 @@ pub struct Unsubscribe {
 /// UNSUBACK.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UnsubAck {
-    /// Of the UNSUBSCRIBE.
+    /// From the UNSUBSCRIBE.
     pub packet_id: PacketId,
-    /// v5: one for each filter. Not encoded for the older versions.
+    /// v5; one for each filter. Not encoded before v5.
     pub reasons: Vec<ReasonCode>,
     /// v5.
     pub reason_string: Option<String>,
@@ -296,10 +294,10 @@ pub struct UnsubAck {
     pub user_properties: Vec<UserProperty>,
 }
 
-/// DISCONNECT. Without any field for the older versions.
+/// DISCONNECT. It has no fields before v5.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Disconnect {
-    /// 0x00 normal, 0x04 with will, or why.
+    /// 0x00 for normal, 0x04 with will, or an error.
     pub reason: ReasonCode,
     /// v5, client to server.
     pub session_expiry: Option<u32>,

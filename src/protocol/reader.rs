@@ -1,5 +1,5 @@
-//! A cursor over the bytes of one frame. It never leaves them, and every failure is
-//! an answer for the peer.
+//! A cursor over the bytes of one frame. It never reads beyond the frame, and every error has
+//! a reason code for the peer.
 
 use super::varint::{self, Varint};
 use super::{DecodeError, PacketId};
@@ -78,8 +78,7 @@ impl<'a> Reader<'a> {
         self.take(usize::from(len))
     }
 
-    /// A UTF-8 string without U+0000 [MQTT-1.5.4-1] [MQTT-1.5.4-2]. Surrogates are
-    /// no UTF-8 to begin with.
+    /// A UTF-8 string without U+0000 [MQTT-1.5.4-1] [MQTT-1.5.4-2]. UTF-8 excludes surrogates.
     #[inline]
     pub fn text(&mut self) -> Result<&'a str, DecodeError> {
         let text = std::str::from_utf8(self.binary()?)
@@ -90,14 +89,14 @@ impl<'a> Reader<'a> {
         Ok(text)
     }
 
-    /// Packet identifiers are never 0 [MQTT-2.2.1-3].
+    /// A packet identifier, which must not be 0 [MQTT-2.2.1-3].
     #[inline]
     pub fn packet_id(&mut self) -> Result<PacketId, DecodeError> {
         PacketId::new(self.u16()?)
             .ok_or(DecodeError::protocol("packet identifier is 0 [MQTT-2.2.1-3]"))
     }
 
-    /// Nothing may follow the last field.
+    /// Checks that nothing follows the last field.
     pub fn finish(self) -> Result<(), DecodeError> {
         if self.is_empty() {
             Ok(())

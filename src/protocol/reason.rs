@@ -1,11 +1,10 @@
-//! Reason codes of MQTT 5.0, section 2.4: their numbers, what they say to a person,
-//! and in which packets they may stand. How the older versions express them is the
-//! encoder's business.
+//! Reason codes of MQTT 5.0, section 2.4: their numbers, descriptions, and the packets in
+//! which they are valid. The encoder maps them to older versions.
 
-/// One table for number, name and text, so that the three cannot drift apart.
+/// One table for number, name and description, so that they stay consistent.
 macro_rules! reason_codes {
     ($($name:ident = $value:literal, $text:literal;)*) => {
-        /// Why. `Success` doubles as Normal Disconnection and Granted QoS 0.
+        /// A reason code. `Success` is also Normal Disconnection and Granted QoS 0.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
         #[repr(u8)]
         #[allow(missing_docs)] // The names are the specification's.
@@ -25,7 +24,7 @@ macro_rules! reason_codes {
                 }
             }
 
-            /// For logs and reason strings.
+            /// A description for logs and reason strings.
             pub fn description(self) -> &'static str {
                 match self {
                     Self::Success => "success",
@@ -81,7 +80,7 @@ reason_codes! {
     WildcardSubscriptionsNotSupported = 0xA2, "wildcard subscriptions not supported";
 }
 
-/// Where a reason code stands; each packet has a table of those it may carry.
+/// A packet with a reason code. Each has a table of valid codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReasonContext {
     /// CONNACK, table in 3.2.2.2.
@@ -105,17 +104,17 @@ pub enum ReasonContext {
 }
 
 impl ReasonCode {
-    /// As it stands in a packet.
+    /// The byte in a packet.
     pub fn as_u8(self) -> u8 {
         self as u8
     }
 
-    /// 0x80 and above are failures.
+    /// True for 0x80 and above.
     pub fn is_failure(self) -> bool {
         self as u8 >= 0x80
     }
 
-    /// Whether the packet's table lists this code.
+    /// True if the code is valid in this packet.
     pub fn is_valid_in(self, context: ReasonContext) -> bool {
         let code = self.as_u8();
         match context {
@@ -137,8 +136,8 @@ impl ReasonCode {
             ReasonContext::DisconnectByClient => {
                 matches!(code, 0x00 | 0x04 | 0x80..=0x83 | 0x90 | 0x93..=0x99)
             }
-            // 0x00 is listed for clients only, but servers do send the short form;
-            // 0x8C is missing in 3.14.2.1 and listed for DISCONNECT in 2.4.
+            // 0x00 is listed for clients only, but servers send the short form. 0x8C is
+            // missing in 3.14.2.1, but listed for DISCONNECT in 2.4.
             ReasonContext::DisconnectByServer => matches!(
                 code,
                 0x00 | 0x80..=0x83 | 0x87 | 0x89 | 0x8B..=0x90 | 0x93..=0xA2

@@ -1,17 +1,16 @@
-//! Topic names and topic filters (MQTT 5.0 sections 4.7 and 4.8.2; the older
-//! versions have the same rules, and shared subscriptions are served to them too).
+//! Topic names and topic filters (MQTT 5.0 sections 4.7 and 4.8.2). Older versions have the
+//! same rules, and may use shared subscriptions as well.
 //!
-//! Whoever holds a [`TopicName`] or [`TopicFilter`] holds a valid one. Finding the
-//! filters that match a name quickly is the router's business; [`matches()`] is the
-//! plain rule, to test it against.
+//! A [`TopicName`] or [`TopicFilter`] is always valid. The router finds the filters that match
+//! a name; [`matches()`] is the plain rule, with which it is compared in tests.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// The prefix that makes a filter a shared one [MQTT-4.8.2-1].
+/// The prefix of a shared subscription's filter [MQTT-4.8.2-1].
 const SHARE: &str = "$share/";
 
-/// Why a string is no topic name or no topic filter.
+/// Why a string is not a topic name or topic filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TopicError {
     /// [MQTT-4.7.3-1]
@@ -37,12 +36,12 @@ pub enum TopicError {
     Share,
 }
 
-/// A valid topic name: what is published to.
+/// A valid topic name, as in PUBLISH.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicName(Arc<str>);
 
 impl TopicName {
-    /// Checks and copies.
+    /// Validates and copies a name.
     ///
     /// # Errors
     /// It is empty, too long, or holds U+0000 or a wildcard.
@@ -54,37 +53,37 @@ impl TopicName {
         Ok(Self(name.into()))
     }
 
-    /// As published.
+    /// The name as published.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// How many levels a topic has: at every publish, so by its bytes and not by its parts.
+/// The number of levels of a topic. Counts bytes, because it is called for every publish.
 pub fn level_count(topic: &str) -> usize {
     topic.bytes().filter(|&byte| byte == b'/').count() + 1
 }
 
-/// A valid topic filter, shared or not: what is subscribed to.
+/// A valid topic filter, as in SUBSCRIBE; may be a shared subscription.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicFilter {
     text: Arc<str>,
-    /// Where the group ends; 0 if the filter is not shared.
+    /// The end of the group name in `text`; 0 if the filter is not shared.
     group_end: u16,
 }
 
 impl TopicFilter {
-    /// Checks and copies.
+    /// Validates and copies a filter.
     ///
     /// # Errors
-    /// It is empty, too long, holds U+0000, has a wildcard where none may be, or
-    /// begins with `$share/` without being a shared filter.
+    /// It is empty, too long, contains U+0000, has a misplaced wildcard, or begins with
+    /// `$share/` and is not a valid shared subscription.
     pub fn new(filter: &str) -> Result<Self, TopicError> {
         let group_end = Self::check(filter)?;
         Ok(Self { text: filter.into(), group_end })
     }
 
-    /// Where the group ends, if the filter is valid.
+    /// Validates a filter. Returns the end of its group name.
     pub(super) fn check(filter: &str) -> Result<u16, TopicError> {
         check_text(filter)?;
         let Some(shared) = filter.strip_prefix(SHARE) else {
@@ -99,7 +98,7 @@ impl TopicFilter {
         u16::try_from(SHARE.len() + group.len()).map_err(|_| TopicError::TooLong)
     }
 
-    /// As subscribed, `$share/...` included.
+    /// The full filter, including `$share/...`.
     pub fn as_str(&self) -> &str {
         &self.text
     }
@@ -109,7 +108,7 @@ impl TopicFilter {
         self.text.get(SHARE.len()..usize::from(self.group_end))
     }
 
-    /// The part that topic names are matched with: without `$share/GROUP/`.
+    /// The part that is matched with topic names: without `$share/GROUP/`.
     pub fn matched(&self) -> &str {
         match self.group_end {
             0 => &self.text,
@@ -123,15 +122,15 @@ impl TopicFilter {
     }
 }
 
-/// Whether a valid filter (without `$share/GROUP/`) matches a valid topic name.
+/// True if a valid filter (without `$share/GROUP/`) matches a valid topic name.
 pub fn matches(filter: &str, topic: &str) -> bool {
-    // Neither `#` nor `+` at the front looks into `$SYS` and its like [MQTT-4.7.2-1].
+    // A leading `#` or `+` does not match topics that begin with `$` [MQTT-4.7.2-1].
     if topic.starts_with('$') && filter.starts_with(['#', '+']) {
         return false;
     }
     let mut topic_levels = topic.split('/');
     for level in filter.split('/') {
-        // `#` stands for the parent level too, so that it may find nothing left.
+        // `#` also matches the parent level, so no level may be left.
         if level == "#" {
             return true;
         }

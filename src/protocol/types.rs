@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU16;
 
-/// A protocol level that FerryMQ speaks.
+/// A protocol version that FerryMQ supports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Version {
     /// `MQIsdp`, level 3.
@@ -27,7 +27,7 @@ pub enum QoS {
 }
 
 impl QoS {
-    /// From its two bits; 3 is no QoS [MQTT-3.3.1-4].
+    /// From its two bits; 3 is not a QoS [MQTT-3.3.1-4].
     pub fn from_bits(bits: u8) -> Option<Self> {
         match bits {
             0 => Some(Self::AtMostOnce),
@@ -51,18 +51,18 @@ impl PacketId {
         NonZeroU16::new(value).map(Self)
     }
 
-    /// As it stands in a packet.
+    /// The number in a packet.
     pub fn get(self) -> u16 {
         self.0.get()
     }
 
-    /// The next in the cycle 1..=65535.
+    /// The next identifier in the cycle 1..=65535.
     #[must_use]
     pub fn next(self) -> Self {
         self.0.checked_add(1).map_or(Self::FIRST, Self)
     }
 
-    /// How many steps of the cycle lead from `earlier` to this one, 0..=65534.
+    /// The distance in the cycle from `earlier` to this identifier, 0..=65534.
     pub fn steps_from(self, earlier: Self) -> u16 {
         let (a, b) = (self.get(), earlier.get());
         if a >= b { a - b } else { a.wrapping_sub(b).wrapping_sub(1) }
@@ -72,13 +72,13 @@ impl PacketId {
 /// The acknowledgements of a PUBLISH, which share one layout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AckKind {
-    /// Ends QoS 1.
+    /// Completes QoS 1.
     PubAck,
-    /// First of QoS 2.
+    /// The first acknowledgement of QoS 2.
     PubRec,
-    /// Second of QoS 2, from the side that published.
+    /// The second of QoS 2, from the side that published.
     PubRel,
-    /// Ends QoS 2.
+    /// Completes QoS 2.
     PubComp,
 }
 

@@ -2,28 +2,28 @@
 
 use bytes::{BufMut, BytesMut};
 
-/// The largest value that four bytes hold.
+/// The largest value of four bytes.
 pub const MAX: usize = 268_435_455;
 
-/// What the first bytes say.
+/// The result of reading an integer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Varint {
-    /// The value, and how many bytes it took.
+    /// The value and its length in bytes.
     Value(usize, usize),
-    /// The bytes end before the integer does.
+    /// The bytes end before the integer.
     Unfinished,
-    /// More than four bytes, or more than needed [MQTT-1.5.5-1].
+    /// Longer than four bytes, or longer than necessary [MQTT-1.5.5-1].
     Overlong,
 }
 
-/// Reads one from the front of `bytes`.
+/// Reads an integer from the front of `bytes`.
 #[inline]
 pub fn read(bytes: &[u8]) -> Varint {
     let mut value = 0;
     for (at, &byte) in bytes.iter().take(4).enumerate() {
         value |= usize::from(byte & 0x7F) << (7 * at);
         if byte & 0x80 == 0 {
-            // A last byte of zero adds nothing: the encoding was not the shortest.
+            // A last byte of zero adds nothing, so the encoding is longer than necessary.
             return if byte == 0 && at > 0 {
                 Varint::Overlong
             } else {
@@ -34,7 +34,7 @@ pub fn read(bytes: &[u8]) -> Varint {
     if bytes.len() >= 4 { Varint::Overlong } else { Varint::Unfinished }
 }
 
-/// Bytes that `value` takes.
+/// The length of `value` in bytes.
 #[inline]
 pub fn len(value: usize) -> usize {
     match value {
@@ -45,7 +45,7 @@ pub fn len(value: usize) -> usize {
     }
 }
 
-/// Encodes `value`; only the first bytes of the array count, see the second part.
+/// Encodes `value`. The second part is the number of bytes used in the array.
 #[inline]
 pub fn encode(value: usize) -> ([u8; 4], usize) {
     debug_assert!(value <= MAX, "no variable byte integer is larger");

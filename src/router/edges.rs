@@ -1,16 +1,16 @@
-//! From a node and the name of a level to the child of that name: one hash table
-//! for the whole trie, which holds nothing but node numbers.
+//! Edges of the trie, from a node and the name of a level to the child of that name: one hash
+//! table for the whole trie, which holds node numbers only.
 //!
-//! The name and the parent stand in the child, so an edge costs five bytes and its
-//! share of empty buckets, and a node without children costs nothing here.
+//! The name and the parent are in the child, so an edge takes five bytes and its share of
+//! empty buckets, and a node without children takes nothing here.
 
 use hashbrown::HashTable;
 
 use super::slab::NodeId;
 
-/// The table is cut into this many, by bits of the hash that the table itself
-/// does not start from. When a table grows, every entry in it is hashed again:
-/// one table of a million would stall every publisher for that long.
+/// The number of tables. They are selected by bits of the hash that the tables themselves do
+/// not start with. When a table grows, all its entries are hashed again; one table of a
+/// million would block all publishers for that time.
 const SHARDS: usize = 64;
 
 /// Node numbers by hash.
@@ -53,7 +53,7 @@ impl Edges {
         }
     }
 
-    /// Removes and, once the table is mostly empty, shrinks it.
+    /// Removes a node, and shrinks its table if it is mostly empty.
     pub(super) fn remove(&mut self, hash: u64, id: NodeId, rehash: impl Fn(&NodeId) -> u64) {
         let Some(table) = self.shards.get_mut(Self::shard(hash)) else { return };
         let before = table.allocation_size();

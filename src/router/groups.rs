@@ -9,26 +9,26 @@ use super::list::{Keyed, List};
 use super::members::{Member, Members};
 use crate::message::SessionId;
 
-/// How much there is for choosing a member of a group; the last one is best.
+/// How suitable a member of a group is for a message; the last value is the best.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Availability {
-    /// Its session has ended, and it is only still in the table: never chosen.
+    /// Its session has ended, and it has not been removed yet: never selected.
     Ended,
-    /// It has no room: chosen only if all others have none either.
+    /// Its queue is full: selected only if no member has room.
     Full,
-    /// Without a connection.
+    /// It has no connection.
     Away,
-    /// With a connection, and room.
+    /// It has a connection and room.
     Online,
 }
 
 impl From<bool> for Availability {
-    /// For members that always have room: whether they are online.
+    /// For members that always have room: true if online.
     fn from(online: bool) -> Self {
         if online { Self::Online } else { Self::Away }
     }
 }
-/// Random: clients choose the names of groups.
+/// Random, because clients choose the names of groups.
 static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
 /// One group on one filter.
@@ -38,7 +38,7 @@ pub(super) struct Group<S> {
     /// `$share/NAME/FILTER`.
     share: Arc<str>,
     members: Members<S>,
-    /// Where the next turn starts.
+    /// The member at which the next selection starts.
     turn: AtomicUsize,
 }
 
@@ -47,19 +47,19 @@ impl<S> Group<S> {
         &self.share
     }
 
-    /// Bytes that it takes in memory beside this: the counts of an `Arc` are two words.
+    /// Bytes that it takes in memory besides this. The counts of an `Arc` are two words.
     fn memory(&self) -> usize {
         self.name.len() + 2 * size_of::<usize>() + self.share.len() + self.members.memory()
     }
 
-    /// Whose turn it is, of those that stand best: as long as a member is online and has
-    /// room, the others are passed over; if there is none, one that is away gets the message
-    /// all the same, so that it waits in a session's queue instead of being lost.
+    /// Selects the next member in turn among the most suitable. While a member is online and
+    /// has room, the others are skipped. If there is none, an offline member gets the message,
+    /// so that it waits in a session's queue instead of being lost.
     ///
-    /// The turn goes to the member after the one that was picked, and not just one
-    /// further: the one behind an offline member would get that one's share too.
+    /// The next turn starts after the selected member, and not just one further. Otherwise the
+    /// member behind an offline one would get that one's share as well.
     ///
-    /// With it comes how many were passed over.
+    /// Also returns how many members were skipped.
     pub(super) fn pick(
         &self,
         availability: impl Fn(&S) -> Availability,
@@ -67,8 +67,8 @@ impl<S> Group<S> {
         self.pick_from(Availability::Full, availability)
     }
 
-    /// The next in turn of those that have room: for a message that the member whose turn it
-    /// was cannot get any more.
+    /// Selects the next member in turn that has room, for a message that the first one cannot
+    /// get any more.
     pub(super) fn pick_other(
         &self,
         availability: impl Fn(&S) -> Availability,
@@ -121,7 +121,7 @@ impl<S> Keyed for Group<S> {
 #[derive(Debug)]
 pub(super) struct Groups<S> {
     list: List<Group<S>>,
-    /// Bytes that the groups take beside their places in the list.
+    /// Bytes that the groups take besides their places in the list.
     bytes: usize,
 }
 
@@ -147,7 +147,8 @@ impl<S> Groups<S> {
         self.list.get(name)
     }
 
-    /// True if the session is new in that group, whose full filter is `share`.
+    /// Adds a member to a group, whose full filter is `share`. True if its session is new
+    /// there.
     pub(super) fn insert(&mut self, name: &str, share: &str, member: Member<S>) -> bool {
         if let Some(group) = self.list.get_mut(name) {
             let before = group.members.memory();
@@ -162,7 +163,7 @@ impl<S> Groups<S> {
         self.list.insert(group)
     }
 
-    /// True if the session was in that group.
+    /// Removes a member from a group. True if it was there.
     pub(super) fn remove(&mut self, name: &str, session: SessionId) -> bool {
         let Some(group) = self.list.get_mut(name) else { return false };
         let before = group.memory();

@@ -1,10 +1,10 @@
-//! The name of one topic level, small enough to stand in its node.
+//! The name of one topic level, small enough to be stored in its node.
 
-/// Names up to this length cost no allocation and no second cache miss. 22 fills
-/// the three words that a boxed name needs anyway.
+/// Names up to this length need no allocation and no second cache miss. 22 bytes fit into the
+/// three words that a boxed name needs anyway.
 const INLINE: usize = 22;
 
-/// One level of a topic or filter: what stands between two slashes.
+/// One level of a topic or filter: the text between two slashes.
 #[derive(Debug)]
 pub(super) enum Level {
     Inline { len: u8, bytes: [u8; INLINE] },
@@ -29,7 +29,7 @@ impl Level {
         }
     }
 
-    /// Bytes that it takes beside itself.
+    /// Bytes that it takes besides itself.
     pub(super) fn memory(&self) -> usize {
         match self {
             Self::Inline { .. } => 0,

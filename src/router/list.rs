@@ -2,37 +2,37 @@
 
 use hashbrown::HashTable;
 
-/// Up to here a look through the list is quicker than a look into an index.
+/// Up to this length a linear search is faster than an index.
 const LINEAR: usize = 16;
 
 /// Something that a [`List`] may hold.
 pub(super) trait Keyed {
-    /// What it is found by.
+    /// The key by which it is found.
     type Key: ?Sized + PartialEq;
 
     fn key(&self) -> &Self::Key;
 
-    /// Spreads keys over the index.
+    /// The hash of a key, for the index.
     fn hash(key: &Self::Key) -> u64;
 }
 
-/// In no particular order; beyond [`LINEAR`] with an index, so that neither adding nor
-/// removing a hundred thousand is quadratic.
+/// Items in no particular order. Beyond [`LINEAR`] items it has an index, so that adding or
+/// removing a hundred thousand does not take quadratic time.
 #[derive(Debug)]
 pub(super) struct List<T> {
     items: Vec<T>,
-    /// Positions by key; empty as long as the list is short.
+    /// Positions by key; empty while the list is short.
     index: HashTable<u32>,
 }
 
-/// Positions are kept in four bytes; a list of four billion does not fit in memory.
+/// Positions take four bytes; a list of four billion items does not fit in memory.
 #[inline]
 pub(super) fn position(index: usize) -> u32 {
     u32::try_from(index).unwrap_or(u32::MAX)
 }
 
 impl<T: Keyed> List<T> {
-    /// A list of these, which are few and have different keys.
+    /// Creates a list of a few items with different keys.
     pub(super) fn of(items: Vec<T>) -> Self {
         Self { items, index: HashTable::new() }
     }
@@ -61,7 +61,7 @@ impl<T: Keyed> List<T> {
         self.items.get_mut(at)
     }
 
-    /// True if there was none with its key; otherwise it is replaced.
+    /// Adds an item. True if its key is new; otherwise the old item is replaced.
     pub(super) fn insert(&mut self, item: T) -> bool {
         if let Some(old) = self.get_mut(item.key()) {
             *old = item;
@@ -75,7 +75,7 @@ impl<T: Keyed> List<T> {
         true
     }
 
-    /// True if there was one.
+    /// Removes an item. True if it was there.
     pub(super) fn remove(&mut self, key: &T::Key) -> bool {
         let found = self.find(key);
         if let Some(at) = found {
@@ -113,7 +113,7 @@ impl<T: Keyed> List<T> {
         item
     }
 
-    /// The last item now stands where one with the hash `gone` stood.
+    /// Updates the index: the last item has moved to the place of one with the hash `gone`.
     fn move_in_index(&mut self, gone: u64, at: usize) {
         let (hole, last) = (position(at), position(self.items.len()));
         if let Ok(entry) = self.index.find_entry(gone, |other| *other == hole) {

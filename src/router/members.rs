@@ -1,4 +1,4 @@
-//! The subscribers at one node: usually none or one, now and then very many.
+//! The subscribers at one node: usually none or one, sometimes very many.
 
 use std::num::NonZeroU32;
 
@@ -27,7 +27,7 @@ impl<S> Member<S> {
     }
 }
 
-/// Spreads session ids, which are drawn in sequence and not chosen by clients.
+/// Hashes session ids, which are sequential and not chosen by clients.
 #[inline]
 pub(super) fn spread(session: SessionId) -> u64 {
     let mixed = session.0.wrapping_mul(0x9E37_79B9_7F4A_7C15);
@@ -46,19 +46,19 @@ impl<S> Keyed for Member<S> {
     }
 }
 
-/// Subscribers, each session once, in no particular order.
+/// Subscribers in no particular order, each session at most once.
 #[derive(Debug, Default)]
 pub(super) enum Members<S> {
     #[default]
     None,
-    /// The common case costs no allocation.
+    /// One subscriber, the common case, without an allocation.
     One(Member<S>),
     /// Two or more.
     Many(Box<List<Member<S>>>),
 }
 
 impl<S> Members<S> {
-    /// Bytes that they take in memory beside this.
+    /// Bytes that they take in memory besides this.
     pub(super) fn memory(&self) -> usize {
         match self {
             Self::None | Self::One(_) => 0,
@@ -75,7 +75,7 @@ impl<S> Members<S> {
         }
     }
 
-    /// True if the session was not among them; otherwise its entry is replaced.
+    /// Adds a member. True if its session is new; otherwise the old entry is replaced.
     pub(super) fn insert(&mut self, member: Member<S>) -> bool {
         match std::mem::take(self) {
             Self::None => *self = Self::One(member),
@@ -95,7 +95,7 @@ impl<S> Members<S> {
         true
     }
 
-    /// True if the session was among them.
+    /// Removes a session. True if it was there.
     pub(super) fn remove(&mut self, session: SessionId) -> bool {
         match self {
             Self::None => false,

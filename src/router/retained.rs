@@ -1,10 +1,10 @@
-//! Topics to values, found by topic filter.
+//! Values by topic, found by topic filter.
 
 use super::slab::NodeId;
 use super::trie::Trie;
 use super::unlinked::Unlinked;
 
-/// One value for each topic: the retained messages, or whatever stands for them.
+/// One value for each topic, such as retained messages.
 #[derive(Debug)]
 pub struct Retained<V> {
     pub(super) trie: Trie<Option<V>>,
@@ -19,7 +19,7 @@ impl<V> Default for Retained<V> {
 }
 
 impl<V> Retained<V> {
-    /// Without any topic.
+    /// Creates an index without topics.
     pub fn new() -> Self {
         Self::default()
     }
@@ -29,17 +29,17 @@ impl<V> Retained<V> {
         self.len
     }
 
-    /// Bytes that the place for a topic's value costs if no other topic begins like it.
+    /// Bytes that a topic takes besides its value, if no other topic shares a level.
     pub fn cost_of(topic: &str) -> usize {
         Trie::<Option<V>>::cost_of(topic)
     }
 
-    /// True without any topic.
+    /// True if there is no topic.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Sets a topic's value and returns the one before.
+    /// Sets a topic's value. Returns the value before.
     pub fn insert(&mut self, topic: &str, value: V) -> Option<V> {
         let step = |id, name: &str| self.trie.child_or_insert(id, name.as_bytes());
         let end = topic.split('/').try_fold(NodeId::ROOT, step)?;
@@ -48,7 +48,7 @@ impl<V> Retained<V> {
         old
     }
 
-    /// Takes a topic's value out, and the nodes that led only to it.
+    /// Removes a topic's value and the nodes that led only to it.
     pub fn remove(&mut self, topic: &str) -> Option<V> {
         let mut id = self.trie.find(topic)?;
         let old = self.trie.value_mut(id)?.take()?;
@@ -56,7 +56,7 @@ impl<V> Retained<V> {
         while self.trie.get(id).is_some_and(|node| node.value.is_none()) {
             let Some(parent) = self.trie.unlink_leaf(id) else { break };
             self.unlinked.add(id);
-            // As many as are added, and more if there are more.
+            // Frees as many slots as are added, and more if there are more.
             for _ in 0..2 {
                 let Some(free) = self.unlinked.take_free() else { break };
                 self.trie.free(free);
@@ -66,20 +66,20 @@ impl<V> Retained<V> {
         Some(old)
     }
 
-    /// A topic's value.
+    /// The value of a topic.
     pub fn get(&self, topic: &str) -> Option<&V> {
         self.trie.get(self.trie.find(topic)?)?.value.as_ref()
     }
 
-    /// A topic's value, to be changed.
+    /// The value of a topic, for a change.
     pub fn get_mut(&mut self, topic: &str) -> Option<&mut V> {
         let id = self.trie.find(topic)?;
         self.trie.value_mut(id)?.as_mut()
     }
 
-    /// The topics of the next `nodes` nodes whose values are `wanted`, from slot `from`
-    /// on, and the slot behind them. A topic keeps its slot: one that is there the whole
-    /// time is seen whatever changes in between.
+    /// Scans the next `nodes` slots, starting with slot `from`. Returns the topics whose
+    /// values are `wanted`, and the next slot. A topic keeps its slot, so a topic that exists
+    /// during the whole scan is found whatever changes meanwhile.
     pub fn scan(
         &self,
         from: usize,

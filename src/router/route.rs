@@ -1,4 +1,4 @@
-//! The walk from a topic to its receivers.
+//! The search for the receivers of a topic.
 
 use super::groups::Availability;
 use super::routes::{Receiver, Routes};
@@ -7,18 +7,17 @@ use super::table::{NodeSubscribers, Router};
 use crate::message::SessionId;
 use crate::protocol::TopicFilter;
 
-/// Members of a shared group that are passed over cost as much as one node.
+/// The number of skipped members of a shared group that cost as much as one node.
 const MEMBERS_A_NODE: usize = 8;
 
 impl<S: Clone> Router<S> {
-    /// Clears `out` and fills it with the receivers of a message to `topic`: each
-    /// session once for all its matching subscriptions, and besides those, one
-    /// member of each matching shared group. `publisher` is the session that sent
-    /// the message, for No Local; `availability` says which members of a shared group to
-    /// prefer, and is asked about those only.
+    /// Clears `out` and fills it with the receivers of a message to `topic`: each session once
+    /// for all its matching subscriptions, and in addition one member of each matching shared
+    /// group. `publisher` is the session that sent the message, for No Local. `availability`
+    /// is called for members of shared groups only.
     ///
-    /// Every node is visited at most once, so a topic costs at most the nodes whose
-    /// paths match its beginning.
+    /// Every node is visited at most once, so a topic costs at most the nodes whose paths
+    /// match its beginning.
     pub fn route<R: Into<Availability>>(
         &self,
         topic: &str,
@@ -30,8 +29,8 @@ impl<S: Clone> Router<S> {
         self.route_some(topic, publisher, out, usize::MAX, availability);
     }
 
-    /// Goes on with the walk that [`Routes::begin`] has begun, for about as many nodes.
-    /// True when it is done. The router must not have changed since it began: see
+    /// Continues the search that [`Routes::begin`] has begun, for about `nodes` nodes. True
+    /// when it is done. The router must not have changed since it began: see
     /// [`Router::generation`].
     pub fn route_some<R: Into<Availability>>(
         &self,
@@ -44,7 +43,7 @@ impl<S: Clone> Router<S> {
         let availability = |handle: &S| availability(handle).into();
         let topic = topic.as_bytes();
         let until = out.visited.saturating_add(nodes);
-        // [MQTT-4.7.2-1]: no wildcard at the root matches `$SYS` and its kind.
+        // [MQTT-4.7.2-1]: no wildcard at the first level matches topics that begin with `$`.
         let hidden = topic.first() == Some(&b'$');
         let mut at = None;
         while let Some((id, start)) = at.take().or_else(|| out.stack.pop()) {
@@ -56,14 +55,14 @@ impl<S: Clone> Router<S> {
             out.visited += 1;
             let subscribers = &node.value;
             let wild = !(hidden && id == NodeId::ROOT);
-            // `#` includes the parent level (4.7.1.2), so it is due here also when
-            // the topic ends.
+            // `#` includes the parent level (4.7.1.2), so it also matches here if the topic
+            // ends.
             if let Some(hash) =
                 subscribers.hash.filter(|_| wild).and_then(|hash| self.trie.get(hash))
             {
                 collect(&hash.value, publisher, out, &availability);
             }
-            // Past the end by one: there was no slash behind the last level.
+            // Beyond the end by one: there is no slash after the last level.
             let Some(rest) = topic.get(start..) else {
                 collect(subscribers, publisher, out, &availability);
                 continue;
@@ -79,9 +78,9 @@ impl<S: Clone> Router<S> {
         true
     }
 
-    /// Another receiver of a message that was for one member of the shared subscription
-    /// `share` (in full, `$share/GROUP/FILTER`), who cannot get it any more: one that has
-    /// room.
+    /// Selects another member of the shared subscription `share` (in full,
+    /// `$share/GROUP/FILTER`), because the first one cannot get the message any more. The new
+    /// one has room.
     pub fn choose_member<R: Into<Availability>>(
         &self,
         share: &str,

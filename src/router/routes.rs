@@ -11,32 +11,32 @@ use super::slab::NodeId;
 use crate::message::SessionId;
 use crate::protocol::QoS;
 
-/// How many looks through all receivers may be made before an index of them is
-/// built; that costs about as much as this.
+/// The number of linear searches after which an index of the receivers is built. Building it
+/// costs about as much as these.
 const LOOKS: usize = 8;
 
-/// An index that could hold this many times what it does is dropped.
+/// An index with capacity for this many times its entries is dropped.
 const SPARSE: usize = 64;
 
-/// Entries that an empty buffer may have room for after [`Routes::shrink`].
+/// Entries for which an empty buffer keeps its memory after [`Routes::shrink`].
 const KEPT: usize = 32;
 
-/// One session that gets the message, and how.
+/// A session that gets the message, with its options.
 #[derive(Debug, Clone)]
 pub struct Receiver<S> {
-    /// Which session.
+    /// The session.
     pub session: SessionId,
-    /// What the caller gave with its subscription.
+    /// The handle that the caller gave with its subscription.
     pub handle: S,
-    /// The highest of its matching subscriptions [MQTT-3.3.4-2].
+    /// The highest QoS of its matching subscriptions [MQTT-3.3.4-2].
     pub qos: QoS,
-    /// True if one of them asked for it.
+    /// True if one of its matching subscriptions has this option.
     pub retain_as_published: bool,
-    /// Those of all its matching subscriptions [MQTT-3.3.4-4].
+    /// The identifiers of all its matching subscriptions [MQTT-3.3.4-4].
     pub identifiers: SmallVec<[u32; 1]>,
-    /// It is this session's turn in the group of this shared subscription, which is
-    /// named in full: `$share/GROUP/FILTER`. The same session may be a receiver a
-    /// second time by subscriptions of its own.
+    /// The full name of the shared subscription in whose group this session was selected:
+    /// `$share/GROUP/FILTER`. The same session may be a receiver a second time by
+    /// subscriptions of its own.
     pub share: Option<Arc<str>>,
 }
 
@@ -59,19 +59,19 @@ impl<S: Clone> Receiver<S> {
     }
 }
 
-/// The receivers of one message. To be kept and used again: a buffer that has
-/// seen the largest fan-out allocates nothing more.
+/// The receivers of one message. Reuse it: once it has held the largest fan-out, it allocates
+/// no more.
 #[derive(Debug)]
 pub struct Routes<S> {
     /// In no particular order.
     pub receivers: Vec<Receiver<S>>,
-    /// Nodes yet to be visited, and where in the topic each goes on.
+    /// Nodes to be visited, and where in the topic each continues.
     pub(super) stack: Vec<(NodeId, usize)>,
-    /// Nodes that the walk has looked at.
+    /// Nodes that the search has visited.
     pub(super) visited: usize,
-    /// Some receivers are not shared, so that the next filter may find them again.
+    /// True if some receivers are not shared, so that the next filter may find them again.
     own: bool,
-    /// Looks through all receivers so far.
+    /// Linear searches so far.
     looks: usize,
     /// `index` holds the positions of all receivers that are not shared.
     indexed: bool,
@@ -98,24 +98,24 @@ impl<S: Clone> Routes<S> {
         Self::default()
     }
 
-    /// What the last walk has cost: the nodes that it looked at, and what cost as much.
+    /// The cost of the last search in visited nodes. Skipped members are included.
     pub fn visited(&self) -> usize {
         self.visited
     }
 
-    /// Forgets the receivers, and begins to look for those of another topic.
+    /// Clears the receivers and begins a search.
     pub fn begin(&mut self) {
         self.clear();
         self.stack.push((NodeId::ROOT, 0));
     }
 
-    /// Forgets the receivers and lets go of their handles.
+    /// Clears the receivers and drops their handles.
     pub fn clear(&mut self) {
         self.receivers.clear();
         self.stack.clear();
         if std::mem::take(&mut self.indexed) {
-            // Clearing costs what the table can hold, so one large fan-out must not
-            // leave its table to the small ones that follow.
+            // Clearing a table takes time in proportion to its capacity. After a large
+            // fan-out, a table of that size must not slow down small ones.
             if self.index.capacity() / SPARSE > self.index.len() {
                 self.index = HashTable::new();
             }
@@ -126,7 +126,7 @@ impl<S: Clone> Routes<S> {
         self.looks = 0;
     }
 
-    /// Forgets the receivers, and gives back what the buffer has grown to if that is much.
+    /// Clears the receivers, and frees the memory of a large buffer.
     pub fn shrink(&mut self) {
         self.clear();
         if self.receivers.capacity() > KEPT {
@@ -140,7 +140,7 @@ impl<S: Clone> Routes<S> {
         }
     }
 
-    /// Entries that it has room for.
+    /// Entries that it has memory for.
     #[cfg(test)]
     pub fn capacity(&self) -> usize {
         self.receivers.capacity() + self.stack.capacity() + self.index.capacity()
@@ -150,10 +150,10 @@ impl<S: Clone> Routes<S> {
         self.receivers.push(Receiver::new(member, Some(share)));
     }
 
-    /// Adds the subscribers of one matching filter, each of whom may have become a
-    /// receiver by another filter before.
+    /// Adds the subscribers of one matching filter. Those that are receivers already by
+    /// another filter are merged.
     pub(super) fn add(&mut self, members: &[Member<S>], publisher: Option<SessionId>) {
-        // [MQTT-3.8.3-3]: only this subscription is passed over, not the session.
+        // [MQTT-3.8.3-3]: skips only this subscription, not the session.
         let wanted =
             members.iter().filter(|m| !(m.options.no_local && publisher == Some(m.session)));
         if !self.own {

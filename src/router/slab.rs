@@ -2,19 +2,19 @@
 
 use std::num::NonZeroU32;
 
-/// Nodes in a chunk. An arena of one piece would have to be copied whenever it
-/// grows, which at a million nodes stalls every publisher.
+/// Nodes in a chunk. An arena in one piece would be copied when it grows, which at a million
+/// nodes blocks all publishers.
 const CHUNK: usize = 1024;
 
-/// A node; never 0, so that `Option<NodeId>` takes four bytes too.
+/// The number of a node; never 0, so that `Option<NodeId>` takes four bytes too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct NodeId(NonZeroU32);
 
 impl NodeId {
-    /// The node that a slab is made with.
+    /// The root, which always exists.
     pub(super) const ROOT: Self = Self(NonZeroU32::MIN);
 
-    /// As a number, to be hashed.
+    /// Its number, for hashing.
     #[inline]
     pub(super) fn get(self) -> u32 {
         self.0.get()
@@ -26,7 +26,7 @@ impl NodeId {
     }
 }
 
-/// An arena of `N`. A slot that was given back is used again before a new one.
+/// An arena of `N`. Free slots are reused first.
 #[derive(Debug)]
 pub(super) struct Slab<N> {
     chunks: Vec<Vec<N>>,
@@ -50,7 +50,7 @@ impl<N: Default> Slab<N> {
         self.chunks.get_mut(id.index() / CHUNK)?.get_mut(id.index() % CHUNK)
     }
 
-    /// `None` once four billion nodes exist, which no machine has the memory for.
+    /// `None` if four billion nodes exist, which does not happen in practice.
     pub(super) fn insert(&mut self, node: N) -> Option<NodeId> {
         if let Some(id) = self.free.pop() {
             *self.get_mut(id)? = node;
@@ -68,15 +68,15 @@ impl<N: Default> Slab<N> {
         Some(NodeId(self.last))
     }
 
-    /// Bytes that it takes in memory, without what the nodes point to. All chunks are as
-    /// large as the one that is being filled.
+    /// Bytes that it takes in memory, without what the nodes point to. All chunks have the
+    /// capacity of the last one.
     pub(super) fn memory(&self) -> usize {
         let chunk = self.chunks.last().map_or(0, Vec::capacity) * size_of::<N>();
         self.chunks.len() * (chunk + size_of::<Vec<N>>())
             + self.free.capacity() * size_of::<NodeId>()
     }
 
-    /// Takes the node out; its slot waits for the next one.
+    /// Removes a node and frees its slot.
     pub(super) fn remove(&mut self, id: NodeId) -> Option<N> {
         let node = std::mem::take(self.get_mut(id)?);
         self.free.push(id);
@@ -86,7 +86,7 @@ impl<N: Default> Slab<N> {
         Some(node)
     }
 
-    /// All that is left is the root: its memory is enough.
+    /// Frees all memory but that of the root, because only the root is left.
     fn release(&mut self) {
         self.chunks.truncate(1);
         if let Some(first) = self.chunks.first_mut() {
@@ -97,8 +97,8 @@ impl<N: Default> Slab<N> {
         self.last = NonZeroU32::MIN;
     }
 
-    /// Every node with its number, in no particular order, from slot `first` on; slots
-    /// that are free come as default nodes.
+    /// All nodes with their numbers, in no particular order, from slot `first` on. Free slots
+    /// are returned as default nodes.
     pub(super) fn iter_from(&self, first: usize) -> impl Iterator<Item = (NodeId, &N)> {
         let number = u32::try_from(first).unwrap_or(u32::MAX).saturating_add(1);
         let numbers = (number..).map_while(NonZeroU32::new).map(NodeId);

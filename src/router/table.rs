@@ -8,10 +8,10 @@ use super::trie::Trie;
 use crate::message::SessionId;
 use crate::protocol::TopicFilter;
 
-/// What hangs at the end of one filter.
+/// The subscribers of one filter, at its last node.
 #[derive(Debug)]
 pub(super) struct NodeSubscribers<S> {
-    /// The child named `+`, which every topic level has to try.
+    /// The child named `+`, which matches every level.
     pub(super) plus: Option<NodeId>,
     /// The child named `#`.
     pub(super) hash: Option<NodeId>,
@@ -31,12 +31,12 @@ impl<S> NodeSubscribers<S> {
         matches!(self.members, Members::None) && self.groups.is_none()
     }
 
-    /// Bytes that it takes in memory beside this.
+    /// Bytes that it takes in memory besides this.
     fn memory(&self) -> usize {
         self.members.memory() + self.groups.as_ref().map_or(0, |groups| groups.memory())
     }
 
-    /// The place for a child that is a wildcard.
+    /// The field for a wildcard child of this name.
     fn wildcard(&mut self, name: &[u8]) -> Option<&mut Option<NodeId>> {
         match name {
             b"+" => Some(&mut self.plus),
@@ -46,15 +46,15 @@ impl<S> NodeSubscribers<S> {
     }
 }
 
-/// Filters to sessions. `S` is what the caller wants back with each receiver.
+/// Sessions by topic filter. `S` is the handle that is returned with each receiver.
 #[derive(Debug)]
 pub struct Router<S> {
     pub(super) trie: Trie<NodeSubscribers<S>>,
     len: usize,
     generation: u64,
-    /// Bytes that members and groups take beside their nodes.
+    /// Bytes that members and groups take besides their nodes.
     subscriber_bytes: usize,
-    /// Bytes that it takes as long as nobody subscribes.
+    /// Bytes that it takes without subscriptions.
     empty_bytes: usize,
 }
 
@@ -66,7 +66,7 @@ impl<S> Default for Router<S> {
 }
 
 impl<S: Clone> Router<S> {
-    /// Without any subscription.
+    /// Creates a router without subscriptions.
     pub fn new() -> Self {
         Self::default()
     }
@@ -81,21 +81,21 @@ impl<S: Clone> Router<S> {
         self.len
     }
 
-    /// True without any subscription.
+    /// True if there is no subscription.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Changes whenever a subscription is made, replaced or taken back. A caller
-    /// that keeps routes may use them again as long as this stays the same, unless
-    /// a receiver is `shared` (it takes turns) or the publisher differs (No Local).
+    /// Changes with every change of a subscription. Routes may be reused while it stays the
+    /// same, unless a receiver has a `share` (a member is selected for each message) or the
+    /// publisher differs (No Local).
     pub fn generation(&self) -> u64 {
         self.generation
     }
 
-    /// True: the subscription is new. False: it took the place of this session's
-    /// subscription to the same filter [MQTT-3.8.4-3]; the same filter in another
-    /// shared group, or in none, is another subscription.
+    /// Adds a subscription. False: it replaces this session's subscription to the same filter
+    /// [MQTT-3.8.4-3]. The same filter in another shared group, or in none, is another
+    /// subscription.
     pub fn subscribe(
         &mut self,
         filter: &TopicFilter,
@@ -121,7 +121,7 @@ impl<S: Clone> Router<S> {
         new
     }
 
-    /// True if the subscription existed.
+    /// Removes a subscription. True if it existed.
     pub fn unsubscribe(&mut self, filter: &TopicFilter, session: SessionId) -> bool {
         let Some(id) = self.trie.find(filter.matched()) else { return false };
         let Some(subscribers) = self.trie.value_mut(id) else { return false };
@@ -143,7 +143,7 @@ impl<S: Clone> Router<S> {
         existed
     }
 
-    /// One level further down, making the node if need be.
+    /// The child of this name, which is created if necessary.
     fn step(&mut self, parent: NodeId, name: &str) -> Option<NodeId> {
         let id = self.trie.child_or_insert(parent, name.as_bytes())?;
         if let Some(wildcard) = self.trie.value_mut(parent)?.wildcard(name.as_bytes()) {
@@ -152,8 +152,7 @@ impl<S: Clone> Router<S> {
         Some(id)
     }
 
-    /// Removes a node that nobody needs any more, and the parents that stood there
-    /// only for it.
+    /// Removes a node without subscribers and children, and its parents that have none either.
     fn prune(&mut self, mut id: NodeId) {
         while self.trie.get(id).is_some_and(|node| node.value.is_vacant()) {
             let Some(parent) = self.trie.remove_leaf(id) else { return };

@@ -8,7 +8,7 @@ use super::edges::Edges;
 use super::level::Level;
 use super::slab::{NodeId, Slab};
 
-/// One level in its place below its parents, and what is kept there.
+/// A node: one level of a path, and its value.
 #[derive(Debug, Default)]
 pub(super) struct Node<T> {
     level: Level,
@@ -34,14 +34,14 @@ impl<T> Node<T> {
     }
 }
 
-/// The nodes, which are reached from [`NodeId::ROOT`].
+/// The nodes, all reached from [`NodeId::ROOT`].
 #[derive(Debug)]
 pub(super) struct Trie<T> {
     nodes: Slab<Node<T>>,
     edges: Edges,
-    /// Bytes of names that have no room in their nodes.
+    /// Bytes of names that do not fit into their nodes.
     names: usize,
-    /// Seeded at random: clients choose the names of levels.
+    /// Random, because clients choose the names of levels.
     seed: RandomState,
 }
 
@@ -69,7 +69,7 @@ impl<T: Default> Trie<T> {
         self.nodes.memory() + self.edges.memory() + self.names
     }
 
-    /// Bytes that `path` costs if no other one begins like it.
+    /// Bytes that `path` takes if no other path shares a level.
     pub(super) fn cost_of(path: &str) -> usize {
         let level =
             |name: &str| size_of::<Node<T>>() + Edges::COST + Level::new(name.as_bytes()).memory();
@@ -99,7 +99,7 @@ impl<T: Default> Trie<T> {
         path.split('/').try_fold(NodeId::ROOT, |id, name| self.child(id, name.as_bytes()))
     }
 
-    /// The child of that name, made if need be.
+    /// The child of that name, which is created if necessary.
     pub(super) fn child_or_insert(&mut self, parent: NodeId, name: &[u8]) -> Option<NodeId> {
         if let Some(id) = self.child(parent, name) {
             return Some(id);
@@ -119,23 +119,23 @@ impl<T: Default> Trie<T> {
         Some(id)
     }
 
-    /// Removes a node without children and returns its parent. `None`, and nothing
-    /// is removed, for the root and for a node with children.
+    /// Removes a node without children. Returns its parent. `None`: it is the root or has
+    /// children, and was not removed.
     pub(super) fn remove_leaf(&mut self, id: NodeId) -> Option<NodeId> {
         let parent = self.unlink_leaf(id)?;
         self.free(id);
         Some(parent)
     }
 
-    /// Gives the slot of a node back that was taken out by [`Trie::unlink_leaf`].
+    /// Frees the slot of a node that [`Trie::unlink_leaf`] has removed.
     pub(super) fn free(&mut self, id: NodeId) {
         if let Some(node) = self.nodes.remove(id) {
             self.names -= node.level.memory();
         }
     }
 
-    /// As [`Trie::remove_leaf`], but the node keeps its slot and its link to the next
-    /// child, for those that stand there.
+    /// As [`Trie::remove_leaf`], but the node keeps its slot and its link to the next child,
+    /// for searches in progress.
     pub(super) fn unlink_leaf(&mut self, id: NodeId) -> Option<NodeId> {
         let node = self.nodes.get(id).filter(|node| node.first_child.is_none())?;
         let (parent, previous, next) = (node.parent?, node.previous, node.next);
@@ -151,8 +151,8 @@ impl<T: Default> Trie<T> {
         Some(parent)
     }
 
-    /// Every value with its node, in no particular order, from slot `first` on; also the
-    /// root's, and a default value for each slot that is free. A node keeps its slot.
+    /// All values with their nodes, in no particular order, from slot `first` on. Includes the
+    /// root's value, and a default value for each free slot. A node keeps its slot.
     pub(super) fn iter_from(&self, first: usize) -> impl Iterator<Item = (NodeId, &T)> {
         self.nodes.iter_from(first).map(|(id, node)| (id, &node.value))
     }

@@ -1,35 +1,34 @@
-//! Nodes that were taken out of a trie while others walk through it.
+//! Nodes that were removed from a trie while searches are in progress.
 //!
-//! A walk that is interrupted remembers where it stands by node. So a node that is taken
-//! out keeps its slot, and its link to the sibling behind it, until every walk has ended
-//! that may stand there: those that began before.
+//! An interrupted search stores its position as nodes. A removed node therefore keeps its slot
+//! and its link to the next sibling, until all searches have ended that began before.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::slab::NodeId;
 
-/// Nodes of one epoch, before the next one begins.
+/// The nodes of one epoch.
 const EPOCH: usize = 256;
 
-/// Held by a walk as long as it lasts.
+/// Held by a search while it lasts.
 pub(super) type Walking = Arc<()>;
 
-/// Nodes whose slots may not be used again yet.
+/// Removed nodes whose slots may not be reused yet.
 #[derive(Debug, Default)]
 pub(super) struct Unlinked {
-    /// Those of this epoch, and who has begun to walk in it.
+    /// The nodes of the current epoch, and the token of searches that began in it.
     now: (Walking, Vec<NodeId>),
     earlier: VecDeque<(Walking, Vec<NodeId>)>,
 }
 
 impl Unlinked {
-    /// Somebody begins to walk.
+    /// The token of a search that begins now.
     pub(super) fn walking(&self) -> Walking {
         Arc::clone(&self.now.0)
     }
 
-    /// One more node, which new walks do not find.
+    /// Adds a removed node, which new searches do not find.
     pub(super) fn add(&mut self, node: NodeId) {
         if self.now.1.len() >= EPOCH {
             self.earlier.push_back(std::mem::take(&mut self.now));
@@ -37,7 +36,7 @@ impl Unlinked {
         self.now.1.push(node);
     }
 
-    /// Takes out one on which nobody stands any more.
+    /// Takes a node at which no search can be any more.
     pub(super) fn take_free(&mut self) -> Option<NodeId> {
         while let Some((walking, nodes)) = self.earlier.front_mut() {
             if Arc::strong_count(walking) > 1 {
@@ -52,7 +51,7 @@ impl Unlinked {
         if Arc::strong_count(walking) > 1 { None } else { nodes.pop() }
     }
 
-    /// How many there are.
+    /// The number of nodes.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.now.1.len() + self.earlier.iter().map(|(_, nodes)| nodes.len()).sum::<usize>()

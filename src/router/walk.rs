@@ -1,14 +1,13 @@
 //! Searches topics by filter, over as many steps as necessary.
 //!
-//! Between two steps topics may come and go. One that is there from the beginning of the
-//! walk to its end is found; one that comes or goes meanwhile may be.
+//! Topics may be added and removed between two steps. A topic that exists from beginning to
+//! end is found; a topic that is added or removed meanwhile may be found.
 
 use super::retained::Retained;
 use super::slab::NodeId;
 use super::unlinked::Walking;
 
-/// A search that has begun. Nodes that are taken out meanwhile keep their memory until it
-/// ends.
+/// A search in progress. Nodes that are removed meanwhile keep their memory until it ends.
 #[derive(Debug)]
 pub struct Walk {
     filter: Box<[u8]>,
@@ -18,28 +17,27 @@ pub struct Walk {
 }
 
 impl Walk {
-    /// True if it has been everywhere.
+    /// True if all matching topics have been visited.
     pub fn is_done(&self) -> bool {
         self.stack.is_empty()
     }
 }
 
-/// A node that the walk has yet to visit.
+/// A node to be visited.
 #[derive(Debug)]
 struct Visit {
     node: NodeId,
-    /// Bytes of the path above it.
+    /// Length of the path above it, in bytes.
     above: usize,
-    /// Where the filter goes on below it.
+    /// Where the filter continues below it.
     start: usize,
-    /// It came by a wildcard: its siblings follow.
+    /// True if it matches a wildcard, so that its siblings are visited as well.
     wild: bool,
 }
 
 impl<V> Retained<V> {
-    /// Begins to look for the topics that `filter` matches, which comes without
-    /// `$share/GROUP/`. Looks only at what lies below the part of the filter that has no
-    /// wildcard.
+    /// Begins a search for the topics that `filter` matches. The filter must not have
+    /// `$share/GROUP/`. Only nodes below its levels without wildcard are visited.
     pub fn walk(&self, filter: &str) -> Walk {
         let mut walk = Walk {
             filter: filter.as_bytes().into(),
@@ -51,8 +49,8 @@ impl<V> Retained<V> {
         walk
     }
 
-    /// Goes on, visiting topics in no particular order, until [`Walk::is_done`] or as many
-    /// nodes have been looked at. Returns how many those were.
+    /// Continues a search, in no particular order, until [`Walk::is_done`] or `nodes` nodes
+    /// have been visited. Returns the number of visited nodes.
     pub fn advance<'a>(
         &'a self,
         walk: &mut Walk,
@@ -67,7 +65,8 @@ impl<V> Retained<V> {
             if let Some(next) = node.next().filter(|_| wild) {
                 walk.stack.push(Visit { node: next, above, start, wild });
             }
-            // [MQTT-4.7.2-1]: no wildcard at the root matches `$SYS` and its kind.
+            // [MQTT-4.7.2-1]: no wildcard at the first level matches topics that begin with
+            // `$`.
             if wild && above == 0 && node.name().first() == Some(&b'$') {
                 continue;
             }
@@ -82,19 +81,19 @@ impl<V> Retained<V> {
         seen
     }
 
-    /// Visits every topic that `filter` matches, in one step.
+    /// Visits all topics that `filter` matches, in one step.
     pub fn matching<'a>(&'a self, filter: &str, visit: &mut dyn FnMut(&str, &'a V)) {
         self.advance(&mut self.walk(filter), usize::MAX, visit);
     }
 
-    /// Puts on the stack what the next level of the filter asks for below `id`.
+    /// Pushes the nodes below `id` that the next level of the filter matches.
     fn below(&self, id: NodeId, above: usize, start: usize, walk: &mut Walk) {
         let Some(rest) = walk.filter.get(start..) else { return };
         let len = rest.iter().position(|byte| *byte == b'/').unwrap_or(rest.len());
         let next = start + len + 1;
         let first = || self.trie.get(id)?.first_child();
         let (node, start, wild) = match rest.get(..len).unwrap_or_default() {
-            // What lies below stays at the `#`.
+            // `#` also matches all levels below.
             b"#" => (first(), start, true),
             b"+" => (first(), next, true),
             name => (self.trie.child(id, name), next, false),
@@ -103,8 +102,8 @@ impl<V> Retained<V> {
     }
 }
 
-/// The filter matches here: it is used up, or only a `#` is left, which includes
-/// the parent level (4.7.1.2).
+/// True if the filter matches here: it has ended, or only `#` is left, which includes the
+/// parent level (4.7.1.2).
 fn ends(filter: &[u8], start: usize) -> bool {
     filter.get(start..).is_none_or(|rest| rest == b"#")
 }

@@ -1,4 +1,4 @@
-//! One delivery in a session's queue or window.
+//! One delivery in a session's queue or inflight window.
 
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
@@ -8,69 +8,69 @@ use smallvec::SmallVec;
 use crate::message::{CommitNo, DeliveryId, Message, RowCommit};
 use crate::protocol::{PacketId, QoS};
 
-/// Where a delivery is kept besides memory.
+/// Where a delivery is stored besides memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Home {
-    /// Nowhere: QoS 0, or a session that is not durable.
+    /// Not stored: QoS 0, or a session that is not durable.
     Memory,
-    /// In this slot of its message, until the store takes or elides it.
+    /// In this slot of its message, until the store writes or elides the message.
     Slot(u32),
-    /// In a row that was read back.
+    /// In a row from which it was read back.
     Row,
 }
 
-/// How far one delivery has come.
+/// The state of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeliveryState {
-    /// Must not be sent before its message, and a change to its row if there is one,
-    /// are committed: see the QoS 2 table of the design.
+    /// Must not be sent before its message, and any change of its row, are committed: see the
+    /// QoS 2 table in `ARCHITECTURE.md`.
     AwaitingCommit,
-    /// May be sent, and was not, as far as is known.
+    /// May be sent, and was not sent as far as is known.
     Ready,
-    /// Was sent at least once, by this process or before: it is completed, whatever
-    /// expires [MQTT-3.3.2-5].
+    /// Was sent at least once, by this process or before. It is completed even if it expires
+    /// [MQTT-3.3.2-5].
     Sent,
-    /// PUBREC has come: only PUBREL is to be sent from now on [MQTT-4.3.3-7].
+    /// PUBREC was received: only PUBREL may be sent from now on [MQTT-4.3.3-7].
     Received,
 }
 
-/// A message on its way to one session.
+/// A delivery: a message on its way to one session.
 #[derive(Debug, Clone)]
 pub struct Entry {
     /// Shared with all other receivers.
     pub message: Arc<Message>,
-    /// The order of the queue; the key of the row if there is one.
+    /// Its identifier, which is the order of the queue and the key of its row.
     pub delivery: DeliveryId,
-    /// Drawn when it was queued; absent for QoS 0.
+    /// Drawn when it is queued; absent for QoS 0.
     pub packet_id: Option<PacketId>,
-    /// The smaller of the publisher's and the subscription's.
+    /// The smaller QoS of publisher and subscription.
     pub qos: QoS,
-    /// The RETAIN flag that the receiver is to see.
+    /// The RETAIN flag that the receiver sees.
     pub retain: bool,
-    /// May have been sent before, for all that is known: after a crash that is true
-    /// of many that were not.
+    /// May have been sent before, as far as is known. After a crash this is set for many that
+    /// were not.
     pub dup: bool,
-    /// How far it has come.
+    /// Its state.
     pub state: DeliveryState,
     /// See [`Home`].
     pub home: Home,
-    /// A change to its row after the row was first written.
+    /// A change of its row after the row was first written.
     pub row_change: Option<Arc<RowCommit>>,
-    /// The shared subscription that it came through, in full: `$share/GROUP/FILTER`.
+    /// The full name of its shared subscription, if any: `$share/GROUP/FILTER`.
     pub share: Option<Arc<str>>,
-    /// v5 Subscription Identifiers of the subscriptions that it matched.
+    /// v5 Subscription Identifiers of the matching subscriptions.
     pub identifiers: SmallVec<[u32; 1]>,
 }
 
 impl Entry {
-    /// True if its receiver may hold it, so that it is neither dropped nor refused.
+    /// True if its receiver may have it, so that it must be neither dropped nor refused.
     pub fn may_have_been_sent(&self) -> bool {
         matches!(self.state, DeliveryState::Sent | DeliveryState::Received)
     }
 
-    /// True if another member of its shared subscription may get it when the session
-    /// ends (v5, 4.8.2): at QoS 1 it should, also if it was sent; at QoS 2 it must not
-    /// if it may have been sent. QoS 0 promises nothing.
+    /// True if another member of its shared subscription may get it when the session ends (v5,
+    /// 4.8.2): at QoS 1 even if it was sent, at QoS 2 only if it was certainly not sent, at
+    /// QoS 0 never.
     pub fn may_move(&self) -> bool {
         self.share.is_some()
             && match self.qos {
@@ -80,12 +80,12 @@ impl Entry {
             }
     }
 
-    /// What counts against the queue's limit.
+    /// The bytes that count against the queue's limit.
     pub fn size(&self) -> u64 {
         self.message.size() as u64
     }
 
-    /// True if its row is on disk, so that memory may forget it.
+    /// True if its row is on disk, so that it may be evicted from memory.
     pub fn is_on_disk(&self, committed: CommitNo) -> bool {
         if !self.is_row_committed(committed) {
             return false;
@@ -97,17 +97,17 @@ impl Entry {
         }
     }
 
-    /// True if its row stands as memory has it, or will be written so.
+    /// True if its row is as in memory, or will be written that way.
     pub fn is_row_committed(&self, committed: CommitNo) -> bool {
         self.row_change.as_ref().is_none_or(|change| change.is_committed(committed))
     }
 
-    /// True if the change to its row went away with whoever was to write it: nobody else
-    /// holds it, and no batch has taken it.
+    /// True if the change of its row will never be committed: its operation was dropped, and
+    /// no batch has taken it.
     pub(super) fn has_lost_row_change(&self) -> bool {
         self.row_change.as_ref().is_some_and(|change| {
             let is_alone = Arc::strong_count(change) == 1;
-            // Who held it last may have been the batch that took it.
+            // The last other holder may have been the batch that took it.
             fence(Ordering::Acquire);
             is_alone && !change.is_taken()
         })

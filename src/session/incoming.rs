@@ -1,4 +1,4 @@
-//! QoS 2 from the client: packet ids that were received and not yet released.
+//! QoS 2 publishes of the client: packet identifiers that await PUBREL.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -8,9 +8,9 @@ use crate::protocol::PacketId;
 
 #[derive(Debug)]
 struct Held {
-    /// Gates the PUBREC as long as it is not committed.
+    /// The message that PUBREC waits for, until it is committed.
     message: Option<Arc<Message>>,
-    /// The connection that sent it last.
+    /// The connection that last sent the PUBLISH.
     epoch: u64,
 }
 
@@ -23,60 +23,59 @@ impl Held {
     }
 }
 
-/// Packet ids between PUBLISH and PUBREL: a PUBLISH under one of them is a repeat
-/// and must not be delivered again [MQTT-4.3.3-10].
+/// Packet identifiers between PUBLISH and PUBREL. A PUBLISH with one of them is a repeat and
+/// must not be delivered again [MQTT-4.3.3-10].
 #[derive(Debug, Default)]
 pub struct Incoming {
-    /// Most sessions never have any, and every session has one of these: a pointer is all
-    /// that it takes.
+    /// Boxed, because every session has this, and most never use it.
     ids: Option<Box<Ids>>,
 }
 
 #[derive(Debug, Default)]
 struct Ids {
     held: BTreeMap<PacketId, Held>,
-    /// Those whose messages may not be decided yet, in the order in which they came.
+    /// Those whose messages may be undecided, in the order in which they were received.
     undecided: VecDeque<PacketId>,
 }
 
-/// What is known of a packet id.
+/// The result of looking up a packet identifier.
 #[derive(Debug, Clone)]
 pub enum Known {
-    /// Never seen, or released since.
+    /// It is not in use.
     New,
-    /// A repeat; its PUBREC waits for this message, if any.
+    /// A repeat. Its PUBREC waits for this message, if there is one.
     Repeat {
-        /// The message that was made of the first one.
+        /// The message of the first PUBLISH.
         message: Option<Arc<Message>>,
-        /// True if this connection has not sent it before, so that it counts
-        /// against the receive maximum.
+        /// True if this connection has not sent it before, so that it counts against the
+        /// receive maximum.
         counts: bool,
     },
 }
 
 impl Incoming {
-    /// How many are held.
+    /// The number of identifiers.
     pub fn len(&self) -> usize {
         self.ids.as_ref().map_or(0, |ids| ids.held.len())
     }
 
-    /// True if none is held.
+    /// True if there is none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// True if the id is held: its PUBREL has not come.
+    /// True if the identifier is in use: its PUBREL has not been received.
     pub fn holds(&self, packet_id: PacketId) -> bool {
         self.ids.as_ref().is_some_and(|ids| ids.held.contains_key(&packet_id))
     }
 
-    /// Looks an id up, on behalf of connection `epoch`.
+    /// Looks up an identifier for connection `epoch`.
     pub fn look_up(&mut self, packet_id: PacketId, epoch: u64) -> Known {
         let Some(ids) = &mut self.ids else { return Known::New };
         match ids.held.get_mut(&packet_id) {
             None => Known::New,
-            // The disk had no room for it, or it waits for room on behalf of a
-            // connection that is gone: nothing has come of it, so it begins anew.
+            // The disk refused its message, or parked it for a connection that has ended. It
+            // was not delivered, so this PUBLISH counts as new.
             Some(held) if held.is_void(epoch) => {
                 ids.held.remove(&packet_id);
                 Known::New
@@ -89,7 +88,7 @@ impl Incoming {
         }
     }
 
-    /// A QoS 2 PUBLISH was accepted.
+    /// Records an accepted QoS 2 PUBLISH.
     pub fn insert(&mut self, packet_id: PacketId, message: Option<Arc<Message>>, epoch: u64) {
         let ids = self.ids.get_or_insert_default();
         if message.is_some() {
@@ -98,8 +97,8 @@ impl Incoming {
         ids.held.insert(packet_id, Held { message, epoch });
     }
 
-    /// Lets go of messages that are committed or need not be: an id is enough to know a
-    /// repeat by, and PUBREL may be long in coming.
+    /// Frees messages that are committed or need no commit. The identifier is enough to detect
+    /// a repeat, and PUBREL may come late.
     pub fn release_messages(&mut self, committed: CommitNo) {
         let Some(Ids { held, undecided }) = self.ids.as_deref_mut() else { return };
         while let Some(packet_id) = undecided.front() {
@@ -119,7 +118,7 @@ impl Incoming {
 
     /// Bytes that the ids take in memory.
     pub fn memory(&self) -> u64 {
-        /// Of an entry in a tree whose nodes are two thirds full.
+        /// Bytes of an entry in a B-tree whose nodes are two thirds full.
         const ENTRY: usize = size_of::<(PacketId, Held)>() * 3 / 2;
         let of = |ids: &Ids| {
             size_of::<Ids>()
@@ -129,7 +128,7 @@ impl Incoming {
         self.ids.as_deref().map_or(0, of) as u64
     }
 
-    /// The message was refused after all; not if the id has come to stand for another one.
+    /// Removes an identifier whose message was refused, unless it has a newer message.
     pub fn remove_message(&mut self, packet_id: PacketId, message: &Arc<Message>) {
         let holds = |held: &Held| held.message.as_ref().is_some_and(|of| Arc::ptr_eq(of, message));
         let Some(ids) = &mut self.ids else { return };
@@ -138,8 +137,8 @@ impl Incoming {
         }
     }
 
-    /// The ids under which a PUBLISH would be a repeat after a crash, if they were on disk:
-    /// not those that the disk may still refuse.
+    /// The identifiers whose repeats must be detected after a crash. Excludes those whose
+    /// messages the disk may still refuse.
     pub fn held(&self) -> impl Iterator<Item = PacketId> + '_ {
         let stays = |held: &Held| {
             held.message.as_ref().is_none_or(|message| {
@@ -151,12 +150,13 @@ impl Incoming {
         held.filter(move |(_, held)| stays(held)).map(|(packet_id, _)| *packet_id)
     }
 
-    /// The other end has forgotten them all.
+    /// Removes all identifiers, because the other end has no session state.
     pub fn take_all(&mut self) -> impl Iterator<Item = PacketId> + use<> {
         self.ids.take().into_iter().flat_map(|ids| ids.held.into_keys())
     }
 
-    /// PUBREL came. The epoch of the connection that sent it, if the id was held.
+    /// Handles PUBREL. Returns the epoch of the connection that sent the PUBLISH, if the
+    /// identifier was in use.
     pub fn remove(&mut self, packet_id: PacketId) -> Option<u64> {
         self.ids.as_mut()?.held.remove(&packet_id).map(|held| held.epoch)
     }

@@ -1,4 +1,4 @@
-//! The life of a session: connected, expiry, epochs and limits.
+//! The life of a session: connection, epoch, expiry and end; and its limits.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,63 +9,63 @@ use crate::peer::PeerAddr;
 /// Session Expiry Interval of a session that never expires.
 pub const NEVER_EXPIRES: u32 = u32::MAX;
 
-/// What happens to a message for a session whose queue is full.
+/// What happens to a message for a session with a full queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Overflow {
-    /// The publisher is told (0x97), nothing is lost.
+    /// The publisher is refused (0x97). No message is dropped.
     #[default]
     Refuse,
-    /// The oldest waiting message makes room.
+    /// The oldest waiting message is dropped.
     DropOldest,
     /// The new message is dropped for this session.
     DropNewest,
 }
 
-/// Bounds of one session.
+/// Limits of one session.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Unacknowledged QoS 1 and 2 messages at once, before the client's own
-    /// Receive Maximum is looked at.
+    /// QoS 1 and 2 messages in flight, if the client's Receive Maximum is not smaller.
     pub inflight_window: usize,
-    /// Messages that wait, beside those in flight.
+    /// Messages that wait. Those in flight do not count.
     pub max_queued_messages: usize,
-    /// Bytes that wait, beside those in flight.
+    /// Bytes of messages that wait. Those in flight do not count.
     pub max_queued_bytes: u64,
-    /// What to do beyond.
+    /// What happens beyond these limits.
     pub overflow: Overflow,
     /// Messages of a durable queue that are kept in memory.
     pub memory_window: usize,
-    /// Keep QoS 0 messages for a client that is away, in memory.
+    /// Whether QoS 0 messages wait in memory for an offline client.
     pub queue_qos0: bool,
 }
 
-/// What a connection brings along.
+/// The current connection of a session.
 #[derive(Debug, Clone)]
 pub struct Connected {
-    /// Counts the connections of this session; an older one has lost it.
+    /// Its number among the connections of this session. Only the latest one holds the
+    /// session.
     pub epoch: u64,
-    /// Rung when something waits for it.
+    /// Rung when the connection has something to do.
     pub wake: Arc<Wake>,
     /// The client's Receive Maximum.
     pub receive_maximum: usize,
-    /// For whoever looks; nothing is decided by it.
+    /// For display only.
     pub info: Arc<ConnectionInfo>,
 }
 
-/// What is known of the other end of a connection, for people.
+/// Details of a connection, for display.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectionInfo {
     /// Its address.
     pub remote: PeerAddr,
-    /// The name of the listener that it came through.
+    /// The name of the listener that accepted it.
     pub listener: Arc<str>,
-    /// Verified; `None` for an anonymous client.
+    /// The verified user name; `None` for an anonymous client.
     pub user: Option<Box<str>>,
     /// When CONNECT was accepted.
     pub connected_at: WallMillis,
     /// In seconds, as granted; 0: none.
     pub keep_alive: u16,
-    /// As the client asked: v5 Clean Start, or Clean Session.
+    /// As requested by the client: v5 Clean Start, or Clean Session.
     pub clean_start: bool,
 }
 
@@ -74,13 +74,13 @@ pub struct ConnectionInfo {
 pub struct Life {
     connected: Option<Connected>,
     epoch: u64,
-    /// Seconds that it outlives its connection.
+    /// Seconds that the session outlives its connection.
     pub expiry: u32,
     /// When the last connection ended.
     pub disconnected_at: Option<WallMillis>,
     ended: bool,
     taken_over: bool,
-    /// When the client last acknowledged, or was last sent something after a pause.
+    /// When the client last acknowledged, or was sent a message after a pause.
     progressed_at: Option<Instant>,
 }
 
@@ -93,7 +93,7 @@ impl Life {
         self.progressed_at.is_some_and(|at| now.saturating_duration_since(at) <= time)
     }
 
-    /// The connection, if any.
+    /// The connection, if there is one.
     pub fn connected(&self) -> Option<&Connected> {
         self.connected.as_ref()
     }
@@ -103,17 +103,17 @@ impl Life {
         self.connected.as_ref().is_some_and(|connected| connected.epoch == epoch)
     }
 
-    /// The number for the next connection.
+    /// The epoch for the next connection.
     pub fn next_epoch(&self) -> u64 {
         self.epoch + 1
     }
 
-    /// Counts connections; a timer that was set for an older one is void.
+    /// The epoch of the last connection.
     pub fn epoch(&self) -> u64 {
         self.epoch
     }
 
-    /// True if it waits for a connection.
+    /// True if the session has no connection and has not ended.
     pub fn is_away(&self) -> bool {
         self.connected.is_none() && !self.ended
     }
@@ -129,17 +129,17 @@ impl Life {
         self.disconnected_at = Some(now);
     }
 
-    /// The session goes to another connection, and ends for the one that has it.
+    /// Marks the session as taken over by another connection.
     pub fn take_over(&mut self) {
         self.taken_over = true;
     }
 
-    /// True if [`Life::take_over`] is why the connection has lost it.
+    /// True if [`Life::take_over`] was called.
     pub fn is_taken_over(&self) -> bool {
         self.taken_over
     }
 
-    /// The session is over; what still holds it must not use it.
+    /// Ends the session. It must not be used any more.
     pub fn end(&mut self) {
         self.connected = None;
         self.ended = true;
@@ -150,7 +150,7 @@ impl Life {
         self.ended
     }
 
-    /// When it ends, if its client stays away.
+    /// When the session expires, if its client does not reconnect.
     pub fn expires_at(&self) -> Option<WallMillis> {
         if self.expiry == NEVER_EXPIRES {
             return None;

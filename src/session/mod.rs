@@ -1,10 +1,9 @@
 //! One client's protocol state, as a pure state machine.
 //!
-//! Here live the outgoing queue, the in-flight window with its packet ids, the QoS 2
-//! states of both directions, the subscriptions, the will and the expiry of one
-//! session. It does no I/O and has no clock: whoever drives it says what time it is,
-//! and what has been committed. It does not know whether its transport was accepted
-//! or dialled, nor where a message came from.
+//! It contains the outgoing queue, the inflight window with its packet identifiers, the QoS 2
+//! states of both directions, the subscriptions, the will and the expiry of one session. It
+//! does no I/O and has no clock: its caller passes the time and the last commit. It does not
+//! know whether its connection was accepted or dialled, nor where a message came from.
 
 mod entry;
 mod incoming;
@@ -41,31 +40,31 @@ use crate::protocol::{PacketId, QoS, Version};
 /// The state of one session; kept behind one short lock by its owner.
 #[derive(Debug)]
 pub struct Session {
-    /// Never used twice.
+    /// Never reused.
     pub id: SessionId,
-    /// Unique among the living.
+    /// Unique among current sessions.
     pub client_id: Arc<str>,
-    /// Of its last connection.
+    /// The MQTT version of its last connection.
     pub version: Version,
-    /// True if its deliveries and states are to be kept on disk.
+    /// True if its deliveries and states are stored.
     pub durable: bool,
-    /// True if its row is in the file: it is durable, or its will is stored.
+    /// True if it has a row in the file: it is durable, or its will is stored.
     pub has_row: bool,
     /// Connection, expiry and end.
     pub life: Life,
-    /// What bounds its queue and window. Many have the same.
+    /// Limits of its queue and inflight window, shared by many sessions.
     pub limits: Arc<Limits>,
     /// By full filter, `$share/...` included.
     pub subscriptions: Subscriptions,
-    /// QoS 2 packet ids of its own publishes that wait for PUBREL.
+    /// QoS 2 packet identifiers of its own publishes that await PUBREL.
     pub incoming: Incoming,
-    /// To be published when the connection ends badly.
+    /// Published if the connection ends without DISCONNECT 0x00.
     pub will: Option<Box<WillRecord>>,
-    /// The largest delivery that has been sent: older ones are repeated with DUP.
+    /// The last delivery that was sent. Those up to it are repeated with DUP.
     pub sent_up_to: DeliveryId,
-    /// It has, or had, deliveries that came through a shared subscription.
+    /// True if it has or had deliveries of a shared subscription.
     pub has_shared: bool,
-    /// The largest delivery that this process has sent, whatever was sent before.
+    /// The last delivery that this process has sent.
     sent_since_start: DeliveryId,
     pub(crate) queue: Queue,
     pub(crate) window: Window,
@@ -103,7 +102,8 @@ impl Session {
         }
     }
 
-    /// Puts back what a restart found: `sent` may have been sent at QoS 2, or more.
+    /// Restores the state that a restart has found. `sent` are those that may have been
+    /// sent at QoS 2.
     pub fn restore(
         &mut self,
         sent: IdList,
@@ -120,15 +120,15 @@ impl Session {
         }
     }
 
-    /// A connection takes the session. What was in flight is to be sent again, in
-    /// its order and with its packet ids [MQTT-4.4.0-1].
+    /// A connection takes the session. Deliveries in flight are queued to be sent again, in
+    /// order and with their packet identifiers [MQTT-4.4.0-1].
     pub fn attach(&mut self, connected: Connected) {
         self.requeue_in_flight();
         self.life.attach(connected);
     }
 
-    /// The connection is gone. QoS 0 messages that it left unsent go with it, unless
-    /// they are to be kept for clients that are away.
+    /// The connection has ended. Returns its unsent QoS 0 messages, which are dropped unless
+    /// they are kept for offline clients.
     pub fn detach(&mut self, now: crate::message::WallMillis) -> Vec<Entry> {
         self.requeue_in_flight();
         self.life.detach(now);
@@ -140,7 +140,7 @@ impl Session {
         self.queue.put_back(in_flight);
     }
 
-    /// Takes out at most so many QoS 0 messages, the oldest first, until it holds no more than
+    /// Removes up to `most` QoS 0 messages, oldest first, until the session holds no more than
     /// `share` bytes.
     pub fn shed(&mut self, share: u64, most: usize) -> Vec<Entry> {
         let mut gone = Vec::new();
@@ -151,35 +151,35 @@ impl Session {
         gone
     }
 
-    /// The connection's wake-up, while there is one.
+    /// The connection's wake-up, if there is a connection.
     pub fn wake(&self) -> Option<&Arc<Wake>> {
         self.life.connected().map(|connected| &connected.wake)
     }
 
-    /// True if a delivery at QoS 2 is in flight under this id and its PUBREC has not come.
+    /// True if a QoS 2 delivery with this identifier is in flight and awaits PUBREC.
     pub fn awaits_pubrec(&self, packet_id: PacketId) -> bool {
         let entry = self.window.get(packet_id);
         entry.is_some_and(|it| it.qos == QoS::ExactlyOnce && it.state != DeliveryState::Received)
     }
 
-    /// Deliveries that wait or are in flight.
+    /// The number of deliveries that are waiting or in flight.
     pub fn backlog(&self) -> usize {
         self.queue.len() + self.window.len()
     }
 
-    /// QoS 1 and 2 messages that are sent and not acknowledged.
+    /// The number of QoS 1 and 2 deliveries that are sent and not acknowledged.
     pub fn in_flight(&self) -> usize {
         self.window.len()
     }
 
-    /// Bytes that wait or are in flight.
+    /// Bytes of deliveries that are waiting or in flight.
     pub fn backlog_bytes(&self) -> u64 {
         self.queue.bytes() + self.window.bytes()
     }
 
-    /// The state of a delivery that is read back from its row. Without PUBREC nobody
-    /// knows what another process has sent: at QoS 2 it is taken for sent, since it must
-    /// not be left half done; at QoS 1 it may be repeated, and expire.
+    /// The state of a delivery that is read back from its row. Without PUBREC it is unknown
+    /// what an earlier process has sent. At QoS 2 the delivery counts as sent, because the
+    /// exchange must be completed; at QoS 1 it may be repeated, and may expire.
     pub fn state_of_row(&self, id: DeliveryId, qos: QoS, received: bool) -> DeliveryState {
         let perhaps = qos == QoS::ExactlyOnce && id <= self.sent_up_to;
         if received {
@@ -191,8 +191,8 @@ impl Session {
         }
     }
 
-    /// Everything in memory, for the end of the session; the ids of what is on disk
-    /// come second: first of what may have been sent, then of the rest.
+    /// Removes everything, at the end of the session. Returns the entries in memory and the
+    /// ids of those on disk: first those that may have been sent, then the rest.
     pub fn take_all(&mut self) -> (Vec<Entry>, [IdList; 2]) {
         let mut entries: Vec<Entry> = self.window.drain().into();
         let ids = self.queue.take_all(&mut entries);

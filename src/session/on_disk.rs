@@ -1,15 +1,15 @@
-//! The part of a queue that stands on disk: ids in memory, in two lists.
+//! The part of a queue that is on disk: in memory are only ids, in two lists.
 //!
-//! What the receiver may hold is in a list of its own, so that nothing of it is ever
-//! dropped to make room. After a crash the two may be interleaved, since nobody knows
-//! how far sending had come; they are read back in the order of ids.
+//! Deliveries that the receiver may have are in a list of their own, because they must not be
+//! dropped to make room. After a crash the ids of the two lists may be interleaved, since it
+//! is unknown what was sent. They are read back in the order of ids.
 
 use crate::message::{DeliveryId, IdList, QueuedId};
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct OnDisk {
-    /// Sent, or perhaps sent at QoS 2. Few sessions have any, and each pays for the room.
+    /// Sent, or perhaps sent at QoS 2. Boxed, because few sessions have any.
     sent: Option<Box<IdList>>,
     waiting: IdList,
 }
@@ -37,12 +37,12 @@ impl OnDisk {
         self.sent.as_deref().map_or(0, sent) + self.waiting.memory()
     }
 
-    /// Adds one behind all others.
+    /// Appends an id.
     pub(super) fn push_back(&mut self, queued: QueuedId) {
         self.waiting.push_back(queued);
     }
 
-    /// Puts ids before all that are there.
+    /// Puts ids before all others.
     pub(super) fn prepend(&mut self, front: Self) {
         if let Some(sent) = front.sent {
             self.sent.get_or_insert_default().prepend(*sent);
@@ -50,7 +50,7 @@ impl OnDisk {
         self.waiting.prepend(front.waiting);
     }
 
-    /// Adds one that was before all others, behind those that were added like this.
+    /// Appends an id to a part that will be prepended.
     pub(super) fn add(&mut self, queued: QueuedId, may_have_been_sent: bool) {
         if may_have_been_sent {
             self.sent.get_or_insert_default().push_back(queued);
@@ -59,7 +59,7 @@ impl OnDisk {
         }
     }
 
-    /// The first `count` behind `after` of each list.
+    /// The first `count` ids of each list after `after`.
     pub(super) fn behind(
         &self,
         after: DeliveryId,
@@ -69,13 +69,12 @@ impl OnDisk {
         sent.chain(self.waiting.behind(after, count))
     }
 
-    /// Takes the oldest one that the receiver cannot hold.
+    /// Removes the oldest delivery that the receiver cannot have.
     pub(super) fn drop_oldest(&mut self) -> Option<QueuedId> {
         self.waiting.pop_front()
     }
 
-    /// Takes up to `count` from the front, and no more than fit in `bytes`, but always
-    /// one.
+    /// Removes up to `count` ids from the front, of at most `bytes` bytes, but at least one.
     pub(super) fn take_page(&mut self, count: usize, bytes: u64) -> Vec<QueuedId> {
         if self.sent.as_ref().is_none_or(|sent| sent.is_empty()) {
             self.sent = None;
@@ -101,7 +100,7 @@ impl OnDisk {
         }
     }
 
-    /// All of them: what the receiver may hold, and the rest.
+    /// Both lists: what the receiver may have, and the rest.
     pub(super) fn into_lists(self) -> [IdList; 2] {
         [self.sent.map_or_else(IdList::default, |sent| *sent), self.waiting]
     }

@@ -1,4 +1,4 @@
-//! From the queue through the window to the client.
+//! Moves deliveries from the queue through the inflight window to the client.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,81 +7,81 @@ use super::{DeliveryState, Entry, Overflow, Page, Session};
 use crate::message::{CommitNo, DeliveryId, RowCommit, WallMillis};
 use crate::protocol::PacketId;
 
-/// A receiver counts as answering if its oldest unacknowledged message has seen
-/// some progress within this time. A few elision windows: longer ones were never
-/// answered in time, see `ARCHITECTURE.md`.
+/// A receiver counts as answering if it has made progress with its unacknowledged messages
+/// within this time. That is a few elision windows: messages held for longer were never
+/// acknowledged in time.
 const ANSWERING: Duration = Duration::from_millis(20);
 
-/// What the connection is to do next for this session.
+/// What the connection has to do next for this session.
 #[derive(Debug)]
 pub enum Outgoing {
     /// Send PUBLISH.
     Publish(Entry),
-    /// Send PUBREL: the message was received before the connection was lost.
+    /// Send PUBREL: PUBREC was received before the connection was lost.
     Release(PacketId),
-    /// Its packet id is in flight, or was when its turn came: write the new one, which
-    /// `change` tells to be committed. The delivery stays where it is until then.
+    /// Write a new packet identifier, because the old one is in use by a message in flight.
+    /// The delivery stays in the queue until `change` is committed.
     Renumber {
-        /// Its row.
+        /// The delivery's row.
         delivery: DeliveryId,
-        /// The new id.
+        /// The new identifier.
         packet_id: PacketId,
-        /// To be handed over with the change.
+        /// To be submitted with the change.
         change: Arc<RowCommit>,
     },
-    /// Its time is over: never sent, to be removed.
+    /// Remove an expired delivery.
     Expired(Entry),
-    /// The disk had no room for it: its publisher was told so, nobody gets it.
+    /// Remove a delivery whose message the disk refused. Its publisher was told so.
     Refused(Entry),
-    /// Its packet would be larger than the client accepts: to be removed as if it had
-    /// been delivered [MQTT-3.1.2-25].
+    /// Remove a delivery whose packet is too large for the client, as if it had been delivered
+    /// [MQTT-3.1.2-25].
     TooLarge(Entry),
-    /// The client may not receive it: to be removed.
+    /// Remove a delivery that the client is not authorized to receive.
     NotPermitted(Entry),
 }
 
-/// What of a delivery only its connection can tell.
+/// The connection's decision about a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fit {
     /// It may be sent.
     Sendable,
     /// Its packet exceeds the client's Maximum Packet Size.
     TooLarge,
-    /// An access rule forbids it.
+    /// The client is not authorized to receive it.
     NotPermitted,
 }
 
-/// Why no delivery can be sent now: what its connection waits for.
+/// Why no delivery can be sent now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeliveryBlock {
-    /// Nothing waits.
+    /// The queue is empty.
     QueueEmpty,
-    /// The first one's message has to be committed before it may leave.
+    /// The first delivery's message has to be committed before it is sent.
     AwaitingCommit,
-    /// As many are unacknowledged as may be. Ends with an acknowledgement.
+    /// The inflight window is full. Ends with an acknowledgement.
     WindowFull,
-    /// A change to the first one's row has to be committed. It was submitted before
-    /// this was answered, or is about to be: the next commit may open it.
+    /// A change of the first delivery's row has to be committed. It has been submitted or is
+    /// about to be, so the next commit may end this.
     AwaitingRow,
-    /// The first one may have been sent, and its packet id belongs to another one that
-    /// is unacknowledged. Ends with an acknowledgement.
+    /// The first delivery may have been sent, and its packet identifier is in use by another
+    /// one in flight. Ends with an acknowledgement.
     PacketIdInUse,
-    /// The first one has to be read back from disk.
+    /// The first delivery has to be read back from disk.
     Paging,
 }
 
-/// What became of a message at the end of the queue.
+/// Whether a queue has room for a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Room {
     /// There is room.
     Yes,
-    /// The oldest has to go first.
+    /// There is room after the oldest message is dropped.
     AfterDropping,
-    /// Not for this one.
+    /// There is no room.
     No,
 }
 
-/// What is to be done with the first of a line, as far as message and time decide.
+/// The decision about the first delivery of a line, by message state and time.
 enum Verdict {
     Send,
     Block(DeliveryBlock),
@@ -115,15 +115,15 @@ fn wrapped(fit: Fit) -> fn(Entry) -> Outgoing {
 }
 
 impl DeliveryBlock {
-    /// This one, or the other if there is nothing to wait for here.
+    /// `self`, or `other` if this line is empty.
     fn or(self, other: Self) -> Self {
         if self == Self::QueueEmpty { other } else { self }
     }
 }
 
 impl Session {
-    /// Whether a message of `size` bytes finds room, by the session's limits. What is
-    /// in flight does not count: the window bounds it.
+    /// Whether the session's limits leave room for a message of `size` bytes. Messages in
+    /// flight do not count, because the inflight window limits them.
     pub fn room_for(&self, size: usize) -> Room {
         let fits = self.queue.len() < self.limits.max_queued_messages
             && self.queue.bytes() + size as u64 <= self.limits.max_queued_bytes;
@@ -134,13 +134,13 @@ impl Session {
         }
     }
 
-    /// The next thing to send. `committed` opens gates, `now` tells what expired, and
-    /// `fit` is asked about each PUBLISH before it takes a place in the window: what
-    /// the client cannot get must not hold up what is behind it.
+    /// The next thing to send. `committed` is the last commit. `fit` is called before a
+    /// PUBLISH enters the inflight window, so that a message that cannot be sent does not
+    /// block those behind it.
     ///
     /// # Errors
-    /// Why nothing comes, for QoS 1 and 2 if both lines wait: a full window does not
-    /// hold up QoS 0 [MQTT-4.9.0-2].
+    /// Why nothing can be sent; for QoS 1 and 2 if both lines are blocked. A full inflight
+    /// window does not block QoS 0 [MQTT-4.9.0-2].
     pub fn next_outgoing(
         &mut self,
         committed: CommitNo,
@@ -149,7 +149,7 @@ impl Session {
     ) -> Result<Outgoing, DeliveryBlock> {
         let qos0 = self.queue.front_qos0().map(|entry| entry.delivery);
         let kept = self.queue.front().map(|entry| entry.delivery);
-        // In the order in which they were queued, as far as nothing stands in the way.
+        // In the order in which they were queued, unless one line is blocked.
         if qos0.is_some_and(|qos0| kept.is_none_or(|kept| qos0 < kept)) {
             let next = self.next_qos0(committed, now.0, &fit);
             next.or_else(|block| {
@@ -227,21 +227,20 @@ impl Session {
         Ok(Outgoing::Publish(entry))
     }
 
-    /// QoS 1 and 2 messages that may be in flight at once.
+    /// The most QoS 1 and 2 messages that may be in flight.
     fn quota(&self) -> usize {
         self.life
             .connected()
             .map_or(0, |connected| connected.receive_maximum.min(self.limits.inflight_window))
     }
 
-    /// The next page to read, if the queue's head runs low: see
-    /// [`super::Queue::next_page`].
+    /// The next page to read, if the queue's head runs low: see [`super::Queue::next_page`].
     pub fn next_page(&mut self, most: impl FnOnce() -> u64) -> Option<Page> {
         self.queue.next_page(most)
     }
 
-    /// True if a QoS 1 message for this session may be held back for the elision
-    /// window: the client is there, answers, and has no backlog.
+    /// True if a QoS 1 message for this session may be held for the elision window: the client
+    /// is connected, acknowledges, and has no backlog.
     pub fn is_answering(&self, now: Instant) -> bool {
         self.life.connected().is_some_and(|_| {
             self.window.len() < self.quota()
@@ -252,7 +251,7 @@ impl Session {
 }
 
 impl Session {
-    /// Adds a delivery at the end of the queue; see [`super::Queue::push`].
+    /// Appends a delivery to the queue; see [`super::Queue::push`].
     pub fn enqueue(&mut self, entry: Entry, committed: CommitNo, spill: bool) {
         self.has_shared |= entry.share.is_some();
         self.queue.push(entry, committed, spill);
@@ -263,7 +262,7 @@ impl Session {
         self.queue.drop_oldest()
     }
 
-    /// Brings a page that was read back from disk.
+    /// Adds a page that was read back from disk.
     pub fn paged(&mut self, entries: impl IntoIterator<Item = Entry>) {
         self.queue.paged(entries);
     }
@@ -273,8 +272,8 @@ impl Session {
         self.queue.is_on_disk()
     }
 
-    /// Lets go of what is on disk, for a session without a connection. True if
-    /// nothing is left in memory.
+    /// Evicts from memory what is on disk, for a session without a connection. True if nothing
+    /// is left in memory.
     pub fn evict(&mut self, committed: CommitNo) -> bool {
         self.queue.evict(committed)
     }
@@ -284,28 +283,27 @@ impl Session {
         self.queue.take_refused()
     }
 
-    /// True if nobody is connected and the first message has come into memory.
+    /// True if no client is connected and the queue has its first message in memory.
     pub fn is_forgettable(&self) -> bool {
         self.life.connected().is_none() && self.queue.in_memory() == 1
     }
 
-    /// True if it waits for its client to come back.
+    /// True if the session outlives its connection.
     pub fn outlives(&self) -> bool {
         self.life.expiry > 0
     }
 
-    /// True if publishers are to be told that there is no room.
+    /// True if publishers are refused when the queue is full.
     pub fn refuses(&self) -> bool {
         self.limits.overflow == Overflow::Refuse
     }
 
-    /// True if there is no room, and publishers are to be told so.
+    /// True if the queue is full and publishers are refused.
     pub fn is_full_and_refusing(&self) -> bool {
         self.refuses() && self.room_for(0) == Room::No
     }
 
-    /// Bytes that this session takes in memory, without what it shares with others: messages,
-    /// and the nodes of the router.
+    /// Bytes of this session in memory, without messages and router nodes, which are shared.
     pub fn own_memory(&self) -> u64 {
         let entries = (self.queue.capacity() + self.window.capacity()) * size_of::<Entry>();
         let will = self.will.as_ref().map_or(0, |will| will.size());
@@ -313,18 +311,18 @@ impl Session {
         entries as u64 + ids + self.subscriptions.bytes() + will
     }
 
-    /// Bytes that it makes the broker hold, as if nobody else had any of them. `own` is its
+    /// Bytes that the broker holds for this session, as if it shared nothing. `own` is its
     /// [`Session::own_memory`].
     pub fn holds(&self, own: u64) -> u64 {
         own + self.subscriptions.routed_bytes() + self.message_memory()
     }
 
-    /// Bytes of the messages that it holds in memory, each as if nobody else had it.
+    /// Bytes of its messages in memory, each as if it had no other receiver.
     pub fn message_memory(&self) -> u64 {
         self.queue.memory_bytes() + self.window.bytes()
     }
 
-    /// Change of what is in flight since the last call.
+    /// The change of the number in flight since the last call.
     pub fn in_flight_change(&mut self) -> i64 {
         let signed = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         let now = self.window.len();

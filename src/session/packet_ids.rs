@@ -1,5 +1,5 @@
-//! Packet ids of deliveries: drawn in a cycle when they are queued, and replaced when
-//! the cycle has come round to one that was never acknowledged.
+//! Packet identifiers of deliveries. They are drawn in a cycle when deliveries are queued, and
+//! replaced if the cycle returns to one that is still in flight.
 
 use std::sync::Arc;
 
@@ -8,8 +8,8 @@ use crate::message::RowCommit;
 use crate::protocol::PacketId;
 
 impl Session {
-    /// The next packet id of the cycle. Those in flight are passed over, but not for
-    /// long: a delivery that finds its id in flight when its turn comes is given another.
+    /// The next packet identifier. Skips some that are in flight, but not without limit: a
+    /// delivery whose identifier is in use when it is sent gets another one.
     pub(crate) fn draw_packet_id(&mut self) -> PacketId {
         const TRIES: usize = 16;
         let mut drawn = self.next_packet_id;
@@ -23,7 +23,7 @@ impl Session {
         drawn
     }
 
-    /// A packet id that is not in flight. Takes as long as there are ids that are.
+    /// A packet identifier that is not in flight. Takes time in proportion to those in flight.
     pub(crate) fn draw_free_packet_id(&mut self) -> Option<PacketId> {
         let from = self.next_packet_id;
         let cycle = std::iter::successors(Some(from), |id| Some(id.next())).take(0xFFFF);
@@ -32,12 +32,12 @@ impl Session {
         Some(free)
     }
 
-    /// The cycle of packet ids has come round to one that was never acknowledged: the
-    /// first of the queue gets a free one. `None`: it has it, and needs no row for it.
+    /// Gives the first delivery a free packet identifier, because its own is in flight.
+    /// `None`: done, and there is no row to write.
     pub(super) fn renumber(&mut self) -> Option<Result<Outgoing, DeliveryBlock>> {
         let may_have_been_sent = self.queue.front().is_none_or(|front| front.may_have_been_sent());
         if may_have_been_sent {
-            // A repeat keeps its packet id [MQTT-4.4.0-1].
+            // A repeat must keep its packet identifier [MQTT-4.4.0-1].
             return Some(Err(DeliveryBlock::PacketIdInUse));
         }
         let Some(packet_id) = self.draw_free_packet_id() else {
@@ -46,7 +46,8 @@ impl Session {
         self.write_packet_id(packet_id).map(Ok)
     }
 
-    /// Gives the first of the queue a packet id, and has it written if it has a row.
+    /// Sets the packet identifier of the first delivery. Returns the write of its row, if it
+    /// has one.
     pub(super) fn write_packet_id(&mut self, packet_id: PacketId) -> Option<Outgoing> {
         let front = self.queue.front()?;
         front.packet_id = Some(packet_id);

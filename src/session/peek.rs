@@ -1,21 +1,21 @@
-//! Inspects a session's queue without changing it.
+//! Reads a session's queue without changing it.
 
 use super::{Entry, Session};
 use crate::message::{DeliveryId, QueuedId};
 
-/// Part of what waits for a client or is in flight to it, in order.
+/// Part of the deliveries that are waiting or in flight, in order.
 #[derive(Debug, Default)]
 pub struct Peek {
-    /// Each in memory, or the id of a row.
+    /// Entries in memory, and ids of those on disk.
     pub items: Vec<Peeked>,
-    /// A page is on its way from the disk to the queue: what is in it is missing here.
+    /// True if a page is being read back from disk. Its deliveries are missing here.
     pub is_paging: bool,
 }
 
 /// One delivery.
 #[derive(Debug, Clone)]
 pub enum Peeked {
-    /// Sent, and not acknowledged.
+    /// Sent, but not acknowledged.
     InFlight(Entry),
     /// Waits in memory.
     Waiting(Entry),
@@ -24,7 +24,7 @@ pub enum Peeked {
 }
 
 impl Peeked {
-    /// The order of the queue.
+    /// Its identifier. The queue is in the order of these.
     pub fn delivery(&self) -> DeliveryId {
         match self {
             Self::InFlight(entry) | Self::Waiting(entry) => entry.delivery,
@@ -34,8 +34,8 @@ impl Peeked {
 }
 
 impl Session {
-    /// The first `count` deliveries behind `after`. Takes as long as the window is large,
-    /// however long the queue.
+    /// The first `count` deliveries after `after`. Takes time in proportion to the inflight
+    /// window, not to the queue.
     pub fn peek(&self, after: DeliveryId, count: usize) -> Peek {
         let mut items: Vec<Peeked> = self
             .window

@@ -1,21 +1,22 @@
-//! The outgoing queue: its head in memory, its middle on disk, its tail in memory
-//! until it is committed.
+//! The outgoing queue: its head in memory, its middle on disk, and its tail in memory until it
+//! is committed.
 //!
 //! ```text
 //! head (entries) | page on its way | disk (ids) | tail (entries, not yet committed)
 //!   sent first                                          queued last
 //! ```
-//! QoS 0 messages stand in a line beside it: they need no window, so a full one must
-//! not hold them up, and they are never on disk.
+//! QoS 0 messages are in a separate line. They need no inflight window, so a full one must not
+//! block them, and they are never on disk.
 //!
-//! The head is sent first. While nothing of a durable queue is on disk, up to `memory_window`
-//! entries, and no more than 4 MiB, stand in the head; none more while `limits.max_memory` is
-//! exceeded. Behind that, entries wait in the tail until they are committed; then an id and a
-//! size stand for them. When the head runs half empty, a page of ids is asked for
-//! (`next_page`), read back by the store and brought to the head.
+//! The head is sent first. While nothing of a durable queue is on disk, it has up to
+//! `memory_window` entries of at most 4 MiB, and gets no more while `limits.max_memory` is
+//! exceeded. Further entries are in the tail until they are committed, and are then replaced
+//! by an id and a size. When the head is half empty, a page of ids is requested (`next_page`),
+//! read back by the store and appended to the head.
 //!
-//! On reconnect the window goes back in front of the queue, in order, with DUP. What was sent
-//! is completed: it does not expire, keeps its packet id, and is not dropped to make room.
+//! On reconnect the inflight window is put back in front of the queue, in order, with DUP. A
+//! delivery that was sent is completed: it does not expire, keeps its packet identifier, and
+//! is not dropped to make room.
 
 use std::collections::VecDeque;
 
@@ -24,37 +25,37 @@ use super::{Entry, Home, Peeked};
 use crate::message::{CommitNo, DeliveryId, IdList, QueuedId};
 use crate::protocol::QoS;
 
-/// Bytes of a durable queue that are kept in memory beyond its first entry: enough for
-/// a page of small messages, and not a thousand large ones.
+/// Bytes of a durable queue that are kept in memory after its first entry: enough for a page
+/// of small messages, and not for a thousand large ones.
 const MEMORY_BYTES: u64 = 4 << 20;
 
-/// Part of the queue that is to be read back from disk.
+/// A part of the queue that has to be read back from disk.
 #[derive(Debug)]
 pub struct Page {
     /// In order.
     pub ids: Vec<QueuedId>,
-    /// Of their messages.
+    /// Bytes of their messages.
     pub bytes: u64,
 }
 
-/// See the module's picture.
+/// See the diagram of the module.
 #[derive(Debug, Default)]
 pub struct Queue {
     head: VecDeque<Entry>,
     disk: OnDisk,
     tail: VecDeque<Entry>,
-    /// QoS 0.
+    /// QoS 0 messages.
     qos0: VecDeque<Entry>,
-    /// Deliveries and bytes of the page on its way.
+    /// Number and bytes of the deliveries in the page that is being read.
     paging: Option<(usize, u64)>,
     memory_window: usize,
     entry_bytes: u64,
-    /// What the disk had no room for, to be settled by whoever holds the session.
+    /// Deliveries whose messages the disk refused, to be completed by the owner.
     refused: Vec<Entry>,
 }
 
 impl Queue {
-    /// `memory_window`: entries of a durable queue that are kept in memory.
+    /// `memory_window`: the entries of a durable queue that are kept in memory.
     pub fn new(memory_window: usize) -> Self {
         Self { memory_window: memory_window.max(1), ..Self::default() }
     }
@@ -64,7 +65,7 @@ impl Queue {
         self.len() == 0
     }
 
-    /// All deliveries that wait.
+    /// The number of waiting deliveries.
     pub fn len(&self) -> usize {
         let paging = self.paging.map_or(0, |(count, _)| count);
         self.head.len() + paging + self.disk.len() + self.tail.len() + self.qos0.len()
@@ -75,7 +76,7 @@ impl Queue {
         self.entry_bytes + self.paging.map_or(0, |(_, bytes)| bytes) + self.disk.bytes()
     }
 
-    /// Bytes of those in memory.
+    /// Bytes of the deliveries in memory.
     pub fn memory_bytes(&self) -> u64 {
         self.entry_bytes
     }
@@ -90,32 +91,33 @@ impl Queue {
         self.disk.memory() as u64
     }
 
-    /// Entries in memory.
+    /// The number of deliveries in memory.
     pub fn in_memory(&self) -> usize {
         self.head.len() + self.tail.len() + self.qos0.len()
     }
 
-    /// True if something waits that is not in memory.
+    /// True if part of the queue is not in memory.
     pub fn is_on_disk(&self) -> bool {
         !self.disk.is_empty() || self.paging.is_some()
     }
 
-    /// What a start found: deliveries that may have been sent at QoS 2, and the rest.
+    /// Restores what a start has found: deliveries that may have been sent at QoS 2, and the
+    /// rest.
     pub(super) fn restore(&mut self, sent: IdList, waiting: IdList) {
         self.disk = OnDisk::new(sent, waiting);
     }
 
-    /// Adds one behind the others. `spill`: memory is short, and what has a row is to
-    /// wait on disk.
+    /// Appends a delivery. `spill`: memory is short, so a delivery with a row waits on disk.
     pub fn push(&mut self, entry: Entry, committed: CommitNo, spill: bool) {
         self.entry_bytes += entry.size();
         if entry.qos == QoS::AtMostOnce {
             self.qos0.push_back(entry);
             return;
         }
-        // A session that is durable no longer may have rows before what memory alone has.
+        // A session that is no longer durable may have rows that precede entries in memory.
         let in_order = self.tail.is_empty() && !self.is_on_disk();
-        // Only what has a row may go to disk; the rest is bounded by its limit.
+        // Only a delivery with a row can wait on disk. Others are bounded by the queue's
+        // limit.
         let room = !spill
             && self.head.len() < self.memory_window
             && (self.head.is_empty() || self.entry_bytes < MEMORY_BYTES);
@@ -127,7 +129,7 @@ impl Queue {
         self.tail.push_back(entry);
     }
 
-    /// The tail's committed front becomes ids.
+    /// Replaces the committed front of the tail by ids.
     fn evict_tail(&mut self, committed: CommitNo) {
         while let Some(front) = self.tail.front() {
             let refused = is_refused(front);
@@ -144,14 +146,14 @@ impl Queue {
         }
     }
 
-    /// The session is offline: whatever is on disk need not be in memory.
-    /// True if nothing is left in memory.
+    /// Evicts from memory what is on disk, for an offline session. True if nothing is left in
+    /// memory.
     pub fn evict(&mut self, committed: CommitNo) -> bool {
         if self.paging.is_some() {
             return false;
         }
         self.evict_tail(committed);
-        // Nobody gets what the disk had no room for.
+        // A message that the disk refused is not delivered.
         for entry in std::mem::take(&mut self.head) {
             if is_refused(&entry) {
                 self.entry_bytes -= entry.size();
@@ -177,11 +179,11 @@ impl Queue {
         self.head.is_empty() && self.tail.is_empty()
     }
 
-    /// Adds the first `count` behind `after` of each of its lines. True if a page is on
-    /// its way, whose deliveries are in none of them.
+    /// Adds the first `count` deliveries after `after` of each line. True if a page is being
+    /// read, whose deliveries are missing.
     pub(super) fn peek(&self, after: DeliveryId, count: usize, items: &mut Vec<Peeked>) -> bool {
         for line in [&self.head, &self.tail, &self.qos0] {
-            // Each line rises.
+            // Identifiers rise within a line.
             let from = line.partition_point(|entry| entry.delivery <= after);
             items.extend(line.range(from..).take(count).cloned().map(Peeked::Waiting));
         }
@@ -189,13 +191,12 @@ impl Queue {
         self.paging.is_some()
     }
 
-    /// Deliveries that have left the queue because the disk had no room for their
-    /// messages.
+    /// Takes the deliveries that left the queue because the disk refused their messages.
     pub fn take_refused(&mut self) -> Vec<Entry> {
         std::mem::take(&mut self.refused)
     }
 
-    /// Looks at the next one to be sent at QoS 1 or 2.
+    /// The next delivery to be sent at QoS 1 or 2.
     pub fn front(&mut self) -> Option<&mut Entry> {
         if self.head.is_empty() && !self.is_on_disk() {
             std::mem::swap(&mut self.head, &mut self.tail);
@@ -203,12 +204,12 @@ impl Queue {
         self.head.front_mut()
     }
 
-    /// Looks at the next QoS 0 message.
+    /// The next QoS 0 delivery.
     pub fn front_qos0(&self) -> Option<&Entry> {
         self.qos0.front()
     }
 
-    /// Takes the next QoS 0 message.
+    /// Removes the next QoS 0 delivery.
     pub fn pop_qos0(&mut self) -> Option<Entry> {
         let entry = self.qos0.pop_front()?;
         self.entry_bytes -= entry.size();
@@ -216,7 +217,7 @@ impl Queue {
         Some(entry)
     }
 
-    /// Takes the next one to be sent at QoS 1 or 2.
+    /// Removes the next delivery to be sent at QoS 1 or 2.
     pub fn pop(&mut self) -> Option<Entry> {
         self.front()?;
         let entry = self.head.pop_front()?;
@@ -225,16 +226,16 @@ impl Queue {
         Some(entry)
     }
 
-    /// Asks for the next page if the head runs low. The caller reads it and brings
-    /// it to [`Queue::paged`]. `most` says how many bytes it may have, besides its last
-    /// message, and is asked only if the head may run low.
+    /// Requests the next page if the head runs low. The caller reads it and passes it to
+    /// [`Queue::paged`]. `most` returns the most bytes of a page, not counting its last
+    /// message, and is called only if the head may run low.
     pub fn next_page(&mut self, most: impl FnOnce() -> u64) -> Option<Page> {
         if self.paging.is_some() || self.disk.is_empty() || self.head.len() > self.memory_window / 2
         {
             return None;
         }
         let most = most().min(MEMORY_BYTES);
-        // A few large messages fill it as well as many small ones.
+        // Also if the head has few entries, but large ones.
         if !self.head.is_empty() && self.entry_bytes >= most / 2 {
             return None;
         }
@@ -254,7 +255,7 @@ impl Queue {
         }
     }
 
-    /// Puts what was in flight before everything else.
+    /// Puts deliveries that were in flight before all others.
     pub(super) fn put_back(&mut self, in_flight: VecDeque<Entry>) {
         for mut entry in in_flight.into_iter().rev() {
             entry.dup = true;
@@ -263,15 +264,14 @@ impl Queue {
         }
     }
 
-    /// Takes out the oldest one that may be dropped to make room: its entry, or the
-    /// id of its row. `None`: all that waits has been sent before and is to be
-    /// completed, or is on its way from the disk.
+    /// Removes the oldest delivery that may be dropped to make room: its entry, or the id of
+    /// its row. `None`: all were sent before and must be completed, or are being read back.
     pub fn drop_oldest(&mut self) -> Option<Result<Entry, DeliveryId>> {
         if let Some(entry) = self.pop_qos0() {
             return Some(Ok(entry));
         }
-        // What the receiver may hold is completed: it would take the next message under
-        // the same packet id for a repeat.
+        // A delivery that the receiver may have must be completed. Otherwise it would treat
+        // the next message with that packet identifier as a repeat.
         let at = self.head.iter().position(|entry| !entry.may_have_been_sent());
         if let Some(entry) = at.and_then(|at| self.head.remove(at)) {
             self.entry_bytes -= entry.size();
@@ -285,7 +285,7 @@ impl Queue {
         Some(Ok(entry))
     }
 
-    /// Takes out QoS 0 messages: they do not wait for a client that is away.
+    /// Removes QoS 0 messages, which do not wait for an offline client.
     pub(super) fn discard_qos0(&mut self) -> Vec<Entry> {
         let gone = Vec::from(std::mem::take(&mut self.qos0));
         self.entry_bytes -= gone.iter().map(Entry::size).sum::<u64>();
@@ -302,17 +302,17 @@ impl Queue {
     }
 }
 
-/// Lets go of memory that a long line has left: one that has come down to an eighth of its
-/// length needs only a quarter of it.
+/// Frees memory of a line that has become short: below an eighth of its capacity, three
+/// quarters are freed.
 pub(super) fn trim<T>(line: &mut VecDeque<T>) {
-    /// Entries; what a queue that stays short may take.
+    /// Entries that a short line may keep memory for.
     const SHORT: usize = 256;
     if line.capacity() > SHORT && line.len() < line.capacity() / 8 {
         line.shrink_to((line.capacity() / 4).max(SHORT));
     }
 }
 
-/// Nobody gets it, unless it was sent before the disk turned out to be full.
+/// True if the disk refused its message, unless it was sent before that.
 fn is_refused(entry: &Entry) -> bool {
     !entry.may_have_been_sent() && entry.message.durability.is_refused()
 }

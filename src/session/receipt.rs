@@ -5,17 +5,17 @@ use std::time::Instant;
 use super::{DeliveryState, Entry, Session};
 use crate::protocol::{PacketId, QoS};
 
-/// What an acknowledgement meant.
+/// The effect of an acknowledgement.
 #[derive(Debug)]
 pub enum Receipt {
     /// The delivery is complete.
     Done(Entry),
-    /// PUBREC: the delivery is to be marked, then PUBREL goes.
+    /// PUBREC: "received" has to be recorded, then PUBREL is sent.
     Release(Entry),
     /// No such packet id is in flight.
     Unknown,
-    /// The id is in flight, and this is not what can come now: the client breaks the
-    /// protocol [MQTT-4.8.0-1].
+    /// The identifier is in flight, but not for this kind of acknowledgement, so the client
+    /// violates the protocol [MQTT-4.8.0-1].
     OutOfPlace,
 }
 
@@ -29,7 +29,7 @@ impl Session {
         }
     }
 
-    /// PUBREC; `failed` is a reason code of 0x80 or more, which ends the delivery
+    /// PUBREC. `failed`: its reason code is 0x80 or more, which completes the delivery
     /// [MQTT-4.3.3-4].
     pub fn pubrec(&mut self, packet_id: PacketId, failed: bool, now: Instant) -> Receipt {
         match self.window.get_mut(packet_id) {

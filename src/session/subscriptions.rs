@@ -1,4 +1,4 @@
-//! The subscriptions of one session, and what they cost.
+//! The subscriptions of one session, and their memory.
 
 use std::collections::BTreeMap;
 use std::ops::Deref;
@@ -8,23 +8,23 @@ use crate::protocol::SubscriptionOptions;
 /// One subscription of the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Subscribed {
-    /// As subscribed.
+    /// The options of the SUBSCRIBE.
     pub options: SubscriptionOptions,
     /// v5 Subscription Identifier.
     pub identifier: Option<u32>,
 }
 
-/// By full filter, `$share/...` included.
+/// Keyed by full filter, including `$share/...`.
 #[derive(Debug, Default)]
 pub struct Subscriptions {
     by_filter: BTreeMap<Box<str>, Subscribed>,
-    /// Of the filters.
+    /// Bytes of the filters.
     text: u64,
     routed: u64,
 }
 
 impl Subscriptions {
-    /// Adds one, or replaces the one with the same filter, which it returns.
+    /// Adds a subscription. Returns the one with the same filter that it replaces.
     pub fn insert(&mut self, filter: Box<str>, subscribed: Subscribed) -> Option<Subscribed> {
         let (text, routed) = (filter.len() as u64, cost_in_router(&filter));
         let replaced = self.by_filter.insert(filter, subscribed);
@@ -35,7 +35,7 @@ impl Subscriptions {
         replaced
     }
 
-    /// Takes one out.
+    /// Removes a subscription.
     pub fn remove(&mut self, filter: &str) -> Option<Subscribed> {
         let removed = self.by_filter.remove(filter)?;
         self.text -= filter.len() as u64;
@@ -43,41 +43,41 @@ impl Subscriptions {
         Some(removed)
     }
 
-    /// Takes all out.
+    /// Removes all subscriptions.
     pub fn take(&mut self) -> BTreeMap<Box<str>, Subscribed> {
         std::mem::take(self).by_filter
     }
 
-    /// What all of them cost in memory here, in bytes.
+    /// Bytes that they take in memory here.
     pub fn bytes(&self) -> u64 {
         ENTRY * self.by_filter.len() as u64 + self.text
     }
 
-    /// What they cost in the router as if nobody else had subscribed, in bytes.
+    /// Bytes that they take in the router, as if no other client had subscribed.
     pub fn routed_bytes(&self) -> u64 {
         self.routed
     }
 }
 
-/// A filter in a tree whose nodes are two thirds full.
+/// Bytes of an entry in a B-tree whose nodes are two thirds full.
 const ENTRY: u64 = (size_of::<(Box<str>, Subscribed)>() * 3 / 2) as u64;
 
-/// What a subscription costs in memory, as if nobody else had subscribed.
+/// Bytes that a subscription takes, as if no other client had subscribed.
 pub fn cost_of(filter: &str) -> u64 {
     ENTRY + filter.len() as u64 + cost_in_router(filter)
 }
 
-/// A node for each level, as if no other filter began like it, and what a shared subscription
-/// has at its last one. For the client's own count: the router says by itself what all of them
-/// take together.
+/// Bytes in the router: a node for each level, as if no other filter shared it, and the group
+/// of a shared subscription. Only for the client's own count. The router itself counts what
+/// all subscriptions take together.
 pub fn cost_in_router(filter: &str) -> u64 {
-    /// A node of 88 bytes, and the edge to it: a number and a control byte in tables that
-    /// are two thirds full.
+    /// A node of 88 bytes and its edge: a number and a control byte in hash tables that are
+    /// two thirds full.
     const LEVEL: u64 = 96;
-    /// The longest name that has room in its node.
+    /// The longest name that fits into its node.
     const INLINE: usize = 22;
-    /// The list of the groups at a node, which begins with room for four of 88 bytes, and
-    /// the counts of the `Arc` that has the filter once more.
+    /// The list of the groups at a node, with initial capacity for four of 88 bytes, and the
+    /// counts of the `Arc` with the filter.
     const GROUPS: u64 = 64 + 4 * 88 + 16;
     let (group, matched) = match filter.strip_prefix("$share/").and_then(|it| it.split_once('/')) {
         Some((name, matched)) => (GROUPS + (name.len() + filter.len()) as u64, matched),
@@ -107,7 +107,7 @@ mod tests {
         let mut subscriptions = Subscriptions::default();
         subscriptions.insert("a/b".into(), subscribed);
         let one = subscriptions.bytes();
-        // Again: nothing more is kept.
+        // Inserted again, it takes no more memory.
         assert!(subscriptions.insert("a/b".into(), subscribed).is_some());
         assert_eq!(subscriptions.bytes(), one);
         subscriptions.insert("c".into(), subscribed);

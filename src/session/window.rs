@@ -1,23 +1,23 @@
-//! The in-flight window: what was sent at QoS 1 or 2 and is not acknowledged.
+//! The inflight window: QoS 1 and 2 deliveries that are sent and not acknowledged.
 
 use std::collections::VecDeque;
 
 use super::Entry;
 use crate::protocol::PacketId;
 
-/// Entries by packet id. Ids are drawn in a cycle and sent in that order, so the
-/// window is a run of the cycle with holes, and finding an id is an index.
+/// Entries by packet identifier. Identifiers are drawn in a cycle and sent in that order, so
+/// the window is a range of the cycle with gaps, and an identifier is found by its index.
 #[derive(Debug, Default)]
 pub struct Window {
     slots: VecDeque<Option<Entry>>,
-    /// The id of the first slot.
+    /// The identifier of the first slot.
     base: Option<PacketId>,
     len: usize,
     bytes: u64,
 }
 
 impl Window {
-    /// How many are unacknowledged.
+    /// The number of unacknowledged deliveries.
     pub fn len(&self) -> usize {
         self.len
     }
@@ -27,7 +27,7 @@ impl Window {
         self.slots.capacity()
     }
 
-    /// True if all is acknowledged.
+    /// True if all are acknowledged.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
@@ -37,18 +37,19 @@ impl Window {
         self.bytes
     }
 
-    /// True if a message under this id is unacknowledged: the next one with it must
-    /// wait [MQTT-2.2.1-3].
+    /// True if a delivery with this identifier is in flight. The next one with it must wait
+    /// [MQTT-2.2.1-3].
     pub fn contains(&self, packet_id: PacketId) -> bool {
         self.index(packet_id).and_then(|index| self.slots.get(index)).is_some_and(Option::is_some)
     }
 
-    /// The delivery under this id, if it is in flight.
+    /// The delivery with this identifier, if it is in flight.
     pub fn get(&self, packet_id: PacketId) -> Option<&Entry> {
         self.slots.get(self.index(packet_id)?)?.as_ref()
     }
 
-    /// Adds what has just been sent. Its id must be free, see [`Window::contains`].
+    /// Adds a delivery that is being sent. Its identifier must be free: see
+    /// [`Window::contains`].
     pub fn insert(&mut self, packet_id: PacketId, entry: Entry) {
         debug_assert!(!self.contains(packet_id), "the id is free");
         if self.slots.is_empty() {
@@ -65,18 +66,18 @@ impl Window {
         }
     }
 
-    /// Looks at one.
+    /// The delivery with this identifier, if it is in flight.
     pub fn get_mut(&mut self, packet_id: PacketId) -> Option<&mut Entry> {
         let index = self.index(packet_id)?;
         self.slots.get_mut(index)?.as_mut()
     }
 
-    /// All of them; nearly in the order in which they were sent.
+    /// All deliveries, nearly in the order in which they were sent.
     pub fn iter(&self) -> impl Iterator<Item = &Entry> {
         self.slots.iter().flatten()
     }
 
-    /// Takes one out.
+    /// Removes a delivery.
     pub fn remove(&mut self, packet_id: PacketId) -> Option<Entry> {
         let index = self.index(packet_id)?;
         let entry = self.slots.get_mut(index)?.take()?;
@@ -90,13 +91,13 @@ impl Window {
         Some(entry)
     }
 
-    /// Takes all, in the order in which they were sent.
+    /// Removes all deliveries, in the order in which they were sent.
     pub fn drain(&mut self) -> VecDeque<Entry> {
         self.len = 0;
         self.bytes = 0;
         self.base = None;
         let mut entries: Vec<Entry> = self.slots.drain(..).flatten().collect();
-        // An id that was repeated after a reconnect may stand behind newer ones.
+        // A delivery that was repeated after a reconnect may be behind newer ones.
         entries.sort_by_key(|entry| entry.delivery);
         entries.into()
     }

@@ -7,30 +7,30 @@ use crate::broker::{Broker, DisconnectKind, Step};
 use crate::message::{Revoked, SessionWake, Wake};
 use crate::telemetry::DropReason;
 
-/// The session is there and its client is not.
+/// The session exists, but no client is connected to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotConnected;
 
-/// A session that is gone.
+/// A session that was ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ended {
-    /// Deliveries that waited or were in flight.
+    /// Deliveries that were waiting or in flight.
     pub dropped: usize,
-    /// Its client was connected.
+    /// True if a client was connected.
     pub was_connected: bool,
 }
 
-/// The connection's task finds that it has lost the session, and why: in this order, so
-/// that it finds at once that it has no step left.
+/// Makes the connection's task close. `leave` comes first, so that the task sees that it has
+/// no last step to take.
 fn revoke(wake: &Wake) {
     wake.leave();
     wake.revoke(Revoked::ByOperator);
 }
 
 impl Broker {
-    /// Ends the connection of a client, as the broker does by itself when it has to: the
-    /// will is published, unless `without_will`. Its session stays or ends as after any
-    /// other connection. `None`: there is no such session. Not to be cancelled.
+    /// Disconnects a client. Its will is published, unless `without_will`; its session is kept
+    /// or ended as after any other disconnect. `None`: there is no such session. Must not be
+    /// cancelled.
     pub async fn end_connection(
         self: &Arc<Self>,
         client_id: &str,
@@ -53,13 +53,12 @@ impl Broker {
         Some(Ok(()))
     }
 
-    /// Ends a session with everything of it. Its will is published, unless `without_will`:
-    /// a session that ends is when a delayed one is due [MQTT-3.1.2-8]. Returns when that
-    /// is on disk: no crash brings the session back. `None`: there is no such session. Not
-    /// to be cancelled.
+    /// Ends a session and removes all its state. Its will is published, unless `without_will`,
+    /// even if its delay has not passed [MQTT-3.1.2-8]. Returns when this is on disk, so that
+    /// no crash restores the session. `None`: there is no such session. Must not be cancelled.
     ///
     /// # Errors
-    /// The session has ended, and the disk does not confirm it.
+    /// The session has ended, but the disk has not confirmed it.
     pub async fn remove_session(
         self: &Arc<Self>,
         client_id: &str,

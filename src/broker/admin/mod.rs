@@ -1,15 +1,14 @@
 //! Operator functions of a running broker: sessions, their queues and subscriptions, retained
 //! messages, and publishing.
 //!
-//! - `walk`: the sessions in short steps. `room`: how long a page gets.
-//! - `sessions`, `queue`, `subscriptions`, `retained`: looking.
-//! - `end`: ending connections and sessions. `publish`. `settled`: waiting for the disk.
+//! - `walk`: iterates over sessions in short steps. `page_limit`: the size of a page.
+//! - `sessions`, `queue`, `subscriptions`, `retained`: read.
+//! - `end`: ends connections and sessions. `publish`. `until_committed`: waits for the disk.
 //!
-//! Here stand plain functions and plain data; how they are reached, and who may, is the
-//! business of `http::api`. The order of locks is that of the broker: registry, session,
-//! router. A list holds each of them for a few hundred entries at a time and lets other
-//! work pass in between, so it is no snapshot: what changes meanwhile may be seen or not,
-//! but what does not is in it exactly once.
+//! These are plain functions and plain data. Routes and access are in `http::api`. Locks are
+//! taken in the broker's order: registry, session, router. A list takes each lock for a few
+//! hundred entries at a time and yields in between, so it is not a snapshot: what changes
+//! meanwhile may be missing, but each entry that does not change is listed exactly once.
 
 mod end;
 mod page_limit;

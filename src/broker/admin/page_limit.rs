@@ -1,10 +1,10 @@
 //! Limits of one page of a list, in items and bytes.
 
-/// Bytes of names in one page. They are up to 65,535 bytes each, and chosen by clients: a
-/// thousand of them would be hundreds of megabytes of JSON.
+/// Bytes of names in one page. A client chooses its names, of up to 65,535 bytes each; a
+/// thousand of those would be hundreds of megabytes of JSON.
 const TEXT: usize = 1 << 20;
 
-/// What is left of a page.
+/// The remaining capacity of a page.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PageLimit {
     items: usize,
@@ -13,13 +13,13 @@ pub(super) struct PageLimit {
 }
 
 impl PageLimit {
-    /// For a page of up to `items`.
+    /// For a page of at most `items` entries.
     pub(super) fn new(items: usize) -> Self {
         Self { items, text: TEXT, taken: 0 }
     }
 
-    /// True if one more with `text` bytes of names fits, which it then has taken. The
-    /// first one always fits: a list goes on.
+    /// True if an entry with `text` bytes of names fits; it is then counted. The first entry
+    /// always fits, so that every page advances.
     pub(super) fn take(&mut self, text: usize) -> bool {
         if self.taken == self.items || (self.taken > 0 && text > self.text) {
             return false;

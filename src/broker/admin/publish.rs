@@ -11,49 +11,49 @@ use crate::protocol::{
 use crate::router::Routes;
 use crate::telemetry::RefuseReason;
 
-/// Bytes of a PUBLISH beside topic, properties and payload, at the most: type, two
-/// lengths, the topic's length, packet id, expiry.
+/// The most bytes of a PUBLISH besides topic, properties and payload: type, two lengths, the
+/// topic's length, packet identifier, expiry.
 const OVERHEAD: usize = 1 + 4 + 4 + 2 + 2 + 5;
 
-/// What is to be published.
+/// A message that an operator publishes.
 #[derive(Debug, Clone)]
 pub struct Announcement {
-    /// Where to.
+    /// The topic name.
     pub topic: String,
-    /// What.
+    /// The application payload.
     pub payload: Vec<u8>,
-    /// How.
+    /// The QoS of the publish.
     pub qos: QoS,
     /// Whether it is retained.
     pub retain: bool,
     /// Message Expiry Interval, in seconds.
     pub expiry: Option<u32>,
-    /// What goes with it.
+    /// The other v5 properties.
     pub properties: MessageProperties,
 }
 
-/// What became of it.
+/// The result of a publish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Announced {
-    /// Of the message.
+    /// The identifier of the message.
     pub message: MessageId,
-    /// Sessions whose subscriptions it has matched.
+    /// Sessions with a matching subscription.
     pub receivers: usize,
 }
 
-/// Why it was not published.
+/// Why a message was not published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unannounced {
-    /// The topic is none.
+    /// The topic is not a valid topic name.
     #[error("topic: {0}")]
     Topic(#[from] TopicError),
     /// The topic has more levels than `mqtt.max_topic_levels`.
     #[error("topic: more levels than mqtt.max_topic_levels allows")]
     Levels,
-    /// It is one of the broker's own.
+    /// The topic is below `$SYS`, where only the broker publishes.
     #[error("topic: only the broker publishes below $SYS")]
     Own,
-    /// A property is no proper one.
+    /// A property is invalid.
     #[error("properties: {0}")]
     Properties(&'static str),
     /// Larger than `mqtt.max_packet_size`.
@@ -68,20 +68,20 @@ pub enum Unannounced {
          (mqtt.max_retained_messages, mqtt.max_retained_bytes)"
     )]
     RetainedFull,
-    /// The queue of a receiver has no room.
+    /// The queue of a receiver is full.
     #[error("the queue of a receiver is full, and session.overflow is \"refuse\"")]
     QueueFull,
     /// The disk has no room.
     #[error("the disk has no room for it")]
     DiskFull,
-    /// It is not known to be on disk.
+    /// The message is not known to be on disk.
     #[error(transparent)]
     NotCommitted(#[from] NotCommitted),
 }
 
 impl Broker {
-    /// Publishes a message. At QoS 1 and 2 it returns when a client would get its PUBACK
-    /// or PUBREC: all receivers have the message, or it is on disk.
+    /// Publishes a message. At QoS 1 and 2 it returns when a client would be sent PUBACK or
+    /// PUBREC: all receivers have acknowledged the message, or it is on disk.
     ///
     /// # Errors
     /// See [`Unannounced`].
@@ -119,7 +119,7 @@ impl Broker {
         Ok(announced)
     }
 
-    /// Everything that can be said without looking at receivers; the encoded properties.
+    /// Checks everything that does not depend on receivers. Returns the encoded properties.
     fn check(&self, message: &Announcement) -> Result<Vec<u8>, Unannounced> {
         let Announcement { topic, payload, properties, .. } = message;
         TopicName::new(topic)?;

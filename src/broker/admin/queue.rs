@@ -1,4 +1,4 @@
-//! Shows a queue, including its part on disk.
+//! Lists the deliveries in a queue, including those on disk.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,60 +11,60 @@ use crate::protocol::{PacketId, QoS};
 use crate::session::{DeliveryState, Entry, Peeked};
 use crate::store::{PageReply, PageRequest, PagedDelivery};
 
-/// Bytes that are read from disk for one look: what a page of a queue is read with, too.
+/// Bytes that one request reads from disk, as for a page of a queue.
 const BYTES: u64 = 4 << 20;
-/// While the connection itself reads a page of its queue, that page is nowhere to be seen.
+/// While the connection reads a page of its queue, the deliveries of that page cannot be seen.
 const PAGE_ARRIVES: Duration = Duration::from_millis(5);
-/// How often that is waited for before the rest is shown without it.
+/// How many times this is waited for before the list is returned without that page.
 const PATIENCE: usize = 100;
 
-/// How far a delivery is.
+/// How far a delivery has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// Not sent by this connection.
+    /// Not sent on this connection.
     Waiting,
-    /// Sent, and not acknowledged.
+    /// Sent, but not acknowledged.
     InFlight,
-    /// QoS 2: PUBREC has come, PUBCOMP has not.
+    /// QoS 2: PUBREC has been received, PUBCOMP has not.
     Received,
 }
 
 /// One delivery of a queue.
 #[derive(Debug, Clone)]
 pub struct QueuedDelivery {
-    /// Shared with all other receivers.
+    /// The message, shared with all other receivers.
     pub message: Arc<Message>,
-    /// The order of the queue.
+    /// Its identifier. The queue is in the order of these.
     pub delivery: DeliveryId,
     /// Absent for QoS 0.
     pub packet_id: Option<PacketId>,
-    /// Of this delivery, at most the message's.
+    /// The QoS of this delivery, at most that of the message.
     pub qos: QoS,
-    /// The RETAIN flag that the receiver is to see.
+    /// The RETAIN flag that the receiver sees.
     pub retain: bool,
     /// It may have been sent before.
     pub dup: bool,
-    /// How far it is.
+    /// How far it has come.
     pub stage: Stage,
-    /// Its row is committed: it survives a crash.
+    /// Its row is committed, so it survives a crash.
     pub on_disk: bool,
 }
 
 /// Part of a queue.
 #[derive(Debug, Default)]
 pub struct QueuePage {
-    /// In order.
+    /// In the order of the queue.
     pub deliveries: Vec<QueuedDelivery>,
-    /// Behind which delivery to go on, if there are more.
+    /// The last delivery, if there are more after it.
     pub next: Option<DeliveryId>,
 }
 
 impl Broker {
-    /// Up to `limit` deliveries behind `after`, which disturbs neither the queue nor its
+    /// Lists up to `limit` deliveries after `after`, without changing the queue or its
     /// connection. `None`: there is no such session.
     ///
     /// # Errors
-    /// The database cannot be read.
+    /// The database could not be read.
     pub async fn look_into_queue(
         &self,
         client_id: &str,
@@ -88,20 +88,20 @@ impl Broker {
         let deliveries = items.into_iter().filter_map(|item| match item {
             Peeked::InFlight(entry) => Some(of_entry(entry, Stage::InFlight, committed)),
             Peeked::Waiting(entry) => Some(of_entry(entry, Stage::Waiting, committed)),
-            // Without a row it was delivered meanwhile.
+            // Without a row it has been delivered meanwhile.
             Peeked::OnDisk(queued) => rows.remove(&queued.id).map(|row| of_row(row, sent_up_to)),
         });
         Some(Ok(QueuePage { deliveries: deliveries.collect(), next }))
     }
 
-    /// On the store's own thread for that.
+    /// Reads the rows on the store's reader thread.
     async fn read_rows(&self, ids: Vec<QueuedId>) -> Result<Vec<PagedDelivery>, NotCommitted> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
         let (send, receive) = tokio::sync::oneshot::channel();
         let reply = PageReply(Box::new(move |answer| {
-            // Nobody waits any more: then nobody misses it.
+            // An error means that the request was cancelled.
             let _ = send.send(answer);
         }));
         self.persistence.page(PageRequest { ids, ledger: self.metrics.messages.memory, reply });
@@ -131,7 +131,7 @@ async fn peek(
     }
 }
 
-/// How many of the first fit in what may be read from disk; one at the least.
+/// How many of the first items fit in `BYTES`; at least one.
 fn within_bytes(items: &[Peeked]) -> usize {
     let mut bytes = 0;
     let fits = |item: &&Peeked| {

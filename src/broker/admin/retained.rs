@@ -13,24 +13,24 @@ use crate::store::RetainedRecord;
 /// Part of a list of retained messages.
 #[derive(Debug, Default)]
 pub struct RetainedPage {
-    /// By topic.
+    /// In the order of topics.
     pub messages: Vec<Arc<RetainedRecord>>,
-    /// There are more behind the last one.
+    /// True if there are more after the last one.
     pub more: bool,
 }
 
-/// Why a retained message is still there.
+/// Why a retained message was not removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unretained {
-    /// There is none under this topic.
+    /// No message is retained under this topic.
     Missing,
-    /// It is one of the broker's own, under `$SYS`.
+    /// The topic is one of the broker's own, under `$SYS`.
     Own,
-    /// It is gone, and the disk does not confirm it.
+    /// It was removed, but the disk has not confirmed it.
     NotCommitted(NotCommitted),
 }
 
-/// By topic, so that the largest stands first in a heap.
+/// Ordered by topic, so that a heap has the largest topic first.
 struct ByTopic(Arc<RetainedRecord>);
 
 impl PartialEq for ByTopic {
@@ -51,9 +51,9 @@ impl Ord for ByTopic {
 }
 
 impl Broker {
-    /// Up to `limit` retained messages that `filter` matches, behind the topic `after`.
-    /// Looks at all that match, as a subscription does: not for a thread that serves
-    /// connections.
+    /// Lists up to `limit` retained messages that match `filter`, after the topic `after`.
+    /// Visits all that match, as a subscription does, so it must not run on a thread that
+    /// serves connections.
     pub fn retained_list(&self, filter: &str, after: Option<&str>, limit: usize) -> RetainedPage {
         let now = self.clock.now().wall;
         let mut first: BinaryHeap<ByTopic> = BinaryHeap::new();
@@ -90,7 +90,7 @@ impl Broker {
         (!record.is_expired(now)).then_some(record)
     }
 
-    /// Removes a retained message, and returns when that is on disk.
+    /// Removes a retained message. Returns when the removal is on disk.
     ///
     /// # Errors
     /// See [`Unretained`].

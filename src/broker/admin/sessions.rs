@@ -1,4 +1,4 @@
-//! Sessions, one or many.
+//! Lists sessions and describes one.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -11,77 +11,78 @@ use crate::message::WallMillis;
 use crate::protocol::Version;
 use crate::session::ConnectionInfo;
 
-/// A session at one moment.
+/// The state of a session at one moment.
 #[derive(Debug, Clone)]
 pub struct SessionInfo {
-    /// Unique among the living.
+    /// Unique among current sessions.
     pub client_id: Arc<str>,
-    /// Of its last connection.
+    /// The MQTT version of its last connection.
     pub version: Version,
-    /// Its deliveries and states are on disk.
+    /// True if its deliveries and states are on disk.
     pub durable: bool,
-    /// Seconds that it outlives its connection; `u32::MAX`: for ever.
+    /// Seconds that it outlives its connection; `u32::MAX` is without end.
     pub expiry: u32,
-    /// While it is connected.
+    /// The connection, if there is one.
     pub connection: Option<Arc<ConnectionInfo>>,
-    /// When its last connection ended, while there is none.
+    /// When its last connection ended, if there is no connection.
     pub disconnected_at: Option<WallMillis>,
-    /// When it ends, if its client stays away.
+    /// When it expires, if its client does not reconnect.
     pub expires_at: Option<WallMillis>,
-    /// Deliveries that wait or are in flight.
+    /// Deliveries that are waiting or in flight.
     pub queued: usize,
-    /// Their bytes: topics, properties, payloads.
+    /// Bytes of their topics, properties and payloads.
     pub queued_bytes: u64,
-    /// Deliveries that are sent and unacknowledged.
+    /// Deliveries that are sent but not acknowledged.
     pub in_flight: usize,
-    /// How many may be, by the client's Receive Maximum and `session.inflight_window`.
+    /// The largest `in_flight`: the client's Receive Maximum or `session.inflight_window`.
     pub receive_maximum: usize,
-    /// QoS 2 packet ids of its own publishes that wait for PUBREL.
+    /// QoS 2 packet identifiers of its own publishes that await PUBREL.
     pub incoming: usize,
-    /// How many.
+    /// The number of its subscriptions.
     pub subscriptions: usize,
     /// It has a will that has not been published.
     pub has_will: bool,
 }
 
-/// Which sessions are wanted.
+/// Which sessions to list.
 #[derive(Debug, Clone, Default)]
 pub struct SessionFilter {
-    /// Part of the client id, in any case.
+    /// Part of the client id, case-insensitive.
     pub search: String,
-    /// Only those that are, or are not, connected.
+    /// Only sessions that are, or are not, connected.
     pub connected: Option<bool>,
 }
 
-/// In which order they are wanted.
+/// The order of a list of sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Order {
-    /// By client id, byte by byte.
+    /// By client id, bytewise.
     #[default]
     ClientId,
     /// The longest queue first.
     Queued,
 }
 
-/// Behind which session a list goes on.
+/// The session after which a list continues.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
-    /// Of the session.
+    /// The client id of the session.
     pub client_id: String,
-    /// Of the session, as it was; without a meaning in the order of client ids.
+    /// The length of its queue at that time; not used in the order of client ids.
     pub queued: usize,
 }
 
-/// What a list in order of queues keeps while it looks: the largest key is the last.
+/// The key of a list ordered by queue length. The last session has the largest key.
 type Key = (Reverse<usize>, Arc<str>);
 
 impl Broker {
-    /// One session; `None`: there is none.
+    /// Describes one session. `None`: there is no such session.
     pub fn session_info(&self, client_id: &str) -> Option<SessionInfo> {
         info(&*self.session_of(client_id)?)
     }
 
-    /// Up to `limit` sessions behind `after`, and where to go on, if there may be more.
+    /// Lists up to `limit` sessions after `after`. Also returns where to continue, if there
+    /// may be more.
     pub async fn session_list(
         &self,
         filter: &SessionFilter,
@@ -127,7 +128,7 @@ impl Broker {
         }
     }
 
-    /// Looks at all sessions, and keeps those that come first.
+    /// Visits all sessions and keeps the first ones of the order.
     async fn by_queue(
         &self,
         filter: &SessionFilter,
@@ -169,7 +170,7 @@ impl Broker {
 }
 
 impl SessionInfo {
-    /// Bytes of what its client has named.
+    /// Bytes of the names that the client has chosen.
     fn text(&self) -> usize {
         let user = self.connection.as_ref().and_then(|connection| connection.user.as_ref());
         self.client_id.len() + user.map_or(0, |user| user.len())
@@ -189,7 +190,7 @@ impl Place {
     }
 }
 
-/// `None`: it has ended just now.
+/// `None`: the session has just ended.
 fn info(handle: &SessionHandle) -> Option<SessionInfo> {
     let session = handle.lock();
     if session.life.is_ended() {

@@ -1,4 +1,4 @@
-//! Subscriptions, of one session or of all.
+//! Lists subscriptions of one session or of all sessions.
 
 use std::ops::Bound;
 use std::sync::Arc;
@@ -9,35 +9,35 @@ use crate::broker::{Broker, SessionHandle};
 use crate::protocol::{TopicFilter, matches};
 use crate::session::Subscribed;
 
-/// Subscriptions of one session that are looked at under one hold of its lock.
+/// Subscriptions of one session that are read under one hold of its lock.
 const STEP: usize = 1000;
 
 /// One subscription.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubscriptionInfo {
-    /// Whose.
+    /// The client id of the subscriber.
     pub client_id: Arc<str>,
-    /// In full, `$share/...` included.
+    /// The full filter, including `$share/...`.
     pub filter: Box<str>,
-    /// As subscribed.
+    /// Options and identifier.
     pub subscribed: Subscribed,
 }
 
-/// Which subscriptions are wanted.
+/// Which subscriptions to list.
 #[derive(Debug, Clone, Default)]
 pub struct SubscriptionFilter {
-    /// Part of the filter, in any case.
+    /// Part of the filter, case-insensitive.
     pub search: String,
-    /// Only those that a message under this topic matches.
+    /// Only subscriptions that match a message with this topic.
     pub topic: Option<String>,
 }
 
-/// Client id and filter of the subscription behind which a list goes on.
+/// Client id and filter of the subscription after which a list continues.
 type After = (String, String);
 
 impl Broker {
-    /// Up to `limit` of one session's subscriptions behind the filter `after`, and whether
-    /// there are more. `None`: there is no such session.
+    /// Lists up to `limit` of one session's subscriptions after the filter `after`. Also
+    /// returns whether there are more. `None`: there is no such session.
     pub fn subscriptions_of(
         &self,
         client_id: &str,
@@ -48,8 +48,8 @@ impl Broker {
         Some(behind(&handle, after, limit))
     }
 
-    /// Up to `limit` subscriptions of all sessions behind `after`, by client id and filter,
-    /// and where to go on, if there may be more.
+    /// Lists up to `limit` subscriptions of all sessions after `after`, ordered by client id
+    /// and filter. Also returns where to continue, if there may be more.
     pub async fn subscription_list(
         &self,
         filter: &SubscriptionFilter,
@@ -59,7 +59,7 @@ impl Broker {
         let wanted = SubscriptionFilter { search: filter.search.to_lowercase(), ..filter.clone() };
         let mut found = Found { items: Vec::new(), room: PageLimit::new(limit), looked_at: 0 };
         let mut from = after.clone().map(|(client_id, _)| client_id);
-        // The session that the last page has ended in is looked at again.
+        // The last page may have ended within a session, so that session is visited again.
         let mut within = after;
         loop {
             let bound = match (&from, &within) {
@@ -82,7 +82,7 @@ impl Broker {
     }
 }
 
-/// A list that is being made.
+/// A list under construction.
 struct Found {
     items: Vec<SubscriptionInfo>,
     room: PageLimit,
@@ -90,7 +90,8 @@ struct Found {
 }
 
 impl Found {
-    /// Adds what is wanted of one session. Answers where to go on if that is enough.
+    /// Adds the matching subscriptions of one session. Returns where to continue if the page
+    /// is full.
     fn look_into(
         &mut self,
         handle: &SessionHandle,
@@ -121,7 +122,7 @@ impl Found {
 }
 
 impl SubscriptionInfo {
-    /// Bytes of what its client has named.
+    /// Bytes of the names that the client has chosen.
     fn text(&self) -> usize {
         self.client_id.len() + self.filter.len()
     }
@@ -137,8 +138,8 @@ impl SubscriptionFilter {
     }
 }
 
-/// Up to `count` of a session's subscriptions behind the filter `after`, and whether there
-/// are more.
+/// Up to `count` of a session's subscriptions after the filter `after`, and whether there are
+/// more.
 fn behind(
     handle: &SessionHandle,
     after: Option<&str>,

@@ -8,17 +8,18 @@ use crate::broker::Broker;
 use crate::message::{CommitNo, Wake};
 use crate::store::{Store, StoreState};
 
-/// How long an operator waits for the disk: longer than any healthy one takes, and less
-/// than people and proxies do.
+/// How long an operator's request waits for the disk: longer than a healthy disk takes, and
+/// less than the usual time-outs of users and proxies.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Why it is not known to be on disk.
+/// Why a change is not known to be on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotCommitted {
-    /// It will not be.
+    /// It will not be committed.
     #[error("the database has failed, and the broker is about to stop")]
     Down,
-    /// It may be later: the disk is full, or another program locks the database.
+    /// It may be committed later: the disk is full, or another program has locked the
+    /// database.
     #[error(
         "the disk has not confirmed it within 20 seconds: it is done once the database can be written, unless the broker ends before that"
     )]
@@ -26,7 +27,7 @@ pub enum NotCommitted {
 }
 
 impl Broker {
-    /// Resolves when `commit` is on disk; at once without a database.
+    /// Resolves when `commit` is on disk. Resolves at once without a database.
     pub(super) async fn until_committed(
         &self,
         wake: &Wake,
@@ -35,14 +36,15 @@ impl Broker {
         self.until(wake, || self.persistence.committed() >= commit).await
     }
 
-    /// Resolves when `wake` has been rung and `done` is true.
+    /// Resolves when `done` is true. `done` is evaluated again each time `wake` is rung.
     pub(super) async fn until(
         &self,
         wake: &Wake,
         done: impl Fn() -> bool,
     ) -> Result<(), NotCommitted> {
         let waiting = poll_fn(|context| {
-            // Registered first: nothing can fall in between.
+            // The waker is registered first, so that no ring is lost between the check and the
+            // wait.
             wake.poll(context);
             if done() {
                 return Poll::Ready(Ok(()));

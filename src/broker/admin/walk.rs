@@ -1,11 +1,11 @@
-//! Iterates over all sessions in short steps.
+//! Helpers for lists of all sessions.
 
 use std::sync::Arc;
 
 use crate::broker::{Broker, SessionHandle};
 
-/// The largest number of entries that one request looks at; the next page goes on from
-/// there. Some 100 ms of one core, in steps.
+/// The most entries that one request visits; the next page continues from there. This takes
+/// about 100 ms of one core, in steps.
 pub(super) const MOST_LOOKED_AT: usize = 500_000;
 
 impl Broker {
@@ -15,7 +15,7 @@ impl Broker {
     }
 }
 
-/// True if `text` holds `wanted`, which is in lower case, in any case.
+/// True if `text` contains `wanted`, ignoring case. `wanted` is in lower case.
 pub(super) fn holds(text: &str, wanted: &str) -> bool {
     wanted.is_empty() || text.to_lowercase().contains(wanted)
 }

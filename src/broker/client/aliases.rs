@@ -1,23 +1,23 @@
-//! Topic aliases of one connection, both ways (v5, 3.3.2.3.4).
+//! Topic aliases of one connection, in both directions (v5, 3.3.2.3.4).
 
 use std::collections::HashMap;
 
-/// What the client calls its topics.
+/// The aliases that the client has set.
 #[derive(Debug, Default)]
 pub struct InboundAliases {
     maximum: u16,
     topics: Vec<Option<Box<str>>>,
-    /// Of the topics.
+    /// Bytes of the topics.
     bytes: usize,
 }
 
 impl InboundAliases {
-    /// Aliases 1 to `maximum` may be used.
+    /// Aliases 1 to `maximum` are valid.
     pub fn new(maximum: u16) -> Self {
         Self { maximum, topics: Vec::new(), bytes: 0 }
     }
 
-    /// Remembers a topic. False: the alias is out of range [MQTT-3.3.2-9].
+    /// Sets an alias. False: it is out of range [MQTT-3.3.2-9].
     pub fn set(&mut self, alias: u16, topic: &str) -> bool {
         if alias == 0 || alias > self.maximum {
             return false;
@@ -38,7 +38,7 @@ impl InboundAliases {
         true
     }
 
-    /// Bytes that the names take in memory.
+    /// Bytes that the topics take in memory.
     pub fn memory(&self) -> usize {
         self.topics.capacity() * size_of::<Option<Box<str>>>() + self.bytes
     }
@@ -49,12 +49,12 @@ impl InboundAliases {
     }
 }
 
-/// What we call ours: first come, first served.
+/// The aliases that the broker has set, in the order in which topics were first sent.
 #[derive(Debug, Default)]
 pub struct OutboundAliases {
     maximum: u16,
     aliases: HashMap<Box<str>, u16, ahash::RandomState>,
-    /// Of the topics.
+    /// Bytes of the topics.
     bytes: usize,
 }
 
@@ -64,7 +64,7 @@ impl OutboundAliases {
         Self { maximum, aliases: HashMap::default(), bytes: 0 }
     }
 
-    /// The alias to send, and whether the topic can be left out.
+    /// The alias to send, and whether the topic name is omitted.
     pub fn alias_for(&mut self, topic: &str) -> (Option<u16>, bool) {
         if self.maximum == 0 {
             return (None, false);
@@ -83,7 +83,7 @@ impl OutboundAliases {
         }
     }
 
-    /// Bytes that the names take in memory.
+    /// Bytes that the topics take in memory.
     pub fn memory(&self) -> usize {
         self.aliases.capacity() * size_of::<(Box<str>, u16)>() + self.bytes
     }

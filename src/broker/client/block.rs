@@ -1,13 +1,12 @@
-//! Back-pressure: the reasons for which a packet is not taken. The packet then stays at the
-//! front of what was read, and later packets wait behind it. Output, and reading what has
-//! arrived, continue.
+//! Back-pressure: the reasons for which a packet is held. A held packet stays at the front of
+//! the read buffer, and later packets wait behind it. Output and reading continue.
 //!
-//! With `mqtt.on_full = "stall"` MQTT 3 publishers wait where others are refused: a message
-//! that was taken and finds no room on the disk is parked by the store, unacknowledged, in
-//! its place in every queue. Until it is written the client is read on for what frees room,
-//! acknowledgements and pings, and its further messages are parked behind it, up to
-//! [`PARKED_BYTES`], or its share while memory is short. A message beyond that, or one for a
-//! full queue, is held.
+//! With `mqtt.on_full = "stall"` an MQTT 3 publisher waits where others are refused. A message
+//! that was accepted and finds no room on the disk is parked by the store: it is
+//! unacknowledged and keeps its place in every queue. Until it is written, the broker still
+//! handles what frees room (acknowledgements) and pings from this client, and parks its
+//! further messages too, up to [`PARKED_BYTES`], or its share while memory is short. A message
+//! beyond that, or one for a full queue, is held.
 
 use std::sync::{Arc, Weak};
 
@@ -15,49 +14,48 @@ use super::Client;
 use crate::broker::{SessionHandle, Way};
 use crate::protocol::{Packet, QoS};
 
-/// Bytes of one connection's messages that may wait for room: what one read brings.
+/// Bytes of one connection's messages that may be parked: as much as one read returns.
 const PARKED_BYTES: usize = 64 << 10;
 
-/// Bytes of one connection's messages that may wait for the disk before a publish is held:
-/// half a second of a fast disk.
+/// Bytes of one connection's messages that may await a commit before a publish is held: half a
+/// second of a fast disk.
 const MAX_UNANSWERED_BYTES: usize = 16 << 20;
 
-/// What a packet waits for. Each of these rings the connection when it may have changed.
+/// Why a packet is held. The connection is woken when the reason may no longer apply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BlockReason {
-    /// Too much of what the client sent is unanswered: rung when an answer may go, or the
-    /// socket takes more.
+    /// Too many publishes of the client are unanswered. Woken when a reply may be sent, or
+    /// when the socket accepts more output.
     Unanswered,
-    /// More writes wait for the disk than `persistence.max_pending`: rung by the next
-    /// commit.
+    /// More writes are pending than `persistence.max_pending`. Woken by the next commit.
     Disk,
-    /// A receiver's queue is full, and the client waits instead of being refused: rung when
-    /// there is room.
+    /// A receiver's queue is full, and the client waits instead of being refused. Woken when
+    /// the queue has room.
     Queue,
-    /// The disk is full, and the client waits instead of being refused: rung when what
-    /// stands before it has been written.
+    /// The disk is full, and the client waits instead of being refused. Woken when its earlier
+    /// messages have been written.
     DiskFull,
-    /// The way to its receivers is long, and the poll's budget is spent: goes on in the
-    /// next poll, which comes by itself.
+    /// The search for receivers exceeds the budget of this poll. It continues in the next
+    /// poll, without a wake-up.
     Routing,
 }
 
-/// What became of a packet.
+/// The result of handling a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Handled {
-    /// It is done with, or its work goes on by itself.
+    /// The packet is taken: handled, or its work continues in later polls.
     Taken,
-    /// It has to be handled again, before any other, when the client is rung.
+    /// The packet must be handled again, before any other, when the client is woken.
     Held,
 }
 
 impl Client {
-    /// Why the packet that was handled last has not been taken.
+    /// Why the last packet is held, if it is.
     pub fn block(&self) -> Option<BlockReason> {
         self.held
     }
 
-    /// True if it waits for room.
+    /// True if the client waits for room on the disk or in a queue.
     pub fn is_blocked_by_back_pressure(&self) -> bool {
         self.back_pressure && (self.waits_for_room() || self.pending.is_blocked_by_back_pressure())
     }
@@ -66,15 +64,15 @@ impl Client {
         matches!(self.held, Some(BlockReason::Queue | BlockReason::DiskFull))
     }
 
-    /// The other end takes no more bytes, or has said its last: what it has sent is still
-    /// taken, as far as nothing has to be waited for. Publishes that would have to wait are
-    /// not, and neither are those behind them: nobody is told that they were.
+    /// The other end accepts no more output, or has closed its side. What it has sent is still
+    /// handled, if that requires no waiting. A publish that would have to wait is dropped
+    /// unacknowledged, and so are all QoS 1 and 2 publishes behind it.
     pub fn hears_no_more(&mut self) {
         self.deaf = true;
         self.held = None;
     }
 
-    /// What this packet has to wait for, before anything is looked at in it.
+    /// Why this packet has to be held, decided before its content is handled.
     pub(super) fn must_wait(&self, packet: &Packet<'_>) -> Option<BlockReason> {
         let keeps = match packet {
             Packet::PingReq
@@ -86,8 +84,8 @@ impl Client {
             Packet::PubAck(_) | Packet::PubComp(_) => false,
             _ => true,
         };
-        // Looked at only if the packet would have to wait. Such a reply frees room, and
-        // there are no more of them than deliveries in flight, or packet ids in use.
+        // Evaluated only if the packet would be held. Such a reply frees room, and their
+        // number is bounded by deliveries in flight and packet identifiers in use.
         let frees = || match packet {
             Packet::PubRec(ack) => self.handle.look().awaits_pubrec(ack.packet_id),
             Packet::PubRel(ack) => self.handle.look().incoming.holds(ack.packet_id),
@@ -99,9 +97,9 @@ impl Client {
         let unanswered = || {
             self.pending.len() >= self.broker.settings.max_unanswered
                 || self.pending.bytes() >= MAX_UNANSWERED_BYTES
-                // Whoever waits for the disk is to wait until memory is free again; the
-                // disk frees it, so this ends. A full one does not: what makes room may
-                // stand behind this packet, so that is for `holds_for_the_disk`.
+                // While memory is short, a client above its share waits for its commits, which
+                // free memory. A full disk commits nothing, and the packet that makes room may
+                // be behind this one, so `holds_for_the_disk` decides that case.
                 || (!self.pending.is_empty()
                     && !self.pending.is_blocked_by_back_pressure()
                     && self.is_above_its_share())
@@ -109,7 +107,7 @@ impl Client {
         if !keeps || !unanswered() || frees() {
             return None;
         }
-        // What is unanswered waits for room that the client itself may have to make.
+        // The parked messages wait for room that the client itself may have to make.
         let waits_for_room = self.back_pressure && self.pending.is_blocked_by_back_pressure();
         Some(if waits_for_room { BlockReason::DiskFull } else { BlockReason::Unanswered })
     }
@@ -122,7 +120,7 @@ impl Client {
         above
     }
 
-    /// Holds a packet that has to wait for `reason`.
+    /// Holds the current packet for `reason`.
     pub(super) fn hold(&mut self, reason: BlockReason) {
         if reason == BlockReason::Disk {
             self.step.wake_at_commit(self.handle.session_wake());
@@ -130,8 +128,7 @@ impl Client {
         self.held = Some(reason);
     }
 
-    /// True if a QoS 1 or 2 message must not be taken now, because enough of this
-    /// client waits for the disk.
+    /// True if a QoS 1 or 2 message is held because enough messages of this client are parked.
     pub(super) fn holds_for_the_disk(&mut self) -> bool {
         let holds = self.back_pressure
             && self.pending.is_blocked_by_back_pressure()
@@ -142,7 +139,7 @@ impl Client {
         holds
     }
 
-    /// True if a message that was refused for a full queue is to wait for room there.
+    /// True if a message that a full queue refused is held until the queue has room.
     pub(super) fn holds_for_a_queue(&mut self) -> bool {
         if !self.back_pressure {
             return false;
@@ -153,15 +150,15 @@ impl Client {
         };
         let mut waits_at = None;
         match receivers().find(|handle| handle.is_full()) {
-            // What would free its own queue stands behind the message that waits.
+            // The packet that would free the client's own queue is behind this message.
             Some(handle) if Arc::ptr_eq(handle, &self.handle) => return false,
             Some(handle) => {
                 handle.wait_for_room(&self.wake);
                 waits_at = Some(Arc::downgrade(handle));
             }
-            // For want of memory, which no queue's owner is known to free.
+            // Refused for lack of memory. No single queue is known to free it.
             None if receivers().any(|handle| handle.is_memory_only()) => return false,
-            // There is room since the message was refused: it is tried again.
+            // The queue has had room since the refusal, so try again.
             None => self.wake.ring(),
         }
         self.wait_at(waits_at);
@@ -169,7 +166,7 @@ impl Client {
         true
     }
 
-    /// It waits for room in this session's queue, or in none, and no more where it did.
+    /// Waits for room in this session's queue, if there is one, instead of the one before.
     fn wait_at(&mut self, session: Option<Weak<SessionHandle>>) {
         let before = std::mem::replace(&mut self.waits_at, session);
         let Some(before) = before.and_then(|before| before.upgrade()) else { return };
@@ -179,14 +176,14 @@ impl Client {
         }
     }
 
-    /// Leaves the line for room, unless its packet still waits for it.
+    /// Stops waiting for room in a queue, unless the current packet is held for it.
     pub(super) fn leave_line(&mut self) {
         if self.waits_at.is_some() && self.held != Some(BlockReason::Queue) {
             self.wait_at(None);
         }
     }
 
-    /// Nobody waits behind a connection that hears no more.
+    /// Holds a publish. A connection without output does not wait: it drops further publishes.
     fn hold_publish(&mut self, reason: BlockReason) {
         if self.deaf {
             self.gives_up = true;
@@ -195,7 +192,7 @@ impl Client {
         }
     }
 
-    /// Keeps the gauge true.
+    /// Updates the gauge of stalled connections.
     pub(super) fn count_back_pressure(&mut self) {
         let stalled = self.is_blocked_by_back_pressure();
         if stalled != std::mem::replace(&mut self.counted_back_pressure, stalled) {
@@ -210,8 +207,8 @@ impl Client {
         }
     }
 
-    /// The connection ends: what it waits for is given up, and nothing is lost by it,
-    /// since nothing was acknowledged.
+    /// The connection ends and waits for nothing more. No message is lost, since none of those
+    /// that it waited for was acknowledged.
     pub(super) fn stop_waiting(&mut self) {
         self.back_pressure = false;
         self.held = None;

@@ -1,5 +1,5 @@
-//! The end of a connection: the reason, the DISCONNECT that is sent, and the consequence for
-//! the session.
+//! The end of a connection: the reason, the DISCONNECT that is sent, and the effect on the
+//! session.
 
 use bytes::BytesMut;
 
@@ -12,23 +12,23 @@ use crate::telemetry::PacketType;
 /// Why a connection ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Close {
-    /// DISCONNECT came.
+    /// The client sent DISCONNECT.
     Left(DisconnectKind),
-    /// The client broke a rule, or a limit holds: the reason goes into a v5
-    /// DISCONNECT, the words into the log.
+    /// The client broke a rule or reached a limit. The reason code is sent in a v5 DISCONNECT,
+    /// the text is logged.
     Error(ReasonCode, &'static str),
-    /// The network says so.
+    /// The transport closed, or the server of a dialled connection left or did not answer.
     Lost(&'static str),
 }
 
 impl Client {
-    /// The DISCONNECT that tells a v5 client why [MQTT-4.13.2-1]; older ones have
-    /// none.
+    /// Writes the DISCONNECT that tells a v5 client the reason [MQTT-4.13.2-1]. Older versions
+    /// have none.
     pub fn write_disconnect(&self, reason: ReasonCode, why: &str, out: &mut BytesMut) {
         if self.role.is_dialled() {
             return self.disconnect_from_server(reason, out);
         }
-        // Before the CONNACK there is nothing to disconnect from [MQTT-3.2.0-1].
+        // No DISCONNECT may precede the CONNACK [MQTT-3.2.0-1].
         if self.version == Version::V5 && !self.pending.opens_connection() {
             let reason_string =
                 (self.problem_information && !why.is_empty()).then(|| why.to_owned());
@@ -39,12 +39,11 @@ impl Client {
         }
     }
 
-    /// The connection has ended: its session goes on without it, or ends. Not to be
-    /// cancelled.
+    /// Ends the connection: its session is kept without it, or ends. Must not be cancelled.
     pub async fn close(mut self: Box<Self>, close: &Close) {
         self.finish_work().await;
         self.stop_waiting();
-        // Nothing of a packet that broke a rule, but all that came before it.
+        // Changes that preceded a packet that broke a rule are still submitted.
         let _ = self.submit();
         self.pending.abandon();
         let leaving = match close {
@@ -60,13 +59,13 @@ impl Client {
             let none = self.broker.metrics.messages.memory.charge(0);
             std::mem::forget(std::mem::replace(&mut self.charge, none));
         }
-        // Who takes the session over finds it as this client has left it.
+        // A connection that takes the session over waits for this.
         self.wake.leave();
     }
 
     pub(super) fn on_disconnect(&self, disconnect: &Disconnect) -> Close {
-        // A session that was to end with its connection cannot be prolonged by the
-        // last word (v5, 3.14.2.2.2).
+        // A DISCONNECT must not set a session expiry interval if CONNECT set none or 0 (v5,
+        // 3.14.2.2.2).
         let prolongs = disconnect.session_expiry.is_some_and(|expiry| expiry > 0)
             && self.handle.look().life.expiry == 0;
         if prolongs {

@@ -1,36 +1,35 @@
-//! A publisher without reason codes (MQTT 3.1 and 3.1.1) that was refused has to be
-//! disconnected: an acknowledgement would be a lie, silence would make it wait for
-//! ever. Not at once if messages wait for it, or acknowledgements of what it published
-//! before: it comes back, publishes the same again before anything else
-//! [MQTT-4.4.0-1], and would be refused for the very queue that it never gets to empty,
-//! or that it has filled with the same messages the last time. So it is served for a
-//! while, and what it publishes at QoS 1 and 2 meanwhile is neither taken nor
-//! acknowledged, so that it comes again in order.
+//! Delayed disconnect of a publisher that was refused and whose protocol version (3.1, 3.1.1)
+//! has no reason codes. Acknowledging a refused message would be false, and without a reply
+//! the publisher would wait without end, so it must be disconnected. A client that reconnects
+//! first resends its unacknowledged publishes [MQTT-4.4.0-1]. If its own full queue caused the
+//! refusal, an immediate disconnect would repeat this without end. Therefore deliveries and
+//! earlier acknowledgements are sent for up to `GRACE`. QoS 1 and 2 publishes are neither
+//! accepted nor acknowledged meanwhile, so they are resent in order.
 
 use std::time::{Duration, Instant};
 
 use super::{BlockReason, Client, Close, Reply};
 use crate::protocol::ReasonCode;
 
-/// How long it is served at most. It also slows down clients that come back at once.
+/// The longest delay. It also limits how often such a client reconnects.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// The end of a connection that is settled and has not come.
+/// A disconnect that is decided and delayed.
 #[derive(Debug)]
 pub(super) struct GracefulDisconnect {
     reason: ReasonCode,
     why: &'static str,
     until: Instant,
-    /// What was refused had been taken at first: later publishes were taken too, and
-    /// must not be acknowledged before it.
+    /// True if the refused message had been accepted at first. Later publishes were accepted
+    /// as well and must not be acknowledged before it.
     pub(super) withholds: bool,
 }
 
 impl Client {
-    /// Refuses an older client's publish.
+    /// Refuses a publish of a client without reason codes.
     ///
     /// # Errors
-    /// The end of the connection, if nothing waits for the client.
+    /// The connection ends at once, if the client has nothing left to receive.
     pub(super) fn part(&mut self, reason: ReasonCode, why: &'static str) -> Result<(), Close> {
         if self.graceful_disconnect.is_some() {
             return Ok(());
@@ -41,24 +40,24 @@ impl Client {
         let until = self.step.now.instant + GRACE;
         self.graceful_disconnect =
             Some(GracefulDisconnect { reason, why, until, withholds: false });
-        // For the timer, and for a message that is held no longer.
+        // Polls again to set the timer, and to handle a message that was held.
         self.wake.ring();
         Ok(())
     }
 
-    /// Nothing waits for it any more, neither messages nor acknowledgements.
+    /// True if neither deliveries nor acknowledgements are left for the client.
     fn has_been_served(&self) -> bool {
         self.pending.is_empty() && self.handle.look().backlog() == 0
     }
 
-    /// When the connection has to end unless it gets on: to be pumped then.
+    /// The time at which [`Client::pump`] must be called, to end the connection if needed.
     pub fn disconnects_at(&self) -> Option<Instant> {
         let parts =
             self.graceful_disconnect.as_ref().map(|graceful_disconnect| graceful_disconnect.until);
         [parts, self.role.answer_by()].into_iter().flatten().min()
     }
 
-    /// True if the client is to hear nothing of a publish any more.
+    /// True if this reply to a publish must not be sent.
     pub(super) fn withholds(&self, reply: &Reply) -> bool {
         self.graceful_disconnect
             .as_ref()
@@ -66,9 +65,9 @@ impl Client {
             && matches!(reply, Reply::PubAck(..) | Reply::PubRec(..))
     }
 
-    /// What a client acknowledges stands behind the message that it is held for. If it
-    /// has something to acknowledge, others may wait for that in their turn, in a circle:
-    /// rather let it go and come again.
+    /// Disconnects instead of holding a publish, if the client has deliveries to acknowledge:
+    /// those acknowledgements are behind the held publish, and other publishers may wait for
+    /// them, so that all would wait for each other.
     ///
     /// # Errors
     /// As [`Client::part`].
@@ -83,7 +82,7 @@ impl Client {
     }
 
     /// # Errors
-    /// The time has come.
+    /// The delay has passed, or the other end has not answered in time.
     pub(super) fn check_graceful_disconnect(&self) -> Result<(), Close> {
         match &self.graceful_disconnect {
             Some(graceful_disconnect)

@@ -12,7 +12,7 @@ use crate::session::Known;
 use crate::store::Change;
 use crate::telemetry::{Refusal, RefuseReason};
 
-/// How a refusal is counted.
+/// The reason under which a refusal is counted.
 pub(super) fn refusal(reason: ReasonCode) -> RefuseReason {
     match reason {
         ReasonCode::NotAuthorized | ReasonCode::TopicNameInvalid => RefuseReason::NotAuthorized,
@@ -53,14 +53,14 @@ impl Client {
             return self.on_publish_to(publish, publish.topic);
         }
         let Some(topic) = self.inbound_aliases.get(alias).map(str::to_owned) else {
-            // Without a mapping that is no name at all (v5, 3.3.4).
+            // An alias without a mapping is a protocol error (v5, 3.3.4).
             return Err(Close::Error(ReasonCode::ProtocolError, "unknown topic alias"));
         };
         self.on_publish_to(publish, &topic)
     }
 
     fn is_over_receive_maximum(&self, publish: &Publish<'_>) -> bool {
-        // Older clients are not told a maximum; they are slowed down instead.
+        // Older versions have no receive maximum; their packets are held instead.
         self.version == Version::V5
             && self.unanswered >= usize::from(self.broker.settings.receive_maximum)
             && !(publish.qos == QoS::ExactlyOnce && publish.dup)
@@ -93,7 +93,7 @@ impl Client {
         }
     }
 
-    /// QoS 2: a packet id that is known is a repeat [MQTT-4.3.3-10].
+    /// QoS 2: a PUBLISH under a known packet identifier is a repeat [MQTT-4.3.3-10].
     fn on_publish_qos2(
         &mut self,
         publish: &Publish<'_>,
@@ -112,7 +112,7 @@ impl Client {
         }
     }
 
-    /// Publishes it, and queues the acknowledgement.
+    /// Publishes the message and queues its acknowledgement.
     fn accept(
         &mut self,
         publish: &Publish<'_>,
@@ -161,7 +161,7 @@ impl Client {
             None => Arc::new(message),
         };
         if publish.retain {
-            // Found by its path, and put in or taken out along it.
+            // The topic's path is walked twice: to find it, and to insert or remove it.
             self.budget.spend(2 * NODE * level_count(topic));
             let committed = self.broker.persistence.committed();
             schedule::reached(Point::Retain);
@@ -182,8 +182,9 @@ impl Client {
         Ok(())
     }
 
-    /// A durable publisher's QoS 2 packet id is committed with its message; which of several
-    /// uses of it was the last is decided here.
+    /// Registers the packet identifier of a QoS 2 PUBLISH. For a durable session it is
+    /// committed with the message. Its change number is drawn here, so that the last use of an
+    /// identifier wins.
     fn note_packet_id(&mut self, packet_id: PacketId, mut message: Message) -> Arc<Message> {
         let mut session = self.handle.lock();
         if session.durable {
@@ -212,9 +213,9 @@ impl Client {
         Pending::with_message(reply, waits.then(|| Arc::clone(message)))
     }
 
-    /// The same topic again and again is the rule: its receivers are looked up once
-    /// for as long as no subscription changes. False: the packet has to come again, as
-    /// there is more to look at than this poll may.
+    /// Finds the receivers of a topic. Publishers tend to repeat a topic, so the result is
+    /// reused until a subscription changes. False: the search exceeds this poll's budget, and
+    /// the packet must be handled again.
     fn find_routes(&mut self, topic: &str) -> bool {
         let generation = self.broker.subscriptions.generation();
         if let Some((known, of)) = &self.routed
@@ -227,7 +228,7 @@ impl Client {
         let known = self.routed.take();
         let begun = self.routing.take().filter(|begun| begun.0 == topic);
         let mut routing = begun.map_or_else(Routing::default, |begun| begun.1);
-        // It does not come again to a connection that takes its last step.
+        // In its last step the packet would not be handled again.
         let mut unlimited = Budget::unlimited();
         let ends = self.deaf || self.is_last_step;
         let budget = if ends { &mut unlimited } else { &mut self.budget };
@@ -236,7 +237,7 @@ impl Client {
             self.routing = Some(Box::new((topic.to_owned(), routing)));
             return false;
         }
-        // Shared subscriptions choose anew for each message.
+        // A shared subscription selects a member for each message.
         let reusable = !self.routes.receivers.iter().any(|receiver| receiver.share.is_some());
         if reusable {
             let mut buffer = known.map(|(topic, _)| topic).unwrap_or_default();
@@ -268,8 +269,8 @@ impl Client {
         self.answer_refusal(qos, packet_id, reason)
     }
 
-    /// v5 has words for it; an older client is disconnected, since an
-    /// acknowledgement would be a lie and silence would make it wait for ever.
+    /// Answers a refused publish with a v5 reason code, or disconnects an older client: see
+    /// `graceful_disconnect`.
     fn answer_refusal(
         &mut self,
         qos: QoS,
@@ -277,13 +278,13 @@ impl Client {
         reason: ReasonCode,
     ) -> Result<(), Close> {
         if self.role.is_dialled() && reason == ReasonCode::QuotaExceeded {
-            // The server would drop it. It is to send it again when there is room.
+            // The server would discard a refused message. Disconnected, it resends it later.
             return self.part(reason, "a publish of the server finds no room");
         }
         if self.version < Version::V5 {
             return match reason {
-                // Not permitted: 3.1.1 has it acknowledged or disconnected
-                // [MQTT-3.3.5-2]. A server would send it again and again.
+                // Not authorized: 3.1.1 allows to acknowledge or to disconnect [MQTT-3.3.5-2].
+                // A server that is disconnected would resend the message without end.
                 ReasonCode::NotAuthorized | ReasonCode::TopicNameInvalid
                     if reason == ReasonCode::NotAuthorized || self.role.is_dialled() =>
                 {
@@ -301,7 +302,7 @@ impl Client {
             QoS::ExactlyOnce => Reply::PubRec(packet_id, reason),
             _ => Reply::PubAck(packet_id, reason),
         }));
-        // Counted, so that sending the reply counts it down again.
+        // Counted here, because sending the reply subtracts it.
         self.unanswered += 1;
         Ok(())
     }
@@ -311,7 +312,7 @@ impl Client {
             let mut session = self.handle.lock();
             let durable = session.durable;
             if durable {
-                // Even for an id that is not known: its row may still be on its way out.
+                // Also for an unknown identifier: its row may not have been deleted yet.
                 self.step.change(Change::CloseIncoming(session.id, packet_id));
             }
             (session.incoming.remove(packet_id), durable)
@@ -323,8 +324,8 @@ impl Client {
                 }
                 Reply::PubComp(packet_id, ReasonCode::Success)
             }
-            // A repeat after a reconnect, whose PUBCOMP was lost: no error, and clients
-            // that take 0x92 for one would publish again (v5, 4.3.3).
+            // Probably a repeat after a reconnect, because PUBCOMP was lost. Clients that
+            // treat 0x92 as an error would publish again (v5, 4.3.3).
             None if self.resumed => Reply::PubComp(packet_id, ReasonCode::Success),
             None => Reply::PubComp(packet_id, ReasonCode::PacketIdentifierNotFound),
         };

@@ -1,17 +1,17 @@
 //! One connection's side of the protocol: packets in, bytes out. It has no socket, task or
-//! clock of its own, so that a simulation can drive it as the network does.
+//! clock of its own, so a simulation can drive it as the network does.
 //!
-//! Its methods are of four kinds, and a poll of the connection calls them in this order:
+//! It has four kinds of methods. A poll of the connection calls them in this order:
 //!
-//! 1. **Step**: [`Client::begin`] takes the session's permit; [`Client::end`] submits what
-//!    was decided and gives it back. Nothing else may be called in between by anybody.
-//! 2. **Input**: [`Client::go_on`] with a packet whose work one poll could not finish, then
-//!    [`Client::handle`] for every packet that was read, as long as [`Client::may_go_on`]
-//!    says so.
+//! 1. **Step**: [`Client::begin`] takes the session's permit. [`Client::end`] submits what was
+//!    decided and releases the permit. Input and output happen between the two.
+//! 2. **Input**: [`Client::go_on`] continues a packet that the last poll could not finish.
+//!    Then [`Client::handle`] is called for each packet that was read, while
+//!    [`Client::may_go_on`] is true.
 //! 3. **Output**: [`Client::submit`], then [`Client::pump`] to fill the write buffer.
-//! 4. **Timers**: [`Client::disconnects_at`] is when it has to be pumped at the latest.
+//! 4. **Timers**: [`Client::disconnects_at`] is the time of the next poll at the latest.
 //!
-//! At its end [`Client::close`], once.
+//! [`Client::close`] is called once, at the end.
 
 mod aliases;
 mod block;
@@ -54,21 +54,21 @@ use crate::telemetry::PacketType;
 pub struct Peer {
     /// Its address.
     pub address: PeerAddr,
-    /// The name of the listener that it came through.
+    /// The name of the listener that accepted it.
     pub listener: Arc<str>,
-    /// Who it proved to be.
+    /// Its authenticated identity.
     pub identity: Identity,
 }
 
 impl Peer {
-    /// Who acts, under this client id.
+    /// The principal of this peer, under this client id.
     pub fn principal(self, client_id: Arc<str>) -> Principal {
         let Self { address, listener, identity: Identity { username } } = self;
         Principal { client_id, username, address, listener, certificate: None }
     }
 }
 
-/// One per connection, used by its task alone.
+/// The state of one connection, used by its task alone.
 #[derive(Debug)]
 #[allow(clippy::struct_excessive_bools)] // Each is true or false by itself.
 pub struct Client {
@@ -79,25 +79,25 @@ pub struct Client {
     version: Version,
     role: Role,
     principal: Principal,
-    /// While a step is under way.
+    /// Held during a step.
     permit: Option<StepPermit>,
     step: Step,
-    /// Of this poll, for what the client sends.
+    /// The rest of this poll's budget for input.
     budget: Budget,
-    /// Of this poll, for what it is sent: neither may starve the other.
+    /// The rest of this poll's budget for output, separate so that neither starves the other.
     output_budget: Budget,
-    /// A packet whose work goes on in the next poll.
+    /// A packet whose work continues in the next poll.
     work: Option<Box<Work>>,
-    /// The step goes on with a packet of an earlier poll: it ends with that packet, so that
-    /// one that follows upon another cannot keep others from the session.
+    /// The step continues a packet of an earlier poll and ends with that packet, so that a
+    /// sequence of large packets cannot keep the session's permit.
     carries_on: bool,
-    /// The connection was revoked before the step began, so that what had arrived by then is
-    /// read in it, and no other step follows.
+    /// The connection was revoked before the step began. What has arrived by now is read in
+    /// this step, and no step follows.
     is_last_step: bool,
     pending: PendingQueue,
     inbound_aliases: InboundAliases,
     outbound_aliases: OutboundAliases,
-    /// The session was there before this connection.
+    /// The session existed before this connection.
     resumed: bool,
     /// The largest packet that the client accepts, in bytes.
     max_packet: u32,
@@ -105,49 +105,47 @@ pub struct Client {
     /// QoS 1 and 2 publishes of this connection without PUBACK or PUBCOMP.
     unanswered: usize,
     routes: Routes<Arc<SessionHandle>>,
-    /// A topic whose receivers are being looked for, as far as `routes` goes.
+    /// A topic whose search for receivers is not complete; `routes` has the partial result.
     routing: Option<Box<(String, Routing)>>,
-    /// Topic and router generation that `routes` was made for.
+    /// The topic and the router generation for which `routes` is complete.
     routed: Option<(String, u64)>,
-    /// Of the subscriptions, as the routes know them.
+    /// The generation of the subscriptions for which `routes` was searched.
     routes_generation: u64,
-    /// Counts of the running step.
+    /// Packet counts of the current step.
     statistics: packet_statistics::PacketStatistics,
-    /// Since it was last asked for.
+    /// True if a reply was sent since [`Client::has_replied`] was last called.
     has_replied: bool,
-    /// PINGREQs without PINGRESP.
+    /// PINGREQs that await PINGRESP.
     pings: u32,
-    /// Entries on their way from the session to the write buffer.
+    /// Deliveries taken from the session and not yet encoded.
     outgoing: Vec<crate::session::Outgoing>,
-    /// The session's queue may hold something to be sent.
+    /// The session's queue may have something to send.
     look: bool,
-    /// Writes that may wait for the disk before packets of this connection are held.
+    /// Pending writes above which packets of this connection are held.
     most_pending: usize,
-    /// It waits for room where others are refused.
+    /// The client waits for room where others are refused.
     back_pressure: bool,
-    /// Why the packet that was handled last has not been taken.
+    /// Why the last packet is held, if it is.
     held: Option<BlockReason>,
-    /// The session in whose line for room this connection stands.
+    /// The session whose queue this connection waits for, if it waits for room.
     waits_at: Option<Weak<SessionHandle>>,
-    /// It is in the gauge of those that wait for room.
+    /// True if this connection is in the gauge of stalled connections.
     counted_back_pressure: bool,
-    /// The other end hears nothing any more: what it has sent is taken as far as it can be
-    /// without waiting.
+    /// No output is possible any more. What was received is handled if it requires no waiting.
     deaf: bool,
-    /// It hears no more, and a publish of it would have had to wait: those behind it must
-    /// not be taken either.
+    /// A publish was dropped because it would have had to wait while `deaf`. Later QoS 1 and 2
+    /// publishes are dropped as well.
     gives_up: bool,
-    /// It was refused and is disconnected soon.
+    /// Set if a publish was refused and the client is about to be disconnected.
     graceful_disconnect: Option<graceful_disconnect::GracefulDisconnect>,
-    /// What is written behind the write buffer.
+    /// A large payload that is written after the write buffer.
     payload: Option<LargePayload>,
-    /// For the buffers of the connection.
+    /// Charges the connection's buffers.
     charge: Charge,
 }
 
-/// A client that drains a queue on disk makes a write of each acknowledgement. It may fill
-/// this part of the writes that may wait, so that publishers do not come to stand still
-/// behind it.
+/// A client that drains a queue on disk causes a write with each acknowledgement. It may use
+/// this fraction of the pending writes, so that publishers are not blocked.
 const DRAINING_SHARE: usize = 4;
 
 impl Client {
@@ -209,27 +207,27 @@ impl Client {
         }
     }
 
-    /// Queues the CONNACK: it leaves first, and not before `gate` is committed.
+    /// Queues the CONNACK. It is sent first, after `gate` is committed.
     pub fn open(&mut self, connack: ConnAck, gate: CommitNo) {
         self.resumed = connack.session_present;
         let reply = Reply::ConnAck(Box::new(connack));
         self.pending.push(Pending::at_commit(reply, gate));
     }
 
-    /// Rung whenever [`Client::pump`] may have something to do.
+    /// Rung when [`Client::pump`] may have something to do.
     pub fn wake(&self) -> &Arc<Wake> {
         &self.wake
     }
 
-    /// Says that the connection's own buffers take `buffers` bytes now, of which `used` are
-    /// packets that are not whole, not taken, or not read by the other end.
+    /// Charges the connection's buffers: `buffers` bytes, of which `used` are incomplete or
+    /// unhandled packets and output that the other end has not read.
     ///
     /// # Errors
-    /// The connection has to end: memory is short, it holds more than its share, and packets
-    /// of it take more than any connection's do from time to time.
+    /// The connection has to end: memory is short, it holds more than its share, and its
+    /// buffers exceed what normal traffic needs.
     pub fn hold_buffers(&mut self, buffers: usize, used: usize) -> Result<(), Close> {
-        /// A read that had to wait, and deliveries that were encoded before output was found
-        /// to wait: 64 KiB and a packet each. Replies are bounded by being read no further.
+        /// A read that was held, and deliveries that were encoded before the socket blocked:
+        /// 64 KiB and a packet each. Replies are bounded because reading stops.
         const SMALL: usize = 112 << 10;
         let aliases = self.inbound_aliases.memory() + self.outbound_aliases.memory();
         let held = buffers + aliases + self.pending.memory() + self.kept_memory();
@@ -244,7 +242,7 @@ impl Client {
         Ok(())
     }
 
-    /// The line in which it waits when a short poll is not enough.
+    /// The queue for long polls, used when a short poll is not enough.
     pub fn long_polls(&self) -> &LongPolls {
         &self.broker.long_polls
     }
@@ -254,12 +252,12 @@ impl Client {
         &self.handle.client_id
     }
 
-    /// Who it is, and where it comes from.
+    /// The authenticated client and its address.
     pub fn principal(&self) -> &Principal {
         &self.principal
     }
 
-    /// What it speaks.
+    /// The protocol version.
     pub fn version(&self) -> Version {
         self.version
     }
@@ -269,18 +267,18 @@ impl Client {
         self.max_packet
     }
 
-    /// To be called when the wake-up was rung: the queue may hold something.
+    /// To be called after the wake-up was rung: the queue may have something to send.
     pub fn woken(&mut self) {
         self.look = true;
     }
 
-    /// Takes one packet, which came in a frame of `len` bytes.
+    /// Handles one packet, which was received in a frame of `len` bytes.
     ///
     /// # Errors
     /// The connection has to end, for the reason given.
     pub fn handle(&mut self, packet: Packet<'_>, len: usize) -> Result<Handled, Close> {
         let kind = PacketType::from(&packet);
-        // A packet that was held comes again.
+        // A held packet is handled again, but logged once.
         if self.held.take().is_none() {
             packets::received(&self.handle.client_id, &packet, len);
         }
@@ -298,8 +296,8 @@ impl Client {
         taken.map(|()| Handled::Taken)
     }
 
-    /// True if a packet has had to wait and replies have left since the last call: it may be
-    /// taken now.
+    /// True if a packet is held and a reply was sent since the last call, so that the packet
+    /// may be handled now.
     pub fn has_replied(&mut self) -> bool {
         std::mem::take(&mut self.has_replied) && self.held.is_some()
     }
@@ -331,7 +329,7 @@ impl Client {
                 Ok(())
             }
             Packet::PingReq => {
-                // Not in the queue of replies: a slow disk is no reason to seem dead.
+                // Not in the queue of replies, so that a slow disk does not delay PINGRESP.
                 self.pings = self.pings.saturating_add(1);
                 Ok(())
             }
@@ -340,9 +338,10 @@ impl Client {
             }
             Packet::Disconnect(disconnect) => Err(self.on_disconnect(&disconnect)),
             Packet::SubAck(suback) if self.role.is_dialled() => self.on_suback(&suback),
-            // A sign of life, which is all that it is.
+            // Resets the keep alive, and has no other effect.
             Packet::PingResp if self.role.is_dialled() => Ok(()),
-            // No method is configured, so none can go on [MQTT-4.12.0-6].
+            // No authentication method is supported, so no exchange can continue
+            // [MQTT-4.12.0-6].
             Packet::Auth(_) => {
                 Err(Close::Error(ReasonCode::ProtocolError, "AUTH without a method"))
             }

@@ -13,8 +13,8 @@ struct Count {
     bytes: u32,
 }
 
-/// What has not been handed in yet: of one step, so four bytes for each are enough, and every
-/// connection has them.
+/// Counts that are not yet in the shared counters. Every connection has them. They cover one
+/// step, so four bytes for each are enough.
 #[derive(Debug, Default)]
 pub struct PacketStatistics {
     received: [Count; TYPES],
@@ -26,19 +26,19 @@ pub struct PacketStatistics {
 }
 
 impl PacketStatistics {
-    /// A packet came.
+    /// Counts a received packet.
     pub fn received(&mut self, kind: PacketType, bytes: usize) {
         self.dirty = true;
         count(&mut self.received, kind, bytes);
     }
 
-    /// A packet goes.
+    /// Counts a sent packet.
     pub fn sent(&mut self, kind: PacketType, bytes: usize) {
         self.dirty = true;
         count(&mut self.sent, kind, bytes);
     }
 
-    /// A publish was accepted.
+    /// Counts an accepted publish.
     pub fn published(&mut self, qos: QoS) {
         self.dirty = true;
         if let Some(count) = self.published.get_mut(qos.index()) {
@@ -46,7 +46,7 @@ impl PacketStatistics {
         }
     }
 
-    /// A delivery goes.
+    /// Counts a delivery that is sent.
     pub fn delivered(&mut self, entry: &Entry, bytes: usize) {
         self.sent(PacketType::Publish, bytes);
         if let Some(count) = self.delivered.get_mut(entry.qos.index()) {
@@ -55,7 +55,7 @@ impl PacketStatistics {
         self.redelivered += u32::from(entry.dup);
     }
 
-    /// Adds all to the shared counters.
+    /// Adds all counts to the shared counters.
     pub fn hand_in(&mut self, metrics: &Metrics) {
         if !self.dirty {
             return;

@@ -1,11 +1,11 @@
-//! Logs a line for each packet at `debug`, without payloads and without cost at other levels.
+//! Logs each packet at `debug`, without its payload. Costs nothing at other levels.
 
 use tracing::{Level, debug, enabled};
 
 use crate::protocol::{Ack, Packet, PacketId, PublishOut, QoS, ReasonCode, TopicFilter};
 use crate::telemetry::{Label, PacketType};
 
-/// A packet came, in a frame of `bytes`.
+/// Logs a received packet, in a frame of `bytes`.
 pub(super) fn received(client_id: &str, packet: &Packet<'_>, bytes: usize) {
     if !enabled!(Level::DEBUG) {
         return;
@@ -49,7 +49,7 @@ pub(super) fn received(client_id: &str, packet: &Packet<'_>, bytes: usize) {
     }
 }
 
-/// An answer goes.
+/// Logs a reply that is sent.
 pub(super) fn answered(
     client_id: &str,
     kind: PacketType,
@@ -64,7 +64,7 @@ pub(super) fn answered(
     debug!(client_id, packet = kind.as_str(), packet_id, ?reason, bytes, "sent");
 }
 
-/// A message goes to a receiver.
+/// Logs a delivery that is sent.
 pub(super) fn delivered(client_id: &str, publish: &PublishOut<'_>, topic: &str, bytes: usize) {
     if !enabled!(Level::DEBUG) {
         return;

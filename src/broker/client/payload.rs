@@ -8,11 +8,11 @@ use bytes::BytesMut;
 use super::Client;
 use crate::message::Message;
 
-/// Payloads from this size on are not copied into the write buffer: below it one system call
-/// more would cost more than the copy.
+/// Payloads of this size or more are not copied into the write buffer. Below it, the
+/// additional system call costs more than the copy.
 pub(super) const LARGE: usize = 16 << 10;
 
-/// The rest of a packet whose first part is in the write buffer, or was.
+/// The payload of a packet whose head is in the write buffer or already written.
 #[derive(Debug)]
 pub struct LargePayload {
     message: Arc<Message>,
@@ -31,12 +31,12 @@ impl LargePayload {
 }
 
 impl Client {
-    /// What is to be written behind the write buffer, before [`Client::pump`] adds to it.
+    /// The payload to write after the write buffer and before [`Client::pump`] adds to it.
     pub fn payload(&self) -> &[u8] {
         self.payload.as_ref().map_or(&[], LargePayload::rest)
     }
 
-    /// So many bytes of [`Client::payload`] were written.
+    /// `bytes` of [`Client::payload`] have been written.
     pub fn payload_written(&mut self, bytes: usize) {
         if let Some(payload) = &mut self.payload {
             payload.written += bytes;
@@ -46,13 +46,12 @@ impl Client {
         }
     }
 
-    /// The rest of it, for whoever writes it when the client is gone.
+    /// Takes the rest of the payload, to be written after the client is closed.
     pub fn detach_payload(&mut self) -> Option<LargePayload> {
         self.payload.take()
     }
 
-    /// Copies the rest of it into the write buffer after all: something else is to stand
-    /// behind it.
+    /// Copies the rest of the payload into the write buffer, because more output follows it.
     pub fn take_payload(&mut self, out: &mut BytesMut) {
         if let Some(payload) = self.payload.take() {
             out.extend_from_slice(payload.rest());

@@ -1,16 +1,17 @@
-//! Replies that wait for their gate, in the orders in which they must leave: PUBACKs
-//! and PUBRECs in the order of the publishes [MQTT-4.6.0-2] [MQTT-4.6.0-3], PUBRELs
-//! in the order of the PUBRECs [MQTT-4.6.0-4].
+//! Replies that wait for a condition (their gate), in the order in which they must be sent:
+//! PUBACKs and PUBRECs in the order of the publishes [MQTT-4.6.0-2] [MQTT-4.6.0-3], PUBRELs in
+//! the order of the PUBRECs [MQTT-4.6.0-4].
 //!
-//! Each reply waits for a commit number, for a message to be on disk, completed or refused, or
-//! for nothing. Only the first of a line may leave, so order holds without a search. There are
-//! two lines, because a publish may wait for room on the disk, and what a client needs to go on
-//! receiving, and so to make room, must not stand behind it.
+//! The gate of a reply is a commit number, a message that must be on disk, completed or
+//! refused, or nothing. Only the first reply of a line may be sent, so order needs no search.
+//! There are two lines, because a publish may wait for room on the disk, and the replies that
+//! let a client receive, and so make room, must not wait behind it.
 //!
-//! The CONNACK of a session that is not durable waits for the last end of a session that was
-//! written (`Registry::last_end`): a crash must not bring back what the client was told is
-//! gone. A CONNACK or SUBACK in the queue holds up deliveries too. PINGRESP is not in it: a
-//! slow disk is no reason to seem dead. With `durability = "async"` nothing waits.
+//! The CONNACK of a session that is not durable waits for the last written end of a session
+//! (`Registry::last_end`), so that a crash cannot restore a session after the client was told
+//! that there is none. A CONNACK or SUBACK in the queue also holds up deliveries. PINGRESP is
+//! not queued, so that a slow disk does not delay it. With `durability = "async"` nothing
+//! waits.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -21,30 +22,30 @@ use crate::protocol::{ConnAck, PacketId, ReasonCode, SubAck, UnsubAck};
 use crate::sabotage::Sabotage;
 use crate::telemetry::PacketType;
 
-/// Stands for the commit of the running step, until its number is known.
+/// Stands for the commit of the current step until its number is known.
 const THIS_STEP: CommitNo = CommitNo::MAX;
 
-/// What is to be sent.
+/// A reply to be sent.
 #[derive(Debug)]
 pub enum Reply {
-    /// Opens the connection.
+    /// Accepts the connection.
     ConnAck(Box<ConnAck>),
-    /// QoS 1 accepted.
+    /// Acknowledges a QoS 1 publish.
     PubAck(PacketId, ReasonCode),
-    /// QoS 2 accepted.
+    /// Acknowledges a QoS 2 publish.
     PubRec(PacketId, ReasonCode),
-    /// Our QoS 2 delivery: its receipt is noted.
+    /// For a QoS 2 delivery: its PUBREC is recorded.
     PubRel(PacketId, ReasonCode),
-    /// QoS 2 released.
+    /// Completes a QoS 2 publish after its PUBREL.
     PubComp(PacketId, ReasonCode),
-    /// Subscriptions stand.
+    /// The subscriptions are made.
     SubAck(Box<SubAck>),
-    /// Subscriptions are gone.
+    /// The subscriptions are removed.
     UnsubAck(Box<UnsubAck>),
 }
 
 impl Reply {
-    /// What it says of the packet that it answers.
+    /// Its reason code.
     pub fn reason(&self) -> ReasonCode {
         match self {
             Self::PubAck(_, reason)
@@ -55,7 +56,7 @@ impl Reply {
         }
     }
 
-    /// Of the exchange that it belongs to.
+    /// The packet identifier that it carries.
     pub fn packet_id(&self) -> Option<PacketId> {
         match self {
             Self::PubAck(id, _)
@@ -68,7 +69,7 @@ impl Reply {
         }
     }
 
-    /// For the counters.
+    /// Its type, for the counters.
     pub fn packet_type(&self) -> PacketType {
         match self {
             Self::ConnAck(_) => PacketType::ConnAck,
@@ -82,34 +83,34 @@ impl Reply {
     }
 }
 
-/// A reply and what must be true before it leaves.
+/// A reply and its gate.
 #[derive(Debug)]
 pub struct Pending {
-    /// What.
+    /// The reply.
     pub reply: Reply,
-    /// Must be committed or settled.
+    /// This message must be committed, completed or refused.
     pub message: Option<Arc<Message>>,
-    /// Must be reached; 0 is no condition.
+    /// This commit must be reached; 0 is no condition.
     commit: CommitNo,
 }
 
 impl Pending {
-    /// Waits for nothing but its place in the order.
+    /// A reply that waits only for its place in the order.
     pub fn at_once(reply: Reply) -> Self {
         Self { reply, message: None, commit: 0 }
     }
 
-    /// Waits for a commit that is already numbered.
+    /// A reply that waits for a commit whose number is known.
     pub fn at_commit(reply: Reply, commit: CommitNo) -> Self {
         Self { reply, message: None, commit }
     }
 
-    /// Waits for a message to be on disk or with its receivers.
+    /// A reply that waits for a message to be on disk, or acknowledged by its receivers.
     pub fn with_message(reply: Reply, message: Option<Arc<Message>>) -> Self {
         Self { reply, message, commit: 0 }
     }
 
-    /// Waits, besides, for what this step writes.
+    /// Also waits for the commit of the current step, if `waits`.
     #[must_use]
     pub fn and_this_step(mut self, waits: bool) -> Self {
         if waits {
@@ -118,7 +119,7 @@ impl Pending {
         self
     }
 
-    /// Tells whoever follows the message that its publisher is answered now, or never.
+    /// Reports to the message's trace that its publisher has been answered, or never will be.
     pub(super) fn answer_trace(&self, answered: bool) {
         if let Some(trace) = self.message.as_ref().and_then(|message| message.trace.as_ref()) {
             trace.answered(answered.then(|| self.reply.reason()));
@@ -140,11 +141,11 @@ impl Pending {
     }
 }
 
-/// Replies of one kind of order: only the first may leave.
+/// Replies in one order: only the first may be sent.
 #[derive(Debug, Default)]
 struct Line {
     queue: VecDeque<Pending>,
-    /// How many of them, at the end, belong to the running step.
+    /// How many replies at the end belong to the current step.
     new: usize,
 }
 
@@ -167,24 +168,23 @@ impl Line {
     }
 }
 
-/// The replies of one connection, in two lines. A publish may wait long, for a commit
-/// or for room on the disk; what the client needs to go on receiving, and thereby to
-/// make room, must not stand behind it. The protocol asks for no order between them.
+/// The replies of one connection, in two lines: see the module. The protocol requires no order
+/// between the lines.
 #[derive(Debug, Default)]
 pub struct PendingQueue {
     /// PUBACK and PUBREC.
     publishes: Line,
-    /// All others. Their gates are commits, so the first is open no later than the rest.
+    /// All others. Their gates are commits, and those of later replies are not lower.
     others: Line,
     /// Bytes of the messages that replies wait for.
     bytes: usize,
     new_gates: bool,
-    /// SUBACKs among them: what they promise must not overtake them.
+    /// The number of SUBACKs in the queue: deliveries must not overtake them.
     subscribes: usize,
 }
 
 impl PendingQueue {
-    /// Adds one behind the others.
+    /// Appends a reply.
     pub fn push(&mut self, pending: Pending) {
         self.new_gates |= pending.commit == THIS_STEP;
         self.subscribes += usize::from(matches!(pending.reply, Reply::SubAck(_)));
@@ -200,7 +200,7 @@ impl PendingQueue {
         self.bytes
     }
 
-    /// True if none waits.
+    /// True if no reply waits.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -211,32 +211,32 @@ impl PendingQueue {
         message.is_some_and(|message| message.durability.is_parked())
     }
 
-    /// Bytes that they take in memory, without their messages.
+    /// Bytes that the replies take in memory, without their messages.
     pub fn memory(&self) -> usize {
         (self.publishes.queue.capacity() + self.others.queue.capacity()) * size_of::<Pending>()
     }
 
-    /// How many wait.
+    /// How many replies wait.
     pub fn len(&self) -> usize {
         self.publishes.queue.len() + self.others.queue.len()
     }
 
-    /// True if deliveries must wait, for a CONNACK or a SUBACK.
+    /// True if deliveries must wait for a CONNACK or a SUBACK.
     pub fn holds_deliveries(&self) -> bool {
         self.subscribes > 0 || self.opens_connection()
     }
 
-    /// True if the CONNACK waits, before which nothing may be sent [MQTT-3.2.0-1].
+    /// True if the CONNACK is still queued. Nothing may be sent before it [MQTT-3.2.0-1].
     pub fn opens_connection(&self) -> bool {
         matches!(self.others.queue.front(), Some(Pending { reply: Reply::ConnAck(_), .. }))
     }
 
-    /// True if a reply of this step waits for what the step writes.
+    /// True if a reply of this step waits for the step's own commit.
     pub fn has_new_gates(&self) -> bool {
         self.new_gates
     }
 
-    /// The running step is in the commit of this number.
+    /// Records the number of the commit that the current step is in.
     pub fn submitted(&mut self, commit: CommitNo) {
         if std::mem::take(&mut self.new_gates) {
             self.publishes.submitted(commit);
@@ -246,24 +246,24 @@ impl PendingQueue {
         self.others.new = 0;
     }
 
-    /// Gives back the memory of a line that was long and is empty.
+    /// Frees the memory of lines that are empty.
     pub fn shrink(&mut self) {
         spare::shrink_queue(&mut self.publishes.queue);
         spare::shrink_queue(&mut self.others.queue);
     }
 
-    /// Replies that it has room for.
+    /// Replies that there is memory for.
     #[cfg(test)]
     pub(super) fn capacity(&self) -> usize {
         self.publishes.queue.capacity() + self.others.queue.capacity()
     }
 
-    /// The connection has ended: what waits is not sent any more.
+    /// The connection has ended, so the replies will not be sent.
     pub fn abandon(&self) {
         self.publishes.queue.iter().for_each(|pending| pending.answer_trace(false));
     }
 
-    /// Takes the next one whose gate is open.
+    /// Takes the next reply whose gate is open.
     pub fn pop_open(&mut self, committed: CommitNo) -> Option<Pending> {
         let publish =
             if self.opens_connection() { None } else { self.publishes.pop_open(committed) };

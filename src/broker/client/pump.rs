@@ -1,5 +1,5 @@
-//! Fills the write buffer: replies whose gate is open, then deliveries as far as window, gates
-//! and buffer allow.
+//! Fills the write buffer: replies whose gate is open, then deliveries as far as the inflight
+//! window, gates and the buffer allow.
 
 use bytes::BytesMut;
 
@@ -13,23 +13,22 @@ use crate::session::{DeliveryBlock, Entry, Fit, Outgoing};
 use crate::store::Op;
 use crate::telemetry::{DropReason, Label, PacketType, RefuseReason};
 
-/// It must not be sent [MQTT-3.1.2-24], and a client that waits for it would do so for ever.
+/// The reply must not be sent [MQTT-3.1.2-24], and the client would wait for it without end.
 const UNANSWERABLE: Close = Close::Error(
     ReasonCode::PacketTooLarge,
     "the client accepts no packet as large as the answer to its SUBSCRIBE or UNSUBSCRIBE",
 );
 
-/// Deliveries taken under one lock.
+/// The most deliveries that are taken under one hold of the session's lock.
 const AT_ONCE: usize = 64;
 
 impl Client {
-    /// Appends what may be sent now, until `out` holds about `enough` bytes or the poll's
-    /// budget is spent. True if it stopped because of that, so that there is more to be
-    /// had.
+    /// Encodes what may be sent now, until `out` holds about `enough` bytes or the poll's
+    /// budget is spent. True if it stopped for that reason, so that more may follow.
     ///
     /// # Errors
-    /// The connection has to end: a message of an older client was refused, or it accepts
-    /// no packet as large as its CONNACK.
+    /// The connection has to end: a publish of an older client was refused, or a reply is
+    /// larger than the client accepts.
     pub fn pump(&mut self, out: &mut BytesMut, enough: usize) -> Result<bool, Close> {
         let pumped = self.pump_uncounted(out, enough);
         self.count_back_pressure();
@@ -44,7 +43,7 @@ impl Client {
         }
         let committed = self.broker.persistence.committed();
         let is_full = self.send_replies(committed, out, enough)?;
-        // Also if the client reads nothing, so that nothing gets on.
+        // Also if the client does not read, so that the deadline still holds.
         self.check_graceful_disconnect()?;
         if is_full {
             return Ok(true);
@@ -60,7 +59,7 @@ impl Client {
             }
             let more = self.take_outgoing(committed);
             let mut outgoing = std::mem::take(&mut self.outgoing);
-            // Also what is given up, of which nothing is written.
+            // Dropped deliveries cost as well, although nothing is written for them.
             self.output_budget.spend(DELIVERY * outgoing.len());
             let before = out.len();
             for next in outgoing.drain(..) {
@@ -70,15 +69,15 @@ impl Client {
             self.outgoing = outgoing;
             if !more {
                 self.look = false;
-                // What was given up leaves nothing to wait for.
+                // Dropping deliveries may have left nothing for the client to receive.
                 self.check_graceful_disconnect()?;
                 return Ok(false);
             }
         }
     }
 
-    /// True if it stopped because `out` holds `enough`: what is left stays where it is
-    /// counted, so a client that does not read is read no further in the end.
+    /// True if it stopped because `out` holds `enough` bytes. The other replies stay in the
+    /// queue, where they are counted, so a client that does not read is not read either.
     fn send_replies(
         &mut self,
         committed: u64,
@@ -86,8 +85,8 @@ impl Client {
         enough: usize,
     ) -> Result<bool, Close> {
         while out.len() < enough {
-            // At each reply: a client may send PINGREQ before it has its CONNACK, which
-            // nothing may overtake.
+            // Before each reply: a client may send PINGREQ before its CONNACK, which must be
+            // sent first.
             self.send_pings(out, enough);
             let Some(mut pending) = self.pending.pop_open(committed) else { return Ok(false) };
             self.has_replied = true;
@@ -120,7 +119,7 @@ impl Client {
         }
     }
 
-    /// A large message is not kept until its PUBREL: its packet id says enough.
+    /// Frees a large message before its PUBREL: its packet identifier detects a repeat.
     fn discard_message(&mut self, pending: &Pending) {
         const LARGE: usize = 4 << 10;
         let is_large = pending.message.as_ref().is_some_and(|message| message.size() >= LARGE);
@@ -130,7 +129,7 @@ impl Client {
         }
     }
 
-    /// The disk had no room for what was already queued: the reply says so.
+    /// The disk had no room for a message that was already queued. The reply says so.
     fn take_back(&mut self, pending: &mut Pending) -> Result<(), Close> {
         self.broker.metrics.messages.refused.inc(RefuseReason::DiskFull);
         match &mut pending.reply {
@@ -165,7 +164,7 @@ impl Client {
                 encode::ack(out, version, AckKind::PubAck, id, reason);
             }
             Reply::PubRec(id, reason) => {
-                // A failure ends the exchange.
+                // A failure completes the exchange.
                 self.unanswered = self.unanswered.saturating_sub(usize::from(reason.is_failure()));
                 encode::ack(out, version, AckKind::PubRec, id, reason);
             }
@@ -210,8 +209,7 @@ impl Client {
         packets::answered(&self.handle.client_id, kind, id, reason, bytes);
     }
 
-    /// A packet that the client has declared too large for itself is not sent
-    /// [MQTT-3.1.2-24].
+    /// Encodes a packet, unless it is larger than the client accepts [MQTT-3.1.2-24].
     pub(super) fn within<P: encode::Diagnostic>(
         &self,
         out: &mut BytesMut,
@@ -232,7 +230,7 @@ impl Client {
         fits
     }
 
-    /// Takes the next deliveries from the session. False: that was all for now.
+    /// Takes the next deliveries from the session. False: no more can be sent now.
     fn take_outgoing(&mut self, committed: u64) -> bool {
         let now = self.step.now;
         let mut session = self.handle.lock();
@@ -244,7 +242,7 @@ impl Client {
                 Ok(next) => {
                     let is_large = matches!(&next, Outgoing::Publish(it) if is_large(it));
                     outgoing.push(next);
-                    // Nothing may stand behind it in the write buffer.
+                    // Nothing may follow it in the write buffer: its payload is written after.
                     if is_large {
                         break;
                     }
@@ -293,7 +291,7 @@ impl Client {
         self.broker.complete(entry, &mut self.step);
     }
 
-    /// Whether the client may get a message, and accepts a packet as large as it makes.
+    /// Whether a delivery may be sent to this client, and fits its Maximum Packet Size.
     fn fit(&self, entry: &Entry) -> Fit {
         let topic = entry.message.topic();
         if !self.broker.authenticator.may_deliver(&self.principal, topic) {
@@ -306,7 +304,7 @@ impl Client {
         Fit::Sendable
     }
 
-    /// The packet that a delivery makes, without a topic alias.
+    /// The PUBLISH of a delivery, without a topic alias.
     fn publish_of<'a>(&self, entry: &'a Entry) -> PublishOut<'a> {
         let message = &entry.message;
         let now = self.step.now.wall;
@@ -318,7 +316,7 @@ impl Client {
             topic: message.topic(),
             topic_alias: None,
             expiry: message.expires_at.map(|at| seconds_left(at, now)),
-            // Never on the way to a server [MQTT-3.3.4-6].
+            // Must not be sent to a server [MQTT-3.3.4-6].
             subscription_ids: if self.role.is_dialled() { &[] } else { &entry.identifiers },
             properties: message.properties(),
             payload: message.payload(),
@@ -337,7 +335,7 @@ impl Client {
         } else if publish.topic_alias.is_some()
             && encode::publish_len(self.version, &publish) > self.max_packet as usize
         {
-            // The alias would not be known to the client: say the name next time.
+            // The client does not learn this alias, so no further ones may be sent.
             self.outbound_aliases = super::OutboundAliases::new(0);
             publish.topic_alias = None;
         }
@@ -369,8 +367,8 @@ fn is_large(entry: &Entry) -> bool {
     entry.message.payload().len() >= LARGE
 }
 
-/// What is left of a message's expiry, never less than a second: it was looked at
-/// just before.
+/// The remaining message expiry interval in seconds, at least 1: the caller has checked that
+/// the message has not expired.
 fn seconds_left(expires_at: WallMillis, now: WallMillis) -> u32 {
     let left = expires_at.0.saturating_sub(now.0).div_ceil(1000).max(1);
     u32::try_from(left).unwrap_or(u32::MAX)

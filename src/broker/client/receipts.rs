@@ -26,8 +26,8 @@ impl Client {
                 if let Some(trace) = &entry.message.trace {
                     trace.progressed(entry.delivery, Step::Received);
                 }
-                // A crash after PUBREL must not repeat PUBLISH to a receiver that has
-                // forgotten the id: "received" is on disk first.
+                // The receiver may forget the identifier after PUBREL, so a crash must not
+                // repeat the PUBLISH then. Therefore "received" is committed first.
                 let durable = entry.home != Home::Memory;
                 if durable {
                     self.step.write(Op::Received(entry.delivery));
@@ -51,8 +51,8 @@ impl Client {
         self.receive(|session| session.pubcomp(packet_id, now)).map(drop)
     }
 
-    /// Lets the session look at an acknowledgement; a delivery that is done with it
-    /// is completed here.
+    /// Passes an acknowledgement to the session. A delivery that is complete by it is
+    /// completed in the broker too.
     fn receive(
         &mut self,
         look: impl FnOnce(&mut crate::session::Session) -> Receipt,
@@ -65,7 +65,7 @@ impl Client {
             Receipt::Done(entry) => {
                 traced::ended(&entry, End::Acknowledged);
                 self.broker.complete(&entry, &mut self.step);
-                // There is room in the window again.
+                // The inflight window has room again.
                 self.look = true;
                 Ok(None)
             }

@@ -1,18 +1,18 @@
-//! What a connection keeps between two steps. This is little, since most connections are idle
-//! most of the time.
+//! What a connection keeps between two steps. Most connections are idle most of the time, so
+//! it keeps little.
 
 use super::{BlockReason, Client};
 use crate::broker::spare;
 
-/// Receivers that are kept for the next message to the same topic. Looking up more costs
-/// less than a tenth of delivering to them, and each of them keeps a session in memory,
-/// also one that has ended meanwhile.
+/// Receivers that are kept for the next message to the same topic. For more of them, a new
+/// search costs less than a tenth of the delivery. Each kept receiver keeps its session in
+/// memory, even after the session has ended.
 const ROUTES: usize = 16;
-/// Bytes of a topic that is kept with them.
+/// The most bytes of the topic that is kept with them.
 const TOPIC: usize = 1024;
 
 impl Client {
-    /// Lets go of what the step that ends has needed and the next one may do without.
+    /// Frees what the next step does not need.
     pub(super) fn rest(&mut self) {
         self.leave_line();
         self.discard_routes();
@@ -21,12 +21,12 @@ impl Client {
         spare::shrink(&mut self.outgoing);
     }
 
-    /// Bytes of what it keeps from one step to the next, beside what it is asked for.
+    /// Bytes that it keeps between steps.
     pub(super) fn kept_memory(&self) -> usize {
         self.step.memory() + self.outgoing.capacity() * size_of::<crate::session::Outgoing>()
     }
 
-    /// Entries that its buffers have room for.
+    /// Entries that its buffers have memory for.
     #[cfg(test)]
     pub fn capacity(&self) -> usize {
         self.step.capacity()

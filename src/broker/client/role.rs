@@ -1,7 +1,7 @@
-//! Which end of its connection this broker is, and what only the dialling end does: it
-//! brings its session's own subscriptions up to date, subscribes at the other end before
-//! any delivery, and pings. All else is the same for both: a session's deliveries are
-//! publishes to whoever is at the other end.
+//! The role of this broker on a connection, and what only the dialling end does: it updates
+//! the subscriptions of its own session, subscribes at the other end before any delivery, and
+//! sends PINGREQ. Everything else is the same for both roles: the deliveries of a session are
+//! publishes to the other end.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -16,45 +16,45 @@ use crate::protocol::{
 use crate::store::Change;
 use crate::telemetry::PacketType;
 
-/// Most filters in one SUBSCRIBE: what the servers of the large clouds take.
+/// The most filters in one SUBSCRIBE: the limit of the large cloud services.
 const FILTERS_AT_ONCE: usize = 8;
 
-/// What a connection that this broker has dialled is for.
+/// What a dialled connection forwards in each direction.
 #[derive(Debug, Clone, Default)]
 pub struct Dialled {
-    /// What the session is subscribed to at this broker: sent to the other end.
+    /// The session's subscriptions at this broker, whose messages are sent to the other end.
     pub forward: Vec<SubscribeFilter>,
-    /// What is to be subscribed to at the other end: published at this broker.
+    /// The subscriptions at the other end, whose messages are published at this broker.
     pub subscribe: Vec<SubscribeFilter>,
 }
 
-/// Which end of the connection this broker is.
+/// The role of this broker on the connection.
 #[derive(Debug)]
 pub(super) enum Role {
     /// The other end has sent CONNECT.
     Accepted,
-    /// This broker has.
+    /// This broker has sent CONNECT.
     Dialled(Box<Dialling>),
 }
 
-/// How far a connection that was dialled has come.
+/// The state of a dialled connection.
 #[derive(Debug)]
 pub(super) struct Dialling {
-    /// What is to be done at this broker before anything is sent.
+    /// Changes to the session at this broker that come before anything is sent.
     local: VecDeque<Local>,
     subscribe: VecDeque<Vec<SubscribeFilter>>,
-    /// The SUBSCRIBE that has been sent, and until when its SUBACK has to come.
+    /// The SUBSCRIBE that was sent, and the deadline of its SUBACK.
     asked: Option<(PacketId, Vec<SubscribeFilter>, Instant)>,
     pings: bool,
     retains: bool,
 }
 
-/// A step of bringing the session's own state up to date.
+/// One change to the session at this broker.
 #[derive(Debug)]
 enum Local {
-    /// The other end has no state of the session, so its packet ids begin anew.
+    /// The other end has no session state, so its packet identifiers start again.
     DiscardIncoming,
-    /// Filters that the session had and is not to have any more go, and the others come.
+    /// Unsubscribes from all other filters, and subscribes to these.
     Subscribe(Vec<SubscribeFilter>),
 }
 
@@ -70,7 +70,7 @@ impl Role {
         matches!(self, Self::Dialled(_))
     }
 
-    /// True if deliveries have to wait for a SUBACK, or for the SUBSCRIBE before it.
+    /// True if deliveries have to wait for a SUBACK or for the SUBSCRIBE before it.
     pub(super) fn holds_deliveries(&self) -> bool {
         match self {
             Self::Accepted => false,
@@ -90,7 +90,7 @@ impl Role {
         }
     }
 
-    /// When the SUBACK has to have come.
+    /// The deadline of the SUBACK.
     pub(super) fn answer_by(&self) -> Option<Instant> {
         match self {
             Self::Accepted => None,
@@ -100,7 +100,7 @@ impl Role {
 }
 
 impl Client {
-    /// The connection was dialled by this broker, and `connack` has been read on it.
+    /// Makes this a connection that the broker has dialled; `connack` is the server's answer.
     pub fn dialled(&mut self, connack: &ConnAck, dialled: Dialled) {
         let mut local = VecDeque::new();
         if !connack.session_present {
@@ -116,19 +116,19 @@ impl Client {
             retains: connack.retain_available.unwrap_or(true),
         }));
         self.resumed = true;
-        // What the other end sends is never refused for want of room: it waits there.
+        // A message of the server is never refused for lack of room: it is held instead.
         self.back_pressure = true;
         self.wake.set_back_pressure(true);
     }
 
-    /// Has a PINGREQ sent.
+    /// Sends a PINGREQ with the next output.
     pub fn ping(&mut self) {
         if let Some(dialling) = self.role.dialling() {
             dialling.pings = true;
         }
     }
 
-    /// Brings the session at this broker up to date, as far as the budget lasts.
+    /// Updates the session at this broker, as far as the budget allows.
     pub(super) fn go_on_opening(&mut self) {
         while self.work.is_none()
             && let Some(local) = self.role.dialling().and_then(|it| it.local.pop_front())
@@ -159,7 +159,7 @@ impl Client {
             }
         }
         if !filters.is_empty() {
-            // Nobody is answered, so the id is nobody's.
+            // No SUBACK is sent for this, so the packet identifier has no meaning.
             let subscribe = Subscribe {
                 packet_id: PacketId::FIRST,
                 subscription_id: None,
@@ -170,7 +170,7 @@ impl Client {
         }
     }
 
-    /// Sends what only the dialling end sends.
+    /// Sends PINGREQ and SUBSCRIBE.
     ///
     /// # Errors
     /// The server accepts no packet as large as a SUBSCRIBE of one filter.
@@ -181,7 +181,7 @@ impl Client {
             self.sent(PacketType::PingReq, None, ReasonCode::Success, 2);
         }
         while let Some(filters) = self.next_to_subscribe() {
-            // Nothing is delivered before the SUBACK, so no delivery comes by this id.
+            // Nothing is delivered before the SUBACK, so no delivery has this identifier.
             let Some(packet_id) = self.handle.lock().draw_free_packet_id() else {
                 self.subscribe_later(filters);
                 return Ok(());
@@ -217,7 +217,7 @@ impl Client {
         Ok(())
     }
 
-    /// The filters of the next SUBSCRIBE, if it is its turn.
+    /// The filters of the next SUBSCRIBE, unless a SUBACK is awaited.
     fn next_to_subscribe(&mut self) -> Option<Vec<SubscribeFilter>> {
         let dialling = self.role.dialling().filter(|dialling| dialling.asked.is_none())?;
         dialling.subscribe.pop_front()
@@ -230,7 +230,7 @@ impl Client {
     }
 
     /// # Errors
-    /// The server answers what it was not asked, or not all of it.
+    /// The SUBACK does not match the SUBSCRIBE that was sent.
     pub(super) fn on_suback(&mut self, suback: &SubAck) -> Result<(), Close> {
         let asked = self.role.dialling().and_then(|dialling| dialling.asked.take());
         let Some((packet_id, filters, _)) = asked else { return Err(UNASKED) };
@@ -249,12 +249,12 @@ impl Client {
                 );
             }
         }
-        // The next SUBSCRIBE may go, or else the first delivery.
+        // The next SUBSCRIBE or the first delivery may be sent.
         self.look = true;
         Ok(())
     }
 
-    /// The end of a connection by the server.
+    /// The server has sent DISCONNECT.
     pub(super) fn on_server_disconnect(&self, disconnect: &Disconnect) -> Close {
         tracing::info!(
             client_id = &*self.handle.client_id, reason = ?disconnect.reason,
@@ -264,7 +264,8 @@ impl Client {
         Close::Lost("the server sent DISCONNECT")
     }
 
-    /// The last packet to a server. Some reasons are for servers alone (v5, 3.14.2.1).
+    /// The DISCONNECT to a server. Some reason codes may be sent by servers only (v5,
+    /// 3.14.2.1).
     pub(super) fn disconnect_from_server(&self, reason: ReasonCode, out: &mut BytesMut) {
         let reason = match reason {
             ReasonCode::ServerShuttingDown

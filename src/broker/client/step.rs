@@ -1,5 +1,5 @@
-//! The steps of a connection: each holds its session's permit, handles what one poll's
-//! budget allows, and submits what it has decided before it gives the permit back.
+//! The steps of a connection. Each holds the session's permit, handles what one poll's budget
+//! allows, and submits its changes before it releases the permit.
 
 use super::{Client, Close};
 use crate::broker::{Budget, Load};
@@ -16,8 +16,8 @@ const DEPRIVED: Close = Close::Error(
 );
 
 impl Client {
-    /// Begins a step of a poll that may cost `budget` each way. False: somebody else acts on the session, and the wake-up is rung
-    /// when it is this connection's turn.
+    /// Begins a step with `budget` for input and the same for output. False: the session's
+    /// permit is taken, and the connection is woken when it can try again.
     ///
     /// # Errors
     /// The connection has to end: it has lost its session, or the broker shuts down.
@@ -36,8 +36,8 @@ impl Client {
                 Some(permit) => self.permit = Some(permit),
                 None => return Ok(false),
             }
-            // Who takes the session away revokes the connection first, so the lock, which
-            // publishers want too, is asked only then.
+            // A take-over revokes the connection first, so the session's lock, for which
+            // publishers compete, is taken only if the connection was revoked.
             if self.wake.revoked().is_some() && !self.handle.look().life.is_held_by(self.epoch) {
                 self.permit = None;
                 return Err(self.lost().unwrap_or(TAKEN_OVER));
@@ -56,8 +56,8 @@ impl Client {
         Ok(true)
     }
 
-    /// Ends a step, unless a packet's work goes on: then all of it is submitted at once when
-    /// it is done.
+    /// Ends a step. If a packet's work continues, nothing is submitted yet: all of its changes
+    /// are submitted together when it is done.
     ///
     /// # Errors
     /// As [`Client::submit`].
@@ -80,32 +80,32 @@ impl Client {
         self.held.is_none() && self.may_take()
     }
 
-    /// Its last step may still be under way after it was revoked.
+    /// True if this step may go on. After a revocation only the last step may.
     fn may_step(&self) -> bool {
         self.wake.revoked().is_none() || self.wake.is_closing()
     }
 
-    /// True if a packet that was left over may be looked at again in this poll.
+    /// True if held or unhandled packets may be handled in this poll.
     pub fn may_take(&self) -> bool {
         self.work.is_none() && !self.carries_on && !self.budget.is_spent() && self.may_step()
     }
 
-    /// True if more of what the client sent may be there than one poll may handle.
+    /// True if this poll could not handle all input.
     pub fn has_more_input(&self) -> bool {
         self.work.is_some() || self.carries_on || self.budget.is_spent()
     }
 
-    /// True if there is more to do than one poll may: it is to be polled again.
+    /// True if this poll could not do all work, so that another poll is needed.
     pub fn has_more(&self) -> bool {
         self.has_more_input() || self.output_budget.is_spent()
     }
 
-    /// What there is more of, if [`Client::has_more`].
+    /// The kind of work that remains, if [`Client::has_more`] is true.
     pub fn load(&self) -> Load {
         if self.output_budget.is_spent() { Load::Output } else { Load::Input }
     }
 
-    /// Hands what was decided to the store and wakes whom it concerns.
+    /// Submits the step's changes to the store and wakes other connections.
     ///
     /// # Errors
     /// The store is poisoned: nothing may be acknowledged any more.
@@ -125,22 +125,22 @@ impl Client {
         Ok(())
     }
 
-    /// True if it has to let go of its session.
+    /// True if the connection has to release its session.
     pub fn is_revoked(&self) -> bool {
         self.wake.revoked().is_some()
     }
 
-    /// True if somebody waits for its end, so that it does not wait for its turn.
+    /// True if someone waits for the connection to end, so that it does not wait for a turn.
     pub fn is_awaited(&self) -> bool {
         self.is_revoked() || self.broker.is_shutting_down()
     }
 
-    /// The task takes one more step when the connection is revoked.
+    /// If the connection is revoked, its task takes one more step.
     pub fn begin_close(&self) {
         self.wake.set_closing();
     }
 
-    /// Why the connection has lost its session, or has to let go of it.
+    /// Why the connection has to release its session, if it has to.
     fn lost(&self) -> Option<Close> {
         Some(match self.wake.revoked()? {
             Revoked::TakenOver => TAKEN_OVER,

@@ -1,9 +1,9 @@
-//! Packets whose work exceeds one poll: a PUBLISH with many receivers, a SUBSCRIBE that matches
-//! many retained messages, long lists of filters. Their work continues over several polls, and
-//! no later packet is handled meanwhile.
+//! Packets whose work exceeds one poll: a PUBLISH with many receivers, a SUBSCRIBE that
+//! matches many retained messages, long lists of filters. The work continues over several
+//! polls, and no later packet is handled meanwhile.
 //!
-//! What a packet has decided is submitted at once, when its work is done: one packet is
-//! never half in the file.
+//! The changes of a packet are submitted together when its work is done, so a packet is never
+//! half committed.
 
 use std::sync::Arc;
 
@@ -19,16 +19,16 @@ use crate::store::RetainedRecord;
 /// A packet whose work has begun.
 #[derive(Debug)]
 pub(super) enum Work {
-    /// A message that some receivers may have.
+    /// A message that may be in the queues of some receivers.
     Publish {
-        /// To the receivers in `Client::routes`.
+        /// The fan-out to the receivers in `Client::routes`.
         fanout: Fanout,
-        /// For its publisher, unless it was QoS 0.
+        /// The reply to its publisher; none at QoS 0.
         reply: Option<Pending>,
     },
-    /// Filters in their order, each with what is retained under it.
+    /// A SUBSCRIBE: its filters in order, each with its retained messages.
     Subscribe(Box<Subscribing>),
-    /// Filters in their order.
+    /// An UNSUBSCRIBE, with the reason codes of the filters that are done.
     Unsubscribe(Unsubscribe, Vec<ReasonCode>),
 }
 
@@ -36,18 +36,18 @@ pub(super) enum Work {
 #[derive(Debug)]
 pub(super) struct Subscribing {
     subscribe: Subscribe,
-    /// Of the filters that are done.
+    /// The reason codes of the filters that are done.
     reasons: Vec<ReasonCode>,
-    /// The other end has asked for it, and gets a SUBACK.
+    /// True if the other end has sent it and gets a SUBACK.
     answers: bool,
-    /// What is to be sent for the last of these.
+    /// Retained messages found for the last of those filters and not yet sent.
     retained: std::vec::IntoIter<Arc<RetainedRecord>>,
-    /// The search for more of it.
+    /// The search for more retained messages.
     search: Option<Walk>,
 }
 
 impl Work {
-    /// A SUBSCRIBE, of the other end if it is answered.
+    /// A SUBSCRIBE. `answers`: the other end has sent it.
     pub(super) fn subscribe(subscribe: Subscribe, answers: bool) -> Self {
         let (reasons, retained, search) = (Vec::new(), Vec::new().into_iter(), None);
         Self::Subscribe(Box::new(Subscribing { subscribe, reasons, answers, retained, search }))
@@ -55,7 +55,7 @@ impl Work {
 }
 
 impl Client {
-    /// Begins a packet's work, and goes on with it as far as the budget lasts.
+    /// Begins a packet's work and does as much of it as the budget allows.
     pub(super) fn start(&mut self, work: Work) {
         if let Some(more) = self.advance(work) {
             self.work = Some(Box::new(more));
@@ -81,7 +81,7 @@ impl Client {
         None
     }
 
-    /// Goes on with the packet whose work the last poll could not finish.
+    /// Continues the work of a packet that the last poll could not finish.
     pub fn go_on(&mut self) {
         if let Some(work) = self.work.take() {
             self.start(*work);
@@ -89,8 +89,8 @@ impl Client {
         self.go_on_opening();
     }
 
-    /// Finishes it, in turns with other tasks: what was begun is brought to its end even if
-    /// the connection is not.
+    /// Finishes the work, in turns with other tasks. Work that has begun must be completed
+    /// even if the connection ends.
     pub(super) async fn finish_work(&mut self) {
         let mut turn = None;
         while self.work.is_some() {
@@ -108,8 +108,8 @@ impl Client {
         self.start(Work::subscribe(subscribe, true));
     }
 
-    /// A SUBSCRIBE has begun, at one end or the other. What it brings is sent after its
-    /// SUBACK: [MQTT-3.8.4] allows for less, but clients are used to it.
+    /// True while a SUBSCRIBE is in progress, at either end. Its messages are sent after its
+    /// SUBACK: [MQTT-3.8.4] permits less, but clients rely on it.
     pub(super) fn is_subscribing(&self) -> bool {
         matches!(self.work.as_deref(), Some(Work::Subscribe(_))) || self.role.holds_deliveries()
     }
@@ -118,7 +118,7 @@ impl Client {
         self.start(Work::Unsubscribe(unsubscribe, Vec::new()));
     }
 
-    /// What is left of it when the budget is spent.
+    /// Continues the work. Returns it if the budget is spent before it is done.
     fn advance(&mut self, work: Work) -> Option<Work> {
         match work {
             Work::Publish { fanout, reply } => self.fan_out_some(fanout, reply),
@@ -151,16 +151,17 @@ impl Client {
         }
     }
 
-    /// The next retained message, or else more of the search for them, or else the next
-    /// filter. True: that was all.
+    /// Handles the next retained message, or else continues the search, or else takes the next
+    /// filter. True: all is done.
     fn subscribe_some(&mut self, subscribing: &mut Subscribing) -> bool {
         let Subscribing { subscribe, reasons, retained, search, .. } = subscribing;
         let done = reasons.len();
         self.budget.spend(RECEIVER);
         if self.wake.revoked().is_some() {
-            // Somebody waits for the end of this step. Without its SUBACK the client
-            // subscribes again, and what is retained is found again; but not with Retain
-            // Handling 1 if the subscription is there by then.
+            // Another task waits for the end of this step, so retained messages are skipped.
+            // Without its SUBACK the client subscribes again and then gets them, except with
+            // Retain Handling 1 and an existing subscription. Therefore that subscription is
+            // removed.
             let is_unfinished = retained.len() > 0 || search.is_some();
             (*retained, *search) = (Vec::new().into_iter(), None);
             let line = done.checked_sub(1).and_then(|last| subscribe.filters.get(last));
@@ -220,7 +221,7 @@ impl Client {
         self.push_when_written(Reply::SubAck(Box::new(sub_ack)));
     }
 
-    /// One line for each reason, with the first filter that was refused for it.
+    /// Logs one line for each reason code, with the first filter that it refused.
     fn tell_refused(&self, subscribing: &Subscribing) {
         let mut told = Vec::new();
         for (line, reason) in subscribing.subscribe.filters.iter().zip(&subscribing.reasons) {
@@ -235,7 +236,7 @@ impl Client {
         }
     }
 
-    /// With the key of the configuration that decides, if there is one.
+    /// The cause, with its configuration key if there is one.
     fn why_refused(&self, reason: ReasonCode) -> &'static str {
         match reason {
             ReasonCode::TopicFilterInvalid => {

@@ -1,4 +1,4 @@
-//! Removes expired retained messages, and those that the disk has refused.
+//! Removes retained messages that have expired or that the disk has refused.
 
 use super::super::budget::{Budget, NODE, NODES_AT_ONCE};
 use super::super::{Broker, Step};
@@ -9,8 +9,8 @@ use crate::protocol::level_count;
 use crate::store::Change;
 
 impl Broker {
-    /// Removes what has expired, in turns with other tasks and with one topic under each
-    /// hold of the lock. Not to be cancelled.
+    /// Removes expired messages, in turns with other tasks, with one topic for each hold of
+    /// the lock. Must not be cancelled.
     pub(in crate::broker) async fn expire_retained(&self) {
         let mut from = Some(0);
         let mut budget = Budget::of_long_poll();
@@ -23,7 +23,7 @@ impl Broker {
             from = next;
             budget.spend(NODES_AT_ONCE);
             for topic in topics {
-                // Found by its path, and taken out along it.
+                // The topic's path is walked twice: to find it, and to remove it.
                 budget.spend(2 * NODE * level_count(&topic));
                 self.retained.expire(topic, self.persistence.committed(), &mut step);
                 if budget.is_spent() {
@@ -41,15 +41,15 @@ impl RetainedMessages {
     fn expire(&self, topic: String, committed: CommitNo, step: &mut Step) {
         let now = step.now.wall;
         let mut retained = self.tree.write();
-        // It may have been replaced since.
+        // It may have been replaced meanwhile.
         let Some(versions) = retained.get_mut(&topic) else { return };
         versions.prune(committed);
         self.recount(versions);
         if versions.current().is_some_and(|record| !record.is_expired(now)) {
             return;
         }
-        // What the disk may still refuse removes nothing by expiring: the one below it
-        // may come to hold again. Subscribers see neither until that is decided.
+        // While versions are undecided, an expired one does not remove those below it, which
+        // may become current again. Subscribers get no expired version meanwhile.
         if versions.stack.len() > 1 {
             return;
         }

@@ -1,5 +1,5 @@
-//! Retained messages: kept in memory for quick matching, and in the store. Owns its lock,
-//! the last in the order of locks.
+//! Retained messages: in memory for fast matching, and in the store. Owns its lock, which
+//! comes after those of registry and session in the order of locks.
 
 mod expiry;
 mod versions;
@@ -36,13 +36,13 @@ impl RetainedMessages {
         }
     }
 
-    /// What holds under a topic.
+    /// The current retained message of a topic.
     pub(super) fn get(&self, topic: &str) -> Option<Arc<RetainedRecord>> {
         self.tree.read().get(topic)?.current().cloned()
     }
 
-    /// True if a retained message under this topic could be kept: it would replace
-    /// one, or there is room.
+    /// True if a retained message can be stored under this topic: it replaces one, or there is
+    /// room for another.
     pub(super) fn has_room_for(&self, publication: &Publication<'_>) -> bool {
         if publication.payload.is_empty() {
             return true;
@@ -51,14 +51,13 @@ impl RetainedMessages {
         let bytes = u64::try_from(bytes).unwrap_or(0)
             + cost_of(publication.topic, publication.properties, publication.payload);
         bytes <= self.max_bytes
-            // The broker's own, under $SYS, do not count.
+            // The broker's own messages, under $SYS, are not counted.
             && (self.count() < self.max_messages
                 || self.tree.read().get(publication.topic).is_some())
     }
 
-    /// Keeps a message for later subscribers, in place of the one before
-    /// [MQTT-3.3.1-5]; an empty payload removes it [MQTT-3.3.1-6]. If the disk refuses
-    /// `message`, the one before holds again by itself.
+    /// Retains a message in place of the one before [MQTT-3.3.1-5]. An empty payload removes
+    /// it [MQTT-3.3.1-6]. If the disk refuses `message`, the one before becomes current again.
     pub(super) fn retain(
         &self,
         publication: &Publication<'_>,
@@ -72,8 +71,8 @@ impl RetainedMessages {
             return;
         }
         let may_be_refused = message.is_kept && message.publisher.is_some();
-        // Whoever can be told was told before the message was made; others that came in
-        // between do not undo that.
+        // A publisher that can be refused was checked before its message was made, and is not
+        // checked again.
         if !may_be_refused && !self.has_room_for(publication) {
             self.metrics.messages.dropped.add(DropReason::RetainedLimit, 1);
             return;
@@ -85,7 +84,7 @@ impl RetainedMessages {
         };
         let mut retained = self.tree.write();
         if let Some(versions) = retained.get_mut(topic) {
-            // As many may be undecided as publishers have in flight: not at each of them.
+            // Many versions may be undecided, so they are not checked for each message.
             if versions.stack.len().is_power_of_two() {
                 versions.prune(committed);
             }
@@ -96,20 +95,19 @@ impl RetainedMessages {
             self.recount(&mut versions);
             retained.insert(topic, versions);
         }
-        // Under the lock, so that the file agrees with memory on which is the last.
+        // Under the lock, so that file and memory agree on the last version.
         step.change(Change::Retain(record, message.is_kept.then_some(message.id)));
     }
 
-    /// True if it has not been replaced or removed since it was found. What has replaced it
-    /// reaches new subscribers as a message of its own, and must not come before it
-    /// [MQTT-4.6.0-6].
+    /// True if the message is still the current one of its topic. A newer one is sent to new
+    /// subscribers as a message of its own and must not be overtaken [MQTT-4.6.0-6].
     pub(super) fn is_current(&self, record: &Arc<RetainedRecord>) -> bool {
         let retained = self.tree.read();
         let current = retained.get(&record.topic).and_then(Versions::current);
         current.is_some_and(|current| Arc::ptr_eq(current, record))
     }
 
-    /// Removes what is retained under a topic. False: nothing is.
+    /// Removes the retained message of a topic. False: there is none.
     pub(super) fn remove(&self, topic: &str, step: &mut Step) -> bool {
         let mut retained = self.tree.write();
         let Some(removed) = retained.remove(topic) else { return false };
@@ -118,8 +116,8 @@ impl RetainedMessages {
         removed.current().is_some()
     }
 
-    /// The disk has answered for a message that was to be retained: what can hold no more
-    /// is let go of.
+    /// The disk has committed or refused a message that was to be retained, so versions that
+    /// cannot become current again are freed.
     pub(super) fn decide(&self, message: &Message, committed: CommitNo) {
         if self.tree.read().get(message.topic()).is_none_or(Versions::is_decided) {
             return;
@@ -133,14 +131,14 @@ impl RetainedMessages {
         }
     }
 
-    /// Keeps a message of the broker's own, such as `$SYS`, in memory alone.
+    /// Retains a message of the broker's own, such as `$SYS`, in memory only.
     pub(super) fn retain_in_memory(&self, publication: &Publication<'_>, now: WallMillis) {
         let record = Arc::new(record_of(publication, now));
         let versions = Versions::of(Version { record, message: None });
         self.tree.write().insert(publication.topic, versions);
     }
 
-    /// Puts back what a start has found.
+    /// Restores the retained messages that the store has read at the start.
     pub(super) fn recover(&self, records: Vec<RetainedRecord>) {
         let mut retained = self.tree.write();
         for record in records {
@@ -151,13 +149,13 @@ impl RetainedMessages {
         }
     }
 
-    /// Begins a search for what is retained under a filter.
+    /// Begins a search for the retained messages that match a filter.
     pub(super) fn walk(&self, filter: &str) -> Walk {
         self.tree.read().walk(filter)
     }
 
-    /// Goes on with it under one short hold of the lock: shows `found` what holds under
-    /// topics that match. Returns how many nodes it has looked at.
+    /// Continues a search under one short hold of the lock. Calls `found` with the current
+    /// message of each matching topic. Returns the number of nodes visited.
     pub(super) fn visit(
         &self,
         walk: &mut Walk,
@@ -170,7 +168,7 @@ impl RetainedMessages {
         })
     }
 
-    /// Goes on with it as [`Self::visit`] does, and keeps what has not expired.
+    /// Continues a search like [`Self::visit`], and collects messages that have not expired.
     pub(super) fn search(
         &self,
         walk: &mut Walk,
@@ -188,14 +186,14 @@ impl RetainedMessages {
         usize::try_from(self.metrics.messages.retained.get()).unwrap_or(0)
     }
 
-    /// Brings the gauges up to what holds now.
+    /// Updates the gauges after a change of the current message.
     fn recount(&self, versions: &mut Versions) {
         let now = versions.current().cloned();
         self.count_retained(versions.counted.as_ref(), now.as_ref());
         versions.counted = now;
     }
 
-    /// Under a topic `before` was retained, and now `after` is.
+    /// Updates the gauges: `before` was retained under a topic, and now `after` is.
     fn count_retained(
         &self,
         before: Option<&Arc<RetainedRecord>>,
@@ -214,8 +212,8 @@ impl RetainedMessages {
     }
 }
 
-/// What a retained message takes in memory: its record, with the counts of an `Arc`, and its
-/// place in the tree of topics, as if no other topic began like it.
+/// Bytes that a retained message takes in memory: its record with the counts of an `Arc`, and
+/// its nodes in the tree, as if no other topic shared a level.
 fn cost_of(topic: &str, properties: &[u8], payload: &[u8]) -> u64 {
     const RECORD: usize = size_of::<RetainedRecord>() + 2 * size_of::<usize>();
     let place = Retained::<Versions>::cost_of(topic);

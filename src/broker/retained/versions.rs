@@ -1,6 +1,6 @@
-//! What is retained under one topic: a stack of the messages that are not known to be on
-//! disk or refused yet, the last one on top. If the disk has no room for it, the one below
-//! holds again, in memory as in the file.
+//! The retained messages of one topic: a stack of versions that are not yet known to be on
+//! disk or refused, the newest on top. If the disk refuses it, the one below becomes current
+//! again, in memory as in the file.
 
 use std::sync::Arc;
 
@@ -9,11 +9,11 @@ use smallvec::SmallVec;
 use crate::message::{Message, WallMillis};
 use crate::store::RetainedRecord;
 
-/// One message that was retained under a topic.
+/// One version of the retained message of a topic.
 #[derive(Debug, Clone)]
 pub(super) struct Version {
     pub(super) record: Arc<RetainedRecord>,
-    /// As long as the disk may still refuse it.
+    /// Its message, while the disk may still refuse it.
     pub(super) message: Option<Arc<Message>>,
 }
 
@@ -27,11 +27,11 @@ impl Version {
     }
 }
 
-/// What is retained under one topic; the last one that was not refused holds.
+/// The versions of one topic. The last one that is not refused is current.
 #[derive(Debug, Default)]
 pub(super) struct Versions {
     pub(super) stack: SmallVec<[Version; 1]>,
-    /// The one that is in the gauges.
+    /// The version that is counted in the gauges.
     pub(super) counted: Option<Arc<RetainedRecord>>,
 }
 
@@ -40,12 +40,13 @@ impl Versions {
         Self { stack: SmallVec::from_iter([version]), counted: None }
     }
 
-    /// The message that holds.
+    /// The current message.
     pub(super) fn current(&self) -> Option<&Arc<RetainedRecord>> {
         self.stack.iter().rev().find(|version| !version.is_refused()).map(|version| &version.record)
     }
 
-    /// Lets go of what can hold no more: the refused, and all below one that is on disk.
+    /// Removes versions that cannot become current again: those refused, and those below one
+    /// that is on disk.
     pub(super) fn prune(&mut self, committed: u64) {
         self.stack.retain(|version| !version.is_refused());
         if let Some(last) = self.stack.iter().rposition(|version| version.is_final(committed)) {
@@ -56,12 +57,12 @@ impl Versions {
         }
     }
 
-    /// True if nothing of it is undecided.
+    /// True if no version is undecided.
     pub(super) fn is_decided(&self) -> bool {
         self.stack.iter().all(|version| version.message.is_none())
     }
 
-    /// True if time or the disk may have ended something of it.
+    /// True if a version may have expired or been decided.
     pub(super) fn is_to_be_checked(&self, now: WallMillis) -> bool {
         self.stack.iter().any(|it| it.message.is_some() || it.record.is_expired(now))
     }

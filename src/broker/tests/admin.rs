@@ -1,4 +1,4 @@
-//! What an operator sees and does, with commits stepped by hand.
+//! The admin functions, with commits stepped by hand.
 
 use std::collections::BTreeSet;
 use std::pin::pin;
@@ -32,7 +32,7 @@ fn announcement(topic: &str, qos: QoS, retain: bool) -> Announcement {
     }
 }
 
-/// A session that is away and has this many messages under "t" waiting on disk.
+/// An offline session with this many messages under "t" on disk.
 fn away_with(world: &World, client_id: &str, count: u16) {
     let mut user = world.durable(client_id);
     user.subscribe("t", QoS::AtLeastOnce);
@@ -96,7 +96,7 @@ async fn a_queue_is_seen_in_order_and_in_pages_wherever_it_stands() {
     away_with(&world, "c", 20);
     let mut user = world.connect("c", false);
     world.commit();
-    // Three in flight, some in memory, the rest on disk; the last ones not committed.
+    // Three in flight, some in memory, the rest on disk. The last ones are not committed.
     for _ in 0..3 {
         user.received();
     }
@@ -134,7 +134,7 @@ async fn an_operators_message_is_confirmed_when_it_is_on_disk() {
     }
     let world = world.crash(Vec::<User>::new());
     assert_eq!(world.broker.session_info("c").unwrap().queued, 1);
-    // Nobody has to keep it.
+    // No receiver has to acknowledge it.
     let nobody = announcement("nobody", QoS::ExactlyOnce, false);
     assert_eq!(world.broker.announce(&nobody).await.unwrap().receivers, 0);
 }
@@ -225,7 +225,7 @@ async fn subscriptions_are_listed_once_each_whatever_the_pages() {
     assert!(!more && rest.len() == 2);
 }
 
-/// Sessions that nobody has connected: as a start leaves them.
+/// Sessions that never had a connection, as after a start.
 fn crowd(broker: &Broker, count: usize) {
     for n in 0..count {
         let client_id: Arc<str> = format!("client-{n:06}").into();
@@ -243,7 +243,7 @@ async fn a_list_of_100_000_sessions_is_whole_and_lets_others_run() {
     crowd(&world.broker, COUNT);
     let turns = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&turns);
-    // On the same thread as the list: each of its steps gives this one a turn.
+    // Runs on the same thread as the list, and gets a turn at each yield.
     let others = tokio::spawn(async move {
         loop {
             counted.fetch_add(1, Ordering::Relaxed);
@@ -284,7 +284,7 @@ async fn the_longest_queues_come_first_and_each_session_once() {
         after = Some(next);
     }
     assert_eq!(seen.len(), 28, "with the publisher");
-    // The publisher's "t" reached "full" twice: it waited for both.
+    // The messages for "fuller" are queued for "full" too: both subscribe to "t".
     let queued = |id: &str| world.broker.session_info(id).unwrap().queued;
     assert!(queued(&seen[0]) >= queued(&seen[1]) && queued(&seen[1]) >= queued(&seen[2]));
     assert_eq!(seen.iter().collect::<BTreeSet<_>>().len(), 28);

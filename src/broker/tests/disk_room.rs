@@ -1,4 +1,5 @@
-//! What the broker keeps is bounded by what is there, however much has come and gone.
+//! Memory and timers are bounded by the current state, however many clients have come and
+//! gone.
 
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ fn subscriber(world: &World, client_id: &str) -> User {
     user
 }
 
-/// A client that means to come back within the hour, and to leave a will in half of it.
+/// A client with a session expiry of an hour and a will delay of half an hour.
 fn with_delayed_will(client_id: &str) -> Connect {
     let will = LastWill {
         topic: TopicName::new("will").unwrap(),
@@ -53,7 +54,7 @@ fn a_hundred_thousand_reconnects_leave_two_timers_for_each_session() {
     }
     assert_eq!(world.broker.timers.len(), 2 * CLIENTS);
     assert_eq!(first.unwrap().strong_count(), 0, "a session that has ended");
-    // Those that are there have no timer.
+    // Connected sessions have no timers.
     let users: Vec<_> = connects.iter().map(|connect| world.connect_by(connect)).collect();
     assert_eq!(world.broker.timers.len(), 0);
     drop(users);
@@ -98,7 +99,7 @@ fn an_idle_publisher_keeps_no_sessions_that_have_ended() {
             (0..count).map(|n| world.session(&format!("receiver-{n}"))).collect();
         receivers.into_iter().for_each(User::leave);
         if count == 3 {
-            // Few are kept until it is heard of again.
+            // The receivers of a small fan-out are kept until the publisher's next step.
             publisher.send(Packet::PingReq);
         }
         assert!(sessions.iter().all(|session| session.strong_count() == 0));
@@ -125,7 +126,7 @@ fn a_step_with_thousands_of_packets_leaves_small_buffers() {
     assert!(publisher.client.capacity() <= 8 * KEPT, "{}", publisher.client.capacity());
 }
 
-/// Clients that are away, each with `count` messages on disk.
+/// Offline clients, each with `count` messages on disk.
 fn with_queues(max_memory: u64, clients: usize, count: u16, payload: &str) -> World {
     let mut config = Config::default();
     config.limits.max_memory = AutoSize::Set(ByteSize::mib(max_memory));
@@ -161,7 +162,7 @@ fn clients_that_come_back_at_once_share_the_memory_for_their_queues() {
             user
         })
         .collect();
-    // A page of 64 KiB and a message for each, beside what they share.
+    // A page of 64 KiB and a message for each, beyond the memory that they share.
     let most = (8 << 20) + CLIENTS as u64 * (112 << 10);
     let bytes = world.broker.memory();
     assert!(bytes < most, "{bytes}");
@@ -230,7 +231,7 @@ fn a_search_for_many_retained_messages_takes_several_polls_and_finds_all() {
     }
     let mut subscriber = world.passing("sub");
     assert!(subscriber.client.begin(Budget::of_long_poll()).unwrap());
-    // None of them ends so.
+    // None of the topics matches.
     let none = subscribe("+/+/none", QoS::AtMostOnce);
     subscriber.client.handle(Packet::Subscribe(Box::new(none)), 0).unwrap();
     assert!(subscriber.client.has_more());
@@ -242,7 +243,7 @@ fn a_search_for_many_retained_messages_takes_several_polls_and_finds_all() {
         polls += 1;
     }
     subscriber.client.end().unwrap();
-    // 20,000 nodes at 2 units each, and one poll that finds that there is no more.
+    // 20,000 nodes at 2 units each, and one poll that finds no more.
     assert_eq!(polls, 4);
     assert_eq!(subscriber.received(), ["SUBACK"]);
     subscriber.subscribe("#", QoS::AtMostOnce);
@@ -283,7 +284,7 @@ fn deep_subscriptions_of_an_ended_session_are_removed_a_few_at_a_time() {
     }
 }
 
-/// Filters of names and `+` that match no topic of `a` alone, but nearly.
+/// Filters of `a` and `+` that match a topic of `a` levels up to their last level.
 fn nearly_match(world: &World, filters: usize) -> User {
     let mut subscriber = world.passing("many");
     let mut random = 1u64;
@@ -323,14 +324,14 @@ fn a_publish_that_many_filters_nearly_match_takes_several_polls() {
             assert!(publisher.client.begin(Budget::of_long_poll()).unwrap());
             polls += 1;
         }
-        // The delivery itself may have its turn in the next one.
+        // The delivery may need another poll.
         while publisher.client.has_more() {
             publisher.client.end().unwrap();
             assert!(publisher.client.begin(Budget::of_long_poll()).unwrap());
             publisher.client.go_on();
         }
         publisher.client.end().unwrap();
-        // With a router that changes all the time the fourth try is made at once.
+        // If the router changes during each search, the fourth search runs without a break.
         let expected = if changes { 4..=4 } else { 5..=7 };
         assert!(expected.contains(&polls), "{polls}");
         let packets = receiver.received();

@@ -1,5 +1,5 @@
-//! Write elision: what every durable receiver has acknowledged is never written, and
-//! nothing else is left out.
+//! Write elision: a message that all durable receivers have acknowledged in time is never
+//! written, and every other message is.
 
 use super::world::{World, ack};
 use crate::protocol::{Packet, QoS};

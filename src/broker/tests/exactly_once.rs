@@ -1,4 +1,4 @@
-//! Promise 2: the QoS 2 table of the design, row by row.
+//! Promise 2: each row of the QoS 2 table in `ARCHITECTURE.md`.
 
 use super::world::{World, ack, publish};
 use crate::protocol::{Packet, QoS};
@@ -66,7 +66,7 @@ fn mqtt_4_3_3_10_a_repeat_is_known_as_one_after_a_take_over_and_after_a_crash() 
     let mut publisher = world.durable("pub");
     publisher.publish(QoS::ExactlyOnce, 9, "once");
 
-    // Cut off, and back before the broker has noticed.
+    // A take-over before the broker has seen the end of the old connection.
     let gone = std::mem::replace(&mut publisher, world.connect("pub", false));
     let mut repeat = publish(QoS::ExactlyOnce, 9, "once");
     repeat.dup = true;

@@ -1,4 +1,4 @@
-//! A disk or a queue without room, as publishers and receivers see it.
+//! A full disk and full queues, as seen by publishers and receivers.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ fn away(world: &World, client_id: &str) {
     receiver.leave();
 }
 
-/// Publishes large messages until one is refused; answers how many were not.
+/// Publishes large messages until one is refused. Returns how many were accepted.
 fn fill(world: &World) -> u16 {
     let mut publisher = world.passing("filler");
     let payload = "x".repeat(LARGE);
@@ -62,7 +62,7 @@ fn older(world: &World, client_id: &str, clean: bool) -> User {
     user
 }
 
-/// Receives and acknowledges all that waits for `client_id`; answers the payloads.
+/// Receives and acknowledges the queue of `client_id`. Returns the payloads.
 fn drain(world: &World, client_id: &str) -> Vec<String> {
     let mut user = world.connect(client_id, false);
     let mut payloads = Vec::new();
@@ -144,7 +144,7 @@ fn a_stalled_publisher_is_acknowledged_in_order_when_there_is_room() {
     assert!(publisher.received().is_empty() && publisher.client.is_blocked_by_back_pressure());
     publisher.send(Packet::PingReq);
     assert_eq!(publisher.received(), ["PingResp"]);
-    // QoS 0 goes on; no more than a turn's worth is taken.
+    // QoS 0 continues. QoS 1 and 2 messages are accepted up to `PARKED_BYTES`.
     publisher.publish(QoS::AtMostOnce, 0, "light");
     publisher.publish(QoS::AtLeastOnce, 3, &large);
     assert!(publisher.client.block().is_none());
@@ -161,7 +161,7 @@ fn a_stalled_publisher_is_acknowledged_in_order_when_there_is_room() {
     assert!(!publisher.client.is_blocked_by_back_pressure() && !world.broker.is_disk_full());
 }
 
-/// Its PUBREC may be what frees the memory and the disk that it waits for.
+/// Its PUBREC may free the memory and the disk space that it waits for.
 #[test]
 fn what_a_publisher_that_waits_for_room_receives_is_taken_also_while_memory_is_short() {
     let mut config = small_config(OnFull::Stall);
@@ -271,7 +271,7 @@ fn a_client_does_not_wait_for_its_own_queue() {
     assert!(matches!(parted, Err(Close::Error(ReasonCode::QuotaExceeded, _))), "{parted:?}");
 }
 
-/// What would free memory and disk stands behind a publish that must not be taken.
+/// The packets that free memory and disk space are behind a publish that must be held.
 #[test]
 fn a_stalled_client_above_its_share_of_memory_is_read_on_for_what_it_acknowledges() {
     let mut config = small_config(OnFull::Stall);
@@ -309,7 +309,7 @@ fn a_stalled_client_above_its_share_of_memory_is_read_on_for_what_it_acknowledge
     assert_eq!(both.client.block(), None);
 }
 
-/// What is retained under `t`.
+/// The retained message of `t`.
 fn retained(world: &World, client_id: &str) -> Vec<String> {
     let mut subscriber = world.passing(client_id);
     subscriber.subscribe("t", QoS::AtMostOnce);

@@ -1,5 +1,5 @@
-//! A full disk and what grows the file without being a message: wills, subscriptions,
-//! new sessions. Queues can be drained whatever clients ask for.
+//! A full disk, and rows that grow the file and are not messages: wills, subscriptions, new
+//! sessions. Queues can be drained whatever clients request.
 
 use super::world::{User, World, at_once, id, publish, request, user_property};
 use crate::auth::Identity;
@@ -21,7 +21,7 @@ fn small() -> World {
     World::with(config)
 }
 
-/// A will of so many bytes, which only properties can hold.
+/// A will of this many bytes, most of them in properties.
 fn will(bytes: usize) -> LastWill {
     let value = "w".repeat(bytes.min(60_000));
     let properties = (0..bytes.div_ceil(60_000)).flat_map(|_| user_property("", &value));
@@ -53,7 +53,7 @@ fn back(world: &World, client_id: &str, bytes: usize) -> Result<User, ReasonCode
     connect(world, &Connect { will, ..request(Version::V5, client_id, false) })
 }
 
-/// Fills the queue of `away` until a message is refused. How many were not.
+/// Fills the queue of `away` until a message is refused. Returns how many were accepted.
 fn fill(world: &World) -> usize {
     let mut receiver = world.durable("away");
     receiver.subscribe("t", QoS::AtLeastOnce);
@@ -76,7 +76,7 @@ fn refill(world: &World) -> usize {
     panic!("max_size does not hold");
 }
 
-/// Takes and acknowledges the queue of `away`, which has so many messages.
+/// Receives and acknowledges the queue of `away`, which has this many messages.
 fn drain(world: &World, messages: usize) {
     drain_to(world, messages, StoreState::Running);
     let mut fits = world.passing("pub");
@@ -146,7 +146,7 @@ fn what_is_asked_for_before_the_disk_is_found_full_is_refused_beyond_its_room() 
     receiver.subscribe("t", QoS::AtLeastOnce);
     world.commit();
     receiver.leave();
-    // None of it is committed, and nothing has been refused by the disk yet.
+    // Nothing is committed yet, and the disk has refused nothing.
     let users: Vec<_> = (0..8).map(|no| back(&world, &format!("known{no}"), 900_000)).collect();
     let accepted = users.iter().filter(|user| user.is_ok()).count();
     assert!((1..8).contains(&accepted), "{accepted}");

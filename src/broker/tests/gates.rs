@@ -156,8 +156,8 @@ fn mqtt_4_6_0_6_what_an_old_connection_left_unread_does_not_overtake_the_new_one
     assert!(receiver.received().is_empty());
 }
 
-/// A connection that always has another large fan-out at hand must not hold its session for
-/// ever: the step ends with the publish that it went on with.
+/// A connection with one large fan-out after another must release its session's permit: a step
+/// ends with the publish that it continued.
 #[test]
 fn a_step_that_goes_on_with_a_packet_of_an_earlier_poll_ends_with_it() {
     const RECEIVERS: usize = 6_000;
@@ -182,7 +182,7 @@ fn a_step_that_goes_on_with_a_packet_of_an_earlier_poll_ends_with_it() {
     assert!(!client.may_go_on() && !client.may_take(), "the next packet is for the next step");
     assert!(client.has_more(), "which comes by itself");
     client.end().unwrap();
-    // So that somebody else may act on the session in between.
+    // Another task can act on the session in between.
     let session = world.broker.session_of("pub").unwrap();
     assert!(session.try_begin().is_some());
     assert!(client.begin(Budget::of_long_poll()).unwrap() && client.may_go_on());
@@ -190,8 +190,8 @@ fn a_step_that_goes_on_with_a_packet_of_an_earlier_poll_ends_with_it() {
     drop(receivers);
 }
 
-/// A timer that looks at a session while its connection wants to go on: the connection has
-/// asked in vain, and nobody else would tell it.
+/// A timer holds a session's permit while the connection fails to get it. The timer must wake
+/// the connection, since nothing else would.
 #[test]
 fn whoever_acts_on_a_session_beside_its_connection_rings_it_afterwards() {
     let world = World::new();

@@ -1,5 +1,5 @@
-//! The gauge of what is in flight, kept by changes, against the sum over sessions. The
-//! simulation compares them at each step; here are the moments by name.
+//! The gauge of deliveries in flight, which is updated by differences, equals the sum over
+//! sessions. The simulation compares them at each step; these tests cover single events.
 
 use super::world::{User, World, ack};
 use crate::broker::Budget;
@@ -11,7 +11,7 @@ fn gauge(world: &World) -> i64 {
     counted
 }
 
-/// A durable receiver, and `count` messages that were sent to it.
+/// A durable receiver to which `count` messages were sent.
 fn with_in_flight(world: &World, count: u16) -> User {
     let mut receiver = world.durable("sub");
     receiver.subscribe("t", QoS::AtLeastOnce);
@@ -85,7 +85,7 @@ fn a_connection_that_ends_with_a_full_buffer_leaves_nothing_counted() {
         publisher.publish(QoS::AtLeastOnce, packet, "x");
     }
     world.commit();
-    // Enough for some of them only, and then the line is cut.
+    // There is room for some of them only. Then the connection is lost.
     let mut out = bytes::BytesMut::new();
     assert!(receiver.client.begin(Budget::of_long_poll()).unwrap());
     receiver.client.woken();

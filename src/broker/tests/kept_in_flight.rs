@@ -1,12 +1,12 @@
-//! What was sent and is not acknowledged: it keeps its place and its packet id, and
-//! keeps nothing else from moving.
+//! Deliveries that are sent and not acknowledged keep their place and packet identifier, and
+//! do not block other deliveries.
 
 use super::world::{World, ack};
 use crate::config::{Config, Overflow};
 use crate::protocol::{Packet, QoS};
 use crate::telemetry::DropReason;
 
-/// Ids in the cycle of a session.
+/// The number of packet identifiers.
 const CYCLE: u16 = 65_535;
 
 #[test]
@@ -19,7 +19,7 @@ fn a_packet_id_that_is_never_acknowledged_stops_nothing_behind_it() {
         receiver.received();
         let mut publisher = world.passing("pub");
         publisher.publish(qos, 1, "stuck");
-        // A whole cycle of messages waits between the two.
+        // All other packet identifiers are drawn in between.
         let session = world.broker.session_of("sub").unwrap();
         for _ in 1..CYCLE {
             session.lock().draw_packet_id();
@@ -62,8 +62,8 @@ fn a_take_over_before_a_new_packet_id_is_committed_waits_for_it_too() {
     assert_eq!(new.received(), ["CONNACK true", "PUBLISH 1 stuck again", "PUBLISH 2 second"]);
 }
 
-/// A session that drops its oldest messages, of which two have been sent at QoS 2 before
-/// the client went away.
+/// An offline session with drop-oldest overflow, of whose messages two have been sent at QoS
+/// 2.
 fn drops_oldest() -> World {
     let mut config = Config::default();
     config.session.overflow = Overflow::DropOldest;

@@ -1,4 +1,4 @@
-//! What is charged, to whom, and who gives way when `limits.max_memory` is reached.
+//! What is charged, to which client, and which clients give way at `limits.max_memory`.
 
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ fn charged(world: &World) -> u64 {
     world.broker.memory()
 }
 
-/// Publishes until memory is short, to somebody who reads nothing.
+/// Publishes to a client that reads nothing until memory is short.
 fn fill(world: &World, publisher: &mut User, qos: QoS) {
     let payload = "x".repeat(LARGE);
     for packet in 1..300 {
@@ -53,7 +53,7 @@ fn a_message_counts_once_however_many_receive_it() {
     let mut publisher = world.passing("pub");
     send(&mut publisher, "t", QoS::AtMostOnce, 0, &"x".repeat(100_000));
     let grown = charged(&world) - before;
-    // And an entry, with room for the next ones, in each queue.
+    // Each queue has an entry in addition, with capacity for more.
     assert!((100_000..200_000).contains(&grown), "{grown}");
     users.into_iter().for_each(User::leave);
     publisher.leave();
@@ -76,7 +76,7 @@ fn who_holds_little_gets_its_qos_0_messages_when_memory_is_short() {
     drop(hoarder);
 }
 
-/// How many messages on this topic a publisher gets rid of in one poll.
+/// How many messages a publisher can publish to this topic in one poll.
 fn in_one_poll(world: &World, topic: &str) -> usize {
     let mut budget = Budget::of_long_poll();
     let mut routes = Routes::new();
@@ -115,7 +115,7 @@ fn a_publisher_to_a_slow_reader_without_room_is_held_back() {
     assert!(in_one_poll(&roomy, "t") > 3000);
 }
 
-/// What any connection has from time to time is no reason to end one whose queue is long.
+/// Buffers of a normal size must not end a connection whose queue is long.
 #[test]
 fn a_slow_reader_of_qos_0_messages_loses_them_and_not_its_connection() {
     let world = small();
@@ -143,8 +143,8 @@ fn who_cannot_be_given_a_qos_1_message_is_disconnected_and_a_neighbour_is_not() 
     assert!(matches!(ended, Err(Close::Error(ReasonCode::QuotaExceeded, _))), "{ended:?}");
 }
 
-/// With nothing persistent a session that outlives its connection is the only one whose next
-/// connection finds it again.
+/// Without a store, a session that outlives its connection is the only kind that a later
+/// connection resumes.
 #[test]
 fn what_one_connection_lost_does_not_end_the_next_one() {
     let world = World::new();
@@ -167,7 +167,7 @@ fn the_body_of_a_qos_2_message_is_let_go_when_it_is_committed() {
         assert_eq!(publisher.received(), [format!("PUBREC {packet}")]);
     }
     assert!(charged(&world) < 50_000, "{}: ids without bodies", charged(&world));
-    // Known as repeats all the same.
+    // Repeats are still detected.
     publisher.publish(QoS::ExactlyOnce, 7, "again");
     assert_eq!(publisher.received(), ["PUBREC 7"]);
     (1..=50).for_each(|packet| publisher.send(Packet::PubRel(ack(packet))));
@@ -229,7 +229,7 @@ fn nothing_stays_charged_when_everybody_has_left() {
         assert!(charged(&world) > 0);
         for (number, user) in users.into_iter().enumerate() {
             user.vanish();
-            // What waits for those that come back ends with them.
+            // The queues of those that reconnect end with their sessions.
             if number % 2 == 1 {
                 let again = world.connect(&format!("client/{round}/{number}"), true);
                 world.commit();

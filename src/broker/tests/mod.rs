@@ -1,5 +1,5 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
-//! What must be on disk before what leaves, with commits stepped by hand.
+//! What must be on disk before a packet is sent, with commits stepped by hand.
 
 mod admin;
 mod disk_room;

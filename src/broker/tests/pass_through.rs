@@ -1,12 +1,12 @@
-//! `traceparent`, `tracestate` and every other user property reach receivers as they
-//! came, byte for byte, whichever way the message takes and whether or not it is traced.
+//! `traceparent`, `tracestate` and all other user properties reach receivers unchanged, on
+//! every path of a message, traced or not.
 
 use super::spans::{Spans, publish_with, traceparent};
 use super::world::{World, ack, publish, user_property};
 use crate::protocol::{LastWill, Packet, QoS, TopicName, Version};
 
-/// Unusual on purpose: order, capitals, spaces, names twice, an empty value, a content
-/// type in between, a `tracestate` that no parser takes.
+/// Unusual on purpose: order, capitals, spaces, repeated names, an empty value, a content type
+/// in between, and a `tracestate` that is invalid.
 fn properties() -> Vec<u8> {
     let mut all = user_property("tracestate", " congo=t61rcWkgMzE , not a list,,");
     all.extend(user_property("TraceParent", "x"));
@@ -66,7 +66,7 @@ fn from_disk_after_a_crash_and_again_with_dup() {
         for _ in 0..2 {
             let mut receiver = world.connect("sub", false);
             world.commit();
-            // A page of the queue is there at the second look.
+            // The page of the queue arrives after the first call.
             let mut seen = receiver.received_properties();
             seen.extend(receiver.received_properties());
             assert_eq!(seen, [properties()]);

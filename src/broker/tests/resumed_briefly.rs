@@ -1,11 +1,11 @@
-//! A durable session that its client resumes with a Session Expiry Interval of 0: it ends
-//! with this connection, but what waited for it is on disk.
+//! A durable session that is resumed with a Session Expiry Interval of 0. It ends with this
+//! connection, but its queue is on disk.
 
 use super::world::{User, World, ack, request};
 use crate::config::Config;
 use crate::protocol::{Connect, Packet, QoS, Version};
 
-/// Away, with messages on disk alone.
+/// An offline session whose messages are on disk only.
 fn with_backlog(filter: &str, clients: &[&str], payloads: &[&str]) -> World {
     let mut config = Config::default();
     config.session.memory_window = 2;
@@ -35,7 +35,7 @@ fn resume_briefly(world: &World, client_id: &str) -> User {
     user
 }
 
-/// What a client gets and acknowledges, until nothing more comes.
+/// What a client receives and acknowledges, until there is no more.
 fn drain(world: &World, user: &mut User) -> Vec<String> {
     let mut payloads = Vec::new();
     loop {

@@ -1,4 +1,4 @@
-//! What is retained, and what is published of the same topic, for a new subscription.
+//! The order of retained and new messages of a topic for a new subscription.
 
 #[cfg(feature = "failpoints")]
 use std::cell::RefCell;
@@ -32,7 +32,7 @@ fn mqtt_4_6_0_6_what_is_replaced_while_a_subscribe_goes_on_is_not_sent_after_it(
     assert!(!is_sent(), "nothing is retained any more");
 }
 
-/// Between the search for the receivers of "new" and its being retained.
+/// The SUBSCRIBE comes after the receivers of "new" are found and before it is retained.
 #[cfg(feature = "failpoints")]
 #[test]
 fn mqtt_3_3_1_9_who_subscribes_while_a_message_is_being_retained_gets_it() {

@@ -1,5 +1,5 @@
-//! Shared subscriptions when a member's session ends (v5, 4.8.2), and publications that
-//! nobody can be told about when a queue is full.
+//! Shared subscriptions when a member's session ends (v5, 4.8.2), and publications that cannot
+//! be refused when a queue is full.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ fn member(world: &World, client_id: &str, qos: QoS) -> User {
     user
 }
 
-/// Two members, both away, and two messages for each of them.
+/// Two offline members, with two messages each.
 fn with_two_away(qos: QoS) -> World {
     let world = World::new();
     for client_id in ["one", "two"] {
@@ -36,7 +36,7 @@ fn with_two_away(qos: QoS) -> World {
     world
 }
 
-/// The payloads that a client gets when it connects, sorted.
+/// The payloads that a client receives after it connects, sorted.
 fn gets(world: &World, client_id: &str) -> Vec<String> {
     let mut user = world.connect(client_id, false);
     world.commit();
@@ -75,7 +75,7 @@ fn mqtt_4_8_2_qos_1_messages_go_to_another_member_also_if_they_were_sent() {
     assert_eq!(world.broker.metrics.messages.dropped.get(DropReason::SessionEnded), 0);
 }
 
-/// With the row still there, a crash would give it to somebody once more.
+/// If the row still existed after a crash, the delivery would be sent again.
 #[test]
 fn a_member_without_a_row_gets_what_another_left_when_the_row_is_gone() {
     for qos in [QoS::AtMostOnce, QoS::ExactlyOnce] {
@@ -157,7 +157,7 @@ fn what_was_left_over_at_a_crash_is_handed_over_after_the_start() {
         let world = world.crash([new]);
         super::world::at_once(world.broker.background_once());
         world.commit();
-        // At QoS 2 nobody knows any more whether it was sent.
+        // At QoS 2 it may have been sent before the crash.
         assert_eq!(gets(&world, "two"), expected);
         assert_eq!(usize::try_from(world.rows("delivery")).unwrap(), expected.len());
     }
@@ -245,7 +245,7 @@ fn members_that_have_ended_and_are_not_cleared_away_yet_get_nothing() {
         for number in 0..6 {
             let mut passing = world.passing(&format!("passing/{number}"));
             passing.subscribe(GROUP, qos);
-            // More than are cleared away at once.
+            // More than one cleanup step removes.
             (0..600).for_each(|filter| passing.subscribe(&format!("x/{filter}"), qos));
             passing.received();
             passing.leave();
@@ -268,7 +268,7 @@ fn what_a_passing_member_leaves_uncommitted_waits_for_its_commit() {
     passing.received();
     let mut publisher = world.durable("pub");
     (1..=4).for_each(|packet| publisher.publish(QoS::ExactlyOnce, packet, "x"));
-    // Nothing of it is committed, so nothing was sent.
+    // Nothing is committed, so nothing was sent.
     passing.leave();
     super::world::at_once(world.broker.background_once());
     world.commit();
@@ -279,7 +279,7 @@ fn what_a_passing_member_leaves_uncommitted_waits_for_its_commit() {
     assert_eq!(world.broker.metrics.messages.dropped.get(DropReason::SessionEnded), 0);
 }
 
-/// Number 13: one full queue cost all other receivers the will.
+/// A full queue once kept the will from all other receivers.
 #[test]
 fn a_will_reaches_every_receiver_whose_queue_is_not_full() {
     let mut config = Config::default();

@@ -1,4 +1,4 @@
-//! What has been traced, as the tests look at it.
+//! Access to recorded spans, for tests.
 
 use opentelemetry::trace::{SpanId, Status};
 use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData};
@@ -10,12 +10,12 @@ use crate::telemetry::{Sampling, Tracing};
 pub const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 pub const SPAN: &str = "b7ad6b7169203331";
 
-/// The `traceparent` of a publisher whose span is recorded.
+/// The `traceparent` of a publisher whose span is sampled.
 pub fn traceparent() -> String {
     format!("00-{TRACE}-{SPAN}-01")
 }
 
-/// The spans of one broker that have ended.
+/// The finished spans of one broker.
 pub struct Spans {
     exporter: InMemorySpanExporter,
     pub tracing: Tracing,
@@ -60,7 +60,7 @@ impl Spans {
     }
 }
 
-/// An attribute in words; empty if there is none.
+/// An attribute as text; empty if there is none.
 pub fn text(span: &SpanData, key: &str) -> String {
     let found = span.attributes.iter().find(|attribute| attribute.key.as_str() == key);
     found.map_or_else(String::new, |attribute| attribute.value.as_str().into_owned())
@@ -78,7 +78,7 @@ pub fn publishers_span() -> SpanId {
     SpanId::from_hex(SPAN).unwrap()
 }
 
-/// A client with a durable session that has subscribed.
+/// A client with a durable session and a subscription.
 pub fn subscribed(world: &World, client_id: &str, qos: QoS) -> User {
     let mut user = world.durable(client_id);
     user.subscribe("t", qos);

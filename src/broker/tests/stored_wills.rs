@@ -1,5 +1,5 @@
 //! `session.store_wills`: the will of a session that ends with its connection is published
-//! after a crash, and by nothing else than the end of the connection.
+//! after a crash, and otherwise only at the end of the connection.
 
 use super::world::{User, World, at_once, request};
 use crate::config::{ByteSize, Config};
@@ -15,7 +15,7 @@ fn config(stores: bool) -> Config {
     config
 }
 
-/// Connects a client whose session ends with its connection, and whose will says `payload`.
+/// Connects a client whose session ends with its connection. Its will has this payload.
 fn device(world: &World, client_id: &str, payload: &str) -> User {
     let will = LastWill {
         topic: TopicName::new("t").unwrap(),
@@ -39,7 +39,7 @@ fn online(world: &World, user: &mut User) {
     assert_eq!(user.received(), ["PUBACK 1"]);
 }
 
-/// As the server does it after a crash, before it listens.
+/// What the server does after a crash, before it listens.
 fn restart(world: World, users: impl IntoIterator<Item = User>) -> World {
     let world = world.crash(users);
     at_once(world.broker.run_due());
@@ -47,7 +47,7 @@ fn restart(world: World, users: impl IntoIterator<Item = User>) -> World {
     world
 }
 
-/// What is retained under `t`.
+/// The retained messages of `t`.
 fn retained(world: &World) -> Vec<String> {
     let mut subscriber = world.passing("observer");
     subscriber.subscribe("t", QoS::AtMostOnce);
@@ -57,7 +57,7 @@ fn retained(world: &World) -> Vec<String> {
     found
 }
 
-/// Who is away, and has a queue for `t`.
+/// An offline session with a queue for `t`.
 fn away(world: &World) {
     let mut receiver = world.durable("away");
     receiver.subscribe("t", QoS::AtLeastOnce);
@@ -78,10 +78,10 @@ fn a_crash_publishes_the_wills_of_connections_that_were_open() {
     let mut receiver = world.connect("away", false);
     world.commit();
     let mut packets = receiver.received();
-    // The queue is read back from the disk.
+    // The queue is read back from disk.
     packets.append(&mut receiver.received());
     assert_eq!(packets[1..], ["PUBLISH 1 online", "PUBLISH 2 offline"]);
-    // Once, whatever happens next.
+    // It is published only once.
     let world = restart(world, [receiver]);
     assert_eq!(world.rows("message"), 2, "neither acknowledged nor published again");
 }

@@ -1,4 +1,4 @@
-//! Messages that a client accepts no packets for, and those behind them.
+//! Messages larger than the client's Maximum Packet Size, and those behind them.
 
 use super::world::{World, ack, request};
 use crate::protocol::{Connect, Packet, QoS, Version};

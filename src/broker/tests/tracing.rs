@@ -1,4 +1,4 @@
-//! One trace shows a message's way from its publisher over the disk to each receiver.
+//! One trace covers a message from its publisher over the disk to each receiver.
 
 use super::spans::{
     SPAN, Spans, TRACE, events, failed, publish_traced, publishers_span, subscribed, text,
@@ -95,7 +95,7 @@ fn attributes_follow_the_semantic_conventions() {
             ("db.operation.name", "COMMIT"),
             ("db.operation.batch.size", "2"),
             ("ferrymq.batch.messages", "1"),
-            // Topic, `traceparent` with its name and lengths, payload.
+            // Topic, `traceparent` with its name and lengths, and payload.
             ("ferrymq.batch.bytes", "77"),
         ],
     );

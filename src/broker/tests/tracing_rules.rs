@@ -1,4 +1,4 @@
-//! What is traced and what is not, and what spans say of messages that do not arrive.
+//! Which messages are traced, and the spans of messages that are not delivered.
 
 use super::spans::{
     SPAN, Spans, failed, publish_traced, publish_with, subscribed, text, traceparent,
@@ -158,7 +158,7 @@ fn open_spans_are_bounded_and_what_finds_no_place_is_counted() {
     let spans = Spans::of(&world);
     subscribed(&world, "sub", QoS::AtLeastOnce).leave();
     let mut publishers = ["a", "b", "c", "d"].map(|name| world.passing(name));
-    // Each message has three open at first: receive, persist, deliver.
+    // Each message has three open spans at first: receive, persist, deliver.
     for publisher in &mut publishers {
         for packet in 1..=1_000 {
             publish_traced(publisher, QoS::AtLeastOnce, packet, "x");

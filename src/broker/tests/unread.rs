@@ -1,4 +1,4 @@
-//! A client that does not read: what it is owed stays bounded, and nobody waits for it.
+//! A client that does not read: its pending output stays bounded, and no other client waits.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ fn pingresps_that_are_not_read_are_not_encoded() {
 fn acknowledgements_that_are_not_read_are_not_encoded() {
     let world = World::new();
     let mut publisher = world.passing("pub");
-    // As many as the receive maximum allows to be unanswered.
+    // As many as may be unanswered by the receive maximum.
     for packet in 1..=500 {
         publisher.publish(QoS::AtLeastOnce, packet, "x");
         assert!(publisher.unread(100).unwrap() <= 110);
@@ -75,7 +75,7 @@ fn a_refused_publisher_that_reads_nothing_is_let_go_when_its_time_is_over() {
         older.publish(QoS::AtLeastOnce, packet, "x");
     }
     world.commit();
-    // It is served for a while, as far as it reads.
+    // It is served for the grace period, as far as it reads.
     assert!(older.unread(ENOUGH).unwrap() >= ENOUGH);
     hand.advance(Duration::from_secs(9));
     older.unread(ENOUGH).unwrap();

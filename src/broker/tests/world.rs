@@ -1,5 +1,4 @@
-//! A broker without network, threads or time of its own: packets go in, packets come
-//! out, and commits happen when the test says so.
+//! A broker without network, threads or clock: tests send and receive packets, and commit.
 
 use std::sync::{Arc, Weak};
 
@@ -36,7 +35,7 @@ impl World {
         Self::in_directory(tempfile::tempdir().unwrap(), config)
     }
 
-    /// One whose time passes when the test says so.
+    /// A broker whose clock is advanced by the test.
     pub fn timed(config: Config) -> (Self, Hand) {
         let (clock, hand) = Clock::by_hand(WallMillis(1_780_000_000_000));
         (Self::with_clock(Some(clock), tempfile::tempdir().unwrap(), config), hand)
@@ -63,7 +62,7 @@ impl World {
         Self { broker, store, directory, config }
     }
 
-    /// A killed process: what was not committed is gone, and so are the connections.
+    /// Kills the broker and starts it again: uncommitted changes and all connections are lost.
     pub fn crash(self, users: impl IntoIterator<Item = User>) -> Self {
         users.into_iter().for_each(drop);
         let Self { broker, store, directory, config } = self;
@@ -72,12 +71,12 @@ impl World {
         Self::in_directory(directory, config)
     }
 
-    /// What is held for the elision window is written as well.
+    /// Commits, including messages that are held for the elision window.
     pub fn commit(&self) {
         self.store.step(true).unwrap();
     }
 
-    /// The session of a client id, as far as something else keeps it.
+    /// The session of a client id, without keeping it alive.
     pub fn session(&self, client_id: &str) -> Weak<SessionHandle> {
         Arc::downgrade(&self.broker.registry.get(client_id).unwrap())
     }
@@ -136,7 +135,7 @@ impl World {
     }
 }
 
-/// A CONNECT without anything special.
+/// A CONNECT with default values.
 pub fn request(version: Version, client_id: &str, clean_start: bool) -> Connect {
     Connect {
         version,
@@ -158,7 +157,7 @@ pub fn request(version: Version, client_id: &str, clean_start: bool) -> Connect 
     }
 }
 
-/// The other end of one connection.
+/// The client end of one connection.
 pub struct User {
     pub client: Box<Client>,
     out: BytesMut,
@@ -166,7 +165,7 @@ pub struct User {
 }
 
 impl User {
-    /// The other end of a client that has been accepted.
+    /// The client end of an accepted connection.
     pub fn of(client: Box<Client>, version: Version) -> Self {
         Self { client, out: BytesMut::new(), version }
     }
@@ -180,7 +179,7 @@ impl User {
         self.try_send(packet).unwrap();
     }
 
-    /// As the network does it: a turn begins with a look at the wake-up.
+    /// Like the network: the wake-up is checked first.
     pub fn try_send(&mut self, packet: Packet<'_>) -> Result<(), Close> {
         self.client.woken();
         assert!(self.client.begin(Budget::of_long_poll())?, "nobody else acts on the session");
@@ -201,12 +200,12 @@ impl User {
         self.send(Packet::Subscribe(Box::new(subscribe(filter, qos))));
     }
 
-    /// Everything that has been sent to this end since the last look.
+    /// All packets that have been sent to this client since the last call.
     pub fn received(&mut self) -> Vec<String> {
         self.try_received().unwrap()
     }
 
-    /// The properties of every PUBLISH among the same.
+    /// The properties of each PUBLISH among them.
     pub fn received_properties(&mut self) -> Vec<Vec<u8>> {
         let properties = |packet: &Packet<'_>| match packet {
             Packet::Publish(publish) => Some(publish.properties.to_vec()),
@@ -236,7 +235,7 @@ impl User {
         Ok(packets)
     }
 
-    /// Large payloads stand behind the buffer, and what follows them behind those.
+    /// A large payload is written after the buffer and before later packets.
     fn pump(&mut self, enough: usize) -> Result<bool, Close> {
         loop {
             let more = self.client.pump(&mut self.out, enough)?;
@@ -247,8 +246,8 @@ impl User {
         }
     }
 
-    /// As the network does it while this end reads nothing: what it is sent piles up, and
-    /// is encoded as long as there is less than `enough` of it. How much there is.
+    /// Like the network while the client does not read: packets are encoded as long as the
+    /// buffer has less than `enough` bytes. Returns its length.
     pub fn unread(&mut self, enough: usize) -> Result<usize, Close> {
         self.client.woken();
         assert!(self.client.begin(Budget::of_long_poll())?, "nobody else acts on the session");
@@ -259,7 +258,7 @@ impl User {
         Ok(self.out.len())
     }
 
-    /// The network says that it is gone.
+    /// The network reports that the connection is lost.
     pub fn vanish(self) {
         at_once(self.client.close(&Close::Lost("the test says so")));
     }
@@ -270,7 +269,7 @@ impl User {
     }
 }
 
-/// Runs what waits for nobody but for its turn.
+/// Runs a future that waits only for turns.
 pub fn at_once<T>(future: impl Future<Output = T>) -> T {
     let mut future = std::pin::pin!(future);
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());

@@ -28,14 +28,14 @@ fn ack(version: Version, kind: AckKind, mut reader: Reader<'_>) -> Result<Ack, D
         reason_string: None,
         user_properties: Vec::new(),
     };
-    // A remaining length of 2 says success in v5, and is the only one before.
+    // A remaining length of 2 means success in v5, and is the only valid one before v5.
     if version == Version::V5 && !reader.is_empty() {
         let context = match kind {
             AckKind::PubAck | AckKind::PubRec => ReasonContext::PubAckOrPubRec,
             _ => ReasonContext::PubRelOrPubComp,
         };
         ack.reason = reason(reader.u8()?, context)?;
-        // A remaining length of 3 leaves out the property length too.
+        // A remaining length of 3 omits the property length too.
         if !reader.is_empty() {
             properties::walk(&mut reader, of::ACK, |property| {
                 match property.id {
@@ -50,7 +50,7 @@ fn ack(version: Version, kind: AckKind, mut reader: Reader<'_>) -> Result<Ack, D
     Ok(ack)
 }
 
-/// A reason code that the packet's table lists.
+/// A reason code that is valid in this packet.
 pub(super) fn reason(byte: u8, context: ReasonContext) -> Result<ReasonCode, DecodeError> {
     ReasonCode::from_u8(byte)
         .filter(|reason| reason.is_valid_in(context))

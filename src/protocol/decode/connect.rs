@@ -1,5 +1,5 @@
-//! CONNECT, for all three versions. Ours: `mqttbytes` knows neither MQTT 3.1 nor
-//! binary passwords, and cannot tell an absent user name from an empty one.
+//! CONNECT, for all three versions. Not decoded by `mqttbytes`, which does not support MQTT
+//! 3.1 and binary passwords, and cannot tell an absent user name from an empty one.
 
 use crate::protocol::properties::{self, id, of};
 use crate::protocol::reader::Reader;
@@ -12,15 +12,15 @@ mod flag {
     pub const WILL_RETAIN: u8 = 0x20;
     pub const PASSWORD: u8 = 0x40;
     pub const USERNAME: u8 = 0x80;
-    /// What must be 0 without a will.
+    /// Must be 0 without a will.
     pub const OF_WILL: u8 = 0x38;
 }
 
 pub(super) fn connect(mut reader: Reader<'_>) -> Result<Connect, DecodeError> {
     let version = version(&mut reader)?;
     after_version(version, reader).map_err(|error| {
-        // Before v5 a malformed CONNECT is closed without a word; an identifier that
-        // is refused has a return code of its own [MQTT-3.1.3-9].
+        // Before v5 a malformed CONNECT is closed without an answer, except for an invalid
+        // client identifier, which has a return code [MQTT-3.1.3-9].
         if version == Version::V5 || error.reason == ReasonCode::ClientIdentifierNotValid {
             error.with_reply(Reply::ConnAck(version))
         } else {
@@ -40,8 +40,8 @@ fn version(reader: &mut Reader<'_>) -> Result<Version, DecodeError> {
         ("MQTT", 5) => Ok(Version::V5),
         ("MQIsdp", _) => Err(unsupported("protocol level that MQIsdp does not have")
             .with_reply(Reply::ConnAck(Version::V31))),
-        // Bridges of some brokers try the level with its highest bit set first, and
-        // take return code 1 as the sign to try without: read it as the level below.
+        // Bridges of some brokers first send the level with its highest bit set, and retry
+        // without it on return code 1. Therefore the bit is ignored here.
         ("MQTT", _) if level & 0x7F <= 5 => {
             Err(unsupported("protocol level [MQTT-3.1.2-2]")
                 .with_reply(Reply::ConnAck(Version::V311)))
@@ -50,7 +50,7 @@ fn version(reader: &mut Reader<'_>) -> Result<Version, DecodeError> {
             Err(unsupported("protocol level [MQTT-3.1.2-2]")
                 .with_reply(Reply::ConnAck(Version::V5)))
         }
-        // Whoever does not speak MQTT would not understand a CONNACK.
+        // A peer that does not use MQTT cannot read a CONNACK.
         _ => Err(unsupported("protocol name [MQTT-3.1.2-1]")),
     }
 }
@@ -90,8 +90,8 @@ fn after_version(version: Version, mut reader: Reader<'_>) -> Result<Connect, De
     if flags & flag::WILL != 0 {
         connect.will = Some(will(version, flags, &mut reader)?);
     }
-    // MQTT 3.1 lets the remaining length have the last word: a flag may be set whose
-    // field is not there.
+    // In MQTT 3.1 the remaining length decides: a flag may be set although its field is
+    // missing.
     let is_missing = |reader: &Reader<'_>| version == Version::V31 && reader.is_empty();
     if flags & flag::USERNAME != 0 && !is_missing(&reader) {
         connect.username = Some(reader.text()?.into());
@@ -104,7 +104,7 @@ fn after_version(version: Version, mut reader: Reader<'_>) -> Result<Connect, De
 }
 
 fn check_flags(version: Version, flags: u8) -> Result<(), DecodeError> {
-    // MQTT 3.1 calls the bit unused and does not ask that it be 0.
+    // MQTT 3.1 calls the bit unused and does not require it to be 0.
     if flags & flag::RESERVED != 0 && version != Version::V31 {
         return Err(DecodeError::malformed("reserved connect flag is set [MQTT-3.1.2-3]"));
     }

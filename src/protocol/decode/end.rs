@@ -1,4 +1,4 @@
-//! DISCONNECT and AUTH. Both ours: `mqttbytes` refuses the short DISCONNECT and has
+//! DISCONNECT and AUTH. Not decoded by `mqttbytes`, which refuses the short DISCONNECT and has
 //! no AUTH.
 
 use super::Role;
@@ -14,8 +14,8 @@ pub(super) fn disconnect(
     mut reader: Reader<'_>,
 ) -> Result<Disconnect, DecodeError> {
     let mut disconnect = Disconnect::default();
-    // A remaining length of 0 says normal disconnection, and is the only one before
-    // v5; one of 1 leaves out the property length.
+    // A remaining length of 0 means normal disconnection, and is the only valid one before v5.
+    // A remaining length of 1 omits the property length.
     if version == Version::V5 && !reader.is_empty() {
         let context = match role {
             Role::Server => ReasonContext::DisconnectByClient,
@@ -60,8 +60,8 @@ pub(super) fn auth(role: Role, mut reader: Reader<'_>) -> Result<Auth, DecodeErr
         Role::Server => ReasonContext::AuthByClient,
         Role::Client => ReasonContext::AuthByServer,
     };
-    // A remaining length of 0 says success, which only a server can. Otherwise reason
-    // and property length both stand there.
+    // A remaining length of 0 means success, which only a server may send. Otherwise both the
+    // reason code and the property length are required.
     if reader.is_empty() {
         reason(ReasonCode::Success.as_u8(), context)?;
         return Ok(Auth::default());

@@ -1,18 +1,18 @@
-//! Framing: where a packet ends, and whether it may be there at all.
+//! Framing: the length of a packet, and whether the peer may send it.
 
 use super::{Decoder, Role};
 use crate::protocol::varint::{self, Varint};
 use crate::protocol::{AckKind, DecodeError, ReasonCode, Version};
 
-/// What the buffer holds.
+/// The result of looking for a frame in a buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Frame {
-    /// Not a whole frame yet.
+    /// The frame is incomplete.
     Incomplete {
-        /// Length of the whole frame, as soon as it is known.
+        /// Length of the whole frame, once known.
         needed: Option<usize>,
     },
-    /// One frame, from the front of the buffer.
+    /// One frame, at the front of the buffer.
     Complete {
         /// Its length.
         len: usize,
@@ -27,7 +27,7 @@ pub(super) enum Kind {
     Rare(Rare),
 }
 
-/// Those that do not come with every message.
+/// The types that are not sent with every message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rare {
     Connect,
@@ -71,10 +71,10 @@ pub(super) fn frame(decoder: &Decoder, buf: &[u8]) -> Result<Frame, DecodeError>
     })
 }
 
-/// Type and flags, and whether this peer may send the type now.
+/// Checks type and flags, and whether this peer may send the type now.
 #[inline]
 pub(super) fn check_first_byte(decoder: &Decoder, first: u8) -> Result<Kind, DecodeError> {
-    // PUBLISH first: it alone has flags of its own, and it is the packet that counts.
+    // PUBLISH first: it is the most frequent packet, and only it has variable flags.
     if first >> 4 == 3 {
         return check_publish(decoder, first);
     }
@@ -133,9 +133,9 @@ fn check_other(decoder: &Decoder, first: u8) -> Result<Kind, DecodeError> {
             return Err(DecodeError::malformed("packet type 0 is reserved [MQTT-2.2.2-1]"));
         }
     };
-    // MQTT 3.1 repeats packets whose header has QoS 1 with DUP set.
+    // MQTT 3.1 sets DUP on repeated packets whose header has QoS 1.
     let ignored = if decoder.version == Some(Version::V31) && flags == 2 { 0x08 } else { 0 };
-    // So does it leave those of CONNECT unused: looked at when the version is known.
+    // MQTT 3.1 also ignores the flags of CONNECT; they are checked once the version is known.
     let ignored = if decoder.version.is_none() && first >> 4 == 1 { 0x0F } else { ignored };
     if first & 0x0F & !ignored != flags {
         return Err(DecodeError::malformed("reserved flags of the fixed header [MQTT-2.1.3-1]"));

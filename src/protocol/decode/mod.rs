@@ -1,7 +1,7 @@
-//! Frames to packets: framing, then the strict walk over each packet.
+//! Decodes frames to packets: framing, then strict validation of each packet.
 //!
-//! Only [`Decoder::frame`] may ask for more bytes. What it has called complete,
-//! [`Decoder::decode`] either understands entirely or refuses with a reason.
+//! Only [`Decoder::frame`] can require more bytes. A frame that it has called complete is
+//! either decoded entirely by [`Decoder::decode`] or refused with a reason code.
 
 mod ack;
 mod connect;
@@ -15,40 +15,40 @@ use super::{DecodeError, Packet, Reply, Version, reader::Reader};
 pub use frame::Frame;
 use frame::{Kind, Rare};
 
-/// Which side this decoder reads for.
+/// The side for which a decoder reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Role {
     Server,
     Client,
 }
 
-/// Reads one connection's packets.
+/// Decodes the packets of one connection.
 #[derive(Debug, Clone)]
 pub struct Decoder {
     role: Role,
     max_packet_size: u32,
-    /// A server learns it from CONNECT.
+    /// A server sets it after CONNECT.
     version: Option<Version>,
 }
 
 impl Decoder {
-    /// For the side that accepted the connection: CONNECT must come first.
-    /// `max_packet_size` counts the whole frame.
+    /// For the side that accepted the connection: the first packet must be CONNECT.
+    /// `max_packet_size` limits the whole frame, in bytes.
     pub fn server(max_packet_size: u32) -> Self {
         Self { role: Role::Server, max_packet_size, version: None }
     }
 
-    /// For the side that dialled. It reads 3.1.1 until [`Decoder::set_version`].
+    /// For the side that dialled. It decodes 3.1.1 until [`Decoder::set_version`] is called.
     pub fn client(max_packet_size: u32) -> Self {
         Self { role: Role::Client, max_packet_size, version: Some(Version::V311) }
     }
 
-    /// After CONNECT (server), or before anything is read (client).
+    /// To be called after CONNECT (server), or before anything is read (client).
     pub fn set_version(&mut self, version: Version) {
         self.version = Some(version);
     }
 
-    /// From the CONNECT, if there was one.
+    /// The version; `None` before CONNECT.
     pub fn version(&self) -> Option<Version> {
         self.version
     }
@@ -56,7 +56,7 @@ impl Decoder {
     /// Looks for one whole frame at the front of `buf`.
     ///
     /// # Errors
-    /// What is there can never become an acceptable frame, however much follows.
+    /// The bytes cannot become a valid frame, whatever follows.
     #[inline]
     pub fn frame(&self, buf: &[u8]) -> Result<Frame, DecodeError> {
         frame::frame(self, buf).map_err(|error| self.with_reply(error))
@@ -72,7 +72,7 @@ impl Decoder {
             Ok(opened) => opened,
             Err(error) => return Err(self.with_reply(error)),
         };
-        // A server that has no version yet was handed a CONNECT, which brings its own.
+        // Only a CONNECT is decoded without a version, and it has its own.
         let version = self.version.unwrap_or(Version::V311);
         match kind {
             Kind::Publish => publish::publish(self, version, first, body),
@@ -81,7 +81,7 @@ impl Decoder {
         }
     }
 
-    /// First byte, type and body.
+    /// Returns first byte, type and body of a frame.
     #[inline]
     fn open<'a>(&self, frame: &'a [u8]) -> Result<(u8, Kind, &'a [u8]), DecodeError> {
         let mut reader = Reader::new(frame);
@@ -106,14 +106,15 @@ impl Decoder {
         packet
     }
 
-    /// v5 may say why before it closes [MQTT-4.13.1-1]; CONNECT has set its own.
+    /// A v5 peer may be told the reason before the close [MQTT-4.13.1-1]. An error in CONNECT
+    /// has its reply already.
     #[cold]
     fn with_reply(&self, error: DecodeError) -> DecodeError {
         if self.version == Some(Version::V5) { error.with_reply(Reply::Disconnect) } else { error }
     }
 }
 
-/// Kept out of line, for the sake of the packets that come often.
+/// Not inlined, to keep the code for frequent packets small.
 #[inline(never)]
 fn rare(
     kind: Rare,

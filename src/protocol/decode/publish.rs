@@ -1,5 +1,5 @@
-//! PUBLISH, the hot path: ours, borrowing, without allocation unless a property has
-//! to be cut out of the middle.
+//! PUBLISH, the hot path. Borrows from the frame, and allocates only if a property has to be
+//! removed from the middle.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use crate::protocol::properties::{self, id, of};
 use crate::protocol::reader::Reader;
 use crate::protocol::{DecodeError, Packet, PacketId, Publish, QoS, ReasonCode, Version};
 
-/// What a PUBLISH consists of, its properties unread.
+/// The parts of a PUBLISH, with undecoded properties.
 struct Parts<'a> {
     qos: QoS,
     packet_id: Option<PacketId>,
@@ -33,9 +33,8 @@ fn parts(version: Version, first: u8, body: &[u8]) -> Result<Parts<'_>, DecodeEr
     Ok(Parts { qos, packet_id, topic, block, payload: reader.rest() })
 }
 
-/// The packet is large enough that moving it costs as much as reading it: it is
-/// built once, where the caller wants it, and only small things are passed on the
-/// way there.
+/// Moving a packet of this size costs as much as decoding it. It is therefore built once, at
+/// its destination, and only small values are passed until then.
 #[inline]
 pub(super) fn publish<'a>(
     decoder: &Decoder,
@@ -82,7 +81,7 @@ fn read_extras<'a>(
     Ok(extras)
 }
 
-/// Only an alias can stand for a topic.
+/// Checks a PUBLISH without a topic name: only an alias can replace it.
 #[cold]
 fn check_empty_topic(version: Version, alias: Option<u16>) -> Result<(), DecodeError> {
     match (version, alias) {
@@ -95,7 +94,7 @@ fn check_empty_topic(version: Version, alias: Option<u16>) -> Result<(), DecodeE
     }
 }
 
-/// What the properties say.
+/// The decoded properties.
 #[derive(Default)]
 struct Extras<'a> {
     topic_alias: Option<u16>,
@@ -104,8 +103,8 @@ struct Extras<'a> {
     subscription_ids: Vec<u32>,
 }
 
-/// A topic name, possibly empty. One pass without branches finds everything that
-/// is forbidden in it; only then is it worth knowing what.
+/// Checks a topic name, which may be empty. One pass without branches detects all forbidden
+/// bytes; the cause is determined only after that.
 #[inline]
 fn topic(bytes: &[u8]) -> Result<&str, DecodeError> {
     let forbidden = bytes.iter().fold(0, |found, &byte| {
@@ -125,7 +124,7 @@ fn topic(bytes: &[u8]) -> Result<&str, DecodeError> {
         .map_err(|_| DecodeError::malformed("topic name is not UTF-8 [MQTT-3.3.2-1]"))
 }
 
-/// Takes out what ends at this hop; the rest goes on to receivers unaltered
+/// Removes the properties that end at this hop. Receivers get the rest unchanged
 /// [MQTT-3.3.2-4] [MQTT-3.3.2-15] [MQTT-3.3.2-17] [MQTT-3.3.2-18].
 fn read_properties(role: Role, block: &[u8]) -> Result<Extras<'_>, DecodeError> {
     let mut extras = Extras::default();
@@ -151,7 +150,7 @@ fn read_properties(role: Role, block: &[u8]) -> Result<Extras<'_>, DecodeError> 
     Ok(extras)
 }
 
-/// The kept part of a property block: borrowed while it is one piece.
+/// The kept part of a property block, borrowed if it is contiguous.
 struct Kept<'a> {
     block: &'a [u8],
     range: std::ops::Range<usize>,
@@ -183,12 +182,11 @@ impl<'a> Kept<'a> {
 }
 
 impl Publish<'_> {
-    /// Whether the payload is what the Payload Format Indicator says. Not part of
-    /// decoding: a receiver may check it, at the price of reading the payload
-    /// (section 3.3.2.3.2).
+    /// Checks the payload against the Payload Format Indicator. Not part of decoding: a
+    /// receiver may check this, at the cost of reading the payload (section 3.3.2.3.2).
     ///
     /// # Errors
-    /// 0x99, if the indicator is 1 and the payload is not UTF-8.
+    /// 0x99 if the indicator is 1 and the payload is not UTF-8.
     pub fn check_payload_format(&self) -> Result<(), DecodeError> {
         let mut is_text = false;
         properties::walk_block(&self.properties, of::PUBLISH, |property| {

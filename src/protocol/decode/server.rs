@@ -1,5 +1,5 @@
-//! What only a server sends, read in the client role: CONNACK, SUBACK, UNSUBACK.
-//! The walk here is strict, `mqttbytes` then reads.
+//! Packets that only a server sends: CONNACK, SUBACK, UNSUBACK. They are validated here and
+//! then decoded by `mqttbytes`.
 
 use mqttbytes::{v4, v5};
 
@@ -126,7 +126,7 @@ pub(super) fn unsuback(
     Ok(UnsubAck { packet_id, reasons, reason_string, user_properties })
 }
 
-/// Packet identifier, properties, and at least one code.
+/// Validates packet identifier and properties, and requires at least one reason code.
 fn check_reasons(
     version: Version,
     reader: &mut Reader<'_>,

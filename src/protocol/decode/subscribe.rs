@@ -1,7 +1,7 @@
 //! SUBSCRIBE and UNSUBSCRIBE.
 //!
-//! SUBSCRIBE is read by `mqttbytes` once the walk here has approved every byte of
-//! it. UNSUBSCRIBE is ours: the library's reader for v5 prints while it reads.
+//! SUBSCRIBE is validated here and then decoded by `mqttbytes`. UNSUBSCRIBE is decoded here,
+//! because the v5 reader of the library prints while it reads.
 
 use mqttbytes::{v4, v5};
 
@@ -13,8 +13,8 @@ use crate::protocol::{
     SubscriptionOptions, TopicError, TopicFilter, Unsubscribe, Version,
 };
 
-/// Why a filter is none, with the clause of the client's version where that has one: MQTT
-/// 3.1.1 knows no shared subscriptions and numbers the wildcards' rules by one more.
+/// The error of an invalid filter, with the clause of the client's version if it has one. MQTT
+/// 3.1.1 has no shared subscriptions, and numbers the clauses of wildcards one higher.
 fn invalid(version: Version, error: TopicError) -> DecodeError {
     let v5 = version == Version::V5;
     let text = match error {
@@ -74,7 +74,7 @@ pub(super) fn subscribe(
     Ok(Subscribe { packet_id, subscription_id, filters, user_properties })
 }
 
-/// The strict walk; gives the packet identifier, which the library lets be 0.
+/// Validates a SUBSCRIBE. Returns the packet identifier, which the library does not check.
 fn check_subscribe(version: Version, mut reader: Reader<'_>) -> Result<PacketId, DecodeError> {
     let packet_id = reader.packet_id()?;
     if version == Version::V5 {

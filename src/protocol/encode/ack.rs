@@ -6,7 +6,7 @@ use super::writer::{self, Properties};
 use crate::protocol::properties::id;
 use crate::protocol::{Ack, AckKind, PacketId, ReasonCode, Version};
 
-/// The short form, without reason string. Before v5 a reason cannot be said.
+/// The short form, without reason string. Before v5 the reason code is omitted.
 #[inline]
 pub fn ack(
     out: &mut BytesMut,
@@ -24,7 +24,7 @@ pub fn ack(
     }
 }
 
-/// With reason string and user properties, if there are any.
+/// The full form, with reason string and user properties if there are any.
 pub fn ack_full(out: &mut BytesMut, version: Version, kind: AckKind, packet: &Ack) {
     let mut properties = Properties::default();
     properties.text(id::REASON_STRING, packet.reason_string.as_deref());

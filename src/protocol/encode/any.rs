@@ -1,5 +1,4 @@
-//! Any packet, for callers that have one at hand and are not in a hurry: tests,
-//! fuzzing, tools.
+//! Encodes any packet, for tests, fuzzing and tools.
 
 use bytes::BytesMut;
 
@@ -9,7 +8,7 @@ use super::{
 };
 use crate::protocol::{AckKind, Packet, PublishOut, Version};
 
-/// Appends `packet` in `version`; a CONNECT brings its own.
+/// Appends `packet` in `version`. A CONNECT is encoded in its own version.
 pub fn packet(out: &mut BytesMut, version: Version, packet: &Packet<'_>) {
     match packet {
         Packet::Connect(packet) => connect(out, packet),

@@ -1,5 +1,5 @@
-//! CONNACK, written by `mqttbytes`. For v5 it is always given properties, even if
-//! they are empty: without any it leaves out their length.
+//! CONNACK, encoded by `mqttbytes`. For v5 it is always given properties, possibly empty,
+//! because without them it omits the property length.
 
 use bytes::{Bytes, BytesMut};
 use mqttbytes::{v4, v5};
@@ -7,8 +7,8 @@ use mqttbytes::{v4, v5};
 use super::writer::{fitting, fitting_bytes};
 use crate::protocol::{ConnAck, ReasonCode, Version, mqttbytes_codec};
 
-/// CONNACK. Before v5 the reason becomes one of the five return codes, and a refusal
-/// never has a session [MQTT-3.2.2-4] [MQTT-3.2.2-6].
+/// CONNACK. Before v5 the reason code is mapped to one of the five return codes, and a refusal
+/// has no session present [MQTT-3.2.2-4] [MQTT-3.2.2-6].
 pub fn connack(out: &mut BytesMut, version: Version, packet: &ConnAck) {
     let session_present = packet.session_present && packet.reason == ReasonCode::Success;
     mqttbytes_codec::write(out, |out| match version {
@@ -17,7 +17,7 @@ pub fn connack(out: &mut BytesMut, version: Version, packet: &ConnAck) {
             to.properties = Some(properties(packet));
             to.write(out)
         }
-        // MQTT 3.1 calls the byte of the flag reserved.
+        // In MQTT 3.1 the byte of the flag is reserved.
         Version::V31 => v4::ConnAck::new(return_code(packet.reason), false).write(out),
         Version::V311 => v4::ConnAck::new(return_code(packet.reason), session_present).write(out),
     });
@@ -47,7 +47,7 @@ fn code(reason: ReasonCode) -> v5::ConnectReturnCode {
         ReasonCode::ClientIdentifierNotValid => Code::ClientIdentifierNotValid,
         ReasonCode::BadUserNameOrPassword => Code::BadUserNamePassword,
         ReasonCode::NotAuthorized => Code::NotAuthorized,
-        // Shutting down is said in DISCONNECT only; here it is being unavailable.
+        // Only DISCONNECT has a code for shutting down; here it becomes unavailable.
         ReasonCode::ServerUnavailable | ReasonCode::ServerShuttingDown => Code::ServerUnavailable,
         ReasonCode::ServerBusy => Code::ServerBusy,
         ReasonCode::Banned => Code::Banned,
@@ -71,7 +71,7 @@ fn properties(packet: &ConnAck) -> v5::ConnAckProperties {
     v5::ConnAckProperties {
         session_expiry_interval: packet.session_expiry,
         receive_max: packet.receive_maximum,
-        // Only 0 and 1 may stand here; 2 is said by leaving it out.
+        // Only 0 and 1 are valid here; the default of 2 is omitted.
         max_qos: packet.maximum_qos.map(|qos| qos as u8).filter(|&qos| qos < 2),
         retain_available: flag(packet.retain_available),
         max_packet_size: packet.maximum_packet_size,

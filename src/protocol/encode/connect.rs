@@ -1,5 +1,5 @@
-//! CONNECT, for the client role. Ours, for the reasons its decoder gives, and
-//! because a will's properties are kept encoded.
+//! CONNECT, for the client role. Not encoded by `mqttbytes`, for the reasons given in its
+//! decoder, and because the properties of a will are already encoded.
 
 use bytes::{BufMut, BytesMut};
 
@@ -7,7 +7,7 @@ use super::writer::{self, Properties};
 use crate::protocol::properties::id;
 use crate::protocol::{Connect, LastWill, Version};
 
-/// CONNECT in the packet's own version.
+/// CONNECT, in the packet's own version.
 pub fn connect(out: &mut BytesMut, packet: &Connect) {
     let v5 = packet.version == Version::V5;
     let mut body = BytesMut::new();
@@ -18,7 +18,7 @@ pub fn connect(out: &mut BytesMut, packet: &Connect) {
     };
     writer::text(&mut body, name);
     body.put_u8(level);
-    // A password alone is v5's [MQTT-3.1.2-22]: before, an empty user name is sent.
+    // Only v5 permits a password alone [MQTT-3.1.2-22]. Before v5 an empty user name is added.
     let username = match (&packet.username, &packet.password) {
         (None, Some(_)) if !v5 => Some(""),
         (username, _) => username.as_deref(),

@@ -1,5 +1,5 @@
-//! DISCONNECT and AUTH. Both ours: `mqttbytes` loses the reason of a DISCONNECT
-//! with empty properties and has no AUTH.
+//! DISCONNECT and AUTH. Not encoded by `mqttbytes`, which loses the reason code of a
+//! DISCONNECT with empty properties and has no AUTH.
 
 use bytes::{BufMut, BytesMut};
 
@@ -7,8 +7,7 @@ use super::writer::{self, Properties};
 use crate::protocol::properties::id;
 use crate::protocol::{Auth, Disconnect, ReasonCode, Version};
 
-/// DISCONNECT in its shortest form. Before v5 only a client may send it, and it says
-/// nothing.
+/// DISCONNECT in its shortest form. Before v5 only a client may send it, and it has no fields.
 pub fn disconnect(out: &mut BytesMut, version: Version, packet: &Disconnect) {
     let mut properties = Properties::default();
     properties.u32(id::SESSION_EXPIRY, packet.session_expiry);
@@ -21,7 +20,7 @@ pub fn disconnect(out: &mut BytesMut, version: Version, packet: &Disconnect) {
     finish(out, 0xE0, packet.reason, &properties, true);
 }
 
-/// AUTH, which only v5 has.
+/// AUTH, which exists in v5 only.
 pub fn auth(out: &mut BytesMut, packet: &Auth) {
     let mut properties = Properties::default();
     properties.text(id::AUTHENTICATION_METHOD, packet.method.as_deref());
@@ -31,7 +30,7 @@ pub fn auth(out: &mut BytesMut, packet: &Auth) {
     finish(out, 0xF0, packet.reason, &properties, false);
 }
 
-/// Only DISCONNECT may leave out the property length behind a reason.
+/// Only DISCONNECT may omit the property length after the reason code.
 fn finish(
     out: &mut BytesMut,
     first: u8,

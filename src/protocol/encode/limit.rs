@@ -1,12 +1,11 @@
-//! Keeping within the receiver's Maximum Packet Size: reason string and user
-//! properties are left out rather than let them exceed it (MQTT 5.0, 3.2.2.3.9,
-//! 3.4.2.2.2 and their like).
+//! The receiver's Maximum Packet Size: reason string and user properties are omitted if they
+//! would exceed it (MQTT 5.0, 3.2.2.3.9, 3.4.2.2.2 and similar).
 
 use bytes::BytesMut;
 
 use crate::protocol::{Ack, Auth, ConnAck, Disconnect, SubAck, UnsubAck, UserProperty};
 
-/// A packet with parts that are there for people and may be left out.
+/// A packet with diagnostic parts that may be omitted.
 pub trait Diagnostic: Clone {
     /// Reason string and user properties.
     fn diagnostics(&mut self) -> (&mut Option<String>, &mut Vec<UserProperty>);
@@ -24,9 +23,9 @@ macro_rules! diagnostic {
 
 diagnostic!(Ack, Auth, ConnAck, Disconnect, SubAck, UnsubAck);
 
-/// Appends the packet by `write`, without user properties or also without reason
-/// string if it would be larger than `max` otherwise. False: it is too large even
-/// so, nothing was appended, and it must not be sent [MQTT-3.1.2-24].
+/// Appends the packet by `write`. If it would be larger than `max`, it is appended without
+/// user properties, or also without reason string. False: it is too large even then, nothing
+/// was appended, and it must not be sent [MQTT-3.1.2-24].
 ///
 /// ```
 /// # use bytes::BytesMut;

@@ -1,9 +1,8 @@
-//! Packets to bytes, appended to a connection's write buffer.
+//! Encodes packets to bytes, which are appended to a connection's write buffer.
 //!
-//! Every function is infallible. The types rule out most of what cannot be sent;
-//! what they do not rule out (a string longer than 65,535 bytes, a packet longer
-//! than 268,435,455) is a mistake of the caller, which a debug build reports. A
-//! release build sends the nearest packet that is valid, or none.
+//! Every function is infallible. The types rule out most invalid packets. The rest (a string
+//! longer than 65,535 bytes, a packet longer than 268,435,455) are errors of the caller, which
+//! a debug build reports. A release build sends the nearest valid packet, or none.
 
 mod ack;
 mod any;

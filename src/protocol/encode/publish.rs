@@ -1,5 +1,5 @@
-//! PUBLISH, the hot path: its length is known before the first byte is written, so
-//! that the buffer grows at most once and nothing is written twice.
+//! PUBLISH, the hot path. Its length is computed first, so that the buffer grows at most once
+//! and nothing is written twice.
 
 use bytes::{BufMut, BytesMut};
 
@@ -9,7 +9,7 @@ use crate::protocol::{PublishOut, QoS, Version, varint};
 /// Lengths of the parts.
 struct Layout {
     remaining: usize,
-    /// Without their length field; `None` before v5.
+    /// Without the length field; `None` before v5.
     properties: Option<usize>,
 }
 
@@ -28,7 +28,7 @@ fn layout(version: Version, publish: &PublishOut<'_>) -> Layout {
     Layout { remaining: rest + varint::len(properties) + properties, properties: Some(properties) }
 }
 
-/// Length of the whole frame, to be held against the receiver's Maximum Packet Size
+/// Length of the whole frame, to be compared with the receiver's Maximum Packet Size
 /// [MQTT-3.1.2-24].
 #[inline]
 pub fn publish_len(version: Version, publish: &PublishOut<'_>) -> usize {
@@ -36,7 +36,7 @@ pub fn publish_len(version: Version, publish: &PublishOut<'_>) -> usize {
     1 + varint::len(remaining) + remaining
 }
 
-/// PUBLISH. What only v5 has is left out for the older versions.
+/// PUBLISH. Before v5, the v5 fields are omitted.
 #[inline]
 pub fn publish(out: &mut BytesMut, version: Version, publish: &PublishOut<'_>) {
     let head = publish_head(out, version, publish, publish.payload.len());
@@ -46,8 +46,8 @@ pub fn publish(out: &mut BytesMut, version: Version, publish: &PublishOut<'_>) {
     }
 }
 
-/// All of a PUBLISH before its payload, with room for `more` bytes behind it. False: it is
-/// larger than any packet, and nothing is written.
+/// All of a PUBLISH before its payload; reserves room for `more` bytes after that. False: it
+/// exceeds the largest packet of the protocol, and nothing is written.
 #[inline]
 pub fn publish_head(
     out: &mut BytesMut,
@@ -68,7 +68,7 @@ pub fn publish_head(
         return false;
     };
     out.reserve(5 + layout.remaining - publish.payload.len() + more);
-    // Fixed header and topic length in one go.
+    // Fixed header and topic length in one write.
     let (remaining, used) = varint::encode(layout.remaining);
     let [a, b, c, d] = remaining;
     let [high, low] = topic_len.to_be_bytes();
@@ -89,8 +89,8 @@ pub fn publish_head(
     true
 }
 
-/// The presence of the identifier decides over QoS 0, so that whatever is asked for,
-/// what is sent can be parsed.
+/// QoS 0 if and only if there is no packet identifier, so that the packet can be decoded even
+/// if the fields contradict each other.
 #[inline]
 fn first_byte(publish: &PublishOut<'_>) -> u8 {
     let qos = match (publish.packet_id, publish.qos) {

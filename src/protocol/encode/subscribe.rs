@@ -1,4 +1,4 @@
-//! SUBSCRIBE, UNSUBSCRIBE and their acknowledgements, written by `mqttbytes`.
+//! SUBSCRIBE, UNSUBSCRIBE and their acknowledgements, encoded by `mqttbytes`.
 
 use bytes::BytesMut;
 use mqttbytes::{v4, v5};
@@ -68,7 +68,7 @@ pub fn unsubscribe(out: &mut BytesMut, version: Version, packet: &Unsubscribe) {
     });
 }
 
-/// SUBACK. Before v5 every failure is 0x80.
+/// SUBACK. Before v5 every failure becomes 0x80.
 pub fn suback(out: &mut BytesMut, version: Version, packet: &SubAck) {
     let pkid = packet.packet_id.get();
     mqttbytes_codec::write(out, |out| {
@@ -97,7 +97,7 @@ pub fn suback(out: &mut BytesMut, version: Version, packet: &SubAck) {
     });
 }
 
-/// UNSUBACK. Before v5 it has no codes.
+/// UNSUBACK. Before v5 it has no reason codes.
 pub fn unsuback(out: &mut BytesMut, version: Version, packet: &UnsubAck) {
     let pkid = packet.packet_id.get();
     mqttbytes_codec::write(out, |out| {

@@ -1,5 +1,4 @@
-//! The pieces that packets are made of. Only for packets that are rare: a body is
-//! built first and framed then.
+//! The parts of packets. Only for infrequent packets: the body is built first and then framed.
 
 use bytes::{BufMut, BytesMut};
 
@@ -7,10 +6,10 @@ use crate::protocol::UserProperty;
 use crate::protocol::properties::id;
 use crate::protocol::varint;
 
-/// What a length of two bytes can count.
+/// The most bytes of a string or binary data, which have two bytes of length.
 const LONGEST: usize = 65_535;
 
-/// Fixed header and body.
+/// Appends fixed header and body.
 pub fn frame(out: &mut BytesMut, first: u8, body: &[u8]) {
     debug_assert!(body.len() <= varint::MAX, "no packet is larger");
     if body.len() > varint::MAX {
@@ -22,31 +21,31 @@ pub fn frame(out: &mut BytesMut, first: u8, body: &[u8]) {
     out.put_slice(body);
 }
 
-/// A string that fits its length field, cut between characters if it does not.
+/// The string, truncated at a character boundary if it is too long for its length field.
 pub fn fitting(text: &str) -> &str {
     debug_assert!(text.len() <= LONGEST, "no string is longer");
     text.get(..text.floor_char_boundary(LONGEST)).unwrap_or_default()
 }
 
-/// Binary data that fits its length field.
+/// The bytes, truncated if they are too long for their length field.
 pub fn fitting_bytes(bytes: &[u8]) -> &[u8] {
     debug_assert!(bytes.len() <= LONGEST, "no binary data is longer");
     bytes.get(..LONGEST).unwrap_or(bytes)
 }
 
-/// Length and bytes.
+/// Appends length and bytes.
 pub fn binary(out: &mut BytesMut, bytes: &[u8]) {
     let bytes = fitting_bytes(bytes);
     out.put_u16(u16::try_from(bytes.len()).unwrap_or(u16::MAX));
     out.put_slice(bytes);
 }
 
-/// Length and UTF-8.
+/// Appends length and string.
 pub fn text(out: &mut BytesMut, text: &str) {
     binary(out, fitting(text).as_bytes());
 }
 
-/// A block of properties in the making.
+/// A block of properties that is being encoded.
 #[derive(Debug, Default)]
 pub struct Properties(BytesMut);
 
@@ -91,7 +90,7 @@ impl Properties {
         }
     }
 
-    /// Properties that are encoded already.
+    /// Appends encoded properties.
     pub fn raw(&mut self, block: &[u8]) {
         self.0.put_slice(block);
     }

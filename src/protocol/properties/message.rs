@@ -1,5 +1,5 @@
-//! The properties of a message that go from publisher to receivers as they came, as
-//! values: for whoever publishes or reads one without a packet.
+//! The properties of a message that receivers get unchanged, as values, for code that
+//! publishes or reads a message without a packet.
 
 use bytes::{BufMut, BytesMut};
 
@@ -22,10 +22,10 @@ pub struct MessageProperties {
 }
 
 impl MessageProperties {
-    /// As they stand in a packet, without the length in front.
+    /// Encodes them as in a packet, without the length in front.
     ///
     /// # Errors
-    /// One is longer than its length field can say.
+    /// A value is too long for its length field.
     pub fn encode(&self) -> Result<Vec<u8>, &'static str> {
         let mut block = BytesMut::new();
         if let Some(is_text) = self.is_text {
@@ -50,7 +50,8 @@ impl MessageProperties {
         Ok(block.into())
     }
 
-    /// Reads a block that was checked when it came; what cannot be read is left out.
+    /// Decodes a block that was validated when it was received. What cannot be decoded is
+    /// omitted.
     pub fn decode(block: &[u8]) -> Self {
         let mut found = Self::default();
         let _ = walk_block(block, of::PUBLISH, |property| {

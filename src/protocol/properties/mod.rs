@@ -1,8 +1,8 @@
-//! The properties of v5: the table of section 2.2.2.2 and the walk that enforces it.
+//! The properties of v5: the table of section 2.2.2.2 and its validation.
 //!
-//! Every property of every packet passes [`walk`], which knows of each its type,
-//! its range, where it may stand and whether it may stand twice. Rules that need
-//! more than one property, or the direction, are the packet's own.
+//! Every property of every packet passes [`walk`], which checks its type, its range, the
+//! packets in which it is valid, and whether it may be repeated. Rules about several
+//! properties, or about the direction, are checked for each packet type.
 
 mod message;
 mod table;
@@ -14,10 +14,10 @@ use table::Kind;
 pub use table::{id, of};
 pub use user::user_properties;
 
-/// A value, checked for type and range.
+/// A value with a valid type and range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Value<'a> {
-    /// Flags and integers of any width.
+    /// A flag, or an integer of any width.
     Int(u32),
     /// A string.
     Text(&'a str),
@@ -28,12 +28,12 @@ pub enum Value<'a> {
 }
 
 impl<'a> Value<'a> {
-    /// 0 if it is no integer, which the table rules out.
+    /// The integer; 0 for another type, which the table rules out.
     pub fn int(self) -> u32 {
         if let Self::Int(value) = self { value } else { 0 }
     }
 
-    /// A 16 bit integer of the table; see [`Value::int`].
+    /// A 16-bit integer; see [`Value::int`].
     pub fn short(self) -> u16 {
         u16::try_from(self.int()).unwrap_or(0)
     }
@@ -43,17 +43,17 @@ impl<'a> Value<'a> {
         self.int() != 0
     }
 
-    /// Empty if it is no string, which the table rules out.
+    /// The string; empty for another type, which the table rules out.
     pub fn text(self) -> &'a str {
         if let Self::Text(text) = self { text } else { "" }
     }
 
-    /// Empty if it is no binary data, which the table rules out.
+    /// The bytes; empty for another type, which the table rules out.
     pub fn binary(self) -> &'a [u8] {
         if let Self::Binary(bytes) = self { bytes } else { &[] }
     }
 
-    /// Two empty strings if it is no pair, which the table rules out.
+    /// The pair; two empty strings for another type, which the table rules out.
     pub fn pair(self) -> (String, String) {
         if let Self::Pair(name, value) = self {
             (name.into(), value.into())
@@ -70,11 +70,11 @@ pub struct Property<'a> {
     pub id: u8,
     /// Its value.
     pub value: Value<'a>,
-    /// Identifier and value as they stand in the packet.
+    /// Identifier and value as encoded in the packet.
     pub raw: &'a [u8],
 }
 
-/// Reads the length and that many bytes of properties, hands each to `each`.
+/// Reads the property length and the properties, and passes each to `each`.
 #[inline]
 pub fn walk<'a>(
     reader: &mut Reader<'a>,
@@ -86,7 +86,7 @@ pub fn walk<'a>(
     if block.is_empty() { Ok(()) } else { walk_block(block, packet, each) }
 }
 
-/// The same without the length in front.
+/// As [`walk`], for a block without the length in front.
 pub fn walk_block<'a>(
     block: &'a [u8],
     packet: u16,
@@ -114,10 +114,10 @@ pub fn walk_block<'a>(
     Ok(())
 }
 
-/// Whether a stored block is one of a PUBLISH: the table's rules, nothing else.
+/// Checks a stored block against the table of properties of PUBLISH.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The rule that is violated.
 pub fn check_publish_properties(block: &[u8]) -> Result<(), DecodeError> {
     walk_block(block, of::PUBLISH, |_| Ok(()))
 }

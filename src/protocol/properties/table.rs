@@ -1,4 +1,4 @@
-//! The table of section 2.2.2.2: identifier, type, packets.
+//! The table of section 2.2.2.2: identifier, type and packets.
 
 /// Property identifiers, section 2.2.2.2.
 #[allow(missing_docs)]
@@ -32,14 +32,14 @@ pub mod id {
     pub const SHARED_AVAILABLE: u8 = 0x2A;
 }
 
-/// Whose properties they are: one bit each.
+/// Packets with properties, one bit each.
 pub mod of {
     #![allow(missing_docs)]
     pub const CONNECT: u16 = 1;
     pub const WILL: u16 = 1 << 1;
     pub const CONNACK: u16 = 1 << 2;
     pub const PUBLISH: u16 = 1 << 3;
-    /// PUBACK, PUBREC, PUBREL, PUBCOMP, SUBACK and UNSUBACK have the same two.
+    /// PUBACK, PUBREC, PUBREL, PUBCOMP, SUBACK and UNSUBACK have the same two properties.
     pub const ACK: u16 = 1 << 4;
     pub const SUBSCRIBE: u16 = 1 << 5;
     pub const UNSUBSCRIBE: u16 = 1 << 6;
@@ -48,7 +48,7 @@ pub mod of {
     pub const ANY: u16 = u16::MAX;
 }
 
-/// Type and range of a property's value.
+/// The type and range of a property's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A byte that is 0 or 1.
@@ -61,13 +61,13 @@ pub enum Kind {
     VarintNonZero,
     Alias,
     Text,
-    /// A string that names a topic [MQTT-3.3.2-14].
+    /// A string that is a topic name [MQTT-3.3.2-14].
     Topic,
     Binary,
     Pair,
 }
 
-/// Identifier, type, packets.
+/// Identifier, type and packets.
 const TABLE: [(u8, Kind, u16); 27] = [
     (id::PAYLOAD_FORMAT, Kind::Flag, of::PUBLISH | of::WILL),
     (id::MESSAGE_EXPIRY, Kind::U32, of::PUBLISH | of::WILL),
@@ -98,10 +98,10 @@ const TABLE: [(u8, Kind, u16); 27] = [
     (id::SHARED_AVAILABLE, Kind::Flag, of::CONNACK),
 ];
 
-/// The same, found by identifier.
+/// The same table, indexed by identifier.
 const BY_ID: [Option<(Kind, u16)>; 64] = by_id();
 
-#[allow(clippy::indexing_slicing)] // Evaluated by the compiler: a bad index does not build.
+#[allow(clippy::indexing_slicing)] // Evaluated at compile time: an invalid index does not compile.
 const fn by_id() -> [Option<(Kind, u16)>; 64] {
     let mut found = [None; 64];
     let mut at = 0;
@@ -113,7 +113,7 @@ const fn by_id() -> [Option<(Kind, u16)>; 64] {
     found
 }
 
-/// Type of a property and the packets that it may stand in.
+/// The type of a property, and the packets in which it is valid.
 #[inline]
 pub fn find(id: u8) -> Option<(Kind, u16)> {
     BY_ID.get(usize::from(id)).copied().flatten()

@@ -1,11 +1,11 @@
-//! User properties of a block that was checked when it came.
+//! Reads user properties of a block that was validated when it was received.
 
 use super::table::{self, Kind, id};
 use crate::protocol::reader::Reader;
 
-/// The user properties of an encoded block without its length in front, in their order,
-/// as bytes. Ends at whatever cannot be read: a block that came in a packet has none of
-/// that. Allocates nothing and looks at no string but its length.
+/// The user properties of an encoded block without its length in front, in order, as bytes.
+/// Ends at the first byte that cannot be decoded, which a validated block does not have.
+/// Allocates nothing, and reads only the lengths of strings.
 pub fn user_properties(block: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     let mut reader = Reader::new(block);
     std::iter::from_fn(move || {

@@ -1,4 +1,4 @@
-//! Any valid packet, for proptest.
+//! Strategies for valid packets, for proptest.
 
 use proptest::collection::vec;
 use proptest::option::of;
@@ -48,7 +48,7 @@ fn filter() -> impl Strategy<Value = TopicFilter> {
         .prop_map(|text| TopicFilter::new(&text).unwrap())
 }
 
-/// Encoded properties that go on to receivers, in no particular order.
+/// Encoded properties that receivers get, in no particular order.
 pub fn passing_properties() -> impl Strategy<Value = Vec<u8>> {
     let user = (text(), text())
         .prop_map(|(name, value)| [&[0x26][..], &field(name), &field(value)].concat());
@@ -297,7 +297,7 @@ fn either(version: Version) -> BoxedStrategy<Packet<'static>> {
     .boxed()
 }
 
-/// What a client sends, but PUBLISH, which borrows.
+/// Packets of a client, except PUBLISH, which borrows.
 pub fn from_client(version: Version) -> BoxedStrategy<Packet<'static>> {
     let common = prop_oneof![
         either(version),
@@ -318,7 +318,7 @@ pub fn from_client(version: Version) -> BoxedStrategy<Packet<'static>> {
     }
 }
 
-/// What a server sends, but PUBLISH.
+/// Packets of a server, except PUBLISH.
 pub fn from_server(version: Version) -> BoxedStrategy<Packet<'static>> {
     let common = prop_oneof![
         either(version),

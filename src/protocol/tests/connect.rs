@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Header with protocol name, level, flags and keep alive, then `rest`.
+/// A CONNECT with protocol name, level, flags and keep alive, then `rest`.
 fn connect(name: &str, level: u8, flags: u8, rest: &[&[u8]]) -> Vec<u8> {
     framed(0x10, &[&field(name), &[level, flags, 0, 60], &rest.concat()])
 }
@@ -11,7 +11,7 @@ fn v311(flags: u8, rest: &[&[u8]]) -> Vec<u8> {
     connect("MQTT", 4, flags, rest)
 }
 
-/// With a client id behind the properties.
+/// A v5 CONNECT with a client id after the properties.
 fn v5(flags: u8, properties: &[&[u8]], rest: &[&[u8]]) -> Vec<u8> {
     connect("MQTT", 5, flags, &[&block(properties), &field("c"), &rest.concat()])
 }

@@ -1,4 +1,4 @@
-//! What is sent: shortest forms, mappings for the older versions, limits.
+//! Encoding: shortest forms, mappings for older versions, limits.
 
 use bytes::BytesMut;
 

@@ -1,4 +1,4 @@
-//! The fixed header: sections 2.1 and 1.5.5, and who may send what when.
+//! The fixed header: sections 2.1 and 1.5.5, and which side may send which packet when.
 
 use super::*;
 
@@ -68,8 +68,8 @@ fn mqtt_2_1_3_1_fixed_header_flags_are_as_listed() {
         }
         assert!(client(Version::V311).frame(&[kind << 4 | flags]).is_ok());
     }
-    // MQTT 3.1 leaves those of CONNECT unused, so they are looked at with its version:
-    // see `the_flags_of_connects_fixed_header_are_reserved_but_in_3_1`.
+    // MQTT 3.1 ignores the flags of CONNECT, so they are checked with its version: see
+    // `the_flags_of_connects_fixed_header_are_reserved_but_in_3_1`.
     assert!(Decoder::server(MAX).frame(&[0x11]).is_ok());
 }
 

@@ -1,4 +1,4 @@
-//! What `mqttbytes` gets wrong, as found by running it; each must be right here.
+//! Faults of `mqttbytes` that were observed. They must not exist here.
 
 use bytes::BytesMut;
 
@@ -11,7 +11,7 @@ fn the_short_disconnect_of_v5_is_accepted() {
 
 #[test]
 fn a_malformed_frame_is_not_an_unfinished_one() {
-    // A topic that is longer than the frame.
+    // The topic is longer than the frame.
     let bytes = [0x30, 4, 0, 9, b'a', 0];
     assert_eq!(server(Version::V5).frame(&bytes), Ok(Frame::Complete { len: 6 }));
     assert_eq!(refused(&server(Version::V5), &bytes), ReasonCode::MalformedPacket);
@@ -40,7 +40,8 @@ fn matching_neither_panics_nor_forgets_dollar_topics() {
 
 #[test]
 fn nothing_is_half_written() {
-    // There the identifier 0 failed after the first bytes; here it has no form.
+    // The library fails after the first bytes for identifier 0, which cannot be expressed
+    // here.
     assert_eq!(PacketId::new(0), None);
 }
 
@@ -49,7 +50,7 @@ fn subscription_identifiers_and_property_lengths_are_bounded() {
     let five_bytes = [0x0B, 0xFF, 0xFF, 0xFF, 0xFF, 0x7F];
     let bytes = framed(0x30, &[&field("a"), &block(&[&five_bytes]), b"payload"]);
     assert_eq!(refused(&client(Version::V5), &bytes), ReasonCode::MalformedPacket);
-    // A property that ends behind its block would take its last bytes from the payload.
+    // A property that exceeds its block must not take its last bytes from the payload.
     let bytes = framed(0x30, &[&field("a"), &[3], &[0x02, 0, 0], b"payload"]);
     assert_eq!(refused(&client(Version::V5), &bytes), ReasonCode::MalformedPacket);
 }

@@ -1,4 +1,4 @@
-//! The rules, each test named after the clause that it holds to, by raw bytes.
+//! Tests of raw bytes, each named after the clause that it checks.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 mod acks;
@@ -23,7 +23,7 @@ const BEFORE_V5: [Version; 2] = [Version::V31, Version::V311];
 const ALL: [Version; 3] = [Version::V31, Version::V311, Version::V5];
 const MAX: u32 = 268_435_460;
 
-/// A server after CONNECT.
+/// A server's decoder after CONNECT.
 fn server(version: Version) -> Decoder {
     let mut decoder = Decoder::server(MAX);
     decoder.set_version(version);
@@ -36,7 +36,7 @@ fn client(version: Version) -> Decoder {
     decoder
 }
 
-/// A frame around `parts`.
+/// A frame with these parts.
 fn framed(first: u8, parts: &[&[u8]]) -> Vec<u8> {
     let body = parts.concat();
     let mut out = bytes::BytesMut::from(&[first][..]);
@@ -56,13 +56,13 @@ fn block(parts: &[&[u8]]) -> Vec<u8> {
     framed(0, parts)[1..].to_vec()
 }
 
-/// Framing and decoding of one frame that is all of `bytes`.
+/// Frames and decodes `bytes`, which is exactly one frame.
 fn read<'a>(decoder: &Decoder, bytes: &'a [u8]) -> Result<Packet<'a>, DecodeError> {
     assert_eq!(decoder.frame(bytes)?, Frame::Complete { len: bytes.len() });
     decoder.decode(bytes)
 }
 
-/// The reason for which it is refused.
+/// The reason code with which a frame is refused.
 #[track_caller]
 fn refused(decoder: &Decoder, bytes: &[u8]) -> ReasonCode {
     match read(decoder, bytes) {

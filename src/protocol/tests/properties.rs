@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Every property of the table with a value that is in range.
+/// Every property of the table, with a valid value.
 fn all() -> Vec<(u8, Vec<u8>)> {
     let flags = [0x01, 0x17, 0x19, 0x24, 0x25, 0x28, 0x29, 0x2A].map(|id| vec![id, 1]);
     let shorts = [0x13, 0x21, 0x22, 0x23].map(|id| vec![id, 0, 1]);
@@ -15,7 +15,7 @@ fn all() -> Vec<(u8, Vec<u8>)> {
     encoded.map(|bytes| (bytes[0], bytes)).collect()
 }
 
-/// A decoder, and a frame of its packet around `properties`.
+/// Name, decoder, function that makes a frame with `properties`, and valid properties.
 type Case = (&'static str, Decoder, fn(&[u8]) -> Vec<u8>, &'static [u8]);
 
 fn cases() -> [Case; 13] {
@@ -75,7 +75,8 @@ fn cases() -> [Case; 13] {
 fn section_2_2_2_2_a_property_belongs_to_its_packets() {
     for (name, decoder, frame, allowed) in cases() {
         for (id, property) in all() {
-            // Data needs a method and AUTH always does; give one where it may stand.
+            // Authentication data requires a method, and AUTH always does, so it is added
+            // where it is valid.
             let method: &[u8] =
                 if allowed.contains(&0x15) && id != 0x15 { &[0x15, 0, 1, b'm'] } else { &[] };
             let bytes = frame(&block(&[method, &property]));
@@ -114,7 +115,7 @@ fn section_2_2_2_2_a_property_stands_once() {
 fn a_property_block_is_exactly_as_long_as_it_says() {
     for (name, decoder, frame, _) in cases() {
         let user = [&[0x26][..], &field("k"), &field("v")].concat();
-        // One byte short: the last property crosses the end of its block.
+        // One byte short, so that the last property exceeds its block.
         let mut short = block(&[&user]);
         short[0] -= 1;
         assert_eq!(refused(&decoder, &frame(&short)), ReasonCode::MalformedPacket, "{name}");

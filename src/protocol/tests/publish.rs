@@ -8,7 +8,7 @@ fn v311(first: u8, topic: impl AsRef<[u8]>, rest: &[u8]) -> Vec<u8> {
     framed(first, &[&field(topic), rest])
 }
 
-/// At QoS 0.
+/// A v5 PUBLISH at QoS 0.
 fn v5(topic: &str, properties: &[&[u8]], payload: &[u8]) -> Vec<u8> {
     framed(0x30, &[&field(topic), &block(properties), payload])
 }

@@ -1,4 +1,4 @@
-//! Whatever arrives: no panic, no step outside the frame.
+//! Arbitrary input causes no panic and no read beyond the frame.
 
 use bytes::BytesMut;
 use proptest::prelude::*;
@@ -11,7 +11,7 @@ fn decoders() -> Vec<Decoder> {
     with_version.chain([Decoder::server(MAX), Decoder::client(64)]).collect()
 }
 
-/// Reads frames until one is refused or unfinished.
+/// Decodes frames until one is refused or incomplete.
 fn read_all(decoder: &Decoder, mut bytes: &[u8]) {
     while let Ok(Frame::Complete { len }) = decoder.frame(bytes) {
         assert!((2..=bytes.len()).contains(&len));
@@ -61,7 +61,7 @@ proptest! {
         for (at, byte) in damage {
             out[at.index(whole)] = byte;
         }
-        // The same bytes with something behind, cut short, and cut inside the frame.
+        // The same bytes with a tail, truncated, and truncated within the frame.
         let cut = cut.index(whole);
         let with_tail = [&out[..], &tail].concat();
         for decoder in decoders() {

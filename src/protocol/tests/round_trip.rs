@@ -1,4 +1,4 @@
-//! What is encoded is decoded to the same.
+//! Encoded packets are decoded to the same values.
 
 use bytes::BytesMut;
 use proptest::prelude::*;

@@ -1,5 +1,5 @@
-//! The seeds that fuzzing starts from are committed files; this keeps them true.
-//! `FERRYMQ_WRITE_SEEDS=1 cargo test --lib fuzz_seeds` writes them anew.
+//! Checks that the committed seeds for fuzzing are up to date.
+//! `FERRYMQ_WRITE_SEEDS=1 cargo test --lib fuzz_seeds` writes them again.
 
 use std::path::Path;
 
@@ -10,8 +10,8 @@ use proptest::test_runner::TestRunner;
 use super::arbitrary as any_of;
 use super::*;
 
-/// Streams as the targets read them: client to server, then server to client, with
-/// at least one packet of each type.
+/// Streams in the format of the fuzz targets: client to server, then server to client, with at
+/// least one packet of each type.
 fn seeds(version: Version) -> Vec<(String, Vec<u8>)> {
     let mut runner = TestRunner::deterministic();
     let mut seeds: Vec<(String, Vec<u8>)> = Vec::new();
@@ -63,7 +63,7 @@ fn packet_name(packet: &Packet<'_>) -> String {
     debug[..end].to_lowercase()
 }
 
-/// The seed is one packet, and is written the same way today.
+/// The seed is one packet, and the encoder still produces it.
 fn check_seed(version: Version, seed: &[u8]) {
     let (&role, frame) = seed.split_first().unwrap();
     let decoder = match (role, frame[0] >> 4) {

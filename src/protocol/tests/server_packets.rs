@@ -1,4 +1,4 @@
-//! CONNACK, SUBACK and UNSUBACK as a client reads them: sections 3.2, 3.9, 3.11.
+//! CONNACK, SUBACK and UNSUBACK as decoded by a client: sections 3.2, 3.9, 3.11.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Topic names, filters and how they match: sections 4.7 and 4.8.2.
+//! Topic names, topic filters and matching: sections 4.7 and 4.8.2.
 
 use std::collections::HashSet;
 

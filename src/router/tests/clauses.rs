@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// One subscriber to `text`: does a message to `topic` reach it?
+/// True if a subscriber to `text` gets a message to `topic`.
 fn reaches(text: &str, topic: &str) -> bool {
     let mut router = TestRouter::new();
     subscribe(&mut router, text, 1);

@@ -1,4 +1,4 @@
-//! The largest and the worst that a client can ask for.
+//! The largest topics and filters, and the most expensive sets of them.
 
 use super::*;
 
@@ -16,8 +16,8 @@ fn the_deepest_topic_costs_no_stack() {
     assert_eq!(sessions(&router, &deepest), [3]);
 }
 
-/// All filters of names and `+` over 12 levels are 4,096, and all of them match:
-/// each is visited, but none twice.
+/// There are 4,096 filters of names and `+` over 12 levels, and all of them match. Each node
+/// is visited once.
 #[test]
 fn overlapping_wildcards_cost_no_more_than_their_nodes() {
     let mut router = TestRouter::new();
@@ -64,7 +64,7 @@ fn a_buffer_is_used_again_without_allocating() {
     assert_eq!((address, capacity), (routes.receivers.as_ptr(), routes.receivers.capacity()));
 }
 
-/// Measured in `benches/router.rs`; this only notices when a type grows.
+/// Measured in `benches/router.rs`. This test detects growth of a type.
 #[test]
 fn a_node_with_one_subscriber_takes_eighty_bytes() {
     assert_eq!(
@@ -74,7 +74,7 @@ fn a_node_with_one_subscriber_takes_eighty_bytes() {
     assert_eq!(size_of::<crate::router::trie::Node<Option<Box<u8>>>>(), 48);
 }
 
-/// Filters of names and `+` at random, all of which nearly match.
+/// Random filters of names and `+` that match the topic up to its last level.
 fn nearly_matching(filters: u64, levels: usize) -> (TestRouter, String) {
     let mut router = TestRouter::new();
     let mut random = 1u64;
@@ -107,7 +107,7 @@ fn a_long_walk_is_made_in_slices_and_ends_as_one_in_one_piece() {
     assert_eq!(found, [7, 8]);
 }
 
-/// What it costs: `cargo test --release -- --ignored --nocapture nearly`.
+/// To measure: `cargo test --release -- --ignored --nocapture nearly`.
 #[test]
 #[ignore = "a measurement"]
 fn three_thousand_filters_of_a_hundred_levels_that_nearly_match() {

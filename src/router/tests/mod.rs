@@ -1,5 +1,4 @@
-//! The rules of the specification one by one, and then both tries against a
-//! matcher that is too simple to be wrong.
+//! Clauses of the specification, and both tries compared with a simple matcher.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::similar_names)]
 
@@ -13,7 +12,7 @@ use super::{Receiver, Router, Routes, Subscription};
 use crate::message::SessionId;
 use crate::protocol::{QoS, SubscriptionOptions, TopicFilter};
 
-/// A router whose handles say which subscription a receiver came from.
+/// A router whose handles tell which subscription a receiver came from.
 type TestRouter = Router<usize>;
 
 fn filter(text: &str) -> TopicFilter {
@@ -40,14 +39,14 @@ fn route(router: &TestRouter, topic: &str) -> Vec<Receiver<usize>> {
     routes.receivers
 }
 
-/// The sessions that get a message, sorted.
+/// The sessions that receive a message, sorted.
 fn sessions(router: &TestRouter, topic: &str) -> Vec<u64> {
     let mut sessions: Vec<u64> = route(router, topic).iter().map(|r| r.session.0).collect();
     sessions.sort_unstable();
     sessions
 }
 
-/// Section 4.7 read aloud.
+/// Section 4.7, implemented in the simplest way.
 fn naive_match(filter: &str, topic: &str) -> bool {
     if topic.starts_with('$') && filter.starts_with(['+', '#']) {
         return false;

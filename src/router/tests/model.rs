@@ -67,7 +67,7 @@ fn step() -> impl Strategy<Value = Step> {
     )
 }
 
-/// What is subscribed, by full filter and session; the step's position is the handle.
+/// Subscriptions by full filter and session, with the position of their step as the handle.
 type Model = BTreeMap<(String, u64), (usize, Step)>;
 
 fn apply(router: &mut TestRouter, model: &mut Model, at: usize, step: &Step) -> bool {
@@ -126,7 +126,7 @@ fn check(
     prop_assert_eq!(own.len(), seen.len(), "each session once");
     prop_assert_eq!(seen, expected(model, topic, publisher));
 
-    // Every group that matches, and whether somebody in it is online.
+    // Each matching group, and whether a member is online.
     let mut groups = BTreeMap::new();
     for ((full, _), (handle, step)) in model {
         if step.group.is_some() && naive_match(&step.filter, topic) {

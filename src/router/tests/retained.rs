@@ -1,4 +1,4 @@
-//! The retained index against a map and the naive matcher.
+//! The index of retained topics, compared with a map and the naive matcher.
 
 use std::collections::BTreeMap;
 
@@ -146,7 +146,7 @@ proptest! {
             prop_assert!(was_there.contains(topic) && matches(&filter, topic));
         }
         drop(walk);
-        // What the walk has kept is used again.
+        // Slots that the search has kept are reused.
         let kept = retained.unlinked.len();
         for _ in 0..=kept {
             retained.insert("x/y/z/new", 2);

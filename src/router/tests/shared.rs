@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::router::Availability;
 
-/// How often each session got one of `count` messages to `topic`.
+/// How many of `count` messages to `topic` each session gets.
 fn shares(
     router: &TestRouter,
     topic: &str,

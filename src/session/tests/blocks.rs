@@ -1,8 +1,8 @@
-//! Why nothing comes, and what must not hold up what is behind it.
+//! Why no delivery can be sent, and what must not block the deliveries behind it.
 
 use super::*;
 
-/// The next thing to send to a client that takes messages with even numbers only.
+/// The next thing to send to a client that can get messages with even numbers only.
 fn next_even(session: &mut Session, unfit: Fit) -> Result<Outgoing, DeliveryBlock> {
     session.next_outgoing(0, (WallMillis(0), Instant::now()), |entry| {
         if entry.message.id.0.is_multiple_of(2) { Fit::Sendable } else { unfit }
@@ -21,7 +21,7 @@ fn mqtt_3_1_2_25_a_message_that_is_too_large_holds_up_nothing_behind_it() {
     assert_eq!(session.in_flight(), 0, "it took no place in the window");
     let next = next_even(&mut session, Fit::TooLarge);
     assert!(matches!(next, Ok(Outgoing::Publish(entry)) if entry.message.id.0 == 2));
-    // The window is full, which is no reason to keep what is never sent.
+    // A full window does not keep a delivery that is never sent.
     let next = next_even(&mut session, Fit::TooLarge);
     assert!(matches!(next, Ok(Outgoing::TooLarge(entry)) if entry.message.id.0 == 3));
     assert_eq!(next_even(&mut session, Fit::TooLarge).unwrap_err(), DeliveryBlock::WindowFull);

@@ -100,7 +100,7 @@ fn limits_count_what_waits_and_not_what_is_in_flight() {
     assert_eq!(session.room_for(8), Room::AfterDropping, "bytes count as well");
 }
 
-/// Number 22: sent, and then on disk.
+/// A delivery that was sent and is then evicted to disk.
 #[test]
 fn mqtt_3_3_2_5_what_was_sent_is_completed_and_not_dropped_when_it_comes_from_disk() {
     let limits = Limits { overflow: Overflow::DropOldest, max_queued_messages: 3, ..LIMITS };

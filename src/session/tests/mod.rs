@@ -1,5 +1,5 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
-//! The session without a broker: entries go in, packets come out.
+//! Sessions without a broker: entries go in, packets come out.
 
 mod blocks;
 mod delivery;
@@ -85,7 +85,7 @@ pub fn enqueue(session: &mut Session, id: u64, qos: QoS, committed: u64) -> Arc<
     message
 }
 
-/// The next thing to send to a client that accepts whatever comes.
+/// The next thing to send to a client that accepts every message.
 pub fn next(session: &mut Session, committed: u64) -> Result<Outgoing, DeliveryBlock> {
     session.next_outgoing(committed, (WallMillis(0), Instant::now()), |_| Fit::Sendable)
 }

@@ -1,4 +1,4 @@
-//! The queue in its parts, and its packet ids, against one plain list and a table.
+//! The queue and its packet identifiers, compared with a plain list and a table.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -7,27 +7,27 @@ use proptest::prelude::*;
 use super::*;
 use crate::message::{IdList, QueuedId};
 
-/// What a client that is there may have unacknowledged.
+/// The inflight window of the client.
 const WINDOW: usize = 3;
 
 #[derive(Debug, Clone)]
 enum Step {
     Publish(QoS),
-    /// All that was submitted.
+    /// Commits everything that was submitted.
     Commit,
     Send,
-    /// One of those in flight, whose number is counted from the first.
+    /// Acknowledges one of those in flight, by its position.
     Acknowledge(usize),
-    /// PUBREC alone.
+    /// PUBREC without PUBCOMP.
     Receive(usize),
     Reconnect,
-    /// What the connection was about to submit goes with it.
+    /// The connection is lost before it has submitted its changes.
     ReconnectWithoutSubmitting,
     Leave,
     Forget,
     PageArrives,
     DropOldest,
-    /// The cycle of packet ids comes round to one that waits or is in flight.
+    /// The next packet identifier is one that waits or is in flight.
     ComeRound(usize),
     Crash,
 }
@@ -65,7 +65,7 @@ struct Change {
     committed: Arc<RowCommit>,
 }
 
-/// The session with a disk that is a table, and what it should do.
+/// The session, a table as its disk, and the expected state.
 struct World {
     session: Session,
     committed: u64,
@@ -74,13 +74,13 @@ struct World {
     changes: Vec<Change>,
     rows: BTreeMap<u64, Row>,
     page: Option<Page>,
-    /// In the order of sending.
+    /// In the order in which they were sent.
     in_flight: Vec<u64>,
     /// Every delivery that is not acknowledged, in order.
     model: VecDeque<u64>,
-    /// Packet ids under which PUBLISH has been sent, and whether PUBREC has come.
+    /// Packet identifiers of sent deliveries, and whether PUBREC was sent.
     sent_as: BTreeMap<u64, (PacketId, bool)>,
-    /// What an earlier process may have sent.
+    /// The last delivery that an earlier process may have sent.
     perhaps_sent: u64,
 }
 
@@ -185,7 +185,7 @@ impl World {
                 }
                 other => panic!("{other:?}"),
             };
-            // In order, and nothing is left out.
+            // In order, without omission.
             let due = self.model.iter().find(|id| !self.in_flight.contains(id));
             assert_eq!(Some(&id), due);
             self.in_flight.push(id);
@@ -298,7 +298,7 @@ impl World {
         }
     }
 
-    /// Only what was committed is left, and nobody knows what had been sent.
+    /// Only committed rows remain, and it is unknown what was sent.
     fn crash(&mut self) {
         self.uncommitted.clear();
         self.changes.clear();
@@ -307,8 +307,8 @@ impl World {
         self.model = self.rows.keys().copied().collect();
         self.perhaps_sent = self.rows.keys().last().copied().unwrap_or(0);
         let rows = &self.rows;
-        // At QoS 1 it is sent before it is committed, and what is known is that it may
-        // have been sent, which binds nobody.
+        // At QoS 1 a delivery is sent before it is committed. All that is known is that it may
+        // have been sent, which does not fix its packet identifier.
         self.sent_as.retain(|id, (packet_id, _)| {
             rows.get(id).is_some_and(|row| {
                 assert!(row.qos == QoS::AtLeastOnce || row.packet_id == *packet_id);
@@ -336,7 +336,7 @@ proptest! {
         for step in &steps {
             world.step(step);
         }
-        // A client that comes back and acknowledges gets all the rest.
+        // A client that reconnects and acknowledges gets all remaining deliveries.
         world.step(&Step::Commit);
         world.step(&Step::Reconnect);
         while !world.model.is_empty() {
@@ -352,7 +352,7 @@ proptest! {
         prop_assert_eq!(world.session.backlog_bytes(), 0);
     }
 
-    /// Number 12: the first one is never acknowledged, whatever ids come round.
+    /// The first delivery is never acknowledged, while packet identifiers are reused.
     #[test]
     fn a_client_that_never_acknowledges_one_gets_all_the_others(
         qos in prop::sample::select(vec![QoS::AtLeastOnce, QoS::ExactlyOnce]),

@@ -1,4 +1,4 @@
-//! The in-flight window and its packet ids.
+//! The inflight window and its packet identifiers.
 
 use super::*;
 
@@ -35,7 +35,7 @@ fn an_id_that_is_still_in_flight_is_not_used_again() {
     let Ok(Outgoing::Renumber { delivery, packet_id, change }) = next else { panic!("{next:?}") };
     assert_eq!((delivery.0, packet_id.get()), (65_536, 2), "id 1 is never acknowledged");
     assert_eq!(super::next(&mut session, 0).unwrap_err(), DeliveryBlock::AwaitingRow);
-    // The batch lets go of it before it is committed.
+    // The batch drops its handle before it is committed.
     change.take(5);
     drop(change);
     assert!(sent(&mut session, 4).is_empty(), "a crash would give it the id of another");
