@@ -1,5 +1,5 @@
-//! The store's counters: plain atomics that may be read at any time. Their names and their
-//! export are defined in `telemetry`.
+//! The store's counters: plain atomics that may be read at any time. `server/observe` has
+//! their names and their export.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

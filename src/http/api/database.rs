@@ -59,7 +59,7 @@ pub(super) struct Database {
     /// Null: none since the start.
     #[schema(format = DateTime)]
     last_commit_at: Option<String>,
-    /// Null: none yet.
+    /// Null: none since the start; the one at the start counts.
     #[schema(format = DateTime)]
     last_checkpoint_at: Option<String>,
     sqlite_version: String,

@@ -106,8 +106,8 @@ fn shift_all(
 }
 
 /// A session that was connected when the broker began to stop was not disconnected by its
-/// client: its expiry starts at this start. After a crash its row says that it is connected,
-/// and the recovery does the same.
+/// client: its expiry begins now. After a crash its row says that it is connected, and the
+/// recovery does the same.
 fn begin_now(
     transaction: &Transaction<'_>,
     before: &Before,
