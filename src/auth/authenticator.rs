@@ -1,4 +1,4 @@
-//! Decides who may connect.
+//! Decides which clients may connect.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,11 +11,11 @@ use super::{AuthError, Decision, Identity, PasswordFile, Request, hashing};
 use crate::config::{Anonymous, Config};
 use crate::protocol::ReasonCode;
 
-/// Made from the configuration, asked at every CONNECT.
+/// Created from the configuration, called at every CONNECT.
 #[derive(Debug)]
 pub struct Authenticator(RwLock<Arc<Policy>>);
 
-/// What decides over who may connect, until it is replaced as a whole.
+/// The rules for who may connect, replaced as a whole.
 #[derive(Debug)]
 pub struct Policy {
     anonymous: Anonymous,
@@ -25,13 +25,13 @@ pub struct Policy {
 #[derive(Debug)]
 struct Passwords {
     users: HashMap<String, Arc<PasswordHashString>>,
-    /// Verified for users that do not exist, so that the time an answer takes does
-    /// not tell which do.
+    /// Verified for users that do not exist, so that the response time does not reveal which
+    /// exist.
     dummy: Arc<PasswordHashString>,
     slots: Arc<Slots>,
-    /// How many slots there are.
+    /// The number of slots.
     verifications: usize,
-    /// Of verifications that are not running, one for each slot at the most.
+    /// The memory of verifications that are not running, at most one for each slot.
     memory: Arc<Mutex<Vec<hashing::Memory>>>,
 }
 
@@ -39,12 +39,12 @@ impl Authenticator {
     /// Reads the password file, if one is configured.
     ///
     /// # Errors
-    /// The file cannot be read, or a line of it means nothing.
+    /// The file cannot be read, or one of its lines is invalid.
     pub fn load(config: &Config) -> Result<Self, AuthError> {
         Ok(Self(RwLock::new(Arc::new(Policy::load(config)?))))
     }
 
-    /// Reads what would hold from now on, without letting it.
+    /// Reads a policy without applying it.
     ///
     /// # Errors
     /// As [`Authenticator::load`].
@@ -52,8 +52,8 @@ impl Authenticator {
         Policy::load(config)
     }
 
-    /// From now on `policy` holds, for who connects; who is connected stays. True if that
-    /// makes a difference.
+    /// Applies `policy` to later CONNECTs; connected clients stay. True if it differs from the
+    /// current one.
     pub fn replace(&self, policy: Policy) -> bool {
         let mut current = self.0.write();
         let differs = !current.says_the_same(&policy);
@@ -63,8 +63,8 @@ impl Authenticator {
         differs
     }
 
-    /// Who is this, and may it come in? May wait for others whose password is being
-    /// verified, until `request.until`; dropping the future gives up the place in the line.
+    /// Authenticates a client. May wait for a verification slot until `request.until`;
+    /// dropping the future gives up its place in the queue.
     pub async fn connect(&self, request: Request<'_>) -> Decision {
         let policy = Arc::clone(&self.0.read());
         policy.connect(request).await
@@ -112,9 +112,9 @@ impl Policy {
             (Some(passwords), Some(user), password) => {
                 passwords.check(&request, user, password.unwrap_or_default()).await
             }
-            // A password of nobody: there is no user whose it could be.
+            // A password without a user name cannot belong to any user.
             (Some(_), None, Some(_)) => Decision::Refuse(ReasonCode::BadUserNameOrPassword),
-            // Without a password file a name proves nothing: its bearer is anonymous.
+            // Without a password file a user name proves nothing: the client is anonymous.
             _ => self.anonymous(request.loopback),
         }
     }
@@ -123,7 +123,7 @@ impl Policy {
         let welcome = match self.anonymous {
             Anonymous::Always => true,
             Anonymous::Never => false,
-            // A password file says that it matters who connects, here as well.
+            // A password file means that clients are to be authenticated, on loopback as well.
             Anonymous::Loopback => loopback && self.passwords.is_none(),
         };
         if welcome {
@@ -147,9 +147,9 @@ impl Passwords {
         let password = password.to_vec();
         let pool = Arc::clone(&self.memory);
         let verified = tokio::task::spawn_blocking(move || {
-            // Held until the work is done, also if the client does not wait for it.
+            // Held until the work is done, even if the client does not wait for it.
             let _slot = place;
-            // As many as there are slots, at the most.
+            // At most as many as there are slots.
             let mut memory = pool.lock().pop().unwrap_or_default();
             let verified = hashing::verify(&password, &hash, &mut memory);
             pool.lock().push(memory);
@@ -229,7 +229,8 @@ mod tests {
             let auth = without_password_file(policy);
             let decision = auth.connect(request(loopback, None, None)).await;
             assert_eq!(decision, *expected, "{policy:?}");
-            // A password file closes loopback as well, unless it is written otherwise.
+            // A password file also excludes anonymous clients on loopback, unless configured
+            // otherwise.
             let expected = if policy == Anonymous::Always { &welcome } else { &NOT_AUTHORIZED };
             let decision = with_password_file(policy).connect(request(loopback, None, None)).await;
             assert_eq!(decision, *expected, "{policy:?} with a password file");

@@ -1,21 +1,21 @@
-//! The order in which passwords are verified: sources take turns, so that one with many log-ins
-//! does not delay another.
+//! The order in which passwords are verified: sources take turns, so that one with many
+//! CONNECTs does not delay another.
 //!
-//! A pure state machine, without a clock and without waking anybody. A source is whatever
-//! log-ins are told apart by; [`Slots`](super::slots::Slots) uses addresses.
+//! A pure state machine, without a clock and without wake-ups. A source is any key that
+//! distinguishes clients; [`Slots`](super::slots::Slots) uses addresses.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::Hash;
 
-/// A fixed number of slots, and a bounded line of tickets for each source.
+/// A fixed number of slots, and a bounded queue of tickets for each source.
 ///
-/// A source goes behind all others when it is given a slot, and again when one of its
-/// tickets is finished. So a source that has no slot waits, for each other source, for one
-/// ticket at most; and if all slots are held by one source, for the next of them to end.
+/// A source moves behind all others when it is given a slot, and again when one of its tickets
+/// finishes. A source without a slot therefore waits for at most one ticket of each other
+/// source; if one source holds all slots, it waits for the next of those to finish.
 #[derive(Debug)]
 pub(super) struct FairQueue<S, T> {
     slots: usize,
-    /// Tickets that may wait in one line.
+    /// Maximum number of waiting tickets per source.
     bound: usize,
     running: usize,
     /// Only sources that wait or run.
@@ -29,23 +29,24 @@ pub(super) struct FairQueue<S, T> {
 struct Line<T> {
     waiting: VecDeque<T>,
     running: usize,
-    /// Its key in `order` while something waits.
+    /// The key in `order` while a ticket waits.
     turn: u64,
 }
 
-/// What becomes of a ticket.
+/// The result of adding a ticket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Entered {
     /// It has a slot.
     Runs,
-    /// It stands in its source's line.
+    /// It waits in its source's queue.
     Waits,
-    /// It was not taken: its source's line is full.
+    /// It was rejected: its source's queue is full.
     Full,
 }
 
 impl<S: Copy + Eq + Hash, T> FairQueue<S, T> {
-    /// No slot is taken. `bound` is the number of tickets that may wait for one source.
+    /// Creates a queue without tickets. `bound` is the maximum number of waiting tickets per
+    /// source.
     pub(super) fn new(slots: usize, bound: usize) -> Self {
         Self {
             slots,
@@ -57,9 +58,9 @@ impl<S: Copy + Eq + Hash, T> FairQueue<S, T> {
         }
     }
 
-    /// A ticket comes. If it [`Runs`](Entered::Runs), end it with [`finish`](Self::finish).
+    /// Adds a ticket. If it [`Runs`](Entered::Runs), end it with [`finish`](Self::finish).
     pub(super) fn enter(&mut self, source: S, ticket: T) -> Entered {
-        // While a slot is free nobody waits.
+        // No ticket waits while a slot is free.
         let runs = self.running < self.slots;
         if !runs && self.lines.get(&source).map_or(0, |line| line.waiting.len()) >= self.bound {
             return Entered::Full;
@@ -78,7 +79,7 @@ impl<S: Copy + Eq + Hash, T> FairQueue<S, T> {
         Entered::Waits
     }
 
-    /// A ticket that waits is given up. False if it does not wait (any more).
+    /// Removes a waiting ticket. False if it does not wait (any more).
     pub(super) fn leave(&mut self, source: S, is_it: impl Fn(&T) -> bool) -> bool {
         let Some(line) = self.lines.get_mut(&source) else { return false };
         let Some(place) = line.waiting.iter().position(is_it) else { return false };
@@ -90,7 +91,7 @@ impl<S: Copy + Eq + Hash, T> FairQueue<S, T> {
         true
     }
 
-    /// A ticket of `source` gives its slot back. Returns the ticket that has it now.
+    /// Frees the slot of a ticket of `source`. Returns the ticket that takes it.
     pub(super) fn finish(&mut self, source: S) -> Option<T> {
         let line = self.lines.get_mut(&source)?;
         line.running = line.running.saturating_sub(1);
@@ -100,7 +101,7 @@ impl<S: Copy + Eq + Hash, T> FairQueue<S, T> {
         self.next()
     }
 
-    /// The first ticket of the source whose turn it is.
+    /// Gives a slot to the first ticket of the source whose turn it is.
     fn next(&mut self) -> Option<T> {
         let (_, source) = self.order.pop_first()?;
         let line = self.lines.get_mut(&source)?;
@@ -111,7 +112,7 @@ impl<S: Copy + Eq + Hash, T> FairQueue<S, T> {
         Some(ticket)
     }
 
-    /// If anything of it waits, `source` is the last whose turn it is.
+    /// Moves `source` behind all other sources if any of its tickets waits.
     fn put_last(&mut self, source: S) {
         let Some(line) = self.lines.get_mut(&source) else { return };
         if self.order.get(&line.turn) == Some(&source) {

@@ -4,20 +4,20 @@ use argon2::password_hash::rand_core::OsRng;
 use argon2::password_hash::{Output, PasswordHash, PasswordHashString, SaltString};
 use argon2::{ARGON2ID_IDENT, Algorithm, Argon2, Block, Params, PasswordHasher, Version};
 
-/// What OWASP asks for at least: 19 MiB, two passes, one lane.
+/// The minimum that OWASP recommends: 19 MiB, two passes, one lane.
 fn parameters() -> Params {
     Params::new(19_456, 2, 1, None).unwrap_or(Params::DEFAULT)
 }
 
-/// A new hash with a new salt.
+/// Hashes a password with a new salt.
 pub(super) fn hash(password: &[u8]) -> Result<PasswordHashString, String> {
     hash_like(password, parameters())
 }
 
-/// A hash that no password is known for, as costly to verify as `like`.
+/// Creates a hash of an unknown password, as costly to verify as `like`.
 pub(super) fn dummy(like: &PasswordHashString) -> Result<PasswordHashString, String> {
     let parameters = Params::try_from(&like.password_hash()).unwrap_or_else(|_| parameters());
-    // A salt is as good a secret as any: random, and forgotten at once.
+    // A random salt serves as the password, and is not kept.
     hash_like(SaltString::generate(&mut OsRng).as_str().as_bytes(), parameters)
 }
 
@@ -29,7 +29,7 @@ fn hash_like(password: &[u8], parameters: Params) -> Result<PasswordHashString, 
         .map_err(|error| error.to_string())
 }
 
-/// Reads a hash as it stands in a password file.
+/// Parses a hash from a password file. `None` unless it is a complete Argon2id hash.
 pub(super) fn parse(text: &str) -> Option<PasswordHashString> {
     let hash = PasswordHash::new(text).ok()?;
     let usable = hash.algorithm == ARGON2ID_IDENT
@@ -39,11 +39,12 @@ pub(super) fn parse(text: &str) -> Option<PasswordHashString> {
     usable.then(|| hash.serialize())
 }
 
-/// What one verification works in, to be used again: 19 MiB that are allocated for
-/// each of them would stay with the allocator, thread by thread.
+/// The working memory of a verification, which is reused: 19 MiB allocated for each
+/// verification would stay with the allocator, per thread.
 pub(super) type Memory = Vec<Block>;
 
-/// Takes some 20 ms: not for the threads that serve connections.
+/// Verifies a password. Takes about 20 ms, so it must not run on a thread that serves
+/// connections.
 pub(super) fn verify(password: &[u8], hash: &PasswordHashString, memory: &mut Memory) -> bool {
     let hash = hash.password_hash();
     let (Ok(parameters), Some(salt), Some(expected)) =

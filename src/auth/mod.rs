@@ -1,9 +1,9 @@
-//! Who a client is, and what it may do.
+//! Authentication and access rules: who a client is, and what it may do.
 //!
-//! [`Authenticator::connect`] answers the first question once, at CONNECT;
-//! [`Authenticator::may_publish`] and its siblings answer the second at every
-//! publish, subscribe and delivery. Here live credentials and rules; what becomes
-//! of a refused client is decided by the broker, and nothing here knows a socket.
+//! [`Authenticator::connect`] authenticates a client once, at CONNECT;
+//! [`Authenticator::may_publish`] and its siblings are called at every publish, subscribe and
+//! delivery. This module has the credentials and rules; the broker decides what happens to a
+//! refused client, and nothing here uses a socket.
 
 mod authenticator;
 mod fair_queue;
@@ -23,43 +23,43 @@ use crate::peer::PeerAddr;
 use crate::protocol::ReasonCode;
 use crate::telemetry::AuthResult;
 
-/// What a CONNECT says about who it comes from.
+/// The data of a CONNECT that authentication uses.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
-    /// The name of the listener it came through.
+    /// The name of the listener that it came through.
     pub listener: &'a str,
-    /// That listener can only be reached from this machine.
+    /// True if that listener can only be reached from this machine.
     pub loopback: bool,
-    /// As it will be used, also if the broker assigned it.
+    /// The client id that the session will have, even if the broker assigned it.
     pub client_id: &'a str,
-    /// From the CONNECT.
+    /// The user name in the CONNECT.
     pub username: Option<&'a str>,
-    /// From the CONNECT.
+    /// The password in the CONNECT.
     pub password: Option<&'a [u8]>,
-    /// The other end of the socket.
+    /// The remote address.
     pub peer: PeerAddr,
-    /// Until then it may wait for its password to be verified.
+    /// The deadline for waiting for a verification slot.
     pub until: Instant,
 }
 
-/// Who a client has been found to be.
+/// The authenticated identity of a client.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Identity {
-    /// Verified; `None` for an anonymous client.
+    /// The verified user name; `None` for an anonymous client.
     pub username: Option<Box<str>>,
 }
 
-/// What becomes of a CONNECT.
+/// The decision about a CONNECT.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
-    /// Come in.
+    /// The client may connect.
     Allow(Identity),
-    /// The reason to answer with; the encoder maps it for the older versions.
+    /// The client is refused with this reason; the encoder maps it for older versions.
     Refuse(ReasonCode),
 }
 
 impl Decision {
-    /// The counter that it belongs to.
+    /// The label of the counter that it belongs to.
     pub fn as_result(&self) -> AuthResult {
         match self {
             Self::Allow(Identity { username: Some(_) }) => AuthResult::Accepted,

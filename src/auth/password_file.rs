@@ -10,36 +10,36 @@ use thiserror::Error;
 use super::hashing;
 use crate::config::must_be_regular;
 
-/// Why there are no credentials. No variant ever holds a hash or a password.
+/// Why the credentials cannot be used. No variant contains a hash or a password.
 #[derive(Debug, Error)]
 pub enum AuthError {
     /// The file is missing or may not be read.
     #[error("cannot read the password file {}: {source}", path.display())]
     Read {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// The file could not be replaced.
     #[error("cannot write the password file {}: {source}", path.display())]
     Write {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// A line that means nothing.
+    /// A line is invalid.
     #[error("{}, line {line}: {problem}", path.display())]
     Line {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Counted from 1.
+        /// The line number, counted from 1.
         line: usize,
         /// What is wrong with it.
         problem: String,
     },
-    /// A name that the file could not hold.
+    /// A user name that the file cannot represent.
     #[error(
         "a user name cannot be empty, begin with # or a space, or contain a colon or a line break"
     )]
@@ -52,7 +52,7 @@ pub enum AuthError {
 #[derive(Debug, Clone)]
 enum Line {
     User(String, PasswordHashString),
-    /// A comment or an empty line, kept as it is.
+    /// A comment or an empty line, kept unchanged.
     Other(String),
 }
 
@@ -66,7 +66,7 @@ impl PasswordFile {
     /// Reads and checks every line.
     ///
     /// # Errors
-    /// The file cannot be read, or a line of it means nothing.
+    /// The file cannot be read, or one of its lines is invalid.
     pub fn read(path: &Path) -> Result<Self, AuthError> {
         let text = must_be_regular(path)
             .and_then(|()| std::fs::read_to_string(path))
@@ -112,10 +112,10 @@ impl PasswordFile {
         self.users().find(|(name, _)| *name == user).map(|(_, hash)| hash)
     }
 
-    /// Adds the user, or changes its password. True: it is new.
+    /// Adds the user, or changes its password. True if it is new.
     ///
     /// # Errors
-    /// The name is not possible, or hashing failed.
+    /// The name is invalid, or hashing failed.
     pub fn set(&mut self, user: &str, password: &[u8]) -> Result<bool, AuthError> {
         if !is_user_name(user) {
             return Err(AuthError::UserName);
@@ -133,18 +133,18 @@ impl PasswordFile {
         Ok(true)
     }
 
-    /// False: there was no such user.
+    /// Removes the user. False if there was none.
     pub fn remove(&mut self, user: &str) -> bool {
         let before = self.lines.len();
         self.lines.retain(|line| !matches!(line, Line::User(name, _) if name == user));
         self.lines.len() < before
     }
 
-    /// Replaces the file in one step, readable by its owner only: whoever reads it
-    /// at the same time, or after a crash, finds the old or the new one.
+    /// Replaces the file atomically, readable by its owner only: a concurrent reader, or one
+    /// after a crash, finds the old or the new file.
     ///
     /// # Errors
-    /// The directory is not writable, the disk is full.
+    /// The directory is not writable, or the disk is full.
     pub fn write(&self, path: &Path) -> Result<(), AuthError> {
         self.replace(path).map_err(|source| AuthError::Write { path: path.to_owned(), source })
     }
@@ -155,7 +155,7 @@ impl PasswordFile {
         let temporary = path.with_file_name(name);
         let written = self.write_new(&temporary).and_then(|()| std::fs::rename(&temporary, path));
         if written.is_err() {
-            // Nothing depends on it; the error before this one is the one to tell.
+            // A failure has no effect; the first error is the one to return.
             let _ = std::fs::remove_file(&temporary);
         }
         written?;

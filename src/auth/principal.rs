@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use crate::peer::PeerAddr;
 
-/// A client that has been let in. A bridge acts as one too.
+/// A client that was allowed to connect. A bridge acts as one too.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
-    /// As the client named itself, or as it was assigned.
+    /// The client id, sent by the client or assigned.
     pub client_id: Arc<str>,
-    /// Verified; `None` for an anonymous client.
+    /// The verified user name; `None` for an anonymous client.
     pub username: Option<Box<str>>,
-    /// The other end.
+    /// The remote address.
     pub address: PeerAddr,
     /// The name of the listener that it came through.
     pub listener: Arc<str>,

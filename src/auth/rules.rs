@@ -1,24 +1,24 @@
-//! Access rules: the one place that every publish, subscribe and delivery passes.
+//! Access rules: every publish, subscribe and delivery passes here.
 //!
-//! There are no access rules yet, and so everything is allowed. Rules enter here,
-//! without a change to the broker.
+//! There are no access rules yet, so everything is allowed. They can be added here without a
+//! change to the broker.
 
 use super::{Authenticator, Principal};
 
 #[allow(clippy::unused_self)] // The rules will be part of it.
 impl Authenticator {
-    /// May this client publish to `topic`? Also asked for its will.
+    /// True if this client may publish to `topic`. Also called for its will.
     pub fn may_publish(&self, _client: &Principal, _topic: &str) -> bool {
         true
     }
 
-    /// May this client subscribe to `filter`, as it was sent?
+    /// True if this client may subscribe to `filter`, as it was sent.
     pub fn may_subscribe(&self, _client: &Principal, _filter: &str) -> bool {
         true
     }
 
-    /// May this client have a message of `topic`? Asked for each delivery: a filter
-    /// with wildcards can be allowed and some of its topics not.
+    /// True if this client may receive a message of `topic`. Called for each delivery: a
+    /// filter with wildcards can be allowed although some of its topics are not.
     pub fn may_deliver(&self, _client: &Principal, _topic: &str) -> bool {
         true
     }

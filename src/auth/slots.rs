@@ -1,4 +1,4 @@
-//! The slots in which passwords are verified, shared by all log-ins.
+//! The slots in which passwords are verified, shared by all CONNECTs.
 
 use std::sync::Arc;
 
@@ -8,12 +8,13 @@ use tokio::sync::oneshot;
 use super::fair_queue::{Entered, FairQueue};
 use crate::peer::Source;
 
-/// Log-ins of one source that may wait: what two slots verify within some ten seconds. A
-/// source may be a load balancer with a whole fleet behind it.
+/// Maximum number of waiting verifications of one source: what two slots complete in about ten
+/// seconds. A source may be a load balancer in front of many clients.
 pub(super) const WAITING: usize = 1_024;
 
-/// Hashing is meant to be slow and large; without a bound, a flood of CONNECTs would take
-/// all cores and memory. Sources are served in turn: see [`FairQueue`].
+/// Limits concurrent verifications. Hashing is deliberately slow and uses much memory; without
+/// a limit, a flood of CONNECTs would take all cores and memory. Sources are served in turn:
+/// see [`FairQueue`].
 #[derive(Debug)]
 pub(super) struct Slots(Mutex<State>);
 
@@ -29,23 +30,23 @@ struct Ticket {
     turn: oneshot::Sender<()>,
 }
 
-/// A place in the line, then a slot. Dropping it gives up whichever it is, to the next.
+/// A place in the queue, then a slot. Dropping it gives either to the next.
 #[derive(Debug)]
 pub(super) struct Place {
     slots: Arc<Slots>,
     source: Source,
     id: u64,
-    /// `None`: it has had its slot from the start.
+    /// `None` if it had a slot from the start.
     turn: Option<oneshot::Receiver<()>>,
 }
 
 impl Slots {
-    /// As many passwords as that are verified at once.
+    /// Creates `slots` slots: the maximum number of concurrent verifications.
     pub(super) fn new(slots: usize) -> Self {
         Self(Mutex::new(State { queue: FairQueue::new(slots, WAITING), next_id: 0 }))
     }
 
-    /// The last place in the line of `source`; `None` if [`WAITING`] stand there.
+    /// Takes a place at the end of the queue of `source`; `None` if [`WAITING`] already wait.
     pub(super) fn enter(self: &Arc<Self>, source: Source) -> Option<Place> {
         let (sender, receiver) = oneshot::channel();
         let mut state = self.0.lock();
@@ -61,7 +62,7 @@ impl Slots {
 }
 
 impl Place {
-    /// Waits until it is a slot.
+    /// Waits until the place is a slot.
     pub(super) async fn turn(&mut self) {
         if let Some(turn) = &mut self.turn {
             // The sender is not dropped before it has sent, as long as this place exists.
@@ -81,7 +82,7 @@ impl Drop for Place {
         };
         drop(state);
         if let Some(next) = next {
-            // If its place is given up at this moment, that gives up the slot.
+            // If that place is dropped at this moment, its drop gives up the slot.
             let _ = next.turn.send(());
         }
     }
@@ -104,11 +105,11 @@ mod tests {
         let mut given_up = slots.enter(source(1)).unwrap();
         let granted = slots.enter(source(2)).unwrap();
         let mut last = slots.enter(source(1)).unwrap();
-        // Cancelled while it waits.
+        // Cancelled while waiting.
         let waited = tokio::time::timeout(Duration::from_millis(1), given_up.turn()).await;
         assert!(waited.is_err());
         drop(given_up);
-        // Given a slot, and gone before it has seen that.
+        // Given a slot, and dropped before it has noticed.
         drop(running);
         drop(granted);
         tokio::time::timeout(Duration::from_secs(5), last.turn()).await.unwrap();

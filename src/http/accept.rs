@@ -1,7 +1,7 @@
 //! Chooses the exposition format by the Accept header.
 //!
-//! Never a 406: whoever accepts neither format is sent Prometheus' own, as its client
-//! libraries do.
+//! Never 406: a client that accepts neither format is sent Prometheus' own, as Prometheus'
+//! client libraries do.
 
 use axum::http::{HeaderMap, header};
 
@@ -12,8 +12,8 @@ const OPEN_METRICS: (&str, &str, &[&str]) =
     ("application", "openmetrics-text", &["1.0.0", "0.0.1"]);
 const PLAIN: (&str, &str, &[&str]) = ("text", "plain", &["0.0.4"]);
 
-/// The format of the answer. `OpenMetrics` only for who names it, or `application/*`:
-/// `curl` and browsers accept `*/*` and are shown what everybody can read.
+/// The format of the response. `OpenMetrics` only if the client names it, or `application/*`:
+/// `curl` and browsers accept `*/*` and are sent plain text.
 pub(super) fn format(headers: &HeaderMap) -> Format {
     let header = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let ranges: Vec<Range<'_>> =
@@ -34,7 +34,7 @@ fn quality(ranges: &[Range<'_>], format: (&str, &str, &[&str]), any: bool) -> u1
     matching.max_by_key(|matched| *matched).map_or(0, |(_, quality)| quality)
 }
 
-/// One of the ranges of the header.
+/// A media range of the header.
 struct Range<'a> {
     main: &'a str,
     sub: &'a str,
@@ -44,7 +44,7 @@ struct Range<'a> {
 }
 
 impl<'a> Range<'a> {
-    /// `None`: not a media range.
+    /// Parses a media range. `None` if it is not one.
     fn parse(text: &'a str) -> Option<Self> {
         let mut parts = text.split(';').map(str::trim);
         let (main, sub) = parts.next()?.split_once('/')?;
@@ -60,7 +60,8 @@ impl<'a> Range<'a> {
         Some(range)
     }
 
-    /// How specifically a format is meant: 3 with its version, 0 for `*/*`.
+    /// How specific the range is for a format: 3 with its version, 0 for `*/*`. `None` if it
+    /// does not match.
     fn matches(&self, (main, sub, versions): (&str, &str, &[&str])) -> Option<u8> {
         if self.main == "*" {
             return Some(0);
@@ -77,10 +78,10 @@ impl<'a> Range<'a> {
     }
 }
 
-/// A qvalue: 0 to 1 with up to three digits.
+/// Parses a qvalue: 0 to 1 with up to three digits.
 fn thousandths(text: &str) -> Option<u16> {
     let value: f64 = text.parse().ok()?;
-    // In range, so nothing is cut.
+    // In range, so nothing is truncated.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     (0.0..=1.0).contains(&value).then(|| (value * 1000.0).round() as u16)
 }

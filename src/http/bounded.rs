@@ -1,9 +1,9 @@
-//! A listener that holds few connections, none of them idle for long: whoever can reach
-//! the port must use up neither this process' files nor the slots of others.
+//! A listener with few connections, none of them idle for long: a client that can reach the
+//! port must use up neither the open files of the process nor the slots of others.
 //!
-//! There is always room for one more: the connection that has longest sent no answer
-//! makes way. So somebody who holds on to connections, silent, a byte at a time, or with
-//! answers that are never read, loses them to the next probe, and not the probe its slot.
+//! A new connection is always accepted: it replaces the connection that has not sent a
+//! response for longest. A client that holds connections, silent, a byte at a time, or without
+//! reading responses, loses them to the next probe instead of blocking it.
 
 use std::io;
 use std::pin::Pin;
@@ -54,7 +54,7 @@ impl Listener for Bounded {
     }
 }
 
-/// The other end of a connection.
+/// The remote address of a connection.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Remote(pub(super) std::net::SocketAddr);
 
@@ -64,7 +64,7 @@ impl Connected<IncomingStream<'_, Bounded>> for Remote {
     }
 }
 
-/// A stream that ends when nothing has moved for a while, and when its slot is needed.
+/// A stream that ends when it has been idle for `silence`, or when its slot is taken.
 pub(super) struct Connection {
     stream: TcpStream,
     deadline: Pin<Box<Sleep>>,
@@ -73,7 +73,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Of a stream that waits: whether it has to end.
+    /// For a pending stream: ready if it has to end.
     fn wait<T>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<T>> {
         if self.slot.poll_lost(context).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));

@@ -1,4 +1,4 @@
-//! Decides which HTTP connection is closed when there are too many. No sockets here.
+//! Decides which HTTP connection is closed if there are too many. No sockets here.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,25 +7,25 @@ use std::task::{Context, Poll};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-/// A number of connection slots, for whoever used theirs last.
+/// A fixed number of connection slots, kept by those that used theirs most recently.
 #[derive(Debug, Clone)]
 pub(super) struct ConnectionSlots(Arc<Mutex<TakenSlot>>);
 
 #[derive(Debug)]
 struct TakenSlot {
     room: usize,
-    /// Rises with each use: the order of the last uses.
+    /// Incremented by each use: orders the slots by last use.
     uses: u64,
-    /// By the last use; dropping the sender tells who had the slot that it is lost.
+    /// Holders by last use; dropping the sender tells the holder that its slot is lost.
     holders: BTreeMap<u64, oneshot::Sender<()>>,
 }
 
-/// One of them.
+/// A connection's slot.
 #[derive(Debug)]
 pub(super) struct Slot {
     slots: ConnectionSlots,
     used: u64,
-    /// `None` once it has answered: it does so only once.
+    /// `None` once it has resolved, which it does only once.
     lost: Option<oneshot::Receiver<()>>,
 }
 
@@ -34,7 +34,7 @@ impl ConnectionSlots {
         Self(Arc::new(Mutex::new(TakenSlot { room, uses: 0, holders: BTreeMap::new() })))
     }
 
-    /// A slot, of somebody else if there is none left.
+    /// Takes a slot: a free one, or that of the least recent user.
     pub(super) fn take(&self) -> Slot {
         let (sender, lost) = oneshot::channel();
         let mut taken = self.0.lock();
@@ -47,7 +47,7 @@ impl ConnectionSlots {
 }
 
 impl Slot {
-    /// Others lose theirs before this one, until they use theirs.
+    /// Records a use: slots used less recently are lost first.
     pub(super) fn used(&mut self) {
         let mut taken = self.slots.0.lock();
         let Some(sender) = taken.holders.remove(&self.used) else { return };
@@ -56,7 +56,7 @@ impl Slot {
         taken.holders.insert(self.used, sender);
     }
 
-    /// Ready once somebody else has it; wakes the task then.
+    /// Ready once the slot is lost; wakes the task then.
     pub(super) fn poll_lost(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let Some(lost) = &mut self.lost else { return Poll::Ready(()) };
         let answer = std::pin::Pin::new(lost).poll(context);
@@ -88,7 +88,7 @@ mod tests {
         first[0].used();
         let mut fourth = slots.take();
         assert_eq!(first.each_mut().map(is_lost), [false, true, false]);
-        // What is lost does not come back by being used.
+        // A lost slot does not come back by being used.
         first[1].used();
         let mut fifth = slots.take();
         assert_eq!(first.each_mut().map(is_lost), [false, true, true]);

@@ -1,8 +1,8 @@
 //! Checks the Host header.
 //!
-//! A page in somebody's browser can have its own name resolve to an address of this machine
-//! and then read what is served there, as if it were its own (DNS rebinding). The Host header
-//! still has the page's name.
+//! A page in a browser can have its own host name resolve to an address of this machine and
+//! then read what is served here as if it were its own (DNS rebinding). The Host header still
+//! contains the page's name.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -17,16 +17,16 @@ use axum::response::{IntoResponse, Response};
 use super::bounded::Remote;
 use crate::config::{Bind, Hosts};
 
-/// What whoever asks by another name is told.
+/// The body of the response to a request with another name.
 const REFUSED: &str = "This Host name is not answered to: use the IP address or localhost, or add \
                        the name to http.allowed_hosts.\n";
 
-/// The names that one listener answers to, besides `localhost` and IP addresses.
+/// The names that a listener accepts, in addition to `localhost` and IP addresses.
 #[derive(Debug, Clone)]
 pub struct AllowedHosts(Option<Arc<[String]>>);
 
 impl AllowedHosts {
-    /// Those of a listener that is bound to `bind`.
+    /// The names of a listener that is bound to `bind`.
     pub fn new(hosts: &Hosts, bind: Bind) -> Self {
         Self(match hosts {
             Hosts::Any => None,
@@ -45,8 +45,8 @@ impl AllowedHosts {
             || listed.iter().any(|name| name.eq_ignore_ascii_case(host))
     }
 
-    /// Whether all names that a request has are allowed. None at all is: every browser sends
-    /// one.
+    /// True if all host names of a request are allowed. A request without any is allowed:
+    /// every browser sends one.
     fn allow(&self, request: &Request) -> bool {
         if self.0.is_none() {
             return true;
@@ -57,14 +57,14 @@ impl AllowedHosts {
     }
 }
 
-/// Without its port.
+/// The host without its port.
 fn host_of(value: &HeaderValue) -> Option<String> {
     let authority: Authority = value.to_str().ok()?.parse().ok()?;
-    // Where a name and a password would stand, nothing does [RFC 9110, 7.2].
+    // User information is not allowed [RFC 9110, 7.2].
     (!authority.as_str().contains('@')).then(|| authority.host().to_owned())
 }
 
-/// Answers 421 to a request under another name.
+/// Responds with 421 to a request for another name.
 pub(super) async fn check(
     State(allowed): State<AllowedHosts>,
     ConnectInfo(Remote(remote)): ConnectInfo<Remote>,

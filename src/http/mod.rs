@@ -1,15 +1,15 @@
-//! HTTP: what Prometheus, Docker and Kubernetes ask for, and what an operator does.
+//! HTTP for Prometheus, Docker, Kubernetes and operators.
 //!
-//! - `/metrics`: everything that is counted, for Prometheus; as `OpenMetrics` for who asks.
-//! - `/healthz`: the process lives. Not an answer about its database: a restart is
-//!   what a poisoned store brings about by itself.
+//! - `/metrics`: all metrics, for Prometheus; as `OpenMetrics` on request.
+//! - `/healthz`: the process is alive. It does not report on the database: a poisoned store
+//!   already leads to a restart.
 //! - `/readyz`: clients may be sent here.
 //! - `/`: the console, a page for people.
-//! - `/api/v1`: the admin API, behind a token.
+//! - `/api/v1`: the admin API, which requires a token.
 //!
-//! All but the API is read-only and without access control: bind it where only those who
-//! may ask can reach it. Whoever asks by a name that is not allowed gets no answer
-//! (`hosts.rs`). No MQTT happens here.
+//! Everything except the API is read-only and without access control: bind it where only
+//! permitted clients can reach it. Requests for a host name that is not allowed are refused
+//! (`hosts.rs`). No MQTT here.
 
 mod accept;
 pub mod api;
@@ -37,10 +37,11 @@ pub use requests::Requests;
 
 use crate::telemetry::{Label, MetricsRegistry, Readiness, RecentEvents};
 
-/// A scraper that keeps its connection open must not hold up a shutdown.
+/// The time for open connections to end: one that a scraper keeps open must not delay a
+/// shutdown.
 const DRAIN: Duration = Duration::from_secs(1);
 
-/// What the handlers read.
+/// The state of the handlers.
 #[derive(Debug, Clone)]
 pub struct AppState {
     /// For `/metrics`.
@@ -49,17 +50,17 @@ pub struct AppState {
     pub readiness: Readiness,
     /// For `/api/v1`.
     pub api: Api,
-    /// The last events that were logged, for `/api/v1/events`.
+    /// The most recent logged events, for `/api/v1/events`.
     pub events: RecentEvents,
-    /// Counted here.
+    /// The counter of requests.
     pub requests: Requests,
-    /// Which routes there are.
+    /// The routes that are served.
     pub scope: Scope,
-    /// By which names they may be asked.
+    /// The host names that are accepted.
     pub hosts: AllowedHosts,
 }
 
-/// What a listener serves. Health is on each.
+/// The routes of a listener. Health is served on each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
     /// Everything.
@@ -70,10 +71,10 @@ pub enum Scope {
     Metrics,
 }
 
-/// Answers requests until `shutdown`.
+/// Serves requests until `shutdown` resolves.
 ///
 /// # Errors
-/// None that is known: what goes wrong on one connection ends only that one.
+/// None known: an error on one connection ends only that one.
 pub async fn serve(
     listener: TcpListener,
     state: AppState,

@@ -5,22 +5,22 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// Far more than any page of ours has.
+/// Maximum bytes of a response: far more than any of ours.
 const LONGEST: u64 = 1 << 20;
 
-/// What a server said.
+/// A response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
-    /// The text behind the headers.
+    /// The text after the headers.
     pub body: String,
 }
 
-/// Asks `addr` for `path`. Blocks for at most `timeout` in each of its steps.
+/// Requests `path` from `addr`. Each step blocks for at most `timeout`.
 ///
 /// # Errors
-/// Nothing listens there, it does not answer in time, or not in HTTP.
+/// Nothing listens there, or it does not respond in time or not in HTTP.
 pub fn get(addr: SocketAddr, path: &str, timeout: Duration) -> io::Result<Answer> {
     let mut stream = TcpStream::connect_timeout(&addr, timeout)?;
     stream.set_read_timeout(Some(timeout))?;

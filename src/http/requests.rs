@@ -8,15 +8,15 @@ use axum::middleware::Next;
 use axum::response::Response;
 use parking_lot::Mutex;
 
-/// Answers so far, by their status; clones share it.
+/// Numbers of responses by status; clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct Requests(Arc<Mutex<BTreeMap<u16, u64>>>);
 
 impl Requests {
-    /// Hands each status with its number to `see`.
+    /// Passes each status with its number to `see`.
     pub fn each(&self, mut see: impl FnMut(u16, u64)) {
         let mut counts = self.0.lock().clone();
-        // There is always one: a series that begins at 0 shows its first change.
+        // Always present: a series that begins at 0 shows its first change.
         counts.entry(200).or_default();
         for (status, count) in counts {
             see(status, count);
@@ -24,7 +24,7 @@ impl Requests {
     }
 }
 
-/// Counts what is answered.
+/// Counts responses.
 pub(super) async fn count(
     State(requests): State<Requests>,
     request: Request,

@@ -1,4 +1,4 @@
-//! The endpoints, asked over a real socket.
+//! The endpoints, over a real socket.
 
 use std::net::SocketAddr;
 

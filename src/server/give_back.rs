@@ -1,23 +1,24 @@
-//! Returns freed memory to the system. glibc keeps what was freed in the middle of its heaps:
-//! after a flood of messages that may be as much as `limits.max_memory`. When it is worth a
-//! walk through the heaps is decided here, by what is resident and what the broker counts.
+//! Returns freed memory to the system. glibc keeps memory that was freed in the middle of its
+//! heaps: after a flood of messages that may be as much as `limits.max_memory`. The resident
+//! size and the memory that the broker counts decide when a call of `malloc_trim` pays off.
 
 use std::sync::Weak;
 use std::time::Duration;
 
 use crate::broker::Broker;
 
-/// How often it is looked at.
+/// How often the figures are compared.
 const EVERY: Duration = Duration::from_secs(1);
-/// Bytes that must be free, as far as can be told.
+/// Bytes that must be free, as an estimate, before the heaps are trimmed.
 const WORTH_IT: u64 = 8 << 20;
-/// Looks after a walk until the next one: what a flood frees it soon takes again.
+/// Number of comparisons after a trim until the next one: memory that a flood frees is soon
+/// used again.
 const PAUSE: u32 = 4;
-/// The same, when walks bring nothing: what is resident is used by something that nobody
-/// counts.
+/// The maximum of that number if trims free nothing: then the resident memory is used by
+/// something that is not counted.
 const LONGEST_PAUSE: u32 = 256;
 
-/// Runs until the broker is gone.
+/// Runs until the broker is dropped.
 pub(super) async fn run(broker: Weak<Broker>) {
     let mut trimmer = Trimmer::default();
     loop {
@@ -25,27 +26,27 @@ pub(super) async fn run(broker: Weak<Broker>) {
         let Some(counted) = broker.upgrade().map(|broker| broker.memory()) else { return };
         let Some(before) = resident() else { return };
         if trimmer.is_due(before, counted) {
-            // It takes the heaps' locks one by one, some milliseconds each.
+            // It takes the heaps' locks one by one, for some milliseconds each.
             let _ = tokio::task::spawn_blocking(trim).await;
             trimmer.trimmed(before, resident().unwrap_or(before));
         }
     }
 }
 
-/// Decides when to look for free memory in the heaps.
+/// Decides when to trim the heaps.
 #[derive(Debug, Default)]
 struct Trimmer {
-    /// The least that was resident without being counted: code, stacks, caches.
+    /// The smallest resident size that was not counted: code, stacks, caches.
     uncounted: Option<u64>,
-    /// The most that was counted since it last fell by half.
+    /// The largest counted size since it last fell by half.
     most: u64,
     pause: u32,
-    /// Of the pause, what is left.
+    /// The rest of the pause.
     left: u32,
 }
 
 impl Trimmer {
-    /// What the two figures, in bytes, say at one look.
+    /// True if the heaps should be trimmed, given two sizes in bytes.
     fn is_due(&mut self, resident: u64, counted: u64) -> bool {
         let uncounted = resident.saturating_sub(counted);
         let least = self.uncounted.map_or(uncounted, |least| least.min(uncounted));
@@ -56,12 +57,12 @@ impl Trimmer {
             self.most = counted;
             return true;
         }
-        // Seen from here what was taken and freed between two looks never existed.
+        // Memory that was taken and freed between two comparisons is not in `most`.
         let free = uncounted - least;
         self.left == 0 && free >= WORTH_IT && free >= counted
     }
 
-    /// After a walk, with what was resident before and afterwards.
+    /// Records a trim, with the resident size before and afterwards.
     fn trimmed(&mut self, before: u64, after: u64) {
         let helped = before.saturating_sub(after) >= WORTH_IT / 2;
         self.pause = if helped { PAUSE } else { (self.pause * 2).clamp(PAUSE, LONGEST_PAUSE) };
@@ -69,7 +70,7 @@ impl Trimmer {
     }
 }
 
-/// Bytes of this process in memory.
+/// The resident size of this process in bytes.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 fn resident() -> Option<u64> {
     let pages = std::fs::read_to_string("/proc/self/statm").ok()?;
@@ -105,7 +106,7 @@ mod tests {
     fn what_was_taken_and_freed_between_two_looks_is_given_back() {
         let mut trimmer = Trimmer::default();
         assert!(!trimmer.is_due(13 * MIB, 0));
-        // 49 MiB came and went, and no look saw them counted.
+        // 49 MiB were taken and freed between two comparisons.
         assert!(trimmer.is_due(62 * MIB, MIB));
     }
 
@@ -132,7 +133,7 @@ mod tests {
             }
         }
         assert!(walks < 25, "{walks} walks in an hour");
-        // A flood that has gone is given back at once all the same.
+        // Memory of a flood that has ended is returned at once nevertheless.
         assert!(!trimmer.is_due(90 * MIB, 60 * MIB));
         assert!(trimmer.is_due(90 * MIB, MIB));
     }

@@ -1,4 +1,4 @@
-//! The HTTP listeners: one for everything, and one for metrics alone if that is wanted.
+//! The HTTP listeners: one for everything, and a separate one for metrics if it is configured.
 
 use std::net::SocketAddr;
 
@@ -11,8 +11,8 @@ use crate::config::{self, Bind};
 use crate::http::{self, AllowedHosts, AppState, Requests, Scope};
 use crate::telemetry::MetricsRegistry;
 
-/// Opens what is configured and serves it until the sender of `stopped` is dropped.
-/// Returns the names of the listeners, and where they listen.
+/// Opens the configured listeners and serves them until the sender of `stopped` is dropped.
+/// Returns the names and addresses of the listeners.
 pub(super) async fn http(
     config: &config::Http,
     state: &AppState,
@@ -34,7 +34,7 @@ pub(super) async fn http(
         let state = AppState { scope, hosts, ..state.clone() };
         let mut stopped = stopped.clone();
         tasks.spawn(async move {
-            // Nothing is ever sent: it ends with the sender.
+            // Nothing is ever sent: the loop ends when the sender is dropped.
             let until = async move { while stopped.changed().await.is_ok() {} };
             if let Err(error) = http::serve(listener, state, until).await {
                 tracing::error!(%error, "HTTP ended");
@@ -44,7 +44,7 @@ pub(super) async fn http(
     Ok(addresses)
 }
 
-/// What the listeners count.
+/// Registers the counter of the listeners' requests.
 pub(super) fn count_requests(registry: &MetricsRegistry) -> Requests {
     let requests = Requests::default();
     let counted = requests.clone();
@@ -56,7 +56,7 @@ pub(super) fn count_requests(registry: &MetricsRegistry) -> Requests {
     requests
 }
 
-/// A token that crosses a network in plain text can be read there.
+/// Warns if the token would cross a network in plain text, where it can be read.
 pub(super) fn warn_of_plain_text(config: &config::Http, has_token: bool) {
     if has_token && !config.bind.is_loopback() {
         tracing::warn!(

@@ -1,4 +1,4 @@
-//! Memory and processors that the machine or the container grants. Read from Linux' files once
+//! Memory and open files that the machine or the container grants. Read from Linux' files once
 //! at the start; unknown elsewhere.
 
 use std::fs;
@@ -6,18 +6,19 @@ use std::path::Path;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Memory in bytes: the smallest of the limits of the control groups that the process
-/// is in, of either version, and of what is built in. `None` where that is not told.
+/// Memory in bytes: the smallest of the physical memory and the limits of the process's
+/// control groups (version 1 and 2). `None` if the system does not report it.
 pub(super) fn memory() -> Option<u64> {
     memory_below(Path::new("/"))
 }
 
-/// Files and sockets that the process may have open, after the soft limit has been raised
-/// to the hard one: many shells begin with 1,024. `None`: no limit, or none that is told.
+/// The number of files and sockets that the process may have open, after raising the soft
+/// limit to the hard limit: many shells start with 1,024. `None` if there is no limit or none
+/// is reported.
 pub(super) fn open_files() -> Option<u64> {
     let limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
-        // A system may refuse it; then the old one stays.
+        // If the system refuses it, the old limit remains.
         let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
     }
     getrlimit(Resource::Nofile).current
@@ -40,15 +41,15 @@ fn memory_below(root: &Path) -> Option<u64> {
     limits.chain(built_in(root)).min()
 }
 
-/// The limit of a group is also that of each group above it. In a container the path
-/// may be the one outside, of which only the top is to be seen here.
+/// A group is also subject to the limit of each group above it. In a container the path may be
+/// the one outside, of which only the root is visible here.
 fn smallest_upwards(mount: &Path, path: &str, file: &str) -> Option<u64> {
     let group = mount.join(path.trim_start_matches('/'));
     let groups = group.ancestors().take_while(|group| group.starts_with(mount));
     groups.filter_map(|group| number(&group.join(file))).min()
 }
 
-/// `max`, and anything else that is no number, is no limit.
+/// Reads a limit. `max`, and anything else that is not a number, means no limit.
 fn number(file: &Path) -> Option<u64> {
     fs::read_to_string(file).ok()?.trim().parse().ok()
 }

@@ -1,6 +1,6 @@
-//! Puts the broker together and takes it apart: opens the database, the listeners
-//! and the HTTP endpoints, waits for a reason to stop, and stops in an order that
-//! loses nothing. No protocol and no policy here.
+//! Assembles and stops the broker: opens the database, the listeners and the HTTP endpoints,
+//! waits for a reason to stop, and stops in an order that loses nothing. Contains no protocol
+//! and no policy.
 
 mod give_back;
 mod listen;
@@ -22,7 +22,7 @@ use crate::store::{OpenError, Store};
 
 pub use start::Server;
 
-/// Why the broker did not start, or did not end well.
+/// Why the broker did not start, or did not stop in order.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// The database cannot be opened.
@@ -34,11 +34,11 @@ pub enum ServeError {
     /// The HTTP endpoint cannot be opened.
     #[error("HTTP cannot listen on {bind} ({key}): {source}")]
     Http {
-        /// Which key says so.
+        /// The configuration key.
         key: &'static str,
-        /// Where.
+        /// The address.
         bind: std::net::SocketAddr,
-        /// Why not.
+        /// The cause.
         source: std::io::Error,
     },
     /// The password file cannot be used.
@@ -47,18 +47,18 @@ pub enum ServeError {
     /// The token of the admin API cannot be used.
     #[error(transparent)]
     Token(#[from] TokenError),
-    /// The database failed while the broker ran; what was acknowledged is in it.
+    /// The database failed while the broker ran; it contains everything that was acknowledged.
     #[error("the database failed: {0}; restart the broker to recover from the file")]
     Poisoned(String),
-    /// The end came before all was copied back from the write-ahead log.
+    /// The shutdown timed out or failed before the WAL was copied back.
     #[error("the database was not closed in order ({0}); the next start recovers from it")]
     Unclosed(String),
-    /// The operating system refused something else.
+    /// Another operation of the system failed.
     #[error("{what}: {source}")]
     System {
-        /// What was tried.
+        /// The operation.
         what: &'static str,
-        /// Why not.
+        /// The cause.
         source: std::io::Error,
     },
 }

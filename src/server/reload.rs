@@ -1,7 +1,7 @@
-//! Reading the configuration again while the broker runs: at SIGHUP, or by the API.
+//! Reloads the configuration while the broker runs: at SIGHUP, or by the API.
 //!
-//! What can change: `[auth]` with the password file, the token of the API, and the log
-//! level. What else is different is told, and holds after a restart.
+//! It applies changes to `[auth]` with the password file, to the API token and to the log
+//! level. Other differences are logged and take effect after a restart.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,10 +16,10 @@ use crate::http::Tokens;
 use crate::http::api::{Reload, Reloaded};
 use crate::telemetry::LogLevel;
 
-/// What a reload needs.
+/// The parts that a reload uses.
 pub(super) struct Reloader {
     pub(super) sources: Sources,
-    /// What holds now, as it was read: `auto` is still `auto`.
+    /// The configuration in effect, as it was read: `auto` is not resolved.
     pub(super) running: Mutex<Config>,
     pub(super) broker: Arc<Broker>,
     pub(super) tokens: Arc<Tokens>,
@@ -27,9 +27,9 @@ pub(super) struct Reloader {
 }
 
 impl Reloader {
-    /// Reads everything again. If any of it is not fit, nothing changes.
+    /// Reads everything again. If any part is invalid, nothing changes.
     fn reload(&self) -> Result<Reloaded, String> {
-        // Held to the end: two at the same time would mix.
+        // Held until the end, so that two reloads do not mix.
         let mut running = self.running.lock();
         self.sources.can_be_read_again().map_err(|error| error.to_string())?;
         let new = Config::load(&self.sources).map_err(|error| error.to_string())?;
@@ -39,7 +39,7 @@ impl Reloader {
         wanted.http.token = new.http.token.clone();
         wanted.http.token_file.clone_from(&new.http.token_file);
         wanted.telemetry.level.clone_from(&new.telemetry.level);
-        // What may fail comes first, and the last of it changes something.
+        // Steps that may fail come first; the last of them already changes something.
         let authenticator = &self.broker.authenticator;
         let passwords = authenticator.read(&wanted).map_err(|error| error.to_string())?;
         if self.tokens.reload(&wanted.http).map_err(|error| error.to_string())? {
@@ -50,7 +50,7 @@ impl Reloader {
             reloaded.changed.push("auth".to_owned());
         }
         if self.level.get() != wanted.telemetry.level {
-            // It was checked with the rest of the configuration.
+            // The level was validated with the rest of the configuration.
             self.level.set(&wanted.telemetry.level).map_err(|error| error.to_string())?;
             reloaded.changed.push("telemetry.level".to_owned());
         }
@@ -72,15 +72,15 @@ impl Reloader {
         reloaded
     }
 
-    /// For the API.
+    /// The reload as a function for the API.
     pub(super) fn into_reload(self) -> Reload {
         let reloader = Arc::new(self);
         Reload(Arc::new(move || reloader.reload_and_tell()))
     }
 }
 
-/// From here on SIGHUP does not end the process; what comes before [`at_signal`] is kept
-/// until then.
+/// Installs the handler: from now on SIGHUP does not end the process. Signals that arrive
+/// before [`at_signal`] are kept for it.
 pub(super) fn hangups() -> std::io::Result<Signal> {
     signal(SignalKind::hangup())
 }
@@ -93,12 +93,12 @@ pub(super) async fn at_signal(mut hangup: Signal, reload: Reload, broker: Arc<Br
             () = broker.until_shut_down() => return,
         }
         let reload = reload.clone();
-        // What it does and whether it did is in the log.
+        // The result is logged.
         let _ = tokio::task::spawn_blocking(move || (reload.0)()).await;
     }
 }
 
-/// Keys whose values differ, without the values: some are secret.
+/// Keys whose values differ, without the values, since some are secret.
 fn differences(running: &Config, new: &Config) -> Vec<String> {
     let (running, new) = (flatten(running), flatten(new));
     let keys = running.keys().chain(new.keys());
@@ -124,7 +124,7 @@ fn flatten(config: &Config) -> BTreeMap<String, Value> {
         }
     }
     let mut flat = BTreeMap::new();
-    // None of its types refuses.
+    // Serialization cannot fail for these types.
     walk("", serde_json::to_value(config).unwrap_or_default(), &mut flat);
     flat
 }

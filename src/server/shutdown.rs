@@ -19,12 +19,12 @@ impl Running {
         }
     }
 
-    /// Says goodbye to the clients, writes what is left, and closes the database.
-    /// Half of `time` is for the clients, the rest for the disk.
+    /// Disconnects the clients, writes what is left, and closes the database. Half of `time`
+    /// is for the clients, the rest for the disk.
     ///
     /// # Errors
-    /// [`ServeError::Unclosed`]: what was acknowledged is safe, but the file alone is not
-    /// all of the database.
+    /// [`ServeError::Unclosed`]: what was acknowledged is safe, but the database file is not
+    /// complete without its WAL.
     pub(super) async fn stop(
         self,
         mut tasks: JoinSet<()>,
@@ -34,7 +34,8 @@ impl Running {
         self.broker.shut_down();
         let clients = Instant::now() + time / 2;
         let _ = timeout(time / 4, async { while tasks.join_next().await.is_some() {} }).await;
-        // The last quarter of it is for what they leave to others.
+        // The last quarter of the clients' time is for redistributing what ended sessions
+        // leave.
         let gone = timeout_at(clients - time / 8, self.broker.until_all_left()).await;
         if gone.is_err() {
             tracing::warn!("some connections did not end in time and are cut off");
@@ -56,7 +57,7 @@ impl Running {
 async fn poisoned(watch: &mut tokio::sync::watch::Receiver<Option<String>>) -> String {
     match watch.wait_for(Option::is_some).await {
         Ok(reason) => reason.clone().unwrap_or_default(),
-        // No store, or one that is being closed: nothing will be heard of it.
+        // There is no store, or it is being closed: it cannot be poisoned any more.
         Err(_) => std::future::pending().await,
     }
 }

@@ -23,7 +23,7 @@ use crate::telemetry::{
     self, Metrics, MetricsRegistry, Readiness, Sampling, Setup, State, Tracing,
 };
 
-/// A broker that has been started and not yet been told to stop.
+/// A broker that has been started and not yet stopped.
 pub struct Server {
     running: Running,
     tasks: JoinSet<()>,
@@ -32,7 +32,7 @@ pub struct Server {
     addresses: Vec<(String, SocketAddr)>,
 }
 
-/// The store's face as the start leaves it.
+/// The store after it was opened.
 struct Opened {
     store: Option<Store>,
     recovered: Recovered,
@@ -40,10 +40,10 @@ struct Opened {
 }
 
 impl Server {
-    /// Starts everything. HTTP comes first, so that a long recovery can be watched.
+    /// Starts everything. HTTP starts first, so that a long recovery can be observed.
     ///
     /// # Errors
-    /// Observe [`ServeError`]; nothing is left running then.
+    /// See [`ServeError`]; nothing is left running.
     pub async fn start(config: Config, setup: &Setup) -> Result<Self, ServeError> {
         let hangups = reload::hangups().map_err(system("cannot listen for SIGHUP"))?;
         let as_read = config.clone();
@@ -55,7 +55,8 @@ impl Server {
         let registry = Arc::new(registry);
         telemetry::observe_runtime(&registry, &tokio::runtime::Handle::current());
         let authenticator = Authenticator::load(&config)?;
-        // Addresses that are taken are told before a long recovery.
+        // Bound before the recovery, which may be long, so that an address in use is reported
+        // at once.
         let listeners = bind(&config)?;
         let mut tasks = JoinSet::new();
         let (stop_http, http_stopped) = watch::channel(());
@@ -73,7 +74,8 @@ impl Server {
             scope,
             hosts: AllowedHosts::new(&config.http.allowed_hosts, config.http.bind),
         };
-        // Before anybody can ask: a first scrape without them would look like a loss.
+        // Registered before HTTP is served: a first scrape without these metrics would look
+        // like a loss.
         let store_metrics = Arc::new(StoreMetrics::default());
         if config.persistence.enabled {
             let observed = observe_store(&registry, &store_metrics);
@@ -94,7 +96,7 @@ impl Server {
         tasks.spawn(reload::at_signal(hangups, reload.clone(), Arc::clone(&broker)));
         api.serve(Arc::clone(&broker), Some(reload));
         trace(&broker, &config.telemetry, setup, &registry);
-        // What fell due while the broker was down: before anybody connects.
+        // Runs what fell due while the broker was down, before a client connects.
         broker.run_due().await;
         tasks.spawn(Arc::clone(&broker).background());
         tasks.spawn(Arc::clone(&broker).keep_memory_shared());
@@ -112,12 +114,12 @@ impl Server {
         Ok(Self { running, tasks, readiness, config, addresses })
     }
 
-    /// Where it listens, by the listeners' names; `http` among them.
+    /// The addresses of the listeners, by name; `http` is among them.
     pub fn addresses(&self) -> &[(String, SocketAddr)] {
         &self.addresses
     }
 
-    /// Runs until `stop` resolves or the store fails, and stops.
+    /// Runs until `stop` resolves or the store fails, then stops.
     ///
     /// # Errors
     /// [`ServeError::Poisoned`] if the store failed, [`ServeError::Unclosed`] if it was not
@@ -125,7 +127,7 @@ impl Server {
     pub async fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
         let told = self.running.until_told(stop).await;
         if told.is_err() {
-            // Nothing more may be acknowledged: there is no orderly way out.
+            // Nothing more may be acknowledged, so there is no orderly shutdown.
             self.readiness.set(State::Poisoned);
             self.running.broker.shut_down();
             return told;
@@ -136,7 +138,7 @@ impl Server {
     }
 }
 
-/// Messages are traced if there is somebody to send the spans to.
+/// Traces messages if spans are exported.
 fn trace(broker: &Broker, config: &config::Telemetry, setup: &Setup, registry: &MetricsRegistry) {
     let tracing = setup.push.traces.as_ref().map(|provider| {
         let sampling = Sampling { ratio: config.trace_ratio.get(), parent: config.trace_parent };
@@ -147,9 +149,9 @@ fn trace(broker: &Broker, config: &config::Telemetry, setup: &Setup, registry: &
     telemetry::observe_tracing(registry, tracing);
 }
 
-/// As many as are configured, and as the limit of open files has room for. The database,
-/// HTTP and what is opened for a moment keep their share, so that `/healthz` answers when
-/// all connections are taken.
+/// The number of connections: the configured one, limited by the open files. A share of the
+/// open files is kept for the database, HTTP and short-lived files, so that `/healthz` answers
+/// even when all connections are taken.
 fn most_connections(config: &Config) -> usize {
     const OTHERS: u64 = 128;
     let wanted = config.sizes(None).max_connections.min(Semaphore::MAX_PERMITS);
@@ -167,7 +169,7 @@ fn most_connections(config: &Config) -> usize {
     wanted.min(room)
 }
 
-/// What `auto` came to, so that nobody has to guess it in a container.
+/// Logs the sizes that `auto` resolved to, so that they can be checked in a container.
 fn say_sizes(config: &Config) {
     let sizes = config.sizes(None);
     tracing::info!(
@@ -200,9 +202,9 @@ fn bind(config: &Config) -> Result<Vec<(String, Listener)>, ServeError> {
     Ok(listeners)
 }
 
-/// With many sessions this takes a second: not on a thread that serves connections. The
-/// pool hands it to the thread that has read the file, and so memory that is freed on the
-/// way is used again.
+/// Builds the broker. With many sessions this takes a second, so it does not run on a thread
+/// that serves connections. The pool uses the thread that has read the file, so memory freed
+/// on the way is used again.
 async fn build(
     config: &Arc<Config>,
     authenticator: Authenticator,
@@ -226,7 +228,8 @@ async fn build(
     })
 }
 
-/// Opening scans the file: not on a thread that serves connections.
+/// Opens the store. This scans the file, so it does not run on a thread that serves
+/// connections.
 async fn open_store(config: &Config, metrics: Arc<StoreMetrics>) -> Result<Opened, ServeError> {
     let (poison, poisoned) = watch::channel(None);
     if !config.persistence.enabled {
@@ -272,7 +275,7 @@ fn store_config(config: &Config) -> StoreConfig {
     }
 }
 
-/// Lets HTTP answer until the broker goes down.
+/// Keeps HTTP running until the broker shuts down.
 async fn keep_http(broker: Arc<Broker>, stop_http: watch::Sender<()>) {
     broker.until_shut_down().await;
     drop(stop_http);

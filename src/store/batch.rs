@@ -1,4 +1,4 @@
-//! The batch: what was submitted between two swaps.
+//! A batch: everything that was submitted between two swaps of the open batch.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -7,42 +7,42 @@ use super::op::Op;
 use super::room::allowance::Promise;
 use crate::message::{CommitNo, DeliveryId, Message, MessageId, SessionId, SessionWake};
 
-/// Vectors larger than this give their memory back after the batch: a burst is not
-/// paid for until the next restart.
+/// Vectors with a larger capacity are shrunk after the batch, so that a burst does not hold
+/// its memory until the restart.
 const KEEP: usize = 1 << 16;
 
-/// One transaction's worth of submissions.
+/// The submissions of one transaction.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
-    /// Given when the batch before it was swapped out.
+    /// The commit number, assigned when the previous batch was swapped out.
     pub(super) number: CommitNo,
     pub(super) ops: Vec<Op>,
-    /// Held messages whose time was up.
+    /// Held messages whose elision window has passed.
     pub(super) held: Vec<Arc<Message>>,
     pub(super) waiters: Vec<Arc<SessionWake>>,
-    /// When the first operation came in.
+    /// When the first operation was added.
     pub(super) since: Option<Instant>,
-    /// Room for what is in it.
+    /// The disk space reserved for its rows.
     pub(super) promise: Option<Promise>,
 }
 
 impl Batch {
-    /// Operations and messages in it.
+    /// The number of operations and held messages.
     pub(super) fn len(&self) -> usize {
         self.ops.len() + self.held.len()
     }
 
-    /// True if nobody would notice if it were left out.
+    /// True if it has no operations, no held messages and no waiters.
     pub(super) fn is_empty(&self) -> bool {
         self.len() == 0 && self.waiters.is_empty()
     }
 
-    /// True if there are messages in it.
+    /// True if it contains messages.
     pub(super) fn has_messages(&self) -> bool {
         !self.held.is_empty() || self.ops.iter().any(|op| matches!(op, Op::Message(_)))
     }
 
-    /// Rings everyone who waits for it.
+    /// Wakes every session that waits for this batch.
     pub(super) fn ring(&self) {
         let messages = self.ops.iter().filter_map(|op| match op {
             Op::Message(message) => Some(message),
@@ -54,7 +54,7 @@ impl Batch {
         self.waiters.iter().for_each(|waiter| waiter.ring());
     }
 
-    /// Empties it and keeps its memory for the next one.
+    /// Empties the batch and keeps its memory for the next one.
     pub(super) fn reset(&mut self) {
         self.ops.clear();
         self.held.clear();
@@ -67,7 +67,7 @@ impl Batch {
     }
 }
 
-/// The largest ids that a batch mentions, or that are reserved.
+/// The largest ids that a batch contains, or that are reserved.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Highest {
     pub(super) message: MessageId,

@@ -1,24 +1,25 @@
-//! A checkpoint on request.
+//! A checkpoint on request, and its result.
 
 use std::time::Duration;
 
-/// What a checkpoint on demand did.
+/// The result of a requested checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Checkpointed {
-    /// Pages that the log held.
+    /// Pages that the WAL held.
     pub wal_pages: u64,
-    /// Those of them that are in the database now.
+    /// How many of them are in the database now.
     pub copied_pages: u64,
-    /// Bytes of the log's file before.
+    /// Size of the WAL file before the checkpoint, in bytes.
     pub wal_bytes_before: u64,
-    /// And afterwards: not 0 if a reader still needs it, or another program follows it.
+    /// Size of the WAL file afterwards, in bytes: not 0 if a reader still needs it, or if
+    /// another program follows it.
     pub wal_bytes_after: u64,
     /// How long it took.
     pub duration: Duration,
 }
 
-/// Called on the writer's thread; must be quick. Dropped without a call: the store has
-/// ended.
+/// Called on the writer's thread; must be quick. If it is dropped without a call, the store
+/// has ended.
 pub struct CheckpointReply(pub Box<dyn FnOnce(Checkpointed) + Send>);
 
 impl std::fmt::Debug for CheckpointReply {

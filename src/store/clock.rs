@@ -1,42 +1,42 @@
 //! The clock across restarts.
 //!
-//! What expires is counted in the broker's own time, which is the wall clock of its start
-//! and runs on by itself (`broker/clock.rs`). The next start goes on with the wall clock,
-//! and counts the time that the broker was down: unless the file shows that one of the
-//! two was wrong. Then no time has passed, and every time in the file is moved to the new
-//! time scale; a session or a message lives too long rather than not long enough.
+//! Expiry is counted in the broker's own time: the wall clock at the start, advanced by
+//! elapsed time (`broker/clock.rs`). The next start continues with the wall clock and counts
+//! the time that the broker was down, unless the file shows that one of the two clocks was
+//! wrong. In that case no time counts as passed, and every time in the file is shifted to the
+//! new time scale: a session or message may live too long, but never ends too early.
 //!
-//! What the file shows is in `meta`: `clock`, the broker's time, and `clock_uptime`, the
-//! machine's, both at one moment; `clock_boot`, the boot that the second belongs to;
-//! `clock_stepped`, that the wall clock was stepped and the broker's time is not it any
-//! more. They are written along with a commit, at most every ten seconds, when the clock
-//! is stepped, and by an orderly stop.
+//! The record is in `meta`: `clock` (the broker's time) and `clock_uptime` (the machine's
+//! uptime), both taken at one moment; `clock_boot`, the boot that the uptime belongs to; and
+//! `clock_stepped`, which says that the wall clock was stepped and no longer equals the
+//! broker's time. They are written with a commit at most every ten seconds, when the clock is
+//! stepped, and at an orderly stop.
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::message::WallMillis;
 
-/// 2026-11-01, in milliseconds since 1970: before this release was built, and to be
-/// raised with each. A clock that shows an earlier time is wrong.
+/// 2026-11-01 in milliseconds since 1970: a date before this release was built, to be raised
+/// with each release. A clock that shows an earlier time is wrong.
 pub(super) const RELEASED: i64 = 1_793_491_200_000;
 
-/// Two clocks that differ by this much agree, in milliseconds: NTP slews smaller errors,
-/// and expiry is counted in seconds.
+/// Two clocks whose difference is at most this, in milliseconds, agree: NTP slews smaller
+/// errors, and expiry is counted in seconds.
 pub const TOLERANCE: i64 = 2_000;
 
-/// What the machine's clocks show at one moment.
+/// Readings of the machine's clocks at one moment.
 #[derive(Debug, Clone, Copy)]
 pub struct ClockReading {
     /// The wall clock: milliseconds since 1970.
     pub wall: WallMillis,
-    /// `CLOCK_BOOTTIME` in milliseconds: it goes on while the machine is suspended.
+    /// `CLOCK_BOOTTIME` in milliseconds: it advances while the machine is suspended.
     pub uptime: u64,
-    /// `CLOCK_MONOTONIC`, which does not.
+    /// `CLOCK_MONOTONIC`: it stops while the machine is suspended.
     pub instant: Instant,
 }
 
 impl ClockReading {
-    /// Reads them.
+    /// Reads the clocks.
     pub fn now() -> Self {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let boot = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
@@ -50,20 +50,20 @@ impl ClockReading {
     }
 }
 
-/// The broker's time at one moment, for the next start to compare with its clock.
+/// The broker's time at one moment, which the next start compares with its own clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ClockMark {
     /// The broker's time.
     pub wall: WallMillis,
-    /// The machine's, as in [`ClockReading::uptime`].
+    /// The machine's uptime, as in [`ClockReading::uptime`].
     pub uptime: u64,
-    /// The wall clock shows something else, or was in doubt at the start.
+    /// The wall clock differs from the broker's time, or was doubtful at the start.
     pub stepped: bool,
     /// The orderly stop has begun.
     pub stopping: bool,
 }
 
-/// What the file says of the run before.
+/// What the file says about the previous run.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Before {
     pub(super) clock: i64,
@@ -71,17 +71,17 @@ pub(super) struct Before {
     pub(super) boot: i64,
     pub(super) stepped: bool,
     pub(super) stopped_at: i64,
-    /// The latest time that anything in the file bears.
+    /// The latest time stored in any row of the file.
     pub(super) newest: i64,
 }
 
-/// What a start makes of it.
+/// The verdict of a start on [`Before`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Judgement {
-    /// To be added to all times in the file, in milliseconds.
+    /// Milliseconds to add to every time in the file.
     pub(super) shift: i64,
     pub(super) why: Why,
-    /// The clock of this run is, or may be, the wrong one.
+    /// The clock of this run is wrong, or may be.
     pub(super) doubtful: bool,
 }
 
@@ -89,11 +89,11 @@ pub(super) struct Judgement {
 pub(super) enum Why {
     /// The clocks agree.
     Agreed,
-    /// The machine has not been restarted: its uptime tells how much time has passed.
+    /// The machine was not restarted, so its uptime shows how much time has passed.
     Uptime,
-    /// The file comes from the future.
+    /// The file contains times later than the wall clock.
     RolledBack,
-    /// The clock of the run before was stepped, or earlier than [`RELEASED`].
+    /// The clock of the previous run was stepped, or showed a time before [`RELEASED`].
     Distrusted,
 }
 
@@ -111,7 +111,8 @@ pub(super) fn judge(before: &Before, wall: i64, uptime: i64, boot: i64) -> Judge
         return judgement(shift, if shift == 0 { Why::Agreed } else { Why::Uptime });
     }
     if wall < last {
-        // One of the two is wrong; which, the next start will not know either.
+        // Either this clock or the previous one is wrong, and the next start cannot tell
+        // which.
         let doubtful = doubtful || last - wall > TOLERANCE;
         return Judgement { shift: wall - last, why: Why::RolledBack, doubtful };
     }

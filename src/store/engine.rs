@@ -1,9 +1,9 @@
-//! What the store needs of a storage engine, and what an engine promises in return.
+//! What the store requires of a storage engine, and what an engine guarantees.
 //!
-//! Everything above this line (batches, the plan of a transaction, write elision, refusal
+//! Everything above this interface (batches, the plan of a transaction, write elision, refusal
 //! on a full disk, commit numbers) is the same for every engine; everything below it (files,
-//! pages, locks, the log) is the engine's own. SQLite's stands in `sqlite`, one that keeps
-//! its rows in memory for the tests in `tests/memory_engine.rs`.
+//! pages, locks, the log) belongs to the engine. `sqlite` implements it;
+//! `tests/memory_engine.rs` has an engine for tests that keeps its rows in memory.
 
 use std::time::Duration;
 
@@ -18,11 +18,11 @@ use crate::message::{CommitNo, DeliveryId, IdList, QueuedId};
 /// What a failed operation means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Failure {
-    /// No room: the quota, or the volume. Nothing was changed.
+    /// No space within the quota or on the volume. Nothing was changed.
     Full,
     /// Another program holds the lock. Nothing was changed; the operation may be repeated.
     Busy,
-    /// The disk or the file cannot be trusted any more.
+    /// The disk or the file can no longer be trusted.
     Fatal,
 }
 
@@ -30,17 +30,17 @@ pub(super) enum Failure {
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{text}")]
 pub(super) struct EngineError {
-    /// What can be done about it.
+    /// What the caller can do about it.
     pub(super) failure: Failure,
-    /// The engine's own number for it, for `ferrymq_persistence_errors_total`.
+    /// The engine's own error code, for `ferrymq_persistence_errors_total`.
     pub(super) code: i32,
-    /// The engine's own words, with its number.
+    /// The engine's own message, with its error code.
     pub(super) text: String,
 }
 
 pub(super) type Result<T> = std::result::Result<T, EngineError>;
 
-/// How much of a plan one transaction does.
+/// How much of a plan a transaction applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scope {
     /// All of it.
@@ -52,66 +52,68 @@ pub(super) enum Scope {
 /// How far the database may grow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Limit {
-    /// For all that may be refused: the quota.
+    /// For messages and whatever else may be refused: the quota.
     Messages,
-    /// For all but messages.
+    /// For everything but messages.
     Changes,
-    /// For deletes alone.
+    /// For deletes only.
     Deletes,
 }
 
-/// Room for what grows the file and is no message, in bytes of the file.
+/// Space for growth that is not messages, in bytes of the file.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Growth {
-    /// All of it.
+    /// The total.
     pub(super) room: u64,
-    /// The part that nothing takes that may be refused.
+    /// The part that may not be used by anything that can be refused.
     pub(super) beyond_quota: u64,
 }
 
-/// When free space is given back to the volume.
+/// When free pages are returned to the volume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum GiveBack {
-    /// Nobody has come for a second.
+    /// There has been no work for `idle_after`.
     WhenIdle,
-    /// In a pause between two commits: the next one may come meanwhile and wait for it.
+    /// Between two commits: the next commit may arrive meanwhile and has to wait.
     BetweenCommits,
 }
 
 /// One transaction, for an engine to apply.
 #[derive(Debug)]
 pub(super) struct Transaction<'a> {
-    /// What it does. A message is written if [`Plan::take`] says so at the moment at which
-    /// it would be; dropped deliveries are looked up and counted down in `references`.
+    /// What to apply. A message is written if [`Plan::take`] allows it immediately before the
+    /// insert; dropped deliveries are looked up and their messages' counts reduced in
+    /// `references`.
     pub(super) plan: &'a mut Plan,
     pub(super) scope: Scope,
     /// Its commit number.
     pub(super) number: CommitNo,
     pub(super) references: &'a References,
-    /// The broker's clock, to be written along if it is time.
+    /// The broker's clock, to be written with this transaction if it is due.
     pub(super) clock: Option<ClockMark>,
-    /// Free space may be given back along with it.
+    /// Whether free pages may be returned to the volume in this transaction.
     pub(super) gives_back: bool,
 }
 
 /// A storage engine, as the writer's thread uses it.
 ///
 /// # Promises
-/// - [`Engine::commit`] is atomic and durable: after `Ok` all of the transaction survives
-///   whatever the configured durability says (a loss of power, or the end of the process);
-///   after [`Failure::Full`] or [`Failure::Busy`] nothing of it is in the database, now or
-///   later. After [`Failure::Fatal`] the next start may find all of it or nothing: nobody
-///   may be told anything of it.
+/// - [`Engine::commit`] is atomic and durable: after `Ok` the whole transaction survives what
+///   the configured durability covers (a loss of power, or the end of the process); after
+///   [`Failure::Full`] or [`Failure::Busy`] nothing of it is in the database, now or later.
+///   After [`Failure::Fatal`] the next start may find all of it or nothing, so none of it may
+///   be acknowledged.
 /// - Transactions take effect in the order of their calls.
-/// - Within a transaction inserts run before deletes, and a session's end takes its
-///   subscriptions and incoming packet ids along. Of two sessions with one client id the one
-///   with the larger id stays.
-/// - [`Failure::Full`] and [`Failure::Busy`] leave the engine usable; after
-///   [`Failure::Fatal`] it is only dropped.
-/// - Deletes find room whatever messages have taken, within what [`Limit`] allows.
+/// - Within a transaction inserts run before deletes, and the end of a session removes its
+///   subscriptions and incoming packet identifiers. Of two sessions with one client id the one
+///   with the larger id remains.
+/// - [`Failure::Full`] and [`Failure::Busy`] leave the engine usable; after [`Failure::Fatal`]
+///   it may only be dropped.
+/// - Deletes find space however much messages have taken, within what [`Limit`] allows.
 /// - Every error that is not returned has been counted in the metrics.
 pub(super) trait Engine: std::fmt::Debug + Send {
-    /// Applies one transaction. [`Failure::Busy`]: before anything of it was applied.
+    /// Applies one transaction. [`Failure::Busy`] is returned only before anything was
+    /// applied.
     ///
     /// # Errors
     /// See [`Failure`].
@@ -120,74 +122,74 @@ pub(super) trait Engine: std::fmt::Debug + Send {
     /// Writes the broker's clock alone, at once.
     fn commit_clock(&mut self, mark: &ClockMark) -> Result<()>;
 
-    /// To be called after each commit, before anybody learns of it.
+    /// Called after each commit, before the commit is published.
     ///
     /// # Errors
-    /// What to tell the operator, if what was committed would be gone with the process: the
-    /// files were moved or removed.
+    /// A message for the operator if the files were moved or removed, so that what was
+    /// committed would be lost with the process.
     fn check_files(&mut self) -> std::result::Result<(), String>;
 
-    /// The orderly end, with the broker's clock.
+    /// Closes the database in order, with the broker's clock.
     fn close(self: Box<Self>, mark: Option<ClockMark>) -> Result<()>;
 
-    // Room.
+    // Space.
 
-    /// Bytes of messages that would find room, carefully estimated.
+    /// Bytes of messages for which there is space: a conservative estimate.
     fn room(&self) -> Result<u64>;
 
-    /// Bytes of the largest message that could ever find room.
+    /// Size in bytes of the largest message that could ever find space.
     fn largest_message(&self) -> u64;
 
-    /// Room for what grows the file and is no message.
+    /// The space for growth that is not messages.
     fn growth(&self) -> Result<Growth>;
 
     /// True if the database is larger than its quota.
     fn is_over_quota(&mut self) -> Result<bool>;
 
-    /// True if messages of so many bytes leave enough on the volume for deletes and
-    /// checkpoints. May make room first.
+    /// True if messages of `bytes` bytes leave enough space on the volume for deletes and
+    /// checkpoints. May free space first.
     fn has_room_for(&mut self, bytes: u64) -> Result<bool>;
 
-    /// Sees to it that a batch that changes so many rows cannot fill the volume to the last
+    /// Ensures that a batch that changes `changes` rows cannot fill the volume to its last
     /// block.
     fn prepare_for(&mut self, changes: usize) -> Result<()>;
 
-    /// How far the database may grow from now on.
+    /// Sets how far the database may grow from now on.
     fn set_limit(&mut self, limit: Limit) -> Result<()>;
 
-    /// Frees the space that is reserved for a full volume. True if there was some.
+    /// Deletes the file reserved for a full volume. True if there was one.
     fn release_reserve(&mut self) -> bool;
 
-    /// Reserves it again, if the volume has room to spare.
+    /// Creates the reserve again, if the volume has space to spare.
     fn restore_reserve(&mut self);
 
-    /// In numbers, for the log.
+    /// The sizes in words, for the log.
     fn describe_room(&self) -> String;
 
     // Maintenance.
 
-    /// The log's housekeeping after a commit.
+    /// Maintains the WAL after a commit.
     fn after_commit(&mut self) -> Result<()>;
 
-    /// The log's housekeeping while there is nothing to commit.
+    /// Maintains the WAL while there is nothing to commit.
     fn when_idle(&mut self) -> Result<()>;
 
-    /// Copies the log back as far as can be done without waiting.
+    /// Checkpoints as far as possible without waiting.
     fn copy_log_back(&mut self) -> Result<()>;
 
-    /// Copies the log back and empties it, without waiting for readers.
+    /// Checkpoints and empties the log, without waiting for readers.
     fn empty_log(&mut self) -> Result<()>;
 
-    /// A checkpoint that somebody asked for.
+    /// Runs a checkpoint that was requested.
     fn checkpoint(&mut self) -> Result<Checkpointed>;
 
-    /// Gives some free space back to the volume.
+    /// Returns some free pages to the volume.
     fn give_back(&mut self, when: GiveBack) -> Result<()>;
 
-    /// True if there was more to give back at the last look.
+    /// True if the last look found more pages to return.
     fn has_surplus(&self) -> bool;
 
-    /// Refreshes the gauges of sizes.
+    /// Updates the gauges of sizes.
     fn measure(&mut self) -> Result<()>;
 }
 
@@ -200,22 +202,22 @@ pub(super) struct Page {
     pub(super) dangling: Vec<DeliveryId>,
 }
 
-/// Reads queues back, on a thread of its own, beside the [`Engine`] that writes.
+/// Reads queues back on its own thread, concurrently with the [`Engine`] that writes.
 pub(super) trait PageReader: std::fmt::Debug + Send {
-    /// The deliveries with these rising ids, as of the last commit or a later one. Rows that
-    /// are missing are left out.
+    /// Reads the deliveries with these ascending ids, as of the last commit or a later one.
+    /// Missing rows are left out.
     ///
     /// # Errors
-    /// [`Failure::Busy`] may be repeated.
+    /// On [`Failure::Busy`] the call may be repeated.
     fn read(&self, ids: &[QueuedId], ledger: Ledger) -> Result<Page>;
 }
 
-/// What is left of the check of the database at the start. Called with a question that says
-/// whether to give up; answers what is damaged.
+/// The rest of the check of the database at the start. The argument says whether to stop
+/// early; the result describes the damage, if there is any.
 pub(super) type DeferredCheck =
     Box<dyn FnOnce(Box<dyn Fn() -> bool + Send>) -> Option<String> + Send>;
 
-/// An engine that is open, and what it found.
+/// An open engine and the state that it found.
 pub(super) struct OpenedEngine {
     pub(super) engine: Box<dyn Engine>,
     pub(super) pages: Box<dyn PageReader>,
@@ -223,10 +225,10 @@ pub(super) struct OpenedEngine {
     pub(super) growth: Growth,
     pub(super) recovered: Recovered,
     pub(super) references: References,
-    /// Deliveries of sessions that are no more.
+    /// Deliveries of sessions that no longer exist.
     pub(super) orphans: IdList,
     pub(super) check: Option<DeferredCheck>,
 }
 
-/// How long to wait before an operation is repeated that was [`Failure::Busy`].
+/// The pause before an operation that failed with [`Failure::Busy`] is repeated.
 pub(super) const BUSY_PAUSE: Duration = Duration::from_millis(10);

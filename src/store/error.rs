@@ -1,8 +1,8 @@
-//! The store's errors, by what the caller can do about them.
+//! The store's errors, classified by what the caller can do about them.
 
 use std::path::PathBuf;
 
-/// Why the store could not be opened. Each text tells what to do.
+/// Why the store could not be opened. Each message says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another broker has it open.
@@ -12,17 +12,17 @@ pub enum OpenError {
     Locked {
         /// The database.
         path: PathBuf,
-        /// As written in the lock file by its holder.
+        /// The process id that the holder wrote to the lock file.
         pid: String,
     },
-    /// An SQLite database, but not one of ours, or no database at all.
+    /// An SQLite database of another application, or not a database.
     #[error(
         "{path} is not a FerryMQ database ({found}): it was not touched; set persistence.path to another file"
     )]
     Foreign {
         /// The file.
         path: PathBuf,
-        /// What it seems to be.
+        /// What the file appears to be.
         found: String,
     },
     /// Written by a later release.
@@ -32,12 +32,12 @@ pub enum OpenError {
     Newer {
         /// The file.
         path: PathBuf,
-        /// Its `user_version`.
+        /// The file's `user_version`.
         found: i64,
-        /// Ours.
+        /// The newest version that this release supports.
         known: i64,
     },
-    /// SQLite found the structure broken.
+    /// SQLite found damage in the file's structure.
     #[error(
         "{path} is damaged ({detail}): keep a copy of it and of its -wal file, then put a backup in its place with `ferrymq db restore FILE`, or move it away to start empty"
     )]
@@ -47,7 +47,7 @@ pub enum OpenError {
         /// The first finding.
         detail: String,
     },
-    /// A restore was cut off between two renames.
+    /// A restore was interrupted between two renames.
     #[error(
         "a restore of {path} was interrupted: run `ferrymq db restore` again; it keeps what is there, the database that was there before stands beside it as {path}.before-restore-..."
     )]
@@ -55,80 +55,80 @@ pub enum OpenError {
         /// The database.
         path: PathBuf,
     },
-    /// A directory, a device, a pipe.
+    /// The path is a directory, a device or a pipe.
     #[error("{path} is {kind} and no file: set persistence.path to the database file itself")]
     NotAFile {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// With its article.
+        /// What it is, with its article.
         kind: &'static str,
     },
-    /// There is a log or a journal, and not the database that it belongs to.
+    /// A WAL exists without the database that it belongs to.
     #[error(
         "{path} is {state}, but its {log} is there: put the database back, or restore a backup with `ferrymq db restore FILE`, or move {path}{log} away to start empty"
     )]
     Orphaned {
         /// The database.
         path: PathBuf,
-        /// Missing or empty.
+        /// What was found at the path: "missing" or "empty".
         state: &'static str,
-        /// What the log's name ends with.
+        /// The suffix of the log's file name.
         log: &'static str,
     },
     /// The directory or a file cannot be created, read or locked.
     #[error("{path}: {source}: check that the volume is mounted and writable for this user")]
     Io {
-        /// Which.
+        /// The file or directory.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
-    /// The system lets this process have no further thread.
+    /// The system does not let this process start another thread.
     #[error(
         "no thread could be started for {path}: {source}: raise the limit of processes (--pids-limit, TasksMax, ulimit -u) or give the machine more memory"
     )]
     Thread {
         /// The database.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
-    /// It can be read, but not written.
+    /// The database can be read, but not written.
     #[error(
         "{path} cannot be written ({detail}): check that file and directory are writable for this user, and the volume too"
     )]
     ReadOnly {
         /// The file.
         path: PathBuf,
-        /// SQLite's words.
+        /// SQLite's message.
         detail: String,
     },
-    /// SQLite could not open it, most often for want of rights.
+    /// SQLite could not open the file, most often because permissions are missing.
     #[error(
         "{path} cannot be opened ({source}): check that it is a file, that file and directory are readable and writable for this user, and that the volume is mounted"
     )]
     Unopened {
         /// The file.
         path: PathBuf,
-        /// SQLite's words.
+        /// SQLite's error.
         source: rusqlite::Error,
     },
-    /// There is none, and none is to be made.
+    /// The database does not exist, and `create` is false.
     #[error(
         "{path} {found}, and persistence.create is false: mount the volume that holds the database, correct persistence.path, or set persistence.create = true to begin with a new one"
     )]
     NoDatabase {
-        /// Where it should be.
+        /// Where it was expected.
         path: PathBuf,
-        /// What there is.
+        /// What was found instead.
         found: &'static str,
     },
-    /// Anything else that SQLite reports.
+    /// Any other error from SQLite.
     #[error("cannot open {path}: {source}")]
     Sqlite {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: rusqlite::Error,
     },
 }
@@ -139,7 +139,7 @@ impl OpenError {
     }
 }
 
-/// Why a submission was not accepted. Its vectors are left as they were.
+/// Why a submission was not accepted. Its vectors are unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SubmitError {
     /// The store failed earlier; nothing is acknowledged any more.
@@ -148,15 +148,15 @@ pub enum SubmitError {
     /// [`super::Store::shutdown`] was called.
     #[error("the store is closed")]
     Closed,
-    /// The time was up, or the disk is full.
+    /// The deadline passed, or the disk is full.
     #[error("not everything could be committed in time")]
     TimedOut,
 }
 
-/// Why a page could not be read.
+/// Why part of a queue could not be read.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum PageError {
-    /// SQLite's words.
+    /// SQLite's message.
     #[error("cannot read deliveries back: {0}")]
     Read(String),
     /// The store is shut down or poisoned.

@@ -1,21 +1,20 @@
-//! Crashes at chosen points, for tests. Compiled in by the feature `failpoints` only, and
+//! Crashes at chosen points, for tests. Compiled in only with the feature `failpoints`, and
 //! active only if the environment names a point: `FERRYMQ_FAILPOINT=before-commit:received`.
 
 use super::plan::Plan;
 #[cfg(feature = "failpoints")]
 use crate::schedule::{self, Point};
 
-/// Where in a transaction.
+/// The point in a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Moment {
     /// All statements have run, COMMIT has not.
     BeforeCommit,
-    /// COMMIT has returned, and nobody has been told.
+    /// COMMIT has returned; the commit number is not published yet.
     AfterCommit,
 }
 
-/// Ends the process as `kill -9` would if this is the point that the environment
-/// names.
+/// Aborts the process, as `kill -9` would, if this is the point that the environment names.
 #[cfg(feature = "failpoints")]
 pub(super) fn reached(moment: Moment, plan: &Plan) {
     use std::sync::LazyLock;
@@ -44,7 +43,7 @@ pub(super) fn reached(moment: Moment, plan: &Plan) {
     }
 }
 
-/// Nothing, without the feature.
+/// Does nothing without the feature.
 #[cfg(not(feature = "failpoints"))]
 #[inline]
 pub(super) fn reached(_: Moment, _: &Plan) {}

@@ -1,4 +1,4 @@
-//! [`Store`]: the interface for the broker.
+//! [`Store`]: the broker's interface to the store.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -24,8 +24,8 @@ use super::writer::{Writer, thread};
 use crate::message::{CommitNo, CommitObserver, MessageId, Order};
 use crate::sync::Mutex;
 
-/// The database of one broker. Clones share it; when the last one is dropped without
-/// [`Store::shutdown`], whatever was not committed is given up, as in a crash.
+/// The database of one broker. Clones share it. If the last clone is dropped without
+/// [`Store::shutdown`], everything that was not committed is discarded, as in a crash.
 #[derive(Debug, Clone)]
 pub struct Store {
     inner: Arc<Inner>,
@@ -35,9 +35,9 @@ pub struct Store {
 struct Inner {
     shared: Arc<Shared>,
     threads: parking_lot::Mutex<Option<Threads>>,
-    /// Without threads: stepped by hand.
+    /// Set for a store without threads, which is stepped by its caller.
     stepped: Option<Mutex<Option<Stepped>>>,
-    /// Of a stepped store. Apart, so that pages can be read while a step commits.
+    /// Of a stepped store. Separate, so that pages can be read while a step commits.
     reader: Mutex<Option<Reader>>,
 }
 
@@ -45,7 +45,7 @@ struct Inner {
 struct Threads {
     writer: JoinHandle<()>,
     reader: ReaderThread,
-    /// What is left of the check at the start.
+    /// The rest of the check at the start.
     check: Option<JoinHandle<()>>,
 }
 
@@ -56,11 +56,11 @@ struct Stepped {
 }
 
 impl Store {
-    /// Opens or creates the database and starts its threads. What was on disk counts
-    /// as commit 1.
+    /// Opens or creates the database and starts the store's threads. What is on disk at the
+    /// start counts as commit 1.
     ///
     /// # Errors
-    /// See [`OpenError`]; each says what to do.
+    /// See [`OpenError`]; each message says what to do.
     pub fn open(
         config: &StoreConfig,
         metrics: Arc<StoreMetrics>,
@@ -85,8 +85,8 @@ impl Store {
         Ok((Self { inner: Arc::new(Inner { shared, threads, stepped: None, reader }) }, recovered))
     }
 
-    /// As [`Store::open`], but nothing happens by itself: [`Store::step`] commits, and
-    /// pages are read within [`Store::page`]. For tests and simulations.
+    /// As [`Store::open`], but without threads: [`Store::step`] commits, and [`Store::page`]
+    /// reads on the caller's thread. For tests and simulations.
     ///
     /// # Errors
     /// As [`Store::open`].
@@ -99,7 +99,7 @@ impl Store {
         Ok(Self::stepped(&waits, opened, metrics))
     }
 
-    /// A stepped store on an engine that is open.
+    /// A stepped store on an open engine.
     pub(super) fn stepped(
         config: &StoreConfig,
         opened: OpenedEngine,
@@ -112,11 +112,12 @@ impl Store {
         (Self { inner: Arc::new(Inner { shared, threads, stepped, reader }) }, recovered)
     }
 
-    /// Commits what has been submitted to a stepped store, with or without what is
-    /// held. Returns the last commit number.
+    /// Commits what has been submitted to a stepped store, with or without held messages.
+    /// Returns the last commit number.
     ///
     /// # Errors
-    /// [`SubmitError::Closed`] unless the store was opened stepped.
+    /// [`SubmitError::Closed`] if the store is shut down or was not opened stepped;
+    /// [`SubmitError::Poisoned`] if it failed.
     pub fn step(&self, with_held: bool) -> Result<CommitNo, SubmitError> {
         let Some(stepped) = &self.inner.stepped else { return Err(SubmitError::Closed) };
         let mut guard = stepped.lock();
@@ -138,15 +139,14 @@ impl Store {
         Ok(self.committed())
     }
 
-    /// True if the writer of a stepped store would have something to commit, or somebody
-    /// to ring.
+    /// True if the writer of a stepped store has something to commit or a session to wake.
     #[cfg(feature = "failpoints")]
     pub fn has_work(&self) -> bool {
         self.inner.shared.has_work()
     }
 
-    /// Does one step of what the writer of a stepped store would do while there is
-    /// nothing to commit. True if there is more.
+    /// Runs one step of the housekeeping that the writer does while there is nothing to
+    /// commit. For a stepped store. True if there is more to do.
     ///
     /// # Errors
     /// [`SubmitError::Poisoned`] if it failed, [`SubmitError::Closed`] unless the store
@@ -158,7 +158,7 @@ impl Store {
         if self.state() == StoreState::Poisoned {
             return Err(SubmitError::Poisoned);
         }
-        // Time passes for who steps by hand: what waits for room may be tried again.
+        // A stepped store has no timer: allow the next batch to retry parked messages.
         writer.allow_probe();
         writer.idle().map_err(|fault| {
             self.inner.shared.poison(&fault.0);
@@ -166,19 +166,19 @@ impl Store {
         })
     }
 
-    /// Hands over what one turn of a connection asks for, and returns the number of
-    /// the batch that its operations are in: they are done once [`Store::committed`]
-    /// has reached it. The vectors are drained and keep their memory.
+    /// Submits the operations of one step of a connection and returns the number of their
+    /// batch: they are committed once [`Store::committed`] has reached it. The vectors are
+    /// drained and keep their memory.
     ///
     /// # Errors
-    /// [`SubmitError::Poisoned`] or [`SubmitError::Closed`]; nothing was taken then.
+    /// [`SubmitError::Poisoned`] or [`SubmitError::Closed`]; nothing was taken.
     pub fn submit(&self, submission: &mut Submission) -> Result<CommitNo, SubmitError> {
         self.inner.shared.submit(submission)
     }
 
-    /// Promises room for a row of about so many bytes, which goes into the submission with
-    /// it. `None`: there is no room. To be asked before anything is decided; a row that
-    /// does not grow needs no promise.
+    /// Reserves disk space for a row of about `row` bytes; the promise is submitted with the
+    /// row. `None` if there is no space. Call it before the change is decided; a row that does
+    /// not grow needs no promise.
     pub fn promise(&self, row: u64, claimant: Claimant) -> Option<Promise> {
         let promise = self.inner.shared.allowance.promise(row, claimant);
         if promise.is_none() {
@@ -187,7 +187,7 @@ impl Store {
         promise
     }
 
-    /// Where the numbers of [`super::Op::State`] come from.
+    /// The source of the numbers of [`super::Op::State`].
     pub fn order(&self) -> &Arc<Order> {
         &self.inner.shared.order
     }
@@ -197,24 +197,24 @@ impl Store {
         self.inner.shared.committed.load(Ordering::Acquire)
     }
 
-    /// A message has `count` durable deliveries. Only for more than one.
+    /// Registers a message with `count` durable deliveries, if that is more than one.
     pub fn add_references(&self, message: MessageId, count: u32) {
         self.inner.shared.references.add(message, count);
     }
 
-    /// One delivery of a message is gone. True: it was the last, and the message's
-    /// row goes with it.
+    /// Removes one delivery of a message from the count. True if it was the last, so that the
+    /// message's row is deleted with it.
     pub fn release(&self, message: MessageId) -> bool {
         self.inner.shared.references.release(message)
     }
 
-    /// Messages with more than one delivery.
+    /// The messages with more than one delivery.
     pub fn references(&self) -> &References {
         &self.inner.shared.references
     }
 
-    /// Reads part of a queue back. Rows that are missing are left out of the answer,
-    /// which comes on the reader's thread.
+    /// Reads part of a queue back. Missing rows are left out. The reply is called on the
+    /// reader's thread.
     pub fn page(&self, request: PageRequest) {
         if self.inner.stepped.is_some() {
             return match self.inner.reader.lock().as_ref() {
@@ -231,11 +231,11 @@ impl Store {
         }
     }
 
-    /// Has the writer copy the write-ahead log back before its next batch, and cut it if
-    /// it may. The answer comes on the writer's thread.
+    /// Has the writer checkpoint the WAL before its next batch, and truncate it if permitted.
+    /// The reply is called on the writer's thread.
     ///
     /// # Errors
-    /// [`SubmitError::Poisoned`] or [`SubmitError::Closed`]: there is no writer any more.
+    /// [`SubmitError::Poisoned`] or [`SubmitError::Closed`] if there is no writer any more.
     pub fn checkpoint(&self, reply: CheckpointReply) -> Result<(), SubmitError> {
         let Some(stepped) = &self.inner.stepped else {
             return self.inner.shared.ask_for_checkpoint(reply);
@@ -248,48 +248,47 @@ impl Store {
         })
     }
 
-    /// The broker's clock goes into the file: along with a commit every ten seconds, or
-    /// `at_once`.
+    /// Records the broker's clock in the file: with a commit every ten seconds, or `at_once`.
     pub fn mark_clock(&self, mark: ClockMark, at_once: bool) {
         self.inner.shared.mark_clock(mark, at_once);
     }
 
-    /// Operations that wait or are being committed, held messages included.
+    /// The number of operations and held messages that are waiting or being committed.
     pub fn pending(&self) -> usize {
         usize::try_from(self.metrics().pending.load(Ordering::Relaxed)).unwrap_or(usize::MAX)
     }
 
-    /// From now on `observer` is told of commits that hold a message that is traced. Only
-    /// the first one counts.
+    /// Registers `observer` for commits that contain a traced message. Only the first call has
+    /// an effect.
     pub fn observe_commits(&self, observer: Arc<dyn CommitObserver>) {
         let _ = self.inner.shared.observer.set(observer);
     }
 
-    /// How the store is.
+    /// The state of the store.
     pub fn state(&self) -> StoreState {
         self.inner.shared.state()
     }
 
-    /// What it counts.
+    /// The store's metrics.
     pub fn metrics(&self) -> &StoreMetrics {
         &self.inner.shared.metrics
     }
 
-    /// Blocks until everything that has been submitted is committed, held messages
-    /// too. Not for a thread that serves connections.
+    /// Blocks until everything that was submitted, held messages included, is committed. Not
+    /// for a thread that serves connections.
     ///
     /// # Errors
-    /// [`SubmitError::Poisoned`] or [`SubmitError::Closed`] if that will not happen.
+    /// [`SubmitError::Poisoned`] or [`SubmitError::Closed`] if it will not be committed.
     pub fn flush(&self) -> Result<CommitNo, SubmitError> {
         if self.inner.stepped.is_some() { self.step(true) } else { self.inner.shared.flush(None) }
     }
 
-    /// Commits everything, empties the WAL into the database, closes it, and waits
-    /// for the threads. Submissions are refused from the first moment on.
+    /// Commits everything, empties the WAL into the database, closes it and joins the threads.
+    /// Submissions are refused from the start of the call.
     ///
     /// # Errors
     /// [`SubmitError::TimedOut`] if it takes longer than `timeout`: nothing that was
-    /// acknowledged is lost then, the next start only has more to do.
+    /// acknowledged is lost, but the next start has more to do.
     pub fn shutdown(&self, timeout: Duration) -> Result<(), SubmitError> {
         if let Some(stepped) = &self.inner.stepped {
             self.step(true)?;
@@ -316,14 +315,15 @@ fn join(threads: Option<Threads>) {
     let Some(Threads { writer, reader, check }) = threads else { return };
     drop(reader.requests);
     for handle in [writer, reader.handle].into_iter().chain(check) {
-        // A reply or a hook may hold the last handle: a thread cannot wait for itself.
+        // A reply or a hook may drop the last handle on a store thread, which cannot join
+        // itself.
         if handle.thread().id() != std::thread::current().id() {
             let _ = handle.join();
         }
     }
 }
 
-/// With the path of the database itself, if that is a symbolic link.
+/// Resolves a symbolic link to the path of the database itself.
 fn resolved(config: &StoreConfig) -> StoreConfig {
     StoreConfig { path: sqlite::follow(&config.path), ..config.clone() }
 }
@@ -349,7 +349,7 @@ fn prepare(
     Prepared { shared, writer, reader, recovered, check }
 }
 
-/// Finishes the check of the start. Damage poisons the store.
+/// Finishes the check of the start in the background. Damage poisons the store.
 fn check_in_background(
     check: DeferredCheck,
     shared: Arc<Shared>,

@@ -1,5 +1,5 @@
-//! The store's counters: plain atomics that may be read at any time. Their names and export are
-//! decided elsewhere.
+//! The store's counters: plain atomics that may be read at any time. `server/observe` has
+//! their names and their export.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use super::room::forecast::Forecast;
 use crate::telemetry::AtomicHistogram;
 
-/// Everything that the store tells about itself.
+/// The counters, gauges and histograms of the store.
 #[derive(Debug)]
 pub struct StoreMetrics {
     /// From BEGIN to the return of COMMIT.
@@ -22,7 +22,7 @@ pub struct StoreMetrics {
     pub batch_messages: Arc<AtomicHistogram>,
     /// From the first operation of a batch to its BEGIN.
     pub queue_wait: Arc<AtomicHistogram>,
-    /// Of one checkpoint.
+    /// Duration of one checkpoint.
     pub checkpoint_duration: Arc<AtomicHistogram>,
     /// From opening the file to the end of the scan.
     pub recovery_duration: Arc<AtomicHistogram>,
@@ -32,20 +32,20 @@ pub struct StoreMetrics {
     pub wal_size: AtomicU64,
     /// Bytes of unused pages within the database file.
     pub free_bytes: AtomicU64,
-    /// Bytes that the volume has left.
+    /// Free bytes of the volume.
     pub volume_available: AtomicU64,
-    /// Bytes of the whole volume; 0 before it was looked at.
+    /// Size of the volume in bytes; 0 before it was measured.
     pub volume_size: AtomicU64,
     /// Largest size of the database file in bytes; 0 for no limit.
     pub max_size: AtomicU64,
-    /// Bytes past which the WAL is cut; 0 for no limit.
+    /// Bytes past which the WAL is truncated; 0 for no limit.
     pub wal_limit: AtomicU64,
-    /// When the oldest message on disk was accepted, in milliseconds since 1970; 0
-    /// without one.
+    /// When the oldest message on disk was accepted, in milliseconds since 1970; 0 if there is
+    /// none.
     pub oldest_message: AtomicU64,
-    /// Messages that wait for room on the disk, and their publishers with them.
+    /// Messages that wait for disk space, and whose publishers wait with them.
     pub stalled: AtomicU64,
-    /// Operations that wait or run.
+    /// Operations that are waiting or being committed.
     pub pending: AtomicU64,
     /// Transactions committed.
     pub commits: AtomicU64,
@@ -61,10 +61,10 @@ pub struct StoreMetrics {
     pub checkpointed_pages: AtomicU64,
     /// When a transaction was last committed, in milliseconds since 1970; 0 if none was.
     pub last_commit: AtomicU64,
-    /// When the WAL, or more of it than before, was last copied back; in the same unit.
-    /// If another program did it, when that was seen: at the commit that began it anew.
+    /// When a checkpoint last made progress, in milliseconds since 1970. If another program
+    /// ran it: the commit at which the restarted WAL was noticed.
     pub last_checkpoint: AtomicU64,
-    /// Messages settled before they were written.
+    /// Messages acknowledged by all receivers before they were written.
     pub elided_messages: AtomicU64,
     /// Messages refused because the disk is full.
     pub refused_messages: AtomicU64,
@@ -76,7 +76,7 @@ pub struct StoreMetrics {
     pub forced_checkpoints: AtomicU64,
     errors: Mutex<BTreeMap<i32, u64>>,
     forecast: Mutex<Forecast>,
-    /// What the forecast counts its time from.
+    /// The origin of the forecast's time.
     made: Instant,
 }
 
@@ -125,13 +125,13 @@ impl StoreMetrics {
         self.errors.lock().iter().map(|(code, count)| (*code, *count)).collect()
     }
 
-    /// True once the files have been measured: before, their sizes are all 0.
+    /// True once the files have been measured; before that, their sizes are all 0.
     pub fn is_measured(&self) -> bool {
         self.database_size.load(Ordering::Relaxed) > 0
     }
 
-    /// Bytes that may still be used: free pages, and what `max_size` and the volume have
-    /// left.
+    /// Bytes that may still be used: free pages, and what `max_size` and the volume allow to
+    /// add.
     pub fn room(&self) -> u64 {
         let load = |size: &AtomicU64| size.load(Ordering::Relaxed);
         let volume = load(&self.volume_available).saturating_add(load(&self.free_bytes));
@@ -141,14 +141,14 @@ impl StoreMetrics {
         }
     }
 
-    /// Seconds until the database is full if it goes on as in the last minutes: 0 if it
-    /// is, infinity while it does not grow.
+    /// Seconds until the database is full at the growth rate of the last minutes: 0 if it is
+    /// full, infinity while it does not grow.
     pub fn seconds_to_full(&self, now: Instant) -> f64 {
         self.look_ahead(now);
         self.forecast.lock().seconds_to_full(self.room())
     }
 
-    /// Takes another sample for the forecast.
+    /// Adds a sample to the forecast.
     pub(super) fn look_ahead(&self, now: Instant) {
         let at = now.saturating_duration_since(self.made);
         self.forecast.lock().see(at, self.used());
@@ -168,7 +168,7 @@ fn seconds() -> Arc<AtomicHistogram> {
     Arc::new(AtomicHistogram::seconds())
 }
 
-/// Now, in milliseconds since 1970.
+/// Stores the current time, in milliseconds since 1970.
 pub(super) fn stamp(at: &AtomicU64) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     at.store(u64::try_from(now.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);

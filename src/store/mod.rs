@@ -1,22 +1,22 @@
-//! Durable state: batches of changes, committed by one writer thread, and read back at
-//! the start and page by page. It knows messages and rows; what a session does with them is
-//! decided elsewhere, and no network or protocol exchange happens here.
+//! Durable state: batches of changes, committed by one writer thread, and read back at the
+//! start and page by page. It handles messages and rows; what a session does with them is
+//! decided elsewhere, and there is no network or protocol code here.
 //!
 //! # Layout
-//! - [`Store`] (`handle`) is what the broker calls. `op`, `record`: what goes in and comes out.
-//! - `queue`: the open batch. `shared`: what the threads and their callers tell each other.
-//! - `plan`: a batch, sorted into one transaction; what is refused or waits on a full disk.
-//! - `writer`: commits plans, on a thread of its own. `pages`: reads queues back, on another.
-//! - `room`: pure accounts of the room on the disk.
-//! - `engine`: what all of this needs of a storage engine. `sqlite`: the one there is.
+//! - [`Store`] (`handle`) is what the broker calls. `op`, `record`: its input and output.
+//! - `queue`: the open batch. `shared`: state shared by the threads and their callers.
+//! - `plan`: a batch sorted into one transaction, and what is refused or parked on a full
+//!   disk.
+//! - `writer`: commits plans, on its own thread. `pages`: reads queues back, on another.
+//! - `room`: pure accounts of the disk space.
+//! - `engine`: the interface to a storage engine. `sqlite`: its only implementation.
 //!
-//! Above `engine` nothing knows of SQLite, and below it nothing knows of batches.
+//! Code above `engine` does not depend on SQLite; code below it does not depend on batches.
 //!
 //! # A batch
-//! `submit` appends to the open batch; the writer swaps it out whole, gives it the
-//! next commit number, commits, publishes the number and rings those who wait.
-//! While one batch is being synced the next one fills, so the busier the broker,
-//! the larger its batches.
+//! `submit` appends to the open batch. The writer swaps the whole batch out, gives it the next
+//! commit number, commits it, publishes the number and wakes those who wait. While one batch
+//! is being synced the next one fills, so batches grow with the load.
 
 mod batch;
 mod checkpoint_request;

@@ -1,8 +1,8 @@
 //! The thread that reads parts of queues back from disk, through the engine's
 //! [`PageReader`].
 //!
-//! A panic poisons the store, and every request is answered, also those that wait or come
-//! later: a page that never comes would silence its queue.
+//! A panic poisons the store. Every request is answered, also those that wait or arrive later:
+//! without an answer the queue would never be sent.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use super::shared::{Shared, StoreState};
 use crate::memory::Ledger;
 use crate::message::{DeliveryId, QueuedId};
 
-/// Answers requests, wherever it is called.
+/// Answers requests on the calling thread.
 #[derive(Debug)]
 pub(super) struct Reader {
     pages: Box<dyn PageReader>,
@@ -41,7 +41,7 @@ impl Reader {
                 Err(PageError::Closed)
             })
         };
-        // The reply runs in this thread, and belongs to whoever has asked.
+        // The reply is code of the requester, and runs in this thread.
         if catch_unwind(AssertUnwindSafe(|| (reply.0)(answer))).is_err() {
             self.shared.poison("what waited for a page panicked");
         }
@@ -52,8 +52,8 @@ impl Reader {
             result.as_ref().is_err_and(|error| error.failure == Failure::Busy)
         };
         let mut result = self.pages.read(ids, ledger);
-        // A page that is not answered would be missing from its queue until the next
-        // start: locks of other programs are waited for.
+        // An unanswered page would be missing from its queue until the next start, so locks of
+        // other programs are waited for.
         while is_busy(&result) && self.shared.phase() < Phase::Closing {
             std::thread::sleep(BUSY_PAUSE);
             result = self.pages.read(ids, ledger);
@@ -73,20 +73,20 @@ impl Reader {
         }
     }
 
-    /// Everyone has acknowledged these deliveries; only their rows were left.
+    /// Deletes the rows of deliveries that all receivers have acknowledged.
     fn remove(&self, dangling: Vec<DeliveryId>) {
         if !dangling.is_empty() {
             let ops = dangling
                 .into_iter()
                 .map(|delivery| Op::Delete { delivery, message: None })
                 .collect();
-            // A store that is closing finds them again at the next start.
+            // If the store is closing, the next start finds them again.
             let _ = self.shared.submit(&mut Submission { ops, ..Submission::default() });
         }
     }
 }
 
-/// Where page requests go.
+/// The reader's thread and the queue of its requests.
 #[derive(Debug)]
 pub(super) struct ReaderThread {
     pub(super) requests: Sender<PageRequest>,
@@ -94,7 +94,7 @@ pub(super) struct ReaderThread {
 }
 
 impl ReaderThread {
-    /// The thread ends when the sender is dropped and every request is answered.
+    /// Starts the thread. It ends when the sender is dropped and every request is answered.
     pub(super) fn spawn(reader: Reader) -> std::io::Result<Self> {
         let (requests, receiver) = channel();
         let handle = std::thread::Builder::new()

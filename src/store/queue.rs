@@ -1,10 +1,10 @@
-//! The open batch, and when it is due. Behind one short lock; nothing here sleeps or wakes
-//! anybody.
+//! The open batch, and when it is due. It is used under one short lock: nothing here sleeps or
+//! wakes a thread.
 //!
-//! Held messages join a batch when their window has passed, or with a later message of the same
-//! publisher. Deletes wait in a line of their own: a batch takes 8,192 of them, or beside
-//! something that somebody waits for 2,048 or twice as many as there is of that; a flush, and
-//! any batch with `durability = "async"`, take all.
+//! Held messages join a batch when their window has passed, or with a later message of the
+//! same publisher. Deletes wait in a separate queue: a batch takes 8,192 of them, or, if it
+//! has other operations, 2,048 or twice the number of those, whichever is more. A flush, and
+//! any batch with `durability = "async"`, takes all of them.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,33 +20,33 @@ use super::op::{Op, Submission};
 use super::room::allowance::Promise;
 use crate::message::Message;
 
-/// The longest that a message may be held back, whatever the configuration says.
+/// The maximum time for which a message is held, whatever the configuration says.
 const LONGEST_WINDOW: Duration = Duration::from_millis(10);
 
-/// In [`DurabilityMode::Async`] a batch of this size does not wait for its time: it
-/// would be memory that grows with the load.
+/// In [`DurabilityMode::Async`] a batch of this size is due before its interval has passed:
+/// its memory would grow with the load.
 const ASYNC_BATCH: usize = 50_000;
 
-/// Deletes that one batch takes. Nobody waits for them, and a client that drains a long
-/// queue brings them by the hundred thousand; in one transaction they would hold up
-/// everybody else's acknowledgements for a second.
+/// Deletes that one batch takes. Nothing waits for them, but a client that drains a long queue
+/// causes hundreds of thousands. In one transaction they would delay all other
+/// acknowledgements for a second.
 const DELETES_AT_ONCE: usize = 8192;
 
-/// Deletes that a batch takes in which somebody waits for something else: 2 to 5 ms, about
-/// as much as the sync of its commit.
+/// Deletes that a batch takes beside other operations: 2 to 5 ms, about as much as the sync of
+/// its commit.
 const DELETES_BESIDE: usize = 2048;
 
-/// Room that is kept when all deletes are done.
+/// Capacity that is kept when all deletes are done.
 const KEEP_DELETES: usize = 1 << 16;
 
-/// How far the store is in its life. It only moves on.
+/// The store's life cycle. It only moves forward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(super) enum Phase {
     #[default]
     Open,
-    /// What has been submitted is committed, nothing more is taken.
+    /// What has been submitted is committed; new submissions are refused.
     Closing,
-    /// Nobody holds a handle any more.
+    /// The last handle was dropped.
     Abandoned,
     Poisoned,
 }
@@ -54,15 +54,15 @@ pub(super) enum Phase {
 #[derive(Debug)]
 pub(super) struct Queue {
     pub(super) open: Batch,
-    /// Rows that are to go, with this batch or a later one.
+    /// Rows to delete with this batch or a later one.
     deletes: VecDeque<Op>,
     held: VecDeque<(Instant, Arc<Message>)>,
     /// Until when the writer sleeps, if it does.
     pub(super) sleeping: Option<Instant>,
     last_swap: Option<Instant>,
-    /// Everything is to be taken, held or not.
+    /// Everything is to be committed, held messages included.
     pub(super) flush: bool,
-    /// Checkpoints that somebody waits for: one does for all of them.
+    /// Requested checkpoints: one checkpoint answers all of them.
     pub(super) checkpoints: Vec<CheckpointReply>,
     pub(super) phase: Phase,
     /// The writer has ended.
@@ -72,14 +72,14 @@ pub(super) struct Queue {
     interval: Option<Duration>,
 }
 
-/// Which of the held messages join a batch.
+/// Which held messages join a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Held {
-    /// Whatever is held.
+    /// All of them.
     All,
     /// Those whose window has passed.
     Due,
-    /// For who steps by hand: no clock decides.
+    /// None: for a stepped store, which has no timer.
     None,
 }
 
@@ -131,12 +131,12 @@ impl Queue {
         Ok(())
     }
 
-    /// True if there is something to commit, be it due or not.
+    /// True if there is something to commit, due or not.
     pub(super) fn waiting(&self) -> bool {
         !self.open.is_empty() || !self.held.is_empty() || !self.deletes.is_empty()
     }
 
-    /// When the open batch, or what is held, has to be committed.
+    /// When the open batch or the held messages have to be committed.
     pub(super) fn due(&self) -> Option<Instant> {
         let earliest = |pause: Duration| self.last_swap.map(|last| last + pause);
         let ops = self.open.since.map(|since| match self.interval {
@@ -145,7 +145,7 @@ impl Queue {
             }
             _ => since,
         });
-        // A quarter of the window between two looks: otherwise each held message
+        // At least a quarter of the window between two batches: otherwise each held message
         // would get a transaction of its own.
         let held = self.held.front().map(|(deadline, _)| {
             earliest(self.window / 4).map_or(*deadline, |next| next.max(*deadline))
@@ -156,8 +156,8 @@ impl Queue {
         }
     }
 
-    /// Puts the open batch into `batch`, which must be empty, of what is held as much as
-    /// `held` says, and a share of the deletes; all of them with all that is held.
+    /// Moves the open batch into `batch`, which must be empty, with the held messages that
+    /// `held` selects and a share of the deletes; with [`Held::All`], all deletes.
     pub(super) fn swap(&mut self, batch: &mut Batch, held: Held) {
         let now = Instant::now();
         let number = self.open.number;
@@ -178,8 +178,8 @@ impl Queue {
         }
     }
 
-    /// What is held of a publisher goes along with its later messages: a crash must not
-    /// leave those without the ones before them [MQTT-4.6.0-6].
+    /// Adds the held messages of publishers that have later messages in the batch: after a
+    /// crash those must not exist without the ones before them [MQTT-4.6.0-6].
     fn release_before(&mut self, batch: &mut Batch) {
         if self.held.is_empty() {
             return;
@@ -201,14 +201,15 @@ impl Queue {
         }
     }
 
-    /// What is left is due at once.
+    /// Moves deletes into the batch. The rest is due at once.
     fn take_deletes(&mut self, batch: &mut Batch, all: bool, now: Instant) {
         let most = match self.interval {
-            // A share in each interval would be too little, and nobody waits.
+            // A share in each interval would be too little, and nothing waits.
             interval if all || interval.is_some() => usize::MAX,
-            // Waiters without anything to write only want room.
+            // Waiters without operations only wait for space.
             _ if batch.ops.is_empty() => DELETES_AT_ONCE,
-            // Under a load of both, twice as many go as come: queues do not grow for it.
+            // Under a load of both, twice as many rows are deleted as added, so that queues
+            // shrink.
             _ => DELETES_BESIDE.max(batch.ops.len() * 2),
         };
         let count = self.deletes.len().min(most);

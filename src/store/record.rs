@@ -1,4 +1,4 @@
-//! Rows as the rest of the broker sees them.
+//! The rows as the rest of the broker sees them.
 
 use std::sync::Arc;
 
@@ -9,49 +9,49 @@ use crate::protocol::{PacketId, QoS, SubscriptionOptions, Version};
 /// A durable session's own row.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SessionRecord {
-    /// Its key.
+    /// The key.
     pub id: SessionId,
-    /// Unique.
+    /// Unique among sessions.
     pub client_id: Box<str>,
-    /// Of its last connection.
+    /// The protocol version of its last connection.
     pub version: Version,
-    /// Seconds that it outlives its connection; `u32::MAX` is for ever.
+    /// Session expiry in seconds; `u32::MAX` is for ever.
     pub expiry: u32,
-    /// When its connection ended; `None` while connected.
+    /// When its connection ended; `None` while it is connected.
     pub disconnected_at: Option<WallMillis>,
-    /// The largest delivery that may have been sent, as of the row's writing:
-    /// older ones are repeated with DUP. While connected, all may have been.
+    /// The largest delivery id that may have been sent when the row was written: deliveries up
+    /// to it are repeated with DUP. While the session is connected, all may have been sent.
     pub sent_up_to: DeliveryId,
-    /// To be published if the client does not come back. Few have one, and a start has
-    /// all sessions in memory twice.
+    /// Published if the client does not reconnect in time. Boxed because few sessions have
+    /// one, and a start holds every session in memory twice.
     pub will: Option<Box<WillRecord>>,
 }
 
 /// A subscription's row.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SubscriptionRecord {
-    /// In full, `$share/...` included.
+    /// The full filter, `$share/...` included.
     pub filter: Box<str>,
-    /// As subscribed.
+    /// The options as subscribed.
     pub options: SubscriptionOptions,
-    /// v5 Subscription Identifier.
+    /// The MQTT 5.0 Subscription Identifier.
     pub identifier: Option<u32>,
 }
 
 /// A retained message's row.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RetainedRecord {
-    /// Its key.
+    /// The key.
     pub topic: Box<str>,
-    /// Encoded v5 properties, as in [`Message::properties`].
+    /// Encoded MQTT 5.0 properties, as in [`Message::properties`].
     pub properties: Vec<u8>,
     /// Never empty: an empty payload removes the row.
     pub payload: Vec<u8>,
-    /// As published.
+    /// The QoS as published.
     pub qos: QoS,
     /// When it was accepted.
     pub published_at: WallMillis,
-    /// From the Message Expiry Interval.
+    /// The end of its Message Expiry Interval.
     pub expires_at: Option<WallMillis>,
 }
 
@@ -70,39 +70,40 @@ impl RetainedRecord {
 /// A delivery read back from disk.
 #[derive(Debug, Clone)]
 pub struct PagedDelivery {
-    /// Its row.
+    /// The key of its row.
     pub delivery: DeliveryId,
-    /// Drawn when it was queued.
+    /// The packet identifier assigned when it was queued.
     pub packet_id: PacketId,
-    /// Of this delivery, at most the message's.
+    /// The QoS of this delivery, at most the message's.
     pub qos: QoS,
-    /// The RETAIN flag that the receiver is to see.
+    /// The RETAIN flag that is sent to the receiver.
     pub retain: bool,
     /// True once PUBREC was received and committed: only PUBREL is to be sent.
     pub received: bool,
-    /// The shared subscription that it came through, in full.
+    /// The full filter of the shared subscription that it came through.
     pub share: Option<Arc<str>>,
-    /// Shared among the deliveries of one page that belong to it.
+    /// The message, shared by the deliveries of one page that belong to it.
     pub message: Arc<Message>,
 }
 
-/// What a start finds in the file.
+/// The state that a start reads from the file.
 #[derive(Debug, Default)]
 pub struct Recovered {
-    /// Every durable session that has not been ended.
+    /// Every durable session that has not ended.
     pub sessions: Vec<RecoveredSession>,
-    /// Deliveries of sessions that have ended, which came through shared subscriptions:
-    /// others may get them. Nothing else removes them.
+    /// Deliveries of ended sessions that came through shared subscriptions: the broker may
+    /// deliver them to other members. Nothing else removes them.
     pub unclaimed: IdList,
     /// All retained messages; expired ones included.
     pub retained: Vec<RetainedRecord>,
-    /// The largest id ever given out, so that ids never repeat.
+    /// The largest message id that may have been used; later ids are larger.
     pub last_message: MessageId,
-    /// The largest id ever given out.
+    /// The largest delivery id that may have been used.
     pub last_delivery: DeliveryId,
-    /// The largest id ever given out.
+    /// The largest session id that may have been used.
     pub last_session: SessionId,
-    /// The clock to which the times in it were brought: the broker's has to begin there.
+    /// The clock reading that all times were adjusted to: the broker's clock has to start
+    /// there.
     pub clock: Option<ClockReading>,
     /// That clock may be wrong: see [`ClockMark::stepped`](super::ClockMark::stepped).
     pub clock_is_doubtful: bool,
@@ -111,32 +112,32 @@ pub struct Recovered {
 /// One session with all that belongs to it.
 #[derive(Debug)]
 pub struct RecoveredSession {
-    /// Its row.
+    /// The session's row.
     pub record: SessionRecord,
-    /// Its subscriptions.
+    /// The session's subscriptions.
     pub subscriptions: Vec<SubscriptionRecord>,
-    /// QoS 2 packet ids of its own publishes that wait for PUBREL.
+    /// Packet identifiers of the client's own QoS 2 publishes that wait for PUBREL.
     pub incoming: Vec<PacketId>,
-    /// Its deliveries that the receiver may hold, in order: those that it has sent
-    /// PUBREC for, and those at QoS 2 that may have been sent. They are completed,
-    /// whatever expires and however full the queue is.
+    /// Its deliveries that the receiver may hold, in order: those for which it has sent
+    /// PUBREC, and QoS 2 deliveries that may have been sent. They are completed even if they
+    /// expire or the queue is full.
     pub sent: IdList,
     /// Its other deliveries, in order.
     pub queue: IdList,
-    /// The packet id of its last delivery; the cycle goes on behind it.
+    /// The packet identifier of its last delivery; new ones are assigned after it.
     pub last_packet_id: Option<PacketId>,
-    /// Some of them came through a shared subscription.
+    /// True if some of its deliveries came through a shared subscription.
     pub has_shared: bool,
 }
 
 impl RecoveredSession {
-    /// True if a delivery may have been sent, as far as the session's row tells: all may
-    /// have been while it was connected.
+    /// True if a delivery may have been sent, according to the session's row: while it was
+    /// connected, any may have been.
     pub fn may_have_sent(&self, delivery: DeliveryId) -> bool {
         self.record.disconnected_at.is_none() || delivery <= self.record.sent_up_to
     }
 
-    /// All its deliveries.
+    /// The number of its deliveries.
     pub fn queued(&self) -> usize {
         self.sent.len() + self.queue.len()
     }

@@ -1,13 +1,13 @@
-//! How many deliveries a message still has. Only messages with more than one are
-//! listed, so the common message costs nothing here.
+//! How many deliveries a message still has. Only messages with more than one are listed, so
+//! the common message has no cost here.
 
 use ahash::AHashMap;
 
 use crate::message::MessageId;
 use crate::sync::Mutex;
 
-/// Neighbouring messages fall into different shards, so that two publishers do not
-/// meet in one.
+/// Messages with adjacent ids fall into different shards, so that two publishers rarely
+/// contend for one.
 const SHARDS: usize = 16;
 
 /// Reference counts of messages with more than one durable delivery.
@@ -23,15 +23,15 @@ impl Default for References {
 }
 
 impl References {
-    /// The message has `count` durable deliveries. Not to be called for one: a
-    /// message that is not listed has one.
+    /// Adds a message with `count` durable deliveries. One delivery is not recorded: an
+    /// unlisted message has one.
     pub fn add(&self, message: MessageId, count: u32) {
         if count > 1 {
             *self.shard(message).lock().entry(message).or_default() += count;
         }
     }
 
-    /// One delivery of it is gone. True: it was the last one.
+    /// Removes one delivery of a message. True if it was the last one.
     pub fn release(&self, message: MessageId) -> bool {
         let mut shard = self.shard(message).lock();
         let Some(count) = shard.get_mut(&message) else { return true };
@@ -42,18 +42,18 @@ impl References {
         false
     }
 
-    /// How many messages are listed.
+    /// The number of listed messages.
     pub fn len(&self) -> usize {
         self.shards.iter().map(|shard| shard.lock().len()).sum()
     }
 
-    /// True if every message has one delivery.
+    /// True if no message has more than one delivery.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     fn shard(&self, message: MessageId) -> &Mutex<AHashMap<MessageId, u32>> {
-        // The remainder of a division by the array's length is within it.
+        // The remainder of a division by the array's length is within its bounds.
         #[allow(clippy::indexing_slicing, clippy::cast_possible_truncation)]
         &self.shards[message.0 as usize % SHARDS]
     }

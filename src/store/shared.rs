@@ -1,5 +1,5 @@
-//! State that the store's threads and their callers share: the open batch, the commit number,
-//! the state.
+//! State that the store's threads and their callers share: the open batch, the commit number
+//! and the store's state.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -22,15 +22,15 @@ use crate::message::{CommitNo, CommitObserver, Order};
 /// Called once, with the reason, when the store is poisoned. Must not block.
 pub type PoisonHook = Box<dyn Fn(&str) + Send + Sync>;
 
-/// How the store is.
+/// The state of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreState {
-    /// As it should be.
+    /// Everything works.
     Running,
-    /// The disk is full: messages are refused, all else goes on. Keep submitting; it
-    /// ends by itself when what was refused would fit.
+    /// The disk is full: messages are refused, everything else continues. Keep submitting; the
+    /// state ends when what was refused would fit.
     Full,
-    /// It failed. Nothing is acknowledged any more.
+    /// The store failed. Nothing is acknowledged any more.
     Poisoned,
 }
 
@@ -39,39 +39,39 @@ pub enum StoreState {
 pub(super) enum Next {
     /// Commit the batch that was filled in.
     Commit,
-    /// Housekeeping: there has been no work for a while.
+    /// Do housekeeping: there has been no work for a while.
     Idle,
-    /// Somebody has asked for a checkpoint.
+    /// Run a checkpoint that was requested.
     Checkpoint,
-    /// The clock was stepped: that has to be in the file.
+    /// Write the clock to the file: it was stepped.
     Clock,
-    /// Everything is committed, and nothing more will come.
+    /// Close: everything is committed, and nothing more will be submitted.
     Close,
-    /// The store was dropped or poisoned: stop, whatever waits.
+    /// Stop, whatever waits: the store was dropped or poisoned.
     Stop,
 }
 
 /// See the module.
 pub(super) struct Shared {
     queue: Mutex<Queue>,
-    /// The writer sleeps here.
+    /// The writer sleeps on this.
     work: Condvar,
-    /// Those who flush or shut down sleep here.
+    /// Callers of `flush` and `close` sleep on this.
     done: Condvar,
     pub(super) committed: AtomicU64,
     state: AtomicU8,
     pub(super) references: References,
-    /// Room for what grows the file.
+    /// Space reserved for growth.
     pub(super) allowance: Arc<Allowance>,
-    /// Of all changes of state that are submitted.
+    /// The order of all changes of state that are submitted.
     pub(super) order: Arc<Order>,
     pub(super) metrics: Arc<StoreMetrics>,
     on_poisoned: Option<PoisonHook>,
-    /// The broker's clock, as of about a second ago.
+    /// The broker's clock, about a second old at most.
     clock: Mutex<Option<ClockMark>>,
-    /// It has to be written although nothing else does. Set under the queue's lock.
+    /// The clock must be written though nothing else is. Set under the queue's lock.
     clock_is_due: AtomicBool,
-    /// Told of transactions that hold a message that is traced.
+    /// Notified of transactions that contain a traced message.
     pub(super) observer: OnceLock<Arc<dyn CommitObserver>>,
 }
 
@@ -114,12 +114,12 @@ impl Shared {
         }
     }
 
-    /// Returns the state before. Nothing leads out of [`StoreState::Poisoned`].
+    /// Sets the state and returns the previous one. [`StoreState::Poisoned`] is final.
     pub(super) fn set_state(&self, state: StoreState) -> StoreState {
         let before = self.state();
         let poisoned = StoreState::Poisoned as u8;
         let (set, fetch) = (Ordering::AcqRel, Ordering::Acquire);
-        // The only error is that it was poisoned meanwhile, and then it stays so.
+        // The only error is that the store was poisoned meanwhile, which is final.
         let _ = self.state.fetch_update(set, fetch, |now| (now != poisoned).then_some(state as u8));
         before
     }
@@ -127,7 +127,7 @@ impl Shared {
     pub(super) fn submit(&self, submission: &mut Submission) -> Result<CommitNo, SubmitError> {
         let now = (!submission.held.is_empty()).then(Instant::now);
         let count = submission.ops.len() + submission.held.len();
-        // Dropped at the end, when the store has what was numbered.
+        // Dropped on return, when the store has the numbered changes.
         let _numbers = submission.numbers.take();
         let mut queue = self.queue.lock();
         queue.push(submission, now)?;
@@ -182,8 +182,8 @@ impl Shared {
         }
     }
 
-    /// As [`Self::next`] when the writer has work of its own that found no room: waits
-    /// for `pause`, then takes whatever there is.
+    /// As [`Self::next`] while the writer keeps a batch that found no space: waits for
+    /// `pause`, then takes whatever there is.
     pub(super) fn next_after(&self, batch: &mut Batch, pause: Duration) -> Next {
         let until = Instant::now() + pause;
         let mut queue = self.queue.lock();
@@ -202,10 +202,10 @@ impl Shared {
         }
     }
 
-    /// The broker's clock goes into the file with a later commit, or `at_once`.
+    /// Records the broker's clock, which a later commit writes to the file, or `at_once`.
     pub(super) fn mark_clock(&self, mark: ClockMark, at_once: bool) {
         let mut clock = self.clock.lock();
-        // A stop that has begun is not taken back by a look at the clock that was under way.
+        // A concurrent look at the clock must not undo the mark of a stop that has begun.
         if clock.is_none_or(|last| !last.stopping) {
             *clock = Some(mark);
         }
@@ -221,7 +221,7 @@ impl Shared {
         *self.clock.lock()
     }
 
-    /// Takes the open batch, and all that is held or nothing of it.
+    /// Takes the open batch, with all held messages or none.
     pub(super) fn take(&self, batch: &mut Batch, with_held: bool) {
         let held = if with_held { Held::All } else { Held::None };
         self.queue.lock().swap(batch, held);
@@ -233,7 +233,7 @@ impl Shared {
         self.queue.lock().waiting()
     }
 
-    /// Lets the writer look how much room there is: others may have made some.
+    /// Has the writer check how much space there is: another program may have freed some.
     pub(super) fn look_for_room(&self) {
         let mut queue = self.queue.lock();
         queue.open.since.get_or_insert_with(Instant::now);
@@ -254,12 +254,12 @@ impl Shared {
         Ok(())
     }
 
-    /// Who has asked for a checkpoint.
+    /// Takes the replies of the requested checkpoints.
     pub(super) fn take_checkpoints(&self) -> Vec<CheckpointReply> {
         std::mem::take(&mut self.queue.lock().checkpoints)
     }
 
-    /// After a commit: `count` operations wait no longer.
+    /// Called after a commit: `count` operations wait no longer.
     pub(super) fn finished(&self, count: usize) {
         self.metrics.pending.fetch_sub(count as u64, Ordering::Relaxed);
         drop(self.queue.lock());
@@ -310,7 +310,7 @@ impl Shared {
         Ok(())
     }
 
-    /// The last handle is gone: whatever waits is given up, as in a crash.
+    /// The last handle was dropped: whatever waits is discarded, as in a crash.
     pub(super) fn abandon(&self) {
         let mut queue = self.queue.lock();
         queue.phase = queue.phase.max(Phase::Abandoned);
@@ -323,18 +323,18 @@ impl Shared {
         self.queue.lock().phase
     }
 
-    /// The writer has ended.
+    /// Records that the writer has ended.
     pub(super) fn stopped(&self) {
         let mut queue = self.queue.lock();
         queue.stopped = true;
-        // Nobody will come to them.
+        // Nothing will run them any more.
         queue.checkpoints.clear();
         drop(queue);
         self.done.notify_all();
     }
 
-    /// Nothing is committed any more. Rings everyone who waits, then tells the
-    /// process. Only the first reason is told.
+    /// Stops all commits. Wakes everyone who waits, then calls the hook. Only the first call
+    /// has an effect.
     pub(super) fn poison(&self, reason: &str) {
         let mut queue = self.queue.lock();
         if std::mem::replace(&mut queue.phase, Phase::Poisoned) == Phase::Poisoned {

@@ -30,7 +30,7 @@ fn build_and_state(registry: &MetricsRegistry, readiness: &Readiness) {
     });
 }
 
-/// By listener.
+/// Metrics by listener.
 fn listeners(registry: &MetricsRegistry, metrics: &Arc<Metrics>) {
     let counted = Arc::clone(metrics);
     let help = "Open connections, by the version of their CONNECT; none: it has yet to come.";
@@ -260,7 +260,7 @@ fn batched_gauge(
     registry.gauge(name, help, move |see| see(read(&metrics).get() as f64, &[]));
 }
 
-/// Prometheus counts in floating point; above 2^53 the last digits are lost.
+/// Prometheus uses floating point; above 2^53 the last digits are lost.
 #[allow(clippy::cast_precision_loss)]
 fn as_f64(gauge: &Gauge) -> f64 {
     gauge.get() as f64

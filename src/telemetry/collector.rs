@@ -23,7 +23,7 @@ impl<F: Fn() -> Option<Metric>> Scraped<F> {
     }
 }
 
-/// A histogram.
+/// A collector for a histogram.
 pub(super) fn histogram(
     name: &str,
     help: &str,
@@ -32,7 +32,7 @@ pub(super) fn histogram(
     Scraped::new(name, help, MetricType::HISTOGRAM, move || Some(metric_of(&histogram)))
 }
 
-/// A gauge, which is left out while `read` answers `None`.
+/// A collector for a gauge, which is omitted while `read` returns `None`.
 pub(super) fn gauge<F>(
     name: &str,
     help: &str,

@@ -1,6 +1,6 @@
 //! Connection metrics by listener.
 //!
-//! Listeners are as many as the configuration names: their label is bounded.
+//! The configuration determines the listeners, so the label is bounded.
 
 use std::sync::Arc;
 
@@ -10,20 +10,20 @@ use super::labels::RejectReason;
 use super::{Counters, Gauge, Gauges};
 use crate::protocol::Version;
 
-/// What one listener counts.
+/// The metrics of one listener.
 #[derive(Debug)]
 pub struct ListenerMetrics {
-    /// As configured.
+    /// The configured name.
     pub name: Arc<str>,
     /// Sockets whose CONNECT has not been accepted yet.
     pub handshaking: Gauge,
-    /// Clients that are connected.
+    /// Connected clients.
     pub connected: Gauges<Version>,
-    /// CONNECTs that were accepted.
+    /// CONNECT packets that were accepted.
     pub opened: Counters<Version>,
-    /// Of these, those that are gone.
+    /// Accepted connections that have ended.
     pub closed: Counters<Version>,
-    /// Turned away before they had a session.
+    /// Connections rejected before they had a session.
     pub rejected: Counters<RejectReason>,
 }
 
@@ -32,8 +32,8 @@ pub struct ListenerMetrics {
 pub struct Listeners(RwLock<Vec<Arc<ListenerMetrics>>>);
 
 impl Listeners {
-    /// The counters of the listener of this name, which are made when it is first asked
-    /// for. Not for each connection.
+    /// The metrics of the listener of this name, which are created at the first call. Not
+    /// meant to be called for each connection.
     pub fn of(&self, name: &str) -> Arc<ListenerMetrics> {
         let mut listeners = self.0.write();
         if let Some(known) = listeners.iter().find(|known| &*known.name == name) {
@@ -51,25 +51,25 @@ impl Listeners {
         new
     }
 
-    /// All of them, in the order in which they came.
+    /// All listeners, in the order in which they were created.
     pub fn all(&self) -> Vec<Arc<ListenerMetrics>> {
         self.0.read().clone()
     }
 
-    /// Sockets that are open, with or without a CONNECT that was accepted.
+    /// Open sockets, whether or not their CONNECT was accepted.
     pub fn open(&self) -> i64 {
         let handshaking: i64 =
             self.0.read().iter().map(|listener| listener.handshaking.get()).sum();
         handshaking + self.connected()
     }
 
-    /// Clients that are connected, through whichever listener.
+    /// Connected clients of all listeners.
     pub fn connected(&self) -> i64 {
         self.0.read().iter().map(|listener| listener.connected.sum()).sum()
     }
 }
 
-/// One accepted socket, counted as long as this lives.
+/// An accepted socket, counted for the lifetime of this value.
 #[derive(Debug)]
 pub struct OpenConnection {
     listener: Arc<ListenerMetrics>,
@@ -77,13 +77,13 @@ pub struct OpenConnection {
 }
 
 impl OpenConnection {
-    /// A socket was accepted.
+    /// Counts an accepted socket.
     pub fn accepted(listener: Arc<ListenerMetrics>) -> Self {
         listener.handshaking.inc();
         Self { listener, version: None }
     }
 
-    /// Its CONNECT was accepted, in this version.
+    /// Counts an accepted CONNECT of this version.
     pub fn connected(&mut self, version: Version) {
         if self.version.replace(version).is_none() {
             self.listener.handshaking.dec();
@@ -92,7 +92,7 @@ impl OpenConnection {
         }
     }
 
-    /// It is turned away.
+    /// Counts a rejection.
     pub fn rejected(&self, reason: RejectReason) {
         self.listener.rejected.inc(reason);
     }

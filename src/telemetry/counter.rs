@@ -5,51 +5,51 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use thread_local::ThreadLocal;
 
-/// Only ever grows. Alone on its cache line, so that two cores that count
-/// different things do not wait for each other.
+/// A counter that only grows. It has its own cache line, so that two cores that update
+/// different counters do not contend.
 #[derive(Debug, Default)]
 #[repr(align(64))]
 pub struct Counter(AtomicU64);
 
 impl Counter {
-    /// One more.
+    /// Adds one.
     pub fn inc(&self) {
         self.add(1);
     }
 
-    /// `count` more.
+    /// Adds `count`.
     pub fn add(&self, count: u64) {
         self.0.fetch_add(count, Ordering::Relaxed);
     }
 
-    /// How many so far.
+    /// The current count.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// Goes up and down.
+/// A value that goes up and down.
 #[derive(Debug, Default)]
 #[repr(align(64))]
 pub struct Gauge(AtomicI64);
 
 impl Gauge {
-    /// One more.
+    /// Adds one.
     pub fn inc(&self) {
         self.add(1);
     }
 
-    /// One less.
+    /// Subtracts one.
     pub fn dec(&self) {
         self.add(-1);
     }
 
-    /// `change` more, or less if it is negative.
+    /// Adds `change`, which may be negative.
     pub fn add(&self, change: i64) {
         self.0.fetch_add(change, Ordering::Relaxed);
     }
 
-    /// Exactly `value`.
+    /// Sets the value.
     pub fn set(&self, value: i64) {
         self.0.store(value, Ordering::Relaxed);
     }
@@ -60,20 +60,21 @@ impl Gauge {
     }
 }
 
-/// A gauge that every thread changes all the time: each thread counts in a cell of its own
-/// and hands over what has come together there, so that neither counting nor
-/// [`BatchedGauge::is_above`] makes threads wait for each other's cache lines.
+/// A gauge that all threads change frequently: each thread counts in its own cell and adds the
+/// sum to the shared value in batches, so that neither counting nor [`BatchedGauge::is_above`]
+/// makes threads contend for cache lines.
 #[derive(Debug, Default)]
 pub struct BatchedGauge {
     handed_over: Gauge,
     cells: ThreadLocal<Gauge>,
 }
 
-/// How much a thread keeps to itself. Small against any limit that is worth setting.
+/// The amount up to which a thread keeps changes in its cell. Small compared with any useful
+/// limit.
 const BATCH: i64 = 16 * 1024;
 
 impl BatchedGauge {
-    /// `change` more, or less if it is negative.
+    /// Adds `change`, which may be negative.
     pub fn add(&self, change: i64) {
         if change == 0 {
             return;
@@ -94,10 +95,10 @@ impl BatchedGauge {
         self.handed_over.get() + self.cells.iter().map(Gauge::get).sum::<i64>()
     }
 
-    /// True if the value is larger than `limit`. Asks the other threads only when it is
-    /// a close call.
+    /// True if the value is larger than `limit`. Reads the other threads' cells only if the
+    /// shared value is close to it.
     pub fn is_above(&self, limit: i64) -> bool {
-        // More threads than count at once in any set-up.
+        // More threads than count concurrently in any deployment.
         const CLOSE: i64 = 64 * BATCH;
         let roughly = self.handed_over.get();
         if roughly.saturating_sub(limit).saturating_abs() > CLOSE {
@@ -115,10 +116,10 @@ pub trait Label: Copy + 'static {
     /// Every value, in the order of [`Label::index`].
     const ALL: &'static [Self];
 
-    /// Its place in [`Label::ALL`].
+    /// The index in [`Label::ALL`].
     fn index(self) -> usize;
 
-    /// As it is shown in the label.
+    /// The value as shown in the label.
     fn as_str(self) -> &'static str;
 }
 
@@ -133,19 +134,19 @@ impl<L: Label> Default for Counters<L> {
 }
 
 impl<L: Label> Counters<L> {
-    /// One more of `label`.
+    /// Adds one to `label`.
     pub fn inc(&self, label: L) {
         self.add(label, 1);
     }
 
-    /// `count` more of `label`.
+    /// Adds `count` to `label`.
     pub fn add(&self, label: L, count: u64) {
         if let Some(counter) = self.0.get(label.index()) {
             counter.add(count);
         }
     }
 
-    /// How many of `label` so far.
+    /// The current count of `label`.
     pub fn get(&self, label: L) -> u64 {
         self.0.get(label.index()).map_or(0, Counter::get)
     }
@@ -167,19 +168,19 @@ impl<L: Label> Default for Gauges<L> {
 }
 
 impl<L: Label> Gauges<L> {
-    /// `change` more of `label`, or less if it is negative.
+    /// Adds `change`, which may be negative, to `label`.
     pub fn add(&self, label: L, change: i64) {
         if let Some(gauge) = self.0.get(label.index()) {
             gauge.add(change);
         }
     }
 
-    /// All together.
+    /// The sum over all values.
     pub fn sum(&self) -> i64 {
         self.0.iter().map(Gauge::get).sum()
     }
 
-    /// Each value with its gauge.
+    /// Each value with its gauge's value.
     pub fn iter(&self) -> impl Iterator<Item = (L, i64)> {
         L::ALL.iter().copied().zip(self.0.iter().map(Gauge::get))
     }
@@ -205,7 +206,7 @@ mod tests {
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
-                    // Handed over now and then, with something left at the end.
+                    // Added to the shared value several times, with a remainder at the end.
                     (0..1000).for_each(|_| gauge.add(100));
                     gauge.add(-1);
                 });
@@ -213,7 +214,7 @@ mod tests {
         });
         let sum = 4 * (1000 * 100 - 1);
         assert_eq!(gauge.get(), sum);
-        // A close call, which asks all of them, and one that is clear.
+        // A limit close to the value, which reads all cells, and one that is not close.
         assert!(gauge.is_above(sum - 1) && !gauge.is_above(sum));
         gauge.add(100 * BATCH);
         assert!(gauge.is_above(sum) && !gauge.is_above(1000 * BATCH));

@@ -1,16 +1,17 @@
 //! Truncates long text. Client ids and topics of up to 65,535 bytes appear in logs, and must
-//! fill neither a volume nor memory.
+//! not fill a volume or memory.
 
 use std::fmt::{self, Write};
 
-/// Bytes of one value in a line of the log, and in a pushed record: the limit of similar
-/// lines then bounds bytes too. Client ids and topics of the usual sizes are whole.
+/// Maximum bytes of one value in a log line or a pushed record: the limit of similar lines
+/// then also limits bytes. Client ids and topics of usual sizes are not truncated.
 pub(super) const LOGGED: usize = 1024;
 
-/// `text`, whole if it has at most `bytes`; else as much of it as fits, and `…`.
+/// Returns `text` if it has at most `bytes` bytes, otherwise as much of it as fits, followed
+/// by `…`.
 pub(super) fn cut(text: fmt::Arguments<'_>, bytes: usize) -> String {
     let mut bounded = Bounded { text: String::new(), bytes };
-    // The only error is that there was no more room.
+    // The only error is that the text did not fit.
     let _ = bounded.write_fmt(text);
     bounded.text
 }
@@ -32,7 +33,7 @@ impl Write for Bounded {
     }
 }
 
-/// The first characters of `text` that have at most `bytes` together.
+/// The longest prefix of whole characters that has at most `bytes` bytes.
 pub(super) fn head(text: &str, bytes: usize) -> &str {
     let end = bytes.min(text.len());
     let end = (0..=end).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);

@@ -1,8 +1,8 @@
 //! The most recent log events, kept in memory for the console and the API.
 //!
-//! A ring of bounded size with fields of bounded size: what a client sends ends up in
-//! them, and must not fill the memory. Nothing is kept that is not logged, so
-//! `telemetry.level` and the limit of similar lines hold here too.
+//! A ring buffer of bounded size with fields of bounded size: they contain data from clients,
+//! which must not fill the memory. Only logged events are kept, so `telemetry.level` and the
+//! limit of similar lines apply here too.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -17,17 +17,17 @@ use tracing_subscriber::{Layer, Registry};
 
 use super::cut::cut;
 
-/// Events that are kept: some minutes of a broker's ordinary day.
+/// Number of events that are kept: some minutes of ordinary operation.
 const KEPT: usize = 200;
-/// Bytes of one text, after which it is cut: a client id of the usual sizes is whole.
+/// Maximum bytes of one text, after which it is truncated: client ids of usual sizes are not.
 const TEXT: usize = 256;
-/// Fields of one event; no event of ours has more.
+/// Maximum number of fields of one event; none of our events has more.
 const FIELDS: usize = 12;
 
-/// One event that was logged.
+/// A logged event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecentEvent {
-    /// Rises by one from each event to the next, from 1 on.
+    /// Increases by one from each event to the next, starting at 1.
     pub id: u64,
     /// When it was logged.
     pub time: SystemTime,
@@ -39,7 +39,7 @@ pub struct RecentEvent {
     pub fields: Vec<(&'static str, String)>,
 }
 
-/// What is kept; clones share it.
+/// The recent events; clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct RecentEvents(Arc<Mutex<Ring>>);
 
@@ -50,22 +50,22 @@ struct Ring {
 }
 
 impl RecentEvents {
-    /// The events behind `after`, oldest first, and the id of the last one that there
-    /// was, 0 before the first. An `after` that is still to come is one of an earlier
-    /// process: all are behind it.
+    /// The events after the id `after`, oldest first, and the id of the last event, 0 if there
+    /// was none. An `after` larger than that is from an earlier process: all events are
+    /// returned.
     pub fn after(&self, after: u64) -> (Vec<Arc<RecentEvent>>, u64) {
         let ring = self.0.lock();
         let after = if after > ring.last { 0 } else { after };
         (ring.events.iter().filter(|event| event.id > after).cloned().collect(), ring.last)
     }
 
-    /// What fills it: to be put beside whatever writes the log.
+    /// The layer that records events, to be installed beside the one that writes the log.
     pub fn layer(&self) -> impl Layer<Registry> + use<> {
         RecentLayer(self.clone())
     }
 
     fn push(&self, level: &'static str, visitor: Visitor) {
-        // Under the lock, so that times rise as ids do.
+        // Under the lock, so that times increase with ids.
         let mut ring = self.0.lock();
         ring.last += 1;
         let event = RecentEvent {
@@ -175,7 +175,7 @@ mod tests {
         let (new, last) = events.after(203);
         assert_eq!((new.iter().map(|e| e.id).collect::<Vec<_>>(), last), (vec![204, 205], 205));
         assert!(events.after(205).0.is_empty());
-        // Asked by a page that knew the process before this one.
+        // Requested by a page that knew an earlier process.
         assert_eq!(events.after(9000).0.len(), KEPT);
     }
 

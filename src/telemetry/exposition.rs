@@ -1,8 +1,8 @@
 //! The text of a scrape, in both formats that Prometheus reads.
 //!
-//! Nothing is counted or decided here. `OpenMetrics` is the stricter one: counters are
-//! named without `_total` where they are described, bounds are written as floats, and
-//! only there can a bucket point to a trace.
+//! Nothing is counted or decided here. `OpenMetrics` is the stricter format: counters are
+//! described without `_total`, bounds are written as floats, and only there can a bucket have
+//! an exemplar.
 
 use std::fmt::Write as _;
 use std::time::UNIX_EPOCH;
@@ -11,7 +11,7 @@ use prometheus::proto::{Histogram, LabelPair, MetricFamily, MetricType};
 
 use super::Exemplar;
 
-/// How a scrape is written.
+/// The format of a scrape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// Prometheus' text format 0.0.4.
@@ -21,7 +21,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// For the header of the answer.
+    /// The value of the response's Content-Type header.
     pub fn content_type(self) -> &'static str {
         match self {
             Self::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
@@ -30,7 +30,7 @@ impl Format {
     }
 }
 
-/// All families; `exemplars` answers those of each bucket of the histogram of a name.
+/// Encodes all families; `exemplars` returns those of each bucket of the named histogram.
 pub(super) fn encode(
     families: &[MetricFamily],
     format: Format,
@@ -161,7 +161,7 @@ impl Text {
     }
 }
 
-/// As both formats spell it.
+/// Formats a number for both formats.
 fn number(value: f64) -> String {
     if value.is_nan() {
         "NaN".to_owned()
@@ -172,7 +172,7 @@ fn number(value: f64) -> String {
     }
 }
 
-/// Quotes are escaped in labels, and in `OpenMetrics` in descriptions too.
+/// Escapes text: quotes in labels, and in `OpenMetrics` also in descriptions.
 fn escape(text: &str, format: Format) -> String {
     let text = text.replace('\\', "\\\\").replace('\n', "\\n");
     if format == Format::OpenMetrics { text.replace('"', "\\\"") } else { text }

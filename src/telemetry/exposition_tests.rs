@@ -1,5 +1,5 @@
-//! Both texts, letter by letter; the second is a file that a parser of others reads in
-//! `tests/clients/operations/test_metrics.py`.
+//! Both formats, compared exactly; `tests/clients/operations/test_metrics.py` also reads the
+//! second one with an independent parser.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Histograms of plain atomics, for durations and sizes that are recorded now and then.
+//! Histograms of plain atomics, for durations and sizes that are recorded at a low rate.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,31 +12,31 @@ pub const SECONDS: [f64; 17] = [
     1.0, 2.5, 5.0, 10.0,
 ];
 
-/// Upper bounds for messages in a batch.
+/// Upper bounds for the number of messages in a batch.
 pub const MESSAGES: [f64; 16] =
     [1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1e3, 2.5e3, 5e3, 1e4, 2.5e4, 5e4, 1e5];
 
-/// One value, and the span that it was measured in.
+/// A recorded value and the span in which it was measured.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Exemplar {
-    /// Of the trace, as in `traceparent`.
+    /// The trace id, as in `traceparent`.
     pub trace_id: [u8; 16],
-    /// Of the span within it.
+    /// The span id.
     pub span_id: [u8; 8],
-    /// What was recorded.
+    /// The recorded value.
     pub value: f64,
-    /// When.
+    /// When it was recorded.
     pub at: SystemTime,
 }
 
-/// Is told each value that a histogram records.
+/// Called with each value that a histogram records.
 pub type Forward = Box<dyn Fn(f64) + Send + Sync>;
 
 /// A histogram with fixed bounds. Recording takes two relaxed additions.
 #[derive(Debug)]
 pub struct AtomicHistogram {
     bounds: &'static [f64],
-    /// `sum` is kept in this unit, so that it can be an integer.
+    /// The number of units of `sum` in 1.0: the sum is kept as an integer.
     unit: f64,
     buckets: Box<[Bucket]>,
     sum: AtomicU64,
@@ -61,23 +61,23 @@ impl std::fmt::Debug for Also {
 /// A histogram at one moment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HistogramSnapshot {
-    /// Upper bounds, inclusive, rising, without infinity.
+    /// Upper bounds, inclusive, ascending, without infinity.
     pub bounds: &'static [f64],
-    /// Not cumulative; one more than bounds, the last for what lies above them.
+    /// Counts per bucket, not cumulative; the last one is for values above all bounds.
     pub counts: Vec<u64>,
-    /// All values together.
+    /// The sum of all values.
     pub sum: f64,
-    /// How many values.
+    /// The number of values.
     pub count: u64,
 }
 
 impl AtomicHistogram {
-    /// For durations, in seconds.
+    /// A histogram of durations, in seconds.
     pub fn seconds() -> Self {
         Self::new(&SECONDS, 1e9)
     }
 
-    /// For counts.
+    /// A histogram of counts.
     pub fn counts() -> Self {
         Self::new(&MESSAGES, 1.0)
     }
@@ -92,7 +92,7 @@ impl AtomicHistogram {
         self.add(duration.as_secs_f64(), nanos(duration));
     }
 
-    /// As [`AtomicHistogram::record_duration`], for what happened within a sampled span:
+    /// As [`AtomicHistogram::record_duration`], for a value measured within a sampled span:
     /// the scrape shows the last such value of each bucket as its exemplar.
     pub fn record_with_exemplar(&self, duration: Duration, trace_id: [u8; 16], span_id: [u8; 8]) {
         let value = duration.as_secs_f64();
@@ -105,12 +105,12 @@ impl AtomicHistogram {
 
     /// Adds a count to a histogram of counts.
     pub fn record_count(&self, count: usize) {
-        // Counts above 2^52 do not occur; losing their last bits is no loss.
+        // Counts above 2^52 do not occur, so no precision is lost.
         #[allow(clippy::cast_precision_loss)]
         self.add(count as f64, count as u64);
     }
 
-    /// From now on `also` is told each value too. Only the first call has an effect.
+    /// Also passes each value to `also` from now on. Only the first call has an effect.
     pub fn forward(&self, also: Forward) {
         let _ = self.also.set(Also(also));
     }
@@ -129,7 +129,7 @@ impl AtomicHistogram {
         }
     }
 
-    /// Upper bounds, rising, without infinity.
+    /// Upper bounds, ascending, without infinity.
     pub fn bounds(&self) -> &'static [f64] {
         self.bounds
     }

@@ -1,5 +1,5 @@
-//! Label values. Client ids, topics and user names are never among them: each would multiply
-//! the series of a scrape.
+//! Label values. Client ids, topics and user names are never among them, since each would add
+//! a series to a scrape.
 
 use super::Label;
 use crate::protocol::{Packet, QoS, ReasonCode, Version};
@@ -69,11 +69,11 @@ label! {
 label! {
     /// Why a message did not reach a receiver that subscribed to it.
     DropReason("reason") {
-        /// The session's queue had no room (`overflow = "drop-..."`, or QoS 0).
+        /// The session's queue was full (`overflow = "drop-..."`, or QoS 0).
         QueueFull => "queue_full",
         /// Its Message Expiry Interval passed while it waited.
         Expired => "expired",
-        /// QoS 0, and the connection does not read fast enough.
+        /// QoS 0, and the client does not read fast enough.
         SlowConsumer => "slow_consumer",
         /// Larger than the receiver's Maximum Packet Size.
         TooLarge => "too_large",
@@ -81,17 +81,17 @@ label! {
         MemoryLimit => "memory_limit",
         /// Its session ended or expired before it was delivered.
         SessionEnded => "session_ended",
-        /// The receiver may not have it.
+        /// The receiver is not authorized to receive it.
         NotAuthorized => "not_authorized",
         /// The database or its volume is full.
         DiskFull => "disk_full",
-        /// There is no room for another retained message.
+        /// The limit of retained messages was reached.
         RetainedLimit => "retained_limit",
     }
 }
 
 label! {
-    /// Why a publisher was told that its message is not accepted.
+    /// Why a message was refused to its publisher.
     RefuseReason("reason") {
         /// A receiver's queue is full and `overflow = "refuse"`.
         QueueFull => "queue_full",
@@ -101,23 +101,23 @@ label! {
         MemoryLimit => "memory_limit",
         /// `mqtt.max_retained_messages` or `mqtt.max_retained_bytes` was reached.
         RetainedLimit => "retained_limit",
-        /// The publisher may not send to this topic.
+        /// The publisher is not authorized to publish to this topic.
         NotAuthorized => "not_authorized",
     }
 }
 
 label! {
-    /// How an attempt to log in ended.
+    /// The result of an authentication.
     AuthResult("result") {
-        /// With user name and password.
+        /// Accepted with user name and password.
         Accepted => "accepted",
-        /// Without a user name.
+        /// Accepted without a user name.
         Anonymous => "anonymous",
         /// Unknown user, or wrong password.
         BadCredentials => "bad_credentials",
-        /// Anonymous clients are not welcome here.
+        /// Anonymous clients are not allowed.
         NotAuthorized => "not_authorized",
-        /// Too many passwords waited to be verified.
+        /// Too many passwords were waiting to be verified.
         Busy => "busy",
     }
 }
@@ -131,13 +131,13 @@ label! {
         SessionLimit => "session_limit",
         /// No CONNECT within `mqtt.connect_timeout`.
         ConnectTimeout => "connect_timeout",
-        /// The log-in failed.
+        /// Authentication failed.
         Authentication => "authentication",
-        /// Too many passwords waited to be verified: `auth.max_verifications`.
+        /// Too many passwords were waiting to be verified: `auth.max_verifications`.
         Busy => "busy",
         /// The will's topic or its Retain flag is not allowed.
         Will => "will",
-        /// The disk has no room for a new durable session.
+        /// The disk has no space for a new durable session.
         DiskFull => "disk_full",
         /// The client id is not allowed.
         ClientId => "client_id",
@@ -147,21 +147,21 @@ label! {
 }
 
 label! {
-    /// What a client did that the protocol forbids.
+    /// How a client violated the protocol.
     ProtocolErrorKind("reason") {
-        /// Bytes that are no packet.
+        /// Bytes that are not a valid packet.
         Malformed => "malformed_packet",
-        /// A packet that must not come now, or not like this.
+        /// A packet that is not allowed in this state or form.
         Protocol => "protocol_error",
-        /// Not 3.1, 3.1.1 or 5.0.
+        /// A protocol version other than 3.1, 3.1.1 or 5.0.
         Version => "unsupported_version",
         /// Larger than `mqtt.max_packet_size`.
         PacketTooLarge => "packet_too_large",
         /// More than `mqtt.receive_maximum` unacknowledged messages.
         ReceiveMaximum => "receive_maximum_exceeded",
-        /// An alias that was never set or is too large.
+        /// A topic alias that was never set or is too large.
         TopicAlias => "topic_alias_invalid",
-        /// A topic name or filter that is none.
+        /// An invalid topic name or filter.
         Topic => "topic_invalid",
         /// Any other reason code.
         Other => "other",

@@ -1,18 +1,18 @@
-//! All counters of the broker, in plain atomics.
+//! All metrics of the broker, in plain atomics.
 
 use super::labels::{AuthResult, DropReason, PacketType, ProtocolErrorKind, RefuseReason};
 use super::{BatchedGauge, Counter, Counters, Gauge, Listeners};
 use crate::memory::Ledger;
 use crate::protocol::QoS;
 
-/// All metrics but the store's own. Shared by everyone, read at a scrape.
+/// All metrics except the store's. Updated throughout the broker, read at a scrape.
 #[derive(Debug, Default)]
 pub struct Metrics {
     /// Connections of clients.
     pub connections: ConnectionMetrics,
     /// Packets and bytes on the wire.
     pub packets: PacketMetrics,
-    /// Messages on their way.
+    /// Messages in transit.
     pub messages: MessageMetrics,
     /// Sessions and what belongs to them.
     pub sessions: SessionMetrics,
@@ -21,16 +21,16 @@ pub struct Metrics {
 /// Connections of clients.
 #[derive(Debug, Default)]
 pub struct ConnectionMetrics {
-    /// By listener: sockets, clients, and who was turned away.
+    /// By listener: sockets, clients and rejected connections.
     pub listeners: Listeners,
-    /// Publishers that wait for room on the disk or in a queue.
+    /// Publishers that wait for space on the disk or in a queue.
     pub stalled: Gauge,
-    /// Attempts to log in.
+    /// Results of authentication.
     pub authentications: Counters<AuthResult>,
-    /// Closed because nothing came for one and a half keep alive times, or a packet was not
-    /// finished in time.
+    /// Connections closed because nothing arrived for one and a half keep alive times, or
+    /// because a packet was not completed in time.
     pub keep_alive_timeouts: Counter,
-    /// Closed because of what the client sent.
+    /// Connections closed because of what the client sent.
     pub protocol_errors: Counters<ProtocolErrorKind>,
 }
 
@@ -47,12 +47,12 @@ pub struct PacketMetrics {
     pub sent_bytes: Counters<PacketType>,
 }
 
-/// Messages on their way.
+/// Messages in transit.
 #[derive(Debug, Default)]
 pub struct MessageMetrics {
     /// Accepted from publishers, by their QoS.
     pub received: Counters<QoS>,
-    /// First sent to receivers, by the QoS of the delivery.
+    /// Sent to receivers for the first time, by the QoS of the delivery.
     pub delivered: Counters<QoS>,
     /// Sent again after a reconnect.
     pub redelivered: Counter,
@@ -60,7 +60,7 @@ pub struct MessageMetrics {
     pub dropped: Counters<DropReason>,
     /// Not accepted from the publisher.
     pub refused: Counters<RefuseReason>,
-    /// Accepted, and nobody had subscribed.
+    /// Accepted, but without any matching subscription.
     pub unrouted: Counter,
     /// Waiting in all sessions' queues.
     pub queued: Gauge,
@@ -68,23 +68,23 @@ pub struct MessageMetrics {
     pub in_flight: BatchedGauge,
     /// Topics with a retained message.
     pub retained: Gauge,
-    /// Bytes of these.
+    /// Bytes of all retained messages.
     pub retained_bytes: Gauge,
-    /// What is held in memory on behalf of clients.
+    /// Memory held on behalf of clients.
     pub memory: Ledger,
 }
 
 /// Sessions and what belongs to them.
 #[derive(Debug, Default)]
 pub struct SessionMetrics {
-    /// With a client.
+    /// Sessions with a connected client.
     pub connected: Gauge,
-    /// Kept for a client that is away.
+    /// Sessions without a connected client.
     pub waiting: Gauge,
-    /// Subscriptions of all of them.
+    /// Subscriptions of all sessions.
     pub subscriptions: Gauge,
-    /// A client connected that already was.
+    /// Connections that replaced another one of the same client.
     pub take_overs: Counter,
-    /// Ended because their time had passed.
+    /// Sessions ended because their expiry interval had passed.
     pub expired: Counter,
 }

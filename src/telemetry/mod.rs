@@ -1,8 +1,8 @@
 //! Telemetry: counters, the Prometheus scrape, readiness, logs, traces.
 //!
-//! [`Metrics`] is counted into by everyone; [`MetricsRegistry`] reads it when a
-//! scrape comes. [`Readiness`] is set by the broker and read by probes. Nothing
-//! here decides anything, and nothing here is waited for.
+//! [`Metrics`] is updated throughout the broker; [`MetricsRegistry`] reads it at a scrape.
+//! [`Readiness`] is set by the broker and read by probes. Nothing here makes decisions, and
+//! nothing waits for it.
 
 mod broker;
 mod collector;

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::MetricsRegistry;
 
 pub(super) fn register(registry: &MetricsRegistry) {
-    // Close enough: the registry is made as soon as the configuration is read.
+    // Approximately the start: the registry is created as soon as the configuration is read.
     let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
     registry.gauge(
         "process_start_time_seconds",
@@ -34,7 +34,7 @@ pub(super) fn register(registry: &MetricsRegistry) {
     });
     registry.gauge("process_open_fds", "Open files and sockets.", |see| {
         if let Ok(entries) = std::fs::read_dir("/proc/self/fd") {
-            // The directory that is being read is one of them.
+            // The directory being read is one of them.
             let open = u32::try_from(entries.count()).unwrap_or(u32::MAX).saturating_sub(1);
             see(f64::from(open), &[]);
         }

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::Label;
 
-/// From start to end.
+/// The states of a broker from start to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum State {
@@ -16,7 +16,7 @@ pub enum State {
     Ready = 1,
     /// Serving, but the disk is full: new durable messages are refused.
     Full = 2,
-    /// Going down in order.
+    /// Shutting down in order.
     ShuttingDown = 3,
     /// The database failed: nothing is acknowledged any more.
     Poisoned = 4,
@@ -43,13 +43,13 @@ impl Label for State {
 }
 
 impl State {
-    /// Clients may be sent here. A full disk does not change that: subscribers can
-    /// still take away what fills it.
+    /// True if clients may be sent to this broker. A full disk does not change that:
+    /// subscribers can drain the queues that fill it.
     pub fn is_ready(self) -> bool {
         matches!(self, Self::Ready | Self::Full)
     }
 
-    /// In words, for whoever reads a probe's answer.
+    /// A description for the response of a probe.
     pub fn describe(self) -> &'static str {
         match self {
             Self::Starting => "reading the database back",
@@ -82,7 +82,7 @@ impl fmt::Debug for Inner {
 }
 
 impl Readiness {
-    /// The state now.
+    /// The current state.
     pub fn get(&self) -> State {
         let is_full = || self.0.full.get().is_some_and(|full| full());
         match State::from_u8(self.0.state.load(Ordering::Acquire)) {
@@ -91,14 +91,14 @@ impl Readiness {
         }
     }
 
-    /// Whoever asks for the state of a broker that is ready has `full` asked whether the
-    /// disk is full. Only the first one counts.
+    /// Sets the function that tells whether the disk is full, which [`Readiness::get`] calls
+    /// for a broker that is ready. Only the first call has an effect.
     pub fn ask(&self, full: impl Fn() -> bool + Send + Sync + 'static) {
         let _ = self.0.full.set(Box::new(full));
     }
 
-    /// Enters `state`, unless the broker is on its way out: there is no way back
-    /// from a shutdown, and none at all from a poisoned store.
+    /// Enters `state`, unless the broker is ending: a shutdown can only be followed by a
+    /// poisoned store, and that state is final.
     pub fn set(&self, state: State) {
         let enter = |current: u8| {
             let leaving = current >= State::ShuttingDown as u8;

@@ -1,10 +1,10 @@
 //! The metrics registry: one set of instruments for scrape and push.
 //!
-//! Each instrument is an OpenTelemetry observable: a closure that reads an atomic. It
-//! is made once for the scrape and, with a collector, once more for the push; both
-//! read the same atomic. OpenTelemetry has no observable histogram: the scrape reads
-//! the buckets of [`AtomicHistogram`] itself, and only if something is pushed each
-//! value is recorded a second time, in an instrument of the push.
+//! Each instrument is an OpenTelemetry observable: a closure that reads an atomic. It is
+//! created once for the scrape and, with a collector, a second time for the push; both read
+//! the same atomic. OpenTelemetry has no observable histogram: the scrape reads the buckets of
+//! [`AtomicHistogram`] itself, and only if something is pushed, each value is recorded a
+//! second time in an instrument of the push.
 
 use std::sync::Arc;
 
@@ -22,44 +22,44 @@ use super::{
 };
 use crate::telemetry::histogram::SECONDS;
 
-/// Why there is nothing to scrape.
+/// Why metrics cannot be registered.
 #[derive(Debug, Error)]
 pub enum MetricsError {
-    /// Two instruments of one name.
+    /// Two instruments have the same name.
     #[error("cannot register metrics: {0}")]
     Register(String),
 }
 
-/// Hands one series to a scrape: its value, its labels.
+/// Passes one series to a scrape: its value and its labels.
 pub type Observe<'a, T> = dyn FnMut(T, &[(&'static str, &str)]) + 'a;
 
-/// All instruments. Modules that count for themselves, like the store, add theirs
-/// with [`MetricsRegistry::counter`], [`MetricsRegistry::gauge`] and
+/// All instruments. Modules with their own metrics, like the store, add them with
+/// [`MetricsRegistry::counter`], [`MetricsRegistry::gauge`] and
 /// [`MetricsRegistry::histogram`].
 #[derive(Debug)]
 pub struct MetricsRegistry {
     prometheus: Registry,
     scraped: Meter,
     pushed: Option<Pushed>,
-    /// For their exemplars, which Prometheus' registry has no place for.
+    /// Kept for their exemplars, which Prometheus' registry does not support.
     histograms: Mutex<Vec<(&'static str, Arc<AtomicHistogram>)>>,
-    /// Their end would be the end of their instruments.
+    /// Kept alive because dropping them ends their instruments.
     _providers: (SdkMeterProvider, Option<SdkMeterProvider>),
 }
 
-/// Where the push has its instruments.
+/// The instruments of the push.
 #[derive(Debug)]
 struct Pushed {
     meter: Meter,
-    /// The semantic conventions' name for what is done to a database.
+    /// The histogram of database operations, by the semantic conventions.
     operations: Histogram<f64>,
 }
 
 impl MetricsRegistry {
-    /// With the instruments of broker and process, for the scrape alone.
+    /// Creates a registry with the metrics of broker and process, for the scrape only.
     ///
     /// # Errors
-    /// None that is known: the registry is new, and so no name can be taken.
+    /// None known: the registry is new, so no name can be taken.
     pub fn new(metrics: &Arc<Metrics>, readiness: &Readiness) -> Result<Self, MetricsError> {
         let resource = Resource::builder()
             .with_service_name("ferrymq")
@@ -68,12 +68,12 @@ impl MetricsRegistry {
         Self::with_push(metrics, readiness, resource, None)
     }
 
-    /// With the instruments of broker and process. `resource` is what the scrape shows
-    /// as `target_info`. `push` has its readers and its own resource already; whoever
-    /// has made it keeps a clone to flush and to shut down.
+    /// Creates a registry with the metrics of broker and process. The scrape shows `resource`
+    /// as `target_info`. `push` has its readers and its own resource already; its creator
+    /// keeps a clone to flush it and to shut it down.
     ///
     /// # Errors
-    /// None that is known: the registry is new, and so no name can be taken.
+    /// None known: the registry is new, so no name can be taken.
     pub fn with_push(
         metrics: &Arc<Metrics>,
         readiness: &Readiness,
@@ -83,7 +83,7 @@ impl MetricsRegistry {
         let prometheus = Registry::new();
         let exporter = opentelemetry_prometheus::exporter()
             .with_registry(prometheus.clone())
-            // Names are given as they are scraped; one scope needs no label.
+            // Names are given exactly as they are scraped; a single scope needs no label.
             .without_units()
             .scope_info_enabled(false)
             .build()
@@ -106,7 +106,7 @@ impl MetricsRegistry {
         std::iter::once(&self.scraped).chain(self.pushed.as_ref().map(|pushed| &pushed.meter))
     }
 
-    /// A number that only grows; `name` ends in `_total`.
+    /// Registers an integer counter; `name` ends in `_total`.
     pub fn counter<F>(&self, name: &'static str, help: &'static str, read: F)
     where
         F: Fn(&mut Observe<'_, u64>) + Send + Sync + 'static,
@@ -123,7 +123,7 @@ impl MetricsRegistry {
         }
     }
 
-    /// A fraction that only grows; `name` ends in `_seconds_total`.
+    /// Registers a counter of seconds with fractions; `name` ends in `_seconds_total`.
     pub fn seconds_counter<F>(&self, name: &'static str, help: &'static str, read: F)
     where
         F: Fn(&mut Observe<'_, f64>) + Send + Sync + 'static,
@@ -140,7 +140,7 @@ impl MetricsRegistry {
         }
     }
 
-    /// A number that goes up and down.
+    /// Registers a gauge.
     pub fn gauge<F>(&self, name: &'static str, help: &'static str, read: F)
     where
         F: Fn(&mut Observe<'_, f64>) + Send + Sync + 'static,
@@ -157,8 +157,8 @@ impl MetricsRegistry {
         }
     }
 
-    /// A gauge without labels that may be infinite, or unknown (`None`). OpenTelemetry
-    /// has no place for infinity: it is not pushed while it is.
+    /// Registers a gauge without labels that may be infinite, or unknown (`None`).
+    /// OpenTelemetry does not support infinity: an infinite value is not pushed.
     ///
     /// # Errors
     /// The name is taken.
@@ -187,7 +187,7 @@ impl MetricsRegistry {
         Ok(())
     }
 
-    /// A distribution. What was recorded before is scraped, and not pushed.
+    /// Registers a histogram. Values recorded before are scraped, but not pushed.
     ///
     /// # Errors
     /// The name is taken.
@@ -200,9 +200,9 @@ impl MetricsRegistry {
         self.distribution(name, help, histogram, None)
     }
 
-    /// As [`MetricsRegistry::histogram`], for how long the database took for
-    /// `operation`. It is pushed once more as `db.client.operation.duration`, the name
-    /// that the semantic conventions have for it; a scrape does not repeat it.
+    /// As [`MetricsRegistry::histogram`], for the duration of the database's `operation`. It
+    /// is pushed a second time as `db.client.operation.duration`, its name in the semantic
+    /// conventions; a scrape does not repeat it.
     ///
     /// # Errors
     /// The name is taken.
@@ -233,7 +233,7 @@ impl MetricsRegistry {
         Ok(())
     }
 
-    /// One series for each value of a label.
+    /// Registers a counter with one series for each value of a label.
     pub(super) fn counters<L: Label>(
         &self,
         name: &'static str,
@@ -249,7 +249,7 @@ impl MetricsRegistry {
         });
     }
 
-    /// Everything, as text.
+    /// Returns all metrics as text.
     pub fn render(&self, format: Format) -> String {
         exposition::encode(&self.prometheus.gather(), format, |name| {
             let histograms = self.histograms.lock();
@@ -265,7 +265,8 @@ impl Pushed {
             .f64_histogram("db.client.operation.duration")
             .with_description("Duration of database client operations.")
             .with_unit("s")
-            // Those of the conventions are among them; a commit is quicker than they begin.
+            // The conventions' boundaries are among them; a commit can be faster than the
+            // smallest of those.
             .with_boundaries(SECONDS.to_vec())
             .build();
         Self { meter, operations }

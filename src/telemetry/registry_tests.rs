@@ -1,4 +1,4 @@
-//! What a scrape looks like, and what a push.
+//! The contents of a scrape and of a push.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -129,7 +129,7 @@ fn the_process_reports_memory_files_and_time() {
     assert!(text.contains("process_cpu_seconds_total "));
 }
 
-/// A push, as the SDK hands it to an exporter.
+/// A push, as the SDK passes it to an exporter, and the scrape of the same registry.
 fn pushed(prepare: impl FnOnce(&Metrics, &MetricsRegistry)) -> (Vec<ResourceMetrics>, String) {
     let exporter = InMemoryMetricExporter::default();
     let reader = PeriodicReader::builder(exporter.clone()).build();
@@ -185,8 +185,8 @@ fn histograms_are_pushed_with_their_boundaries_and_scraped_once() {
     assert!(!scraped.contains("db_client"), "the scrape does not repeat it:\n{scraped}");
 }
 
-/// Runs where Prometheus' own checker is installed, as `tests/run` does; what a real
-/// broker scrapes is checked in `tests/metrics.rs`, which demands it.
+/// Runs if Prometheus' own checker is installed, as `tests/run` ensures. `tests/metrics.rs`,
+/// which requires it, checks the scrape of a real broker.
 #[test]
 fn promtool_finds_nothing_to_say() {
     let spawned = Command::new("promtool")

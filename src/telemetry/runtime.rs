@@ -1,16 +1,16 @@
 //! Metrics of tokio's threads and tasks.
 //!
-//! Only what its stable interface tells; the rest would need a build of the whole tree
-//! with `--cfg tokio_unstable`.
+//! Only what its stable interface provides; the rest would require building all crates with
+//! `--cfg tokio_unstable`.
 
 use tokio::runtime::Handle;
 
 use super::MetricsRegistry;
 
-/// A name, what it means, and where it stands.
+/// The name, the help text and the accessor of a metric.
 type Figure = (&'static str, &'static str, fn(&Handle) -> usize);
 
-/// Adds the figures of the runtime that `handle` belongs to.
+/// Registers the metrics of the runtime that `handle` belongs to.
 pub fn observe_runtime(registry: &MetricsRegistry, handle: &Handle) {
     let gauges: [Figure; 3] = [
         ("ferrymq_runtime_workers", "Threads that run connections.", |handle| {

@@ -5,24 +5,24 @@ use std::sync::Arc;
 use super::{Logs, Metrics, MetricsError, MetricsRegistry, Readiness, RecentEvents, otlp};
 use crate::config::Sources;
 
-/// What is there before the broker: whoever starts it sets it up and hands it in.
+/// The telemetry that the caller sets up and passes to the broker.
 #[derive(Debug, Clone)]
 pub struct Setup {
     /// The logs of the process.
     pub logs: Logs,
-    /// What is pushed to a collector.
+    /// The push to a collector.
     pub push: otlp::Push,
-    /// The last events that were logged.
+    /// The most recent logged events.
     pub events: RecentEvents,
-    /// Where the configuration was read from, to be read again.
+    /// The sources of the configuration, for a reload.
     pub sources: Sources,
 }
 
 impl Setup {
-    /// The instruments, scraped and pushed, with those of logs and push among them.
+    /// Creates the registry for scrape and push, with the metrics of logs and push.
     ///
     /// # Errors
-    /// Observe [`MetricsRegistry::with_push`].
+    /// See [`MetricsRegistry::with_push`].
     pub fn registry(
         &self,
         metrics: &Arc<Metrics>,

@@ -1,4 +1,4 @@
-//! The queue against a plain list of what came and went.
+//! The queue, compared with a list of waiting and running tickets.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,9 +11,9 @@ const SOURCES: u8 = 5;
 #[derive(Debug, Clone)]
 enum Step {
     Enter(u8),
-    /// One of those that wait, counted from the first.
+    /// Removes a waiting ticket, by its index.
     Leave(usize),
-    /// One of those that run.
+    /// Finishes a running ticket, by its index.
     Finish(usize),
 }
 
@@ -28,15 +28,15 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..400)
 }
 
-/// Everything that is promised, looked at after each step.
+/// Checks all guarantees after each step.
 struct Model {
     queue: FairQueue<u8, u32>,
     slots: usize,
     bound: usize,
-    /// In the order in which they came.
+    /// In order of arrival.
     waiting: Vec<(u8, u32)>,
     running: Vec<(u8, u32)>,
-    /// For each source that waits: whom it has seen being served since its last turn.
+    /// For each waiting source: the sources that were served since its last turn.
     seen: BTreeMap<u8, Vec<u8>>,
     next: u32,
 }
@@ -60,7 +60,7 @@ impl Model {
             self.seen.entry(source).or_default();
             Entered::Waits
         } else {
-            // Its own line is full: those of others are nothing to it.
+            // Its own queue is full, regardless of the others.
             Entered::Full
         };
         assert_eq!(self.queue.enter(source, ticket), expected);
@@ -82,7 +82,8 @@ impl Model {
         }
         let (source, ticket) = self.running.remove(index % self.running.len());
         assert!(!self.queue.leave(source, |other| *other == ticket), "it runs");
-        // Those whose own ticket ends go behind the others: what they saw begins anew.
+        // A source whose own ticket finishes moves behind the others, so its record starts
+        // again.
         if let Some(seen) = self.seen.get_mut(&source) {
             seen.clear();
         }
@@ -139,7 +140,7 @@ proptest! {
             }
             model.check();
         }
-        // When nobody comes any more, everything ends, and nothing is kept.
+        // Without further tickets, everything finishes and nothing is kept.
         while !model.running.is_empty() {
             model.finish(0);
             model.check();

@@ -1,7 +1,7 @@
-//! `/database/backup`: a copy of the database in a directory of the operator's choosing.
+//! `/database/backup`: a copy of the database in the directory `http.backup_dir`.
 //!
-//! Under a name that is made up here: whoever has the token can make backups, and must
-//! not be able to write any other file.
+//! The file name is generated here: a client with the token can make backups, but must not be
+//! able to write any other file.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,45 +24,45 @@ use crate::broker::Broker;
 use crate::maintenance::{self, BackupOptions, Phase, Step, Watch};
 use crate::telemetry::AUDIT;
 
-/// Nobody has written to a copy for so long: nobody will.
+/// A partial copy that has not been written for this long was abandoned.
 const LEFT_BEHIND: Duration = Duration::from_hours(1);
 
-/// The last backup that was asked for, or the one that is being made.
+/// The last backup that was requested, finished or not.
 #[derive(Debug, Clone, Default, Serialize, ToSchema)]
 pub(super) struct Backup {
     state: BackupState,
-    /// Its path; it is there once `state` is `finished`.
+    /// Its path; the file exists once `state` is `finished`.
     file: Option<String>,
     #[schema(format = DateTime)]
     started_at: Option<String>,
     #[schema(format = DateTime)]
     finished_at: Option<String>,
-    /// What is being done.
+    /// The current step.
     step: Option<BackupStep>,
-    /// Bytes that have been copied.
+    /// Bytes copied so far.
     done_bytes: u64,
-    /// Bytes that there are to copy; 0 as long as that is not known.
+    /// Bytes to copy in total; 0 while that is not known.
     total_bytes: u64,
     /// Why it failed.
     error: Option<String>,
 }
 
-/// How far the last backup is.
+/// The state of the last backup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum BackupState {
-    /// None was asked for since the broker has started.
+    /// No backup was requested since the start of the broker.
     #[default]
     None,
-    /// It is being made.
+    /// The backup is being made.
     Running,
-    /// It is there, synced and checked.
+    /// The backup is complete, synced and checked.
     Finished,
-    /// There is none.
+    /// The backup failed; there is no file.
     Failed,
 }
 
-/// What is being done for it.
+/// The current step of a backup.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum BackupStep {
@@ -72,7 +72,7 @@ pub(super) enum BackupStep {
     Checking,
 }
 
-/// See [`Backup`]; one at a time.
+/// The state of the last backup; one runs at a time.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Backups(Arc<Mutex<Backup>>);
 
@@ -87,8 +87,8 @@ impl Backups {
         }
     }
 
-    /// Removes what backups have left that a crash has cut off. Those of others who write
-    /// to the same directory are still being written to.
+    /// Removes partial files of backups that a crash interrupted. Those of other brokers that
+    /// write to the same directory are still being written.
     fn tidy(directory: &Path) {
         let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
         for entry in entries {
@@ -98,13 +98,13 @@ impl Backups {
             let age = entry.metadata().and_then(|file| file.modified()).ok();
             let age = age.and_then(|at| at.elapsed().ok()).unwrap_or_default();
             if is_ours && age > LEFT_BEHIND {
-                // The directory shows whether it worked.
+                // A failure is visible in the directory.
                 let _ = std::fs::remove_file(entry.path());
             }
         }
     }
 
-    /// Blocks until it is there.
+    /// Makes the backup. Blocks until it is finished.
     fn make(&self, broker: &Arc<Broker>, options: &BackupOptions) {
         if let Some(directory) = options.target.parent() {
             Self::tidy(directory);
@@ -133,7 +133,8 @@ impl Backups {
     }
 }
 
-/// Whether a backup could be written there: told to who asks for it, not later.
+/// Checks that a backup can be written to `directory`, so that the request fails at once if
+/// not.
 fn writable(directory: &Path) -> std::io::Result<()> {
     if !std::fs::metadata(directory)?.is_dir() {
         return Err(std::io::ErrorKind::NotADirectory.into());
@@ -141,7 +142,7 @@ fn writable(directory: &Path) -> std::io::Result<()> {
     Ok(rustix::fs::access(directory, rustix::fs::Access::WRITE_OK)?)
 }
 
-/// Begins a backup in `http.backup_dir`, while the broker goes on.
+/// Starts a backup in `http.backup_dir`, while the broker continues.
 #[utoipa::path(post, path = "/database/backup", operation_id = "beginBackup", tag = "database",
     responses(
         (status = 202, description = "It has begun: GET tells how far it is.", body = Backup),
@@ -186,7 +187,7 @@ pub(super) async fn begin(
     Ok((StatusCode::ACCEPTED, place, Json(started)))
 }
 
-/// How far the last backup is.
+/// The progress of the last backup.
 #[utoipa::path(get, path = "/database/backup", operation_id = "getBackup", tag = "database",
     responses((status = 200, description = "So far.", body = Backup)))]
 pub(super) async fn status(State(api): State<Api>) -> Answer<Json<Backup>> {

@@ -1,7 +1,7 @@
-//! Where a page of a list ends, as text that nobody has to understand: the place itself,
-//! so that nothing has to be kept for lists that nobody goes on with. Except for a place
-//! that is too long for a query, since clients may give names of 65,535 bytes: that is
-//! kept here, and the text tells which it was.
+//! Cursors: the place where a page of a list ends, as opaque text. The text contains the place
+//! itself, so that no state is kept for lists that are not continued. A place that is too long
+//! for a query, since client ids may have 65,535 bytes, is kept here instead, and the text
+//! refers to it.
 
 use std::collections::VecDeque;
 
@@ -13,14 +13,16 @@ use serde::de::DeserializeOwned;
 
 use super::problem::{Answer, Problem};
 
-/// The longest text that holds its place; requests have 65,534 bytes for path and query.
+/// Maximum bytes of a text that contains its place; a request has 65,534 bytes for path and
+/// query.
 const LONGEST: usize = 16 * 1024;
-/// Cursors that are kept: the newest. Some 128 KiB each, or 800 KiB of control characters.
+/// Number of kept places; the oldest is dropped. Each has about 128 KiB, or 800 KiB if it
+/// consists of control characters.
 const KEPT: usize = 16;
-/// Begins the text of a kept one; not among the characters of Base64.
+/// The first character of a text that refers to a kept place; not a character of Base64.
 const MARK: char = '~';
 
-/// Makes cursors, and reads them.
+/// Encodes and decodes cursors.
 #[derive(Debug, Default)]
 pub(super) struct Cursors(Mutex<Kept>);
 
@@ -31,7 +33,7 @@ struct Kept {
 }
 
 impl Cursors {
-    /// The text for `place`.
+    /// The cursor for `place`.
     pub(super) fn to<T: Serialize>(&self, place: &T) -> Option<String> {
         let json = serde_json::to_vec(place).ok()?;
         if json.len() <= LONGEST / 4 * 3 {
@@ -47,7 +49,7 @@ impl Cursors {
         Some(format!("{MARK}{number}"))
     }
 
-    /// Where the page before has ended.
+    /// The place where the previous page ended.
     pub(super) fn place<T: DeserializeOwned>(&self, cursor: Option<&str>) -> Answer<Option<T>> {
         let Some(cursor) = cursor else { return Ok(None) };
         let json = match cursor.strip_prefix(MARK) {

@@ -1,4 +1,4 @@
-//! `/database`: its state, and a checkpoint.
+//! `/database`: the state of the database, and checkpoints.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,7 +19,7 @@ use crate::message::WallMillis;
 use crate::store::{CheckpointReply, Store, StoreState};
 use crate::telemetry::AUDIT;
 
-/// The longest that counting rows may take.
+/// The time limit for counting rows.
 const COUNTING: Duration = Duration::from_secs(10);
 
 /// The database of a running broker.
@@ -31,83 +31,85 @@ pub(super) struct Database {
     /// `persistence.durability`.
     durability: String,
     database_size_bytes: u64,
-    /// Unused within the file.
+    /// Unused bytes within the file.
     free_bytes: u64,
     /// `persistence.max_size`; null: no limit.
     max_size_bytes: Option<u64>,
     wal_size_bytes: u64,
     /// `persistence.wal_limit`; null: no limit.
     wal_limit_bytes: Option<u64>,
-    /// What the volume has left.
+    /// Free bytes of the volume.
     volume_available_bytes: u64,
-    /// All of the volume.
+    /// Size of the volume.
     volume_size_bytes: u64,
-    /// Until it is full, at the pace of the last minutes; null while it does not grow.
+    /// Seconds until the database is full at the growth rate of the last minutes; null while
+    /// it does not grow.
     seconds_to_full: Option<f64>,
-    /// Operations that wait for the disk.
+    /// Operations that are waiting for the disk.
     pending_writes: u64,
-    /// Messages that wait for room, unacknowledged.
+    /// Messages that wait for disk space and are not acknowledged.
     stalled_messages: u64,
-    /// How long the oldest message on disk has waited; null: there is none.
+    /// The age of the oldest message on disk; null if there is none.
     oldest_message_age_seconds: Option<u64>,
     commits_total: u64,
     committed_messages_total: u64,
-    /// Messages that all receivers had before they were written.
+    /// Messages that all receivers acknowledged before they were written.
     elided_messages_total: u64,
     checkpoints_total: u64,
     /// Null: none since the start.
     #[schema(format = DateTime)]
     last_commit_at: Option<String>,
-    /// Null: none since the start.
+    /// Null: none since the start; the one at the start counts.
     #[schema(format = DateTime)]
     last_checkpoint_at: Option<String>,
     sqlite_version: String,
-    /// Null unless `counts` asks for them.
+    /// Null unless requested by `counts`.
     counts: Option<Counts>,
 }
 
-/// How the database is.
+/// The state of the database.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum DatabaseState {
-    /// As it should be.
+    /// The database works.
     Running,
-    /// There is no room for messages.
+    /// There is no space for messages.
     Full,
-    /// It has failed, and the broker is about to stop.
+    /// The database has failed, and the broker is about to stop.
     Failed,
 }
 
-/// Rows, counted one by one.
+/// The numbers of rows.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Counts {
-    /// Durable ones.
+    /// Durable sessions.
     sessions: u64,
     subscriptions: u64,
-    /// Each counted once.
+    /// Messages, each counted once.
     messages: u64,
-    /// Messages times the sessions that wait for them.
+    /// Deliveries: one for each message and each session that waits for it.
     deliveries: u64,
     retained: u64,
 }
 
-/// How much is to be told.
+/// The details to return.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Depth {
-    /// Count the rows, which reads them: seconds for millions of messages.
+    /// Count the rows. This reads them, which takes seconds for millions of messages.
     #[serde(default)]
     #[param(required = false)]
     counts: bool,
 }
 
-/// What a checkpoint did.
+/// The result of a checkpoint.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Checkpointed {
-    /// Pages that were in the write-ahead log.
+    /// Pages that the write-ahead log held.
     wal_pages: u64,
-    /// Those of them that are in the database now; fewer: a reader needs them.
+    /// How many of them are in the database now. Fewer than `wal_pages` if a reader still
+    /// needs them.
     copied_pages: u64,
     wal_size_bytes_before: u64,
     wal_size_bytes: u64,
@@ -161,8 +163,8 @@ pub(super) async fn status(
     }))
 }
 
-/// Copies the write-ahead log back into the database now, and cuts it unless another
-/// program follows it.
+/// Checkpoints the write-ahead log now.
+/// It is truncated as well, unless another program follows it.
 #[utoipa::path(post, path = "/database/checkpoint", operation_id = "checkpoint", tag = "database",
     responses(
         (status = 200, description = "It is done, as far as readers let it.", body = Checkpointed),
@@ -175,7 +177,7 @@ pub(super) async fn checkpoint(
     let store = store(&api)?;
     let (send, receive) = tokio::sync::oneshot::channel();
     let reply = CheckpointReply(Box::new(move |done| {
-        // Nobody waits any more: it was done all the same.
+        // The requester may be gone; the checkpoint was done nevertheless.
         let _ = send.send(done);
     }));
     let down = || not_committed(NotCommitted::Down);
@@ -191,7 +193,7 @@ pub(super) async fn checkpoint(
     }))
 }
 
-/// The store of the broker, if it keeps anything.
+/// The store of the broker, if persistence is enabled.
 pub(super) fn store(api: &Api) -> Answer<&Store> {
     api.broker()?.persistence.store().ok_or_else(|| {
         let detail = "The broker keeps everything in memory (persistence.enabled = false).";
@@ -205,7 +207,7 @@ async fn count(api: &Api) -> Answer<Counts> {
     let until = Instant::now() + COUNTING;
     let watch = Watch::new(move |_| Instant::now() < until);
     let counted = blocking(move || {
-        // To the end of it, also if whoever has asked does not wait for that.
+        // Held until the end, also if the requester does not wait for it.
         let _counting = one_at_a_time;
         let disk = &config.persistence;
         maintenance::status(&disk.path, disk.max_size.bytes(), &watch)

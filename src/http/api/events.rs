@@ -16,32 +16,33 @@ use crate::telemetry::RecentEvent;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Asked {
-    /// Only events behind this one; `last` of the answer before. Without it, all.
+    /// Only events after this id: `last` of the previous response. Without it, all.
     after: Option<u64>,
 }
 
-/// The last events, at most 200.
+/// The most recent events, at most 200.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Events {
-    /// Oldest first.
+    /// The events, oldest first.
     items: Vec<Event>,
-    /// The id of the last event that there was; 0 before the first.
+    /// The id of the last event; 0 if there was none.
     last: u64,
 }
 
-/// One event of `info` or above that was logged.
+/// A logged event of level `info` or above.
 #[derive(Debug, Serialize, ToSchema)]
 struct Event {
-    /// Rises by one from event to event, and begins anew with the process.
+    /// Increases by one from event to event, and starts again with each process.
     id: u64,
-    /// When, as RFC 3339.
+    /// The time, in RFC 3339.
     #[schema(format = DateTime)]
     time: String,
     /// `INFO`, `WARN` or `ERROR`.
     level: &'static str,
-    /// What happened.
+    /// The message.
     message: String,
-    /// Such as `client_id`, `remote`, `reason`; texts of more than 256 bytes are cut.
+    /// Fields such as `client_id`, `remote` and `reason`; texts of more than 256 bytes are
+    /// truncated.
     fields: BTreeMap<&'static str, String>,
 }
 
@@ -57,7 +58,7 @@ impl From<&RecentEvent> for Event {
     }
 }
 
-/// What was logged lately
+/// Recent log events
 #[utoipa::path(
     get, path = "/events", operation_id = "getEvents", tag = "broker", params(Asked),
     responses(

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use super::super::bounded::Remote;
 use super::problem::Problem;
 
-/// The query, by its names.
+/// The query parameters.
 pub(in crate::http) struct Query<T>(pub(in crate::http) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
@@ -24,9 +24,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     }
 }
 
-/// The part of the path that is not fixed, decoded: `a%2Fb` is `a/b`. A `~` at its
-/// beginning is no part of it: clients resolve a segment that is just `.` or `..`, also as
-/// `%2E` (RFC 3986, 5.2.4; the URL standard), and `~..` comes through.
+/// The variable part of the path, decoded: `a%2Fb` is `a/b`. A leading `~` is removed: clients
+/// resolve a segment that is just `.` or `..`, even as `%2E` (RFC 3986, 5.2.4; the URL
+/// standard), but pass on `~..`.
 pub(in crate::http) struct Segment(pub(in crate::http) String);
 
 impl<S: Send + Sync> FromRequestParts<S> for Segment {
@@ -40,7 +40,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Segment {
     }
 }
 
-/// A body in JSON.
+/// A JSON body.
 pub(in crate::http) struct Body<T>(pub(in crate::http) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
@@ -67,8 +67,9 @@ fn refused(rejection: &JsonRejection) -> Problem {
     Problem::new(rejection.status(), kind, title, rejection.body_text())
 }
 
-/// For writes that take no body: there is none, or an empty one in JSON. Browsers send
-/// other types without asking; that is one thing less to rely on the token for.
+/// For writes without a body: accepts no body, or an empty JSON object. Other content types,
+/// some of which browsers send cross-origin without a preflight, are rejected as a defence in
+/// addition to the token.
 pub(in crate::http) struct NoBody;
 
 impl<S: Send + Sync> FromRequest<S> for NoBody {
@@ -96,7 +97,7 @@ impl<S: Send + Sync> FromRequest<S> for NoBody {
     }
 }
 
-/// Who asks: for the log, since a token has no name.
+/// The client's address, for the log, since a token has no name.
 pub(in crate::http) struct Operator(pub(in crate::http) SocketAddr);
 
 impl<S: Send + Sync> FromRequestParts<S> for Operator {
@@ -104,7 +105,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Operator {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
         let remote = parts.extensions.get::<ConnectInfo<Remote>>();
-        // Always there, see `http::serve`.
+        // Always present, see `http::serve`.
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
         Ok(Self(remote.map_or(nowhere, |ConnectInfo(Remote(address))| *address)))
     }

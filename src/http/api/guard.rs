@@ -1,4 +1,4 @@
-//! Runs before every handler: checks the token and limits the time.
+//! Runs before every handler: checks the token and limits the duration.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,16 +16,16 @@ use super::super::bounded::Remote;
 use super::BASE;
 use super::problem::Problem;
 
-/// The longest that a request may take, its body included. What waits for the disk has
-/// a shorter bound of its own.
+/// The maximum duration of a request, its body included. Waiting for the disk has a shorter
+/// limit of its own.
 const LONGEST: Duration = Duration::from_mins(1);
-/// How long whoever has sent a wrong token waits for the answer.
+/// The delay of the response to a wrong token.
 const PAUSE: Duration = Duration::from_millis(500);
-/// How many may wait so at the same time; the others are refused at once. An answer that
-/// waits holds one of the few connections.
+/// The maximum number of delayed responses; further wrong tokens are refused at once, because
+/// a delayed response holds one of the few connections.
 const PAUSING: usize = 8;
 
-/// Slows down whoever tries tokens.
+/// Slows down attempts to guess the token.
 #[derive(Debug)]
 pub(super) struct Failures(Arc<Semaphore>);
 
@@ -48,7 +48,7 @@ impl Failures {
     }
 }
 
-/// Lets nobody pass without the token.
+/// Rejects requests without the token.
 pub(super) async fn token(
     State(state): State<AppState>,
     ConnectInfo(Remote(remote)): ConnectInfo<Remote>,
@@ -61,7 +61,7 @@ pub(super) async fn token(
     }
     match bearer(request.headers()) {
         Some(given) if api.tokens.matches(given) => next.run(request).await,
-        // Nobody has tried anything.
+        // No token was tried.
         None if !request.headers().contains_key(header::AUTHORIZATION) => {
             Problem::unauthorized().into_response()
         }
@@ -69,17 +69,17 @@ pub(super) async fn token(
     }
 }
 
-/// The scheme's name is the same in any case (RFC 9110, section 11.1).
+/// The scheme's name is case-insensitive (RFC 9110, section 11.1).
 fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     let value = headers.get(header::AUTHORIZATION)?.as_bytes();
     let (scheme, rest) = value.split_at_checked(7)?;
     scheme.eq_ignore_ascii_case(b"bearer ").then(|| rest.trim_ascii())
 }
 
-/// Ends what takes too long, says in each problem where it came up, and keeps answers
-/// out of caches.
+/// Ends requests that take too long, adds the path to each problem, and keeps responses out of
+/// caches.
 pub(super) async fn bounds(request: Request, next: Next) -> Response {
-    // Nested routes see the rest of the path alone.
+    // Nested routes see only the rest of the path.
     let path = format!("{BASE}{}", request.uri().path());
     let answered = tokio::time::timeout(LONGEST, next.run(request)).await;
     let mut response = answered.unwrap_or_else(|_| {
@@ -90,7 +90,7 @@ pub(super) async fn bounds(request: Request, next: Next) -> Response {
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         let headers = std::mem::take(response.headers_mut());
         response = problem.at(&path).into_response();
-        // Such as Allow; the length is that of another body.
+        // Headers such as Allow are kept; the length belongs to another body.
         for (name, value) in &headers {
             if name != header::CONTENT_LENGTH {
                 response.headers_mut().insert(name, value.clone());

@@ -1,15 +1,16 @@
 //! The admin API under `/api/v1`: what an operator may see and do while the broker runs.
 //!
-//! - `guard`: the token, before anything else; `token`: what it is compared with.
-//! - `problem`: errors as RFC 9457 has them; `extract`: requests that are taken apart
-//!   with such errors; `time`: moments as text.
-//! - One file for each part of the API: its routes' handlers and the types of their JSON.
+//! - `guard`: checks the token before anything else; `token`: the configured token.
+//! - `problem`: errors by RFC 9457; `extract`: parses requests and returns such errors;
+//!   `time`: times as text.
+//! - One file for each part of the API: the handlers of its routes and the types of their
+//!   JSON.
 //! - `page`, `cursor`: long lists.
-//! - `openapi`: the document, made from those types and handlers.
+//! - `openapi`: the document, generated from those types and handlers.
 //!
-//! Here requests become calls of [`Broker`] and answers become JSON. What is done to
-//! sessions, queues and messages is decided in `broker/admin/`; nothing here takes a
-//! lock of the broker's or blocks a thread that serves connections.
+//! Requests become calls of [`Broker`], and results become JSON. What is done to sessions,
+//! queues and messages is decided in `broker/admin/`; nothing here takes a lock of the broker
+//! or blocks a thread that serves connections.
 
 mod backup;
 mod cursor;
@@ -51,13 +52,13 @@ use crate::broker::admin::NotCommitted;
 use crate::config::Config;
 use crate::telemetry::LogLevel;
 
-/// Where it is.
+/// The base path.
 pub(super) const BASE: &str = "/api/v1";
 
-/// Bytes of a body, but that of a message to be published.
+/// Maximum bytes of a body, except that of a message to be published.
 const SMALL_BODY: usize = 64 << 10;
 
-/// What the handlers share; clones share it too.
+/// The state that the handlers share; clones share it too.
 #[derive(Debug, Clone)]
 pub struct Api(Arc<Inner>);
 
@@ -76,8 +77,8 @@ struct Inner {
 }
 
 impl Api {
-    /// An API of a broker that is still to come: HTTP listens before the database is
-    /// read. `level`: of the logs, if they are this process' own.
+    /// Creates the API before the broker: HTTP listens before the database is read. `level`:
+    /// the log level, if the process' logs are the broker's.
     pub fn new(config: Arc<Config>, tokens: Arc<Tokens>, level: Option<LogLevel>) -> Self {
         Self(Arc::new(Inner {
             tokens,
@@ -92,9 +93,9 @@ impl Api {
         }))
     }
 
-    /// The broker is there, and this reads its configuration again.
+    /// Sets the broker and the function that reloads its configuration.
     pub fn serve(&self, broker: Arc<Broker>, reload: Option<Reload>) {
-        // Only the first counts; there is one for each process.
+        // Only the first call has an effect; there is one broker per process.
         let _ = self.0.broker.set(broker);
         if let Some(reload) = reload {
             let _ = self.0.reload.set(reload);
@@ -125,12 +126,12 @@ impl Api {
         self.0.reload.get()
     }
 
-    /// There is a token, and so an API.
+    /// True if there is a token, and so an API.
     pub(super) fn is_on(&self) -> bool {
         self.0.tokens.is_on()
     }
 
-    /// The page at `/` is wanted.
+    /// True if the console at `/` is enabled.
     pub(super) fn has_console(&self) -> bool {
         self.0.config.http.console
     }
@@ -144,9 +145,9 @@ impl Api {
     }
 }
 
-/// Every route of the API but the document's own, by its path below [`BASE`].
+/// Every route of the API except the document's, by its path below [`BASE`].
 fn table(config: &Config) -> Vec<(&'static str, MethodRouter<AppState>)> {
-    // In Base64, or as text with some of it escaped.
+    // The message may be in Base64, or text with escapes.
     let message = usize::try_from(config.mqtt.max_packet_size.bytes()).unwrap_or(usize::MAX);
     let message = DefaultBodyLimit::max(message.saturating_mul(2).saturating_add(SMALL_BODY));
     vec![
@@ -159,7 +160,7 @@ fn table(config: &Config) -> Vec<(&'static str, MethodRouter<AppState>)> {
         ("/sessions/{client_id}/subscriptions", get(subscriptions::of_session)),
         ("/subscriptions", get(subscriptions::list)),
         ("/retained", get(retained::list)),
-        // The rest of the path: a topic may be written as it is.
+        // The rest of the path: a topic may be written without encoding its slashes.
         ("/retained/{*topic}", get(retained::one).delete(retained::remove)),
         ("/publish", post(publish::publish).layer(message)),
         ("/database", get(database::status)),
@@ -176,12 +177,12 @@ impl FromRef<AppState> for Api {
     }
 }
 
-/// Runs to its end, whether or not somebody waits for the answer.
+/// Runs to completion, even if the requester does not wait.
 async fn detached<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Answer<T> {
     tokio::spawn(work).await.map_err(|_| stopping())
 }
 
-/// Work that blocks, on a thread for that.
+/// Runs blocking work on a thread for that.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Answer<T> {
     tokio::task::spawn_blocking(work).await.map_err(|_| stopping())
 }
@@ -190,12 +191,12 @@ fn stopping() -> Problem {
     Problem::store("The broker is being stopped, or something in it has failed: see its log.")
 }
 
-/// The disk does not confirm it.
+/// The problem for an operation that the disk did not confirm.
 fn not_committed(why: NotCommitted) -> Problem {
     Problem::store(format!("{why}."))
 }
 
-/// The routes, with all that stands before them.
+/// The routes with their middleware.
 pub(super) fn routes(state: &AppState) -> Router<AppState> {
     let routes =
         table(state.api.config()).into_iter().fold(Router::new(), |router, (path, methods)| {
@@ -205,7 +206,7 @@ pub(super) fn routes(state: &AppState) -> Router<AppState> {
         .fallback(problem::no_route)
         .layer(DefaultBodyLimit::max(SMALL_BODY))
         .layer(axum::middleware::from_fn_with_state(state.clone(), guard::token));
-    // The document is no secret: whoever writes a client may read it.
+    // The document is not secret: developers of clients may read it.
     let open = Router::new().route("/openapi.json", get(openapi::document));
     let all = open.merge(guarded).layer(axum::middleware::from_fn(guard::bounds));
     Router::new().nest(BASE, all)

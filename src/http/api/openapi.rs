@@ -1,4 +1,4 @@
-//! The `OpenAPI` document, made from the handlers and their types.
+//! The `OpenAPI` document, generated from the handlers and their types.
 
 use std::sync::LazyLock;
 
@@ -42,7 +42,7 @@ use super::{
 )]
 struct Document;
 
-/// The scheme behind `security`.
+/// Adds the security scheme named in `security`.
 struct Token;
 
 impl utoipa::Modify for Token {
@@ -54,10 +54,10 @@ impl utoipa::Modify for Token {
     }
 }
 
-/// What any operation may answer, so that not each of them has to say it.
+/// Adds the problems that any operation may return, so that the operations need not list them.
 struct Problems;
 
-/// Of operations without a body, and with one.
+/// Problems of operations without a body, and of those with one.
 const ALWAYS: [(u16, &str); 5] = [
     (400, "Something in the request means nothing."),
     (401, "The token is missing or wrong."),
@@ -75,7 +75,8 @@ impl utoipa::Modify for Problems {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         let items = document.paths.paths.values_mut();
         for operation in items.flat_map(operations) {
-            // Those that take none look whether one was sent all the same.
+            // Operations without a body check that none was sent, so they may return these
+            // too.
             for (status, description) in ALWAYS.iter().chain(&WITH_BODY) {
                 let known = &mut operation.responses.responses;
                 known.entry(status.to_string()).or_insert_with(|| problem(description).into());
@@ -98,11 +99,11 @@ fn problem(description: &str) -> Response {
         .build()
 }
 
-/// The document as it is served.
+/// Serves the document.
 pub(super) async fn document() -> impl IntoResponse {
-    // It is the same for everybody, and anybody may ask for it.
+    // It is the same for all clients, and public.
     static TEXT: LazyLock<Bytes> = LazyLock::new(|| {
-        // Strings for keys, and no values that could fail.
+        // All keys are strings and no value can fail.
         serde_json::to_vec(&Document::openapi()).unwrap_or_default().into()
     });
     ([(header::CONTENT_TYPE, "application/json")], TEXT.clone())

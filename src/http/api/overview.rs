@@ -1,7 +1,6 @@
-//! `/overview`: all counters and gauges in one inexpensive answer.
+//! `/overview`: all counters and gauges in one inexpensive response.
 //!
-//! Counters, not rates: whoever asks twice has the difference, over a time of their
-//! choice.
+//! Counters, not rates: a client that asks twice can compute the difference over any time.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,42 +23,42 @@ use crate::telemetry::{Counters, Gauge, Label};
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Asked {
-    /// Also what was counted in the last five minutes.
+    /// Also return the counters of the last five minutes.
     #[serde(default)]
     #[param(required = false)]
     history: bool,
 }
 
-/// The broker at one look.
+/// The state of the broker.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Overview {
-    /// Of the broker.
+    /// The broker's version.
     version: &'static str,
-    /// When the process started, as RFC 3339; another one: all counters began anew.
+    /// When the process started, in RFC 3339. If it changes, all counters have started from 0.
     #[schema(format = DateTime)]
     started_at: String,
-    /// How long ago that was.
+    /// Seconds since then.
     uptime_seconds: f64,
     /// `starting`, `ready`, `full`, `shutting_down` or `poisoned`.
     state: &'static str,
-    /// The state in words.
+    /// A description of the state.
     state_text: &'static str,
     sessions: Sessions,
     messages: Messages,
     /// Null if persistence is off.
     persistence: Option<Persistence>,
-    /// The longest queues, at most ten, as they were within the last second.
+    /// The longest queues, at most ten, at most a second old.
     longest_queues: Vec<Queue>,
-    /// The last five minutes, every five seconds, oldest first; only if asked for.
+    /// The last five minutes in steps of five seconds, oldest first; only if requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     history: Option<Vec<Past>>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
 struct Sessions {
-    /// With their client.
+    /// Sessions with a connected client.
     connected: i64,
-    /// Kept for a client that is away.
+    /// Sessions without a connected client.
     waiting: i64,
     /// Subscriptions of all sessions.
     subscriptions: i64,
@@ -67,53 +66,54 @@ struct Sessions {
 
 #[derive(Debug, Serialize, ToSchema)]
 struct Messages {
-    /// Accepted from publishers.
+    /// Messages accepted from publishers.
     received_total: u64,
-    /// First sent to receivers.
+    /// Messages sent to receivers for the first time.
     delivered_total: u64,
-    /// Sent again after a reconnect.
+    /// Messages sent again after a reconnect.
     redelivered_total: u64,
-    /// Deliveries that will not happen, by reason.
+    /// Deliveries that were dropped, by reason.
     dropped_total: BTreeMap<&'static str, u64>,
-    /// Messages that publishers were told are not accepted, by reason.
+    /// Messages that were refused to their publishers, by reason.
     refused_total: BTreeMap<&'static str, u64>,
     /// Deliveries that wait or are in flight, over all sessions.
     queued: i64,
-    /// Sent at `QoS` 1 or 2 and not acknowledged, over all sessions.
+    /// Messages sent at `QoS` 1 or 2 and not acknowledged, over all sessions.
     in_flight: i64,
     /// Topics with a retained message.
     retained: i64,
-    /// Bytes of these.
+    /// Bytes of all retained messages.
     retained_bytes: i64,
-    /// Bytes of messages that are held in memory.
+    /// Bytes of memory held for clients.
     memory_bytes: i64,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
 struct Persistence {
-    /// The database file.
+    /// Size of the database file.
     database_size_bytes: u64,
-    /// Unused pages within it.
+    /// Bytes of unused pages within it.
     free_bytes: u64,
     /// Its largest size; null: no limit.
     max_size_bytes: Option<u64>,
-    /// The write-ahead log.
+    /// Size of the write-ahead log.
     wal_size_bytes: u64,
-    /// Where it is cut; null: nowhere.
+    /// The size past which it is truncated; null: no limit.
     wal_limit_bytes: Option<u64>,
-    /// What the volume has left.
+    /// Free bytes of the volume.
     volume_available_bytes: u64,
-    /// All of the volume.
+    /// Size of the volume.
     volume_size_bytes: u64,
-    /// Until it is full, at the pace of the last minutes; null while it does not grow.
+    /// Seconds until the database is full at the growth rate of the last minutes; null while
+    /// it does not grow.
     seconds_to_full: Option<f64>,
-    /// How long the oldest message on disk has waited; 0 without one.
+    /// The age of the oldest message on disk; 0 if there is none.
     oldest_message_age_seconds: f64,
-    /// Operations that wait for the disk.
+    /// Operations that are waiting for the disk.
     pending_writes: u64,
-    /// Messages that wait for room, unacknowledged.
+    /// Messages that wait for disk space and are not acknowledged.
     stalled_messages: u64,
-    /// Transactions.
+    /// Committed transactions.
     commits_total: u64,
     /// Messages written and committed.
     committed_messages_total: u64,
@@ -126,12 +126,12 @@ struct Persistence {
     commit_duration: Histogram,
 }
 
-/// How often a transaction took how long.
+/// The durations of transactions.
 #[derive(Debug, Serialize, ToSchema)]
 struct Histogram {
-    /// Upper bounds of the buckets, inclusive, rising.
+    /// Upper bounds of the buckets, inclusive, ascending.
     bounds_seconds: Vec<f64>,
-    /// Of each bucket alone; one more than bounds, the last for what lies above them.
+    /// Counts per bucket, not cumulative; the last one is for values above all bounds.
     counts: Vec<u64>,
 }
 
@@ -140,13 +140,13 @@ struct Queue {
     client_id: String,
     /// Deliveries that wait or are in flight.
     queued: usize,
-    /// Their bytes.
+    /// Bytes of these deliveries.
     queued_bytes: u64,
-    /// Whether its client is there.
+    /// Whether its client is connected.
     connected: bool,
 }
 
-/// What had been counted at one moment.
+/// The counters at one moment.
 #[derive(Debug, Serialize, ToSchema)]
 struct Past {
     uptime_seconds: f64,
@@ -158,7 +158,7 @@ struct Past {
     commit_counts: Vec<u64>,
 }
 
-/// The broker at one look
+/// The state of the broker
 #[utoipa::path(
     get, path = "/overview", operation_id = "getOverview", tag = "broker", params(Asked),
     responses(

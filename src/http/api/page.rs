@@ -5,21 +5,22 @@ use utoipa::ToSchema;
 
 use super::problem::{Answer, Problem};
 
-/// Items of a page that asks for no number.
+/// The default number of items of a page.
 const USUAL: usize = 100;
-/// Items of the largest page.
+/// The maximum number of items of a page.
 pub(in crate::http) const MOST: usize = 1000;
 
 /// Part of a list.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Page<T> {
-    /// In order. There may be fewer than were asked for, or none, and more to come.
+    /// The items, in order. There may be fewer than requested, or none, although there are
+    /// more.
     pub items: Vec<T>,
-    /// Given as `cursor`, brings the next page; null: that was all.
+    /// The `cursor` of the next page; null: this was the last one.
     pub next: Option<String>,
 }
 
-/// How many items are wanted.
+/// Validates the number of items.
 pub(in crate::http) fn limit(limit: Option<usize>) -> Answer<usize> {
     match limit.unwrap_or(USUAL) {
         limit @ 1..=MOST => Ok(limit),

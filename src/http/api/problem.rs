@@ -8,13 +8,13 @@ use utoipa::ToSchema;
 
 use super::BASE;
 
-/// Why a request was not done.
+/// Why a request failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Problem {
-    /// Which kind of problem: for programs. Begins with `urn:ferrymq:problem:`.
+    /// The kind of problem, for programs. Begins with `urn:ferrymq:problem:`.
     #[serde(rename = "type")]
     kind: String,
-    /// The kind in words; the same for all of a kind.
+    /// A description of the kind; the same for all problems of a kind.
     title: String,
     /// The HTTP status.
     status: u16,
@@ -25,11 +25,11 @@ pub struct Problem {
     instance: Option<String>,
 }
 
-/// Handlers answer with this.
+/// The result of a handler.
 pub(in crate::http) type Answer<T> = Result<T, Problem>;
 
 impl Problem {
-    /// `kind`: a few words with dashes in between.
+    /// Creates a problem. `kind`: a few words joined by dashes.
     pub(in crate::http) fn new(
         status: StatusCode,
         kind: &str,
@@ -50,17 +50,17 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "starting", "The broker is starting", detail)
     }
 
-    /// Something in the request means nothing.
+    /// Part of the request is invalid.
     pub(in crate::http) fn bad_request(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "bad-request", "The request means nothing", detail)
     }
 
-    /// There is no such thing.
+    /// The resource does not exist.
     pub(in crate::http) fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not-found", "There is no such thing", detail)
     }
 
-    /// It can be done, but not as things are now.
+    /// The current state does not allow the operation.
     pub(in crate::http) fn conflict(kind: &str, title: &str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, kind, title, detail)
     }
@@ -103,13 +103,13 @@ impl IntoResponse for Problem {
         if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
-        // For `guard::bounds`, which knows the path.
+        // For `guard::bounds`, which adds the path.
         response.extensions_mut().insert(self);
         response
     }
 }
 
-/// There is nothing at this path.
+/// There is no route with this path.
 pub(super) async fn no_route(uri: Uri) -> Problem {
     let detail = format!(
         "There is nothing at {BASE}{}. {BASE}/openapi.json tells what there is.",
@@ -118,7 +118,7 @@ pub(super) async fn no_route(uri: Uri) -> Problem {
     Problem::not_found(detail)
 }
 
-/// There is something, but not for this method. axum adds what is allowed.
+/// There is a route, but not for this method. axum adds the allowed methods.
 pub(super) async fn wrong_method(method: Method) -> Problem {
     Problem::new(
         StatusCode::METHOD_NOT_ALLOWED,

@@ -1,4 +1,4 @@
-//! `/reload` and `/log-level`: what can change while the broker runs.
+//! `/reload` and `/log-level`: settings that can change while the broker runs.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,17 +16,17 @@ use crate::config::{LOG_LEVELS, is_log_level};
 use crate::telemetry::AUDIT;
 use crate::telemetry::LogLevel;
 
-/// What a reload did.
+/// The result of a reload.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, ToSchema)]
 pub struct Reloaded {
-    /// Keys whose value, or whose file's content, is another one now, and holds.
+    /// Keys whose value, or whose file's content, has changed and is in effect.
     pub changed: Vec<String>,
-    /// Keys that have another value in the configuration, which holds after a restart.
+    /// Keys whose value in the configuration differs and takes effect after a restart.
     pub needs_restart: Vec<String>,
 }
 
 /// Reads the configuration again; blocks. The error is one line that says what is wrong;
-/// nothing has changed then.
+/// nothing has changed.
 #[derive(Clone)]
 pub struct Reload(pub Arc<dyn Fn() -> Result<Reloaded, String> + Send + Sync>);
 
@@ -36,7 +36,7 @@ impl fmt::Debug for Reload {
     }
 }
 
-/// Which events are logged.
+/// The log level.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Level {
@@ -65,14 +65,14 @@ pub(super) async fn reload(
     reloaded.map(Json).map_err(|error| Problem::conflict("unfit-configuration", title, error))
 }
 
-/// Which events are logged.
+/// The log level.
 #[utoipa::path(get, path = "/log-level", operation_id = "getLogLevel", tag = "process",
     responses((status = 200, description = "Since the last change.", body = Level)))]
 pub(super) async fn level(State(api): State<Api>) -> Answer<Json<Level>> {
     Ok(Json(Level { level: log(&api)?.get() }))
 }
 
-/// Changes which events are logged, until the next change, reload or restart.
+/// Changes the log level until the next change, reload or restart.
 #[utoipa::path(put, path = "/log-level", operation_id = "setLogLevel", tag = "process", request_body = Level,
     responses((status = 200, description = "From now on.", body = Level)))]
 pub(super) async fn set_level(
@@ -89,7 +89,7 @@ pub(super) async fn set_level(
     if !is_log_level(&wanted.level) {
         return Err(unfit(format!("expected {LOG_LEVELS}")));
     }
-    // Said before, while it is still logged.
+    // Logged before the change, while this level is still enabled.
     let before = log.get();
     tracing::info!(target: AUDIT, %remote, from = before, to = wanted.level, "log level set by an operator");
     log.set(&wanted.level).map_err(|error| unfit(error.to_string()))?;

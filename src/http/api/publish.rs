@@ -1,4 +1,4 @@
-//! `/publish`: a message from an operator.
+//! `/publish`: publishes a message for an operator.
 
 use std::sync::Arc;
 
@@ -17,31 +17,31 @@ use crate::broker::admin::{Announcement, Unannounced};
 use crate::protocol::{MessageProperties, QoS};
 use crate::telemetry::AUDIT;
 
-/// A message to be published.
+/// A message to publish.
 #[allow(clippy::struct_field_names)] // Names of the API, apart from the struct's.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Message {
     #[schema(min_length = 1, max_length = 65_535)]
     topic: String,
-    /// The payload as text. Not together with `payload_base64`; without both it is empty.
+    /// The payload as text. Excludes `payload_base64`; without both it is empty.
     payload: Option<String>,
     /// The payload in Base64.
     payload_base64: Option<String>,
-    /// 0 unless told.
+    /// The QoS; 0 by default.
     #[serde(default)]
     #[schema(minimum = 0, maximum = 2)]
     qos: u8,
-    /// Whether it is retained; with an empty payload it removes what is.
+    /// Whether it is retained; with an empty payload it removes the retained message.
     #[serde(default)]
     retain: bool,
-    /// After this many seconds it is delivered no more.
+    /// Message Expiry Interval in seconds.
     message_expiry_seconds: Option<u32>,
-    /// Whether the payload is said to be text.
+    /// Whether the payload is declared to be text.
     payload_format: Option<PayloadFormat>,
     content_type: Option<String>,
     response_topic: Option<String>,
-    /// In Base64.
+    /// Correlation Data in Base64.
     correlation_data: Option<String>,
     #[serde(default)]
     user_properties: Vec<UserProperty>,
@@ -71,17 +71,17 @@ impl From<(String, String)> for UserProperty {
     }
 }
 
-/// What became of a message.
+/// The result of a publish.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Published {
-    /// Grows with each message of the broker.
+    /// The message's id; it increases with each message of the broker.
     message_id: u64,
-    /// Sessions that have subscribed to it.
+    /// Number of sessions with a matching subscription.
     receivers: usize,
 }
 
-/// Publishes a message. At QoS 1 and 2 it answers when the message is safe: on disk, or
-/// acknowledged by all receivers.
+/// Publishes a message.
+/// At QoS 1 and 2 it answers when the message is on disk or acknowledged by all receivers.
 #[utoipa::path(post, path = "/publish", operation_id = "publish", tag = "messages", request_body = Message,
     responses(
         (status = 200, description = "It is published.", body = Published),

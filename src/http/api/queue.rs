@@ -17,31 +17,31 @@ use crate::broker::admin::{QueuedDelivery, Stage};
 use crate::message::DeliveryId;
 use crate::protocol::PacketId;
 
-/// Bytes of payloads in one page, whatever is asked for.
+/// Maximum bytes of payloads in one page.
 const PAYLOADS: usize = 8 << 20;
 
 /// A message that waits for a client, or is in flight to it.
 #[derive(Debug, Serialize, ToSchema)]
 #[allow(clippy::struct_excessive_bools)] // Flags of the protocol, each by itself.
 pub(super) struct QueuedMessage {
-    /// Its place in the queue: rises.
+    /// Its position in the queue; ascending.
     delivery_id: u64,
-    /// The same for all receivers of a message.
+    /// The message's id, the same for all its receivers.
     message_id: u64,
-    /// That it has or will have; null for QoS 0.
+    /// The packet identifier that it has or will have; null for QoS 0.
     packet_id: Option<u16>,
     topic: String,
-    /// Of this delivery.
+    /// The QoS of this delivery.
     #[schema(minimum = 0, maximum = 2)]
     qos: u8,
-    /// As the client will see it.
+    /// The RETAIN flag that is sent to the client.
     retain: bool,
-    /// It may have been sent before.
+    /// Whether it may have been sent before.
     dup: bool,
     state: DeliveryState,
-    /// It survives a crash of the broker.
+    /// Whether it survives a crash of the broker.
     on_disk: bool,
-    /// Topic, properties and payload.
+    /// Bytes of topic, properties and payload.
     size_bytes: usize,
     payload_bytes: usize,
     #[schema(format = DateTime)]
@@ -49,13 +49,13 @@ pub(super) struct QueuedMessage {
     /// Null: never.
     #[schema(format = DateTime)]
     expires_at: Option<String>,
-    /// The beginning of the payload, in Base64; null unless `payload` asks for some.
+    /// The beginning of the payload, in Base64; null unless requested by `payload`.
     payload: Option<String>,
-    /// There is more of it.
+    /// Whether the payload is longer.
     payload_truncated: bool,
 }
 
-/// How far a delivery is.
+/// The state of a delivery.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum DeliveryState {
@@ -63,28 +63,27 @@ pub(super) enum DeliveryState {
     Waiting,
     /// Sent and not acknowledged.
     InFlight,
-    /// QoS 2: received, and not completed.
+    /// QoS 2: PUBREC was received, PUBCOMP was not.
     Received,
 }
 
-/// Which part of a queue.
+/// The part of a queue to return.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct List {
-    /// Messages of a page, 100 unless told.
+    /// Number of messages per page, 100 by default.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
-    /// `next` of the page before: the `delivery_id` behind which to go on.
+    /// `next` of the previous page: the `delivery_id` after which to continue.
     cursor: Option<String>,
-    /// Bytes of each payload to be shown, none unless told; a page shows 8 MiB at most.
+    /// Bytes of each payload to return, none by default; a page returns at most 8 MiB.
     #[serde(default)]
     #[param(required = false, maximum = 268_435_455)]
     payload: usize,
 }
 
-/// What waits for a client or is in flight to it, in order, in pages. Looking changes
-/// nothing.
+/// Lists the messages that wait for a client or are in flight, in order, in pages. Read-only.
 #[utoipa::path(get, path = "/sessions/{client_id}/queue", operation_id = "getQueue", tag = "sessions",
     params(("client_id" = String, Path, description = "Percent-encoded, `/` too; a `~` in front is no part of it."), List),
     responses((status = 200, description = "A page of it.", body = Page<QueuedMessage>)))]

@@ -21,10 +21,10 @@ use crate::protocol::{MessageProperties, TopicFilter};
 use crate::store::RetainedRecord;
 use crate::telemetry::AUDIT;
 
-/// Bytes of a payload that are shown unless more are asked for.
+/// Bytes of a payload that are returned by default.
 const SHOWN: usize = 1 << 20;
 
-/// The last message of a topic, which new subscribers get.
+/// The retained message of a topic, which new subscribers receive.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Retained {
     topic: String,
@@ -38,20 +38,20 @@ pub(super) struct Retained {
     expires_at: Option<String>,
 }
 
-/// The same with what is in it.
+/// A retained message with its contents.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct RetainedMessage {
     #[serde(flatten)]
     about: Retained,
-    /// In Base64.
+    /// The payload in Base64.
     payload: String,
-    /// If it is UTF-8.
+    /// The payload as text, if it is UTF-8.
     payload_text: Option<String>,
-    /// There is more of it.
+    /// Whether the payload is longer.
     payload_truncated: bool,
     content_type: Option<String>,
     response_topic: Option<String>,
-    /// In Base64.
+    /// Correlation Data in Base64.
     correlation_data: Option<String>,
     user_properties: Vec<UserProperty>,
 }
@@ -68,31 +68,31 @@ impl From<&RetainedRecord> for Retained {
     }
 }
 
-/// Which retained messages.
+/// The retained messages to return.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct List {
-    /// A topic filter, `#` unless told: all but those below `$SYS`.
+    /// A topic filter, by default `#`: all except those below `$SYS`.
     filter: Option<String>,
-    /// Messages of a page, 100 unless told.
+    /// Number of messages per page, 100 by default.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
-    /// `next` of the page before.
+    /// `next` of the previous page.
     cursor: Option<String>,
 }
 
-/// How much of a message.
+/// The part of a message to return.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Part {
-    /// Bytes of the payload, 1 MiB unless told.
+    /// Bytes of the payload, 1 MiB by default.
     #[param(maximum = 268_435_455)]
     payload: Option<usize>,
 }
 
-/// Retained messages that a filter matches, by topic, in pages.
+/// Lists the retained messages that a filter matches, by topic, in pages.
 #[utoipa::path(get, path = "/retained", operation_id = "listRetained", tag = "retained", params(List),
     responses((status = 200, description = "A page of them.", body = Page<Retained>)))]
 pub(super) async fn list(
@@ -139,7 +139,7 @@ pub(super) async fn one(
     }))
 }
 
-/// Removes a retained message. Answers when that is on disk.
+/// Removes a retained message. Answers when the removal is on disk.
 #[utoipa::path(delete, path = "/retained/{topic}", operation_id = "deleteRetained", tag = "retained",
     params(("topic" = String, Path, description = "Percent-encoded; `/` may stand as it is, and a `~` in front is no part of it.")),
     responses(

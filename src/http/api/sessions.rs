@@ -23,52 +23,53 @@ pub(super) struct Session {
     state: State_,
     /// MQTT version of the last connection: 3.1, 3.1.1 or 5.0.
     version: String,
-    /// Its queue survives a crash of the broker.
+    /// Whether its queue survives a crash of the broker.
     durable: bool,
     /// The client's address, while it is connected.
     remote: Option<String>,
-    /// The name of the listener that it came through.
+    /// The name of the listener that the client connected through.
     listener: Option<String>,
-    /// As it has logged in; null: anonymous, or away.
+    /// The authenticated user name; null: anonymous, or not connected.
     user: Option<String>,
     #[schema(format = DateTime)]
     connected_at: Option<String>,
     /// Null while it is connected.
     #[schema(format = DateTime)]
     disconnected_at: Option<String>,
-    /// When the session ends if the client stays away; null: it does not, or is connected.
+    /// When the session ends if the client does not reconnect; null: never, or it is
+    /// connected.
     #[schema(format = DateTime)]
     expires_at: Option<String>,
-    /// What the client asked for when it connected.
+    /// Clean Start as sent by the client.
     clean_start: Option<bool>,
-    /// How long the session outlives its connection; null: for ever.
+    /// Session Expiry Interval in seconds; null: it does not expire.
     expiry_seconds: Option<u32>,
-    /// 0: none.
+    /// Keep Alive in seconds; 0: none.
     keep_alive_seconds: Option<u16>,
-    /// How many messages may be in flight to it.
+    /// Receive Maximum: how many messages may be in flight to it.
     receive_maximum: usize,
     /// Messages that wait for it or are in flight to it.
     queued_messages: usize,
-    /// Their topics, properties and payloads.
+    /// Bytes of their topics, properties and payloads.
     queued_bytes: u64,
-    /// Messages that are sent and unacknowledged.
+    /// Messages that are sent and not acknowledged.
     inflight_messages: usize,
-    /// QoS 2 messages that it has published and not released.
+    /// QoS 2 messages of the client for which PUBREL has not arrived.
     incoming_messages: usize,
-    /// How many.
+    /// The number of subscriptions.
     subscriptions: usize,
-    /// It has a will that has not been published.
+    /// Whether it has a will that has not been published.
     has_will: bool,
 }
 
-/// Whether the client is there.
+/// Whether the client is connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = SessionState)]
 pub(super) enum State_ {
-    /// It is.
+    /// The client is connected.
     Connected,
-    /// The session waits for it.
+    /// The session waits for its client.
     Waiting,
 }
 
@@ -100,59 +101,59 @@ impl From<SessionInfo> for Session {
     }
 }
 
-/// Which sessions, in which order.
+/// The sessions to return, and their order.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct List {
-    /// Part of the client id, in any case.
+    /// Part of the client id, case-insensitive.
     #[serde(default)]
     #[param(required = false)]
     search: String,
-    /// Only those.
+    /// Only sessions in this state.
     state: Option<State_>,
     /// `client_id`, or `queued` for the longest queues first.
     sort: Option<Sort>,
-    /// Sessions of a page, 100 unless told.
+    /// Number of sessions per page, 100 by default.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
-    /// `next` of the page before.
+    /// `next` of the previous page.
     cursor: Option<String>,
 }
 
-/// In which order sessions come.
+/// The order of sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = SessionOrder)]
 pub(super) enum Sort {
-    /// Byte by byte.
+    /// By the bytes of the client id.
     #[default]
     ClientId,
     /// The longest queue first.
     Queued,
 }
 
-/// How a connection or a session is ended.
+/// Options for ending a connection or a session.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Ending {
-    /// The client's will is not published.
+    /// Do not publish the client's will.
     #[serde(default)]
     #[param(required = false)]
     without_will: bool,
 }
 
-/// What a deleted session has left.
+/// The result of deleting a session.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Deleted {
-    /// Messages that waited for it or were in flight, and are gone.
+    /// Messages that were waiting or in flight and are dropped.
     dropped_messages: usize,
-    /// Its client was connected, and has been disconnected.
+    /// Whether its client was connected, and has been disconnected.
     was_connected: bool,
 }
 
-/// Sessions, in pages.
+/// Lists sessions, in pages.
 #[utoipa::path(get, path = "/sessions", operation_id = "listSessions", tag = "sessions", params(List),
     responses((status = 200, description = "A page of them.", body = Page<Session>)))]
 pub(super) async fn list(
@@ -175,7 +176,7 @@ pub(super) async fn list(
     Ok(Json(Page { items: found.into_iter().map(Session::from).collect(), next }))
 }
 
-/// One session.
+/// Returns one session.
 #[utoipa::path(get, path = "/sessions/{client_id}", operation_id = "getSession", tag = "sessions",
     params(("client_id" = String, Path, description = "Percent-encoded, `/` too; a `~` in front is no part of it.")),
     responses((status = 200, description = "It is there.", body = Session)))]
@@ -187,7 +188,8 @@ pub(super) async fn one(
     Ok(Json(info.into()))
 }
 
-/// Ends a session: connection, subscriptions and queue. Answers when that is on disk.
+/// Ends a session with its connection, subscriptions and queue.
+/// Answers when the end is on disk.
 #[utoipa::path(delete, path = "/sessions/{client_id}", operation_id = "deleteSession", tag = "sessions",
     params(("client_id" = String, Path, description = "Percent-encoded, `/` too; a `~` in front is no part of it."), Ending),
     responses((status = 200, description = "It is gone.", body = Deleted)))]
@@ -218,7 +220,7 @@ pub(super) async fn remove(
     Ok(Json(Deleted { dropped_messages: ended.dropped, was_connected: ended.was_connected }))
 }
 
-/// Ends the connection of a client. Its session stays, unless it was to end with it.
+/// Ends the connection of a client. Its session stays unless it ends with its connection.
 #[utoipa::path(post, path = "/sessions/{client_id}/disconnect", operation_id = "disconnectSession", tag = "sessions",
     params(("client_id" = String, Path, description = "Percent-encoded, `/` too; a `~` in front is no part of it."), Ending),
     responses(
@@ -248,7 +250,7 @@ pub(super) async fn disconnect(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// There is no such session.
+/// The problem for a session that does not exist.
 pub(super) fn none(client_id: &str) -> Problem {
     Problem::not_found(format!("There is no session of the client {client_id:?}."))
 }

@@ -1,4 +1,4 @@
-//! `/subscriptions`, and those of one session.
+//! `/subscriptions`, and the subscriptions of one session.
 
 use axum::Json;
 use axum::extract::State;
@@ -13,25 +13,25 @@ use super::sessions::none;
 use crate::broker::admin::{SubscriptionFilter, SubscriptionInfo};
 use crate::protocol::{RetainHandling, TopicName};
 
-/// What a client has subscribed to.
+/// A subscription of a client.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Subscription {
     client_id: String,
-    /// In full, `$share/...` included.
+    /// The full filter, `$share/...` included.
     filter: String,
-    /// The largest that is delivered.
+    /// The maximum QoS.
     #[schema(minimum = 0, maximum = 2)]
     qos: u8,
-    /// It does not get what it has published itself.
+    /// No Local: the client does not receive its own messages.
     no_local: bool,
-    /// The RETAIN flag stays as it was published.
+    /// Retain As Published: the RETAIN flag is sent as published.
     retain_as_published: bool,
     retain_handling: Retained,
     /// The Subscription Identifier, if there is one.
     identifier: Option<u32>,
 }
 
-/// When retained messages are sent on SUBSCRIBE.
+/// When retained messages are sent at a SUBSCRIBE.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = RetainHandling)]
@@ -60,37 +60,37 @@ impl From<SubscriptionInfo> for Subscription {
     }
 }
 
-/// Which of all subscriptions.
+/// The subscriptions to return.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct List {
-    /// Part of the filter, in any case.
+    /// Part of the filter, case-insensitive.
     #[serde(default)]
     #[param(required = false)]
     search: String,
-    /// Only those that a message under this topic matches: who would get it.
+    /// Only subscriptions that match this topic: the receivers of a message.
     topic: Option<String>,
-    /// Subscriptions of a page, 100 unless told.
+    /// Number of subscriptions per page, 100 by default.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
-    /// `next` of the page before.
+    /// `next` of the previous page.
     cursor: Option<String>,
 }
 
-/// Which of one session's subscriptions.
+/// The part of a session's subscriptions to return.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Own {
-    /// Subscriptions of a page, 100 unless told.
+    /// Number of subscriptions per page, 100 by default.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
-    /// `next` of the page before.
+    /// `next` of the previous page.
     cursor: Option<String>,
 }
 
-/// Subscriptions of all sessions, by client id and filter, in pages.
+/// Lists the subscriptions of all sessions, by client id and filter, in pages.
 #[utoipa::path(get, path = "/subscriptions", operation_id = "listSubscriptions", tag = "subscriptions", params(List),
     responses((status = 200, description = "A page of them.", body = Page<Subscription>)))]
 pub(super) async fn list(
@@ -108,7 +108,7 @@ pub(super) async fn list(
     Ok(Json(Page { items, next: next.and_then(|next| api.cursors().to(&next)) }))
 }
 
-/// Subscriptions of one session, by filter, in pages.
+/// Lists the subscriptions of one session, by filter, in pages.
 #[utoipa::path(get, path = "/sessions/{client_id}/subscriptions", operation_id = "listSessionSubscriptions", tag = "sessions",
     params(("client_id" = String, Path, description = "Percent-encoded, `/` too; a `~` in front is no part of it."), Own),
     responses((status = 200, description = "A page of them.", body = Page<Subscription>)))]

@@ -1,5 +1,5 @@
-//! The guard and the document, over a real socket. What needs a broker behind it is
-//! tested from outside, in `tests/clients/admin/`.
+//! The guard and the document, over a real socket. Routes that need a broker are tested from
+//! outside, in `tests/clients/admin/`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -95,7 +95,7 @@ async fn nobody_passes_without_the_token() {
             assert!(!answer.body.contains(TOKEN));
         }
     }
-    // The scheme is the same in any case, and a token of other requests stays out.
+    // The scheme is case-insensitive, and a correct token passes after wrong ones.
     let right = format!("authorization: BEARER {TOKEN}\r\n");
     assert_eq!(ask(address, "GET", "/api/v1/sessions", &right).await.status, 503);
 }

@@ -6,7 +6,7 @@ use crate::message::WallMillis;
 
 const DAY: u64 = 86_400;
 
-/// `2026-11-24T18:27:26.042Z`.
+/// Formats a time as `2026-11-24T18:27:26.042Z`.
 pub(in crate::http) fn rfc3339(at: WallMillis) -> String {
     let (seconds, millis) = (at.0 / 1000, at.0 % 1000);
     let (year, month, day) = date(seconds / DAY);
@@ -14,20 +14,20 @@ pub(in crate::http) fn rfc3339(at: WallMillis) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
 }
 
-/// As [`rfc3339`].
+/// As [`rfc3339`], for a `SystemTime`.
 pub(in crate::http) fn rfc3339_system(at: SystemTime) -> String {
     let since = at.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     rfc3339(WallMillis(u64::try_from(since).unwrap_or(u64::MAX)))
 }
 
-/// `20261124T182726042Z`: for names of files, which sort as moments do.
+/// Formats a time as `20261124T182726042Z`: for file names, which sort by time.
 pub(in crate::http) fn compact(at: WallMillis) -> String {
     rfc3339(at).replace(['-', ':', '.'], "")
 }
 
-/// Year, month and day of a day since 1970, in the Gregorian calendar. Counted in years
-/// that begin in March, so that the odd day comes last: `civil_from_days` of Howard
-/// Hinnant, "chrono-Compatible Low-Level Date Algorithms".
+/// Year, month and day of a day since 1970, in the Gregorian calendar. Years are counted from
+/// March, so that the leap day comes last: `civil_from_days` of Howard Hinnant,
+/// "chrono-Compatible Low-Level Date Algorithms".
 fn date(days: u64) -> (u64, u64, u64) {
     let shifted = days + 719_468;
     let era = shifted / 146_097;

@@ -8,26 +8,26 @@ use subtle::ConstantTimeEq as _;
 
 use crate::config::{self, check_token};
 
-/// For the longest token that is taken, and its end.
+/// Space for the longest valid token and its end mark.
 const ROOM: usize = 257;
-/// A file that is larger holds no token.
+/// A larger file is not read completely.
 const LARGEST_FILE: u64 = 4096;
 
-/// Why there is no token although one was asked for.
+/// Why the configured token cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
     /// The file cannot be read.
     #[error("cannot read the token file {path} (http.token_file): {source}")]
     Unreadable {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: std::io::Error,
     },
-    /// What is in it is none.
+    /// The file does not contain a valid token.
     #[error("the token file {path} (http.token_file) holds no token: {problem}")]
     Unfit {
-        /// Which.
+        /// The file.
         path: PathBuf,
         /// What is wrong; never the token itself.
         problem: &'static str,
@@ -37,8 +37,8 @@ pub enum TokenError {
 /// The token of a running broker, which a reload may replace.
 pub struct Tokens(RwLock<Option<Padded>>);
 
-/// With its end marked and then filled up with zeros: so a comparison takes the same time
-/// whatever is compared, and equal means equally long as well.
+/// A token followed by an end mark and zeros, so that a comparison takes the same time for any
+/// input, and includes the length.
 struct Padded([u8; ROOM]);
 
 impl Padded {
@@ -57,7 +57,7 @@ impl fmt::Debug for Tokens {
 }
 
 impl Tokens {
-    /// Reads the token that is configured, if there is one.
+    /// Reads the configured token, if there is one.
     ///
     /// # Errors
     /// See [`TokenError`].
@@ -67,10 +67,10 @@ impl Tokens {
         Ok(tokens)
     }
 
-    /// Reads it again. True if it is another one now, or none any more.
+    /// Reads the token again. True if it was changed or removed.
     ///
     /// # Errors
-    /// See [`TokenError`]; the old one goes on to hold then.
+    /// See [`TokenError`]; the old token then remains valid.
     pub fn reload(&self, http: &config::Http) -> Result<bool, TokenError> {
         let new = match &http.token_file {
             Some(path) => Some(read(path)?),
@@ -91,7 +91,7 @@ impl Tokens {
         self.0.read().is_some()
     }
 
-    /// Whether `given` is the token. Takes the same time for all of one length.
+    /// True if `given` is the token. The time does not depend on its contents.
     pub fn matches(&self, given: &[u8]) -> bool {
         let Some(given) = Padded::new(given) else { return false };
         self.0.read().as_ref().is_some_and(|token| token.0.ct_eq(&given.0).into())

@@ -1,9 +1,8 @@
 //! The console: a page at `/` that shows a running broker, for people.
 //!
-//! The page is a few files that are compiled in; it loads nothing from elsewhere and
-//! gets all that it shows from the API under `/api/v1`, with the token that its user
-//! gives. So there is nothing secret in these files, and no state of the broker is
-//! known here.
+//! The page consists of a few files that are compiled in. It loads nothing from other hosts
+//! and gets all its data from the API under `/api/v1`, with the token that its user enters.
+//! These files therefore contain no secret, and this module has no access to the broker.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -16,7 +15,7 @@ use serde::Serialize;
 
 use super::AppState;
 
-/// Where a file is served, what it is, and what is in it.
+/// The path of a file, its content type and its content.
 type File = (&'static str, &'static str, &'static str);
 
 macro_rules! files {
@@ -52,15 +51,15 @@ const FILES: [File; 19] = files! {
     "/console/state.js" SCRIPT "state.js",
 };
 
-/// Nothing but these files, no inline script or style, no frame around it. Trusted
-/// types: a script cannot make markup out of text, and so no name that a client has
-/// chosen can become any.
+/// Allows only these files, no inline script or style, and no embedding in a frame. Trusted
+/// types: a script cannot turn text into markup, so a name chosen by a client cannot become
+/// markup.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'; require-trusted-types-for 'script'; \
                       trusted-types 'none'";
 
-/// What the page asks before it has a token.
+/// The response to the page's request before it has a token.
 #[derive(Serialize)]
 struct Api {
     on: bool,
@@ -77,8 +76,8 @@ pub(super) fn routes() -> Router<AppState> {
     })
 }
 
-/// A browser asks each time whether the file is still the same, so that a new broker is
-/// never shown by an old page; the answer is nearly always a short yes.
+/// Serves a file. The browser revalidates it each time, so that a page of an older broker is
+/// never used; the response is nearly always 304.
 fn file(asked: &HeaderMap, kind: &'static str, content: &'static str, tag: &str) -> Response {
     let known = asked.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
     let headers = [
@@ -114,7 +113,7 @@ fn tag(content: &str) -> String {
     format!("\"{:016x}\"", hasher.finish())
 }
 
-/// Weak comparison, as `If-None-Match` asks for [RFC 9110 section 13.1.2].
+/// Weak comparison, as `If-None-Match` requires [RFC 9110 section 13.1.2].
 fn matches(known: &str, tag: &str) -> bool {
     known.split(',').map(str::trim).any(|one| one == "*" || one.trim_start_matches("W/") == tag)
 }

@@ -1,4 +1,4 @@
-//! The files that are served, without a browser.
+//! The served files, without a browser.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -27,7 +27,7 @@ fn every_file_of_the_page_is_served_and_no_other() {
 fn nothing_in_the_page_names_another_place() {
     for (path, _, content) in FILES {
         for part in content.split("://").skip(1) {
-            // The name of a namespace is no address.
+            // The name of a namespace is not an address.
             assert!(part.starts_with("www.w3.org/2000/svg"), "{path}: {part:.40}");
         }
         for hole in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("] {

@@ -1,5 +1,5 @@
-//! The database file, its write-ahead log and their volume: how large, how much is
-//! written, and how long there will be room.
+//! Metrics of the database file, its WAL and their volume: sizes, bytes written, and the time
+//! until the disk is full.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,8 +37,8 @@ fn sizes(registry: &MetricsRegistry, metrics: &Arc<StoreMetrics>) {
     for (name, help, gauge) in all {
         let metrics = Arc::clone(metrics);
         registry.gauge(name, help, move |see| {
-            // A start that is still opening the file has nothing to tell; 0 would be an
-            // empty file on a full volume.
+            // Not reported before the file has been measured: 0 would look like an empty file
+            // on a full volume.
             if metrics.is_measured() {
                 see(number(gauge(&metrics)), &[]);
             }

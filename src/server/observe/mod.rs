@@ -1,4 +1,4 @@
-//! The store's figures under the names that operators rely on.
+//! The store's metrics, under the names that operators rely on.
 
 mod files;
 
@@ -9,10 +9,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::store::StoreMetrics;
 use crate::telemetry::{AtomicHistogram, MetricsError, MetricsRegistry};
 
-/// A name, what it means, and where it stands.
+/// The name, the help text and the accessor of a metric.
 type Figure<T> = (&'static str, &'static str, fn(&StoreMetrics) -> &T);
 
-/// Registers everything that the store counts.
+/// Registers all metrics of the store.
 pub(super) fn observe_store(
     registry: &MetricsRegistry,
     metrics: &Arc<StoreMetrics>,
@@ -25,7 +25,7 @@ pub(super) fn observe_store(
     files::observe(registry, metrics)
 }
 
-/// What SQLite is asked to do, by its name in `db.operation.name`.
+/// Durations of SQLite operations, by their `db.operation.name`.
 fn operations(registry: &MetricsRegistry, metrics: &StoreMetrics) -> Result<(), MetricsError> {
     registry.operation(
         "ferrymq_persistence_sync_duration_seconds",
@@ -68,7 +68,7 @@ fn histograms(registry: &MetricsRegistry, metrics: &StoreMetrics) -> Result<(), 
     Ok(())
 }
 
-/// What waits for the disk, and for how long.
+/// Operations and messages that wait for the disk, and for how long.
 fn waiting(registry: &MetricsRegistry, metrics: &Arc<StoreMetrics>) {
     let all: [Figure<AtomicU64>; 2] = [
         (
@@ -154,7 +154,7 @@ fn number(value: &AtomicU64) -> f64 {
     value.load(Ordering::Relaxed) as f64
 }
 
-/// Milliseconds since 1970, in seconds.
+/// Converts milliseconds since 1970 to seconds.
 fn seconds(millis: u64) -> f64 {
     Duration::from_millis(millis).as_secs_f64()
 }

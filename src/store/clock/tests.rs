@@ -1,9 +1,9 @@
-//! What a start makes of the clock, case by case.
+//! The verdict on the clock at a start, case by case.
 
 use super::*;
 
 const DAY: i64 = 24 * 3600 * 1000;
-/// The right time.
+/// The correct time.
 const NOW: i64 = RELEASED + 100 * DAY;
 
 fn before(clock: i64) -> Before {
@@ -31,13 +31,14 @@ fn time_that_the_broker_was_down_counts_if_the_clocks_agree() {
 
 #[test]
 fn a_clock_that_was_set_while_the_machine_went_on_is_known_by_the_uptime() {
-    // Ten days back, five seconds down, then right.
+    // The clock was ten days behind, the broker was down for five seconds, then the clock was
+    // right.
     let judged = judge(&before(NOW - 10 * DAY), NOW, 55_000, 7);
     assert_eq!(judged.shift, 10 * DAY - 5_000);
-    // And in the other direction.
+    // The same in the other direction.
     let judged = judge(&before(NOW + 10 * DAY), NOW, 55_000, 7);
     assert_eq!((judged.shift, judged.why), (-10 * DAY - 5_000, Why::Uptime));
-    // A machine that was restored from a snapshot: its uptime has gone back.
+    // A machine that was restored from a snapshot: its uptime has decreased.
     assert_eq!(judge(&before(NOW - DAY), NOW, 10, 7).shift, 0);
 }
 
@@ -55,7 +56,7 @@ fn a_clock_that_went_back_is_doubted_until_the_next_start() {
     assert_eq!((back.shift, back.doubtful), (-10 * DAY, true));
     let in_1970 = judge(&before(NOW), 90_000, 10, 8);
     assert_eq!((in_1970.shift, in_1970.doubtful), (90_000 - NOW, true));
-    // NTP may set a clock back by a moment.
+    // NTP may set a clock back by a small step.
     assert!(!judge(&before(NOW), NOW - 500, 10, 8).doubtful);
 }
 

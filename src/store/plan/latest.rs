@@ -1,5 +1,5 @@
-//! The highest change number that was applied under each key, as long as an older one may still
-//! arrive. An older number never replaces a newer one. Pure.
+//! The highest change number that was applied under each key, kept as long as an older one may
+//! still arrive. An older number never replaces a newer one. Pure.
 
 use ahash::AHashMap;
 
@@ -8,11 +8,11 @@ use crate::protocol::PacketId;
 use crate::sabotage::Sabotage;
 use crate::store::op::Change;
 
-/// What a change is about.
+/// The state that a change applies to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Key {
     Session(SessionId),
-    /// Its end, which covers all that belongs to it.
+    /// The session's end, which covers everything that belongs to it.
     End(SessionId),
     Subscription(SessionId, Box<str>),
     Incoming(SessionId, PacketId),
@@ -46,9 +46,9 @@ impl Key {
     }
 }
 
-/// Numbers of three generations of steps: two for the steps that have yet to submit (see
-/// [`crate::message::Order`]), and one because what a step has submitted may wait in the
-/// open batch while the generation moves on.
+/// The numbers of three generations of steps: two for the steps that have yet to submit (see
+/// [`crate::message::Order`]), and one because submitted changes may wait in the open batch
+/// while the generation advances.
 #[derive(Debug, Default)]
 pub(in crate::store) struct Latest {
     now: AHashMap<Key, ChangeNo>,
@@ -56,9 +56,9 @@ pub(in crate::store) struct Latest {
 }
 
 impl Latest {
-    /// The generation has moved on. To be called between two batches.
+    /// Starts a new generation. Called between two batches.
     pub(in crate::store) fn next_generation(&mut self) {
-        /// Room that is kept for the numbers of an ordinary batch.
+        /// Capacity that is kept for the numbers of an ordinary batch.
         const KEEP: usize = 1024;
         let [last, oldest] = &mut self.before;
         std::mem::swap(last, oldest);
@@ -67,19 +67,19 @@ impl Latest {
         self.now.shrink_to(KEEP);
     }
 
-    /// Notes a change. False: a newer one under the same key was here before it, or the
-    /// end of its session, and it must not be applied.
+    /// Records a change. False if a newer change under the same key, or the end of its
+    /// session, was recorded before: then it must not be applied.
     pub(in crate::store) fn note(&mut self, no: ChangeNo, change: &Change) -> bool {
         self.note_key(no, Key::of(change))
     }
 
-    /// True if a newer change under the same key was here before it.
+    /// True if a newer change under the same key was recorded before.
     pub(in crate::store) fn is_older(&self, no: ChangeNo, change: &Change) -> bool {
         !Sabotage::SubmitBeforeLock.is_on()
             && self.get(&Key::of(change)).is_some_and(|last| last > no)
     }
 
-    /// As [`Latest::note`], for the packet id that a message opens.
+    /// As [`Latest::note`], for the packet identifier that a message opens.
     pub(in crate::store) fn note_incoming(
         &mut self,
         no: ChangeNo,
@@ -97,8 +97,8 @@ impl Latest {
         if ended.is_some_and(|ended| ended > no) || self.get(&key).is_some_and(|last| last > no) {
             return false;
         }
-        // An end that was decided before the session's row was written anew is void: what
-        // it would remove came later.
+        // An end that was decided before the session's row was written again is void: what it
+        // would remove is newer.
         if let Key::End(session) = &key
             && self.get(&Key::Session(*session)).is_some_and(|last| last > no)
         {

@@ -1,9 +1,9 @@
-//! The plan: a batch, sorted into the order of execution.
+//! The plan of a transaction: a batch, sorted into the order of execution.
 //!
-//! Messages and deliveries by id, so that the tables grow at their ends; then
-//! sessions and subscriptions in the order of their numbers, and of each retained topic
-//! the last change; then updates and deletes, as runs of consecutive ids. Deciding
-//! what is written happens here, writing it in `statements`.
+//! Messages and deliveries are ordered by id, so that the tables grow at their ends; then
+//! sessions and subscriptions by change number, and the last change of each retained topic;
+//! then updates and deletes, as runs of consecutive ids. The plan decides what is written,
+//! `statements` writes it.
 
 mod cost;
 pub(in crate::store) mod latest;
@@ -27,7 +27,7 @@ use crate::store::room::allowance::Promise;
 use latest::Latest;
 use parked::{Parked, is_cut_off};
 
-/// A delivery's row, as its slot was when the message was taken.
+/// The row of a delivery, copied from its slot when the message was taken.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::store) struct DeliveryRow {
     pub(in crate::store) slot: SlotState,
@@ -36,7 +36,7 @@ pub(in crate::store) struct DeliveryRow {
     pub(in crate::store) shared: bool,
 }
 
-/// A delivery that goes to another session.
+/// A delivery that moves to another session.
 #[derive(Debug, Clone)]
 pub(in crate::store) struct Move {
     pub(in crate::store) delivery: DeliveryId,
@@ -44,12 +44,12 @@ pub(in crate::store) struct Move {
     pub(in crate::store) share: Arc<str>,
 }
 
-/// One change to the packet ids that a publisher has open.
+/// A change to the packet identifiers that a publisher has open.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::store) struct Incoming {
     pub(in crate::store) session: SessionId,
     pub(in crate::store) packet_id: PacketId,
-    /// Opened by a message, or closed by PUBREL.
+    /// True if a message opens it, false if PUBREL closes it.
     pub(in crate::store) open: bool,
     no: ChangeNo,
 }
@@ -57,7 +57,7 @@ pub(in crate::store) struct Incoming {
 /// A change and its number.
 pub(in crate::store) type Numbered = (ChangeNo, Change);
 
-/// Everything that has yet to be committed. Vectors keep their memory.
+/// Everything that is not committed yet. Vectors keep their memory.
 #[derive(Debug, Default)]
 pub(in crate::store) struct Plan {
     pub(in crate::store) messages: Vec<Arc<Message>>,
@@ -65,38 +65,38 @@ pub(in crate::store) struct Plan {
     pub(in crate::store) incoming: Vec<Incoming>,
     /// Sessions and subscriptions.
     pub(in crate::store) ordered: Vec<Numbered>,
-    /// Of each topic in the order of their numbers; the last one holds.
+    /// Per topic in ascending order of numbers; the last one applies.
     pub(in crate::store) retained: Vec<Numbered>,
-    /// The shared subscriptions of deliveries that came through one.
+    /// The shared subscriptions of the deliveries that came through one.
     pub(in crate::store) shares: AHashMap<DeliveryId, Arc<str>>,
-    /// In the order in which they came: one delivery may go on and on.
+    /// In order of arrival: one delivery may move several times.
     pub(in crate::store) moves: Vec<Move>,
-    /// One for each delivery.
+    /// At most one for each delivery.
     pub(in crate::store) packet_ids: Vec<(DeliveryId, PacketId)>,
     pub(in crate::store) received: Vec<u64>,
     pub(in crate::store) drops: Vec<u64>,
     pub(in crate::store) deleted_deliveries: Vec<u64>,
     pub(in crate::store) deleted_messages: Vec<u64>,
     pub(in crate::store) highest: Highest,
-    /// Messages that were settled before they were written.
+    /// Messages that all receivers acknowledged before they were written.
     pub(in crate::store) elided: usize,
     pub(in crate::store) written: usize,
-    /// Bytes of their topics, properties and payloads.
+    /// Bytes of topics, properties and payloads of the written messages.
     written_bytes: u64,
-    /// Room for what it changes.
+    /// The space reserved for its changes.
     pub(in crate::store) promise: Option<Promise>,
-    /// What waits for room, apart from the batch.
+    /// Messages that wait for space, separately from the batch.
     pub(in crate::store) parked: Parked,
-    /// Messages have been refused since the start: their publishers may be cut off.
+    /// True if messages have been refused since the start, so that publishers may be cut off.
     pub(in crate::store) has_refused: bool,
-    /// Messages that were refused behind others, since they were last counted.
+    /// Messages refused because an earlier one of their publisher was, since the last count.
     pub(in crate::store) refused_behind: usize,
-    /// Of this batch and those before it.
+    /// The change numbers of this batch and of earlier ones.
     pub(in crate::store) latest: Latest,
 }
 
 impl Plan {
-    /// Takes over a batch; what an earlier one left stays in front.
+    /// Adds a batch after what an earlier one left.
     pub(in crate::store) fn add(&mut self, batch: &mut Batch) {
         Promise::merge(&mut self.promise, batch.promise.take());
         self.messages.append(&mut batch.held);
@@ -120,17 +120,18 @@ impl Plan {
         }
         self.keep_last_incoming();
         self.sort_retained();
-        // What was submitted later may have been decided before.
+        // Changes may be submitted in another order than they were decided.
         self.ordered.sort_by_key(|(no, _)| *no);
         self.keep_last_packet_ids();
         sort_ids(&mut self.received);
     }
 
-    /// What comes behind a refused message of a publisher that is to send it again.
+    /// Refuses the messages behind a refused one of a publisher that is cut off.
     fn refuse_cut_off(&mut self) {
         let cut_off: Vec<_> = self.messages.extract_if(.., |message| is_cut_off(message)).collect();
         if !cut_off.is_empty() {
-            // Set aside first, so that packet ids and what is to be retained go with them.
+            // Parked first, so that their packet identifiers and retained messages are
+            // discarded too.
             self.park(cut_off);
             self.refused_behind += self.parked.refuse_cut_off();
         }
@@ -163,8 +164,8 @@ impl Plan {
         if let Change::Session(record) = &change {
             self.highest.session = self.highest.session.max(record.id);
         }
-        // A message that is to be retained may be refused yet, and what it would replace
-        // holds again: it is noted when it is on disk.
+        // A retained message may still be refused, and then the one that it would replace
+        // applies again. It is recorded once it is on disk.
         let is_newest = match &change {
             Change::Retain(..) => !self.latest.is_older(no, &change),
             _ => self.latest.note(no, &change),
@@ -197,8 +198,8 @@ impl Plan {
         }
     }
 
-    /// Decides about one message, as late as can be. False: nothing of it is to be
-    /// written but, perhaps, its incoming packet id.
+    /// Decides as late as possible whether a message is written. False: nothing of it is
+    /// written except, perhaps, its incoming packet identifier.
     pub(in crate::store) fn take(&mut self, message: &Message, commit: CommitNo) -> bool {
         if !message.durability.take(commit) {
             if message.durability.is_refused() {
@@ -213,8 +214,8 @@ impl Plan {
         }
         let first = self.deliveries.len();
         let size = u32::try_from(message.size()).unwrap_or(u32::MAX);
-        // After `take` a receiver that acknowledges queues a delete, before it the
-        // slot says so: either way its row does not stay.
+        // A receiver that acknowledges after `take` queues a delete; before it, the slot is
+        // marked. In both cases no row remains.
         let rows = message.slots.iter().filter_map(Slot::to_write);
         self.deliveries.extend(rows.map(|slot| DeliveryRow {
             slot,
@@ -240,8 +241,8 @@ impl Plan {
         true
     }
 
-    /// The message was refused since it was released: its packet id has been used anew for
-    /// one that is not submitted yet. A repeat of that must not be taken for one of this.
+    /// The message was refused after it was released, and its publisher has used the packet
+    /// identifier again. A repeat of that newer message must not be taken for one of this.
     fn take_back_incoming(&mut self, message: &Message) {
         let Some(IncomingId { session, packet_id, change }) = message.incoming else { return };
         for opened in &mut self.incoming {
@@ -251,11 +252,10 @@ impl Plan {
         }
     }
 
-    /// Leaves one change for each packet id: what came last holds. An elided message
-    /// leaves its packet id all the same: its PUBREC may be out, and a repeat must be
-    /// known as one.
+    /// Keeps the last change of each packet identifier. An elided message also opens its
+    /// packet identifier: its PUBREC may have been sent, and a repeat must be recognised.
     pub(in crate::store) fn keep_last_incoming(&mut self) {
-        // Of two with one number, the second takes back what the first would do.
+        // Of two with the same number, the second withdraws the first.
         self.incoming.reverse();
         self.incoming
             .sort_by_key(|change| (change.session, change.packet_id, std::cmp::Reverse(change.no)));
@@ -263,58 +263,58 @@ impl Plan {
     }
 
     fn keep_last_packet_ids(&mut self) {
-        // Stable, as below.
+        // The sort is stable, so the last one submitted is kept.
         self.packet_ids.sort_by_key(|(delivery, _)| std::cmp::Reverse(*delivery));
         self.packet_ids.reverse();
         self.packet_ids.dedup_by_key(|(delivery, _)| *delivery);
     }
 
-    /// Of each topic the lowest number first. None is left out before it is known whether
-    /// the disk refuses the message that the last one belongs to.
+    /// Sorts by topic, then by number. No change is dropped before it is known whether the
+    /// disk refuses the message that the last one belongs to.
     fn sort_retained(&mut self) {
         self.retained.sort_by(|(a_no, a), (b_no, b)| {
             retained_topic(a).cmp(retained_topic(b)).then(a_no.cmp(b_no))
         });
     }
 
-    /// Of each topic what holds at the end of this batch.
+    /// The change of each topic that applies at the end of this batch.
     pub(in crate::store) fn last_retained(&self) -> impl Iterator<Item = &Change> {
         let same = |a: &Numbered, b: &Numbered| retained_topic(&a.1) == retained_topic(&b.1);
         self.retained.chunk_by(same).filter_map(|changes| changes.last()).map(|(_, change)| change)
     }
 
-    /// True if a publisher's packet id is opened by this batch.
+    /// True if this batch opens a packet identifier of a publisher.
     #[cfg(feature = "failpoints")]
     pub(in crate::store) fn opens_incoming(&self) -> bool {
         self.incoming.iter().any(|change| change.open)
     }
 
-    /// True if a publisher's packet id is closed by this batch.
+    /// True if this batch closes a packet identifier of a publisher.
     #[cfg(feature = "failpoints")]
     pub(in crate::store) fn closes_incoming(&self) -> bool {
         self.incoming.iter().any(|change| !change.open)
     }
 
-    /// To be called when drops have been looked up.
+    /// Called when drops have been looked up.
     pub(in crate::store) fn sort_deletes(&mut self) {
         sort_ids(&mut self.deleted_deliveries);
         sort_ids(&mut self.deleted_messages);
     }
 
-    /// The disk had no room: what would need it most is given up.
+    /// Discards what needs the most space, after the disk had none.
     pub(in crate::store) fn without_messages(&mut self) {
         self.messages.clear();
         self.deliveries.clear();
         self.shares.clear();
-        // Their publishers are told as well; removals make room.
+        // Their publishers are notified as well. Removals stay, since they free space.
         self.retained.retain(|(_, change)| !matches!(change, Change::Retain(..)));
-        // An earlier removal of the same packet id may have been merged into it.
+        // An earlier removal of the same packet identifier may have been merged into it.
         self.incoming.iter_mut().for_each(|change| change.open = false);
         self.written = 0;
         self.written_bytes = 0;
     }
 
-    /// Forgets what only takes room away, after it was committed without the rest.
+    /// Forgets the changes that free space, after they were committed without the rest.
     pub(in crate::store) fn without_deletes(&mut self) {
         self.incoming.clear();
         self.received.clear();
@@ -358,7 +358,7 @@ fn sort_ids(ids: &mut Vec<u64>) {
     ids.dedup();
 }
 
-/// Splits rising ids into runs of consecutive ones: (first, last).
+/// Splits ascending ids into runs of consecutive ones: (first, last).
 pub(in crate::store) fn runs(ids: &[u64]) -> impl Iterator<Item = (u64, u64)> + '_ {
     ids.chunk_by(|a, b| a + 1 == *b).filter_map(|run| Some((*run.first()?, *run.last()?)))
 }

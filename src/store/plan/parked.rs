@@ -1,5 +1,5 @@
-//! Parked messages: those that found no space on the disk and whose publishers wait for it, and
-//! retained messages whose publishers cannot be told.
+//! Parked messages: those that found no space on the disk and whose publishers wait for it,
+//! and retained messages whose publishers cannot be notified.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -12,20 +12,20 @@ use crate::protocol::PacketId;
 use crate::store::op::Change;
 use crate::store::record::RetainedRecord;
 
-/// Of a row in each table, and its share of index pages.
+/// Bytes of a row in each table, with its share of index pages.
 const ROW: u64 = 256;
 
-/// About as many bytes as a message's inserts take.
+/// Approximate number of bytes that a message's inserts take.
 pub(in crate::store) fn bytes_of(message: &Message) -> u64 {
     message.size() as u64 + ROW
 }
 
-/// About as many bytes as a retained message's insert takes.
+/// Approximate number of bytes that a retained message's insert takes.
 pub(in crate::store) fn bytes_of_retained(record: &RetainedRecord) -> u64 {
     (record.payload.len() + record.properties.len() + record.topic.len()) as u64 + ROW
 }
 
-/// The disk has no room for it.
+/// Refuses a message for which the disk has no space.
 pub(in crate::store) fn refuse(message: &Message) {
     message.durability.refuse();
     if let Some(publisher) = &message.publisher {
@@ -36,16 +36,16 @@ pub(in crate::store) fn refuse(message: &Message) {
     }
 }
 
-/// See the module. Messages by id, so in the order of each publisher.
+/// See the module. Messages are ordered by id, so also in each publisher's order.
 #[derive(Debug, Default)]
 pub(in crate::store) struct Parked {
     messages: Vec<Arc<Message>>,
-    /// Retained with a message that is parked.
+    /// Retained messages that belong to a parked message.
     bound: Vec<(MessageId, ChangeNo, Arc<RetainedRecord>)>,
-    /// Retained by whom nobody tells: QoS 0, wills. Of each topic the last; memory
-    /// holds them anyway, bounded by `mqtt.max_retained_bytes`.
+    /// Retained messages without a publisher to notify: QoS 0 and wills. The last one of each
+    /// topic; memory holds them anyway, limited by `mqtt.max_retained_bytes`.
     free: AHashMap<Box<str>, (ChangeNo, Arc<RetainedRecord>)>,
-    /// Messages whose packet id was released while they waited.
+    /// Messages whose packet identifier was released while they waited.
     closed: HashSet<MessageId>,
 }
 
@@ -54,7 +54,7 @@ pub(in crate::store) struct Parked {
 pub(in crate::store) struct Released {
     pub(in crate::store) messages: Vec<Arc<Message>>,
     pub(in crate::store) retained: Vec<Numbered>,
-    /// Messages whose publisher has left: refused.
+    /// Messages refused because their publisher no longer waits.
     pub(in crate::store) refused: usize,
 }
 
@@ -63,17 +63,17 @@ impl Parked {
         self.messages.is_empty() && self.free.is_empty()
     }
 
-    /// How many messages wait.
+    /// The number of parked messages.
     pub(in crate::store) fn len(&self) -> usize {
         self.messages.len()
     }
 
-    /// The messages.
+    /// The parked messages.
     pub(in crate::store) fn messages(&self) -> &[Arc<Message>] {
         &self.messages
     }
 
-    /// Parks messages that come after all that are parked, or were released last.
+    /// Parks messages that come after all that are parked or were released last.
     pub(in crate::store) fn add(&mut self, messages: Vec<Arc<Message>>) {
         if messages.is_empty() {
             return;
@@ -85,7 +85,7 @@ impl Parked {
         self.messages.sort_by_key(|message| message.id);
     }
 
-    /// A retained message that waits, alone or with its message.
+    /// Parks a retained message, alone or with its message.
     pub(in crate::store) fn add_retained(
         &mut self,
         no: ChangeNo,
@@ -105,14 +105,14 @@ impl Parked {
         }
     }
 
-    /// The topic has something newer.
+    /// Discards the parked retained message of a topic that has a newer one.
     pub(in crate::store) fn discard_free(&mut self, topic: &str, no: ChangeNo) {
         if self.free.get(topic).is_some_and(|(known, _)| *known < no) {
             self.free.remove(topic);
         }
     }
 
-    /// Something newer under these topics is on disk.
+    /// Discards retained messages of parked messages whose topics have newer ones on disk.
     pub(in crate::store) fn discard_bound<'a>(
         &mut self,
         topics: impl Iterator<Item = (&'a str, ChangeNo)>,
@@ -125,7 +125,8 @@ impl Parked {
         }
     }
 
-    /// A publisher has released a packet id: a message that waits must not open it again.
+    /// Records that a publisher released a packet identifier: a parked message must not open
+    /// it again.
     pub(in crate::store) fn close_incoming(
         &mut self,
         session: SessionId,
@@ -140,12 +141,12 @@ impl Parked {
         self.closed.extend(of_it.map(|message| message.id));
     }
 
-    /// True if the packet id of a message that was released was closed while it waited.
+    /// True if the packet identifier of a released message was closed while it was parked.
     pub(in crate::store) fn is_closed(&self, message: MessageId) -> bool {
         !self.closed.is_empty() && self.closed.contains(&message)
     }
 
-    /// These messages are on disk or refused: they do not come back.
+    /// Forgets messages that are on disk or refused and do not come back.
     pub(in crate::store) fn discard_closed(&mut self, messages: &[Arc<Message>]) {
         if !self.closed.is_empty() {
             for message in messages {
@@ -154,13 +155,13 @@ impl Parked {
         }
     }
 
-    /// Takes out those of `messages` that come after something of the same publisher that
-    /// is parked: they must not overtake it. What was released goes before it.
+    /// Takes out of `messages` those that come after a parked message of the same publisher:
+    /// they must not overtake it. Messages released earlier go before it.
     pub(in crate::store) fn behind(&self, messages: &mut Vec<Arc<Message>>) -> Vec<Arc<Message>> {
         let mut first: HashMap<*const Wake, MessageId> = HashMap::new();
         for message in &self.messages {
             if let Some(publisher) = publisher_of(message) {
-                // They stand in the order of their ids.
+                // They are in ascending order of ids.
                 first.entry(publisher).or_insert(message.id);
             }
         }
@@ -174,7 +175,7 @@ impl Parked {
         messages.extract_if(.., is_behind).collect()
     }
 
-    /// Refuses those whose publishers are cut off, and returns how many.
+    /// Refuses the messages of publishers that are cut off, and returns how many.
     pub(in crate::store) fn refuse_cut_off(&mut self) -> usize {
         let cut_off: Vec<_> = self.messages.extract_if(.., |message| is_cut_off(message)).collect();
         for message in &cut_off {
@@ -187,15 +188,15 @@ impl Parked {
         cut_off.len()
     }
 
-    /// Takes out what fits into `room` bytes, in the order of each publisher; with
-    /// `probe` the first message whatever its size.
+    /// Takes out what fits into `room` bytes, in each publisher's order; with `probe` the
+    /// first message whatever its size.
     pub(in crate::store) fn release(&mut self, mut room: u64, mut probe: bool) -> Released {
         let mut released = Released::default();
         let mut behind: HashSet<*const Wake> = HashSet::new();
         for message in std::mem::take(&mut self.messages) {
             let bytes = bytes_of(&message);
-            // Refused: its packet id was used anew by a connection that has taken the place
-            // of its publisher's.
+            // Refused meanwhile: a later connection of the client used its packet identifier
+            // again.
             let waits = !message.durability.is_refused();
             match back_pressured_publisher(&message).filter(|_| waits) {
                 None => {
@@ -221,8 +222,8 @@ impl Parked {
         released
     }
 
-    /// The message is refused, and what was retained with it: what it would have replaced
-    /// holds, in memory too.
+    /// Discards what belongs to a refused message, its retained message included: the one that
+    /// it would have replaced still applies, in memory too.
     fn discard(&mut self, message: MessageId) {
         self.closed.remove(&message);
         self.bound.retain(|(with, ..)| *with != message);
@@ -252,12 +253,13 @@ fn publisher_of(message: &Arc<Message>) -> Option<*const Wake> {
     message.publisher.as_ref().map(Arc::as_ptr)
 }
 
-/// The publisher, if it waits for room.
+/// The publisher, if it waits for space.
 pub(in crate::store) fn back_pressured_publisher(message: &Arc<Message>) -> Option<*const Wake> {
     message.publisher.as_ref().filter(|publisher| publisher.has_back_pressure()).map(Arc::as_ptr)
 }
 
-/// True if a message of the same publisher was refused, behind which it must not be taken.
+/// True if an earlier message of the same publisher was refused, so that this one must not be
+/// accepted.
 pub(in crate::store) fn is_cut_off(message: &Arc<Message>) -> bool {
     message.publisher.as_ref().is_some_and(|publisher| publisher.is_cut_off())
 }

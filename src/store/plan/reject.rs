@@ -1,4 +1,4 @@
-//! Rejects what cannot be written for want of space, and parks what may wait.
+//! Refuses what cannot be written because the disk has no space, and parks what may wait.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -8,20 +8,20 @@ use super::{Plan, retained_topic};
 use crate::message::{Message, MessageId};
 use crate::store::op::{Change, Op};
 
-/// What of a batch found no room.
+/// The part of a batch that found no space.
 #[derive(Debug, Default)]
 pub(in crate::store) struct NoRoom {
     /// Bytes of its inserts.
     pub(in crate::store) bytes: u64,
     /// Bytes of its largest message.
     pub(in crate::store) largest: u64,
-    /// Messages that are refused.
+    /// The messages that were refused.
     pub(in crate::store) refused: Vec<Arc<Message>>,
 }
 
 impl Plan {
-    /// Brings back what may be tried again, before a batch is added. Returns how many
-    /// messages were refused instead, since their publishers have left.
+    /// Adds what may be tried again to the plan, before a batch is added. Returns how many
+    /// messages were refused instead because their publishers no longer wait.
     pub(in crate::store) fn unpark(&mut self, room: u64, probe: bool) -> usize {
         let released = self.parked.release(room, probe);
         for message in released.messages {
@@ -35,14 +35,14 @@ impl Plan {
         released.refused
     }
 
-    /// Sets messages aside, with what is to be retained with them.
+    /// Parks messages, with the retained messages that belong to them.
     pub(in crate::store) fn park(&mut self, messages: Vec<Arc<Message>>) {
         if messages.is_empty() {
             return;
         }
         for message in &messages {
             if let Some(incoming) = message.incoming {
-                // Opened when the message is taken again.
+                // It is opened when the message is taken again.
                 self.add_incoming(incoming, false);
             }
         }
@@ -62,9 +62,9 @@ impl Plan {
         self.keep_last_incoming();
     }
 
-    /// The disk has no room for the batch: messages are refused or, if their
-    /// publishers would rather wait, parked. One larger than `most` bytes would wait
-    /// for ever.
+    /// Refuses the messages of a batch for which the disk has no space, or parks them if their
+    /// publishers wait. A message larger than `most` bytes could wait for ever, so it is
+    /// refused.
     pub(in crate::store) fn reject_messages(&mut self, most: u64) -> NoRoom {
         let (bytes, largest) = (self.insert_bytes(), self.sizes().max().unwrap_or(0));
         let waits = |message: &mut Arc<Message>| {
@@ -80,15 +80,15 @@ impl Plan {
         self.has_refused |= !refused.is_empty();
         self.parked.discard_closed(&refused);
         self.without_messages();
-        // Nothing that may be refused is left: of each topic one change will do.
+        // Nothing that may be refused is left, so one change per topic is enough.
         self.retained.reverse();
         self.retained.dedup_by(|(_, a), (_, b)| retained_topic(a) == retained_topic(b));
         self.retained.reverse();
         NoRoom { bytes, largest, refused }
     }
 
-    /// What is retained without anyone to be told that it is not goes on to be so in
-    /// memory and is written later. Until then no older one may be found on disk.
+    /// Sets aside retained messages without a publisher to notify: they stay in memory and are
+    /// written later. Until then the row of the older one is removed.
     fn set_retained_aside(&mut self) {
         let told = |message: &&Arc<Message>| message.is_kept && message.publisher.is_some();
         let told: HashSet<MessageId> =

@@ -1,4 +1,4 @@
-//! What of a batch holds: the last change to one thing, and runs of ids.
+//! Which changes of a batch apply: the last one to each key, and runs of ids.
 
 #![allow(clippy::unwrap_used)]
 

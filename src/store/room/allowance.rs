@@ -1,35 +1,35 @@
 //! Reserves disk space for rows of sessions, wills and subscriptions, which are neither
-//! messages nor deletes. Space is reserved before anything is decided, so that what has been
-//! decided always finds it, and deletes keep theirs.
+//! messages nor deletes. Space is reserved before a change is decided, so that a decided
+//! change always finds space and deletes keep theirs.
 //!
-//! A pure account. The writer says after each commit how much room there is; a promise
-//! counts against it until the commit with what it was made for.
+//! A pure account. After each commit the writer sets how much space there is; a promise counts
+//! against it until the commit of what it was made for.
 
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-/// Bytes of a row in a table and in an index, and its share of pages that are split.
+/// Bytes of a row in a table and in an index, and its share of page splits.
 const ROW: u64 = 512;
 
-/// What lies on pages that others share takes up to twice its size, what has pages of its
-/// own takes no more than one beside them.
+/// A row on pages shared with other rows takes up to twice its size; a row with its own pages
+/// takes at most one page more than its size.
 const SHARED_PAGE: u64 = 8192;
 
-/// Who asks for room.
+/// Who asks for space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Claimant {
-    /// A session that is in the file, with a small will: it has to come in, so that its
-    /// queue can be drained.
+    /// A session that is in the file, with a small will. It must be able to connect, so that
+    /// its queue can be drained.
     Known,
-    /// A small will of a session that ends with its connection: may use half of what is
-    /// there for known sessions.
+    /// A small will of a session that ends with its connection. It may use half of the space
+    /// that is kept for known sessions.
     Passing,
-    /// Anybody else: stays within the quota.
+    /// Any other session: limited to the quota.
     Other,
 }
 
-/// The account.
+/// The account of disk space.
 #[derive(Debug, Default)]
 pub(in crate::store) struct Allowance {
     account: Mutex<Account>,
@@ -39,14 +39,13 @@ pub(in crate::store) struct Allowance {
 struct Account {
     /// Bytes by which the file may grow, as of the last commit.
     room: u64,
-    /// How much of it lies beyond the quota.
+    /// The part of it that lies beyond the quota.
     beyond_quota: u64,
-    /// Promised, and not committed yet.
+    /// Bytes that are promised and not committed yet.
     promised: u64,
 }
 
-/// Room that has been promised. It counts until the commit with what it is for, or until
-/// it is dropped because there will be none.
+/// Reserved space. It counts until the commit of what it was made for, or until it is dropped.
 #[derive(Debug)]
 pub struct Promise {
     allowance: Arc<Allowance>,
@@ -54,7 +53,7 @@ pub struct Promise {
 }
 
 impl Promise {
-    /// One for both.
+    /// Merges two promises.
     pub fn merge(into: &mut Option<Self>, other: Option<Self>) {
         match (into.as_mut(), other) {
             (Some(into), Some(mut other)) => into.bytes += std::mem::take(&mut other.bytes),
@@ -74,7 +73,7 @@ impl Drop for Promise {
 }
 
 impl Allowance {
-    /// Room for a row of so many bytes. `None`: there is none.
+    /// Reserves space for a row of `row` bytes. `None` if there is none.
     pub(in crate::store) fn promise(
         self: &Arc<Self>,
         row: u64,
@@ -95,21 +94,21 @@ impl Allowance {
         Some(Promise { allowance: Arc::clone(self), bytes })
     }
 
-    /// A commit is done, or one that has found no room: how much there is now.
+    /// Sets the available space after a commit, or after an attempt that found no space.
     pub(in crate::store) fn set(&self, room: u64, beyond_quota: u64, committed: Option<Promise>) {
         let mut account = self.account.lock();
         account.room = room;
         account.beyond_quota = beyond_quota;
         if let Some(mut committed) = committed {
-            // In one go with the room that was used for it.
+            // Together with the space that was used for it.
             account.promised =
                 account.promised.saturating_sub(std::mem::take(&mut committed.bytes));
         }
     }
 
-    /// Messages of a batch may take so many bytes of the file, but for what is kept beyond
-    /// their quota: no more is promised than will be there. False if too much has been
-    /// promised already.
+    /// Deducts `bytes` for the messages of a batch, except from the space kept beyond their
+    /// quota, so that no more is promised than remains. False if too much has been promised
+    /// already.
     pub(in crate::store) fn allow_messages(&self, bytes: u64, beyond_quota: u64) -> bool {
         let mut account = self.account.lock();
         account.room = account.room.saturating_sub(bytes).max(account.room.min(beyond_quota));

@@ -1,38 +1,38 @@
 //! Forecasts when the database will be full.
 //!
-//! Pure: it is told what is in use and what time it is. The rate is the median of the
-//! slopes between all pairs of the samples of the last minutes (Theil and Sen): a burst
-//! that is drained again, a checkpoint or a late look moves it little, and it takes no
-//! more than a few of the samples to be above it before a queue that grows is seen.
+//! Pure: the caller passes the bytes in use and the time. The rate is the median of the slopes
+//! between all pairs of samples of the last minutes (Theil and Sen): a burst that drains
+//! again, a checkpoint or a late sample changes it little, and a few samples of steady growth
+//! are enough to show it.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// What was longer ago says little about what comes.
+/// Older samples say little about the future.
 const WINDOW: Duration = Duration::from_mins(5);
 
-/// Closer samples would only weigh the same moment twice.
+/// Closer samples would weigh the same moment twice.
 const SPACING: Duration = Duration::from_secs(5);
 
-/// From the first to the last sample: with less there is no rate yet.
+/// Minimum time between the first and the last sample; with less there is no rate.
 const LEAST: Duration = Duration::from_secs(15);
 
-/// What was in use, and when.
+/// The bytes in use at one time.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Sample {
     at: Duration,
     used: u64,
 }
 
-/// The last samples.
+/// The samples of the last minutes.
 #[derive(Debug, Default)]
 pub(in crate::store) struct Forecast {
     samples: VecDeque<Sample>,
 }
 
 impl Forecast {
-    /// `used` bytes are in use at `at`, counted from wherever the caller likes. Moments
-    /// that come too soon after the last one are left out.
+    /// Adds a sample: `used` bytes at time `at`, counted from any origin. A sample that comes
+    /// too soon after the last one is ignored.
     pub(in crate::store) fn see(&mut self, at: Duration, used: u64) {
         while self.samples.front().is_some_and(|first| at.saturating_sub(first.at) > WINDOW) {
             self.samples.pop_front();
@@ -42,8 +42,8 @@ impl Forecast {
         }
     }
 
-    /// Seconds until `room` bytes are used up: 0 if there is none, infinity while
-    /// nothing grows or too little has been seen.
+    /// Seconds until `room` bytes are used up: 0 if there are none, infinity while the use
+    /// does not grow or there are too few samples.
     #[allow(clippy::cast_precision_loss)] // Bytes of a disk are far below 2^52.
     pub(in crate::store) fn seconds_to_full(&self, room: u64) -> f64 {
         if room == 0 {
@@ -53,7 +53,7 @@ impl Forecast {
         if rate > 0.0 { room as f64 / rate } else { f64::INFINITY }
     }
 
-    /// Bytes a second.
+    /// Growth in bytes per second.
     #[allow(clippy::cast_precision_loss)] // As above.
     fn rate(&self) -> f64 {
         let (Some(first), Some(last)) = (self.samples.front(), self.samples.back()) else {
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn jitter_moves_it_little() {
-        // 1 MiB/s, and now and then 40 MiB that come and go.
+        // 1 MiB/s, with 40 MiB that come and go every 35 seconds.
         let used = |second: u64| (second << 20) + if second % 35 < 5 { 40 << 20 } else { 0 };
         assert_about(seen(used, 0..300).seconds_to_full(3600 << 20), 3600.0);
     }
@@ -138,7 +138,7 @@ mod tests {
         let used = |second: u64| second.min(120) << 20;
         assert!(seen(used, 0..120).seconds_to_full(GIB).is_finite());
         assert!(is_never(seen(used, 0..421).seconds_to_full(GIB)));
-        // Nobody looked meanwhile.
+        // No samples were taken in between.
         let late = seen(used, (0..120).chain([1000, 1010, 1020]));
         assert!(is_never(late.seconds_to_full(GIB)));
     }

@@ -1,15 +1,15 @@
 //! Decides how long the disk counts as full, from what was refused and what has been written
 //! since. Pure.
 //!
-//! One small message that slips in does not end it: a probe that asks then would be
-//! told that all is well while larger ones are still refused.
+//! A small message that is written does not end the state: a publisher that checked then would
+//! see no problem while larger messages are still refused.
 
 use std::time::{Duration, Instant};
 
-/// Less room than this is none: a few pages for a burst of small messages.
+/// Less space than this counts as none: a few pages for a burst of small messages.
 pub(in crate::store) const LEAST: u64 = 64 << 10;
 
-/// The disk's account.
+/// Tracks whether the disk counts as full.
 #[derive(Debug)]
 pub(in crate::store) struct Fullness {
     episode: Option<Episode>,
@@ -21,18 +21,19 @@ struct Episode {
     began: Instant,
     refused_at: Instant,
     refused: usize,
-    /// Bytes of the largest batch that found no room, and of the largest message.
+    /// Bytes of the largest batch that found no space, and of the largest message.
     batch: u64,
     message: u64,
-    /// Bytes of the largest batch that has been written since.
+    /// Bytes of the largest batch written since then.
     written: u64,
-    /// Something was written after the last refusal.
+    /// True if something was written after the last refusal.
     wrote: bool,
-    /// A refusal came although there was room as far as can be counted, as with a quota.
+    /// True if a message was refused although the counted space sufficed, as with a file
+    /// system quota.
     doubtful: bool,
 }
 
-/// An episode in numbers, for the log.
+/// The numbers of an episode, for the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::store) struct Ended {
     pub(in crate::store) refused: usize,
@@ -40,12 +41,12 @@ pub(in crate::store) struct Ended {
 }
 
 impl Fullness {
-    /// Without a refusal for `quiet`, what was written meanwhile speaks for itself.
+    /// After `quiet` without a refusal, any write in the meantime ends the state.
     pub(in crate::store) fn new(quiet: Duration) -> Self {
         Self { episode: None, quiet }
     }
 
-    /// A batch of `batch` bytes found no room; `largest` is its largest message.
+    /// Records that a batch of `batch` bytes found no space; `largest` is its largest message.
     pub(in crate::store) fn no_room(&mut self, now: Instant, batch: u64, largest: u64) {
         let episode = self.episode.get_or_insert(Episode {
             began: now,
@@ -64,21 +65,21 @@ impl Fullness {
         episode.wrote = false;
     }
 
-    /// What was refused would have fitted, going by the room that was counted.
+    /// Records that the refused batch would have fitted into the counted space.
     pub(in crate::store) fn doubt(&mut self) {
         if let Some(episode) = &mut self.episode {
             episode.doubtful = true;
         }
     }
 
-    /// So many messages were refused for it.
+    /// Adds refused messages to the episode's count.
     pub(in crate::store) fn count(&mut self, refused: usize) {
         if let Some(episode) = &mut self.episode {
             episode.refused += refused;
         }
     }
 
-    /// A batch with messages, of so many bytes, was committed.
+    /// Records that a batch with messages of `bytes` bytes was committed.
     pub(in crate::store) fn written(&mut self, bytes: u64) {
         if let Some(episode) = &mut self.episode {
             episode.written = episode.written.max(bytes);
@@ -86,8 +87,8 @@ impl Fullness {
         }
     }
 
-    /// True if what was refused would be taken now: as much has been written, or
-    /// there is `room` for it, or nobody has met with a refusal for a while.
+    /// True if what was refused would be accepted now: as much has been written, or there is
+    /// `room` for it, or nothing was refused for `quiet`.
     pub(in crate::store) fn is_over(&self, now: Instant, room: u64) -> bool {
         let Some(episode) = &self.episode else { return true };
         let quiet = now.saturating_duration_since(episode.refused_at) >= self.quiet;

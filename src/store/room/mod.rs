@@ -1,5 +1,5 @@
-//! Pure accounts of the room on the disk: what may still grow (`allowance`), how long it
-//! counts as full (`fullness`), and when it will be (`forecast`).
+//! Pure accounts of the disk space: how much growth is left (`allowance`), how long the disk
+//! counts as full (`fullness`), and when it will be full (`forecast`).
 
 pub(super) mod allowance;
 pub(super) mod forecast;

@@ -1,10 +1,10 @@
 //! Checks the file after an unclean stop, with a limit on how long the start waits.
 //!
-//! A check reads the whole file, so its time grows with the queue and not with what
-//! a crash may have done. What the budget does not cover goes on in the background,
-//! on a connection that only reads. If damage is found there, the store is poisoned
-//! and a marker is left beside the file: the next start checks to the end before it
-//! says that it is ready, so a damaged file is refused and a restored one passes.
+//! A check reads the whole file, so its time grows with the queue and not with the damage that
+//! a crash may have caused. The part beyond the budget runs in the background, on a read-only
+//! connection. If it finds damage, the store is poisoned and a marker file is left beside the
+//! database: the next start then checks to the end before it is ready, so a damaged file is
+//! refused and a restored one passes.
 
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -19,20 +19,20 @@ use super::lock::LockFile;
 use crate::store::engine::DeferredCheck;
 use crate::store::error::OpenError;
 
-/// Virtual machine steps between two looks at the clock.
+/// Virtual machine steps between two checks of the deadline.
 const STEPS: i32 = 1000;
 
-/// What is known about the file.
+/// The result of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Finding {
     Sound,
     Damaged(String),
-    /// The time was up.
+    /// The check was stopped early.
     Unknown,
 }
 
-/// Checks within `budget`. True: sound as far as was asked; false: to be continued
-/// by [`deferred`].
+/// Checks within `budget`. True if no damage was found as far as the check was required; false
+/// if [`deferred`] has to continue.
 pub(super) fn at_start(
     connection: &mut Connection,
     path: &Path,
@@ -58,7 +58,7 @@ pub(super) fn at_start(
     }
 }
 
-/// What is left of the check, to be run beside the broker: unless it is told to give up.
+/// The rest of the check, to be run beside the broker. It may be told to stop early.
 pub(super) fn deferred(path: &Path, lock: Arc<LockFile>) -> DeferredCheck {
     let path = path.to_path_buf();
     Box::new(move |gives_up| {
@@ -113,7 +113,7 @@ fn quick_check(
     }
 }
 
-/// SQLite says first which database it means; there is only one.
+/// SQLite names the database in its first line; there is only one.
 fn one_line(words: &str) -> String {
     let lines: Vec<_> = words.lines().filter(|line| !line.starts_with("***")).collect();
     lines.join("; ")

@@ -1,12 +1,12 @@
 //! Checkpoints: copies the WAL back into the database, and truncates it.
 //!
-//! The writer does it between two batches. While it does, the next batch fills: a
-//! thread of its own brought no throughput and a larger WAL.
+//! The writer does it between two batches, while the next batch fills: a separate thread
+//! brought no throughput and a larger WAL.
 //!
-//! `wal_autocheckpoint` is 0. PASSIVE past `wal_checkpoint_pages`; TRUNCATE if the file is past
-//! `wal_limit` (without waiting for readers, tried once a second while one is in the way), when
-//! idle, at a shutdown and at a start. With `checkpoints = "external"` another program
-//! checkpoints, and the writer only past `wal_limit`, PASSIVE (docs/litestream.md).
+//! `wal_autocheckpoint` is 0. PASSIVE past `wal_checkpoint_pages`; TRUNCATE if the file is
+//! past `wal_limit` (without waiting for readers, retried once a second while one blocks it),
+//! when idle, at a shutdown and at a start. With `checkpoints = "external"` another program
+//! checkpoints; the writer does so only past `wal_limit`, PASSIVE (docs/litestream.md).
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,40 +25,41 @@ use crate::store::config::{Checkpoints, StoreConfig};
 use crate::store::engine::Failure;
 use crate::store::metrics::{StoreMetrics, add, stamp};
 
-/// Follows the WAL's length.
+/// Decides about checkpoints from the length of the WAL.
 #[derive(Debug)]
 pub(super) struct Checkpointer {
-    /// What is in the WAL after the last COMMIT, told by SQLite.
+    /// The contents of the WAL after the last COMMIT, as reported by SQLite.
     written: Arc<WalAccounting>,
     wal: PathBuf,
-    /// Device and inode of the WAL: SQLite keeps it open, and never makes it anew while
-    /// it is.
+    /// Device and inode of the WAL: SQLite keeps the file open and does not recreate it
+    /// meanwhile.
     identity: Option<(u64, u64)>,
     threshold: u32,
     limit: u64,
-    /// A checkpoint that a reader cut short is not tried again at each commit.
+    /// The number of pages for the next checkpoint: one that a reader cut short is not
+    /// repeated at each commit.
     next_at: u32,
-    /// When cutting the WAL was last tried in vain.
+    /// When truncating the WAL last failed.
     tried_at: Option<Instant>,
     busy_timeout: Duration,
     checkpoints: Checkpoints,
-    /// Bytes of a page in the WAL, its header included.
+    /// Bytes of a page in the WAL, frame header included.
     frame: u64,
-    /// Frames that an incomplete checkpoint had copied; 0 after a complete one.
+    /// Frames copied by an incomplete checkpoint; 0 after a complete one.
     reached: AtomicU64,
-    /// The other program was found not to keep up, and that has been told.
+    /// True once the warning that the other program does not keep up was logged.
     told: bool,
 }
 
-/// Of each page in the WAL (SQLite's file format, 4.1).
+/// Bytes of the header of each page in the WAL (SQLite's file format, 4.1).
 const FRAME_HEADER: u64 = 24;
 
-/// How long the WAL stays over its limit before cutting it is tried again, while some
-/// reader keeps it from being cut.
+/// The pause before truncating is retried while the WAL is over its limit and a reader
+/// prevents it.
 const RETRY_TRUNCATE: Duration = Duration::from_secs(1);
 
-/// What a start does with a WAL that a crash may have left: copies it back and syncs
-/// it, and cuts it unless another program follows it.
+/// At a start: checkpoints and syncs a WAL that a crash may have left, and truncates it unless
+/// another program follows it.
 pub(super) fn at_start(connection: &Connection, checkpoints: Checkpoints) -> rusqlite::Result<()> {
     let mode = match checkpoints {
         Checkpoints::Own => CheckpointMode::TRUNCATE,
@@ -67,23 +68,23 @@ pub(super) fn at_start(connection: &Connection, checkpoints: Checkpoints) -> rus
     run(connection, mode).map(|_| ())
 }
 
-/// Cuts the WAL to nothing.
+/// Checkpoints and truncates the WAL. True if everything was copied.
 pub(super) fn truncate(connection: &Connection) -> rusqlite::Result<bool> {
     run(connection, CheckpointMode::TRUNCATE).map(|copied| copied.all)
 }
 
-/// Copies back all that can be, waits for readers that are in the way as long as for other
-/// locks, and syncs it. True if that was all.
+/// Checkpoints, waiting for readers as long as for other locks, and syncs. True if everything
+/// was copied.
 pub(super) fn copy_all(connection: &Connection) -> rusqlite::Result<bool> {
     run(connection, CheckpointMode::FULL).map(|copied| copied.all)
 }
 
-/// What a checkpoint has done.
+/// The result of a checkpoint.
 #[derive(Debug, Clone, Copy)]
 struct Copied {
-    /// Nothing is left in the WAL that is not in the database.
+    /// Everything in the WAL is in the database.
     all: bool,
-    /// Frames of the WAL that are in the database, from earlier checkpoints too.
+    /// Frames of the WAL that are in the database, including those of earlier checkpoints.
     frames: u64,
 }
 
@@ -92,7 +93,7 @@ fn run(connection: &Connection, mode: CheckpointMode) -> rusqlite::Result<Copied
         Ok((log, copied)) => {
             Ok(Copied { all: log == copied, frames: u64::try_from(copied).unwrap_or(0) })
         }
-        // A reader, or somebody's `sqlite3`: there is a next time.
+        // A reader or another program blocks it: the next checkpoint tries again.
         Err(error) if failure_of(&error) == Failure::Busy => Ok(Copied { all: false, frames: 0 }),
         Err(error) => Err(error),
     }
@@ -134,7 +135,7 @@ impl Checkpointer {
         })
     }
 
-    /// After a commit.
+    /// Called after each commit: checkpoints if a threshold is passed.
     pub(super) fn after_commit(
         &mut self,
         connection: &Connection,
@@ -163,7 +164,7 @@ impl Checkpointer {
         Ok(())
     }
 
-    /// False if the WAL that is written to is no longer the one at its path.
+    /// False if the WAL that is open is no longer the file at its path.
     pub(super) fn is_log_in_place(&self) -> bool {
         self.identity.is_none() || identity(&self.wal) == self.identity
     }
@@ -172,8 +173,8 @@ impl Checkpointer {
         self.checkpoints == Checkpoints::External
     }
 
-    /// The other program has let the WAL grow past its limit. PASSIVE copies back what
-    /// that program has already read, or all of it if it is gone, and cuts nothing.
+    /// The other program has let the WAL grow past its limit. PASSIVE copies the frames that
+    /// it has already read, or all if it is gone, and truncates nothing.
     fn hold_limit(
         &mut self,
         connection: &Connection,
@@ -201,7 +202,7 @@ impl Checkpointer {
         self.passive(connection, metrics).map(|_| ())
     }
 
-    /// Copies back what can be without waiting. True if that was all.
+    /// Checkpoints as far as possible without waiting. True if everything was copied.
     pub(super) fn passive(
         &self,
         connection: &Connection,
@@ -225,7 +226,7 @@ impl Checkpointer {
         metrics.checkpoint_duration.record_duration(start.elapsed());
         io_accounting::count_copied(metrics, before, copied.frames, self.frame - FRAME_HEADER);
         add(&metrics.checkpoints, 1);
-        // One that a reader keeps from getting on is none.
+        // A checkpoint that made no progress because of a reader does not count.
         if copied.all || copied.frames > self.reached.load(Ordering::Relaxed) {
             let reached = if copied.all { 0 } else { copied.frames };
             self.reached.store(reached, Ordering::Relaxed);
@@ -234,7 +235,7 @@ impl Checkpointer {
         Ok(copied.all)
     }
 
-    /// Does not wait for readers: commits would wait with it.
+    /// Checkpoints and truncates without waiting for readers, since commits would wait too.
     fn truncate_at_once(
         &self,
         connection: &Connection,
@@ -249,7 +250,7 @@ impl Checkpointer {
         cut
     }
 
-    /// Nothing else to do: copy what is there, then cut the file.
+    /// Called when idle: checkpoints and truncates.
     pub(super) fn when_idle(
         &mut self,
         connection: &Connection,
@@ -258,7 +259,7 @@ impl Checkpointer {
         if self.measure(metrics) == 0 || self.is_external() {
             return Ok(());
         }
-        // PASSIVE waits for nobody; TRUNCATE afterwards has little left to do.
+        // PASSIVE does not wait; the TRUNCATE that follows has little left to do.
         if self.passive(connection, metrics)? {
             self.truncate_at_once(connection, metrics)?;
             self.next_at = self.threshold;
@@ -267,7 +268,8 @@ impl Checkpointer {
         Ok(())
     }
 
-    /// Copies back what is there and cuts the file, without waiting for readers.
+    /// Checkpoints and truncates without waiting for readers. PASSIVE if another program
+    /// follows the WAL.
     pub(super) fn cut(
         &mut self,
         connection: &Connection,
@@ -282,12 +284,12 @@ impl Checkpointer {
         Ok(())
     }
 
-    /// Bytes of the WAL file, without telling anyone.
+    /// Size of the WAL file in bytes, without updating the gauge.
     pub(super) fn wal_bytes(&self) -> u64 {
         file_size(&self.wal)
     }
 
-    /// Bytes of the WAL file.
+    /// Size of the WAL file in bytes. Updates the gauge.
     pub(super) fn measure(&self, metrics: &StoreMetrics) -> u64 {
         let size = file_size(&self.wal);
         metrics.wal_size.store(size, Ordering::Relaxed);

@@ -1,23 +1,23 @@
-//! The clock in the file: read and compared at the start, written along with commits.
+//! The clock in the file: read and compared at the start, written with commits.
 
 use rusqlite::{Connection, OptionalExtension as _, Transaction};
 
 use crate::store::clock::{Before, ClockMark, ClockReading, Judgement, TOLERANCE, judge};
 
-/// How much of the file a full disk lets a start move.
+/// How much of the file a start adjusts, depending on the space on the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reach {
-    /// All of it.
+    /// All times.
     Everything,
-    /// Not the messages that never expire.
+    /// Sessions, and only messages that expire.
     WhatExpires,
-    /// Sessions: no message.
+    /// Sessions only.
     Sessions,
 }
 
-/// Compares the clocks, moves what has to be moved, and notes the time scale of this
-/// run: in one transaction, so that times of two scales never stand beside each other.
-/// True if the clock of this run is in doubt, which every mark of it has to say.
+/// Compares the clocks, shifts times if necessary, and records the time scale of this run, in
+/// one transaction, so that the file never has times of two scales. True if the clock of this
+/// run is doubtful, which every mark of this run has to record.
 pub(super) fn at_start(
     transaction: &Transaction<'_>,
     now: &ClockReading,
@@ -61,7 +61,8 @@ fn read_before(connection: &Connection) -> rusqlite::Result<Before> {
     })
 }
 
-/// Within a run time only goes on, and ids with it: the last message is the latest.
+/// The latest time in the file. Within a run time never decreases, nor do ids: the last
+/// message is the latest.
 fn newest(connection: &Connection) -> rusqlite::Result<i64> {
     connection.query_row(
         "SELECT max(ifnull((SELECT published_at FROM message ORDER BY id DESC LIMIT 1), 0), \
@@ -72,7 +73,7 @@ fn newest(connection: &Connection) -> rusqlite::Result<i64> {
     )
 }
 
-/// Nothing is moved into the future, nor before 1970.
+/// Adds `shift` to all times. None becomes later than now or earlier than 1970.
 fn shift_all(
     transaction: &Transaction<'_>,
     shift: i64,
@@ -93,7 +94,7 @@ fn shift_all(
         Reach::Sessions => return Ok(moved),
     };
     for table in ["retained", "message"] {
-        // On the right of an assignment stands what was before.
+        // The right side of an assignment uses the values from before the UPDATE.
         let sql = format!(
             "UPDATE {table} SET published_at = max(0, min(published_at + ?1, ?2)), \
              expires_at = expires_at - published_at + max(0, min(published_at + ?1, ?2)) \
@@ -104,9 +105,9 @@ fn shift_all(
     Ok(moved)
 }
 
-/// A session that was connected when the broker began to stop was not left by its client:
-/// its expiry begins when the broker is there again. After a crash its row says that it
-/// is connected, and the recovery does the same.
+/// A session that was connected when the broker began to stop was not disconnected by its
+/// client: its expiry begins now. After a crash its row says that it is connected, and the
+/// recovery does the same.
 fn begin_now(
     transaction: &Transaction<'_>,
     before: &Before,
@@ -123,7 +124,7 @@ fn begin_now(
     )
 }
 
-/// Within the running transaction, or as one of its own.
+/// Writes the mark, within the running transaction or in one of its own.
 pub(super) fn write(connection: &Connection, mark: &ClockMark) -> rusqlite::Result<()> {
     let stopped_at = if mark.stopping { mark.wall.to_sql() } else { 0 };
     let (wall, uptime) = (mark.wall.to_sql(), to_sql(mark.uptime));
@@ -151,28 +152,27 @@ fn to_sql(millis: u64) -> i64 {
     i64::try_from(millis).unwrap_or(i64::MAX)
 }
 
-/// Which boot of the machine this is: 60 bits of the kernel's random id for it; 0 if it
-/// has none.
+/// Identifies this boot: 60 bits of the kernel's random boot id; 0 if there is none.
 fn this_boot() -> i64 {
     let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let digits = text.chars().filter_map(|digit| digit.to_digit(16)).take(15);
     digits.fold(0, |id, digit| id << 4 | i64::from(digit))
 }
 
-/// When the clock was last written, and when it has to be again.
+/// Decides when the clock is written.
 #[derive(Debug, Default)]
 pub(super) struct ClockWriter {
     written: ClockMark,
-    /// In the transaction that runs.
+    /// The mark in the running transaction.
     writing: ClockMark,
 }
 
 impl ClockWriter {
-    /// A crash between two marks makes a start that distrusts the clock believe that the
-    /// run ended so much earlier.
+    /// Milliseconds between two marks. After a crash, a start that distrusts the clock assumes
+    /// that the run ended at the last mark.
     const EVERY: u64 = 10_000;
 
-    /// Writes the mark if it is time, in the running transaction.
+    /// Writes the mark in the running transaction if it is due.
     pub(super) fn write(
         &mut self,
         connection: &Connection,
@@ -192,7 +192,7 @@ impl ClockWriter {
             || mark.uptime >= self.written.uptime.saturating_add(Self::EVERY)
     }
 
-    /// The transaction is committed.
+    /// Called when the transaction is committed.
     pub(super) fn committed(&mut self) {
         self.written = self.writing;
     }

@@ -1,17 +1,17 @@
 //! Detects files that are moved, removed or replaced while the broker has them open.
 //!
-//! Whatever they are called now, they stay open, and the open log has all that was
-//! acknowledged. It is copied into the open database once more, so that the file that was
-//! moved is whole. The broker ends then; the text says what to put where before the next
-//! start.
+//! Renamed or not, the files stay open, and the open WAL has everything that was acknowledged.
+//! It is copied into the open database once more, so that a moved file is complete. Then the
+//! broker ends; the error says what to put where before the next start.
 
 use super::files::{beside, identity};
 use super::{SqliteEngine, checkpoint};
 
 impl SqliteEngine {
-    /// After each commit, before anybody learns of it: what is acknowledged from here on
-    /// would be gone with the process if its files were no longer those at their paths.
-    /// Two calls of stat, against at least a write and mostly an fsync for the commit.
+    /// Called after each commit, before it is published: if the files were no longer those at
+    /// their paths, what is acknowledged from here on would be lost with the process. It costs
+    /// two calls of `stat`, compared with at least a write and usually an fsync for the
+    /// commit.
     pub(super) fn is_in_place(&self) -> Result<(), String> {
         if !self.space.is_in_place() {
             return Err(self.database_is_gone());
@@ -27,8 +27,8 @@ impl SqliteEngine {
         Err(format!("the write-ahead log (-wal) has been removed or replaced; {rest}"))
     }
 
-    /// Copies what the log holds into the database that is open, and waits for readers.
-    /// True if all of it is there.
+    /// Copies the WAL into the open database, and waits for readers. True if everything was
+    /// copied.
     fn save_log(&self) -> bool {
         matches!(checkpoint::copy_all(&self.connection), Ok(true))
     }
@@ -45,7 +45,8 @@ impl SqliteEngine {
             None => "it has no name any more, or is on another volume".to_owned(),
         };
         let advice = if identity(path).is_some() {
-            // The log is not the new file's: the next start would apply it there.
+            // The WAL does not belong to the new file, but the next start would apply it
+            // there.
             if saved && checkpoint::truncate(&self.connection).is_ok_and(|cut| cut) {
                 format!("another file stands at {database}: a restart uses that one")
             } else {

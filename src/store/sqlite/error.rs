@@ -1,4 +1,4 @@
-//! Maps SQLite's errors to what can be done about them.
+//! Maps SQLite's errors to what the caller can do about them.
 
 use std::path::Path;
 
@@ -36,15 +36,14 @@ pub(super) fn failure_of(error: &rusqlite::Error) -> Failure {
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => Failure::Full,
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Failure::Busy,
-        // The WAL's index lives in a file of its own; SQLite reports a full
-        // volume under another name when it is that one which cannot grow.
+        // The WAL index is a file of its own. SQLite reports a full volume under another code
+        // if that file cannot grow.
         _ if extended_code(error) == rusqlite::ffi::SQLITE_IOERR_SHMSIZE => Failure::Full,
         _ => Failure::Fatal,
     }
 }
 
-/// SQLite's extended result code, or its plain `SQLITE_ERROR` for errors that
-/// arose on our side of it.
+/// SQLite's extended result code, or `SQLITE_ERROR` for errors that did not come from SQLite.
 pub(super) fn extended_code(error: &rusqlite::Error) -> i32 {
     error.sqlite_error().map_or(rusqlite::ffi::SQLITE_ERROR, |error| error.extended_code)
 }

@@ -1,24 +1,24 @@
-//! Ids never repeat, over restarts too: they are reserved in blocks, and the next
-//! start goes on behind the last block.
+//! Reserves ids in blocks, so that they never repeat, even after a restart: the next start
+//! continues after the last block.
 
 use rusqlite::Connection;
 
 use crate::message::{DeliveryId, MessageId, SessionId};
 use crate::store::batch::Highest;
 
-/// Ids in a block. A restart leaves out at most this many of 2^63, and at a million
-/// messages a second a block is extended every eight seconds.
+/// Ids in a block. A restart skips at most this many of 2^63; at a million messages a second a
+/// block is extended every eight seconds.
 const BLOCK: u64 = 16 << 20;
 
-/// The ends of the reserved blocks, as they stand in the file.
+/// The ends of the reserved blocks, as recorded in the file.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct IdBlocks {
     reserved: Highest,
 }
 
 impl IdBlocks {
-    /// Reserves the first blocks of this run. Returns what was reserved before: the
-    /// largest ids that may have been given out.
+    /// Reserves the first blocks of this run. Also returns the previous ends: the largest ids
+    /// that may have been used.
     pub(super) fn open(connection: &Connection) -> rusqlite::Result<(Self, Highest)> {
         let last = Highest {
             message: MessageId(last(connection, "message")?),
@@ -30,15 +30,15 @@ impl IdBlocks {
         Ok((blocks, last))
     }
 
-    /// True if [`Self::extend`] has something to write.
+    /// True if [`Self::extended`] has something to write.
     pub(super) fn near_end(&self, highest: Highest) -> bool {
         near(self.reserved.message.0, highest.message.0)
             || near(self.reserved.delivery.0, highest.delivery.0)
             || near(self.reserved.session.0, highest.session.0)
     }
 
-    /// Moves the ends on, in the running transaction. Call [`Self::set`] with the
-    /// result once it is committed.
+    /// Extends the blocks in the running transaction. Once it is committed, the caller
+    /// replaces this with the result.
     pub(super) fn extended(
         &self,
         connection: &Connection,
@@ -77,7 +77,7 @@ fn extend(
     Ok(())
 }
 
-/// The end of the block, or the largest row if somebody edited the file.
+/// The end of the block, or the largest row if the file was edited.
 fn last(connection: &Connection, table: &str) -> rusqlite::Result<u64> {
     let sql = format!(
         "SELECT max((SELECT value FROM meta WHERE key = 'reserved_{table}'),

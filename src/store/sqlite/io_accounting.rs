@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use crate::store::config::Checkpoints;
 use crate::store::metrics::{StoreMetrics, stamp};
 
-/// The WAL begins with so many bytes (SQLite's file format, 4.1).
+/// Bytes of the WAL's header (SQLite's file format, 4.1).
 const HEADER: u64 = 32;
 
 /// Follows the length of the WAL from commit to commit.
@@ -18,11 +18,11 @@ const HEADER: u64 = 32;
 pub(super) struct WalAccounting {
     /// Frames in the WAL after the last COMMIT.
     pages: AtomicU32,
-    /// The WAL's round, see [`round`], from when on it may begin another one: since all
-    /// of it was copied back, or at any time if another program does that.
+    /// The WAL's round, see [`round`], while the WAL may restart: after a complete checkpoint,
+    /// or at any time if another program checkpoints.
     round: Mutex<Option<u32>>,
     wal: PathBuf,
-    /// Bytes of a frame, its header included.
+    /// Bytes of a frame, frame header included.
     frame: u64,
     checkpoints: Checkpoints,
     metrics: Arc<StoreMetrics>,
@@ -35,19 +35,19 @@ impl WalAccounting {
         checkpoints: Checkpoints,
         metrics: Arc<StoreMetrics>,
     ) -> Self {
-        // What the start has written is not counted.
+        // What the start wrote is not counted.
         let bytes = super::files::file_size(&wal).saturating_sub(HEADER);
         let pages = AtomicU32::new(u32::try_from(bytes / frame.max(1)).unwrap_or(0));
         let round = Mutex::new(round(&wal));
         Self { pages, round, wal, frame, checkpoints, metrics }
     }
 
-    /// SQLite has committed, and the WAL now holds so many frames.
+    /// Called after a COMMIT: the WAL now has `pages` frames.
     pub(super) fn committed(&self, pages: u32) {
         let before = self.pages.swap(pages, Ordering::Relaxed);
         let restarted = self.has_restarted() || pages < before;
         if restarted && self.checkpoints == Checkpoints::External {
-            // SQLite begins it anew only after all of it was copied back.
+            // SQLite restarts the WAL only after a complete checkpoint.
             stamp(&self.metrics.last_checkpoint);
         }
         let written = if restarted { pages } else { pages - before };
@@ -55,7 +55,8 @@ impl WalAccounting {
         self.metrics.wal_written.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// The header is read where it can have changed, which costs some microseconds.
+    /// True if the WAL has restarted. The header is read only if it can have changed, since
+    /// that takes some microseconds.
     fn has_restarted(&self) -> bool {
         let mut known = self.round.lock();
         let now = match (*known, self.checkpoints) {
@@ -69,12 +70,12 @@ impl WalAccounting {
         last.zip(now).is_some_and(|(last, now)| last != now)
     }
 
-    /// All of the WAL has been copied back: the next commit may begin it anew.
+    /// Called after a complete checkpoint: the next commit may restart the WAL.
     pub(super) fn copied(&self) {
         *self.round.lock() = round(&self.wal);
     }
 
-    /// The WAL has been cut to nothing.
+    /// Called after the WAL was truncated.
     pub(super) fn cut(&self) {
         self.pages.store(0, Ordering::Relaxed);
         *self.round.lock() = None;
@@ -86,7 +87,7 @@ impl WalAccounting {
     }
 }
 
-/// The checkpoint sequence number in the WAL's header: another one each time that it is
+/// The checkpoint sequence number in the WAL's header, which changes each time the WAL is
 /// written from its beginning again (SQLite's file format, 4.1).
 fn round(wal: &Path) -> Option<u32> {
     let mut header = [0; 16];
@@ -95,17 +96,16 @@ fn round(wal: &Path) -> Option<u32> {
     Some(u32::from_be_bytes([a, b, c, d]))
 }
 
-/// Bytes that this thread has handed to `write` so far. `None` where the system does
-/// not say (Linux does, in proc(5)).
+/// Bytes that this thread has passed to `write` so far. `None` if the system does not report
+/// it (Linux does, in proc(5)).
 pub(super) fn by_this_thread() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/thread-self/io").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("wchar:"))?;
     line.trim().parse().ok()
 }
 
-/// Pages that a checkpoint has copied into the database: as many as were written, or
-/// `frames` where the system does not say, which counts a page again for each time that
-/// it had changed.
+/// Counts the pages that a checkpoint has copied: the bytes written, or `frames` if the system
+/// does not report them, which counts a page once for each time it changed.
 pub(super) fn count_copied(metrics: &StoreMetrics, before: Option<u64>, frames: u64, page: u64) {
     let bytes = match before.zip(by_this_thread()) {
         Some((before, now)) => now.saturating_sub(before),

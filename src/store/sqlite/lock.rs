@@ -1,13 +1,12 @@
-//! One broker per database: advisory locks on a file beside it and on the database
-//! itself. SQLite's own locks cannot serve, since people may look into the file with
-//! `sqlite3`.
+//! One broker per database: advisory locks on a file beside it and on the database itself.
+//! SQLite's own locks cannot be used, since operators may read the file with `sqlite3`.
 //!
-//! The lock on the database is there for hard links: whoever comes by another name finds
-//! another lock file, and the same database. Both are `flock(2)`, which knows nothing of
-//! the byte ranges that SQLite locks by `fcntl(2)`. Closing any descriptor of a file
-//! takes all `fcntl` locks of the process from it, so the database is opened here before
-//! SQLite opens it, and closed when SQLite has closed it: whoever uses the database holds
-//! an [`LockFile`] in an `Arc`, and drops it last.
+//! The lock on the database covers hard links: a broker that opens another name finds another
+//! lock file, but the same database. Both are `flock(2)`, which is independent of the byte
+//! ranges that SQLite locks with `fcntl(2)`. Closing any descriptor of a file releases all
+//! `fcntl` locks of the process on it, so the database is opened here before SQLite opens it,
+//! and closed after SQLite has closed it: every user of the database holds a [`LockFile`] in
+//! an `Arc` and drops it last.
 
 use std::fs::{File, TryLockError};
 use std::io::{ErrorKind, Read, Seek, Write};
@@ -17,40 +16,41 @@ use std::path::{Path, PathBuf};
 use super::files::{beside, directory_of, give_to_owner_of, identity, mode_of};
 use crate::store::error::OpenError;
 
-/// `maintenance/holder.rs` takes a shared lock for a moment to see whether there is a
-/// holder. So one who is refused asks again this often,
+/// `maintenance/holder.rs` takes a shared lock briefly to see whether there is a holder, so a
+/// refused attempt is repeated this many times,
 const ATTEMPTS: u32 = 10;
-/// after this long.
+/// with this pause.
 const PAUSE: std::time::Duration = std::time::Duration::from_millis(10);
 
-/// Held as long as the database is open. The kernel lets go of it when the process
-/// ends, however it ends.
+/// Held as long as the database is open. The kernel releases it when the process ends, in
+/// whatever way.
 #[derive(Debug)]
 pub(crate) struct LockFile {
     beside: File,
     path: PathBuf,
-    /// The file beside the database was not there before.
+    /// The lock file did not exist before.
     made: bool,
     database: Option<File>,
 }
 
 impl LockFile {
-    /// Takes it, or tells who has it. The database need not exist.
+    /// Takes the locks, or fails with the holder's process id. The database need not exist.
     ///
     /// # Errors
-    /// [`OpenError::Locked`], or the file cannot be made or locked.
+    /// [`OpenError::Locked`], or [`OpenError::Io`] if the file cannot be created or locked.
     pub(crate) fn acquire(database: &Path) -> Result<Self, OpenError> {
         let path = beside(database, ".lock");
         let io = |error| OpenError::io(&path, error);
         let (mut file, made) = loop {
             let (mut file, made) = open_or_make(&path, database).map_err(io)?;
             match try_for_a_while(&file) {
-                // Not one that its holder has removed meanwhile, see `withdraw`.
+                // The file must still be at its path: its holder may have removed it
+                // meanwhile, see `withdraw`.
                 Ok(()) if is_at(&file, &path) => break (file, made),
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => {
                     let mut pid = String::new();
-                    // The holder may be about to write it.
+                    // The holder may not have written it yet.
                     let _ = file.read_to_string(&mut pid);
                     let pid = pid.trim();
                     let pid = if pid.is_empty() { "?".into() } else { pid.to_owned() };
@@ -72,17 +72,16 @@ impl LockFile {
         Ok(Self { beside: file, path, made, database: inner })
     }
 
-    /// Lets go of a database that is not used after all: its lock file is removed if it was
-    /// made for that, while it is still locked.
+    /// Releases a database that is not used after all. A lock file that was created for it is
+    /// removed while it is still locked.
     pub(super) fn withdraw(self) {
         if self.made && is_at(&self.beside, &self.path) {
             let _ = std::fs::remove_file(&self.path);
         }
     }
 
-    /// What the database that is open is called now: another name than it was opened by if
-    /// it has been renamed since. `None` if it has no name any more, or if the system does
-    /// not tell.
+    /// The current path of the open database, which differs from the original one if it was
+    /// renamed. `None` if it has no name any more, or if the system does not report it.
     pub(super) fn database_is_at(&self) -> Option<PathBuf> {
         use std::os::fd::AsRawFd as _;
         let file = self.database.as_ref()?;
@@ -90,7 +89,7 @@ impl LockFile {
         is_at(file, &path).then_some(path)
     }
 
-    /// Locks a database that was made after [`Self::acquire`].
+    /// Locks a database that was created after [`Self::acquire`].
     pub(super) fn hold(&mut self, database: &Path) -> Result<(), OpenError> {
         if self.database.is_none() {
             self.database = lock_database(database)?;
@@ -99,7 +98,7 @@ impl LockFile {
     }
 }
 
-/// True if it was made.
+/// Opens or creates the lock file. True if it was created.
 fn open_or_make(path: &Path, database: &Path) -> std::io::Result<(File, bool)> {
     let mut options = File::options();
     options.read(true).write(true);
@@ -112,7 +111,8 @@ fn open_or_make(path: &Path, database: &Path) -> std::io::Result<(File, bool)> {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             made => {
                 let made = made?;
-                // Root may run a tool; the broker's own user must be able to lock it later.
+                // A tool may run as root; the broker's own user must be able to lock the file
+                // later.
                 give_to_owner_of(path, directory_of(database))?;
                 return Ok((made, true));
             }
@@ -125,8 +125,8 @@ fn is_at(file: &File, path: &Path) -> bool {
     own.is_some() && own == identity(path)
 }
 
-/// `None` if there is no such file, or if its file system cannot lock it: what SQLite
-/// says of it is clearer.
+/// Locks the database. `None` if there is no such file, or if its file system cannot lock it:
+/// SQLite's error for that is clearer.
 fn lock_database(database: &Path) -> Result<Option<File>, OpenError> {
     let Some(file) = open_to_lock(database) else { return Ok(None) };
     match try_for_a_while(&file) {
@@ -139,8 +139,8 @@ fn lock_database(database: &Path) -> Result<Option<File>, OpenError> {
     }
 }
 
-/// The database, if `flock` on it stays apart from SQLite's locks: network file systems
-/// make it a lock on all bytes (flock(2), "NFS details" and "CIFS details").
+/// Opens the database if `flock` on it is independent of SQLite's locks. Network file systems
+/// turn it into a lock on all bytes (flock(2), "NFS details" and "CIFS details").
 pub(crate) fn open_to_lock(database: &Path) -> Option<File> {
     let file = File::open(database).ok()?;
     let magic = rustix::fs::fstatfs(&file).ok()?.f_type;
@@ -149,8 +149,8 @@ pub(crate) fn open_to_lock(database: &Path) -> Option<File> {
     apart.then_some(file)
 }
 
-/// The process that holds a `flock` on the file, as the kernel tells it. In another
-/// container it has no number here.
+/// The process that holds a `flock` on the file, as reported by the kernel. A process in
+/// another container has no number here.
 pub(crate) fn locked_by(file: &File) -> Option<u32> {
     let metadata = file.metadata().ok()?;
     let inode = metadata.ino().to_string();

@@ -11,7 +11,8 @@ use crate::store::checkpoint_request::Checkpointed;
 use crate::store::engine::{Engine as _, Failure, Result};
 
 impl SqliteEngine {
-    /// A checkpoint that finds no room is tried again later; the WAL keeps all.
+    /// Ignores that a checkpoint found no space: it is repeated later, and the WAL keeps
+    /// everything.
     pub(super) fn unless_full(&self, result: rusqlite::Result<()>) -> Result<()> {
         match result {
             Err(error) if failure_of(&error) == Failure::Full => {
@@ -22,19 +23,19 @@ impl SqliteEngine {
         }
     }
 
-    /// True if there is room on the volume, perhaps after some was made.
+    /// True if there is space on the volume, possibly after some was freed.
     pub(super) fn make_room_for(&mut self, bytes: u64) -> Result<bool> {
         let has_room =
             |engine: &Self| engine.space.has_room_for(bytes, engine.checkpointer.wal_bytes());
         if has_room(self) {
             return Ok(true);
         }
-        // What has been copied back need not be counted, nor pages that are given back.
-        // Publishers that try again keep the idle moment away in which both would happen.
+        // Pages that have been checkpointed or returned to the volume need not be counted.
+        // Both would happen when idle, but publishers that retry prevent that.
         self.empty_log()?;
         if !has_room(self) {
             match space::give_back(&self.connection) {
-                // Somebody holds the lock: there is a next time.
+                // Another program holds the lock: a later call tries again.
                 Err(error) if failure_of(&error) == Failure::Busy => {}
                 result => self.unless_full(result)?,
             }
@@ -43,19 +44,19 @@ impl SqliteEngine {
         Ok(has_room(self))
     }
 
-    /// Copies back what is in the log, without waiting for readers, and cuts its file
-    /// unless another program follows it.
+    /// Checkpoints without waiting for readers, and truncates the WAL unless another program
+    /// follows it.
     pub(super) fn checkpoint_on_demand(&mut self) -> Result<Checkpointed> {
         let start = Instant::now();
         let before = self.checkpointer.wal_bytes();
         let (wal_pages, copied_before) = count_pages(&self.connection)?;
-        // A full volume is no reason to end: the log keeps all.
+        // A full volume is not fatal here: the WAL keeps everything.
         if self.checkpointer.is_external() { self.empty_log() } else { self.when_idle() }?;
         let after = self.checkpointer.measure(&self.metrics);
         let (_, copied_after) = count_pages(&self.connection)?;
         Ok(Checkpointed {
             wal_pages,
-            // A log that was cut counts no more.
+            // A truncated WAL has no pages left to count.
             copied_pages: if after == 0 { wal_pages } else { copied_after.max(copied_before) },
             wal_bytes_before: before,
             wal_bytes_after: after,
@@ -64,7 +65,7 @@ impl SqliteEngine {
     }
 }
 
-/// Pages in the log, and those of them that are in the database: copies nothing.
+/// Pages in the WAL, and how many of them are in the database. Copies nothing.
 fn count_pages(connection: &Connection) -> rusqlite::Result<(u64, u64)> {
     match connection.wal_checkpoint_v2(None::<&str>, CheckpointMode::NOOP) {
         Ok((log, copied)) => {

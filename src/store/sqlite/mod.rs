@@ -1,11 +1,11 @@
-//! The SQLite engine: one file, one connection that writes, one that reads pages of
-//! queues. All SQL of the running broker, and all that is known about SQLite's files, stands
-//! here; what a batch means and who is refused on a full disk is decided above
-//! (`store::writer`), through [`Engine`](super::engine::Engine).
+//! The SQLite engine: one file, one connection that writes, one that reads pages of queues.
+//! All SQL of the running broker and all knowledge of SQLite's files is here; the meaning of a
+//! batch and the policy on a full disk are decided above (`store::writer`), through
+//! [`Engine`](super::engine::Engine).
 //!
 //! - The start: [`open`], `lock`, `schema`, `check`, `clock`, `recover`, `ids`.
-//! - A transaction: `transaction` with `statements`. Its log: `checkpoint`, `io_accounting`.
-//! - Room: `space`. Files that are moved away: `displaced`.
+//! - A transaction: `transaction` with `statements`. Its WAL: `checkpoint`, `io_accounting`.
+//! - Disk space: `space`. Files that are moved away: `displaced`.
 //! - Queues read back: `pages`.
 
 mod check;
@@ -44,11 +44,11 @@ pub(crate) use lock::{LockFile, locked_by, open_to_lock};
 pub(super) use open::open;
 pub(crate) use schema::{APPLICATION_ID, identify, is_clean, new_in_memory, pragma};
 
-/// Pages that one idle moment gives back: 4 MiB. Nobody has come for a second.
+/// Pages that one idle step returns to the volume: 4 MiB.
 const IDLE_STEP: i64 = 512;
 
-/// Pages that a pause between two commits gives back: 512 KiB, because the next commit
-/// may come meanwhile and wait for it.
+/// Pages that a pause between two commits returns to the volume: 512 KiB, because the next
+/// commit may arrive meanwhile and has to wait.
 const PAUSE_STEP: i64 = 64;
 
 /// Owns the only connection that writes.
@@ -59,7 +59,7 @@ struct SqliteEngine {
     space: Space,
     ids: IdBlocks,
     clock: ClockWriter,
-    /// Free pages that are to be given back to the volume, as of the last look.
+    /// Free pages left to return to the volume, as of the last look.
     surplus: i64,
     metrics: Arc<StoreMetrics>,
     /// Dropped last: see `lock`.
@@ -104,9 +104,9 @@ impl Engine for SqliteEngine {
     }
 
     fn prepare_for(&mut self, changes: usize) -> Result<()> {
-        // What the WAL holds is copied back first: a batch that finds no room leaves the WAL
-        // grown, and a database that still has to grow by what is in it could then neither
-        // be copied back nor written to.
+        // The WAL is checkpointed first: a batch that finds no space leaves a longer WAL, and
+        // a database that has yet to grow by its contents could then be neither checkpointed
+        // nor written.
         if self.checkpointer.wal_bytes() == 0 || !self.space.may_be_filled(changes) {
             return Ok(());
         }
@@ -160,7 +160,8 @@ impl Engine for SqliteEngine {
         };
         match self.space.shrink(&self.connection, step) {
             Ok(left) => self.surplus = left,
-            // No room to move pages, or somebody holds the lock: another time.
+            // There is no space to move pages, or another program holds the lock: a later call
+            // tries again.
             Err(error) if error::failure_of(&error) != Failure::Fatal => self.surplus = 0,
             Err(error) => return Err(error.into()),
         }
@@ -174,7 +175,7 @@ impl Engine for SqliteEngine {
     fn measure(&mut self) -> Result<()> {
         self.checkpointer.measure(&self.metrics);
         match self.space.measure(&self.connection, &self.metrics) {
-            // Some other program holds the file for a moment: the gauges can wait.
+            // Another program holds the lock for a moment: the gauges are updated later.
             Err(error) if error::failure_of(&error) == Failure::Busy => Ok(()),
             result => Ok(result?),
         }

@@ -27,21 +27,21 @@ use crate::store::engine::{Failure, OpenedEngine};
 use crate::store::error::OpenError;
 use crate::store::metrics::{StoreMetrics, stamp};
 
-/// Of 4, 8 and 16 KiB measured with `benches/store.rs`: 8 KiB takes a tenth less CPU
-/// for an insert and a quarter less for a delete than 4 KiB; 16 KiB takes less again,
-/// but a message that is committed alone writes whole pages, so four times as much.
-/// Single runs, on a busy machine: CPU of the writer, not time.
+/// 8 KiB, chosen among 4, 8 and 16 KiB with `benches/store.rs`: it takes a tenth less CPU for
+/// an insert and a quarter less for a delete than 4 KiB. 16 KiB takes less again, but a
+/// message that is committed alone writes whole pages, so four times as much. Single runs, on
+/// a busy machine: CPU of the writer, not time.
 const PAGE_SIZE: i64 = 8192;
 
-/// A database with the rights of [`mode_of`]. True if it was made. Whatever fails here is
-/// told better by SQLite.
+/// Creates a database with the permissions of [`mode_of`]. True if it was created. SQLite
+/// reports any error here better.
 fn keep_from_others(path: &Path) -> bool {
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true).mode(mode_of(path)).open(path).is_ok()
 }
 
-/// What is there in place of a database: nothing, or a file of 0 bytes, as a copy that was
-/// cut off leaves it. `None`: something else, which SQLite looks at.
+/// Describes what is in place of a database: nothing, or a file of 0 bytes, as an interrupted
+/// copy leaves it. `None` if it is something else, which SQLite examines.
 fn what_is_at(path: &Path) -> Option<&'static str> {
     match std::fs::metadata(path) {
         Ok(metadata) if metadata.is_file() && metadata.len() == 0 => Some("is a file of 0 bytes"),
@@ -50,7 +50,7 @@ fn what_is_at(path: &Path) -> Option<&'static str> {
     }
 }
 
-/// Opening a pipe would wait for whoever writes to it.
+/// Refuses anything but a regular file: opening a pipe would wait for its writer.
 fn is_a_file(path: &Path) -> Result<(), OpenError> {
     let kind = match std::fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => "a directory",
@@ -60,10 +60,10 @@ fn is_a_file(path: &Path) -> Result<(), OpenError> {
     Err(OpenError::NotAFile { path: path.to_path_buf(), kind })
 }
 
-/// SQLite removes a log that it finds beside an empty file, as one of a database that is
-/// gone. The log of one that was moved may hold all that was acknowledged last. (A journal
-/// does not: our databases have one only within the first start, and what that leaves when it
-/// is cut off, perhaps a journal alone, is nobody's.)
+/// Refuses a WAL beside a missing or empty database. SQLite would remove it, but if its
+/// database was moved, it may hold what was acknowledged last. (A journal does not: our
+/// databases have one only within the first start, and an interrupted first start, which may
+/// leave a journal alone, has acknowledged nothing.)
 fn has_no_orphan(path: &Path) -> Result<(), OpenError> {
     const LOG: &str = "-wal";
     let state = match std::fs::metadata(path) {
@@ -77,7 +77,7 @@ fn has_no_orphan(path: &Path) -> Result<(), OpenError> {
     Err(OpenError::Orphaned { path: path.to_path_buf(), state, log: LOG })
 }
 
-/// Opens it. If it is not to be used, what was made beside it is removed again.
+/// Opens the database. If it is refused, the files created beside it are removed again.
 pub(in crate::store) fn open(
     config: &StoreConfig,
     metrics: &Arc<StoreMetrics>,
@@ -90,7 +90,7 @@ pub(in crate::store) fn open(
     if let Some(found) = found.filter(|_| !config.create)
         && !beside(path, ".restoring").exists()
     {
-        // Before anything is made: the directory may be the mount point of a volume.
+        // Before anything is created: the directory may be the mount point of a volume.
         return Err(OpenError::NoDatabase { path: path.to_path_buf(), found });
     }
     std::fs::create_dir_all(directory).map_err(|error| OpenError::io(directory, error))?;
@@ -132,7 +132,7 @@ pub(in crate::store) fn open(
     })
 }
 
-/// What was read.
+/// What was read from the database.
 struct Contents {
     scan: recover::Scan,
     ids: IdBlocks,
@@ -148,7 +148,7 @@ fn open_locked(
 ) -> Result<(Connection, Contents), OpenError> {
     let path = config.path.as_path();
     if beside(path, ".restoring").exists() {
-        // See `maintenance/restore.rs`: what stands at the path may lack its WAL.
+        // See `maintenance/restore.rs`: the file at the path may lack its WAL.
         return Err(OpenError::Unfinished { path: path.to_path_buf() });
     }
     has_no_orphan(path)?;
@@ -168,9 +168,9 @@ fn open_locked(
     }
 }
 
-/// Closes a database that is not used after all. SQLite removes its log and the log's index
-/// if nobody else has them open, but copies the log back before: so only an empty one is
-/// left to it.
+/// Closes a database that is not used after all. SQLite then removes the WAL and its index if
+/// no other connection has them open, but checkpoints first: so this is permitted only for an
+/// empty WAL.
 fn withdraw(connection: Connection, path: &Path, made: bool) {
     if file_size(&beside(path, "-wal")) == 0 {
         let _ = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false);
@@ -190,7 +190,7 @@ fn read(
     let path = config.path.as_path();
     let sqlite = |error| OpenError::from_sqlite(path, error);
     connection.busy_timeout(config.busy_timeout).map_err(sqlite)?;
-    // After a failed fsync nothing must be copied back by the closing of the file.
+    // After a failed fsync, closing the file must not checkpoint.
     let keep = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
     connection.set_db_config(keep, true).map_err(sqlite)?;
     let empty = schema::identify(connection, path)?;
@@ -203,8 +203,8 @@ fn read(
         );
     }
     configure(connection, config, empty).map_err(sqlite)?;
-    // What a crash left in the WAL may have been read from the kernel's cache after
-    // a failed fsync. Once it is copied back and synced, it can be built upon.
+    // What a crash left in the WAL may have been read from the kernel's cache after a failed
+    // fsync. Once it is checkpointed and synced, it is safe to build on.
     checkpoint::at_start(connection, config.checkpoints).map_err(sqlite)?;
     stamp(&metrics.last_checkpoint);
     let clean = empty || schema::is_clean(connection).map_err(sqlite)?;
@@ -233,7 +233,7 @@ fn read(
 
 fn configure(connection: &Connection, config: &StoreConfig, empty: bool) -> rusqlite::Result<()> {
     if empty {
-        // Both can only be chosen before the first table.
+        // Both must be set before the first table exists.
         connection.pragma_update(None, "page_size", PAGE_SIZE)?;
         connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     }
@@ -244,22 +244,23 @@ fn configure(connection: &Connection, config: &StoreConfig, empty: bool) -> rusq
         DurabilityMode::Commit | DurabilityMode::Async => "NORMAL",
     };
     connection.pragma_update(None, "synchronous", synchronous)?;
-    // Where fsync does not reach the platter, this does; elsewhere it changes nothing.
+    // On systems where fsync does not reach the medium, `fullfsync` does; elsewhere it changes
+    // nothing.
     connection.pragma_update(None, "fullfsync", config.durability == DurabilityMode::Fsync)?;
     connection.pragma_update_and_check(None, "wal_autocheckpoint", 0, |_| Ok(()))?;
     let cache = i64::try_from(config.cache_size / 1024).unwrap_or(i64::MAX).max(64);
     connection.pragma_update(None, "cache_size", -cache)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
-    // No relation is enforced: rows go in the order in which it costs least.
+    // No relation is enforced: rows are written in the order that costs least.
     connection.pragma_update(None, "foreign_keys", false)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     connection.set_prepared_statement_cache_capacity(statements::CACHE);
     Ok(())
 }
 
-/// Brings the schema up to date, compares the clocks, and reserves ids. On a full volume
-/// the reserve is given up for it, then the expiry of messages that a wrong clock asks
-/// for: a start must be possible, so that queues can drain.
+/// Migrates the schema, compares the clocks and reserves ids. If the volume is full, the
+/// reserve is deleted first, then the expiry of messages that a wrong clock requires is
+/// skipped: a start must be possible, so that queues can drain.
 fn begin_run(
     connection: &mut Connection,
     path: &Path,
@@ -267,8 +268,8 @@ fn begin_run(
 ) -> Result<(IdBlocks, Highest, bool), OpenError> {
     let mut attempt = |reach: Reach| {
         schema::migrate(connection)?;
-        // At once for writing: another program that writes in between would make a
-        // transaction that began with reading fail.
+        // Immediate: a transaction that began by reading would fail if another program wrote
+        // in between.
         let transaction =
             connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         transaction.execute("UPDATE meta SET value = 0 WHERE key = 'clean'", [])?;
@@ -297,13 +298,13 @@ fn begin_run(
     result.map_err(|error| OpenError::from_sqlite(path, error))
 }
 
-/// The names of new files are on disk only once their directory is, and its own name
-/// once its parent is.
+/// Syncs the directory and its parent: new files are durable only once their directory is, and
+/// the directory once its parent is.
 fn sync_directory(directory: &Path) -> Result<(), OpenError> {
     let sync = |directory: &Path| File::open(directory)?.sync_all();
     sync(directory).map_err(|error| OpenError::io(directory, error))?;
     if let Some(parent) = directory.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        // It need not be ours to read, and then we have not created anything in it.
+        // The parent may be unreadable for us; then we have not created anything in it.
         let _ = sync(parent);
     }
     Ok(())

@@ -1,7 +1,7 @@
-//! Reads parts of queues back from disk, on a connection of its own.
+//! Reads parts of queues back from disk, on its own connection.
 //!
-//! Without memory mapping: an I/O error would come as a signal there, and could not
-//! be reported to anyone.
+//! Memory mapping is not used: an I/O error would arrive as a signal and could not be
+//! reported.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -60,10 +60,10 @@ impl PageReader for SqlitePages {
     }
 }
 
-/// A page that is being read.
+/// The state of a page that is being read.
 struct Reading {
     page: Page,
-    /// Messages that several deliveries belong to.
+    /// Messages that have several deliveries.
     shared: AHashMap<MessageId, Arc<Message>>,
     ledger: Ledger,
 }
@@ -111,7 +111,8 @@ fn message(row: &Row<'_>, ledger: Ledger) -> rusqlite::Result<Message> {
     Ok(message)
 }
 
-/// From a column; what FerryMQ never writes is taken for the QoS that loses nothing.
+/// Converts a column. A value that FerryMQ never writes becomes QoS 1, so that no message is
+/// lost.
 pub(super) fn qos(value: u8) -> QoS {
     QoS::from_bits(value).unwrap_or(QoS::AtLeastOnce)
 }

@@ -1,5 +1,5 @@
-//! Reads what a start needs: sessions with all that belongs to them, and one pass over the
-//! deliveries. Payloads stay on disk.
+//! Reads what a start needs: sessions with all that belongs to them, and the deliveries in one
+//! pass. Payloads of messages stay on disk.
 
 use ahash::AHashMap;
 use rusqlite::{Connection, Result, Row};
@@ -12,17 +12,16 @@ use crate::store::record::{
 };
 use crate::store::references::References;
 
-/// The result of the pass.
+/// The result of the scan.
 #[derive(Debug, Default)]
 pub(super) struct Scan {
     pub(super) recovered: Recovered,
     pub(super) references: References,
-    /// Deliveries of sessions that are no more; the writer removes them little by
-    /// little.
+    /// Deliveries of sessions that no longer exist; the writer removes them in small steps.
     pub(super) orphans: IdList,
 }
 
-/// Reads everything that memory has to know.
+/// Reads everything that is kept in memory.
 pub(super) fn scan(connection: &Connection) -> Result<Scan> {
     let mut scan = Scan::default();
     let mut index = AHashMap::new();
@@ -53,8 +52,8 @@ fn read_sessions(
         "SELECT id, client_id, version, expiry, disconnected_at, sent_up_to, will_topic, will_payload, \
          will_properties, will_qos, will_retain, will_delay, will_expiry FROM session ORDER BY id",
     )?;
-    // A list that grew would be up to twice as large as it need be, at the moment at which
-    // a start takes the most memory.
+    // A list that grows would be up to twice the necessary size, at the moment when a start
+    // takes the most memory.
     let count: i64 = connection.query_row("SELECT count(*) FROM session", [], |row| row.get(0))?;
     let count = usize::try_from(count).unwrap_or_default();
     sessions.reserve_exact(count);
@@ -104,8 +103,8 @@ fn session(row: &Row<'_>) -> Result<SessionRecord> {
     })
 }
 
-/// In the order of sessions, so that each gets its list in one piece and at its size:
-/// of a million subscriptions, lists that grew would leave holes of their sum behind.
+/// Ordered by session, so that each list is allocated once at its final size: with a million
+/// subscriptions, growing lists would leave holes as large as all of them together.
 fn read_subscriptions(
     connection: &Connection,
     sessions: &mut [RecoveredSession],
@@ -187,7 +186,7 @@ fn read_retained(connection: &Connection, retained: &mut Vec<RetainedRecord>) ->
     Ok(())
 }
 
-/// In the order of ids, which is each session's order.
+/// Ordered by id, which is the order of each session's queue.
 fn read_deliveries(connection: &Connection, scan: &mut Scan, index: &Index) -> Result<()> {
     let mut counts: AHashMap<MessageId, u32> = AHashMap::new();
     let mut select = connection.prepare(

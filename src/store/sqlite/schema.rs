@@ -1,5 +1,5 @@
-//! The schema and its versions. A version is a script that has been released and
-//! never changes again; a later one builds on it.
+//! The schema and its versions. A version is a script that has been released and never
+//! changes; later versions build on it.
 
 use std::path::Path;
 
@@ -7,10 +7,10 @@ use rusqlite::Connection;
 
 use crate::store::error::OpenError;
 
-/// Marks the file as ours: "FMQ1" in ASCII.
+/// Identifies FerryMQ's files: "FMQ1" in ASCII.
 pub(crate) const APPLICATION_ID: i64 = 0x464D_5131;
 
-/// Script `n` leads from version `n` to `n + 1`.
+/// Script `n` migrates from version `n` to `n + 1`.
 const MIGRATIONS: &[&str] = &[include_str!("schema/0001.sql"), include_str!("schema/0002.sql")];
 
 /// The version that this release reads and writes.
@@ -18,8 +18,8 @@ pub(super) fn current_version() -> i64 {
     i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
 }
 
-/// Refuses files that are not ours or newer than us, without writing to them. True
-/// if the file is empty and has to be initialised.
+/// Refuses files of other applications or of later releases, without writing to them. True if
+/// the file is empty and has to be initialised.
 pub(crate) fn identify(connection: &Connection, path: &Path) -> Result<bool, OpenError> {
     let sqlite = |error| OpenError::from_sqlite(path, error);
     let application: i64 = pragma(connection, "application_id").map_err(sqlite)?;
@@ -41,7 +41,7 @@ pub(crate) fn identify(connection: &Connection, path: &Path) -> Result<bool, Ope
     Ok(false)
 }
 
-/// Brings the file to the current version, in one transaction for each step.
+/// Migrates the file to the current version, with one transaction for each step.
 pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
     migrate_to(connection, MIGRATIONS.len())
 }
@@ -59,19 +59,19 @@ fn migrate_to(connection: &mut Connection, wanted: usize) -> rusqlite::Result<()
     Ok(())
 }
 
-/// A new database of that version that is nowhere, to compare others with.
+/// A new database of that version in memory, to compare others with.
 pub(crate) fn new_in_memory(version: i64) -> rusqlite::Result<Connection> {
     let mut connection = Connection::open_in_memory()?;
     migrate_to(&mut connection, usize::try_from(version).unwrap_or(0))?;
     Ok(connection)
 }
 
-/// True if the last run ended in order.
+/// True if the last run ended with an orderly shutdown.
 pub(crate) fn is_clean(connection: &Connection) -> rusqlite::Result<bool> {
     connection.query_row("SELECT value FROM meta WHERE key = 'clean'", [], |row| row.get(0))
 }
 
-/// A pragma's one number.
+/// The integer value of a pragma.
 pub(crate) fn pragma(connection: &Connection, name: &str) -> rusqlite::Result<i64> {
     connection.pragma_query_value(None, name, |row| row.get(0))
 }

@@ -1,11 +1,12 @@
-//! Space: the quota, the reserve that is released when the volume is full, and pages that are
-//! given back.
+//! Disk space: the quota, the reserve that is deleted when the volume is full, and free pages
+//! that are returned to the volume.
 //!
-//! Free pages beyond 16 MiB or a quarter of what is in use go back to the volume: some with
-//! each batch, in its transaction, as many as pay for what came; 64 in a pause between two
-//! commits; 512 at a time when idle. While a queue only drains, hardly any: its end of the file
-//! becomes free by itself. SQLite's limit on the file is never below its length: where the
-//! headroom has been used, the file is shrunk before messages are tried again.
+//! Free pages beyond 16 MiB or a quarter of the pages in use are returned to the volume: some
+//! with each batch, in its transaction, in proportion to what it inserts; 64 in a pause
+//! between two commits; 512 at a time when idle. While a queue only drains, few are returned:
+//! the end of the file becomes free without moving pages. SQLite's limit on the file is never
+//! below its length: if the headroom has been used, the file is shrunk before messages are
+//! tried again.
 
 use std::cell::Cell;
 use std::fs::File;
@@ -23,28 +24,28 @@ use crate::store::config::StoreConfig;
 use crate::store::engine::{Growth, Limit};
 use crate::store::metrics::StoreMetrics;
 
-/// Pages beyond the quota that are kept for what must go on when it is reached:
-/// sessions, acknowledgements, retained messages that replace larger ones.
+/// Pages beyond the quota for what must continue when it is reached: sessions,
+/// acknowledgements, retained messages that replace larger ones.
 const HEADROOM: i64 = 256;
 
-/// Of these, the pages that are promised to sessions that come back. The rest is for what
+/// The part of the headroom that is promised to sessions that reconnect. The rest is for what
 /// cannot be refused: rows that change, and pages that are split for a short row.
 const GROWTH: i64 = 128;
 
-/// Of the headroom, the pages that nothing but deletes may use.
+/// The part of the headroom that only deletes may use.
 const DELETES: i64 = 32;
 
-/// Free pages below this many bytes are kept: the next burst needs them.
+/// Free pages up to this many bytes are kept for the next burst.
 const KEEP_FREE: i64 = 16 << 20;
 
-/// Pages that a full volume is given back at a time: moving them takes room in the WAL
-/// first, about twice as much.
+/// Pages that are returned to a full volume at a time: moving them first takes about twice as
+/// much space in the WAL.
 const GIVE_BACK: i64 = 32;
 
-/// For deletes and checkpoints of deletes; small volumes spare an eighth.
+/// Bytes kept for deletes and for checkpoints of deletes; small volumes keep an eighth.
 const MARGIN: u64 = 4 << 20;
 
-/// Watches the room.
+/// Watches the disk space.
 #[derive(Debug)]
 pub(super) struct Space {
     path: PathBuf,
@@ -53,7 +54,7 @@ pub(super) struct Space {
     page_size: i64,
     /// 0 for no limit.
     max_pages: i64,
-    /// The limit that SQLite has: never below the file's length when it was set.
+    /// SQLite's current limit in pages: never below the file's length when it was set.
     limited_to: Cell<i64>,
     /// Device and inode of the file that was opened.
     identity: Option<(u64, u64)>,
@@ -77,9 +78,10 @@ impl Space {
         Ok(space)
     }
 
-    /// Says so, in one line, if a start finds little room.
+    /// Logs a warning if a start finds little space.
     pub(super) fn warn_if_nearly_full(&self, connection: &Connection, wal: u64) {
-        /// Less than this, or a tenth of the quota, is used up before anyone looks.
+        /// Less than this, or than a tenth of the quota, would be used up before anyone
+        /// reacts.
         const LITTLE: u64 = 64 << 20;
         let Ok(room) = self.room(connection, wal) else { return };
         let quota = u64::try_from(self.max_pages * self.page_size).unwrap_or(0);
@@ -93,7 +95,7 @@ impl Space {
         }
     }
 
-    /// Sets the quota, with as much of the headroom as there is for it.
+    /// Sets the limit on the file: the quota, plus the headroom that `limit` allows.
     pub(super) fn limit(&self, connection: &Connection, limit: Limit) -> rusqlite::Result<()> {
         if self.max_pages == 0 {
             return Ok(());
@@ -110,15 +112,15 @@ impl Space {
         Ok(())
     }
 
-    /// True if a batch of `bytes` leaves enough on the volume to copy a WAL of `wal`
-    /// bytes back into the database, and some more for deletes: a volume that is full
-    /// to the last block could do neither, and would never get better.
+    /// True if a batch of `bytes` leaves enough space on the volume to checkpoint a WAL of
+    /// `wal` bytes, and some more for deletes: a volume that is full to its last block could
+    /// do neither and would stay full.
     pub(super) fn has_room_for(&self, bytes: u64, wal: u64) -> bool {
         self.room_on_volume(wal) >= bytes
     }
 
-    /// True if a batch that changes so many rows might fill the volume, were each of them
-    /// on a page of its own.
+    /// True if a batch that changes `changes` rows might fill the volume if each row were on a
+    /// page of its own.
     pub(super) fn may_be_filled(&self, changes: usize) -> bool {
         let page = u64::try_from(self.page_size).unwrap_or(0);
         let most = MARGIN + (changes as u64).saturating_mul(page);
@@ -130,8 +132,8 @@ impl Space {
         beside.saturating_sub(margin) / 2
     }
 
-    /// Bytes that are left on the volume beside a WAL that has yet to be copied back, and
-    /// how many of them no message takes.
+    /// Bytes left on the volume after a checkpoint of a WAL of `wal` bytes, and how many of
+    /// them messages may not use.
     fn volume_beside(&self, wal: u64) -> (u64, u64) {
         let Ok(volume) = rustix::fs::statvfs(&self.path) else { return (u64::MAX, MARGIN) };
         let size = volume.f_blocks.saturating_mul(volume.f_frsize);
@@ -139,8 +141,8 @@ impl Space {
         (available.saturating_sub(wal), MARGIN.min(size / 8))
     }
 
-    /// Bytes of messages that would find room: on the volume, and in pages that are
-    /// free or may still be added. A page holds at least half of what it could.
+    /// Bytes of messages that would find space: on the volume, and in pages that are free or
+    /// may still be added. A page is assumed to be half full.
     pub(super) fn room(&self, connection: &Connection, wal: u64) -> rusqlite::Result<u64> {
         let volume = self.room_on_volume(wal);
         if self.max_pages == 0 {
@@ -151,8 +153,8 @@ impl Space {
         Ok(volume.min(u64::try_from(pages * self.page_size / 2).unwrap_or(0)))
     }
 
-    /// True if more pages are in use than the quota has. What the headroom has left in the
-    /// file is given back first: SQLite's limit is never below the file's length.
+    /// True if more pages are in use than the quota allows. Free pages beyond the quota are
+    /// returned first: SQLite's limit is never below the file's length.
     pub(super) fn is_over_quota(&self, connection: &Connection) -> rusqlite::Result<bool> {
         if self.limited_to.get() <= self.max_pages {
             return Ok(false);
@@ -166,7 +168,7 @@ impl Space {
         Ok(self.limited_to.get() > self.max_pages)
     }
 
-    /// Pages of the file beyond the quota.
+    /// Number of pages of the file beyond the quota.
     fn excess(&self, connection: &Connection) -> rusqlite::Result<i64> {
         match self.max_pages {
             0 => Ok(0),
@@ -174,9 +176,9 @@ impl Space {
         }
     }
 
-    /// Room for what grows the file and is no message: up to the quota, and half of the
-    /// headroom; on the volume, half of what messages leave. It comes back as deletes free
-    /// pages.
+    /// Space for growth that is not messages: up to the quota plus half of the headroom; on
+    /// the volume, half of what messages leave. Deletes that free pages make it available
+    /// again.
     pub(super) fn growth(&self, connection: &Connection, wal: u64) -> rusqlite::Result<Growth> {
         let bytes = |pages: i64| u64::try_from(pages.saturating_mul(self.page_size)).unwrap_or(0);
         let (volume, margin) = self.volume_beside(wal);
@@ -192,7 +194,7 @@ impl Space {
         Ok(growth)
     }
 
-    /// Bytes of the largest message that could ever find room.
+    /// Size in bytes of the largest message that could ever find space.
     pub(super) fn most(&self) -> u64 {
         match u64::try_from(self.max_pages * self.page_size / 2) {
             Ok(0) | Err(_) => u64::MAX,
@@ -200,7 +202,7 @@ impl Space {
         }
     }
 
-    /// In numbers, for the log.
+    /// The sizes in words, for the log.
     pub(super) fn describe(&self, connection: &Connection) -> String {
         let mib = |bytes: u64| bytes >> 20;
         let pages = pragma(connection, "page_count").unwrap_or(0);
@@ -213,24 +215,24 @@ impl Space {
         format!("database {} MiB of {limit}, {volume} MiB left on the volume", bytes(pages))
     }
 
-    /// Where the database was opened.
+    /// The path at which the database was opened.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// False if the file that is open is no longer the one at the path: what is
-    /// written to it would be gone with the process.
+    /// False if the open file is no longer the one at the path: what is written to it would be
+    /// lost with the process.
     pub(super) fn is_in_place(&self) -> bool {
         self.identity.is_none() || identity(&self.path) == self.identity
     }
 
-    /// Frees the reserve. True if there was one.
+    /// Deletes the reserve. True if there was one.
     pub(super) fn release_reserve(&self) -> bool {
         std::fs::remove_file(&self.reserve).is_ok()
     }
 
-    /// Makes the reserve, if the volume has room to spare. A broker without one
-    /// works; it stops earlier on a full volume.
+    /// Creates the reserve if the volume has space to spare. A broker without a reserve works,
+    /// but stops earlier on a full volume.
     pub(super) fn restore_reserve(&self) {
         if self.reserve_size == 0 || file_size(&self.reserve) >= self.reserve_size {
             return;
@@ -243,7 +245,7 @@ impl Space {
         }
     }
 
-    /// Refreshes the gauges.
+    /// Updates the gauges.
     pub(super) fn measure(
         &self,
         connection: &Connection,
@@ -262,8 +264,8 @@ impl Space {
         Ok(())
     }
 
-    /// Free pages beyond those that are kept for the next burst: 16 MiB, or a quarter
-    /// of what is in use. What has used the headroom gives it back.
+    /// Number of free pages beyond those kept for the next burst: 16 MiB, or a quarter of the
+    /// pages in use. Free pages beyond the quota always count.
     pub(super) fn surplus(&self, connection: &Connection) -> rusqlite::Result<i64> {
         let free = count(connection, "PRAGMA freelist_count")?;
         let excess = self.excess(connection)?.min(free);
@@ -275,9 +277,9 @@ impl Space {
         Ok((free - keep.max(used / 4)).max(excess))
     }
 
-    /// Gives up to `most` pages of the surplus back to the volume: what stands at the end
-    /// of the file moves into free pages before it. Alone or within a transaction.
-    /// Returns how many are left to give.
+    /// Returns up to `most` surplus pages to the volume: pages at the end of the file are
+    /// moved into free pages before it. Alone or within a transaction. Returns how many
+    /// remain.
     pub(super) fn shrink(&self, connection: &Connection, most: i64) -> rusqlite::Result<i64> {
         let surplus = self.surplus(connection)?;
         let step = surplus.min(most);
@@ -294,20 +296,19 @@ impl Space {
     }
 }
 
-/// As [`pragma`], for what is asked at each commit.
+/// As [`pragma`], with a cached statement, for values that are read at each commit.
 fn count(connection: &Connection, sql: &str) -> rusqlite::Result<i64> {
     connection.prepare_cached(sql)?.query_row([], |row| row.get(0))
 }
 
-/// Gives a full volume some of the pages that drained queues have left: while they
-/// stay in the file, the volume is as full as before.
+/// Returns some free pages of drained queues to a full volume: while they stay in the file,
+/// the volume remains full.
 pub(super) fn give_back(connection: &Connection) -> rusqlite::Result<()> {
     let step = pragma(connection, "freelist_count")?.min(GIVE_BACK);
     if step > 0 { vacuum(connection, step) } else { Ok(()) }
 }
 
-/// The pragma moves one page for each row that is asked of it; dropping the rows ends it
-/// there.
+/// The pragma moves one page per row that is fetched; dropping the rows stops it.
 fn vacuum(connection: &Connection, pages: i64) -> rusqlite::Result<()> {
     let mut vacuum = connection.prepare_cached("PRAGMA incremental_vacuum")?;
     let mut rows = vacuum.query([])?;
@@ -319,7 +320,7 @@ fn vacuum(connection: &Connection, pages: i64) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Written out, not only sized: a sparse file would reserve nothing.
+/// Writes the whole file: a sparse file would reserve nothing.
 fn write_reserve(path: &Path, size: u64, mode: u32) -> std::io::Result<()> {
     let mut options = File::options();
     let mut file = options.write(true).create(true).truncate(true).mode(mode).open(path)?;
@@ -333,7 +334,7 @@ fn write_reserve(path: &Path, size: u64, mode: u32) -> std::io::Result<()> {
     file.sync_all()
 }
 
-/// Ids grow with time, so the first row is the oldest.
+/// Ids increase with time, so the first row is the oldest.
 fn oldest_message(connection: &Connection) -> rusqlite::Result<u64> {
     use rusqlite::OptionalExtension as _;
     let oldest: Option<i64> = connection

@@ -1,6 +1,6 @@
 //! The SQL of a transaction, as prepared statements.
 //!
-//! Statements live in the connection's cache; each phase looks its own up once.
+//! Statements are kept in the connection's cache; each phase looks up its own once.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::store::plan::{DeliveryRow, Move, Plan, runs};
 use crate::store::record::{RetainedRecord, SessionRecord, SubscriptionRecord};
 use crate::store::references::References;
 
-/// Statements in the cache: more than there are.
+/// Capacity of the cache: more than there are statements.
 pub(super) const CACHE: usize = 64;
 
 const MESSAGE: &str = "INSERT INTO message (id, topic, payload, qos, retain, properties, \
@@ -23,7 +23,7 @@ const DELIVERY: &str = "INSERT INTO delivery (id, session, message, qos, packet_
 const MOVE: &str = "UPDATE delivery SET id = ?2, session = ?3, packet_id = ?4, qos = ?5, \
      retain = ?6, share = ?7 WHERE id = ?1";
 
-/// Messages that are still wanted, and their deliveries.
+/// Inserts messages that are still needed, and their deliveries.
 pub(super) fn insert_messages(
     connection: &Connection,
     plan: &mut Plan,
@@ -42,8 +42,8 @@ pub(super) fn insert_messages(
     plan.deliveries.sort_unstable_by_key(|row| row.slot.delivery);
     let mut insert = connection.prepare_cached(DELIVERY)?;
     plan.deliveries.iter().try_for_each(|row| {
-        // What is not bound is NULL: with shared subscriptions in the batch it has to be
-        // said for each row.
+        // An unbound parameter is NULL. If the batch has shared subscriptions, it is bound for
+        // each row.
         if !plan.shares.is_empty() {
             insert.raw_bind_parameter(9, plan.shares.get(&row.slot.delivery).map(|it| &**it))?;
         }
@@ -80,7 +80,7 @@ fn insert_delivery(insert: &mut CachedStatement<'_>, row: &DeliveryRow) -> Resul
     Ok(())
 }
 
-/// Packet ids of publishers.
+/// Changes the packet identifiers of publishers.
 pub(super) fn change_incoming(connection: &Connection, plan: &Plan) -> Result<()> {
     if plan.incoming.is_empty() {
         return Ok(());
@@ -96,7 +96,7 @@ pub(super) fn change_incoming(connection: &Connection, plan: &Plan) -> Result<()
     Ok(())
 }
 
-/// Sessions, subscriptions and retained messages.
+/// Changes sessions, subscriptions and retained messages.
 pub(super) fn change_state(connection: &Connection, plan: &Plan) -> Result<()> {
     let ordered = plan.ordered.iter().map(|(_, change)| change);
     for change in ordered.chain(plan.last_retained()) {
@@ -121,8 +121,8 @@ pub(super) fn change_state(connection: &Connection, plan: &Plan) -> Result<()> {
     Ok(())
 }
 
-/// Of two sessions with one client id the older one loses, whichever is written last: it
-/// has been ended, and its end may be under way.
+/// Of two sessions with one client id the older one is removed, whichever is written last: it
+/// has been ended, and its end may not be submitted yet.
 fn put_session(connection: &Connection, record: &SessionRecord) -> Result<()> {
     let id = record.id.to_sql();
     let other: Option<i64> = connection
@@ -220,8 +220,8 @@ fn put_retained(connection: &Connection, record: &Arc<RetainedRecord>) -> Result
     Ok(())
 }
 
-/// Looks up which messages dropped deliveries belong to and counts those down.
-/// Drains the drops: counting happens once, even if the transaction is repeated.
+/// Looks up the messages of dropped deliveries and reduces their counts. Drains the drops, so
+/// that each is counted once even if the transaction is repeated.
 pub(super) fn resolve_drops(
     connection: &Connection,
     plan: &mut Plan,
@@ -245,7 +245,7 @@ pub(super) fn resolve_drops(
     Ok(())
 }
 
-/// Changes and removes rows, where it can be done with a statement for each run.
+/// Changes and deletes rows, with one statement per run where possible.
 pub(super) fn change_rows(connection: &Connection, plan: &Plan) -> Result<()> {
     move_deliveries(connection, plan)?;
     change_packet_ids(connection, plan)?;
@@ -262,8 +262,8 @@ pub(super) fn change_rows(connection: &Connection, plan: &Plan) -> Result<()> {
     for_runs(connection, "DELETE FROM message WHERE id BETWEEN ?1 AND ?2", &plan.deleted_messages)
 }
 
-/// A row that is not there yet is written later as its slot has it then, and one that is
-/// gone stays gone.
+/// Moves deliveries. A row that is not there yet is inserted later from its slot, and one that
+/// was deleted stays deleted.
 fn move_deliveries(connection: &Connection, plan: &Plan) -> Result<()> {
     if plan.moves.is_empty() {
         return Ok(());

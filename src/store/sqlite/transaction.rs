@@ -11,7 +11,7 @@ use crate::store::engine::{EngineError, Failure, Result, Scope, Transaction};
 use crate::store::failpoint::{self, Moment};
 
 impl SqliteEngine {
-    /// After an error nothing of it is left.
+    /// Applies and commits one transaction. After an error none of it remains.
     pub(super) fn commit_transaction(&mut self, mut transaction: Transaction<'_>) -> Result<()> {
         self.begin()?;
         let result = self.apply(&mut transaction).and_then(|ids| {
@@ -30,7 +30,7 @@ impl SqliteEngine {
         result.map_err(begun)
     }
 
-    /// In a transaction of its own. On a full disk a later commit takes it along.
+    /// Writes the clock in its own transaction. On a full disk a later commit writes it.
     pub(super) fn commit_mark(&mut self, mark: &ClockMark) -> Result<()> {
         self.begin()?;
         let result = clock::write(&self.connection, mark)
@@ -41,7 +41,7 @@ impl SqliteEngine {
         result.map_err(begun)
     }
 
-    /// Marks the database as closed in order, and empties the log.
+    /// Marks the database as closed in order, and empties the WAL.
     pub(super) fn close_in_order(self, mark: Option<ClockMark>) -> rusqlite::Result<()> {
         let transaction = self.connection.unchecked_transaction()?;
         transaction.execute("UPDATE meta SET value = 1 WHERE key = 'clean'", [])?;
@@ -50,7 +50,7 @@ impl SqliteEngine {
         }
         transaction.commit()?;
         if self.checkpointer.is_external() {
-            // Whoever follows the WAL has yet to read its end.
+            // The program that follows the WAL has yet to read its end.
             return Ok(());
         }
         checkpoint::truncate(&self.connection).map(|_| ())
@@ -61,7 +61,7 @@ impl SqliteEngine {
         Ok(())
     }
 
-    /// SQLite rolls back by itself after some errors, `SQLITE_FULL` among them.
+    /// SQLite rolls back automatically after some errors, `SQLITE_FULL` among them.
     fn roll_back(&self) -> rusqlite::Result<()> {
         if self.connection.is_autocommit() {
             return Ok(());
@@ -75,7 +75,8 @@ impl SqliteEngine {
         let all = *scope == Scope::All;
         if all {
             statements::insert_messages(connection, plan, *number)?;
-            // A session that ends takes its packet ids along: they come after it.
+            // The end of a session removes its packet identifiers, so these are changed
+            // afterwards.
             statements::change_state(connection, plan)?;
         }
         statements::change_incoming(connection, plan)?;
@@ -86,7 +87,7 @@ impl SqliteEngine {
             return Ok(self.ids);
         }
         if *gives_back {
-            // Along with it, since a transaction of its own would cost a sync of its own.
+            // In this transaction, since a separate one would cost another sync.
             self.surplus = self.space.shrink(connection, plan.pages_to_give_back())?;
         }
         if let Some(mark) = *clock {
@@ -99,7 +100,8 @@ impl SqliteEngine {
     }
 }
 
-/// An error after BEGIN: what the plan has decided meanwhile must not be repeated.
+/// Converts an error after BEGIN: the plan has made decisions that must not be repeated, so a
+/// busy database is fatal.
 fn begun(error: rusqlite::Error) -> EngineError {
     let error = EngineError::from(error);
     match error.failure {

@@ -188,7 +188,7 @@ fn a_message_does_not_wait_until_a_long_queue_is_deleted() {
     assert!(news.durability.may_acknowledge(number));
     let left = count(directory.path(), "delivery");
     assert!(left > 10_000 && store.pending() > 10_000, "{left} rows, {}", store.pending());
-    // What is left goes with the next batches, and all of it with a flush.
+    // The rest is deleted with the next batches, and all of it with a flush.
     store.step(false).unwrap();
     assert!(count(directory.path(), "delivery") < left);
     store.flush().unwrap();
@@ -250,7 +250,7 @@ fn a_delivery_goes_from_session_to_session_before_it_is_changed_or_deleted() {
             Op::Message(shared_message()),
             state(Change::EndSession(SessionId(2))),
             move_to(2, 1, 10, 8),
-            // It ends as well.
+            // Its new session ends as well.
             move_to(10, 3, 11, 9),
             renumber(11, 40),
             renumber(1, 41),

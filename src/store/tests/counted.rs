@@ -1,11 +1,11 @@
-//! What the store says of its own work, against what the files show.
+//! The store's metrics, compared with the files.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use super::*;
 
-/// SQLite's WAL begins with a header of so many bytes (file format, 4.1).
+/// Bytes of the header of SQLite's WAL (file format, 4.1).
 const WAL_HEADER: u64 = 32;
 
 fn wal(directory: &Path) -> u64 {
@@ -42,7 +42,7 @@ fn bytes_are_counted_as_the_files_have_them() {
     assert!(metrics.sync_duration.snapshot().sum <= metrics.commit_duration.snapshot().sum);
     assert!(metrics.last_commit.load(Relaxed) > 0);
 
-    // Without work the WAL is copied back and cut.
+    // When idle, the WAL is checkpointed and truncated.
     let before = written().0;
     while store.step_idle().unwrap() {}
     assert_eq!(wal(directory.path()), 0);
@@ -51,7 +51,7 @@ fn bytes_are_counted_as_the_files_have_them() {
     assert_eq!(written().1, pages * 8192);
     let database = metrics.database_size.load(Relaxed);
     assert!(written().1 <= database, "each page once: {} of {database}", written().1);
-    // What is committed next begins the WAL anew.
+    // The next commit restarts the WAL.
     submit(&store, 41..42, &[7; 100]);
     assert_eq!(written().0 - before, wal(directory.path()) - WAL_HEADER);
 }
@@ -59,16 +59,16 @@ fn bytes_are_counted_as_the_files_have_them() {
 #[test]
 fn a_wal_that_is_written_over_counts_as_written() {
     let directory = tempfile::tempdir().unwrap();
-    // PASSIVE after each commit: the next one begins the WAL at its start, uncut.
+    // PASSIVE after each commit: the next commit restarts the WAL without truncating it.
     let config = StoreConfig { wal_checkpoint_pages: 1, ..config(directory.path()) };
     let (store, _) = Store::open_stepped(&config, Arc::default()).unwrap();
     let metrics = store.metrics();
-    // What the start has written goes first.
+    // Removes what the start wrote.
     while store.step_idle().unwrap() {}
     let mut before = metrics.wal_written.load(Relaxed);
     for batch in 0..5 {
-        // Each larger than the last: its frames outnumber those that it replaces, and the
-        // file, which is not cut, ends with them.
+        // Each batch is larger than the last: its frames cover all older ones, so the file,
+        // which is not truncated, ends with them.
         let first = 1 + batch * 100;
         submit(&store, first..first + 10 * (batch + 1), &[7; 5000]);
         let now = metrics.wal_written.load(Relaxed);
@@ -91,7 +91,7 @@ fn room_is_what_quota_and_volume_leave() {
     assert!(metrics.last_checkpoint.load(Relaxed) > 0, "the start has copied the WAL back");
 }
 
-/// A connection of another program, which has read: before that it knows of no WAL.
+/// A connection of another program, which has read once: before that it does not use the WAL.
 fn other(config: &StoreConfig) -> rusqlite::Connection {
     let other = rusqlite::Connection::open(&config.path).unwrap();
     other.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).unwrap();
@@ -109,7 +109,7 @@ fn that_another_program_has_copied_the_wal_back_is_seen_at_the_next_commit() {
     submit(&store, 100..110, &[7; 5000]);
     assert_eq!(metrics.last_checkpoint.load(Relaxed), 0, "nobody has");
     let other = other(&config);
-    // Shorter than what was in the WAL, as long, and longer.
+    // Shorter than the previous contents of the WAL, as long, and longer.
     for (batch, count) in [10, 10, 10, 30].into_iter().enumerate() {
         let passive = rusqlite::wal::CheckpointMode::PASSIVE;
         let (log, copied) = other.wal_checkpoint_v2(None::<&str>, passive).unwrap();
@@ -133,7 +133,7 @@ fn a_checkpoint_that_a_reader_keeps_from_getting_on_is_none() {
     let other = other(&config);
     other.execute_batch("BEGIN; SELECT count(*) FROM sqlite_schema").unwrap();
     let commit = |first: u64| {
-        // A checkpoint that was cut short is not tried again at each commit.
+        // An incomplete checkpoint is not repeated at each commit.
         let runs = metrics.checkpoints.load(Relaxed);
         for id in (first..first + 100).step_by(10) {
             submit(&store, id..id + 10, &[7; 5000]);

@@ -1,4 +1,4 @@
-//! Files that are moved, removed or replaced under an open store, and what they leave.
+//! Files that are moved, removed or replaced under an open store, and what remains.
 
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use super::*;
 
-/// A store whose log holds `count` messages that the database does not, and where it tells
-/// why it was poisoned.
+/// A store whose WAL holds `count` messages that the database does not, and the reason why it
+/// was poisoned, once it is.
 fn with_log(directory: &Path, count: u64) -> (Store, Arc<Mutex<String>>) {
     let told = Arc::new(Mutex::new(String::new()));
     let hook = Arc::clone(&told);
-    // Only a commit looks, and nothing is copied back before.
+    // Only a commit checks the files, and nothing is checkpointed before.
     let config = StoreConfig { idle_after: Duration::from_hours(1), ..config(directory) };
     let on_poisoned = Box::new(move |reason: &str| reason.clone_into(&mut hook.lock().unwrap()));
     let (store, _) = Store::open(&config, Arc::default(), on_poisoned).unwrap();
@@ -24,7 +24,7 @@ fn with_log(directory: &Path, count: u64) -> (Store, Arc<Mutex<String>>) {
     (store, told)
 }
 
-/// The next commit ends the store; why, in its words.
+/// Commits once, which poisons the store, and returns the reason.
 fn ends(store: Store, told: &Mutex<String>) -> String {
     submit(&store, vec![session(2, "other")]);
     store.flush().unwrap_err();
@@ -56,7 +56,7 @@ fn a_database_that_is_renamed_gets_what_its_log_held() {
     assert!(words.iter().all(|word| told.contains(*word)), "{told}");
     assert!(told.contains(&format!("put it back at {}", path.display())), "{told}");
 
-    // As it is, without its log.
+    // The file alone, without its WAL.
     let alone = directory.path().join("alone.db");
     std::fs::copy(&moved, &alone).unwrap();
     assert_eq!(deliveries(&alone), 50);
@@ -116,7 +116,7 @@ fn a_log_beside_an_empty_file_is_not_overwritten() {
     assert!(before == std::fs::read(&log).unwrap(), "untouched");
 }
 
-/// Of a loss of power within the first start: simulation seed 1881.
+/// A case found by the simulation, seed 1881: a loss of power within the first start.
 #[test]
 fn a_journal_alone_is_what_a_first_start_leaves_and_no_obstacle() {
     let directory = tempfile::tempdir().unwrap();

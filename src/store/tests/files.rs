@@ -1,4 +1,4 @@
-//! Files that cannot be opened, or have no room.
+//! Files that cannot be opened, are damaged or locked, and what a start leaves behind.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -47,13 +47,13 @@ fn a_file_of_a_later_release_is_refused() {
     assert!(matches!(refused, Err(OpenError::Newer { found: 99, known: 2, .. })), "{refused:?}");
 }
 
-/// A database with some pages of messages, overwritten in its middle.
+/// A database with several pages of messages, overwritten in its middle.
 fn damaged(directory: &Path) {
     let (store, _) = stepped(directory);
     let ops = (1..=5000).map(|id| Op::Message(message_to(id, &[1; 100], &[(1, id, 1)])));
     commit(&store, ops.collect());
     drop(store);
-    drop(stepped(directory)); // copies the WAL back
+    drop(stepped(directory)); // SAME
     let path = config(directory).path;
     let mut bytes = std::fs::read(&path).unwrap();
     let middle = bytes.len() / 2;
@@ -83,7 +83,7 @@ fn damage_found_after_the_start_poisons_and_is_refused_from_then_on() {
             hook.fetch_add(1, Ordering::SeqCst);
         }),
     );
-    // The scan may stumble over it first.
+    // The scan may find the damage first.
     if let Ok((store, _)) = opened {
         let mut waited = 0;
         while store.state() != StoreState::Poisoned {
@@ -137,7 +137,7 @@ fn a_shutdown_leaves_nothing_in_the_wal() {
 fn a_failing_disk_poisons_and_everyone_hears_of_it() {
     let directory = tempfile::tempdir().unwrap();
     let (store, _) = stepped(directory.path());
-    // Stands for any error that is neither "full" nor "busy": the table is gone.
+    // Represents any error that is neither "full" nor "busy": the table is gone.
     let other = rusqlite::Connection::open(config(directory.path()).path).unwrap();
     other.execute_batch("DROP TABLE delivery").unwrap();
     let (publisher, waiter) = (Arc::new(Wake::default()), Arc::new(Wake::default()));
@@ -181,7 +181,7 @@ fn a_start_that_is_refused_leaves_nothing_of_its_own() {
 
     damaged(directory.path());
     let data = directory.path().join("data");
-    // All that a user who wants to see the file alone would keep.
+    // Removes all other files, as a user might to examine the database alone.
     for suffix in ["-wal", "-shm", ".lock", ".reserve"] {
         let _ = std::fs::remove_file(beside(&config(directory.path()).path, suffix));
     }

@@ -1,4 +1,4 @@
-//! A database that has reached its limit: who is refused, who waits, and what goes on.
+//! A database that has reached its limit: what is refused, what waits, and what continues.
 
 use super::*;
 use crate::message::WillRecord;
@@ -35,7 +35,7 @@ fn a_full_disk_refuses_messages_and_lets_all_else_go_on() {
     assert!(refused.durability.is_refused());
     assert_eq!(count(directory.path(), "message"), i64::try_from(id).unwrap() - 1);
     assert_eq!(count(directory.path(), "incoming"), 0);
-    // State and acknowledgements go on, beside another message that is refused.
+    // State and acknowledgements continue, beside another message that is refused.
     let another = message_to(id + 1, &[0; 5000], &[(1, id + 1, 1)]);
     commit(
         &store,
@@ -49,7 +49,7 @@ fn a_full_disk_refuses_messages_and_lets_all_else_go_on() {
     assert!(another.durability.is_refused());
     assert_eq!(count(directory.path(), "session"), 2);
     assert_eq!(count(directory.path(), "delivery WHERE received"), 1);
-    // Then there is room again.
+    // Then there is space again.
     let deletes =
         (2..30).map(|id| Op::Delete { delivery: DeliveryId(id), message: Some(MessageId(id)) });
     commit(&store, deletes.collect());
@@ -65,7 +65,7 @@ fn what_finds_no_room_at_all_is_kept_and_committed_later() {
     let (store, _) = Store::open_stepped(&small(directory.path()), Arc::default()).unwrap();
     let ops = (1..=100).map(|id| Op::Message(message_to(id, &[0; 5000], &[(1, id, 1)])));
     commit(&store, ops.collect());
-    // More than the headroom holds beside them.
+    // More than the headroom can hold beside the messages.
     let mut large = Box::new(session_record(7, "large"));
     large.will = Some(Box::new(WillRecord {
         topic: "large".into(),
@@ -86,7 +86,7 @@ fn what_finds_no_room_at_all_is_kept_and_committed_later() {
     assert!(store.step(true).unwrap() < number, "not committed, so not acknowledged");
     assert_eq!(store.state(), StoreState::Full);
     assert_eq!(count(directory.path(), "delivery"), 99, "the delete went through");
-    // Deletes make room for it.
+    // Deletes make space for it.
     let deletes =
         (2..100).map(|id| Op::Delete { delivery: DeliveryId(id), message: Some(MessageId(id)) });
     submit(&store, deletes.collect());
@@ -124,7 +124,7 @@ fn what_cannot_be_retained_is_refused_and_leaves_the_headroom_to_others() {
         commit(&store, vec![session(id, &id.to_string())]);
     }
     assert_eq!(count(directory.path(), "session"), 49);
-    // What is retained can be removed, and then there is room.
+    // Retained messages can be removed, and then there is space.
     commit(
         &store,
         (1..20).map(|topic| state(Change::Unretain(topic.to_string().into()))).collect(),
@@ -134,8 +134,8 @@ fn what_cannot_be_retained_is_refused_and_leaves_the_headroom_to_others() {
     assert!(fits.durability.is_on_disk(store.committed()));
 }
 
-/// Fills the database with messages for session 1, the last of which is refused.
-/// Returns the id after it.
+/// Fills the database with messages for session 1, the last of which is refused. Returns the
+/// next id.
 fn fill(store: &Store, payload: usize) -> u64 {
     for id in 1..1000 {
         commit(store, vec![Op::Message(message_to(id, &vec![0; payload], &[(1, id, 1)]))]);
@@ -164,7 +164,7 @@ fn the_state_is_full_for_as_long_as_large_messages_are_refused() {
     let large = message_to(next + 1, &vec![0; 50_000], &[(1, next + 1, 1)]);
     commit(&store, vec![Op::Message(Arc::clone(&large))]);
     assert!(large.durability.is_refused());
-    // Nobody has to publish for it to end.
+    // No publish is needed to end the state.
     drain(&store, 1..5);
     assert_eq!(store.state(), StoreState::Running);
 }
@@ -190,8 +190,8 @@ fn patient_publishers_wait_in_order_while_others_are_refused() {
     commit(&store, vec![Op::Message(Arc::clone(&first)), Op::Message(Arc::clone(&told))]);
     assert!(told.durability.is_refused());
     assert!(first.durability.is_parked() && !first.durability.may_acknowledge(u64::MAX - 9));
-    // Its second message would fit, and must not overtake the first; nor does it hold
-    // up that of another publisher.
+    // Its second message would fit, but must not overtake the first. It does not delay the
+    // message of another publisher.
     let second = of(next + 2, 10, &publisher);
     let other = of(next + 3, 10, &waiting_publisher());
     commit(&store, vec![Op::Message(Arc::clone(&second)), Op::Message(Arc::clone(&other))]);
@@ -225,7 +225,7 @@ fn mqtt_4_6_0_6_what_comes_behind_a_refused_message_is_refused_as_well() {
     let first = of(next, 20_000, &publisher);
     commit(&store, vec![Op::Message(Arc::clone(&first))]);
     assert!(first.durability.is_refused());
-    // It would fit, but the first one is to come again before it.
+    // The second message would fit, but the first one must be sent again before it.
     let (second, other) = (of(next + 1, 10, &publisher), of(next + 2, 10, &Arc::default()));
     commit(&store, vec![Op::Message(Arc::clone(&second)), Op::Message(Arc::clone(&other))]);
     assert!(second.durability.is_refused());
@@ -247,7 +247,7 @@ fn what_nobody_waits_for_any_more_is_given_up() {
     commit(&store, Vec::new());
     assert!(one.durability.is_refused());
     assert_eq!(store.state(), StoreState::Running);
-    // What could never fit does not wait at all.
+    // A message that could never fit does not wait.
     publisher.set_back_pressure(true);
     let huge = message(next + 1, &vec![0; 2 << 20], &[(1, next + 1, 1)], None, Some(publisher));
     commit(&store, vec![Op::Message(Arc::clone(&huge))]);

@@ -1,6 +1,6 @@
-//! A second engine, which keeps its rows in memory: the proof that what is above
-//! [`Engine`](crate::store::engine::Engine) knows nothing of SQLite. The same model runs
-//! against both. What is committed survives in [`Rows`], as a file would.
+//! A second engine, which keeps its rows in memory: it shows that the code above
+//! [`Engine`](crate::store::engine::Engine) does not depend on SQLite. The same model test
+//! runs against both. Committed rows survive in [`Rows`], as in a file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use super::*;
 use crate::memory::Ledger;
 use crate::message::IdList;
 
-/// The rows of the tables, by their keys.
+/// The rows of the tables, by key.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Tables {
     sessions: BTreeMap<SessionId, SessionRecord>,
@@ -34,7 +34,7 @@ pub(super) struct Row {
     received: bool,
 }
 
-/// What is committed.
+/// The committed rows.
 pub(super) type Rows = Arc<Mutex<Tables>>;
 
 impl Tables {
@@ -265,7 +265,7 @@ impl PageReader for MemoryPages {
     }
 }
 
-/// Opens what an earlier engine has left in `rows`.
+/// Opens the rows that an earlier engine left in `rows`.
 pub(super) fn open(rows: &Rows) -> OpenedEngine {
     let mut tables = rows.lock();
     let known: BTreeSet<SessionId> = tables.sessions.keys().copied().collect();

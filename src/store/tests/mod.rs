@@ -30,12 +30,12 @@ use crate::message::{
 };
 use crate::protocol::{PacketId, QoS, SubscriptionOptions, Version};
 
-/// Commits only when it is told to.
+/// A store that commits only when it is stepped.
 fn stepped(directory: &Path) -> (Store, Recovered) {
     Store::open_stepped(&config(directory), Arc::default()).unwrap()
 }
 
-/// With its threads; being poisoned fails the test.
+/// A store with its threads; poisoning fails the test.
 fn threaded(directory: &Path) -> (Store, Recovered) {
     let hook = Box::new(|reason: &str| panic!("poisoned: {reason}"));
     Store::open(&config(directory), Arc::default(), hook).unwrap()
@@ -45,7 +45,7 @@ fn config(directory: &Path) -> StoreConfig {
     StoreConfig { reserve_size: 1 << 16, ..StoreConfig::at(directory.join("data/ferrymq.db")) }
 }
 
-/// A message with a delivery `id` to each of `receivers`: (session, delivery, packet id).
+/// A message with deliveries to `receivers`: (session, delivery, packet identifier).
 fn message_to(id: u64, payload: &[u8], receivers: &[(u64, u64, u16)]) -> Arc<Message> {
     message(id, payload, receivers, None, None)
 }
@@ -86,7 +86,7 @@ fn packet_id(value: u16) -> PacketId {
     PacketId::new(value).unwrap()
 }
 
-/// Numbers in the order in which the tests ask for them.
+/// Change numbers, ascending in the order of the calls.
 fn next_change() -> ChangeNo {
     static LAST: AtomicU64 = AtomicU64::new(0);
     ChangeNo(LAST.fetch_add(1, Ordering::Relaxed) + 1)
@@ -141,7 +141,7 @@ fn queue_ids(recovered: &mut Recovered, session: usize) -> Vec<QueuedId> {
     ids
 }
 
-/// Rows of a table, read as `sqlite3` would.
+/// The number of rows of a table, read as `sqlite3` would.
 fn count(directory: &Path, table: &str) -> i64 {
     let connection = rusqlite::Connection::open(directory.join("data/ferrymq.db")).unwrap();
     connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()

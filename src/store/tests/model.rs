@@ -1,5 +1,5 @@
-//! Random operations against a naive model, with restarts and crashes in between: for
-//! each storage engine.
+//! Random operations against a naive model, with restarts and crashes in between, for each
+//! storage engine.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,14 +9,14 @@ use super::*;
 
 #[derive(Debug, Clone)]
 enum Step {
-    /// To so many of the sessions, some of which acknowledge before the commit; the
-    /// third part is the packet id of a QoS 2 publisher.
+    /// Bit sets of the sessions that receive it and of those that acknowledge before the
+    /// commit, and the packet identifier of a QoS 2 publisher.
     Publish {
         receivers: u64,
         early: u64,
         incoming: Option<u16>,
     },
-    /// The n-th delivery that there is.
+    /// Acknowledges the n-th existing delivery.
     Acknowledge(usize),
     Received(usize),
     Drop(usize),
@@ -28,7 +28,7 @@ enum Step {
     Retain(u8, u8),
     Unretain(u8),
     Commit,
-    /// With what was committed only.
+    /// Reopens with what was committed only.
     Crash,
     Restart,
 }
@@ -53,7 +53,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What the file should hold. Publisher of all QoS 2 messages is session 3.
+/// The expected contents of the file. Session 3 publishes all QoS 2 messages.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Model {
     sessions: BTreeSet<u64>,
@@ -73,7 +73,7 @@ impl Model {
         }
     }
 
-    /// A start forgets what belongs to nobody.
+    /// A start removes rows without a session.
     fn restart(&mut self) {
         let sessions = self.sessions.clone();
         self.deliveries.retain(|_, (session, ..)| sessions.contains(session));
@@ -84,10 +84,10 @@ impl Model {
     }
 }
 
-/// Where a storage engine keeps what is committed.
+/// The storage of an engine, which survives reopening.
 trait Disk: Default {
     fn open(&self) -> (Store, Recovered);
-    /// Messages and deliveries.
+    /// The numbers of messages and deliveries.
     fn rows(&self) -> (usize, usize);
 }
 
@@ -101,7 +101,7 @@ impl Default for Sqlite {
 
 impl Disk for Sqlite {
     fn open(&self) -> (Store, Recovered) {
-        // A crash of the process is all that happens here, so nothing needs to be synced.
+        // Only the process crashes in this test, so nothing needs to be synced.
         let durability = DurabilityMode::Commit;
         let config = StoreConfig { durability, reserve_size: 0, ..config(self.0.path()) };
         Store::open_stepped(&config, Arc::default()).unwrap()
@@ -130,12 +130,12 @@ impl Disk for Memory {
 struct Run<D> {
     disk: D,
     store: Store,
-    /// As the broker sees it, and as a crash would leave it.
+    /// The state as the broker sees it, and as a crash would leave it.
     now: Model,
     committed: Model,
     ops: Vec<Op>,
     next: u64,
-    /// Messages of the open batch: their deliveries are acknowledged in memory.
+    /// Messages of the open batch, whose deliveries are acknowledged in memory.
     open: BTreeMap<u64, Arc<Message>>,
 }
 
@@ -160,7 +160,7 @@ impl<D: Disk> Run<D> {
                 }
             }
             Step::Drop(index) => {
-                // Only deliveries that are on disk are dropped unread.
+                // Only deliveries on disk can be dropped without being read.
                 let id = self.nth(index).filter(|id| self.committed.deliveries.contains_key(id));
                 if let Some(id) = id {
                     self.now.deliveries.remove(&id);
@@ -175,8 +175,8 @@ impl<D: Disk> Run<D> {
                 self.now.sessions.insert(id);
                 self.ops.push(session(id, &format!("client {id}")));
             }
-            // Ended sessions' packet ids are not looked at again, and ids not reused:
-            // so an end closes its batch here, as in the broker a new id would.
+            // Session ids are reused here, but not in the broker, so the end of a session gets
+            // its own batch.
             Step::EndSession(id) => {
                 self.commit();
                 self.now.end_session(id);
@@ -271,7 +271,7 @@ impl<D: Disk> Run<D> {
         }
     }
 
-    /// What the broker does at a PUBACK.
+    /// Does what the broker does at a PUBACK.
     fn acknowledge_id(&mut self, id: u64) {
         let (session, message, _) = self.now.deliveries.remove(&id).unwrap();
         let last = self.store.release(MessageId(message));
@@ -295,7 +295,7 @@ impl<D: Disk> Run<D> {
         self.check_rows();
     }
 
-    /// No message without a delivery, no delivery without a message.
+    /// Checks that there is no message without a delivery, and no delivery without a message.
     fn check_rows(&self) {
         let messages: BTreeSet<u64> =
             self.now.deliveries.values().map(|(_, message, _)| *message).collect();
@@ -305,14 +305,14 @@ impl<D: Disk> Run<D> {
     fn reopen(&mut self) {
         self.ops.clear();
         self.open.clear();
-        // The lock has to be let go of before it can be taken again.
+        // The lock must be released before it is taken again.
         self.store = Memory::default().open().0;
         let (store, recovered) = self.disk.open();
         self.store = store;
         self.committed.restart();
         self.now = self.committed.clone();
         self.compare(recovered);
-        // Deliveries of ended sessions go with the next batch.
+        // Deliveries of ended sessions are deleted with the next batch.
         self.commit();
         assert_eq!(self.store.references().len(), shared(&self.now));
     }
@@ -351,7 +351,7 @@ impl<D: Disk> Run<D> {
     }
 }
 
-/// Messages with more than one delivery.
+/// The number of messages with more than one delivery.
 fn shared(model: &Model) -> usize {
     let mut counts = BTreeMap::<u64, u32>::new();
     model.deliveries.values().for_each(|(_, message, _)| *counts.entry(*message).or_default() += 1);

@@ -90,7 +90,8 @@ fn a_crash_loses_what_was_not_committed_and_nothing_else() {
     commit(&store, vec![session(1, "alice")]);
     (1..=50).for_each(|id| commit(&store, vec![Op::Message(message_to(id, b"x", &[(1, id, 1)]))]));
     submit(&store, vec![Op::Message(message_to(51, b"x", &[(1, 51, 1)]))]);
-    // As a killed process leaves them: the database as it was, all else in the WAL.
+    // As a killed process leaves the files: the database unchanged, everything else in the
+    // WAL.
     let copy = tempfile::tempdir().unwrap();
     std::fs::create_dir(copy.path().join("data")).unwrap();
     for name in ["data/ferrymq.db", "data/ferrymq.db-wal"] {

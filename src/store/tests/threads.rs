@@ -1,12 +1,13 @@
-//! The real threads: races between the writer and those who complete, and a volume
-//! that is really full.
+//! The real threads: races between the writer and acknowledging receivers, and a volume that
+//! is actually full.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::*;
 
-/// One publisher and its receiver: submits, settles some at once and some later.
+/// One publisher and its receiver: submits messages and acknowledges some at once and some
+/// later.
 fn publish(store: &Store, publisher: u64, next: &AtomicU64) {
     let mut waiting = Vec::new();
     for turn in 0..200_u64 {
@@ -137,7 +138,7 @@ fn a_panic_in_the_reader_poisons_the_store_and_every_page_is_answered() {
             reply,
         });
     };
-    // Those that wait behind it, and one that comes when all is over.
+    // Two requests that wait behind it, and one that arrives after the panic.
     ask();
     ask();
     go_on.send(()).unwrap();
@@ -175,7 +176,7 @@ fn a_full_volume_refuses_messages_until_there_is_room() {
         );
     };
     gap();
-    // State and deletes go on.
+    // State and deletes continue.
     submit(&store, vec![session(2, "b")]);
     for first in (1..id).step_by(50) {
         let last = (first + 50).min(id);

@@ -1,19 +1,19 @@
 //! The writer on a full disk: which messages are refused or parked, what continues with the
-//! last space, and when the state ends.
+//! remaining space, and when the state ends.
 //!
-//! A batch that would leave the volume without room to copy the log back is not begun: a volume
-//! that is full to its last block could neither delete nor checkpoint. When the engine finds no
-//! room, the transaction is rolled back and the batch's messages are refused, those to be
-//! retained among them, or set aside if their publishers wait. The rest is tried with the
-//! headroom beyond the quota, then without the reserve, then only deletes, and those a few at a
-//! time; what is left is kept and tried again.
+//! A batch that would leave the volume without space for a checkpoint is not started: a volume
+//! that is full to its last block could neither delete nor checkpoint. When the engine finds
+//! no space, the transaction is rolled back and the batch's messages, retained ones included,
+//! are refused, or parked if their publishers wait. The rest is tried with the headroom beyond
+//! the quota, then without the reserve, then deletes only, and those in small parts; what
+//! remains is kept and tried again.
 //!
-//! Room for what grows the file and is no message (`allowance`) has been promised before: a
-//! batch's messages are refused if they would take it, since a batch that is kept holds up
-//! every CONNACK that waits for it.
+//! Space for growth that is not messages has been promised before (`allowance`): a batch's
+//! messages are refused if they would use it, since a batch that is kept delays every CONNACK
+//! that waits for it.
 //!
-//! It is over when as much as was refused has been written or would fit, or when something was
-//! written and nobody was refused for ten seconds (`fullness`).
+//! The state ends when as much as was refused has been written or would fit, or when something
+//! was written and nothing was refused for ten seconds (`fullness`).
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -27,20 +27,21 @@ use crate::store::room::allowance::Promise;
 use crate::store::room::fullness::LEAST;
 use crate::store::shared::StoreState;
 
-/// How often what is parked is tried although the room that can be counted does not
-/// suffice: pages that are partly empty do not count.
+/// How often parked messages are tried although the counted space does not suffice: free space
+/// on partly filled pages is not counted.
 const PROBE: Duration = Duration::from_secs(1);
 
 impl Writer {
-    /// True if the batch's messages would take room on the volume that copying the WAL
-    /// back, or deleting, may need later.
+    /// True if the batch's messages would use space on the volume that a checkpoint or deletes
+    /// may need later.
     pub(super) fn is_short_of_room(&mut self) -> Result<bool, Fault> {
         let bytes = self.plan.insert_bytes();
         if bytes == 0 {
             return Ok(false);
         }
         let over = match self.engine.is_over_quota() {
-            // No room to move pages, or somebody holds the lock: there is a next time.
+            // There is no space to move pages, or another program holds the lock: a later
+            // batch tries again.
             Err(error) if error.failure != Failure::Fatal => true,
             over => self.check(over)?,
         };
@@ -51,30 +52,31 @@ impl Writer {
         Ok(!self.check(has_room)? || !self.leaves_what_is_promised(bytes)?)
     }
 
-    /// True if the rest of what was promised to sessions and subscriptions is still there
-    /// when the messages have taken their room. No more is promised meanwhile.
+    /// True if the space promised to sessions and subscriptions remains after the messages
+    /// have taken theirs. Further promises are limited accordingly.
     fn leaves_what_is_promised(&mut self, bytes: u64) -> Result<bool, Fault> {
         let beyond = self.unless_locked(self.engine.growth(), Growth::default())?.beyond_quota;
-        // Pages are at least half full: see `sqlite::space`.
+        // Pages are assumed to be half full: see `sqlite::space`.
         Ok(self.shared.allowance.allow_messages(bytes.saturating_mul(2), beyond))
     }
 
-    /// After a commit, or a try: so much may be promised to what grows the file.
+    /// Called after a commit or a failed attempt: sets how much may be promised for growth.
     pub(super) fn allow_growth(&mut self, committed: Option<Promise>) -> Result<(), Fault> {
         let growth = self.unless_locked(self.engine.growth(), Growth::default())?;
-        // Room that is counted and not there, as with a quota of the file system, is none.
+        // In the full state the counted space may not exist, as with a file system quota.
         let is_full = self.shared.state() == StoreState::Full;
         let room = if is_full { growth.room.min(growth.beyond_quota) } else { growth.room };
         self.shared.allowance.set(room, growth.beyond_quota, committed);
         Ok(())
     }
 
-    /// Deletes that find no room in the WAL all at once find it a few at a time: each
-    /// part is copied back before the next one. What does not fit even so stays.
+    /// Deletes that find no space in the WAL in one transaction are split: each part is
+    /// checkpointed before the next one. Deletes that still do not fit are kept.
     pub(super) fn delete_in_parts(&mut self, number: CommitNo) -> Result<(), Fault> {
-        /// Rows of each table: at most as many pages, and a few of the free list.
+        /// Rows per table and part: they change at most as many pages, and a few of the free
+        /// list.
         const PART: usize = 32;
-        /// Parts in one go, so that others get their turn.
+        /// Maximum number of parts per call, so that other batches are committed too.
         const PARTS: usize = 200;
         let mut deliveries = std::mem::take(&mut self.plan.deleted_deliveries);
         let mut messages = std::mem::take(&mut self.plan.deleted_messages);
@@ -97,8 +99,8 @@ impl Writer {
         Ok(())
     }
 
-    /// No room. Messages are refused, so that their publishers hear of it, or wait;
-    /// the rest is tried again: acknowledgements have to go on.
+    /// Handles a batch without enough space: messages are refused, and their publishers
+    /// notified, or parked. The rest is tried again, since acknowledgements must continue.
     pub(super) fn commit_without_messages(&mut self, number: CommitNo) -> Result<Outcome, Fault> {
         let no_room = self.plan.reject_messages(self.engine.largest_message());
         self.full.no_room(Instant::now(), no_room.bytes, no_room.largest);
@@ -107,14 +109,14 @@ impl Writer {
         }
         self.full.count(no_room.refused.len());
         add(&self.shared.metrics.refused_messages, no_room.refused.len());
-        // Only now: whoever looks has to see it.
+        // Only after the counters are updated, so that a woken publisher sees them.
         ring_publishers(no_room.refused.iter().chain(self.plan.parked.messages()));
-        // What stands behind a message that is refused may go, whatever becomes of the rest.
+        // What waits behind a refused message may proceed, whatever happens to the rest.
         self.ring_waiters();
         if self.shared.set_state(StoreState::Full) != StoreState::Full {
             self.tell_full();
         }
-        // What has been copied back leaves its place in the WAL to new pages.
+        // Frames that are checkpointed make space in the WAL for new pages.
         let _ = self.engine.copy_log_back();
         let result = self.commit_with_headroom(number);
         self.set_limit(Limit::Messages)?;
@@ -135,12 +137,12 @@ impl Writer {
         );
     }
 
-    /// Takes what is parked along with the next batch, as far as there is room.
+    /// Adds parked messages to the next batch, as far as there is space.
     pub(super) fn unpark(&mut self, batch: &Batch) -> Result<(), Fault> {
         if self.plan.parked.is_empty() {
             return Ok(());
         }
-        // Not with messages beside it: they would be refused along with it.
+        // Not beside other messages, which would be refused together with it.
         let probe = self.probed.elapsed() >= PROBE && !batch.has_messages();
         if probe {
             self.probed = Instant::now();
@@ -155,7 +157,7 @@ impl Writer {
         Ok(())
     }
 
-    /// The next batch may try what is parked, whatever room can be counted.
+    /// Lets the next batch try parked messages regardless of the counted space.
     pub(in crate::store) fn allow_probe(&mut self) {
         self.probed = self.probed.checked_sub(PROBE).unwrap_or(self.probed);
     }
@@ -165,7 +167,7 @@ impl Writer {
         self.shared.metrics.stalled.store(parked, Ordering::Relaxed);
     }
 
-    /// Ends the full disk's state if what was refused would be taken now.
+    /// Ends the full state if what was refused would be accepted now.
     pub(super) fn look_for_room(&mut self) -> Result<(), Fault> {
         if self.shared.state() != StoreState::Full || !self.plan.parked.is_empty() {
             return Ok(());
@@ -184,13 +186,13 @@ impl Writer {
         Ok(())
     }
 
-    /// True if time alone may change something: what waits has to be tried, or the
-    /// state looked at.
+    /// True if the writer must act without new work: parked messages are to be tried, or the
+    /// end of the full state checked.
     pub(super) fn is_full(&self) -> bool {
         self.shared.state() == StoreState::Full || !self.plan.parked.is_empty()
     }
 
-    /// Bytes of messages for which there is room, carefully estimated.
+    /// Bytes of messages for which there is space: a conservative estimate.
     fn room(&self) -> Result<u64, Fault> {
         self.unless_locked(self.engine.room(), 0)
     }

@@ -1,5 +1,5 @@
 //! The writer's work between batches and when idle: checkpoints, gauges, cleanup after ended
-//! sessions, free pages, the orderly shutdown.
+//! sessions, free pages, and the orderly shutdown.
 
 use std::time::{Duration, Instant};
 
@@ -8,8 +8,8 @@ use crate::store::checkpoint_request::CheckpointReply;
 use crate::store::engine::{Failure, GiveBack, Scope};
 use crate::store::shared::StoreState;
 
-/// Deliveries without a session that one batch removes beside its own work: 1 to 2 ms
-/// if each costs what a delete does in `benches/store.rs`.
+/// Deliveries without a session that one batch removes beside its own work: 1 to 2 ms if each
+/// costs as much as a delete in `benches/store.rs`.
 const ORPHANS_PER_STEP: usize = 1024;
 
 impl Writer {
@@ -34,8 +34,8 @@ impl Writer {
         self.check(measured)
     }
 
-    /// What is acknowledged from here on would be gone with the process if its files were no
-    /// longer those at their paths.
+    /// Fails if the database or the WAL is no longer at its path: what is acknowledged from
+    /// here on would be lost with the process.
     pub(super) fn check_files(&mut self) -> Result<(), Fault> {
         self.engine.check_files().map_err(Fault)
     }
@@ -59,8 +59,8 @@ impl Writer {
         Ok(self.has_surplus())
     }
 
-    /// Gives some free space back in a pause between two commits, for a broker that is
-    /// never idle. True if there is more to give.
+    /// Returns some free pages between two commits, for a broker that is never idle. True if
+    /// there are more.
     pub(super) fn pause(&mut self) -> Result<bool, Fault> {
         self.give_back(GiveBack::BetweenCommits)?;
         self.checkpoint()?;
@@ -72,12 +72,12 @@ impl Writer {
         self.check(given)
     }
 
-    /// True if there is space to give back.
+    /// True if there are free pages to return.
     pub(super) fn has_surplus(&self) -> bool {
         self.engine.has_surplus()
     }
 
-    /// Does a checkpoint for all who have asked for one.
+    /// Runs one checkpoint for all requests.
     pub(in crate::store) fn checkpoint_on_demand(
         &mut self,
         replies: Vec<CheckpointReply>,
@@ -90,8 +90,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Puts the broker's clock into the file, in a transaction of its own. On a full disk
-    /// a later commit takes it along.
+    /// Writes the broker's clock, in its own transaction. On a full disk a later commit writes
+    /// it.
     pub(super) fn write_clock(&mut self) -> Result<(), Fault> {
         let Some(mark) = self.shared.clock() else { return Ok(()) };
         let engine = &mut self.engine;
@@ -105,12 +105,13 @@ impl Writer {
         }
     }
 
-    /// The orderly end: everything is committed already.
+    /// Closes the engine in order. Everything is committed already.
     pub(in crate::store) fn close(self) -> Result<(), Fault> {
         let Self { engine, shared, .. } = self;
         match engine.close(shared.clock()) {
             Ok(()) => Ok(()),
-            // Everything is committed; the next start only checks what it need not.
+            // Everything is committed; the next start only runs a check that was not
+            // necessary.
             Err(error) if error.failure != Failure::Fatal => {
                 tracing::warn!(%error, "cannot close the database in order");
                 Ok(())

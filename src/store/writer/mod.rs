@@ -1,8 +1,8 @@
 //! The writer: one batch, one transaction.
 //!
-//! [`Writer::commit_batch`] is all that changes the database while the broker runs.
-//! It knows no thread: the loop around it stands in `thread`, and a simulation steps
-//! it by hand.
+//! Apart from housekeeping, [`Writer::commit_batch`] makes all changes to the database while
+//! the broker runs. It is independent of threads: `thread` has the loop around it, and a
+//! simulation steps it directly.
 
 mod full;
 mod housekeeping;
@@ -25,16 +25,16 @@ use super::room::fullness::Fullness;
 use super::shared::{Shared, StoreState};
 use crate::message::{CommitMark, CommitNo, IdList, Message, SessionWake, Wake};
 
-/// What became of a batch.
+/// The result of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
     /// Committed, apart from messages that were refused.
     Committed,
-    /// The disk is so full that part of it is kept for the next try.
+    /// The disk is so full that part of the batch is kept for the next attempt.
     Kept,
 }
 
-/// Why the store can go on no longer.
+/// Why the store cannot continue.
 #[derive(Debug)]
 pub(super) struct Fault(pub(super) String);
 
@@ -44,24 +44,24 @@ impl From<EngineError> for Fault {
     }
 }
 
-/// Owns the engine.
+/// Commits batches through the engine, which it owns.
 #[derive(Debug)]
 pub(super) struct Writer {
     engine: Box<dyn Engine>,
     shared: Arc<Shared>,
     plan: Plan,
-    /// Of batches that are kept.
+    /// The waiters of the current batch and of batches that are kept.
     waiters: Vec<Arc<SessionWake>>,
-    /// Deliveries of sessions that have ended, to be removed little by little.
+    /// Deliveries of ended sessions, which are removed in small steps.
     orphans: IdList,
     measured: Instant,
     full: Fullness,
-    /// When what is parked was last tried without being sure of the room.
+    /// When parked messages were last tried although the counted space did not suffice.
     probed: Instant,
 }
 
 impl Writer {
-    /// `growth` is what the engine has room for now.
+    /// `growth` is the engine's current space for growth.
     pub(super) fn new(
         engine: Box<dyn Engine>,
         growth: Growth,
@@ -82,8 +82,8 @@ impl Writer {
         }
     }
 
-    /// Commits a batch, publishes its number, and rings everyone who waits for it.
-    /// Leaves the batch empty.
+    /// Commits a batch, publishes its number, and wakes everyone who waits for it. Leaves the
+    /// batch empty.
     pub(super) fn commit_batch(&mut self, batch: &mut Batch) -> Result<Outcome, Fault> {
         let start = Instant::now();
         let waited = batch.since.map(|since| start - since);
@@ -108,7 +108,7 @@ impl Writer {
             }
         };
         if self.shared.state() == StoreState::Poisoned {
-            // A reader found the file damaged: what was written to it proves nothing.
+            // The page reader or the background check found damage: the commit proves nothing.
             return Err(Fault("poisoned while a batch was being committed".into()));
         }
         self.check_files()?;
@@ -133,11 +133,11 @@ impl Writer {
         Ok(outcome)
     }
 
-    /// From here on `number` is a promise. Answers what the commit is known as to those
-    /// who trace messages in it.
+    /// Publishes `number` as committed and wakes those who wait for it. Returns the commit's
+    /// mark for tracing, if there is one.
     fn publish(&mut self, number: CommitNo, start: Instant) -> Option<CommitMark> {
         let metrics = &self.shared.metrics;
-        // Before anybody acknowledges what waited for it.
+        // Measured before anything is acknowledged.
         let took = start.elapsed();
         self.shared.committed.store(number, Ordering::Release);
         ring_publishers(self.plan.messages.iter());
@@ -161,8 +161,8 @@ impl Writer {
         mark
     }
 
-    /// A message that is parked keeps its receivers waiting beyond its batch: they are
-    /// rung at each commit until nothing is parked.
+    /// A parked message makes its receivers wait beyond its batch: they are woken at each
+    /// commit until nothing is parked.
     fn keep_waiters(&mut self) {
         if self.plan.parked.messages().is_empty() {
             self.waiters.clear();
@@ -170,7 +170,7 @@ impl Writer {
         }
         self.waiters.sort_unstable_by_key(Arc::as_ptr);
         self.waiters.dedup_by(|a, b| Arc::ptr_eq(a, b));
-        // Not those of sessions that have ended.
+        // Drop the waiters of sessions that have ended.
         self.waiters.retain(|waiter| Arc::strong_count(waiter) > 1);
     }
 
@@ -199,7 +199,7 @@ impl Writer {
         }
     }
 
-    /// One transaction. After an error nothing of it is left.
+    /// Runs one transaction. After an error none of it remains.
     fn attempt(&mut self, scope: Scope, number: CommitNo) -> engine::Result<()> {
         let Self { engine, plan, shared, .. } = self;
         let all = scope == Scope::All;
@@ -219,18 +219,18 @@ impl Writer {
         result
     }
 
-    /// Rings those who wait for the batch, and keeps them: it may be tried again.
+    /// Wakes those who wait for the batch, and keeps them: it may be tried again.
     fn ring_waiters(&self) {
         self.waiters.iter().for_each(|waiter| waiter.ring());
     }
 
-    /// Rings everyone whose batch will never be committed.
+    /// Wakes everyone whose batch will never be committed.
     pub(super) fn ring_all(&mut self) {
         ring_publishers(self.plan.messages.iter().chain(self.plan.parked.messages()));
         self.waiters.drain(..).for_each(|waiter| waiter.ring());
     }
 
-    /// What an engine's error means beside a transaction: the end, after it is counted.
+    /// Counts an engine's error outside of a transaction, which is fatal.
     fn check<T>(&self, result: engine::Result<T>) -> Result<T, Fault> {
         result.map_err(|error| {
             self.shared.metrics.count_error(error.code);
@@ -238,7 +238,8 @@ impl Writer {
         })
     }
 
-    /// As [`Self::check`], but `otherwise` while another program has the database locked.
+    /// As [`Self::check`], but returns `otherwise` while another program has the database
+    /// locked.
     fn unless_locked<T>(&self, result: engine::Result<T>, otherwise: T) -> Result<T, Fault> {
         match result {
             Err(error) if error.failure == Failure::Busy => Ok(otherwise),
@@ -247,8 +248,8 @@ impl Writer {
     }
 }
 
-/// Waits as long as another program holds the lock: nothing is lost meanwhile,
-/// and nothing is acknowledged.
+/// Repeats `operation` while another program holds the lock. Nothing is lost meanwhile, and
+/// nothing is acknowledged.
 fn until_unlocked<T>(
     shared: &Shared,
     mut operation: impl FnMut() -> engine::Result<T>,
@@ -258,7 +259,7 @@ fn until_unlocked<T>(
             Err(error) if error.failure == Failure::Busy && shared.phase() < Phase::Abandoned => {
                 shared.metrics.count_error(error.code);
                 tracing::warn!("another program keeps the database locked; commits wait for it");
-                // It may come without the busy timeout having passed.
+                // The error may be returned before the busy timeout has passed.
                 std::thread::sleep(BUSY_PAUSE);
             }
             result => return result,
@@ -266,10 +267,10 @@ fn until_unlocked<T>(
     }
 }
 
-/// Rings each publisher about once: neighbours mostly share one, and a ring that
-/// repeats is cheap.
+/// Wakes each publisher, usually once: adjacent messages mostly share one, and a repeated
+/// wake-up is cheap.
 fn ring_publishers<'a>(messages: impl Iterator<Item = &'a Arc<Message>>) {
-    /// Publishers seen last, by address: a power of two.
+    /// Size of the table of recently woken publishers, indexed by address: a power of two.
     const SEEN: usize = 64;
     let mut seen = [std::ptr::null::<Wake>(); SEEN];
     for publisher in messages.filter_map(|message| message.publisher.as_ref()) {

@@ -9,12 +9,12 @@ use super::{Fault, Outcome, Writer};
 use crate::store::batch::Batch;
 use crate::store::shared::{Next, Shared};
 
-/// Pauses between tries on a full disk.
+/// Pauses between attempts on a full disk.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// Between two steps of housekeeping, so that it never keeps a batch waiting long. After
-/// a commit it also is the pause in which free pages are given back.
+/// The pause between two steps of housekeeping, so that a batch never waits long. It is also
+/// the pause after a commit before free pages are returned.
 const STEP_PAUSE: Duration = Duration::from_millis(10);
 
 pub(in crate::store) fn spawn(
@@ -27,7 +27,7 @@ pub(in crate::store) fn spawn(
         .spawn(move || supervise(writer, &shared, idle_after))
 }
 
-/// Whatever happens in the loop, those who wait learn of it.
+/// Runs the loop. However it ends, those who wait are woken.
 fn supervise(mut writer: Writer, shared: &Shared, idle_after: Duration) {
     let mut batch = Batch::default();
     let result =
@@ -54,7 +54,7 @@ fn supervise(mut writer: Writer, shared: &Shared, idle_after: Duration) {
 }
 
 fn poison(fault: &Fault, writer: &mut Writer, batch: &Batch, shared: &Shared) {
-    // First the state, so that whoever is rung sees it.
+    // The state is set first, so that those who are woken see it.
     shared.poison(&fault.0);
     batch.ring();
     writer.ring_all();
@@ -65,7 +65,7 @@ enum End {
     Stopped,
 }
 
-/// While the disk is full, what waits is tried, and the state looked at, this often.
+/// While the disk is full, how often parked messages are tried and the state is checked.
 const FULL_PAUSE: Duration = Duration::from_millis(250);
 
 fn run(
@@ -77,7 +77,8 @@ fn run(
     let mut quiet_at = Instant::now() + idle_after;
     let mut idle_at = Some(quiet_at);
     let mut pause = FIRST_PAUSE;
-    // Operations of batches that found no room and are tried again, if there are such.
+    // The number of operations in batches that found no space and are tried again, if there
+    // are any.
     let mut kept: Option<usize> = None;
     loop {
         let next = match kept {
@@ -90,14 +91,15 @@ fn run(
             Next::Idle if !writer.is_full() => {
                 let quiet = Instant::now() >= quiet_at;
                 let more = if quiet { writer.idle()? } else { writer.pause()? };
-                // After the last step there is nothing to do before the next commit.
+                // After the last step there is nothing to do until the next commit.
                 let next = Some(quiet_at).filter(|_| !quiet);
                 idle_at = if more { Some(Instant::now() + STEP_PAUSE) } else { next };
                 continue;
             }
             Next::Idle => {
                 writer.idle()?;
-                // Its number is what makes the difference to what is tried again.
+                // The batch is taken for its commit number, under which parked messages are
+                // tried again.
                 shared.take(batch, false);
             }
             Next::Checkpoint => {
@@ -106,7 +108,7 @@ fn run(
             }
             Next::Clock => {
                 writer.write_clock()?;
-                // It is in the WAL, which is emptied when it has been quiet.
+                // The mark is in the WAL, which is emptied after another quiet period.
                 quiet_at = Instant::now() + idle_after;
                 idle_at = Some(quiet_at);
                 continue;
@@ -117,7 +119,7 @@ fn run(
         let outcome = writer.commit_batch(batch)?;
         batch.reset();
         if outcome == Outcome::Kept {
-            // Another try may bring nothing of its own: none is counted that was not.
+            // Another attempt may add no operations of its own: only real ones are counted.
             kept = Some(kept.unwrap_or(0) + count);
             pause = (pause * 2).min(LONGEST_PAUSE);
         } else {

@@ -1,4 +1,4 @@
-//! Reports commits to those who trace messages.
+//! Reports commits of traced messages.
 
 use std::time::{Duration, Instant};
 
@@ -6,8 +6,8 @@ use crate::message::{CommitMark, CommitNo, CommitObserver, Committed, Stored};
 use crate::store::plan::Plan;
 use crate::telemetry::AtomicHistogram;
 
-/// Reports the commit of `plan`, if it holds a message that is traced and was written,
-/// to `observer`, and its mark to those who follow such messages. Answers the mark.
+/// If `plan` wrote a traced message, reports the commit to `observer` and the observer's mark
+/// to the followers of those messages. Returns the mark.
 pub(super) fn tell(
     plan: &Plan,
     observer: &dyn CommitObserver,
@@ -16,7 +16,7 @@ pub(super) fn tell(
     took: Duration,
 ) -> Option<CommitMark> {
     let followers = plan.messages.iter().filter_map(|message| message.trace.as_deref());
-    // Those that were elided have been told so.
+    // The followers of elided messages have been notified already.
     let mut written = followers.filter(|trace| trace.awaits_commit()).peekable();
     written.peek()?;
     let mark = observer.committed(&Committed {
@@ -32,7 +32,7 @@ pub(super) fn tell(
     mark
 }
 
-/// Counts a duration; the scrape names the commit that it belongs to, if that is known.
+/// Records a duration, with the mark of its commit as an exemplar if there is one.
 pub(super) fn record(histogram: &AtomicHistogram, value: Duration, of: Option<CommitMark>) {
     match of {
         Some(mark) => histogram.record_with_exemplar(value, mark.trace, mark.span),

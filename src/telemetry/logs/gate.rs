@@ -1,4 +1,5 @@
-//! Passes events of the level to all layers, or to none if there are too many similar ones.
+//! Passes the events of the level to all layers, except those beyond the limit of similar
+//! lines.
 
 use std::sync::Arc;
 
@@ -8,8 +9,8 @@ use tracing_subscriber::{Layer, Registry};
 
 use super::{EventLayer, LogLimit};
 
-/// The limit is a layer around the others, not a filter: a filter that refuses an event
-/// by its contents leaves marks on the thread that filters inside it do not expect.
+/// The limit is a layer around the others, not a filter: a filter that rejects an event by its
+/// contents leaves thread-local state that filters inside it do not expect.
 pub(super) struct Gate {
     layers: Vec<EventLayer>,
     limit: Arc<LogLimit>,

@@ -1,5 +1,5 @@
-//! A line of JSON for each event: `timestamp`, `level`, the message and the fields side by
-//! side, `target`. As `tracing_subscriber` writes it, with long values truncated.
+//! A line of JSON for each event: `timestamp`, `level`, the message and the fields at the top
+//! level, `target`. The format is that of `tracing_subscriber`, with long values truncated.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ use tracing_subscriber::registry::LookupSpan;
 use crate::telemetry::cut::{LOGGED, cut};
 use crate::untrusted_text::escape_json;
 
-/// Observe the module.
+/// See the module.
 pub(super) struct Json;
 
 impl<S, N> FormatEvent<S, N> for Json
@@ -51,7 +51,7 @@ fn object(event: &Event<'_>) -> Result<Vec<u8>, serde_json::Error> {
     Ok(line)
 }
 
-/// Writes each field; the first error ends it.
+/// Writes each field until the first error.
 struct Fields<'a, M: SerializeMap> {
     map: &'a mut M,
     result: Result<(), M::Error>,

@@ -9,11 +9,11 @@ use tracing_subscriber::{EnvFilter, Registry, reload};
 use super::LogError;
 use crate::config::is_log_level;
 
-/// A handle to the level; clones share it.
+/// A handle to the log level; clones share it.
 #[derive(Clone)]
 pub struct LogLevel {
     filter: reload::Handle<EnvFilter, Registry>,
-    /// As it was set; a filter cannot be asked for that.
+    /// The text of the level; the filter does not provide it.
     text: Arc<Mutex<String>>,
 }
 
@@ -23,19 +23,19 @@ impl LogLevel {
         Ok((layer, Self { filter, text: Arc::new(Mutex::new(level.to_owned())) }))
     }
 
-    /// As it was set last, in the form of `telemetry.level`.
+    /// The current level, in the form of `telemetry.level`.
     pub fn get(&self) -> String {
         self.text.lock().clone()
     }
 
-    /// From now on, in the form of `telemetry.level`.
+    /// Sets the level, in the form of `telemetry.level`.
     ///
     /// # Errors
-    /// [`LogError::Level`] if it is none, [`LogError::Taken`] if there are no logs any
-    /// more; nothing has changed then.
+    /// [`LogError::Level`] if `level` is invalid, [`LogError::Taken`] if logging has ended;
+    /// the level is unchanged.
     pub fn set(&self, level: &str) -> Result<(), LogError> {
         let filter = parse(level)?;
-        // Held over both, so that the text is that of the filter.
+        // Held for both updates, so that the text matches the filter.
         let mut text = self.text.lock();
         self.filter.reload(filter).map_err(|error| LogError::Taken(error.to_string()))?;
         level.clone_into(&mut text);
@@ -57,8 +57,8 @@ fn parse(level: &str) -> Result<EnvFilter, LogError> {
     EnvFilter::try_new(spelt_out(level)).map_err(|_| wrong())
 }
 
-/// A level alone is meant for the broker: what the libraries of its HTTP and of the push
-/// have to say at `debug` would bury it. Whoever wants that names them.
+/// A plain level applies to the broker only: the `debug` output of the HTTP and OTLP libraries
+/// would bury the broker's. An operator who wants it can name the libraries.
 fn spelt_out(level: &str) -> String {
     match level.trim().to_ascii_lowercase().as_str() {
         "debug" => "info,ferrymq=debug".to_owned(),

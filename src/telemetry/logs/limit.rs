@@ -1,5 +1,5 @@
-//! Limits similar log lines: an attacker who connects ten thousand times a second must not fill
-//! the volume, nor hide what else happens.
+//! Limits similar log lines: an attacker who connects ten thousand times a second must not
+//! fill the volume, nor hide other events.
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -12,67 +12,68 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Level};
 use tracing_appender::non_blocking::ErrorCounter;
 
-/// Seconds of its rate that an event may write at once.
+/// The burst size, in seconds of the rate.
 const BURST: f64 = 5.0;
-/// How often what was left out is told.
+/// How often suppressed lines are reported.
 const REPORT_EVERY: Duration = Duration::from_secs(5);
-/// Where the lines come from that tell it: they are as few as there are kinds.
+/// The target of these reports, which are not limited: there are at most as many as there are
+/// kinds of events.
 const REPORTS: &str = module_path!();
 
-/// Where the lines come from that tell what an operator has done. Whoever has the token is
-/// no flood, and must not be able to hide one deletion behind others.
+/// The target of lines that record an operator's actions. They are not limited, so that one
+/// deletion cannot be hidden behind others.
 pub const AUDIT: &str = "ferrymq::audit";
 
-/// A token bucket for each place in the code that logs.
+/// A token bucket for each call site that logs.
 #[derive(Debug)]
 pub struct LogLimit {
-    /// Lines a second; 0: no limit.
+    /// Lines per second; 0: no limit.
     rate: f64,
     kinds: Mutex<HashMap<Identifier, Kind>>,
     suppressed: AtomicU64,
-    /// Lines that standard error did not take.
+    /// The counter of lines that standard error did not accept.
     lost: OnceLock<ErrorCounter>,
-    /// Of these, those that have been told.
+    /// The number of lost lines that have been reported.
     told: AtomicUsize,
 }
 
-/// The events of one place.
+/// The events of one call site.
 #[derive(Debug)]
 struct Kind {
     /// The message of its first event.
     message: String,
     tokens: f64,
     filled: Instant,
-    /// Since the last report.
+    /// Suppressed lines since the last report.
     left_out: u64,
 }
 
 impl LogLimit {
-    /// `rate` lines a second and kind of event, after a burst of five times as many; 0
-    /// for no limit.
+    /// Allows `rate` lines per second and kind of event, after a burst of five times as many;
+    /// 0 for no limit.
     pub fn new(rate: u32) -> Self {
         let kinds = Mutex::new(HashMap::new());
         let (suppressed, told) = (AtomicU64::new(0), AtomicUsize::new(0));
         Self { rate: f64::from(rate), kinds, suppressed, lost: OnceLock::new(), told }
     }
 
-    /// Events left out since the start.
+    /// Events suppressed since the start.
     pub fn suppressed(&self) -> u64 {
         self.suppressed.load(Ordering::Relaxed)
     }
 
-    /// Counts, besides, the lines that could not be written.
+    /// Sets the counter of lines that could not be written.
     pub(super) fn watch(&self, lost: ErrorCounter) {
         let _ = self.lost.set(lost);
     }
 
-    /// Lines since the start that standard error did not take in time.
+    /// Lines since the start that standard error did not accept in time.
     pub fn lost(&self) -> usize {
         self.lost.get().map_or(0, ErrorCounter::dropped_lines)
     }
 
-    /// Whether the event is to be written. Only what is on by default counts: whoever
-    /// asks for `debug` wants to see each packet. Allocates at the first event of a kind.
+    /// Whether the event is to be written. Only levels that are on by default are limited:
+    /// with `debug`, every packet is wanted. Allocates at the first event of a kind.
     pub(super) fn admit(&self, event: &Event<'_>) -> bool {
         let metadata = event.metadata();
         let unlimited = [REPORTS, AUDIT].contains(&metadata.target());
@@ -104,13 +105,13 @@ impl LogLimit {
         false
     }
 
-    /// Says of which events lines were left out since it was last asked: one line each.
+    /// Logs how many lines of each kind were suppressed since the last report.
     pub fn report(&self) {
         for (like, count) in self.take_left_out() {
             tracing::warn!(count, like, "{count} similar lines were left out");
         }
         let lost = self.lost();
-        // The line that tells it may be lost as well, and is told again then.
+        // This line may be lost as well, and is then included in the next report.
         let told = self.told.swap(lost, Ordering::Relaxed);
         if lost > told {
             let count = lost - told;
@@ -140,7 +141,7 @@ impl LogLimit {
     }
 }
 
-/// What the event says, without its fields, cut off where it is no longer a name.
+/// The event's message without its fields, truncated to 80 characters.
 fn message_of(event: &Event<'_>) -> String {
     struct Message(String);
 
@@ -185,7 +186,7 @@ mod tests {
         assert_eq!(admitted(&limit, start, 1000), 50);
         assert_eq!(admitted(&limit, start + Duration::from_secs(1), 1000), 10);
         assert_eq!(limit.suppressed(), 950 + 990);
-        // Quiet for a while, and the whole burst is there again; never more than that.
+        // After a quiet time the whole burst is available again, but never more.
         assert_eq!(admitted(&limit, start + Duration::from_hours(1), 1000), 50);
     }
 

@@ -1,8 +1,8 @@
-//! Log lines on standard error, for people or machines.
+//! Log lines on standard error, as text or JSON.
 //!
-//! One gate stands before all of them: `telemetry.level`, which can be changed while the
-//! broker runs, and the limit of similar lines. Here is how they are put together; what
-//! an event says is the business of whoever logs it.
+//! All of them pass one gate: `telemetry.level`, which can be changed while the broker runs,
+//! and the limit of similar lines. This module assembles them; the content of an event is
+//! defined where it is logged.
 
 mod gate;
 mod json;
@@ -25,41 +25,41 @@ use gate::Gate;
 pub use level::LogLevel;
 pub use limit::{AUDIT, LogLimit};
 
-/// Whatever else takes the events that are logged, behind the same gate: a layer of which
-/// only `on_event` is called, and which has no filter of its own around it.
+/// Another consumer of logged events, behind the same gate: a layer of which only `on_event`
+/// is called, and which has no filter around it.
 pub type EventLayer = Box<dyn Layer<Registry> + Send + Sync>;
 
-/// Why there are no logs.
+/// Why logging could not be started or changed.
 #[derive(Debug, Error)]
 pub enum LogError {
-    /// `telemetry.level` is none.
+    /// `telemetry.level` is invalid.
     #[error("found \"{0}\", expected {LOG_LEVELS}")]
     Level(String),
-    /// Somebody else in this process has set up logging.
+    /// Logging has been set up already in this process.
     #[error("cannot start logging: {0}")]
     Taken(String),
 }
 
-/// Lines that wait to be written. Whoever reads standard error may have stopped: what comes
-/// then is lost, and nobody waits for it. A line has some 200 bytes, and a few times 1,024,
-/// where values are cut off, at the worst: 1 to 16 MiB.
+/// Number of lines that wait to be written. If the reader of standard error has stopped, later
+/// lines are lost and nothing waits for it. A line has about 200 bytes, or a few times 1,024
+/// at worst, where values are truncated: 1 to 16 MiB in total.
 const WAITING_LINES: usize = 4096;
 
-/// What can be done with the logs of a running broker.
+/// A handle to the logs of a running broker.
 #[derive(Debug, Clone)]
 pub struct Logs {
     /// Which events are logged.
     pub level: LogLevel,
-    /// How many similar lines.
+    /// The limit of similar lines.
     pub limit: Arc<LogLimit>,
     /// The thread that writes. When the last handle is dropped, it has a second to finish.
     writer: Option<Arc<WorkerGuard>>,
 }
 
-/// From here on everything that is logged is written, and given to `layers`.
+/// Starts logging to standard error and to `layers`.
 ///
 /// # Errors
-/// The level means nothing, or logging was started before.
+/// The level is invalid, or logging was started before.
 pub fn init(config: &Telemetry, layers: Vec<EventLayer>) -> Result<Logs, LogError> {
     let ansi = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let (lines, writer) = NonBlockingBuilder::default()
@@ -90,8 +90,8 @@ where
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(writer)
         .with_ansi(ansi)
-        // Whoever reads the log may be gone, or its volume full: that is no reason to
-        // panic, and standard error is no place to say so.
+        // The reader of the log may be gone, or its volume full: that must not cause a panic,
+        // and cannot be reported on standard error.
         .log_internal_errors(false);
     layers.push(match config.format {
         LogFormat::Text => lines.fmt_fields(text::fields()).boxed(),

@@ -22,7 +22,7 @@ impl Write for Buffer {
     }
 }
 
-/// What is written while `act` logs.
+/// The text that is written while `act` logs.
 fn while_logging(config: &Telemetry, act: impl FnOnce(&Logs)) -> String {
     let buffer = Buffer::default();
     let writer = buffer.clone();
@@ -183,7 +183,7 @@ fn no_value_makes_a_line_of_the_log_long() {
 
 #[test]
 fn a_value_that_was_cut_is_closed_before_the_next_field() {
-    // The cut falls behind an odd or an even number of backslashes.
+    // The text is truncated after an odd or an even number of backslashes.
     for pad in 0..4 {
         let long = format!("{}{}", "a".repeat(1000 + pad), "\"".repeat(100));
         let text = while_logging(&config("info", LogFormat::Text), |_| {

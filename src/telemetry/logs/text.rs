@@ -1,5 +1,5 @@
-//! The fields of a text line. Client ids, user names and reason strings are untrusted: none of
-//! them may begin a new line, move a terminal's cursor, or be longer than anybody reads.
+//! The fields of a text line. Client ids, user names and reason strings are untrusted: they
+//! must not start a new line, move a terminal's cursor, or exceed a maximum length.
 
 use std::fmt::{self, Write};
 
@@ -25,9 +25,8 @@ pub(super) fn fields() -> impl for<'w> FormatFields<'w> + Send + Sync + 'static 
     .delimited(" ")
 }
 
-/// Passes on what is printed up to a length, and escapes what a terminal or a reader of
-/// lines might act upon. Quoted text comes here escaped already, and without such
-/// characters.
+/// Writes a value up to a maximum length, and escapes characters that a terminal or a line
+/// reader might act on. Quoted text arrives already escaped, without such characters.
 struct Value<'a, 'w> {
     writer: &'a mut Writer<'w>,
     /// Bytes that still fit.
@@ -46,8 +45,7 @@ impl<'a, 'w> Value<'a, 'w> {
         }
     }
 
-    /// Of a value that was cut: the quote that it began with is closed, so that what
-    /// follows is no part of it.
+    /// Ends a truncated value: closes its quote, so that what follows is not part of it.
     fn end(&mut self) -> fmt::Result {
         let rest = match (self.quoted, self.escaping) {
             (true, true) => "\\\"…",

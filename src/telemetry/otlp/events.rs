@@ -1,5 +1,5 @@
-//! Log lines as OpenTelemetry's log records: the message as the body, the fields as
-//! attributes, the module as the instrumentation scope.
+//! Log lines as OpenTelemetry log records: the message is the body, the fields are attributes,
+//! and the module is the instrumentation scope.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -14,11 +14,11 @@ use tracing_subscriber::layer::Context;
 
 use crate::telemetry::cut::{LOGGED, cut};
 
-/// What the push itself is made of: pushing what it logs would make it log more.
+/// The crates that the push uses: pushing their log lines would produce more of them.
 const OWN_STACK: [&str; 7] =
     ["opentelemetry", "tonic", "h2", "hyper", "hyper_util", "tower", "rustls"];
 
-/// Hands events on to the exporter's queue, which drops them if it is full.
+/// Passes events to the exporter's queue, which drops them if it is full.
 pub(super) struct PushedEvents(SdkLogger);
 
 impl PushedEvents {

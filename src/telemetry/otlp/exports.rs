@@ -1,4 +1,4 @@
-//! Counts exports by result, and logs when that changes.
+//! Counts exports by result, and logs when the result changes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,29 +9,29 @@ use tracing::{info, warn};
 use super::Signal;
 use crate::telemetry::{Counters, Label, MetricsRegistry};
 
-/// Counts exports by signal and result. There also where nothing is pushed, so that its
-/// series are always the same.
+/// Counts exports by signal and result. Present even if nothing is pushed, so that the series
+/// of a scrape are always the same.
 #[derive(Debug, Default)]
 pub struct Exports {
     taken: Counters<Signal>,
     failed: Counters<Signal>,
-    /// Signals whose last export failed, each said once.
+    /// Signals whose last export failed; each failure is logged once.
     failing: [AtomicBool; 3],
-    /// The push ends: the log has said its last.
+    /// The push is ending, so failures are no longer logged.
     ending: AtomicBool,
 }
 
 impl Exports {
-    /// From here on what fails is only counted: an operator who reads the end of a log
-    /// looks for why the broker has stopped.
+    /// From now on failures are only counted: the end of a log should show why the broker has
+    /// stopped.
     pub(super) fn end(&self) {
         self.ending.store(true, Ordering::Relaxed);
     }
 
-    /// An export of `signal` has ended.
+    /// Records the result of an export of `signal`.
     ///
-    /// An outage is one line when it begins and one when it ends, for each signal: a
-    /// collector may well take the one and refuse the other.
+    /// An outage is logged once when it begins and once when it ends, for each signal: a
+    /// collector may accept one signal and refuse another.
     pub(super) fn ended(&self, signal: Signal, result: &OTelSdkResult) {
         let Some(failing) = self.failing.get(signal.index()) else { return };
         match result {
@@ -56,7 +56,7 @@ impl Exports {
         }
     }
 
-    /// Shows them in `registry`.
+    /// Registers the counters in `registry`.
     pub fn register(self: &Arc<Self>, registry: &MetricsRegistry) {
         let exports = Arc::clone(self);
         registry.counter(
@@ -73,7 +73,7 @@ impl Exports {
     }
 }
 
-/// What the library says, without the words that say where in the library.
+/// The library's message, without its position within the library.
 fn reason(error: &OTelSdkError) -> String {
     let text = match error {
         OTelSdkError::InternalFailure(text) => text.clone(),

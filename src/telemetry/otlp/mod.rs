@@ -1,9 +1,9 @@
 //! Push to an OpenTelemetry collector, by OTLP over gRPC: metrics, log lines and traces.
 //!
-//! Here live the exporters, the threads and queues behind them, and how they are set.
-//! What is measured, logged or traced is none of their business. Nothing here is ever
-//! waited for: queues are bounded and drop what finds no room, and the end of the
-//! process waits for a collector no longer than [`Push::stop`] says.
+//! This module has the exporters, their threads and queues, and their settings; what is
+//! measured, logged or traced is decided elsewhere. Nothing waits for the push: queues are
+//! bounded and drop what does not fit, and the end of the process waits for a collector no
+//! longer than [`Push::stop`] allows.
 
 mod events;
 mod exports;
@@ -38,66 +38,66 @@ use settings::{Settings, Target};
 pub use signal::Signal;
 use watched::Watched;
 
-/// How long the last export of each signal may take; all go at once. With a collector
-/// that accepts and never answers, the end of the process comes this much later.
+/// The time limit for the last export of each signal; all run concurrently. If a collector
+/// accepts connections and never answers, the end of the process is delayed by this time.
 const LAST_WORDS: Duration = Duration::from_millis(1500);
 
-/// Why nothing can be pushed.
+/// Why the push could not be set up.
 #[derive(Debug, Error)]
 pub enum PushError {
-    /// A standard variable holds what it cannot mean.
+    /// A standard environment variable has an invalid value.
     #[error("{name}: found \"{found}\", expected {expected}")]
     Variable {
-        /// Which.
+        /// The variable.
         name: String,
         /// Its value.
         found: String,
-        /// What it should be.
+        /// The valid values.
         expected: &'static str,
     },
-    /// A certificate or key.
+    /// A certificate or key cannot be read.
     #[error("cannot read {}, which OTEL_EXPORTER_OTLP_... names: {source}", path.display())]
     File {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: std::io::Error,
     },
-    /// A client certificate without its key, or the other way round.
+    /// A client certificate without its key, or the reverse.
     #[error(
         "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE and OTEL_EXPORTER_OTLP_CLIENT_KEY need each other: \
          set both or none"
     )]
     HalfAnIdentity,
-    /// The exporter cannot be made of it.
+    /// The exporter cannot be built.
     #[error("cannot push to {endpoint}: {source}")]
     Exporter {
-        /// Where.
+        /// The collector's endpoint.
         endpoint: String,
-        /// Why not.
+        /// The cause.
         source: ExporterBuildError,
     },
 }
 
-/// What is pushed, and what it takes. Clones share everything.
+/// The signals that are pushed. Clones share everything.
 #[derive(Debug, Clone, Default)]
 pub struct Push {
-    /// Instruments that are made here are pushed.
+    /// The provider whose instruments are pushed.
     pub metrics: Option<SdkMeterProvider>,
-    /// Spans that are made here are pushed.
+    /// The provider whose spans are pushed.
     pub traces: Option<SdkTracerProvider>,
     logs: Option<SdkLoggerProvider>,
-    /// How it goes.
+    /// The results of the exports.
     pub exports: Arc<Exports>,
     notes: Vec<String>,
 }
 
 impl Push {
-    /// Begins to push what `config` and the standard variables say; nothing, if they name
-    /// no endpoint. To be called within the runtime: the connections live in it.
+    /// Starts to push what `config` and the standard variables specify; nothing if they name
+    /// no endpoint. Call it within the runtime, which drives the connections.
     ///
     /// # Errors
-    /// Observe [`PushError`].
+    /// See [`PushError`].
     #[allow(clippy::redundant_closure_for_method_calls)] // The method's type cannot be named.
     pub fn start(config: &Telemetry, variables: Variables<'_>) -> Result<Self, PushError> {
         let settings = Settings::new(config, variables)?;
@@ -119,7 +119,7 @@ impl Push {
         if let Some(target) = &settings.traces {
             let exporter = build(target, SpanExporter::builder().with_tonic(), |it| it.build())?;
             let exporter = Watched::new(exporter, Signal::Traces, &push.exports);
-            // What is traced was decided when the message came.
+            // What is traced was decided when the message arrived.
             let builder = SdkTracerProvider::builder().with_sampler(Sampler::AlwaysOn);
             push.traces =
                 Some(builder.with_resource(resource).with_batch_exporter(exporter).build());
@@ -133,25 +133,25 @@ impl Push {
         Some(Box::new(layer))
     }
 
-    /// Logs what the environment asked for and did not get.
+    /// Logs the settings in the environment that could not be applied.
     pub fn log_notes(&self) {
         for note in &self.notes {
             tracing::warn!("{note}");
         }
     }
 
-    /// Pushes what is left, and ends. Takes two seconds at most, whatever the collector
-    /// does; the runtime must still be there.
+    /// Pushes what is left, and ends. Takes two seconds at most, whatever the collector does;
+    /// the runtime must still be running.
     pub fn stop(&self) {
         self.exports.end();
         let (done, all_done) = mpsc::channel::<Infallible>();
         let Self { metrics, traces, logs, .. } = self.clone();
-        // Threads that are left behind if need be: the library's own limit for metrics is
-        // five seconds, whatever it is asked for.
+        // These threads may be left behind: for metrics, the library's own limit is five
+        // seconds, whatever timeout is passed.
         let spawn = |last_words: Box<dyn FnOnce() -> OTelSdkResult + Send>| {
             let done = done.clone();
             thread::spawn(move || {
-                // A failure was counted, and is nothing that could be mended now.
+                // A failure has been counted, and cannot be handled any more.
                 let _ = last_words();
                 drop(done);
             })
@@ -164,7 +164,7 @@ impl Push {
     }
 }
 
-/// Sets what is the same for every signal.
+/// Applies the settings common to all signals.
 fn build<B, E>(
     target: &Target,
     builder: B,

@@ -7,14 +7,14 @@ use opentelemetry_sdk::resource::{EnvResourceDetector, TelemetryResourceDetector
 
 use super::settings::Variables;
 
-/// What this process is. `OTEL_RESOURCE_ATTRIBUTES` adds to it, and wins over it;
-/// `OTEL_SERVICE_NAME` wins over both.
+/// The attributes of this process. `OTEL_RESOURCE_ATTRIBUTES` adds to them and takes
+/// precedence; `OTEL_SERVICE_NAME` takes precedence over both.
 pub(super) fn resource(variables: Variables<'_>) -> Resource {
     let mut attributes = vec![
         KeyValue::new("service.name", env!("CARGO_PKG_NAME")),
         KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
-        // Another one after each start, as the conventions recommend for what has no
-        // stable id of its own; who has one sets it in OTEL_RESOURCE_ATTRIBUTES.
+        // A new one at each start, as the conventions recommend for a service without a stable
+        // id. An operator with a stable id sets it in OTEL_RESOURCE_ATTRIBUTES.
         KeyValue::new("service.instance.id", random_uuid()),
         KeyValue::new("process.pid", i64::from(std::process::id())),
     ];
@@ -29,8 +29,8 @@ pub(super) fn resource(variables: Variables<'_>) -> Resource {
     }
 }
 
-/// What a scrape shows of it as `target_info`: no more than stays the same over starts,
-/// for Prometheus has its own `instance`.
+/// The part that a scrape shows as `target_info`: only what does not change between starts,
+/// since Prometheus has its own `instance`.
 pub fn scraped() -> Resource {
     Resource::builder()
         .with_service_name(env!("CARGO_PKG_NAME"))
@@ -38,7 +38,7 @@ pub fn scraped() -> Resource {
         .build()
 }
 
-/// As the kernel has it, else as the shell does.
+/// The host name from the kernel, or else from the environment.
 fn host_name(variables: Variables<'_>) -> Option<String> {
     std::fs::read_to_string("/proc/sys/kernel/hostname")
         .ok()
@@ -47,7 +47,7 @@ fn host_name(variables: Variables<'_>) -> Option<String> {
         .or_else(|| variables("HOSTNAME"))
 }
 
-/// Version 4 of RFC 9562: 122 random bits.
+/// A version 4 UUID (RFC 9562): 122 random bits.
 fn random_uuid() -> String {
     let mut bytes = [0_u8; 16];
     OsRng.fill_bytes(&mut bytes);

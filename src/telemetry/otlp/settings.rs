@@ -1,8 +1,8 @@
 //! Settings of the push, from the configuration and the standard variables.
 //!
-//! Our own keys win, as far as they are set; the variables are those of the
-//! OpenTelemetry specification, where an empty one counts as not set. What is not read
-//! here is read by the library: headers, time limits, compression, queue sizes.
+//! Our own keys take precedence if they are set. The variables are those of the OpenTelemetry
+//! specification, where an empty one counts as not set. The library reads the others: headers,
+//! timeouts, compression, queue sizes.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,31 +13,32 @@ use crate::config::{ENDPOINTS, Telemetry, is_endpoint};
 /// The value of an environment variable, unless it is empty.
 pub type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// Where one signal goes.
+/// The target of one signal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Target {
     /// Scheme, host and port.
     pub endpoint: String,
-    /// PEM files: who is trusted instead of the system's authorities, and who we are.
+    /// PEM files: the trusted authority instead of the system's, and the client's certificate
+    /// and key.
     pub authority: Option<PathBuf>,
     pub certificate: Option<PathBuf>,
     pub key: Option<PathBuf>,
 }
 
-/// What is pushed.
+/// The settings of all signals.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Settings {
     pub metrics: Option<Target>,
     pub logs: Option<Target>,
     pub traces: Option<Target>,
     pub interval: Duration,
-    /// What the environment asks for and does not get, for the log.
+    /// Settings in the environment that cannot be applied, for the log.
     pub notes: Vec<String>,
 }
 
 impl Settings {
     /// # Errors
-    /// An endpoint in a variable is none.
+    /// A variable has an invalid endpoint.
     pub(super) fn new(config: &Telemetry, variables: Variables<'_>) -> Result<Self, PushError> {
         let mut settings = Self { interval: interval(config, variables), ..Self::default() };
         if variables("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
@@ -62,8 +63,8 @@ fn target(
     signal: Signal,
     notes: &mut Vec<String>,
 ) -> Result<Option<Target>, PushError> {
-    // The signal's own variable first, then that of all signals; with the name under
-    // which it was found.
+    // Looks for the signal's own variable first, then for the one of all signals. Returns the
+    // name and the value.
     let variable = |what: &str| {
         let own = format!("OTEL_EXPORTER_OTLP_{}_{what}", signal.in_variables());
         let all = format!("OTEL_EXPORTER_OTLP_{what}");
@@ -100,7 +101,8 @@ fn target(
     }))
 }
 
-/// The variable counts milliseconds, and only if our own key is as it was.
+/// The interval of metric exports. The variable is in milliseconds, and applies only if our
+/// own key has its default.
 fn interval(config: &Telemetry, variables: Variables<'_>) -> Duration {
     let given = variables("OTEL_METRIC_EXPORT_INTERVAL")
         .filter(|_| config.otlp_interval == Telemetry::DEFAULT_INTERVAL)

@@ -31,7 +31,7 @@ impl Label for Signal {
 }
 
 impl Signal {
-    /// As the standard variables name it.
+    /// The name in the standard variables.
     pub(super) const fn in_variables(self) -> &'static str {
         match self {
             Self::Metrics => "METRICS",

@@ -14,7 +14,7 @@ use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 
 use super::{Exports, Signal};
 
-/// Hands everything on to `inner`, and each result also to the counts.
+/// Passes everything to `inner`, and records each result.
 pub(super) struct Watched<E> {
     inner: E,
     signal: Signal,

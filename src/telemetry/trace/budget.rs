@@ -4,22 +4,22 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-/// Open spans at once. One takes about 1 KiB, so this is about 10 MiB.
+/// Maximum number of open spans. One takes about 1 KiB, so this is about 10 MiB.
 pub(super) const MOST: usize = 10_000;
 
-/// Counts open spans, and those that were not begun because there were too many.
+/// Counts open spans, and spans that were not started because too many were open.
 #[derive(Debug, Default)]
 pub(super) struct Budget {
     open: AtomicUsize,
     skipped: AtomicU64,
 }
 
-/// The right to one open span; given back when dropped.
+/// The permit for one open span; released when dropped.
 #[derive(Debug)]
 pub(super) struct Permit(Arc<Budget>);
 
 impl Budget {
-    /// One more, or none: that is counted.
+    /// Takes a permit. `None` if too many spans are open, which is counted.
     pub(super) fn take(self: &Arc<Self>) -> Option<Permit> {
         let more = |open| (open < MOST).then_some(open + 1);
         if self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok() {

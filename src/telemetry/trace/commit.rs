@@ -1,4 +1,4 @@
-//! The span of one transaction, to which the messages in it are linked.
+//! The span of one transaction, to which the spans of its messages are linked.
 
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{Span as _, SpanKind};
@@ -12,7 +12,8 @@ impl CommitObserver for Tracing {
         let began = wall(commit.began);
         // Counts above 2^63 do not occur.
         let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        // Semantic conventions for database spans: in this process, but with a disk.
+        // CLIENT by the semantic conventions for databases: SQLite runs in this process, but
+        // uses the disk.
         let builder = named("commit", SpanKind::Client).with_start_time(began).with_attributes([
             KeyValue::new("db.system.name", "sqlite"),
             KeyValue::new("db.operation.name", "COMMIT"),

@@ -15,26 +15,26 @@ use crate::message::{
 use crate::peer::PeerAddr;
 use crate::protocol::{QoS, ReasonCode};
 
-/// Observe the module.
+/// See the module.
 #[derive(Debug)]
 pub(super) struct MessageSpans {
     tracing: Tracing,
-    /// Of all spans but `receive` itself.
+    /// The parent of all spans except `receive` itself.
     parent: SpanContext,
     id: MessageId,
     topic: Arc<str>,
-    /// How long it had been on its way when it was taken up again, in seconds.
+    /// For a resumed message: seconds since it was published.
     waited: Option<f64>,
     spans: Mutex<Spans>,
 }
 
-/// What has begun and not ended. Spans are ended without the lock.
+/// The open spans. Spans are ended without holding the lock.
 #[derive(Debug, Default)]
 struct Spans {
     receive: Option<Open>,
     persist: Option<Open>,
-    /// Boxed: most messages have one receiver, and the tree's smallest node has room
-    /// for eleven.
+    /// Boxed: most messages have one receiver, and the smallest node of the tree has space for
+    /// eleven.
     deliveries: BTreeMap<DeliveryId, Box<Open>>,
 }
 
@@ -155,7 +155,7 @@ impl Follow for MessageSpans {
 }
 
 impl Drop for MessageSpans {
-    /// The message has left memory: its queue may go on on disk, or the broker ends.
+    /// The message has left memory: its queue may continue on disk, or the broker ends.
     fn drop(&mut self) {
         let Spans { receive, persist, deliveries } = std::mem::take(self.spans.get_mut());
         if let Some(receive) = receive {

@@ -1,10 +1,9 @@
-//! Traces of messages on their way through the broker.
+//! Traces of messages through the broker.
 //!
-//! Here live the rule of what is traced ([`Sampling`]), the reading of a publisher's
-//! trace context, and the spans. What happens to a message is reported by broker and
-//! store through [`crate::message::Follow`]; nothing of OpenTelemetry is known there. A
-//! message is never changed: `traceparent` and `tracestate` go on to its receivers as
-//! they came.
+//! This module contains the rule for what is traced ([`Sampling`]), the parser of a
+//! publisher's trace context, and the spans. Broker and store report the progress of a message
+//! through [`crate::message::Follow`], without knowing OpenTelemetry. A message is never
+//! changed: `traceparent` and `tracestate` are passed to its receivers as they arrived.
 //!
 //! ```text
 //! publisher's span
@@ -13,9 +12,9 @@
 //!       ├ deliver        from a receiver's queue to its acknowledgement
 //!       └ deliver
 //! ```
-//! A message that comes from elsewhere than a publisher's packet (read back from disk,
-//! a retained message, a will) has no `receive`: its spans are children of the
-//! publisher's, as far as its properties tell of one.
+//! A message that does not come from a publisher's packet (one that is read back from disk, a
+//! retained message, a will) has no `receive`: its spans are children of the publisher's span,
+//! if its properties contain one.
 
 mod budget;
 mod commit;
@@ -40,7 +39,7 @@ use crate::message::{Message, Trace, WallMillis};
 use crate::peer::PeerAddr;
 use crate::protocol::{QoS, ReasonCode};
 
-/// Begins traces. Clones share everything.
+/// Starts traces. Clones share everything.
 #[derive(Debug, Clone)]
 pub struct Tracing(Arc<Inner>);
 
@@ -51,22 +50,22 @@ struct Inner {
     budget: Arc<Budget>,
 }
 
-/// A publish that was not taken.
+/// A PUBLISH that was refused.
 #[derive(Debug, Clone, Copy)]
 pub struct Refusal<'a> {
-    /// Where to.
+    /// The topic.
     pub topic: &'a str,
-    /// Its encoded user properties among others.
+    /// The encoded properties, user properties included.
     pub properties: &'a [u8],
-    /// Bytes of its payload.
+    /// Size of the payload in bytes.
     pub size: usize,
-    /// As published.
+    /// The QoS as published.
     pub qos: QoS,
-    /// As published.
+    /// The RETAIN flag as published.
     pub retain: bool,
-    /// Who published it.
+    /// The client id of the publisher.
     pub client_id: &'a str,
-    /// From where.
+    /// The address of the publisher.
     pub address: PeerAddr,
     /// When it was read.
     pub read: Instant,
@@ -75,9 +74,9 @@ pub struct Refusal<'a> {
 }
 
 impl Tracing {
-    /// Spans go to the processors of `provider`, which must not wait, as those that
-    /// export in batches do not. Its sampler is asked after the rule: one that drops
-    /// spans takes their messages out of the traces.
+    /// Spans go to the processors of `provider`, which must not block; those that export in
+    /// batches do not. Its sampler is asked after the rule: if it drops a span, the message is
+    /// not traced.
     pub fn new(provider: &SdkTracerProvider, sampling: Sampling) -> Self {
         Self(Arc::new(Inner {
             tracer: provider.tracer(env!("CARGO_PKG_NAME")),
@@ -86,8 +85,8 @@ impl Tracing {
         }))
     }
 
-    /// A message has come from a client, in what was read at `read`. `None`: it is not
-    /// traced.
+    /// Starts the trace of a message from a client, in data read at `read`. `None` if it is
+    /// not traced.
     #[inline]
     pub fn begin(&self, message: &Message, read: Instant) -> Option<Box<Trace>> {
         if !self.0.rule.may_take(message.properties()) {
@@ -113,15 +112,15 @@ impl Tracing {
         Some(Trace::new(MessageSpans::new(self.clone(), message, receive)))
     }
 
-    /// A message has come from elsewhere: from disk, from what is retained, from a will.
-    /// It is traced if its publisher's span is recorded.
+    /// Resumes the trace of a message that was read back from disk, retained, or a will. It is
+    /// traced if its publisher's span is recorded.
     pub fn resume(&self, message: &Message, now: WallMillis) -> Option<Box<Trace>> {
         let parent = self.0.rule.parent_of(message.properties())?;
         Some(Trace::new(MessageSpans::resumed(self.clone(), message, parent, now)))
     }
 
-    /// A publish was not taken: its `receive` says why. Only for those whose publisher's
-    /// span is recorded.
+    /// Traces a refused PUBLISH: its `receive` has the reason. Only if the publisher's span is
+    /// recorded.
     pub fn refused(&self, refusal: &Refusal<'_>) {
         let Some(parent) = self.0.rule.parent_of(refusal.properties) else { return };
         let Refusal { topic, size, qos, retain, read, .. } = *refusal;
@@ -132,25 +131,25 @@ impl Tracing {
         }
     }
 
-    /// Spans that have begun and not ended.
+    /// The number of open spans.
     pub fn open_spans(&self) -> usize {
         self.0.budget.open()
     }
 
-    /// Spans that were not begun because too many were open.
+    /// The number of spans that were not started because too many were open.
     pub fn skipped_spans(&self) -> u64 {
         self.0.budget.skipped()
     }
 }
 
-/// The figures of `tracing`, or zeros without it.
+/// Registers the metrics of `tracing`; zeros without it.
 pub fn observe_tracing(registry: &MetricsRegistry, tracing: Option<Tracing>) {
     let open = tracing.clone();
     registry.gauge(
         "ferrymq_trace_open_spans",
         "Spans of traced messages that have begun and not ended.",
         move |see| {
-            // At most the budget.
+            // The value is at most the budget.
             #[allow(clippy::cast_precision_loss)]
             see(open.as_ref().map_or(0.0, |tracing| tracing.open_spans() as f64), &[]);
         },

@@ -1,4 +1,4 @@
-//! The publisher's span, as W3C Trace Context puts it into a message: `traceparent` and
+//! The publisher's span, from the W3C Trace Context of a message: `traceparent` and
 //! `tracestate` as user properties, by the draft "Trace Context: MQTT protocol".
 
 use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
@@ -8,27 +8,27 @@ use crate::protocol::user_properties;
 /// `00-<32 hex digits>-<16 hex digits>-<2 hex digits>`.
 const LEN: usize = 55;
 
-/// Longer lists are not taken over into spans; every system has to propagate at least
-/// this much (W3C Trace Context, 3.3.1.5), and a client must not fill our memory.
+/// Maximum bytes of a `tracestate`; longer ones are dropped. Every system has to propagate at
+/// least this much (W3C Trace Context, 3.3.1.5), and a client must not fill the memory.
 const MAX_STATE: usize = 512;
 
-/// The shortest block that holds a `traceparent`: identifier, two lengths, name, value.
+/// Bytes of the shortest block with a `traceparent`: identifier, two lengths, name, value.
 const SHORTEST: usize = 1 + 2 + 11 + 2 + LEN;
 
-/// What a message says about the trace that it belongs to.
+/// The trace context of a message.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Parent {
-    /// Nothing that can be understood: W3C Trace Context has such a message treated as
-    /// if it said nothing.
+    /// None, or one that cannot be parsed: W3C Trace Context requires the same treatment for
+    /// both.
     None,
-    /// Its publisher's span is not recorded: neither is anything here.
+    /// Its publisher's span is not recorded, so nothing is recorded here.
     NotSampled,
     /// Its publisher's span is recorded.
     Sampled(SpanContext),
 }
 
 impl Parent {
-    /// Reads it from the encoded user properties of a message.
+    /// Parses it from the encoded user properties of a message.
     pub(super) fn of(properties: &[u8]) -> Self {
         if properties.len() < SHORTEST {
             return Self::None;
@@ -37,7 +37,7 @@ impl Parent {
         let mut state = None;
         for (name, value) in user_properties(properties) {
             match name {
-                // Two of them contradict each other.
+                // Two values contradict each other.
                 b"traceparent" if parent.is_some() => return Self::None,
                 b"traceparent" => parent = Some(value),
                 b"tracestate" => state = Some(value),
@@ -53,8 +53,8 @@ impl Parent {
     }
 }
 
-/// W3C Trace Context, 3.2.2: of the version that is known the value has exactly this
-/// form; of a later one the same fields stand in front.
+/// W3C Trace Context, 3.2.2: for version 00 the value has exactly this form; for later
+/// versions the same fields come first.
 fn parse(value: &[u8]) -> Option<(TraceId, SpanId, TraceFlags)> {
     let (known, rest) = value.split_at_checked(LEN)?;
     let mut fields = known.split(|byte| *byte == b'-');
@@ -68,11 +68,11 @@ fn parse(value: &[u8]) -> Option<(TraceId, SpanId, TraceFlags)> {
         _ => rest.is_empty() || rest.starts_with(b"-"),
     };
     let valid = fits && trace != TraceId::INVALID && span != SpanId::INVALID;
-    // Bits other than "sampled" are not ours to understand.
+    // Bits other than "sampled" have no known meaning.
     valid.then(|| (trace, span, TraceFlags::new(flags & 1)))
 }
 
-/// So many hexadecimal digits, in lower case.
+/// Parses exactly `digits` hexadecimal digits, in lower case.
 fn number(field: &[u8], digits: usize) -> Option<u128> {
     let lower = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     if field.len() != digits || !field.iter().all(lower) {
@@ -81,7 +81,7 @@ fn number(field: &[u8], digits: usize) -> Option<u128> {
     u128::from_str_radix(std::str::from_utf8(field).ok()?, 16).ok()
 }
 
-/// A list that is not understood is left out; the parent holds without it.
+/// A list that cannot be parsed is dropped; the parent is valid without it.
 fn parse_state(value: &[u8]) -> Option<TraceState> {
     if value.len() > MAX_STATE {
         return None;

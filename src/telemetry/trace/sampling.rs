@@ -5,59 +5,60 @@ use opentelemetry::trace::SpanContext;
 use super::parent::Parent;
 use crate::message::MessageId;
 
-/// The rule.
+/// The rule for what is traced.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sampling {
-    /// Share of the messages without a `traceparent` that begin a trace of their own: 0
-    /// to 1, anything outside counts as the nearer of the two.
+    /// The ratio of messages without a `traceparent` that start their own trace, from 0 to 1;
+    /// values outside this range are clamped.
     pub ratio: f64,
-    /// Messages whose `traceparent` says that their publisher's span is recorded are
-    /// traced. Otherwise no message with a `traceparent` is.
+    /// Whether messages are traced if their `traceparent` says that the publisher's span is
+    /// recorded. Otherwise no message with a `traceparent` is traced.
     pub parent: bool,
 }
 
 impl Default for Sampling {
-    /// No traces but those that publishers have begun.
+    /// Only traces that publishers have started.
     fn default() -> Self {
         Self { ratio: 0.0, parent: true }
     }
 }
 
-/// The rule in the form in which it is asked for each message.
+/// The rule, prepared for use with each message.
 #[derive(Debug)]
 pub(super) struct Rule {
-    /// Of 2^64 messages; `None`: none.
+    /// How many of 2^64 messages start a trace; `None`: none.
     below: Option<u64>,
     parent: bool,
 }
 
-/// What becomes of a message.
+/// The decision about a message.
 #[derive(Debug)]
 pub(super) enum Decision {
     /// Not traced.
     No,
-    /// A trace of its own.
+    /// The root of a new trace.
     Root,
-    /// Part of its publisher's.
+    /// Part of its publisher's trace.
     Child(SpanContext),
 }
 
 impl Rule {
     pub(super) fn new(sampling: Sampling) -> Self {
-        // 2^64. A float that is too large becomes the largest integer, NaN becomes 0.
+        // 2^64. The conversion saturates: a larger float becomes the largest integer, NaN
+        // becomes 0.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         let below = (sampling.ratio.clamp(0.0, 1.0) * 18_446_744_073_709_551_616.0) as u64;
         Self { below: (below > 0).then_some(below), parent: sampling.parent }
     }
 
-    /// Whether [`Rule::decide`] has to be asked: where none begins a trace of its own,
-    /// what has no properties is in none. Most messages are of that kind.
+    /// True if [`Rule::decide`] has to be called: if no message starts its own trace, a
+    /// message without properties is in none. Most messages are of that kind.
     #[inline]
     pub(super) fn may_take(&self, properties: &[u8]) -> bool {
         !properties.is_empty() || self.below.is_some()
     }
 
-    /// For a message that arrives.
+    /// Decides about a message that arrives.
     pub(super) fn decide(&self, message: MessageId, properties: &[u8]) -> Decision {
         match Parent::of(properties) {
             Parent::Sampled(context) if self.parent => Decision::Child(context),
@@ -68,7 +69,7 @@ impl Rule {
         }
     }
 
-    /// For a message whose arrival is not, or no more, at hand.
+    /// The sampled parent of a message that has no `receive` span.
     pub(super) fn parent_of(&self, properties: &[u8]) -> Option<SpanContext> {
         match Parent::of(properties) {
             Parent::Sampled(context) if self.parent => Some(context),
@@ -77,7 +78,7 @@ impl Rule {
     }
 }
 
-/// Spreads numbers that count up evenly over all 2^64 (the finaliser of `SplitMix64`).
+/// Spreads consecutive numbers evenly over 2^64 (the finalizer of `SplitMix64`).
 fn scatter(number: u64) -> u64 {
     let mut mixed = number.wrapping_add(0x9E37_79B9_7F4A_7C15);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

@@ -1,9 +1,9 @@
 //! Spans and their attributes, by the semantic conventions for messaging.
 //!
-//! The conventions know producers and consumers, not what lies between them. To the
-//! publisher the broker is who receives, so `receive` is CONSUMER; to a receiver it is a
-//! client that sends in a context that is not the message's own, so `deliver` is CLIENT.
-//! Topics and client ids stand in attributes, never in names.
+//! The conventions define producers and consumers, not brokers. For the publisher the broker
+//! is the consumer, so `receive` is CONSUMER; for a receiver it is a client that sends in a
+//! context other than the message's own, so `deliver` is CLIENT. Topics and client ids are
+//! attributes, never part of a name.
 
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -20,18 +20,18 @@ use crate::message::MessageId;
 use crate::peer::PeerAddr;
 use crate::protocol::{QoS, ReasonCode};
 
-/// Bytes of a topic or client id in an attribute. Both may have 65,535, and a client
-/// must not fill our memory or a collector's with them.
+/// Maximum bytes of a topic or client id in an attribute. Both may have 65,535, and a client
+/// must not fill the broker's or a collector's memory with them.
 const MAX_TEXT: usize = 1024;
 
-/// A span that is under way.
+/// An open span.
 #[derive(Debug)]
 pub(super) struct Open {
     pub(super) span: Span,
     _permit: Permit,
 }
 
-/// What is known of a PUBLISH when it has been read.
+/// The properties of a PUBLISH that has been read.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Arrival<'a> {
     pub(super) id: Option<MessageId>,
@@ -42,10 +42,10 @@ pub(super) struct Arrival<'a> {
 }
 
 impl Tracing {
-    /// Begins a span, unless too many are open or nobody records it.
+    /// Starts a span, unless too many are open or nothing records it.
     pub(super) fn open(&self, builder: SpanBuilder, parent: Option<&SpanContext>) -> Option<Open> {
         let permit = self.0.budget.take()?;
-        // Never the context that happens to be current on this thread.
+        // Not the current context of this thread.
         let context = match parent {
             Some(parent) => Context::new().with_remote_span_context(parent.clone()),
             None => Context::new(),
@@ -77,7 +77,7 @@ impl Open {
         }
     }
 
-    /// Ends `receive`. `None`: the connection ended before the answer.
+    /// Ends `receive`. `None`: the connection ended before the response.
     pub(super) fn answer(mut self, reason: Option<ReasonCode>) {
         match reason {
             None => self.span.set_status(Status::error("the connection ended first")),
@@ -131,7 +131,7 @@ pub(super) fn message_id(id: MessageId) -> KeyValue {
     KeyValue::new("messaging.message.id", id.to_string())
 }
 
-/// The machine's time of a moment that has passed.
+/// The wall-clock time of a past moment.
 pub(super) fn wall(moment: Instant) -> SystemTime {
     let now = SystemTime::now();
     now.checked_sub(moment.elapsed()).unwrap_or(now)
