@@ -19,12 +19,13 @@ pub enum Exit {
     Poisoned,
     /// 6: a drill has seen a promise broken.
     Broken,
-    /// 130: ended by Ctrl-C or SIGTERM before it was done; as shells count SIGINT.
+    /// 130: ended by Ctrl-C or SIGTERM before it was done; the code that shells use for
+    /// SIGINT.
     Interrupted,
 }
 
 impl Exit {
-    /// As the parent process sees it.
+    /// The exit code that the parent process receives.
     pub const fn code(self) -> u8 {
         match self {
             Self::Ok => 0,
