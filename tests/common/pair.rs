@@ -1,5 +1,5 @@
-//! A publisher and a subscriber that have nothing to do with what goes on beside them,
-//! and how long their messages take.
+//! A publisher and a subscriber that are not part of the load under test, and the latency of
+//! their messages.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 use super::raw::{self, Packet, Publish, Raw};
 
 const TOPIC: &str = "pair/topic";
-/// The payload that ends it.
+/// The payload of the last message.
 const END: u64 = u64::MAX;
 
-/// When each message was due, and how long it took from then.
+/// When each message was due, and its latency from then.
 type Times = Vec<(Duration, Duration)>;
 
 pub struct Pair {
@@ -28,17 +28,17 @@ pub struct Pair {
 /// Milliseconds: p50, p99, longest.
 pub type Percentiles = [f64; 3];
 
-/// What the pair saw.
+/// The latencies of a pair.
 pub struct Seen {
-    /// From PUBLISH to PUBACK: a commit lies between.
+    /// From PUBLISH to PUBACK, which includes a commit.
     acknowledged: Times,
-    /// From PUBLISH to the subscriber.
+    /// From PUBLISH to its arrival at the subscriber.
     delivered: Times,
 }
 
 impl Pair {
-    /// QoS 1, `rate` messages a second, to a durable session that is online and to one
-    /// that is away: each message is written before it is acknowledged.
+    /// Publishes `rate` messages per second at QoS 1 to an online and an offline durable
+    /// session: each message is written before it is acknowledged.
     pub fn start(port: u16, rate: u32) -> Self {
         Raw::connect(port, 4, "pair-away", false).unwrap().subscribe(TOPIC, 1).unwrap();
         let (started, stop) = (Instant::now(), Arc::new(AtomicBool::new(false)));
@@ -54,7 +54,7 @@ impl Pair {
         Self { started, stop, publisher, subscriber }
     }
 
-    /// Now, on the clock of its times.
+    /// The current time on the clock of the latencies.
     pub fn now(&self) -> Duration {
         self.started.elapsed()
     }
@@ -69,7 +69,7 @@ impl Pair {
 }
 
 impl Seen {
-    /// Of messages that were due between two moments.
+    /// Latencies of the messages that were due between two moments.
     pub fn acknowledged(&self, from: Duration, to: Duration) -> Percentiles {
         percentiles(&self.acknowledged, from, to)
     }
@@ -79,7 +79,7 @@ impl Seen {
     }
 }
 
-/// Sends in its rhythm, whether or not the one before has been acknowledged.
+/// Sends at a fixed rate, independently of acknowledgements.
 fn publish(
     mut socket: TcpStream,
     clock: Instant,
@@ -105,7 +105,7 @@ fn publish(
     }
 }
 
-/// Acknowledgements come in the order of the messages.
+/// Acknowledgements arrive in the order of the messages.
 fn acknowledged(client: &mut Raw, clock: Instant, sent: &Receiver<Duration>) -> Times {
     let mut times = Vec::new();
     for due in sent {

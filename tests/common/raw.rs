@@ -1,5 +1,5 @@
-//! An MQTT client of a hundred lines that does nothing by itself, for exact account
-//! of what was sent and acknowledged.
+//! A small MQTT client that does nothing by itself, for exact account of what was sent and
+//! acknowledged.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -90,8 +90,7 @@ pub fn unsubscribe(out: &mut Vec<u8>, version: u8, pid: u16, filter: &str) {
     frame(out, 0xA2, &body);
 }
 
-/// Appends a PUBLISH of MQTT 5.0 that is to be retained at QoS 1, with a Message Expiry
-/// Interval in seconds.
+/// Appends an MQTT 5.0 PUBLISH with RETAIN at QoS 1, and a Message Expiry Interval in seconds.
 pub fn retain(out: &mut Vec<u8>, pid: u16, topic: &str, payload: &[u8], expiry: Option<u32>) {
     let mut body = Vec::with_capacity(topic.len() + payload.len() + 10);
     text(&mut body, topic);
@@ -116,7 +115,7 @@ pub fn ack(out: &mut Vec<u8>, first: u8, pid: u16) {
     frame(out, first, &pid.to_be_bytes());
 }
 
-/// What a CONNECT says beyond its client id.
+/// The content of a CONNECT except the client id.
 #[derive(Debug, Clone)]
 pub struct Connect {
     pub version: u8,
@@ -212,7 +211,7 @@ impl Raw {
                 self.session_present = session_present;
                 Ok(())
             }
-            // Server unavailable, in both versions: it is about to stop.
+            // Server unavailable, in both versions: the broker is stopping.
             Packet::ConnAck { code: 3 | 0x88, .. } => {
                 Err(io::Error::new(io::ErrorKind::ConnectionRefused, "the broker is ending"))
             }
@@ -224,12 +223,12 @@ impl Raw {
         self.stream.write_all(bytes)
     }
 
-    /// Another handle to the socket, to write from another thread.
+    /// A second handle to the socket, for writing from another thread.
     pub fn writer(&self) -> io::Result<TcpStream> {
         self.stream.try_clone()
     }
 
-    /// How long a read waits; a minute until this is called.
+    /// Sets how long a read waits; the default is a minute.
     pub fn patience(&self, patience: Duration) {
         self.stream.set_read_timeout(Some(patience)).unwrap();
     }
@@ -242,7 +241,7 @@ impl Raw {
         Ok(())
     }
 
-    /// Sends PINGREQ and answers all that comes before PINGRESP.
+    /// Sends PINGREQ and returns all packets before PINGRESP.
     pub fn until_ping(&mut self) -> io::Result<Vec<Packet>> {
         self.send(&[0xC0, 0])?;
         let mut seen = Vec::new();
@@ -254,7 +253,7 @@ impl Raw {
         }
     }
 
-    /// True if `recv` would answer without reading from the socket.
+    /// True if `recv` would return a packet without reading from the socket.
     pub fn has_packet(&self) -> bool {
         self.peek().is_some()
     }
@@ -264,7 +263,7 @@ impl Raw {
         Ok(self.decode(first, &body))
     }
 
-    /// The first byte and what follows the length, for what [`Packet`] does not tell.
+    /// The first byte and the body of the next packet, for what [`Packet`] does not hold.
     pub fn recv_frame(&mut self) -> io::Result<(u8, Vec<u8>)> {
         loop {
             if let Some((first, start, end)) = self.peek() {
