@@ -1,8 +1,8 @@
-//! Packets as bytes, as far as the encoders of `tests/common/raw.rs` have none.
+//! Encoders for packets that `tests/common/raw.rs` lacks.
 
 use crate::common::raw;
 
-/// What is published for a client that is lost.
+/// A will.
 #[derive(Debug, Clone)]
 pub struct Will {
     pub topic: String,
@@ -16,7 +16,7 @@ fn text(out: &mut Vec<u8>, value: &[u8]) {
     out.extend(value);
 }
 
-/// `expiry` in seconds, and the highest alias that it accepts: MQTT 5.0 only.
+/// `expiry` is in seconds; `aliases` is the Topic Alias Maximum. Both for MQTT 5.0 only.
 pub fn connect(
     v5: bool,
     clean: bool,
@@ -42,7 +42,7 @@ pub fn connect(
             body.extend(will.delay.to_be_bytes());
         }
         text(&mut body, will.topic.as_bytes());
-        // The payload of a will has a length of two bytes.
+        // The length of a will's payload has two bytes.
         text(&mut body, &vec![b'w'; will.size.min(65_535)]);
     }
     let mut out = Vec::new();

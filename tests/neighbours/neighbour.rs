@@ -1,5 +1,5 @@
-//! A publisher and a subscriber that keep to themselves and keep account: how long each
-//! message took, and what became of it.
+//! A publisher and a subscriber beside an attack, which record the latency and fate of each
+//! message.
 
 use std::io::{self, Write};
 use std::net::TcpStream;
@@ -12,18 +12,18 @@ use std::time::{Duration, Instant};
 use super::common::raw::{self, Packet, Publish, Raw};
 use super::times::Times;
 
-/// Between two messages.
+/// Time between two messages.
 const PERIOD: Duration = Duration::from_millis(10);
-/// How long one of them waits for the broker before it counts as left alone.
+/// How long one of them waits for the broker before it counts as not served.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// In place of a number: the last message.
+/// The number of the last message.
 const END: u64 = u64::MAX;
 
 #[derive(Debug, Clone, Copy)]
 pub struct Kind {
     pub name: &'static str,
     pub qos: u8,
-    /// Whether the subscriber's session ends with its connection.
+    /// True if the subscriber's session ends with its connection.
     pub clean: bool,
 }
 
@@ -42,19 +42,19 @@ pub struct Pair {
     subscriber: JoinHandle<(Times, Vec<u64>, io::Result<()>)>,
 }
 
-/// What a pair saw.
+/// The result of a pair.
 #[derive(Debug)]
 pub struct Seen {
     pub kind: Kind,
     pub sent: u64,
-    /// From the moment at which a PUBLISH was due to its PUBACK.
+    /// Latency from when a PUBLISH was due to its PUBACK.
     pub acknowledged: Times,
-    /// From the moment at which a PUBLISH was due to the subscriber.
+    /// Latency from when a PUBLISH was due to its arrival at the subscriber.
     pub delivered: Times,
-    /// Acknowledged, or sent at QoS 0, and not received.
+    /// Messages acknowledged, or sent at QoS 0, and not received.
     pub lost: usize,
     pub duplicated: usize,
-    /// What ended before its time, and how.
+    /// Connections that ended early, with the cause.
     pub broken: Vec<String>,
 }
 
@@ -74,7 +74,7 @@ impl Pair {
         Self { kind, stop, writer, publisher, subscriber }
     }
 
-    /// Sends the last message, and waits until all have come or somebody lost patience.
+    /// Sends the last message, and waits until all messages have arrived or a timeout passed.
     pub fn stop(self) -> Seen {
         self.stop.store(true, Ordering::Relaxed);
         let written = self.writer.join().unwrap();
@@ -113,8 +113,8 @@ fn connect(port: u16, id: &str, clean: bool) -> Raw {
     client
 }
 
-/// Sends in its rhythm, whether or not the one before has been acknowledged. Answers how
-/// many it sent before the last.
+/// Sends at a fixed rate, independently of acknowledgements. Returns the number of messages
+/// before the last.
 fn publish(
     mut socket: TcpStream,
     qos: u8,
@@ -134,7 +134,7 @@ fn publish(
         let message = Publish { dup: false, qos, pid, topic: topic.into(), payload };
         raw::publish(&mut out, 4, &message);
         if !end {
-            sent.send(due).ok(); // Whoever waits for the PUBACK may have given up.
+            sent.send(due).ok(); // The receiver of PUBACKs may have given up.
         }
         socket.write_all(&out)?;
         if end {
@@ -144,7 +144,7 @@ fn publish(
     unreachable!("numbers do not end")
 }
 
-/// Acknowledgements come in the order of the messages; the last one's is not waited for.
+/// Acknowledgements arrive in the order of the messages; that of the last one is not awaited.
 fn acknowledged(
     client: &mut Raw,
     qos: u8,
@@ -165,7 +165,7 @@ fn acknowledged(
     (times, Ok(()))
 }
 
-/// Until the last message: how long each took, and how often each came.
+/// Receives until the last message: latencies, and how often each message arrived.
 fn receive(client: &mut Raw, clock: Instant) -> (Times, Vec<u64>, io::Result<()>) {
     let (mut times, mut counts, mut out) = (Times::default(), Vec::new(), Vec::new());
     loop {

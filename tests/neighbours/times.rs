@@ -1,8 +1,8 @@
-//! How long things took, each with the moment at which it was due.
+//! Latencies, each with the moment at which it was due.
 
 use std::time::Duration;
 
-/// On the clock of a stage.
+/// A time span on the clock of a stage.
 #[derive(Debug, Clone, Copy)]
 pub struct Span {
     pub from: Duration,
@@ -12,7 +12,7 @@ pub struct Span {
 #[derive(Debug, Default)]
 pub struct Times(Vec<(Duration, Duration)>);
 
-/// In milliseconds.
+/// Percentiles in milliseconds.
 #[derive(Debug, Clone, Copy, Default, serde::Serialize)]
 pub struct Waits {
     pub count: usize,
@@ -30,7 +30,7 @@ impl Times {
         self.0.push((due, wait));
     }
 
-    /// Of what was due within a span.
+    /// Percentiles of what was due within a span.
     pub fn within(&self, span: Span) -> Waits {
         let due = self.0.iter().filter(|(due, _)| (span.from..span.to).contains(due));
         let mut waits: Vec<Duration> = due.map(|(_, wait)| *wait).collect();

@@ -1,9 +1,9 @@
-//! Packets that an attacker makes and that `tests/common/raw.rs` does not: with large
-//! parts, many filters, or their last byte missing.
+//! Encoders for an attacker's packets that `tests/common/raw.rs` lacks: with large parts, many
+//! filters, or without their last byte.
 
 use super::common::raw;
 
-/// A string or binary data with its two bytes of length.
+/// A string or binary data with its length in two bytes.
 pub fn text(out: &mut Vec<u8>, value: &str) {
     out.extend(u16::try_from(value.len()).unwrap().to_be_bytes());
     out.extend(value.as_bytes());
@@ -20,7 +20,7 @@ fn variable(out: &mut Vec<u8>, mut value: usize) {
     }
 }
 
-/// User properties of MQTT 5.0 of about so many bytes together.
+/// MQTT 5.0 user properties of about `bytes` bytes together.
 pub fn user_properties(bytes: usize) -> Vec<u8> {
     const VALUE: usize = 50_000;
     let value = "p".repeat(VALUE);
@@ -33,7 +33,7 @@ pub fn user_properties(bytes: usize) -> Vec<u8> {
     out
 }
 
-/// What a CONNECT says; anonymous, clean and of MQTT 3.1.1 unless told otherwise.
+/// The content of a CONNECT; anonymous, clean and MQTT 3.1.1 by default.
 #[derive(Debug, Clone)]
 pub struct Login {
     pub version: u8,
@@ -132,7 +132,7 @@ pub fn subscribe<'a>(out: &mut Vec<u8>, pid: u16, filters: impl IntoIterator<Ite
     raw::frame(out, 0x82, &body);
 }
 
-/// As many of `packet` as fit into `bytes`, one at least.
+/// As many copies of `packet` as fit into `bytes`, at least one.
 pub fn repeated(packet: &[u8], bytes: usize) -> Vec<u8> {
     packet.repeat((bytes / packet.len()).max(1))
 }

@@ -1,5 +1,5 @@
-//! A client that is a server: the broker dials it, subscribes to something there, and
-//! forwards to it what its session is subscribed to at the broker.
+//! A server that the broker dials: the broker subscribes there, and forwards to it what its
+//! session at the broker is subscribed to.
 
 use ferrymq::broker::client::Dialled;
 use ferrymq::protocol::{
@@ -15,14 +15,14 @@ use crate::model::Model;
 pub(super) struct Server {
     forward: Vec<(&'static str, u8)>,
     subscribe: usize,
-    /// It answers SUBSCRIBE and PINGREQ.
+    /// True if it answers SUBSCRIBE and PINGREQ.
     answers: bool,
-    /// PINGREQs that have come.
+    /// Number of PINGREQs received.
     pinged: usize,
 }
 
 impl Client {
-    /// From now on it is dialled.
+    /// Makes the client a server that the broker dials.
     pub fn becomes_server(&mut self, rng: &mut Rng) {
         self.durable = true;
         let count = rng.index(3);
@@ -45,7 +45,7 @@ impl Client {
         self.server.as_mut().expect("a server").answers = answers;
     }
 
-    /// PINGREQs that have come.
+    /// Number of PINGREQs received.
     pub fn pinged(&self) -> usize {
         self.server.as_ref().expect("a server").pinged
     }
@@ -111,7 +111,7 @@ impl Client {
                     reason_string: None,
                     user_properties: Vec::new(),
                 })));
-                // Its own subscriptions at the broker came before.
+                // Its own subscriptions at the broker were made before.
                 let server = self.server.clone().expect("a server");
                 for (filter, _) in server.forward {
                     model.subscribed(self.index, filter);
