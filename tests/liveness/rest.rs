@@ -160,7 +160,7 @@ impl Run {
             }
             self.rest();
             self.nothing_was_forgotten();
-            // A publisher may wait for room in the queue of a client that the broker has disconnected.
+            // A publisher may wait for room in the queue of a client without a connection.
             let all_here = self.clients.iter().all(|client| client.connected || !client.durable);
             let may_wait = !all_here && self.shape.max_queued < 1_000;
             unserved.retain(|index| {
