@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// their latency still counts.
 const FIXED_RATE_WINDOW: u16 = 8_192;
 
-/// What all measurements share.
+/// The context that all measurements share.
 pub(super) struct Bench<'a> {
     pub(super) config: &'a Config,
     pub(super) options: &'a Options,

@@ -37,14 +37,14 @@ const OVERHEAD: u64 = 150;
 /// Messages per second; no broker on the measured machines has written more.
 const FASTEST: u64 = 300_000;
 
-/// The most that one measurement leaves in a queue, in bytes.
+/// Most bytes that one measurement leaves in a queue.
 const LARGEST: u64 = 512 << 20;
 
 /// Fraction of the slowest durability's throughput at which latencies are measured: low enough
 /// for queues to stay empty.
 const MODERATE: f64 = 0.1;
 
-/// What is measured, and how.
+/// Parameters of the measurements.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Length of each measurement, from 100 ms.

@@ -142,13 +142,13 @@ fn latency_cost(report: &Report, row: &Throughput) -> Option<f64> {
     Some((p99(row.durability)? - p99(Level::Memory)?).max(0.0))
 }
 
-/// As people read it.
+/// A share as text, in percent.
 pub(super) fn percent(share: f64) -> String {
     let percent = share * 100.0;
     if percent < 1.0 { "less than 1%".to_owned() } else { format!("{percent:.0}%") }
 }
 
-/// As people read it.
+/// Seconds as text, in milliseconds.
 pub(super) fn millis(seconds: f64) -> String {
     let millis = seconds * 1000.0;
     if millis < 0.005 {

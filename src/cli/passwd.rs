@@ -97,7 +97,7 @@ fn unread(error: &io::Error) -> Problem {
     }
 }
 
-/// Reads bytes, since an MQTT password need not be text [MQTT-3.1.3-12].
+/// Reads bytes, since an MQTT password need not be text.
 fn read_line(mut input: impl BufRead) -> io::Result<Vec<u8>> {
     let mut line = Vec::new();
     input.read_until(b'\n', &mut line)?;

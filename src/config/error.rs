@@ -29,7 +29,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Why there is no configuration.
+/// Why the configuration could not be loaded.
 #[derive(Debug, Error)]
 pub enum ConfigError {
     /// The file is missing or may not be read.

@@ -28,9 +28,9 @@ pub struct Http {
     /// A file with the token; without it and without `token` the API is off.
     #[serde(with = "optional_path")]
     pub token_file: Option<PathBuf>,
-    /// Whether the console's page is served.
+    /// True: the page of the console is served.
     pub console: bool,
-    /// Where the API writes backups to; empty: it makes none.
+    /// Directory for the backups of the admin API; empty: it makes none.
     #[serde(with = "optional_path")]
     pub backup_dir: Option<PathBuf>,
 }

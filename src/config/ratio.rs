@@ -15,7 +15,7 @@ impl Ratio {
     /// The ratio 1.
     pub const ALL: Self = Self(1.0);
 
-    /// As a number.
+    /// The ratio as a number.
     pub const fn get(self) -> f64 {
         self.0
     }

@@ -14,7 +14,7 @@ const MASK: &str = "***";
 pub struct Secret(String);
 
 impl Secret {
-    /// The value itself, for the one place that needs it.
+    /// The unmasked value.
     pub fn reveal(&self) -> &str {
         &self.0
     }

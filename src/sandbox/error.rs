@@ -15,7 +15,7 @@ pub enum SandboxError {
     Directory {
         /// The path.
         path: PathBuf,
-        /// The system's words.
+        /// The error of the system.
         source: io::Error,
     },
     /// The volume has too little room.
@@ -48,7 +48,7 @@ pub enum SandboxError {
     Spawn {
         /// The path of the executable.
         program: PathBuf,
-        /// The system's words.
+        /// The error of the system.
         source: io::Error,
     },
     /// The broker ended, or was not ready in time.

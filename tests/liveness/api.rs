@@ -43,8 +43,8 @@ impl Transport for ServerEnd {
     }
 }
 
-/// Runs a future that is always ready soon: between two polls, no connection holds the permit
-/// of its session in these tests.
+/// Polls a future that waits for nothing but its turn: between two polls, no connection holds
+/// the permit of its session in these tests.
 fn at_once<T>(future: impl Future<Output = T>) -> T {
     let mut future = std::pin::pin!(future);
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());

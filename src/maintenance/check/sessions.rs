@@ -7,7 +7,7 @@ use rusqlite::{Result, Row};
 use super::Run;
 use crate::protocol::{TopicFilter, TopicName, check_publish_properties};
 
-/// Longest client identifier in bytes, as of any MQTT string (section 1.5.4).
+/// A client identifier is an MQTT string: at most 65,535 bytes (section 1.5.4).
 const LONGEST: usize = 65_535;
 /// Largest subscription identifier: the largest variable byte integer (section 1.5.5).
 const LARGEST_IDENTIFIER: i64 = 268_435_455;

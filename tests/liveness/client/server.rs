@@ -33,14 +33,14 @@ impl Client {
         self.server = Some(Server { forward, subscribe, answers: true, pinged: 0 });
     }
 
-    /// As [`Client::becomes_server`], with what is forwarded to it.
+    /// As [`Client::becomes_server`], with the given filters to forward.
     pub fn is_to_be_dialled(&mut self, forward: &[(&'static str, u8)]) {
         self.durable = true;
         let forward = forward.to_vec();
         self.server = Some(Server { forward, subscribe: 1, answers: true, pinged: 0 });
     }
 
-    /// From now on, or not, it answers SUBSCRIBE and PINGREQ.
+    /// Sets whether it answers SUBSCRIBE and PINGREQ.
     pub fn answers(&mut self, answers: bool) {
         self.server.as_mut().expect("a server").answers = answers;
     }
@@ -50,7 +50,7 @@ impl Client {
         self.server.as_ref().expect("a server").pinged
     }
 
-    /// It loses its state of the session, but not what is to be received.
+    /// Discards its session state, but not the messages that it is owed.
     pub fn forgets_session(&mut self) {
         self.has_session = false;
         self.outgoing.clear();
@@ -61,12 +61,12 @@ impl Client {
         self.server.is_some()
     }
 
-    /// Before MQTT 5.0 only clients say goodbye.
+    /// Before MQTT 5.0, only clients may send DISCONNECT.
     pub fn may_disconnect(&self) -> bool {
         !self.is_server() || self.version == Version::V5
     }
 
-    /// What it is dialled for.
+    /// What the broker does on this connection.
     pub fn dialled(&self) -> Option<Dialled> {
         let server = self.server.as_ref()?;
         let line = |filter: &str, qos| SubscribeFilter {
@@ -87,7 +87,7 @@ impl Client {
         self.server.as_ref().is_some_and(|server| server.answers)
     }
 
-    /// What only clients send.
+    /// Packets that only clients send.
     pub(super) fn on_client_packet(&mut self, packet: &Packet<'_>, model: &mut Model) {
         match packet {
             Packet::Connect(_) => {
