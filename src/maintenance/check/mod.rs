@@ -1,8 +1,8 @@
 //! Checks that the file is sound and holds what a broker could have written.
 //!
 //! There are two kinds of findings. Damage is what no run of a broker leaves behind. A
-//! leftover is what a crash may leave, or what a running broker is about to remove; a start
-//! removes it. Leftovers are counted, and a file with leftovers is sound.
+//! leftover is what a crash may leave, or what a running broker is about to remove: a start
+//! removes it, or it is harmless. Leftovers are counted, and a file with leftovers is sound.
 //!
 //! # What is not checked
 //! Packet identifiers may repeat within a queue longer than 65,535 messages: they are assigned
