@@ -1,7 +1,7 @@
-//! A week of messages that come and go, in minutes: `cargo bench --bench churn -- --help`.
+//! Simulates a week of messages in minutes: `cargo bench --bench churn -- --help`.
 //!
-//! Tells whether the write-ahead log stays under its limit and the file within one and a
-//! half times what is live, and what it costs. `tests/scale.rs` does the same with fewer.
+//! Shows whether the write-ahead log stays under its limit and the file within 1.5 times the
+//! used pages, and the cost. `tests/scale.rs` does the same with fewer messages.
 
 #![allow(
     missing_docs,
@@ -28,31 +28,31 @@ mod waits;
 #[derive(clap::Parser)]
 #[command(name = "churn", bin_name = "cargo bench --bench churn --")]
 struct Args {
-    /// Messages that come and go.
+    /// Number of messages to insert and delete.
     #[arg(long, default_value_t = 50_000_000)]
     messages: u64,
-    /// Sessions that they are for; the first is slow.
+    /// Number of receiving sessions; the first is slow.
     #[arg(long, default_value_t = 20)]
     sessions: usize,
-    /// Deliveries that wait at the bottom of a wave.
+    /// Deliveries queued at the bottom of a wave.
     #[arg(long, default_value_t = 20_000)]
     low: u64,
-    /// Deliveries that wait at its top.
+    /// Deliveries queued at the top of a wave.
     #[arg(long, default_value_t = 500_000)]
     high: u64,
-    /// Messages from one bottom to the next.
+    /// Messages from the bottom of one wave to the next.
     #[arg(long, default_value_t = 2_500_000)]
     wave: u64,
     /// `persistence.wal_limit`, in bytes.
     #[arg(long, default_value_t = 256 << 20)]
     wal_limit: u64,
-    /// Where the database goes: a real disk, or durability is not measured.
+    /// Directory of the database: use a real disk, or durability is not measured.
     #[arg(long, default_value = env!("CARGO_TARGET_TMPDIR"), hide_default_value = true)]
     dir: PathBuf,
-    /// Writes the figures and every sample to this file.
+    /// Write the figures and all samples to this file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Given by cargo bench, and not by cargo test: this is no test.
+    /// Set by cargo bench and not by cargo test: this is not a test.
     #[arg(long, hide = true)]
     bench: bool,
 }

@@ -1,7 +1,7 @@
-//! What a route costs in nanoseconds, and a subscription in bytes.
+//! Measures a route in nanoseconds and a subscription in bytes.
 //!
-//! `cargo bench --bench router`. Prints and checks nothing: read it before and
-//! after a change, on the same machine.
+//! `cargo bench --bench router`. Prints figures and checks nothing: compare them before and
+//! after a change on the same machine.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
@@ -20,7 +20,7 @@ fn main() {
     distinct_topics();
     wildcards();
     shared();
-    // Kept to the end: what the allocator gives out twice would not be counted.
+    // Kept to the end: memory that the allocator reuses would not be counted.
     let _topics = retained();
     million();
 }
@@ -30,7 +30,7 @@ fn subscribe(router: &mut Handles, text: &str, session: u64, handle: &Arc<u64>) 
     router.subscribe(&filter, SessionId(session), Arc::clone(handle), Subscription::default());
 }
 
-/// Nanoseconds per route, the best of five rounds, topics taken in turn.
+/// Nanoseconds per route: the best of five rounds over all topics in turn.
 fn measure(name: &str, router: &Handles, topics: &[String], rounds: u32) {
     let mut out = Routes::new();
     let mut best = Duration::MAX;
@@ -161,7 +161,7 @@ fn retained() -> Retained<u32> {
     retained
 }
 
-/// Resident bytes, where the system tells; elsewhere 0.
+/// Resident bytes; 0 where the system does not report them.
 fn resident() -> usize {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     statm.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).unwrap_or(0) * 4096

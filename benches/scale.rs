@@ -1,9 +1,9 @@
 //! A long queue, from its first message to an empty file:
 //! `cargo bench --bench scale -- --help`.
 //!
-//! One session is away while messages come, the broker is killed and started again, the
-//! client takes everything, and a publisher and a subscriber beside it tell whether
-//! others notice. The tests do the same with fewer (`tests/backlog.rs`, `tests/scale.rs`).
+//! Messages are queued for an offline session, the broker is killed and started again, the
+//! client drains the queue, and a publisher and a subscriber beside it show whether others are
+//! delayed. The tests do the same with fewer messages (`tests/backlog.rs`, `tests/scale.rs`).
 
 #![allow(
     missing_docs,
@@ -27,29 +27,29 @@ use common::waits::{Span, Waits};
 #[path = "../tests/common/mod.rs"]
 mod common;
 
-/// Of the rates that are told: messages.
+/// Messages per printed rate.
 const STEP: u64 = 100_000;
 
-/// Queues messages for a session that is away, kills the broker, drains the queue.
+/// Queues messages for an offline session, kills the broker, drains the queue.
 #[derive(clap::Parser)]
 #[command(name = "scale", bin_name = "cargo bench --bench scale --")]
 struct Args {
-    /// Messages that wait.
+    /// Number of queued messages.
     #[arg(long, default_value_t = 10_000_000)]
     messages: u64,
     /// Bytes of each payload.
     #[arg(long, default_value_t = 256)]
     payload: usize,
-    /// Messages per second between the two clients beside it.
+    /// Messages per second between the publisher and the subscriber beside it.
     #[arg(long, default_value_t = 200)]
     pair_rate: u32,
-    /// Seconds for which these two are watched before and after the drain.
+    /// Seconds for which these two are measured before and after the drain.
     #[arg(long, default_value_t = 10)]
     pair_seconds: u64,
-    /// Writes the figures to this file.
+    /// Write the figures to this file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Given by cargo bench, and not by cargo test: this is no test.
+    /// Set by cargo bench and not by cargo test: this is not a test.
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -133,7 +133,7 @@ fn empty(broker: &Broker, args: &Args, note: &mut Note<'_>) {
     disk(broker, "when idle", note);
 }
 
-/// What the pair saw before, during and after the drain.
+/// Reports the latencies of the pair before, during and after the drain.
 fn tell(seen: &Seen, moments: [Duration; 4], note: &mut Note<'_>) {
     let spans = ["before", "during", "after"].iter().zip(moments.windows(2));
     for (when, span) in spans {

@@ -1,8 +1,8 @@
-//! How fast the store is on this machine: `cargo bench --bench store`.
+//! Measures the store on this machine: `cargo bench --bench store`.
 //!
-//! Prints inserts and deletes per second, what a start takes with a million queued
-//! deliveries, and how much room a message needs. `FERRYMQ_BENCH_DIR` chooses the
-//! volume (default: a temporary directory), `FERRYMQ_BENCH_MESSAGES` the number.
+//! Prints inserts and deletes per second, the time of a start with a million queued
+//! deliveries, and the room for a message. `FERRYMQ_BENCH_DIR` sets the volume (default: a
+//! temporary directory), `FERRYMQ_BENCH_MESSAGES` the number of messages.
 
 #![allow(
     missing_docs,
@@ -25,7 +25,7 @@ use ferrymq::store::{
     Submission,
 };
 
-/// What one turn of a connection hands over.
+/// Messages per submission, as in one step of a connection.
 const TURN: u64 = 64;
 /// Submitters wait while more than this is pending, as the broker does.
 const PENDING: usize = 32_768;
@@ -84,8 +84,8 @@ fn report(what: &str, count: u64, elapsed: Duration) {
     println!("{what}: {:.0}/s ({count} in {elapsed:.2?})", count as f64 / elapsed.as_secs_f64());
 }
 
-/// Seconds of CPU that the writer has used: on a shared machine a better measure than
-/// the clock. 0 where /proc does not tell; a tick is taken for 10 ms.
+/// CPU seconds of the writer thread: on a shared machine a better measure than time. 0 without
+/// /proc; a tick counts as 10 ms.
 fn writer_cpu() -> f64 {
     let ticks = |stat: &str| -> Option<u64> {
         let rest = stat.split_once("(ferrymq-store) ")?.1;
@@ -207,7 +207,7 @@ fn drain(config: &StoreConfig, messages: u64) {
     store.shutdown(Duration::from_mins(1)).unwrap();
 }
 
-/// One message at a time, each waited for: what a lonely publisher sees.
+/// One message at a time, each awaited: the latency of a single publisher.
 fn small_batches(config: &StoreConfig) {
     let (store, ..) = open(config);
     let mut submission = Submission::default();

@@ -1,5 +1,5 @@
-//! What both targets do with their input: read it as a stream of packets, write each
-//! packet again, and read that.
+//! Code of both targets: reads the input as a stream of packets, encodes each packet again,
+//! and decodes that.
 
 #[path = "../src/protocol/mod.rs"]
 pub mod protocol;
@@ -9,11 +9,10 @@ use protocol::{Decoder, Frame, Packet, Version, encode};
 
 /// Small enough that the fuzzer reaches the limit.
 const MAX_PACKET_SIZE: u32 = 4096;
-/// The second reading is about what was said, not about its size.
+/// The second decoding checks the content, not the size.
 const NO_LIMIT: u32 = u32::MAX;
 
-/// The first byte says whose packets follow: a client's if it is even, else a
-/// server's.
+/// The first byte selects whose packets follow: a client's if it is even, else a server's.
 pub fn run(mut version: Version, input: &[u8]) {
     let Some((role, mut stream)) = input.split_first() else {
         return;
@@ -35,7 +34,7 @@ pub fn run(mut version: Version, input: &[u8]) {
         let Ok(packet) = decoder.decode(frame) else {
             return;
         };
-        // A CONNECT brings its own version, whatever the target began with.
+        // A CONNECT sets the version, whatever the target began with.
         if let Packet::Connect(connect) = &packet {
             version = connect.version;
         }

@@ -1,5 +1,5 @@
-//! Promises 6 and 8: a million messages wait for a session that is away. Memory stays
-//! bounded while they come, wait and go; after `kill -9` the broker is back at once,
+//! Promises 6 and 8: a million messages are queued for an offline session. Memory stays
+//! bounded while they arrive, wait and drain; after `kill -9` the broker is ready within 2 s,
 //! with all of them in order.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // As inside the crate's tests.

@@ -1,4 +1,4 @@
-//! The binary as people and containers call it: what it prints, how it ends.
+//! The command line of the binary: output and exit codes.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // As inside the crate's tests.
 
@@ -100,7 +100,7 @@ fn a_variable_that_sets_nothing_is_told_by_check_and_start() {
     assert!(err.contains("FERRYMQ_PORT") && err.contains("sets nothing"), "{err}");
 }
 
-/// A start whose database is a directory.
+/// A start that is refused, since the database path is a directory.
 fn refused_start(more: &[&str]) -> Command {
     let sets = ["listeners.tcp.bind=127.0.0.1:0", "http.bind=off", "persistence.path=/"];
     let mut command = ferrymq(&["serve"]);

@@ -1,6 +1,5 @@
-//! `config/ferrymq.toml` shows every key with its default, and
-//! `docs/configuration.md` is made from it: `BLESS=1 cargo test --test
-//! configuration` writes it anew.
+//! `config/ferrymq.toml` shows every key with its default, and `docs/configuration.md` is
+//! generated from it: `BLESS=1 cargo test --test configuration` writes it.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // As inside the crate's tests.
 

@@ -1,6 +1,6 @@
-//! Promises 1, 2 and 3 under `kill -9` in the middle of publishing at full rate:
-//! nothing acknowledged is missing, QoS 2 arrives exactly once, order per publisher
-//! holds; for a subscriber that is away and for one that is there.
+//! Promises 1, 2 and 3 under `kill -9` while publishing at full rate: no acknowledged message
+//! is missing, QoS 2 arrives exactly once, order per publisher holds; for an offline and an
+//! online subscriber.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // As inside the crate's tests.
 
@@ -18,8 +18,8 @@ const ROUNDS: usize = 20;
 const PUBLISHERS: usize = 4;
 const WINDOW: u16 = 100;
 
-/// Which subscribers there are. An elided write is one that an online subscriber
-/// has made unnecessary, so one without it is a harder test of the store.
+/// Which subscribers there are. An online subscriber makes writes unnecessary (write elision),
+/// so the offline one alone is a harder test of the store.
 #[derive(Clone, Copy, PartialEq)]
 enum Subscribers {
     Offline,
@@ -97,8 +97,8 @@ fn crash(version: u8, qos: u8, subscribers: Subscribers, settings: &[(&str, &str
     }
 }
 
-/// Publishers, and the online subscriber, at full rate on threads of their own until
-/// the broker is gone. Answers how many messages had been acknowledged by then.
+/// Runs publishers and the online subscriber at full rate, on their own threads, until the
+/// broker is killed. Returns how many messages had been acknowledged by then.
 fn full_rate_until_killed(
     broker: &mut Broker,
     publishers: &mut [Publisher],
@@ -121,13 +121,13 @@ fn full_rate_until_killed(
     publishers.iter().map(|publisher| publisher.acknowledged).sum()
 }
 
-/// The publishers resume their sessions and have everything acknowledged.
+/// The publishers resume their sessions until all messages are acknowledged.
 fn finish(broker: &Broker, publishers: &mut [Publisher]) {
     let port = broker.port;
     thread::scope(|scope| {
         for publisher in publishers.iter_mut() {
             scope.spawn(move || {
-                // One more, so that the last one marks the end for the subscribers.
+                // The additional message marks the end for the subscribers.
                 let limit = publisher.next + 1;
                 publisher.run(port, limit).unwrap();
             });

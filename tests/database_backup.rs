@@ -1,5 +1,5 @@
-//! `ferrymq db backup` and `restore`: the real binary on real files, under load, without
-//! room, interrupted.
+//! `ferrymq db backup` and `restore`: the real binary on real files, under load, without room,
+//! interrupted.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // As inside the crate's tests.
 
@@ -20,7 +20,7 @@ fn a_backup_under_load_holds_all_that_was_acknowledged_before() {
     let mut site = Site::with_messages(30_000, 1);
     let port = site.broker.port;
     let (load, acknowledged) = tools::load(port);
-    // The load has to be there before the backup is.
+    // The load must have begun before the backup.
     let before = tools::more_than(&acknowledged, 0);
     let backup = site.file("backup.db");
     let rate = ["--rate", "8MiB/s"];
@@ -86,7 +86,7 @@ fn a_backup_replaces_nothing_by_accident() {
 fn a_backup_empties_no_file_that_stands_under_its_working_name() {
     let site = Site::with_messages(100, 1);
     let before = fs::metadata(site.path()).unwrap().len();
-    // A link to the database, and another name of it.
+    // A symbolic link to the database, and a hard link.
     for (name, link) in [("linked", true), ("named", false)] {
         let working = site.file(&format!("{name}.partial"));
         if link {
@@ -104,7 +104,7 @@ fn a_backup_empties_no_file_that_stands_under_its_working_name() {
         assert!(working.symlink_metadata().is_ok() && !target.exists(), "{output:?}");
         fs::remove_file(&working).unwrap();
     }
-    // A backup of what another backup has left behind.
+    // The working file of an earlier backup.
     let left = site.file("saved.partial");
     run_ok(site.path(), &["backup", site.file("whole").to_str().unwrap()]);
     fs::rename(site.file("whole"), &left).unwrap();
@@ -120,7 +120,8 @@ fn a_backup_that_finds_no_room_leaves_nothing() {
     let mut site = Site::with_messages(2000, 1);
     site.stop();
     let target = site.file("b.db");
-    // Blocks of 512 or 1,024 bytes, as the shell will have it: far below the database.
+    // Blocks of 512 or 1,024 bytes, depending on the shell: far below the size of the
+    // database.
     let script = r#"trap '' XFSZ; ulimit -f 64; exec "$@""#;
     let mut shell = Command::new("sh");
     shell.args(["-c", script, "sh", env!("CARGO_BIN_EXE_ferrymq"), "db", "backup"]);
@@ -144,7 +145,7 @@ fn a_backup_that_is_interrupted_leaves_no_half_file() {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        // Once there are bytes in it, the copy is under way.
+        // The copy is in progress once the file has bytes.
         while fs::metadata(&partial).map_or(0, |file| file.len()) == 0 {
             assert_eq!(child.try_wait().unwrap(), None);
             std::thread::sleep(Duration::from_millis(5));
@@ -219,7 +220,8 @@ fn a_start_after_a_restore_that_was_cut_off_is_refused_until_it_is_done() {
     let backup = site.file("b.db");
     site.ok(&["backup", backup.to_str().unwrap()]);
     site.stop();
-    // As between two renames: the old file is aside, the new one not in place.
+    // The state between the two renames: the old file is moved aside, the new one not in
+    // place.
     let restoring = format!("{}.restoring", site.path().display());
     fs::rename(site.path(), site.file("aside.db")).unwrap();
     fs::copy(&backup, &restoring).unwrap();

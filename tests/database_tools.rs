@@ -1,5 +1,5 @@
-//! `ferrymq db status`, `check`, `queues` and `purge` as operators call them: the real
-//! binary on real files, beside a running broker and without one.
+//! `ferrymq db status`, `check`, `queues` and `purge`: the real binary on real files, beside a
+//! running broker and without one.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // As inside the crate's tests.
 

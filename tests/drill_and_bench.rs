@@ -1,5 +1,5 @@
-//! `ferrymq drill` and `ferrymq bench` as an operator calls them: what they find, how
-//! they end, and that they leave nothing behind.
+//! `ferrymq drill` and `ferrymq bench`: their findings and exit codes, and that they leave no
+//! files behind.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // As inside the crate's tests.
 
@@ -55,7 +55,7 @@ fn a_drill_with_fsync_finds_every_promise_kept() {
     assert_eq!(rounds.len(), 2);
     assert!(rounds.iter().all(|round| round["ready_seconds"].as_f64().unwrap() > 0.0));
     assert!(rounds.iter().all(|round| round["database_bytes"].as_u64().unwrap() > 0));
-    // Each receiver was to get what was acknowledged, and got it.
+    // Each receiver has received everything that was acknowledged.
     let receivers = report["receivers"].as_array().unwrap();
     assert_eq!(receivers.len(), 5);
     for receiver in receivers {
@@ -70,7 +70,7 @@ fn a_drill_with_fsync_finds_every_promise_kept() {
 #[test]
 fn a_drill_with_async_reports_what_was_lost() {
     let home = tempfile::tempdir().unwrap();
-    // A flush that does not come: everything since the first commit is lost.
+    // No flush happens during the drill: everything since the first commit is lost.
     let args = [
         "drill",
         "--json",
@@ -83,7 +83,7 @@ fn a_drill_with_async_reports_what_was_lost() {
         "--set",
         "persistence.flush_interval=1m",
     ];
-    // That commit comes at once; on a busy machine all sessions are in it, now and then.
+    // The first commit comes at once; on a busy machine it sometimes contains all sessions.
     let mut reports = (0..5).map(|_| run(&home, &args));
     let lost = |report: &serde_json::Value| report["sessions_lost"].as_u64().unwrap() > 0;
     let (code, report) = reports.find(|(_, report)| lost(report)).unwrap();
@@ -150,14 +150,14 @@ fn a_bench_has_all_figures_and_they_are_sane() {
             check_times(times);
         }
     }
-    // Nothing is held back for a receiver that is away: all of it was written.
+    // Nothing is elided for an offline receiver: every message was written.
     let offline = throughput
         .iter()
         .find(|row| row["durability"] == "fsync" && row["subscriber"] == "offline");
     assert!(offline.unwrap()["written_bytes_per_message"].as_f64().unwrap() >= 64.0);
     assert!(offline.unwrap()["commits_per_second"].as_f64().unwrap() > 0.0);
     let conclusions = report["conclusions"].as_array().unwrap();
-    // One more if other programs were busy.
+    // There is one more conclusion if other programs were busy.
     assert!((5..=6).contains(&conclusions.len()));
     assert!(conclusions[0].as_str().unwrap().starts_with("QoS 1, subscriber online: fsync costs "));
     assert!(conclusions[4].as_str().unwrap().contains("Without persistence"));
@@ -235,7 +235,7 @@ fn a_broker_under_test_does_not_outlive_its_parent() {
     let deadline = Instant::now() + Duration::from_secs(30);
     let alive = || {
         let stat = std::fs::read_to_string(format!("/proc/{broker}/stat")).unwrap_or_default();
-        // A dead child that nobody has waited for is still listed.
+        // A zombie is still listed.
         !stat.is_empty() && !stat.contains(") Z ")
     };
     while alive() {
@@ -244,8 +244,8 @@ fn a_broker_under_test_does_not_outlive_its_parent() {
     }
 }
 
-/// Waits for the broker that `child` starts, and answers its process id: it is in the
-/// database's lock file.
+/// Waits for the broker that `child` starts, and returns its process id from the lock file of
+/// its database.
 fn await_broker(home: &TempDir, child: &mut Child) -> u32 {
     let deadline = Instant::now() + Duration::from_mins(1);
     loop {
@@ -260,7 +260,7 @@ fn await_broker(home: &TempDir, child: &mut Child) -> u32 {
 
 fn lock_file(home: &TempDir) -> Option<u32> {
     let scratch = std::fs::read_dir(home.path().join("data")).ok()?.flatten().next()?.path();
-    // `bench` has a directory for each of its brokers.
+    // `bench` uses a directory for each of its brokers.
     let places = [scratch.join("ferrymq.db.lock"), scratch.join("broker/ferrymq.db.lock")];
     let text = places.iter().find_map(|path| std::fs::read_to_string(path).ok())?;
     text.trim().parse().ok()

@@ -1,5 +1,5 @@
-//! A database that reaches `persistence.max_size` under load: who is told what, that
-//! nothing acknowledged is lost, and that service comes back by itself.
+//! A database that reaches `persistence.max_size` under load: which answers clients get, that
+//! no acknowledged message is lost, and that service resumes by itself.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // As inside the crate's tests.
 
@@ -47,8 +47,8 @@ fn await_state(broker: &Broker, state: &str) {
     }
 }
 
-/// Fills the queue of a session that is away with v5 messages; answers how many were
-/// accepted before the first 0x97.
+/// Fills the queue of an offline session with v5 messages; returns how many were accepted
+/// before the first 0x97.
 fn fill(broker: &Broker) -> u16 {
     Raw::connect(broker.port, 4, "away", false).unwrap().subscribe("t", 1).unwrap();
     let mut filler = Raw::connect(broker.port, 5, "filler", true).unwrap();
@@ -66,7 +66,7 @@ fn fill(broker: &Broker) -> u16 {
     panic!("max_size does not hold");
 }
 
-/// Takes and acknowledges the queue up to the message `last`; answers all of them.
+/// Receives and acknowledges the queue up to the message `last`; returns all of them.
 fn drain(broker: &Broker, last: u16) -> Vec<u16> {
     let mut receiver = Raw::connect(broker.port, 4, "away", false).unwrap();
     let mut seen = Vec::new();
@@ -87,13 +87,13 @@ fn a_full_database_refuses_disconnects_and_comes_back_by_itself() {
     let broker = small("disconnect");
     let kept = fill(&broker);
     await_state(&broker, "full");
-    // MQTT 3.1.1: no acknowledgement, and the end, as often as it tries.
+    // MQTT 3.1.1: every attempt ends with a disconnect and no acknowledgement.
     for _ in 0..20 {
         let mut older = Raw::connect(broker.port, 4, "older", true).unwrap();
         older.send(&publish(4, 1, 7, "t")).unwrap();
         assert!(older.recv().is_err(), "closed without an acknowledgement");
     }
-    // Passing sessions and QoS 0 go on.
+    // Sessions that end with their connection, and QoS 0, are still served.
     let mut passing = Raw::connect(broker.port, 4, "passing", true).unwrap();
     passing.subscribe("p", 1).unwrap();
     passing.send(&publish(4, 1, 1, "p")).unwrap();
@@ -117,7 +117,7 @@ fn a_stalled_publisher_loses_nothing_and_keeps_its_order() {
     let broker = small("stall");
     let kept = fill(&broker);
     let mut older = Raw::connect_alive(broker.port, 4, "older", true, 1).unwrap();
-    // More than a turn's worth: the last ones are not even taken.
+    // More than one step takes, so the last ones are not read yet.
     older.send(&burst(1001..=1005)).unwrap();
     let deadline = Instant::now() + Duration::from_secs(30);
     while broker.metric("ferrymq_stalled_connections") < 1.0 {
@@ -126,7 +126,7 @@ fn a_stalled_publisher_loses_nothing_and_keeps_its_order() {
     }
     assert_eq!(older.until_ping().unwrap(), []);
     older.send(&burst(1006..=1010)).unwrap();
-    // Twice as long as its keep alive lets it be silent: the silence is the broker's.
+    // Twice the keep alive: the broker reads nothing, so the client must not be timed out.
     std::thread::sleep(Duration::from_secs(3));
     assert!(broker.metric("ferrymq_keep_alive_timeouts_total") < 1.0);
     assert!(broker.metric("ferrymq_persistence_stalled_messages") >= 1.0);
@@ -141,12 +141,12 @@ fn a_stalled_publisher_loses_nothing_and_keeps_its_order() {
     broker.kill();
     broker.up();
     let expected: Vec<u16> = (1001..=1010).collect();
-    // What was taken just before may come again after a crash.
+    // Messages received just before a crash may be repeated.
     let seen: Vec<u16> = drain(&broker, 1010).into_iter().filter(|pid| *pid > 1000).collect();
     assert_eq!(seen, expected);
 }
 
-/// A CONNECT of MQTT 5.0 for a durable session, with a will of so many bytes.
+/// An MQTT 5.0 CONNECT for a durable session, with a will of `bytes` bytes.
 fn connect_with_will(client_id: &str, bytes: usize) -> Vec<u8> {
     let text = |out: &mut Vec<u8>, value: &[u8]| {
         out.extend(u16::try_from(value.len()).unwrap().to_be_bytes());
@@ -179,7 +179,7 @@ fn connect_with_will(client_id: &str, bytes: usize) -> Vec<u8> {
     out
 }
 
-/// The stream, and the reason code of its CONNACK.
+/// Connects; returns the stream and the reason code of CONNACK.
 fn answer_to(broker: &Broker, connect: &[u8]) -> (TcpStream, u8) {
     let mut stream = TcpStream::connect(("127.0.0.1", broker.port)).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();

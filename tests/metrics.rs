@@ -1,5 +1,5 @@
-//! What a real broker scrapes: against Prometheus' own checker in each of its states, and
-//! against the table in `docs/metrics.md`, both ways.
+//! The metrics of a real broker, checked with Prometheus' `promtool` in each state, and
+//! compared with the table in `docs/metrics.md` in both directions.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)] // As inside the crate's tests.
 
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use common::broker::{Broker, binary};
 use common::raw::{Publish, Raw, publish};
 
-/// A metric as the table or a scrape tells of it.
+/// A metric as the table or a scrape describes it.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Metric {
     kind: String,
@@ -34,7 +34,7 @@ fn unit_of(name: &str) -> &'static str {
     }
 }
 
-/// The body of an answer.
+/// The body of a `/metrics` response.
 fn scrape(broker: &Broker) -> Option<String> {
     let answer = broker.get("/metrics")?;
     let (head, body) = answer.split_once("\r\n\r\n")?;
@@ -44,7 +44,7 @@ fn scrape(broker: &Broker) -> Option<String> {
 
 fn labels_of(series: &str) -> BTreeSet<String> {
     let inside = series.split_once('{').map_or("", |(_, rest)| rest.trim_end_matches('}'));
-    // No value of ours has a comma or an equals sign in it.
+    // No label value here has a comma or an equals sign.
     let names = inside.split(',').filter_map(|pair| pair.split_once('=')).map(|(name, _)| name);
     names.filter(|name| *name != "le").map(str::to_owned).collect()
 }
@@ -68,7 +68,7 @@ fn scraped(text: &str) -> Metrics {
     metrics
 }
 
-/// Rows that begin with the name of a metric: name, type, labels, unit, meaning, advice.
+/// Parses rows that begin with a metric's name: name, type, labels, unit, meaning, advice.
 fn documented() -> Metrics {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md");
     let text = std::fs::read_to_string(path).unwrap();
@@ -86,7 +86,7 @@ fn documented() -> Metrics {
     metrics
 }
 
-/// Messages of each QoS, stored and delivered, to wait for and to acknowledge.
+/// Sends messages of each QoS, stored and delivered, some still queued and some acknowledged.
 fn make_traffic(broker: &Broker) {
     let mut receiver = Raw::connect(broker.port, 5, "receiver", false).unwrap();
     receiver.subscribe("t", 2).unwrap();
@@ -163,8 +163,8 @@ fn a_broker_that_is_still_starting_can_be_scraped() {
     assert!(!text.contains(size), "not known yet: 0 would be an empty file\n{text}");
 }
 
-/// Another program has locked the database, so that the start has to wait. It does not
-/// wait for ever, and a busy machine may be slower: then once more.
+/// Scrapes a start that waits because another program has locked the database. The wait is
+/// limited, and a busy machine may be too slow, so there are several attempts.
 fn scrape_of_a_start(broker: &mut Broker) -> String {
     for _ in 0..10 {
         let file = rusqlite::Connection::open(broker.database()).unwrap();

@@ -1,10 +1,9 @@
-//! A walk of the table in the design, section 3, "QoS 2: what must be on disk before
-//! what leaves": for each row the broker dies just before and just after the commit
-//! that the row asks for. What had left by then is checked, and that all of it comes
-//! to exactly one delivery when both sides have resumed.
+//! Tests each row of the table in `ARCHITECTURE.md`, "A QoS 2 message": for each row the
+//! broker crashes just before and just after the row's commit. Checked are the packets sent by
+//! then, and that everything leads to exactly one delivery once both sides have resumed.
 //!
-//! The binary is built with the feature `failpoints` and told by `FERRYMQ_FAILPOINT`
-//! where to abort.
+//! The binary is built with the feature `failpoints`; `FERRYMQ_FAILPOINT` says where it
+//! aborts.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // As inside the crate's tests.
 
@@ -41,14 +40,14 @@ impl Case {
         Raw::connect(self.broker.port, self.version, id, false).unwrap()
     }
 
-    /// Restarted with the failpoint set: `when` is before-commit or after-commit.
+    /// Restarts with a failpoint: `when` is before-commit or after-commit.
     fn armed(&mut self, when: &str, what: &str) {
         self.broker.kill();
         self.broker.set(FAILPOINT, &format!("{when}:{what}"));
         self.broker.up();
     }
 
-    /// It has died at the failpoint; restarted without one.
+    /// Waits for the crash at the failpoint and restarts without one.
     fn crashed(&mut self) {
         let status = self.broker.wait_dead();
         assert!(!status.success(), "it ended by itself: {status}");
@@ -76,8 +75,8 @@ impl Case {
         release(publisher);
     }
 
-    /// Everything that "sub" is sent when it connects, with its half of every exchange
-    /// done. A mark that is queued now comes last.
+    /// Everything that "sub" receives when it connects, with its side of every exchange
+    /// completed. A marker that is queued now comes last.
     fn sent(&self) -> Vec<Packet> {
         let mut marker = Raw::connect(self.broker.port, self.version, "mark", true).unwrap();
         let mut out = Vec::new();
@@ -119,7 +118,7 @@ impl Case {
         sent
     }
 
-    /// The messages among them.
+    /// The messages that "sub" receives.
     fn received(&self) -> Vec<String> {
         let messages = self.sent().into_iter().filter_map(|packet| match packet {
             Packet::Publish(message) => Some(String::from_utf8(message.payload).unwrap()),
@@ -135,7 +134,7 @@ fn ack(first: u8, pid: u16) -> Vec<u8> {
     out
 }
 
-/// Everything that comes before the connection breaks.
+/// All packets before the connection breaks.
 fn until_dead(client: &mut Raw) -> Vec<Packet> {
     std::iter::from_fn(|| client.recv().ok()).collect()
 }
@@ -229,7 +228,7 @@ fn row_2_a_delivery_keeps_its_packet_id_over_every_restart() {
 
 // Row 3: PUBREL to the receiver, after "received" on its delivery.
 
-/// A receiver that has the message and answers PUBREC, upon which the broker dies.
+/// A receiver that has the message and sends PUBREC, at which the broker crashes.
 fn row_3(case: &mut Case, when: &str) -> Publish {
     case.publish_to_the_end(&mut case.client("pub"), "x", false);
     case.armed(when, "received");
@@ -247,7 +246,7 @@ fn row_3_dying_before_received_is_committed_repeats_publish_under_its_id() {
         let first = row_3(case, "before-commit");
         let mut receiver = case.client("sub");
         let Packet::Publish(again) = receiver.recv().unwrap() else { panic!() };
-        // The receiver still holds the id, and so knows the repeat.
+        // The receiver still holds the id, and so recognises the repeat.
         assert_eq!(again, Publish { dup: true, payload: first.payload.clone(), ..first });
         receiver.send(&ack(PUBREC, first.pid)).unwrap();
         assert_eq!(receiver.recv().unwrap(), Packet::PubRel(first.pid));
@@ -283,7 +282,7 @@ fn row_4(when: &str) {
 
         let mut publisher = case.client("pub");
         release(&mut publisher);
-        // The id is free: what comes under it now is another message.
+        // The id is free: the next PUBLISH with it is another message.
         case.publish_to_the_end(&mut publisher, "second", false);
         assert_eq!(case.received(), ["first", "second"]);
     });
@@ -299,7 +298,7 @@ fn row_4_dying_after_the_packet_id_is_removed_answers_pubrel_again() {
     row_4("after-commit");
 }
 
-// Below the table: deletion after the receiver's PUBCOMP may be lazy.
+// After the table: the deletion after the receiver's PUBCOMP may be late.
 
 fn deletion(when: &str) -> impl Fn(&mut Case) -> Vec<Packet> {
     move |case| {
@@ -312,7 +311,7 @@ fn deletion(when: &str) -> impl Fn(&mut Case) -> Vec<Packet> {
         receiver.send(&ack(PUBCOMP, message.pid)).unwrap();
         case.crashed();
         let sent = case.sent();
-        // Never the message again.
+        // The message is never repeated.
         assert!(sent.iter().all(|packet| *packet == Packet::PubRel(message.pid)), "{sent:?}");
         sent
     }

@@ -1,5 +1,5 @@
-//! rumqttc, for MQTT 3.1.1 and 5.0: messages of each QoS, and a persistent session over
-//! `kill -9`.
+//! The client library rumqttc with MQTT 3.1.1 and 5.0: messages of each QoS, and a persistent
+//! session over `kill -9`.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // As inside the crate's tests.
 
@@ -12,7 +12,7 @@ use common::broker::Broker;
 const TIMEOUT: Duration = Duration::from_secs(20);
 const COUNT: usize = 50;
 
-/// The same code for both versions: the types only share their names.
+/// The same code for both versions, whose types only share their names.
 macro_rules! client_tests {
     ($module:ident, $($path:ident)::+, $qos:path, $connect:expr, $publish:path) => {
         mod $module {

@@ -1,10 +1,10 @@
-//! Promises 6 and 8 where it gets large: a hundred thousand sessions with ten
-//! subscriptions each are back at once, however the broker stopped, and fit in bounded
-//! memory; a long queue drains in order while others notice nothing; and the file gives
-//! its room back, also if the broker is never idle.
+//! Promises 6 and 8 at scale: a hundred thousand sessions with ten subscriptions each are
+//! restored quickly, however the broker stopped, and fit in bounded memory; a long queue
+//! drains in order without delaying others; and the file shrinks, also if the broker is never
+//! idle.
 //!
-//! The bounds that users are told hold for a release build on an idle machine:
-//! `BROKER_BINARY=target/release/ferrymq`. A build for tests gets more time.
+//! The documented bounds hold for a release build on an idle machine:
+//! `BROKER_BINARY=target/release/ferrymq`. A debug build gets more time.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // As inside the crate's tests.
 
@@ -27,9 +27,9 @@ use ferrymq::store::StoreConfig;
 
 const SESSIONS: u64 = 100_000;
 const MEMORY_KIB: u64 = 300 * 1024;
-/// 3 s is what is promised for a release build; see the module.
+/// 3 s is promised for a release build; see the module.
 const READY: Duration = Duration::from_secs(12);
-/// One more client than sessions has to fit.
+/// Room for one more client than there are sessions.
 const SETTINGS: &[(&str, &str)] = &[("FERRYMQ_SESSION__MAX_SESSIONS", "200000")];
 
 #[test]
@@ -65,7 +65,7 @@ fn start(broker: &mut Broker, what: &str) {
     assert!(peak < MEMORY_KIB, "{peak} KiB {what}");
 }
 
-/// The first, one in the middle and the last: there, with what they subscribed to.
+/// Checks the first, a middle and the last session with their subscriptions.
 fn check_sessions(broker: &Broker) {
     let mut publisher = Raw::connect(broker.port, 4, "publisher", true).unwrap();
     for number in [1, SESSIONS / 2, SESSIONS] {
@@ -78,20 +78,20 @@ fn check_sessions(broker: &Broker) {
             raw::publish(&mut out, 4, &message);
             publisher.send(&out).unwrap();
             assert_eq!(client.recv().unwrap(), raw::Packet::Publish(message));
-            // One that goes to all sessions takes a while; the next client is to come after it.
+            // A message to all sessions takes a while; the next client must connect after it.
             publisher.until_ping().unwrap();
         }
     }
 }
 
-/// Session, task and buffers; what the kernel needs for the socket is not counted.
+/// Session, task and buffers; the kernel's memory for the socket is not counted.
 #[test]
 fn an_idle_connection_takes_at_most_4_5_kib() {
     const FIRST: u32 = 500;
     const MORE: u32 = 4000;
     files::raise_limit();
     for version in [4, 5] {
-        // Where the allocator places things differs by some 200 B from broker to broker.
+        // The allocator's layout differs by about 200 B from broker to broker.
         let mut grown = [0; 3].map(|_| {
             let broker = Broker::start();
             let connect = |name: &str, number| {
@@ -112,7 +112,7 @@ fn an_idle_connection_takes_at_most_4_5_kib() {
     }
 }
 
-/// What the other tests here prefill has to be what clients would have left.
+/// Prefilled sessions must equal those that clients would have left.
 #[test]
 fn prefilled_sessions_are_what_the_broker_writes() {
     const FEW: u64 = 3;
@@ -122,7 +122,7 @@ fn prefilled_sessions_are_what_the_broker_writes() {
         for filter in prefill::filters(number) {
             client.subscribe(&filter, 1).unwrap();
         }
-        // DISCONNECT; the broker closes when it has handled it.
+        // DISCONNECT; the broker closes the connection after handling it.
         client.send(&[0xE0, 0]).unwrap();
         client.recv().unwrap_err();
     }
@@ -133,7 +133,7 @@ fn prefilled_sessions_are_what_the_broker_writes() {
     assert_eq!(rows(&prefilled), rows(&broker.database()));
 }
 
-/// Sessions with their subscriptions, but for the moment at which a client left.
+/// Sessions with their subscriptions, without the time of the disconnect.
 fn rows(path: &Path) -> Vec<String> {
     let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
     let connection = rusqlite::Connection::open_with_flags(path, flags).unwrap();
@@ -152,7 +152,7 @@ fn rows(path: &Path) -> Vec<String> {
     select.query_map([], row).unwrap().map(Result::unwrap).collect()
 }
 
-/// `benches/scale.rs` does it with ten million.
+/// `benches/scale.rs` does this with ten million messages.
 #[test]
 fn a_long_queue_drains_in_order_beside_others_and_the_file_shrinks_while_they_go_on() {
     const MESSAGES: u64 = 300_000;
@@ -166,13 +166,13 @@ fn a_long_queue_drains_in_order_beside_others_and_the_file_shrinks_while_they_go
     let clock = Instant::now();
     let pair = Pair::start_stored(broker.port, pair::DURABLE, clock);
     let before = clock.elapsed();
-    std::thread::sleep(Duration::from_secs(2)); // A span to compare with.
+    std::thread::sleep(Duration::from_secs(2)); // Measure the pair alone first.
     let begin = clock.elapsed();
     let mut client = Subscriber::new("away", 4).connect(broker.port).unwrap();
     let rates = drain::in_order(&mut client, MESSAGES, STEP);
     let end = clock.elapsed();
     let drained = size(&broker.database());
-    // The pair goes on: there is a commit every 10 ms, and never an idle second.
+    // The pair continues: there is a commit every 10 ms, and never an idle second.
     let shrinking =
         drain::until("given back", Duration::from_mins(2), || size(&broker.database()) < full / 3);
     let seen = pair.stop();
@@ -192,12 +192,12 @@ fn a_long_queue_drains_in_order_beside_others_and_the_file_shrinks_while_they_go
     assert!(seen.lost == 0 && seen.broken.is_empty(), "{seen:?}");
 }
 
-/// `benches/churn.rs` does it with fifty million.
+/// `benches/churn.rs` does this with fifty million messages.
 #[test]
 fn churn_leaves_the_log_under_its_limit_and_the_file_near_what_is_live() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("churn.db");
-    // A checkpoint in good time and a short log: room that a file of this size shows.
+    // Early checkpoints and a small log, so that a file of this size shows freed pages.
     let wal_limit = 16 << 20;
     let config = StoreConfig { wal_limit, wal_checkpoint_pages: 1000, ..StoreConfig::at(path) };
     let plan = Churn {

@@ -1,5 +1,5 @@
-//! `session.store_wills`: after `kill -9` of the broker, what a client without a durable
-//! session has retained as its state is replaced by its will.
+//! `session.store_wills`: after `kill -9` of the broker, the will of a client without a
+//! durable session replaces the state that the client has retained.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // As inside the crate's tests.
 
@@ -19,8 +19,8 @@ fn text(out: &mut Vec<u8>, value: &str) {
     out.extend(value.as_bytes());
 }
 
-/// A client of MQTT 3.1.1 with Clean Session 1, which retains what it is: `online` while it
-/// is there, `offline` by its will.
+/// An MQTT 3.1.1 client with Clean Session 1 that retains its state: `online` while it is
+/// connected, `offline` by its will.
 struct Device(TcpStream);
 
 impl Device {
@@ -62,7 +62,7 @@ impl Device {
     }
 }
 
-/// What is retained of each device, in the order of their names.
+/// The retained state of each device, ordered by name.
 fn states(broker: &Broker, devices: usize) -> Vec<String> {
     let mut observer = Raw::connect(broker.port, 4, "observer", true).unwrap();
     observer.subscribe("state/+", 1).unwrap();
@@ -101,9 +101,9 @@ fn the_wills_of_open_connections_are_published_after_a_crash_and_no_others() {
         format!("state/d {offline}"),
     ];
     assert_eq!(states(&broker, 4), expected);
-    // They are published once: what is retained next stays.
+    // Wills are published once: a later retained message stays.
     Device::connect(&broker, "a").leave();
-    // DISCONNECT is not acknowledged: a later CONNACK tells that it is on disk.
+    // DISCONNECT has no acknowledgement: a later CONNACK shows that it is on disk.
     Raw::connect(broker.port, 4, "later", false).unwrap();
     broker.kill();
     broker.up();

@@ -1,5 +1,5 @@
-//! What the system limits: open files, and whoever reads the log. A broker at such a limit
-//! goes on serving those that it serves.
+//! Limits of the system: open files, and a log that is not read. A broker at such a limit
+//! still serves its connected clients.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // As inside the crate's tests.
 
@@ -11,7 +11,7 @@ use common::broker::{Broker, binary};
 use common::raw::{self, Packet, Publish, Raw};
 use rustix::fs::{CWD, Mode, mkfifoat};
 
-/// A broker that a shell starts after `before`.
+/// A broker started by a shell that runs `before` first.
 fn started_after(before: &str, settings: &[(&str, &str)]) -> Broker {
     let mut broker = Broker::stopped(binary(), settings);
     broker.wrapper = vec!["sh".into(), "-c".into(), format!("{before}; exec \"$0\" \"$@\"")];
@@ -26,7 +26,7 @@ fn is_published(publisher: &mut Raw, pid: u16) {
     assert_eq!(publisher.recv().unwrap(), Packet::PubAck(pid, 0));
 }
 
-/// Nobody reads standard error, and far more is logged than its pipe holds.
+/// Standard error is not read, and far more is logged than its pipe holds.
 #[test]
 fn nobody_waits_for_a_log_that_is_not_read() {
     const LOG_INS: u32 = 2_000;
@@ -58,7 +58,7 @@ fn what_is_lost_of_a_log_that_is_read_too_slowly_is_counted_and_told() {
     let mut broker = started_after(&into, &settings);
     broker.up();
     let mut publisher = Raw::connect(broker.port, 4, "publisher", true).unwrap();
-    // Each of them is two lines at least.
+    // Each message logs at least two lines.
     while broker.metric("ferrymq_log_events_lost_total") == 0.0 {
         for pid in 1..=1_000 {
             is_published(&mut publisher, pid);
@@ -69,7 +69,7 @@ fn what_is_lost_of_a_log_that_is_read_too_slowly_is_counted_and_told() {
         let (mut seen, mut buffer) = (String::new(), vec![0; 1 << 16]);
         while !seen.contains("lines were lost") {
             let read = reader.read(&mut buffer).unwrap();
-            // The line may lie across two reads.
+            // The line may be split across two reads.
             let from = seen.len().saturating_sub(100);
             seen = format!("{}{}", &seen[from..], String::from_utf8_lossy(&buffer[..read]));
         }

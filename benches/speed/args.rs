@@ -10,10 +10,10 @@ use serde::Serialize;
 #[derive(Parser)]
 #[command(name = "speed", bin_name = "cargo bench --bench speed --")]
 pub struct Args {
-    /// What to run.
+    /// Scenarios to run.
     #[arg(long, value_enum, value_delimiter = ',', default_value = "online,offline,many")]
     pub scenarios: Vec<Scenario>,
-    /// Whom to run; ratios are the first one's to each of the others.
+    /// Brokers to run; ratios compare the first one with each of the others.
     #[arg(
         long,
         value_enum,
@@ -21,16 +21,16 @@ pub struct Args {
         default_value = "ferrymq,mosquitto,ferrymq-memory"
     )]
     pub brokers: Vec<BrokerKind>,
-    /// How often each broker takes its turn.
+    /// Number of runs of each broker.
     #[arg(long, default_value_t = 3)]
     pub rounds: u32,
-    /// Seconds that are measured in each run.
+    /// Seconds measured in each run.
     #[arg(long, default_value = "5", value_parser = seconds)]
     pub seconds: Duration,
-    /// Seconds of load before that.
+    /// Seconds of load before the measurement.
     #[arg(long, default_value = "1", value_parser = seconds)]
     pub warm_up: Duration,
-    /// Where the brokers' directories go: a real disk, or durability is not measured.
+    /// Directory for the brokers' files: use a real disk, or durability is not measured.
     #[arg(long, default_value = env!("CARGO_TARGET_TMPDIR"), hide_default_value = true)]
     pub dir: PathBuf,
     /// The ferrymq binary [default: the one that cargo has just built].
@@ -39,13 +39,13 @@ pub struct Args {
     /// The mosquitto binary.
     #[arg(long, default_value = "mosquitto")]
     pub mosquitto: PathBuf,
-    /// Writes every run's figures to this file.
+    /// Write the figures of all runs to this file.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
-    /// Measures the generator alone, against a sink of its own.
+    /// Measure the load generator alone, against a sink.
     #[arg(long)]
     pub capacity: bool,
-    /// Given by cargo bench, and not by cargo test: this is no test.
+    /// Set by cargo bench and not by cargo test: this is not a test.
     #[arg(long, hide = true)]
     pub bench: bool,
 }
@@ -59,7 +59,7 @@ pub enum Scenario {
     Offline,
     /// 1,000 publishers, window 1, QoS 1, one durable subscriber online.
     Many,
-    /// `online` with QoS 0, as fast as the sockets take it.
+    /// `online` with QoS 0, as fast as the sockets accept it.
     Qos0,
     /// `online` with QoS 2.
     Qos2,
@@ -68,7 +68,7 @@ pub enum Scenario {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum BrokerKind {
-    /// FerryMQ as it comes: durable, with fsync.
+    /// FerryMQ with its defaults: durable, with fsync.
     Ferrymq,
     /// FerryMQ with `persistence.enabled = false`.
     FerrymqMemory,

@@ -1,4 +1,4 @@
-//! The generator alone: the same load into a sink that does next to nothing.
+//! Measures the generator alone: the same load into a sink that does almost nothing.
 
 use std::io;
 use std::time::Instant;

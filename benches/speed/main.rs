@@ -1,7 +1,7 @@
-//! Speed of brokers beside each other: `cargo bench --bench speed -- --help`.
+//! Compares the speed of brokers: `cargo bench --bench speed -- --help`.
 //!
 //! - [`load`]: the load generator.
-//! - [`rig`]: brokers as processes, and what the system says of them.
+//! - [`rig`]: brokers as processes, and their resource usage.
 //! - [`scenario`]: one run of one broker; [`capacity`]: one of the generator alone.
 //! - [`report`]: tables and ratios.
 
@@ -43,8 +43,8 @@ fn main() -> io::Result<()> {
     }
     let mut report = Report::default();
     for &scenario in &args.scenarios {
-        // In turn and not one after the other, so that a busy minute on the
-        // machine hits all of them alike.
+        // The brokers alternate in each round, so that a busy minute of the machine affects
+        // all of them alike.
         for round in 1..=args.rounds {
             for &broker in &args.brokers {
                 let outcome = scenario::run(&args, scenario, broker, round).map_err(|error| {

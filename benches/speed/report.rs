@@ -57,7 +57,7 @@ impl Report {
         }
     }
 
-    /// A rate is worth nothing if the messages did not arrive, so this is said aloud.
+    /// Prints runs that lost or reordered messages: their rates mean nothing.
     fn print_failures(&self, scenario: Scenario) {
         let runs = self.outcomes.iter().filter(|run| run.scenario == scenario);
         for run in runs.filter(|run| !run.kept_its_word()) {
@@ -93,7 +93,7 @@ impl Report {
 
 type Figure = fn(&Outcome) -> Option<f64>;
 
-/// What there is to say of a run; a figure that it does not have is left out.
+/// The figures of a run; those that a run does not have are left out.
 const FIGURES: [(&str, Figure); 20] = [
     ("messages/s", |run| Some(run.rate)),
     ("acknowledged/s", |run| Some(run.acknowledged_per_second)),
@@ -139,7 +139,7 @@ fn median(values: &[f64]) -> f64 {
     f64::midpoint(lower, upper)
 }
 
-/// Large numbers with thousands apart, small ones with two places.
+/// Large numbers with thousands separators, small ones with two decimals.
 fn number(value: f64) -> String {
     if value == 0.0 {
         return "0".to_owned();

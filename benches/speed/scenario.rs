@@ -1,4 +1,4 @@
-//! One run: a broker started from nothing, its load, and what was measured.
+//! One run: a new broker, its load, and the measured figures.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -15,7 +15,8 @@ pub struct Outcome {
     pub scenario: Scenario,
     pub broker: BrokerKind,
     pub round: u32,
-    /// Messages a second that count: see `README.md`.
+    /// Counted messages per second: acknowledged (`offline`), received (`qos0`), else the
+    /// fewer of both.
     pub rate: f64,
     pub acknowledged_per_second: f64,
     pub received_per_second: f64,
@@ -23,26 +24,26 @@ pub struct Outcome {
     pub ack_p99_us: f64,
     pub delivery_p50_us: f64,
     pub delivery_p99_us: f64,
-    /// The broker's CPU time for each message that counts.
+    /// The broker's CPU time per counted message.
     pub cpu_us_per_message: f64,
     pub written_bytes_per_message: f64,
     pub peak_rss_mib: f64,
-    /// How much of a core the generator used: near 1, it was the limit.
+    /// Share of a core that the generator used: near 1, the generator was the limit.
     pub generator_cpu: f64,
-    /// Cores that neither of the two used but someone else: how noisy it was.
+    /// Cores used by neither of the two: how noisy the machine was.
     pub others_cpu: f64,
-    /// Of the messages that were counted by the store, the share that it never wrote.
+    /// Share of the messages counted by the store that it never wrote.
     pub elided: Option<f64>,
     pub drain: Option<Drain>,
     pub findings: Findings,
 }
 
-/// What happened when the offline subscriber came back.
+/// The drain by the offline subscriber.
 #[derive(Serialize)]
 pub struct Drain {
     pub messages: u64,
     pub delivered_seconds: f64,
-    /// Until the broker had read the last answer and, if durable, deleted on disk.
+    /// Until the broker had read the last answer and, if durable, had deleted on disk.
     pub done_seconds: f64,
     pub rate: f64,
     pub complete: bool,
@@ -116,7 +117,7 @@ struct Reading {
     machine_cpu: f64,
     acknowledged: u64,
     received: u64,
-    /// Committed and elided, from a broker that tells.
+    /// Committed and elided messages, if the broker reports them.
     store: Option<(f64, f64)>,
 }
 
@@ -139,8 +140,8 @@ impl Reading {
 }
 
 impl Outcome {
-    /// Whether what was acknowledged arrived, as often and in the order that its
-    /// quality of service promises.
+    /// True if acknowledged messages arrived as often and in the order that their QoS
+    /// promises.
     pub fn kept_its_word(&self) -> bool {
         let found = self.findings;
         let once = self.scenario != Scenario::Qos2 || found.repeated == 0;

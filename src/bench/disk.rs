@@ -10,16 +10,16 @@ use super::{BenchError, Stop};
 use crate::load;
 use crate::sandbox::SandboxError;
 
-/// Bytes that writing in sequence takes at most.
+/// Most bytes that the sequential measurement writes.
 pub(super) const LARGEST: u64 = 128 << 20;
 
-/// A page of the database: the least that a commit appends to the write-ahead log.
+/// A page of the database, the smallest amount that a commit appends to the write-ahead log.
 const PAGE: [u8; 8192] = [0x5A; 8192];
 
-/// Written at once.
+/// Bytes of one write.
 const BLOCK: usize = 1 << 20;
 
-/// Times fsync and sequential writing in `directory`, each for `time` at most.
+/// Measures fsync and sequential writing in `directory`, each for at most `time`.
 pub(super) fn measure(directory: &Path, time: Duration, stop: &Stop) -> Result<Disk, BenchError> {
     let path = directory.join("disk");
     let failed = |source| SandboxError::Directory { path: path.clone(), source };
@@ -44,7 +44,7 @@ fn fsyncs(file: &mut File, time: Duration, stop: &Stop) -> io::Result<(load::Lat
     while began.elapsed() < time && !stop.is_set() {
         file.write_all(&PAGE)?;
         let before = Instant::now();
-        // As SQLite does: data, and of the metadata what is needed to read it back.
+        // As SQLite does: syncs the data and the metadata needed to read it back.
         file.sync_data()?;
         latency.record(u64::try_from(before.elapsed().as_nanos()).unwrap_or(u64::MAX));
     }
@@ -52,7 +52,7 @@ fn fsyncs(file: &mut File, time: Duration, stop: &Stop) -> io::Result<(load::Lat
 }
 
 fn sequential(file: &mut File, time: Duration, stop: &Stop) -> io::Result<f64> {
-    // Not zeroes: some volumes do not write those.
+    // Not zeroes, which some volumes do not write to disk.
     let block: Vec<u8> = (0..=250).cycle().take(BLOCK).collect();
     let mut written = 0;
     let began = Instant::now();

@@ -1,24 +1,24 @@
-//! Why a measurement could not be finished.
+//! Errors of a measurement.
 
 use crate::load::LoadError;
 use crate::sandbox::SandboxError;
 
-/// What went wrong.
+/// Why a measurement could not be completed.
 #[derive(Debug, thiserror::Error)]
 pub enum BenchError {
-    /// The volume, the limits, or the broker under test.
+    /// The volume, the limits, or the broker under test failed.
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
-    /// A client.
+    /// A client failed.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// The broker is up and does nothing.
+    /// The broker runs but makes no progress.
     #[error("nothing moved for 10 s ({0}): the machine or the disk is stuck")]
     Stuck(String),
 }
 
 impl BenchError {
-    /// True if the user has ended it.
+    /// True if the user has interrupted the measurement.
     pub fn is_interruption(&self) -> bool {
         matches!(
             self,

@@ -10,14 +10,14 @@ use crate::config::Config;
 use crate::load::{Findings, Generator, LoadError};
 use crate::sandbox::{Broker, Level, Sample, SandboxError, Scratch, Usage, configuration};
 
-/// How long a load may stand still.
+/// How long a load may make no progress.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A fixed rate is kept while this many messages wait for an answer; after that, the
-/// wait still counts.
+/// Window of a load at a fixed rate. If more messages wait for an answer, the rate drops;
+/// their latency still counts.
 const FIXED_RATE_WINDOW: u16 = 8_192;
 
-/// What all measurements share.
+/// The context that all measurements share.
 pub(super) struct Bench<'a> {
     pub(super) config: &'a Config,
     pub(super) options: &'a Options,
@@ -25,7 +25,7 @@ pub(super) struct Bench<'a> {
     pub(super) stop: &'a Stop,
 }
 
-/// What full windows gave.
+/// The result of a measurement with full windows.
 struct Full {
     messages: u64,
     time: Duration,
@@ -35,13 +35,13 @@ struct Full {
 }
 
 impl Bench<'_> {
-    /// With full windows.
+    /// Measures throughput with full windows.
     pub(super) fn throughput(&self, load: Load, level: Level) -> Result<Throughput, BenchError> {
         let full = self.with_broker(level, |broker| self.full(load, broker))?;
         Ok(row(load, level, &full))
     }
 
-    /// At a fixed rate, in messages a second.
+    /// Measures latency at a fixed rate, in messages per second.
     pub(super) fn latency(
         &self,
         load: Load,
@@ -64,7 +64,7 @@ impl Bench<'_> {
         let options = self.options;
         let limit = options.demand().messages;
         let mut generator = self.generator(load, broker, options.window)?;
-        // Connections, caches and the first checkpoint come out of the way.
+        // Warm-up: connections, caches and the first checkpoint are not measured.
         generator.run_full(options.time / 5, limit / 5)?;
         let before = Sample::take(broker)?;
         let (began, acknowledged) = (Instant::now(), generator.acknowledged());
@@ -112,7 +112,7 @@ impl Bench<'_> {
         Ok(generator)
     }
 
-    /// Starts a broker, hands it on, ends it and removes what it wrote.
+    /// Starts a broker, calls `work`, ends the broker and removes its files.
     fn with_broker<T>(
         &self,
         level: Level,
@@ -122,7 +122,7 @@ impl Bench<'_> {
         let own = configuration(self.config, &directory, level, self.options.demand());
         let mut broker = Broker::start(&directory, &own, self.stop)?;
         let done = match work(&broker) {
-            // A broker that fails is the cause, and its connections only tell of it.
+            // If the broker has failed, that is the cause of the broken connections.
             Err(BenchError::Load(error)) if error.is_broken() && broker_ends(&mut broker) => {
                 Err(broker.failed("ended while it was measured").into())
             }
@@ -134,7 +134,7 @@ impl Bench<'_> {
     }
 }
 
-/// Whether it has ended, or is about to: connections break before the process is gone.
+/// True if the broker ends within 500 ms: connections break before the process has ended.
 fn broker_ends(broker: &mut Broker) -> bool {
     let deadline = Instant::now() + Duration::from_millis(500);
     while Instant::now() < deadline {

@@ -1,13 +1,12 @@
 //! Measures what persistence costs on this volume with this configuration.
 //!
-//! Brokers of one's own ([`crate::sandbox`]) are given the same load with each
-//! durability. Throughput is taken with full windows. Latency is taken apart from it,
-//! at a fixed rate that all durabilities can bear, counted from when a message was
-//! due: full windows would measure their own length. The volume is measured without
-//! a broker as well.
+//! Separate brokers ([`crate::sandbox`]) get the same load with each durability. Throughput is
+//! measured with full windows. Latency is measured separately, at a fixed rate that all
+//! durabilities sustain, from when a message was due: with full windows it would depend on
+//! their length. The volume is also measured without a broker.
 //!
-//! Here live the measurements and what is concluded from them; arguments and printing
-//! are in [`crate::cli`].
+//! The measurements and the conclusions live here; arguments and printing are in
+//! [`crate::cli`].
 
 mod disk;
 mod error;
@@ -28,24 +27,24 @@ use crate::protocol::QoS;
 use crate::sandbox::{Demand, Level, Scratch, raise_file_limit, require_room};
 use measure::Bench;
 
-/// Where all messages go.
+/// The topic of all messages.
 const TOPIC: &str = "bench/load";
 
-/// Bytes of a message beyond its payload, on disk and in a queue: `cargo bench --bench
-/// store` sees 111, on fresh pages.
+/// Bytes of a message beyond its payload, on disk and in a queue; `cargo bench --bench store`
+/// measures 111 on fresh pages.
 const OVERHEAD: u64 = 150;
 
-/// More than a broker writes in a second on the machines that were seen.
+/// Messages per second; no broker on the measured machines has written more.
 const FASTEST: u64 = 300_000;
 
-/// The most that one measurement leaves in a queue, in bytes.
+/// Most bytes that one measurement leaves in a queue.
 const LARGEST: u64 = 512 << 20;
 
-/// Share of the slowest durability's throughput at which latencies are taken: low
-/// enough for queues to stay empty.
+/// Fraction of the slowest durability's throughput at which latencies are measured: low enough
+/// for queues to stay empty.
 const MODERATE: f64 = 0.1;
 
-/// What is measured, and how.
+/// Parameters of the measurements.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Length of each measurement, from 100 ms.
@@ -56,15 +55,15 @@ pub struct Options {
     pub window: u16,
     /// Bytes of each payload, from 20 ([`Stamp::SIZE`]).
     pub payload: usize,
-    /// Which of them.
+    /// The QoS levels to measure.
     pub qos: Vec<QoS>,
-    /// Which of them; memory is what the others are compared with.
+    /// The durabilities to measure; memory is the reference for the others.
     pub levels: Vec<Level>,
 }
 
 impl Options {
-    /// Each QoS with the receiver online, and QoS 1 and 2 with it away: QoS 0 is not
-    /// kept for a client that is away.
+    /// Each QoS with the receiver online, and QoS 1 and 2 with it offline: QoS 0 is not kept
+    /// for an offline client.
     fn loads(&self) -> Vec<Load> {
         let mut loads = Vec::new();
         for &qos in &self.qos {
@@ -95,8 +94,8 @@ impl Options {
         }
     }
 
-    /// Bytes that the volume must have: database and write-ahead log at their largest,
-    /// and the file that measures the disk.
+    /// Bytes that the volume must have: database and write-ahead log at their largest, and the
+    /// file of the disk measurement.
     fn room(&self, config: &Config) -> u64 {
         let log = config.persistence.wal_limit.bytes();
         let queue = self.demand().bytes.saturating_mul(2);
@@ -104,11 +103,11 @@ impl Options {
     }
 }
 
-/// Measures. `progress` is told how many measurements are done, how many there are,
-/// and what is measured next.
+/// Runs all measurements. `progress` gets the number of finished ones, their total, and the
+/// name of the next one.
 ///
 /// # Errors
-/// See [`BenchError`]; nothing is left behind then.
+/// See [`BenchError`]; no files are left behind.
 pub fn run(
     config: &Config,
     options: &Options,
@@ -118,7 +117,7 @@ pub fn run(
     raise_file_limit(u64::from(options.publishers) + 100)?;
     let scratch = Scratch::beside(&config.persistence.path, "bench")?;
     require_room(scratch.path(), options.room(config))?;
-    // By default a wait ends up to 50 µs late, which would be measured along.
+    // By default a timed wait ends up to 50 µs late, which would be part of the measured time.
     let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1_000));
     let loads = options.loads();
     let total = 1 + 2 * (loads.len() * options.levels.len()) as u64;

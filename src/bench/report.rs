@@ -1,5 +1,5 @@
-//! What was measured. The names of fields are those of `--json`: part of the
-//! interface. Times are in seconds, sizes in bytes, shares from 0 to 1.
+//! The report. Field names are those of `--json` and part of the interface. Times are in
+//! seconds, sizes in bytes, shares from 0 to 1.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -10,22 +10,22 @@ use super::Options;
 use crate::load::{self, Findings};
 use crate::sandbox::Level;
 
-/// Where the receiver is while messages are published.
+/// Whether the receiver is connected while messages are published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Receiver {
     /// Connected and acknowledging: most messages need not be written.
     Online,
-    /// Away: each message is written. It fetches them afterwards.
+    /// Disconnected: each message is written. The receiver gets them afterwards.
     Offline,
 }
 
 /// One load shape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Load {
-    /// 0, 1 or 2: of publishers and subscription.
+    /// QoS of publishers and subscription: 0, 1 or 2.
     pub qos: u8,
-    /// Of a durable session.
+    /// The receiver, which has a durable session.
     pub subscriber: Receiver,
 }
 
@@ -42,22 +42,22 @@ impl fmt::Display for Load {
 /// Percentiles, in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Times {
-    /// How many were taken.
+    /// Number of measured values.
     pub count: u64,
-    /// Half are not above this.
+    /// The median.
     pub p50: f64,
-    /// 90%.
+    /// The 90th percentile.
     pub p90: f64,
-    /// 99%.
+    /// The 99th percentile.
     pub p99: f64,
-    /// 99.9%.
+    /// The 99.9th percentile.
     pub p99_9: f64,
     /// The longest.
     pub max: f64,
 }
 
 impl Times {
-    /// `None` if nothing was taken.
+    /// `None` if there are no values.
     pub fn of(latency: &load::Latency) -> Option<Self> {
         let at = |percent| latency.percentile(percent).as_secs_f64();
         (latency.count() > 0).then(|| Self {
@@ -74,11 +74,11 @@ impl Times {
 /// The volume without a broker.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Disk {
-    /// Of one fsync after 8 KiB were appended: what a commit waits for at least.
+    /// Times of one fsync after an append of 8 KiB, the minimum that a commit waits for.
     pub fsync: Option<Times>,
-    /// How many of them one after the other.
+    /// Number of such fsyncs per second, one after the other.
     pub fsyncs_per_second: f64,
-    /// Sequential writing, its fsync included.
+    /// Bytes per second of sequential writing, including its fsync.
     pub write_bytes_per_second: f64,
 }
 
@@ -91,34 +91,34 @@ pub struct Throughput {
     pub subscriber: Receiver,
     /// `memory`, `async`, `commit` or `fsync`.
     pub durability: Level,
-    /// Acknowledged (QoS 0: arrived) in the measured time.
+    /// Messages acknowledged (QoS 0: received) in the measured time.
     pub messages: u64,
     /// The measured time.
     pub seconds: f64,
-    /// The throughput.
+    /// Messages per second.
     pub messages_per_second: f64,
-    /// Offline: how fast the receiver got its queue afterwards.
+    /// If offline: messages per second at which the receiver got its queue afterwards.
     pub drained_per_second: Option<f64>,
-    /// CPU of the broker for each message.
+    /// CPU time of the broker per message.
     pub broker_cpu_seconds_per_message: f64,
-    /// CPU of the broker, the clients and everybody else, of all cores.
+    /// CPU share of all processes, of all cores.
     pub cpu_share: Option<f64>,
-    /// CPU of the clients, of all cores.
+    /// CPU share of the clients, of all cores.
     pub clients_cpu_share: f64,
-    /// CPU of the thread that writes the database, of one core.
+    /// CPU share of the thread that writes the database, of one core.
     pub writer_cpu_share: f64,
-    /// Of the time: that thread was within a transaction or a checkpoint.
+    /// Share of the time in which that thread was in a transaction or a checkpoint.
     pub writer_busy_share: f64,
-    /// Of the time: that thread waited for the disk.
+    /// Share of the time in which that thread waited for the disk.
     pub disk_wait_share: f64,
-    /// Transactions.
+    /// Transactions per second.
     pub commits_per_second: f64,
-    /// Of the messages: acknowledged by the receiver before they were due to be
+    /// Share of the messages that the receiver acknowledged before they were due to be
     /// written.
     pub elided_share: f64,
-    /// Handed to the disk by the broker.
+    /// Bytes that the broker wrote to disk per message.
     pub written_bytes_per_message: f64,
-    /// All zero, or the figures mean nothing.
+    /// Lost, repeated and reordered messages. Unless all are 0, the figures are invalid.
     #[serde(flatten)]
     pub findings: Findings,
 }
@@ -134,36 +134,36 @@ pub struct Latency {
     pub durability: Level,
     /// The same for all durabilities: a tenth of the slowest one's throughput.
     pub messages_per_second: f64,
-    /// From when a message was due to PUBACK or PUBCOMP; QoS 0 has none.
+    /// Time from when a message was due to its PUBACK or PUBCOMP; `None` at QoS 0.
     pub acknowledged: Option<Times>,
-    /// From when a message was due to its arrival; only online.
+    /// Time from when a message was due to its arrival; only if online.
     pub received: Option<Times>,
 }
 
-/// Everything.
+/// The complete report.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
-    /// Of the broker.
+    /// Version of the broker.
     pub version: &'static str,
-    /// On whose volume it was measured.
+    /// Directory whose volume was measured.
     pub directory: PathBuf,
-    /// That this process may use.
+    /// Number of cores that this process may use.
     pub cores: usize,
-    /// Each measurement's length.
+    /// Length of each measurement.
     pub seconds: f64,
-    /// How many.
+    /// Number of publishers.
     pub publishers: u32,
-    /// Of each publisher.
+    /// Window of each publisher.
     pub window: u16,
-    /// Bytes.
+    /// Size of each payload.
     pub payload: usize,
-    /// The volume alone.
+    /// The volume without a broker.
     pub disk: Disk,
-    /// With full windows.
+    /// Throughput with full windows.
     pub throughput: Vec<Throughput>,
-    /// At a fixed rate.
+    /// Latency at a fixed rate.
     pub latency: Vec<Latency>,
-    /// What it means, in sentences.
+    /// Conclusions, one sentence each.
     pub conclusions: Vec<String>,
 }
 
@@ -190,7 +190,7 @@ impl Report {
         }
     }
 
-    /// Whether every message arrived once and in order.
+    /// True if every message arrived once and in order.
     pub fn is_sound(&self) -> bool {
         self.throughput.iter().all(|row| row.findings == Findings::default())
     }

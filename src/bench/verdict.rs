@@ -3,15 +3,14 @@
 use super::report::{Receiver, Report, Throughput};
 use crate::sandbox::Level;
 
-/// What holds a load back.
+/// The bottleneck of a load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit {
-    /// The thread that writes is what is waited for, and it waits for the disk.
+    /// The writer thread is waited for, and it waits for the disk.
     Disk,
     /// All cores are busy.
     Cpu,
-    /// The thread that writes is what is waited for, and it computes; other cores are
-    /// free.
+    /// The writer thread is waited for, and it uses the CPU; other cores are free.
     Writer,
     /// None of these: publishers wait for answers.
     RoundTrip,
@@ -30,9 +29,9 @@ impl Limit {
     }
 }
 
-/// Which limit a measurement ran into.
+/// The bottleneck of a measurement.
 pub fn limit(row: &Throughput) -> Limit {
-    // Where most is acknowledged without being written, nobody waits for the writer.
+    // If most messages are acknowledged without being written, the writer is not waited for.
     let waits_for_writer = row.elided_share < 0.5 && row.writer_busy_share >= 0.6;
     if waits_for_writer && row.disk_wait_share >= row.writer_busy_share / 2.0 {
         Limit::Disk
@@ -45,7 +44,7 @@ pub fn limit(row: &Throughput) -> Limit {
     }
 }
 
-/// One sentence for each load, and one on the whole.
+/// One sentence for each load, and one on all of them.
 pub(super) fn conclude(report: &Report) -> Vec<String> {
     let strongest = report.throughput.iter().map(|row| row.durability).max();
     let Some(strongest) = strongest else { return Vec::new() };
@@ -80,7 +79,7 @@ fn sentence(report: &Report, row: &Throughput) -> String {
     )
 }
 
-/// Whether one needs persistence is not for a measurement to say; what it costs is.
+/// States what persistence costs and what is lost without it.
 fn answer(report: &Report, strongest: Level) -> Option<String> {
     let worst = |subscriber: Receiver| {
         let rows = report.throughput.iter().filter(|row| {
@@ -100,7 +99,8 @@ fn answer(report: &Report, strongest: Level) -> Option<String> {
     ))
 }
 
-/// What other programs took while throughput was measured, if that matters.
+/// The CPU share of other programs during the measurements of throughput, if it is at least
+/// 10%.
 #[allow(clippy::cast_precision_loss)] // Counts are far below 2^52.
 fn disturbance(report: &Report) -> Option<String> {
     let cores = report.cores as f64;
@@ -114,14 +114,14 @@ fn disturbance(report: &Report) -> Option<String> {
     })
 }
 
-/// Share of all cores that was neither the broker's nor the clients'.
+/// Share of all cores that neither the broker nor the clients used.
 #[allow(clippy::cast_precision_loss)]
 fn others(row: &Throughput, cores: f64) -> Option<f64> {
     let broker = row.broker_cpu_seconds_per_message * row.messages as f64 / row.seconds / cores;
     Some((row.cpu_share? - broker - row.clients_cpu_share).max(0.0))
 }
 
-/// Share of the throughput in memory that is given up; below 0 is noise.
+/// Fraction of the in-memory throughput that is lost; values below 0 are noise.
 fn throughput_cost(report: &Report, row: &Throughput) -> Option<f64> {
     let memory = report.throughput.iter().find(|other| {
         other.durability == Level::Memory
@@ -131,7 +131,7 @@ fn throughput_cost(report: &Report, row: &Throughput) -> Option<f64> {
         .then(|| (1.0 - row.messages_per_second / memory.messages_per_second).max(0.0))
 }
 
-/// Seconds that the acknowledgement takes longer than in memory, at p99.
+/// By how many seconds the acknowledgement takes longer than in memory, at p99.
 fn latency_cost(report: &Report, row: &Throughput) -> Option<f64> {
     let p99 = |level: Level| {
         let found = report.latency.iter().find(|other| {
@@ -142,13 +142,13 @@ fn latency_cost(report: &Report, row: &Throughput) -> Option<f64> {
     Some((p99(row.durability)? - p99(Level::Memory)?).max(0.0))
 }
 
-/// As people read it.
+/// A share as text, in percent.
 pub(super) fn percent(share: f64) -> String {
     let percent = share * 100.0;
     if percent < 1.0 { "less than 1%".to_owned() } else { format!("{percent:.0}%") }
 }
 
-/// As people read it.
+/// Seconds as text, in milliseconds.
 pub(super) fn millis(seconds: f64) -> String {
     let millis = seconds * 1000.0;
     if millis < 0.005 {

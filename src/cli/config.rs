@@ -8,11 +8,11 @@ use crate::http::Tokens;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
-    /// Say whether the configuration is valid: exit 0 if it is, 2 if not
+    /// Check the configuration: exit 0 if it is valid, 2 if not
     Check,
     /// Print the effective configuration, secrets masked
     Show {
-        /// As JSON instead of TOML
+        /// Print JSON instead of TOML
         #[arg(long)]
         json: bool,
     },
@@ -30,8 +30,7 @@ fn check(config: &Config, sources: &Sources) -> Exit {
         let text = "sets nothing: a key is written as FERRYMQ_TABLE__KEY";
         complain(&format_args!("warning: the environment variable {name} {text}"));
     }
-    // Part of the configuration in all but their place: a broker does not start
-    // without them.
+    // Password file and tokens stand in other files, but a broker does not start without them.
     if let Err(error) = Authenticator::load(config) {
         complain(&error);
         return Exit::Usage;
@@ -60,7 +59,7 @@ fn show(config: &Config, json: bool) -> Exit {
     Exit::Ok
 }
 
-/// In one line, what this broker would be.
+/// One line with the listeners and the database of a broker with this configuration.
 fn summary(config: &Config) -> String {
     let mut parts: Vec<String> = config
         .listeners

@@ -17,14 +17,15 @@ pub enum Exit {
     Bind,
     /// 5: the database failed while running; a restart recovers from the file.
     Poisoned,
-    /// 6: a drill has seen a promise broken.
+    /// 6: a drill found a broken promise.
     Broken,
-    /// 130: ended by Ctrl-C or SIGTERM before it was done; as shells count SIGINT.
+    /// 130: ended by Ctrl-C or SIGTERM before it was done; the code that shells use for
+    /// SIGINT.
     Interrupted,
 }
 
 impl Exit {
-    /// As the parent process sees it.
+    /// The exit code that the parent process receives.
     pub const fn code(self) -> u8 {
         match self {
             Self::Ok => 0,

@@ -8,7 +8,7 @@ use super::output::{complain, say};
 use crate::config::Config;
 use crate::http::probe;
 
-/// Below the 30 seconds after which Docker gives up by itself.
+/// Below the 30 seconds of Docker's default health check timeout.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
 pub(super) fn run(config: &Config) -> Exit {
@@ -32,7 +32,7 @@ pub(super) fn run(config: &Config) -> Exit {
     }
 }
 
-/// An address that stands for all of this machine's is no address to connect to.
+/// Replaces an unspecified address (`0.0.0.0`, `::`) with loopback, which can be connected to.
 fn reachable(addr: SocketAddr) -> SocketAddr {
     let ip = match addr.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),

@@ -1,7 +1,7 @@
 //! Formats numbers and untrusted text for people.
 //!
-//! Client ids and topics come from whoever may connect: nothing of them reaches a
-//! terminal before [`escaped`] has seen it.
+//! Client ids and topics are untrusted: pass them through [`escaped`] before they reach a
+//! terminal.
 
 use std::fmt::Write;
 
@@ -39,7 +39,7 @@ pub fn count(number: u64) -> String {
     text
 }
 
-/// `1 session`, `1,234 sessions`: for names that take an s.
+/// `1 session`, `1,234 sessions`: for names whose plural adds an s.
 pub fn things(number: u64, name: &str) -> String {
     format!("{} {name}{}", count(number), if number == 1 { "" } else { "s" })
 }
@@ -64,9 +64,9 @@ pub fn seconds(count: u64) -> String {
     text
 }
 
-/// The text with everything escaped that a terminal might act upon, or that would
-/// show something else than is there: control characters, line and paragraph
-/// separators, marks of direction, zero-width characters. A backslash is doubled.
+/// Escapes everything that a terminal may act upon or that may mislead a reader: control
+/// characters, line and paragraph separators, direction marks, zero-width characters. A
+/// backslash is doubled.
 pub fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -86,7 +86,7 @@ pub fn escaped(text: &str) -> String {
 
 /// As [`escaped`], and cut to `width` characters with `…` as the last.
 pub fn shortened(text: &str, width: usize) -> String {
-    // Of what is 65,535 bytes long only the beginning is looked at.
+    // The text may be 65,535 bytes long; only its beginning is escaped.
     let start: String = text.chars().take(width + 1).collect();
     let safe = escaped(&start);
     if safe.chars().count() <= width {

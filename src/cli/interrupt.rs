@@ -5,7 +5,8 @@ use std::io;
 use super::stop::stop_signal;
 use crate::load::Stop;
 
-/// Set at SIGINT or SIGTERM, which from now on do not end the process by themselves.
+/// Returns a flag that is set at SIGINT or SIGTERM. From now on these signals no longer end
+/// the process by themselves.
 ///
 /// # Errors
 /// The system refuses a thread or the handlers.

@@ -1,8 +1,7 @@
 //! The command line: arguments in, one exit code out.
 //!
-//! Here live the subcommands that people and containers call. They read the
-//! configuration, call one function of the library and print; nothing here knows
-//! how a broker works.
+//! The subcommands that people and containers call live here. They read the configuration,
+//! call one function of the library and print; they know nothing of the inside of a broker.
 
 mod bench;
 mod config;
@@ -50,11 +49,11 @@ defaults, file, environment, --set.";
 #[command(name = "ferrymq", version, about, after_help = EXIT_CODES)]
 struct Cli {
     /// The configuration file
-    // No PathBuf, since clap refuses an empty one: an empty variable is how compose
-    // files and charts say "not set".
+    // Not a `PathBuf`, since clap refuses an empty one: compose files and charts leave a
+    // variable empty to say "not set".
     #[arg(long, global = true, env = "FERRYMQ_CONFIG", value_name = "FILE")]
     config: Option<OsString>,
-    /// Set one key, as in --set persistence.path=/data/ferrymq.db
+    /// Set one configuration key, such as --set persistence.path=/data/ferrymq.db
     #[arg(long, global = true, value_name = "TABLE.KEY=VALUE")]
     set: Vec<String>,
     #[command(subcommand)]
@@ -70,27 +69,27 @@ enum Command {
     Config(config::Command),
     /// Set or delete a user's password in a password file
     Passwd(passwd::Args),
-    /// Look into the database, check, save, restore and clear it
+    /// Inspect, check, back up, restore and purge the database
     Db(db::Args),
     /// Ask the running broker whether it is ready: exit 0 if it is, 1 if not
     Health,
     /// Measure what persistence costs on this machine and volume
     #[command(long_about = bench::ABOUT, after_help = bench::EXIT_CODES)]
     Bench(bench::Args),
-    /// Kill a broker again and again and see whether it keeps its promises
+    /// Kill a broker repeatedly and check that no acknowledged message is lost
     #[command(long_about = drill::ABOUT, after_help = drill::EXIT_CODES)]
     Drill(drill::Args),
 }
 
 impl Command {
-    /// Whether the configuration has to be that of a broker that others may reach. `bench` and
-    /// `drill` give their own brokers listeners on loopback.
+    /// True if the configuration must be one that can serve clients. `bench` and `drill` give
+    /// their own brokers listeners on loopback.
     fn serves(&self) -> bool {
         matches!(self, Self::Serve(_) | Self::Config(_))
     }
 }
 
-/// Does what the command line says.
+/// Parses the command line, runs the command and returns the exit code.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     if let Some(Command::Passwd(args)) = &cli.command {

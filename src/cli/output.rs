@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Exit;
 
-/// What was to be said found no room, or no disk.
+/// True once a write to standard output has failed, other than with a closed pipe.
 static FAILED: AtomicBool = AtomicBool::new(false);
 
-/// A line for the caller. `ferrymq config show | head` closes the pipe early, which
-/// is no reason to fail; any other error is, see [`ending`].
+/// Prints a line to standard output. `ferrymq config show | head` closes the pipe early, which
+/// is not an error; any other write error is, see [`ending`].
 pub(super) fn say(text: impl Display) {
     let mut out = std::io::stdout().lock();
     if let Err(error) = writeln!(out, "{text}").and_then(|()| out.flush())
@@ -21,12 +21,12 @@ pub(super) fn say(text: impl Display) {
     }
 }
 
-/// How the process ends after all that was said: success only if it was heard.
+/// The exit code after all output: success only if all of it was written.
 pub(super) fn ending(exit: Exit) -> Exit {
     if exit == Exit::Ok && FAILED.load(Ordering::Relaxed) { Exit::Failure } else { exit }
 }
 
-/// A line about what went wrong.
+/// Prints an error to standard error.
 pub(super) fn complain(error: &dyn Display) {
     let _ = writeln!(std::io::stderr().lock(), "ferrymq: {error}");
 }

@@ -9,7 +9,7 @@ use crate::auth::{AuthError, PasswordFile};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The password file; made if it does not exist
+    /// The password file; it is created if it does not exist
     file: PathBuf,
     /// The user's name
     user: String,
@@ -37,13 +37,13 @@ pub(super) fn run(args: &Args) -> Exit {
     }
 }
 
-/// Why nothing was changed.
+/// Why the password file was not changed.
 #[derive(Debug, thiserror::Error)]
 enum Problem {
-    /// What was asked for makes no sense, with any disk.
+    /// The request is invalid.
     #[error("{0}")]
     Misuse(String),
-    /// The file or the terminal.
+    /// The file or the terminal failed.
     #[error("{0}")]
     Failed(String),
 }
@@ -87,7 +87,8 @@ fn change(args: &Args) -> Result<&'static str, Problem> {
     Ok(done)
 }
 
-/// Two that differ are the caller's; everything else is the terminal's.
+/// Two passwords that differ are misuse; every other error is a failure of the terminal or
+/// input.
 fn unread(error: &io::Error) -> Problem {
     let text = format!("cannot read the password: {error}");
     match error.kind() {
@@ -96,7 +97,7 @@ fn unread(error: &io::Error) -> Problem {
     }
 }
 
-/// Bytes, since an MQTT password need not be text.
+/// Reads bytes, since an MQTT password need not be text.
 fn read_line(mut input: impl BufRead) -> io::Result<Vec<u8>> {
     let mut line = Vec::new();
     input.read_until(b'\n', &mut line)?;
@@ -115,7 +116,8 @@ fn prompt() -> io::Result<Vec<u8>> {
     Ok(password.into_bytes())
 }
 
-/// In a container, in a script, at the end of a pipe.
+/// Adds `--password-stdin` to the error of a prompt without a terminal, such as in a
+/// container.
 fn without_terminal(error: &io::Error) -> io::Error {
     let text = format!("no terminal to ask at ({error}): give it with --password-stdin");
     io::Error::new(error.kind(), text)

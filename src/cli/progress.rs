@@ -6,29 +6,28 @@ use std::time::{Duration, Instant};
 
 use super::human;
 
-/// Between two drawings on a terminal.
+/// Shortest time between two redraws on a terminal.
 const REDRAW: Duration = Duration::from_millis(100);
-/// Between two lines in a log.
+/// Shortest time between two lines in a log.
 const LINE: Duration = Duration::from_secs(5);
-/// Characters between the brackets.
+/// Characters between the brackets of the bar.
 const WIDTH: u64 = 24;
 
-/// What is counted.
+/// The unit of the progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     /// Shown as `1.5 MiB`.
     Bytes,
-    /// Shown as `1,500 messages`, if that is the name.
+    /// Shown as `1,500 messages` if the name is `messages`.
     Things(&'static str),
 }
 
-/// Shows progress until it is dropped; then the line on the terminal is gone, and
-/// what is printed next stands in its place.
+/// Shows progress until it is dropped. The drop removes the line from the terminal.
 #[derive(Debug)]
 pub struct Progress {
     what: String,
     unit: Unit,
-    /// 0: not known; only what is done is shown.
+    /// 0 if unknown; then only the amount done is shown.
     total: u64,
     terminal: bool,
     started: Instant,
@@ -37,21 +36,20 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Begins to count. `what` is a word or two: `backup`. `total` may be 0 if it is
-    /// not known. Nothing is shown before the work takes long enough.
+    /// Starts the clock. `what` is a word or two, such as `backup`. `total` is 0 if unknown.
+    /// Nothing is shown before the work has taken 100 ms on a terminal, 5 s elsewhere.
     pub fn new(what: impl Into<String>, unit: Unit, total: u64) -> Self {
         let now = Instant::now();
         let terminal = std::io::stderr().is_terminal();
         Self { what: what.into(), unit, total, terminal, started: now, shown: now, drawn: false }
     }
 
-    /// Tells how much is done. Cheap: may be called at each step.
+    /// Sets how much is done. Cheap enough to call at each step.
     pub fn set(&mut self, done: u64) {
         self.update(done, self.total, "");
     }
 
-    /// As [`Self::set`], with a total that may have changed and a remark at the end of
-    /// the line.
+    /// As [`Self::set`], with a new total and a remark at the end of the line.
     pub fn update(&mut self, done: u64, total: u64, remark: &str) {
         self.total = total;
         let pause = if self.terminal { REDRAW } else { LINE };
@@ -61,10 +59,10 @@ impl Progress {
         self.shown = Instant::now();
         let line = self.line(done, remark, self.started.elapsed());
         let mut out = std::io::stderr().lock();
-        // Nobody may be reading; the work goes on.
+        // Errors are ignored: the work goes on if standard error is closed.
         let _ = if self.terminal {
             self.drawn = true;
-            // To the line's begin, the text, and away with what is left of the last one.
+            // Return to the start of the line, write the text, clear the rest of the last one.
             write!(out, "\r{line}\x1b[K").and_then(|()| out.flush())
         } else {
             writeln!(out, "{line}")

@@ -16,8 +16,7 @@ use crate::telemetry::{self, EventLayer, RecentEvents, Setup};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The parent's process id: this broker is to end with it. For `bench` and `drill`,
-    /// which may be killed themselves
+    /// End this broker with its parent, whose process id this is; for `bench` and `drill`
     #[arg(long, hide = true, value_name = "PID")]
     end_with_parent: Option<u32>,
 }
@@ -25,9 +24,9 @@ pub(super) struct Args {
 impl Args {
     pub(super) fn apply(&self) {
         let Some(parent) = self.end_with_parent else { return };
-        // Not every system can; then the broker stays, as any other would.
+        // Not supported on every system; then the broker outlives its parent.
         let _ = process::set_parent_process_death_signal(Some(process::Signal::KILL));
-        // It may have gone before that.
+        // The parent may have ended before the call above.
         let now = process::getppid().and_then(|pid| u32::try_from(pid.as_raw_pid()).ok());
         if now != Some(parent) {
             std::process::exit(Exit::Failure.code().into());
@@ -35,8 +34,8 @@ impl Args {
     }
 }
 
-/// Starts logging and a runtime, and runs the broker in it until it ends. `sources`: what
-/// `config` was read from.
+/// Starts logging and a runtime, and runs the broker until it ends. `config` was read from
+/// `sources`.
 pub fn serve(config: Config, sources: Sources) -> ExitCode {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder.enable_all().thread_name("ferrymq");
@@ -71,16 +70,16 @@ pub fn serve(config: Config, sources: Sources) -> ExitCode {
         }
     });
     limit.report();
-    // Before the runtime ends, which the connections to the collector live in.
+    // Must come before the end of the runtime, in which the connections to the collector live.
     push.stop();
-    // A password that is being verified must not hold up the end for longer.
+    // The time limit keeps a running password verification from delaying the exit further.
     runtime.shutdown_timeout(patience);
-    // What has been logged is written, if anybody reads it.
+    // Writes what has been logged, unless the reader has stopped reading.
     drop(logs);
     exit.into()
 }
 
-/// Logs, and what is pushed.
+/// Starts logging and the push to an OTLP collector.
 fn set_up(
     config: &Config,
     sources: Sources,
@@ -103,7 +102,7 @@ fn set_up(
 
 /// Starts the broker, says where it listens, and waits for its end.
 async fn run(config: Config, setup: Setup) -> Exit {
-    // From here on, so that a signal during a long recovery is not lost.
+    // Listens from here on, so that a signal during a long recovery is not lost.
     let stop = match stop_signal() {
         Ok(stop) => stop,
         Err(error) => {
@@ -127,7 +126,7 @@ async fn run(config: Config, setup: Setup) -> Exit {
         return Exit::Ok;
     };
     error!("{error}");
-    // The last word is heard with any `telemetry.level`.
+    // The final error is shown at any `telemetry.level`.
     if !tracing::enabled!(tracing::Level::ERROR) {
         complain(&error);
     }
@@ -140,7 +139,7 @@ async fn run(config: Config, setup: Setup) -> Exit {
     }
 }
 
-/// What is being started; where it listens is said once it does.
+/// Logs version and database; the addresses are logged once the broker listens.
 fn banner(config: &Config) {
     info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "FerryMQ starts");
     let disk = &config.persistence;

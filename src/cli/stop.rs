@@ -5,8 +5,8 @@ use std::io;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
 
-/// Resolves at SIGTERM or SIGINT. Signals count from this call on, not from the
-/// first poll: one that comes while the broker starts is not lost.
+/// Resolves at SIGTERM or SIGINT. Signals count from this call on, not from the first poll, so
+/// one that arrives while the broker starts is not lost.
 ///
 /// # Errors
 /// The system refuses the handlers.

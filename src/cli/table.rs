@@ -4,7 +4,7 @@
 #[derive(Debug, Default)]
 pub(super) struct Table {
     rows: Vec<Vec<String>>,
-    /// Columns from the left that hold words, aligned to the left; the others hold
+    /// Number of columns from the left that hold words, aligned to the left; the others hold
     /// numbers.
     words: usize,
 }
@@ -18,7 +18,7 @@ impl Table {
         self.rows.push(cells);
     }
 
-    /// Lines that are indented by two, without blanks at their ends.
+    /// Lines indented by two, without trailing blanks.
     pub(super) fn lines(&self) -> Vec<String> {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let width = |column: usize| {

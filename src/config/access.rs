@@ -8,13 +8,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Auth {
-    /// `true`, `false` or `loopback`: clients without a user name.
+    /// `true`, `false` or `loopback`: whether clients may connect without a user name.
     pub allow_anonymous: Anonymous,
     /// Lines of `user:hash` as `ferrymq passwd` writes them; empty: none.
     #[serde(with = "optional_path")]
     pub password_file: Option<PathBuf>,
-    /// Passwords verified at the same time, 1 to 64. Each takes a core for some
-    /// 20 ms and 19 MiB of memory.
+    /// Passwords verified at the same time, 1 to 64. Each verification takes one core for
+    /// about 20 ms and 19 MiB of memory.
     pub max_verifications: usize,
 }
 
@@ -24,14 +24,14 @@ impl Default for Auth {
     }
 }
 
-/// Whether clients may come without a user name.
+/// Whether clients may connect without a user name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Anonymous {
     /// On every listener.
     Always,
     /// On none.
     Never,
-    /// On listeners that only this machine can reach.
+    /// On listeners that only this machine can reach, and only without a password file.
     #[default]
     Loopback,
 }
@@ -75,14 +75,14 @@ impl<'de> Deserialize<'de> for Anonymous {
     }
 }
 
-/// TOML cannot write "none", so the empty string does: the key can be shown with
-/// its default, and a later layer can take back what an earlier one set.
+/// An optional path, with the empty string for `None`, which TOML cannot write. So the key can
+/// be shown with its default, and a later layer can undo what an earlier one set.
 pub(super) mod optional_path {
     use std::path::PathBuf;
 
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    #[allow(clippy::ref_option)] // The form in which serde hands over a field.
+    #[allow(clippy::ref_option)] // The form in which serde passes a field.
     pub fn serialize<S: Serializer>(path: &Option<PathBuf>, to: S) -> Result<S::Ok, S::Error> {
         path.clone().unwrap_or_default().serialize(to)
     }

@@ -1,14 +1,14 @@
-//! Counts that default to the machine's: `"auto"` or a number.
+//! Counts whose default depends on the machine's memory: `"auto"` or a number.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
-/// A number of things, or as many as suit the memory that the process may use.
+/// A number, or as many as the memory that the process may use has room for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum AutoCount {
-    /// As many as suit the machine or the container.
+    /// As many as the memory of the machine or the container has room for.
     #[default]
     Auto,
     /// This many.
@@ -24,8 +24,8 @@ impl AutoCount {
         }
     }
 
-    /// What was set, or as many as fit into `memory` bytes if each takes `each`, but at
-    /// least one and no more than `most`. Without a known memory it is `most`.
+    /// The number that was set, or as many as fit into `memory` bytes if each takes `each`
+    /// bytes, but at least 1 and at most `most`. If `memory` is unknown, it is `most`.
     pub fn fit(self, memory: Option<u64>, each: u64, most: usize) -> usize {
         let fitting = memory.and_then(|memory| usize::try_from(memory / each.max(1)).ok());
         self.set().unwrap_or_else(|| fitting.unwrap_or(most).clamp(1, most.max(1)))
@@ -53,7 +53,7 @@ impl fmt::Display for AutoCount {
     }
 }
 
-/// A number stays one, as it was written.
+/// A number is written as a number, not as text.
 impl Serialize for AutoCount {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {

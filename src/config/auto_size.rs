@@ -1,14 +1,14 @@
-//! Sizes that default to the machine's memory: `"auto"` or a [`ByteSize`].
+//! Sizes whose default depends on the machine's memory: `"auto"` or a [`ByteSize`].
 
 use std::fmt;
 use std::str::FromStr;
 
 use super::ByteSize;
 
-/// A number of bytes, or what suits the memory that the process may use.
+/// A number of bytes, or a part of the memory that the process may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum AutoSize {
-    /// As much as suits the machine or the container.
+    /// A part of the memory of the machine or the container.
     #[default]
     Auto,
     /// This much.
@@ -24,8 +24,8 @@ impl AutoSize {
         }
     }
 
-    /// What was set, or one part in `part` of `memory` bytes, but no more than `most`.
-    /// Without a known memory it is `most`.
+    /// The size that was set, or one `part`-th of `memory` bytes, but at most `most`. If
+    /// `memory` is unknown, it is `most`.
     pub fn fit(self, memory: Option<u64>, part: u64, most: ByteSize) -> ByteSize {
         let fitting = memory.map_or(most, |memory| ByteSize(memory / part.max(1)));
         self.set().unwrap_or(fitting.min(most))

@@ -7,7 +7,7 @@ use std::str::FromStr;
 /// `"127.0.0.1:1883"`, `"[::]:1883"` or `"off"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bind {
-    /// Nothing listens.
+    /// Disabled.
     Off,
     /// An address of this machine and a port; port 0 lets the system choose.
     Addr(SocketAddr),
@@ -22,12 +22,12 @@ impl Bind {
         }
     }
 
-    /// True unless other machines can reach it.
+    /// True if no other machine can reach the address, also for `off`.
     pub fn is_loopback(self) -> bool {
         self.addr().is_none_or(|addr| addr.ip().to_canonical().is_loopback())
     }
 
-    /// This machine only.
+    /// An address on 127.0.0.1.
     pub(super) const fn loopback(port: u16) -> Self {
         Self::Addr(SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), port))
     }

@@ -29,25 +29,25 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Why there is no configuration.
+/// Why the configuration could not be loaded.
 #[derive(Debug, Error)]
 pub enum ConfigError {
     /// The file is missing or may not be read.
     #[error("cannot read the configuration file {}: {source}", path.display())]
     Unreadable {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The error of the system.
         source: std::io::Error,
     },
     /// The file is not TOML.
     #[error("{}, line {line}: {message}", path.display())]
     Syntax {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Where, counted from 1.
+        /// The line, counted from 1.
         line: usize,
-        /// Why.
+        /// What is wrong.
         message: String,
     },
     /// A `--set` without a key or a value.
@@ -55,15 +55,15 @@ pub enum ConfigError {
         "--set {given}: write it as TABLE.KEY=VALUE, for example persistence.path=/data/ferrymq.db"
     )]
     Flag {
-        /// As it was given.
+        /// The argument, as given.
         given: String,
     },
-    /// A variable that begins like ours and names no key.
+    /// A `FERRYMQ_` variable that resembles a key and is not written as one.
     #[error(
         "environment variable {name}: write it as FERRYMQ_TABLE__KEY, with two underscores, for example FERRYMQ_PERSISTENCE__PATH"
     )]
     Variable {
-        /// Which.
+        /// The name of the variable.
         name: String,
     },
     /// A key that does not exist, or a value that is not allowed.

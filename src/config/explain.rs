@@ -7,7 +7,7 @@ use figment::value::Value;
 use super::sources::{FILE, FLAG, VARIABLE};
 use super::{Config, ConfigError, Origin, validate};
 
-/// The layer that set `key`, or the nearest table above it that was set.
+/// The layer that set `key`, or else the nearest table above it that a layer has set.
 pub(super) fn origin(figment: &Figment, key: &str) -> Origin {
     let mut path = key;
     loop {
@@ -33,7 +33,7 @@ fn parse_origin(name: &str) -> Origin {
     }
 }
 
-/// What a failed extraction means to whoever wrote the configuration.
+/// Turns a failed extraction into an error in the terms of the configuration.
 pub(super) fn explain(figment: &Figment, error: &Error) -> ConfigError {
     let mut path = error.path.clone();
     let problem = match &error.kind {
@@ -73,7 +73,7 @@ fn actual(found: &figment::error::Actual) -> String {
     }
 }
 
-/// The largest number of a type of whole numbers that the configuration can hold.
+/// The largest value that the configuration can hold of an integer type.
 fn largest(expected: &str) -> Option<i64> {
     match expected {
         "u16" => Some(u16::MAX.into()),
@@ -83,8 +83,8 @@ fn largest(expected: &str) -> Option<i64> {
     }
 }
 
-/// With the range that is allowed for the key, which is mostly narrower than that of its
-/// type: told by the rule that refuses the type's largest or least number.
+/// "a whole number" with the range of the key, which is mostly narrower than that of its type.
+/// The range comes from the rule that refuses the largest or the smallest value of the type.
 fn whole_number(figment: &Figment, key: &str, largest: i64) -> String {
     let range = [largest, 0].into_iter().find_map(|value| {
         let config: Config = figment.clone().merge((key, value)).extract().ok()?;
@@ -98,7 +98,7 @@ fn whole_number(figment: &Figment, key: &str, largest: i64) -> String {
     }
 }
 
-/// Rust's names of types mean nothing in a configuration file.
+/// Replaces Rust's type names, which mean nothing to the author of a configuration file.
 fn type_name(expected: &str) -> &str {
     match expected {
         "a boolean" => "true or false",
@@ -120,13 +120,13 @@ fn unknown_key(path: &[String], allowed: &[&str]) -> String {
     }
 }
 
-/// The known key that was probably meant: one spelled alike at the same place, or
-/// one of the same name in another table.
+/// The known key that was probably meant: one with a similar name in the same table, or one
+/// with the same name in another table.
 fn suggestion(path: &[String]) -> Option<String> {
     let (name, parent) = path.split_last()?;
     let known = known_paths();
     let is_sibling = |other: &[String]| match (parent, other) {
-        // Listeners are named by the user: their keys are those of any other.
+        // The user names the listeners; all of them have the same keys.
         ([table, _], [first, _]) if table == "listeners" => first == table,
         _ => parent == other,
     };
@@ -160,7 +160,8 @@ fn known_paths() -> Vec<Vec<String>> {
     paths
 }
 
-/// Letters to insert, delete or change to make one word of the other.
+/// The Levenshtein distance: letters to insert, delete or change to turn one word into the
+/// other.
 fn distance(from: &str, to: &str) -> usize {
     let to: Vec<char> = to.chars().collect();
     let mut row: Vec<usize> = (0..=to.len()).collect();

@@ -3,16 +3,16 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// `http.allowed_hosts`: the names that the Host header of a request may have. `localhost`
-/// and IP addresses are always among them: no name that somebody else controls leads there.
+/// `http.allowed_hosts`: the names that the Host header of a request may have. `localhost` and
+/// IP addresses are always allowed, since DNS rebinding cannot use them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Hosts {
-    /// None where only this machine can connect, all elsewhere.
+    /// No names on a listener that only this machine can reach, all names on others.
     #[default]
     Auto,
-    /// All.
+    /// All names.
     Any,
-    /// These, in lower case, without ports.
+    /// These names, in lower case, without ports.
     Listed(Vec<String>),
 }
 

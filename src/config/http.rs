@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::access::optional_path;
 use super::{Bind, Hosts, Secret};
 
-/// A shorter token could be guessed.
+/// Fewest characters of a token; a shorter one could be guessed.
 const LEAST_TOKEN: usize = 16;
-/// A longer one is a slip: a whole file, most likely.
+/// Most characters of a token; a longer one is a mistake, most likely a whole file.
 const LONGEST_TOKEN: usize = 256;
 
 /// `[http]`: metrics, health, the admin API and the console.
@@ -28,9 +28,9 @@ pub struct Http {
     /// A file with the token; without it and without `token` the API is off.
     #[serde(with = "optional_path")]
     pub token_file: Option<PathBuf>,
-    /// Whether the console's page is served.
+    /// True: the page of the console is served.
     pub console: bool,
-    /// Where the API writes backups to; empty: it makes none.
+    /// Directory for the backups of the admin API; empty: it makes none.
     #[serde(with = "optional_path")]
     pub backup_dir: Option<PathBuf>,
 }
@@ -50,18 +50,18 @@ impl Default for Http {
 }
 
 impl Http {
-    /// Where health is answered, for whoever asks from this machine.
+    /// The address where a probe on this machine finds `/healthz` and `/readyz`.
     pub fn health(&self) -> Bind {
         if self.bind == Bind::Off { self.metrics_bind } else { self.bind }
     }
 }
 
-/// What is wrong with a token, if anything is. Never repeats it.
+/// Checks a token. The error says what is wrong and never repeats the token.
 ///
 /// # Errors
-/// It cannot stand in a header, or it is too short.
+/// The token cannot stand in a header, or is shorter than 16 or longer than 256 characters.
 pub fn check_token(token: &str) -> Result<(), &'static str> {
-    // What may stand in a header without quotes, see RFC 6750, section 2.1.
+    // A token in a header cannot contain spaces or control characters: RFC 6750, section 2.1.
     if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err("a token is one word of ASCII letters, digits and signs, without spaces");
     }

@@ -1,13 +1,12 @@
 //! The configuration: layers in, one typed and checked [`Config`] out.
 //!
-//! Layers, the later ones win: built-in defaults, the TOML file, environment
-//! variables (`FERRYMQ_TABLE__KEY`), `--set TABLE.KEY=VALUE`. Each error is one
-//! line that names the key, the layer and what is allowed. Every key has its
-//! default in `Default`; `config/ferrymq.toml` shows them all, and a test compares
-//! the two.
+//! Later layers override earlier ones: built-in defaults, the TOML file, environment variables
+//! (`FERRYMQ_TABLE__KEY`), `--set TABLE.KEY=VALUE`. Each error is one line that names the key,
+//! the layer and what is allowed. The defaults of all keys are in `Default`;
+//! `config/ferrymq.toml` shows them, and a test compares the two.
 //!
-//! Here live types, defaults, ranges and messages. What a value does is decided by
-//! the module that reads it; nothing here opens a socket or a database.
+//! Types, defaults, ranges and error messages live here. The module that reads a value decides
+//! what it does; nothing here opens a socket or a database.
 
 #[macro_use]
 mod text;
@@ -61,7 +60,7 @@ pub use sources::Sources;
 pub use span::Span;
 pub use telemetry::{ENDPOINTS, LOG_LEVELS, LogFormat, Telemetry, is_endpoint, is_log_level};
 
-/// Everything that can be set.
+/// All configuration keys.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -102,7 +101,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Reads and merges the layers, and checks the result.
+    /// Reads, merges and checks the layers.
     ///
     /// # Errors
     /// The first problem that is found.
@@ -110,8 +109,9 @@ impl Config {
         Self::checked(sources, validate::check)
     }
 
-    /// As [`Config::load`], for what serves nobody with it, such as `ferrymq db`: who may
-    /// reach a broker, and whether anyone can, need not be decided.
+    /// As [`Config::load`], but without the checks that only a broker needs: authentication on
+    /// open listeners, and at least one listener. For commands that do not serve, such as
+    /// `ferrymq db`.
     ///
     /// # Errors
     /// The first problem that is found.

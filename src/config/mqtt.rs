@@ -4,15 +4,17 @@ use serde::{Deserialize, Serialize};
 
 use super::{AutoSize, ByteSize, Span};
 
-/// What happens to a publisher of MQTT 3.1 or 3.1.1 whose message finds no room:
-/// these versions have no refusal, and an acknowledgement would be a lie.
+/// What happens to a publisher of MQTT 3.1 or 3.1.1 when there is no room for its message:
+/// these versions cannot refuse a message, and an acknowledgement would promise what is not
+/// true.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnFull {
-    /// Its connection is closed; it may send the message again when it is back.
+    /// The connection is closed; the client may send the message again after it reconnects.
     #[default]
     Disconnect,
-    /// It waits for the acknowledgement, and is read no further, until there is room.
+    /// The acknowledgement is delayed, and nothing more is read from the client, until there
+    /// is room.
     Stall,
 }
 
@@ -25,27 +27,28 @@ pub struct Mqtt {
     pub max_packet_size: ByteSize,
     /// Levels of a topic name or filter, 1 to 65,535.
     pub max_topic_levels: usize,
-    /// From the accepted socket to the end of the CONNECT exchange, waiting for
-    /// the password to be verified included; 100ms to 1h.
+    /// From the accepted socket to the end of the CONNECT exchange, including the wait for
+    /// password verification; 100ms to 1h.
     pub connect_timeout: Span,
-    /// The longest keep alive, 1s to 65535s; a v5 client that asks for more or for
-    /// none is given this. `never`: as the client chooses.
+    /// The longest keep alive, 1s to 65535s. A v5 client that asks for more, or for none, is
+    /// given this. `never`: no limit.
     pub max_keep_alive: Span,
-    /// Unacknowledged QoS 1 and 2 messages a v5 publisher may have under way, 1 to
-    /// 65,535.
+    /// The receive maximum announced to a v5 publisher: QoS 1 and 2 messages that it may have
+    /// unacknowledged, 1 to 65,535.
     pub receive_maximum: u16,
-    /// `disconnect` or `stall`: MQTT 3.1 and 3.1.1 publishers when disk or queue is
+    /// `disconnect` or `stall`: for MQTT 3.1 and 3.1.1 publishers when the disk or a queue is
     /// full.
     pub on_full: OnFull,
-    /// Topic aliases of a v5 connection, each way, 0 to 65,535.
+    /// Topic aliases of a v5 connection in each direction, 0 to 65,535.
     pub topic_alias_maximum: u16,
     /// False: a publish with RETAIN is refused.
     pub retain_available: bool,
     /// Topics with a retained message, 0 to 1,000,000,000.
     pub max_retained_messages: usize,
-    /// Bytes of all retained messages. `auto`: an eighth of the memory, at most 256MiB.
+    /// Bytes of all retained messages. `auto`: an eighth of the memory, at most 256MiB and at
+    /// most half of `limits.max_memory`.
     pub max_retained_bytes: AutoSize,
-    /// How often `$SYS` topics are published, 1s or more, or `never`.
+    /// How often `$SYS` topics are published, 1s to 365d, or `never`.
     pub sys_interval: Span,
 }
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{AutoCount, AutoSize, Bind, Span};
 
-/// What is spoken on a listener.
+/// The protocol of a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
@@ -24,17 +24,17 @@ pub struct Listener {
     /// Address and port, or `off`. One that other machines can reach needs
     /// `auth.password_file` or `auth.allow_anonymous = true`.
     pub bind: Bind,
-    /// Connections at once on this listener, 1 to 10,000,000.
+    /// Most connections at the same time on this listener, 1 to 10,000,000.
     #[serde(default = "default_connections")]
     pub max_connections: usize,
-    /// TCP asks a client that is silent for so long whether it is still there, four times
-    /// in a third of that, and ends the connection if nothing answers: 1s to 9h, or never.
-    /// MQTT's own keep alive, if the client has one, comes on top.
+    /// After how long without data TCP begins to probe a client: 1s to 9h, or never. It sends
+    /// four probes within a third of that time and closes the connection if none is answered.
+    /// MQTT's own keep alive is independent of it.
     #[serde(default = "default_keep_alive")]
     pub tcp_keep_alive: Span,
-    /// How long what was sent may stay without TCP's acknowledgement, and a client that
-    /// reads nothing may have its window closed, before the connection ends: 1s to 9h, or
-    /// never, which leaves it to the system (a quarter of an hour for a dead line).
+    /// How long sent data may stay without TCP's acknowledgement, or a client's receive window
+    /// closed, before the connection is closed: 1s to 9h. `never` leaves it to the system,
+    /// about a quarter of an hour for a dead connection.
     #[serde(default = "default_user_timeout")]
     pub tcp_user_timeout: Span,
 }
@@ -67,11 +67,13 @@ impl Default for Listener {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
-    /// Connections at once on all listeners, 1 to 10,000,000. `auto`: one for each 32KiB
-    /// of the memory, at most 100,000. The system's limit of open files may be lower.
+    /// Most connections at the same time on all listeners, 1 to 10,000,000. `auto`: one for
+    /// each 32KiB of the memory, at most 100,000. The system's limit of open files may be
+    /// lower.
     pub max_connections: AutoCount,
-    /// Bytes of message payloads, topics and properties held in memory over all
-    /// queues, at least 1MiB. `auto`: a quarter of the memory, at most 512MiB.
+    /// Bytes held in memory on behalf of all clients: messages, queues, subscriptions, wills,
+    /// packets. At least 1MiB and four times `mqtt.max_packet_size`. `auto`: a quarter of the
+    /// memory, at most 512MiB.
     pub max_memory: AutoSize,
 }
 

@@ -15,7 +15,7 @@ pub enum Durability {
     Fsync,
     /// Committed: survives a killed process, not a power cut.
     Commit,
-    /// Accepted: what came within the last `flush_interval` may be lost.
+    /// Accepted: messages of the last `flush_interval` may be lost.
     Async,
 }
 
@@ -37,8 +37,8 @@ pub enum Checkpoints {
     /// The broker.
     #[default]
     Own,
-    /// A program beside it that replicates the log, such as Litestream; the broker
-    /// only past `wal_limit`.
+    /// Another program that replicates the log, such as Litestream; the broker only past
+    /// `wal_limit`.
     External,
 }
 
@@ -46,25 +46,25 @@ pub enum Checkpoints {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Persistence {
-    /// False: all in memory, nothing survives the process.
+    /// False: all data is in memory, and nothing survives the process.
     pub enabled: bool,
     /// The database; `-wal` and `-shm` files stand beside it.
     pub path: PathBuf,
-    /// Whether a database that is not there is created; if not, the start is refused.
+    /// Whether a missing database is created; if false, the broker refuses to start without
+    /// one.
     pub create: bool,
     /// `fsync`, `commit` or `async`.
     pub durability: Durability,
-    /// How often an `async` database commits, 1ms to 1m.
+    /// How often a database with durability `async` commits, 1ms to 1m.
     pub flush_interval: Span,
-    /// How long a message whose receivers are all online and quick is held back,
-    /// since most need not be written at all then; 0s to 10ms.
+    /// How long a message is held back from the disk if all its receivers are online and
+    /// answer quickly, 0s to 10ms. If they acknowledge it meanwhile, it is never written.
     pub elision_window: Span,
-    /// Largest size of the database, at least 1MiB. Choose it well below the
-    /// volume.
+    /// Largest size of the database, at least 1MiB. Set it well below the size of the volume.
     pub max_size: ByteSize,
-    /// The first checkpoint that finds the WAL larger cuts it to nothing, at least 1MiB.
+    /// WAL size past which the next checkpoint truncates it, at least 1MiB.
     pub wal_limit: ByteSize,
-    /// Pages of 8KiB in the WAL after which it is copied back, 1 or more.
+    /// Pages of 8KiB in the WAL past which a checkpoint copies them back, 1 to `wal_limit`.
     pub wal_checkpoint_pages: u32,
     /// `own` or `external`.
     pub checkpoints: Checkpoints,
@@ -73,11 +73,10 @@ pub struct Persistence {
     pub cache_size: AutoSize,
     /// Check the file for damage after an unclean stop.
     pub quick_check: bool,
-    /// A file beside the database that is given up when the volume is full, so that
-    /// deleting still works; 0 for none.
+    /// Size of a file beside the database that is removed when the volume is full, so that
+    /// deletes still work; at most `max_size`, 0 for none.
     pub reserve_size: ByteSize,
-    /// Writes waiting for the database before publishers are slowed, 1 to
-    /// 100,000,000.
+    /// Writes waiting for the database past which publishers are slowed, 1 to 100,000,000.
     pub max_pending: usize,
 }
 

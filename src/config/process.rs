@@ -8,7 +8,7 @@ use super::Span;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Runtime {
-    /// Threads for connections, 0 to 1024; 0: one for each core.
+    /// Worker threads for connections, 1 to 1024; 0 for one per core.
     pub worker_threads: usize,
     /// How long a shutdown waits for connections and the last commit, 0s to 1h.
     pub shutdown_timeout: Span,

@@ -4,17 +4,18 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A share, 0 to 1. Which it is, the range check says: any number can be read.
+/// A ratio. Any number can be read; the range check in `validate` refuses those outside 0 to
+/// 1.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
 pub struct Ratio(f64);
 
 impl Ratio {
-    /// Nothing of it.
+    /// The ratio 0.
     pub const NONE: Self = Self(0.0);
-    /// All of it.
+    /// The ratio 1.
     pub const ALL: Self = Self(1.0);
 
-    /// As a number.
+    /// The ratio as a number.
     pub const fn get(self) -> f64 {
         self.0
     }
@@ -32,7 +33,7 @@ impl Serialize for Ratio {
     }
 }
 
-/// A number in the file; text from the environment, where `0.5` is not told from a name.
+/// Reads a number, or text: the environment layer passes `0.5` as text.
 impl<'de> Deserialize<'de> for Ratio {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Number;
@@ -48,7 +49,7 @@ impl<'de> Deserialize<'de> for Ratio {
                 Ok(Ratio(number))
             }
 
-            // Larger ones than a float can hold are out of range in any case.
+            // Integers that an f64 cannot hold exactly are out of range in any case.
             #[allow(clippy::cast_precision_loss)]
             fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<Ratio, E> {
                 Ok(Ratio(number as f64))

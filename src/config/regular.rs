@@ -1,13 +1,13 @@
-//! Files that are read again while the broker runs.
+//! Checks files that are read again while the broker runs.
 
 use std::io;
 use std::path::Path;
 
-/// Fails for what is no file: opening a pipe that nobody writes to waits for ever, and a
-/// reload with it. Links to files are files.
+/// Fails unless `path` is a regular file or a link to one. Opening a pipe without a writer
+/// would block a reload for ever.
 ///
 /// # Errors
-/// It is something else, or cannot be looked at.
+/// The path is something else, or its metadata cannot be read.
 pub fn must_be_regular(path: &Path) -> io::Result<()> {
     if std::fs::metadata(path)?.is_file() {
         return Ok(());

@@ -7,14 +7,14 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// What is shown in place of a secret.
 const MASK: &str = "***";
 
-/// A password or token. `Debug`, `Display` and `Serialize` show a mask, so that it
-/// cannot slip into a log or into `config show`; an empty one is shown as empty,
-/// because that it is missing is no secret.
+/// A password or token. `Debug`, `Display` and `Serialize` show a mask, so that it cannot get
+/// into a log or into `config show`. An empty secret is shown as empty, to show that it is
+/// missing.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Secret(String);
 
 impl Secret {
-    /// The value itself, for the one place that needs it.
+    /// The unmasked value.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -48,8 +48,8 @@ impl Serialize for Secret {
     }
 }
 
-/// A number is taken as it stands: the environment cannot tell it from text. What is
-/// wrong is not repeated.
+/// Also reads numbers and booleans, which the environment cannot tell from text. Errors do not
+/// repeat the value.
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Visitor;

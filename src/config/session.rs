@@ -4,15 +4,14 @@ use serde::{Deserialize, Serialize};
 
 use super::{ByteSize, Span};
 
-/// What happens to a message that finds a session's queue full.
+/// What happens to a message when a session's queue is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Overflow {
-    /// The publisher is told so (v5: Quota exceeded) and nothing that was
-    /// acknowledged is lost.
+    /// The publisher is refused (v5: Quota exceeded), and no acknowledged message is lost.
     #[default]
     Refuse,
-    /// The message that has waited longest makes room.
+    /// The oldest message of the queue is dropped.
     DropOldest,
     /// The new message is acknowledged and not queued.
     DropNewest,
@@ -22,13 +21,13 @@ pub enum Overflow {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Session {
-    /// The longest that a session is kept for a client that is away; also how long
-    /// one of MQTT 3.1.1 with Clean Session 0 lives. 0s or more, or `never`.
+    /// The longest time that a session is kept for a disconnected client, 0s or more, or
+    /// `never`; also the expiry of an MQTT 3.1.1 session with Clean Session 0.
     pub max_expiry: Span,
-    /// Sessions at once, connected or not, 1 to 100,000,000.
+    /// Most sessions at the same time, connected or not, 1 to 100,000,000.
     pub max_sessions: usize,
-    /// QoS 1 and 2 messages under way to a receiver, 1 to 65,535; its own Receive
-    /// Maximum may be lower.
+    /// QoS 1 and 2 messages in flight to a receiver, 1 to 65,535. The client's Receive Maximum
+    /// may be lower.
     pub inflight_window: u16,
     /// Messages waiting in one session's queue, 1 to 4,000,000,000.
     pub max_queued_messages: usize,
@@ -41,9 +40,9 @@ pub struct Session {
     /// Messages of one queue that stay in memory, 1 to 1,000,000; those behind
     /// them are read back from the database.
     pub memory_window: usize,
-    /// True: QoS 0 messages also wait (in memory) for a client that is away.
+    /// True: QoS 0 messages are also queued, in memory, for a disconnected client.
     pub queue_qos0: bool,
-    /// True: wills of sessions that end with their connection are on disk as well, and
+    /// True: wills of sessions that end with their connection are stored on disk as well, and
     /// are published after a crash.
     pub store_wills: bool,
 }

@@ -3,10 +3,10 @@
 use super::Config;
 
 impl Config {
-    /// As TOML that could be a configuration file. Secrets are masked.
+    /// As TOML that can be used as a configuration file. Secrets are masked.
     ///
     /// # Errors
-    /// None that is known: every value has a form in TOML.
+    /// None is known: every value can be written in TOML.
     pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
         toml::to_string(self)
     }
@@ -14,7 +14,7 @@ impl Config {
     /// As JSON, with the same keys.
     ///
     /// # Errors
-    /// None that is known, as for [`Config::to_toml`].
+    /// None is known, as for [`Config::to_toml`].
     pub fn to_json(&self) -> Result<String, serde_json::Error> {
         serde_json::to_string_pretty(self)
     }

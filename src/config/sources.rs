@@ -15,7 +15,7 @@ const FILE_VARIABLE: &str = "FERRYMQ_CONFIG";
 const FAILPOINT_VARIABLE: &str = "FERRYMQ_FAILPOINT";
 /// Read in the same builds by `sabotage`.
 const SABOTAGE_VARIABLE: &str = "FERRYMQ_SABOTAGE";
-/// What [`origin`](super::explain::origin) reads back from figment's metadata.
+/// Prefixes in figment's metadata, read back by [`origin`](super::explain::origin).
 pub(super) const FILE: &str = "file ";
 pub(super) const VARIABLE: &str = "variable ";
 pub(super) const FLAG: &str = "flag";
@@ -32,7 +32,7 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// File and flags as given, variables from this process.
+    /// The given file and flags, with the environment variables of this process.
     pub fn from_process(file: Option<PathBuf>, set: Vec<String>) -> Self {
         let env = std::env::vars_os()
             .filter_map(|(name, value)| {
@@ -43,8 +43,8 @@ impl Sources {
         Self { file, env, set }
     }
 
-    /// Variables that begin like ours and set nothing: a slip, or somebody else's. What
-    /// Kubernetes makes for services is not among them.
+    /// `FERRYMQ_` variables that set nothing: a mistake, or another program's. Kubernetes'
+    /// service variables are not among them.
     pub fn unused_variables(&self) -> impl Iterator<Item = &str> {
         let unused = self.env.iter().filter(|(name, value)| {
             name.strip_prefix(PREFIX).is_some_and(|rest| {
@@ -54,11 +54,11 @@ impl Sources {
         unused.map(|(name, _)| name.as_str())
     }
 
-    /// Whether they can be read once more, as a reload does: a file that is a pipe is
-    /// read to its end at the start.
+    /// Checks that the sources can be read again for a reload. A file that is a pipe has
+    /// already been read to its end.
     ///
     /// # Errors
-    /// The file is no file, or not there.
+    /// The path is not a regular file, or does not exist.
     pub fn can_be_read_again(&self) -> Result<(), ConfigError> {
         self.file.as_deref().map_or(Ok(()), |path| {
             super::must_be_regular(path)
@@ -84,8 +84,8 @@ impl Sources {
     }
 }
 
-/// Values of one origin. Each variable is a layer of its own: figment then knows
-/// for each value which variable it came from.
+/// Values of one origin. Each variable is a layer of its own, so that figment knows which
+/// variable a value came from.
 struct Layer {
     origin: String,
     values: Dict,
@@ -141,7 +141,7 @@ impl Provider for Layer {
     }
 }
 
-/// Variables that are read, but not as keys.
+/// True for the broker's own variables that are not keys.
 fn is_ours(name: &str) -> bool {
     let of_tests = [FAILPOINT_VARIABLE, SABOTAGE_VARIABLE];
     name == FILE_VARIABLE || (cfg!(feature = "failpoints") && of_tests.contains(&name))
@@ -153,9 +153,9 @@ fn key_of(rest: &str) -> Option<Vec<String>> {
     (path.len() > 1 && path.iter().all(|part| !part.is_empty())).then_some(path)
 }
 
-/// Numbers and booleans are what they look like, and all else is text: no key takes a list
-/// or a table. Quotes around the whole are taken off, since `docker --env-file` and systemd's
-/// `Environment=` leave them; what stands in them is text if the key takes text.
+/// Parses a value. Numbers and booleans are recognised; all else is text, since no key takes a
+/// list or a table. Quotes around the value are removed, since `docker --env-file` and
+/// systemd's `Environment=` keep them; a quoted value is text if the key takes text.
 fn parse(path: &[String], value: &str) -> Value {
     match unquoted(value) {
         Some(inner) if takes_text(path) => Value::from(inner),
@@ -164,13 +164,14 @@ fn parse(path: &[String], value: &str) -> Value {
     }
 }
 
-/// What stands between a pair of quotes, single or double.
+/// The text between a pair of quotes, single or double.
 fn unquoted(value: &str) -> Option<&str> {
     let between = |quote| value.strip_prefix(quote)?.strip_suffix(quote);
     between('"').or_else(|| between('\''))
 }
 
-/// Whether the default of a key is text. Listeners' names are their users' choice.
+/// True if the default of a key is text. A listener's name is free, so the keys of `tcp` stand
+/// for those of any listener.
 fn takes_text(path: &[String]) -> bool {
     let name = path.last().map_or("", String::as_str);
     let key = match path {
@@ -185,7 +186,7 @@ fn scalar(value: &str) -> Value {
     if let Ok(flag) = value.parse::<bool>() {
         return Value::from(flag);
     }
-    // Not what would read differently afterwards, such as a token with a zero in front.
+    // Text that would change as a number stays text, such as a token with a leading zero.
     if let Ok(number) = value.parse::<i64>()
         && number.to_string() == value
     {
@@ -202,8 +203,8 @@ fn nest(path: &[String], value: Value) -> Dict {
     }
 }
 
-/// True for what is most likely meant to be a key and would be ignored in silence:
-/// `FERRYMQ_PERSISTENCE_PATH`, `FERRYMQ_BIND`. Other names are other people's business,
+/// True for a variable that was probably meant as a key and would be ignored silently, such as
+/// `FERRYMQ_PERSISTENCE_PATH` or `FERRYMQ_BIND`. Other names may belong to other programs,
 /// such as a script's `FERRYMQ_VERSION`.
 fn resembles_a_key(rest: &str) -> bool {
     let Ok(Value::Dict(_, tables)) = Value::serialize(Config::default()) else { return true };
@@ -214,9 +215,9 @@ fn resembles_a_key(rest: &str) -> bool {
     })
 }
 
-/// Kubernetes gives a container variables for each service in its namespace, and a
-/// service named `ferrymq` or `ferrymq-...` makes them begin like ours:
-/// `FERRYMQ_SERVICE_HOST`, `FERRYMQ_PORT_1883_TCP_ADDR`, `FERRYMQ_PORT=tcp://10.0.0.1:1883`.
+/// True for a variable that Kubernetes sets for a service in the namespace. A service named
+/// `ferrymq` or `ferrymq-...` gives it our prefix: `FERRYMQ_SERVICE_HOST`,
+/// `FERRYMQ_PORT_1883_TCP_ADDR`, `FERRYMQ_PORT=tcp://10.0.0.1:1883`.
 fn is_service_link(rest: &str, value: &str) -> bool {
     let words: Vec<&str> = rest.split('_').collect();
     let url = ["tcp://", "udp://", "sctp://"].iter().any(|scheme| value.starts_with(scheme));

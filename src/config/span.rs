@@ -8,7 +8,7 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(Duration);
 
-/// Largest first, in microseconds.
+/// Units in microseconds, largest first.
 const UNITS: [(&str, u64); 6] = [
     ("d", 86_400_000_000),
     ("h", 3_600_000_000),
@@ -19,7 +19,7 @@ const UNITS: [(&str, u64); 6] = [
 ];
 
 impl Span {
-    /// Longer than any other.
+    /// `"never"`: longer than any other.
     pub const NEVER: Self = Self(Duration::MAX);
     /// No time at all.
     pub const ZERO: Self = Self(Duration::ZERO);
@@ -59,8 +59,7 @@ impl Span {
         self.0
     }
 
-    /// In whole seconds, `u32::MAX` if longer: as MQTT counts expiry, where the
-    /// largest number means never.
+    /// In whole seconds as MQTT counts expiry, at most `u32::MAX`, which means never.
     pub fn as_mqtt_seconds(self) -> u32 {
         u32::try_from(self.0.as_secs()).unwrap_or(u32::MAX)
     }
@@ -78,7 +77,7 @@ impl FromStr for Span {
         let (number, unit) = text.split_at(digits);
         let number: u64 = number.parse().map_err(drop)?;
         let unit = unit.trim_start();
-        // Nothing is the same in every unit; any other number needs one.
+        // 0 needs no unit; any other number does.
         if unit.is_empty() && number == 0 {
             return Ok(Self::ZERO);
         }

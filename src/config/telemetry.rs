@@ -18,7 +18,7 @@ pub enum LogFormat {
 /// `[telemetry]`: logs, written to standard error, and what is pushed to a collector.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-// Switches of their own, not the states of one machine.
+// The bools are independent keys, not the states of one machine.
 #[allow(clippy::struct_excessive_bools)]
 pub struct Telemetry {
     /// `error`, `warn`, `info`, `debug`, `trace` or `off`; also by module, as in
@@ -26,28 +26,28 @@ pub struct Telemetry {
     pub level: String,
     /// `text` or `json`.
     pub format: LogFormat,
-    /// Lines a second that one kind of event may write after a burst of five times as
-    /// many, 0 to 1,000,000; 0: no limit. Only for `info` and above.
+    /// Lines per second that one kind of event may write after a burst of five times as many,
+    /// 0 to 1,000,000; 0 for no limit. Applies only to `info` and above.
     pub log_limit: u32,
-    /// The collector's address for OTLP over gRPC, `http://` or `https://`; empty: what
-    /// the standard variables say, and nothing if they say nothing.
+    /// The collector's address for OTLP over gRPC, `http://` or `https://`. If empty, the
+    /// standard `OTEL_` variables decide; without them nothing is pushed.
     pub otlp_endpoint: String,
-    /// Whether metrics are pushed, once there is an endpoint.
+    /// Whether metrics are pushed if there is an endpoint.
     pub otlp_metrics: bool,
-    /// Whether logs are pushed, once there is an endpoint.
+    /// Whether logs are pushed if there is an endpoint.
     pub otlp_logs: bool,
-    /// Whether traces are pushed, once there is an endpoint.
+    /// Whether traces are pushed if there is an endpoint.
     pub otlp_traces: bool,
     /// How often metrics are pushed, 100ms to 1h.
     pub otlp_interval: Span,
-    /// The share of the messages without a `traceparent` that are traced, 0 to 1.
+    /// The fraction of messages without a `traceparent` that are traced, 0 to 1.
     pub trace_ratio: Ratio,
-    /// Whether messages are traced whose `traceparent` says that they are sampled.
+    /// Whether messages with a `traceparent` that says "sampled" are traced.
     pub trace_parent: bool,
 }
 
 impl Telemetry {
-    /// `otlp_interval`, if nobody has set it.
+    /// The default of `otlp_interval`.
     pub const DEFAULT_INTERVAL: Span = Span::seconds(60);
 }
 
@@ -68,17 +68,17 @@ impl Default for Telemetry {
     }
 }
 
-/// What a collector's address is expected to be.
+/// The form of a collector's address, for errors.
 pub const ENDPOINTS: &str = "an address as in http://collector:4317 or https://collector:4317";
 
-/// Whether this is the address of a gRPC server: a scheme, a host, perhaps a port, and no
-/// path but `/`.
+/// True for the address of a gRPC server: a scheme, a host, an optional port, and no path but
+/// `/`.
 pub fn is_endpoint(address: &str) -> bool {
     let rest = address.strip_prefix("http://").or_else(|| address.strip_prefix("https://"));
     let Some(authority) = rest.map(|rest| rest.strip_suffix('/').unwrap_or(rest)) else {
         return false;
     };
-    // The last colon parts the port, if it stands behind an IPv6 address' bracket.
+    // The last colon separates the port, unless it is inside the brackets of an IPv6 address.
     let (host, port) = match authority.rsplit_once(':') {
         Some((host, port)) if !port.contains(']') => (host, Some(port)),
         _ => (authority, None),
@@ -92,13 +92,14 @@ pub fn is_endpoint(address: &str) -> bool {
     is_host && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
 }
 
-/// What a log level is expected to be.
+/// The form of a log level, for errors.
 pub const LOG_LEVELS: &str =
     "error, warn, info, debug, trace or off, also by module as in info,ferrymq::store=debug";
 
-/// Whether this is a level, or a list of levels by module.
+/// True for a level, or a list of levels by module.
 pub fn is_log_level(level: &str) -> bool {
-    // The filter itself takes any lone word for a module's name, "inof" too.
+    // `EnvFilter` takes any single word for a module name, also a misspelled level such as
+    // "inof".
     let is_level = |word: &str| {
         ["error", "warn", "info", "debug", "trace", "off"]
             .iter()

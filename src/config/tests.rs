@@ -1,4 +1,4 @@
-//! Layers and messages: what wins, and what is said when something is wrong.
+//! Tests of precedence between layers and of error messages.
 
 use super::*;
 
@@ -10,7 +10,7 @@ fn sources(env: &[(&str, &str)], set: &[&str]) -> Sources {
     }
 }
 
-/// The message for a file of this text, with the file's path as FILE.
+/// The error for a file with this text; the file's path is replaced by FILE.
 fn file_error(text: &str) -> String {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("f.toml");
@@ -112,7 +112,7 @@ fn quotes_around_a_value_are_taken_off_whatever_the_key_takes() {
         assert_eq!(config.session.max_expiry, Span::hours(1));
         assert_eq!(config.persistence.path, std::path::PathBuf::from("123"));
     }
-    // One pair, and only a pair.
+    // Only a complete pair of quotes is removed.
     assert_eq!(
         env_error("FERRYMQ_SESSION__MAX_SUBSCRIPTIONS", "\"5000"),
         "session.max_subscriptions (environment variable FERRYMQ_SESSION__MAX_SUBSCRIPTIONS): \
@@ -384,7 +384,7 @@ fn a_listener_that_others_can_reach_needs_authentication_or_a_written_word() {
          (see `ferrymq passwd`), or write auth.allow_anonymous = true \
          (FERRYMQ_AUTH__ALLOW_ANONYMOUS=true) to let everyone in"
     );
-    // Whoever serves nobody need not decide that.
+    // A command that does not serve needs no authentication.
     assert!(Config::load_without_serving(&sources(&[], &[open])).is_ok());
     for word in ["auth.allow_anonymous=true", "auth.password_file=/etc/p"] {
         assert!(Config::load(&sources(&[], &[open, word])).is_ok(), "{word}");

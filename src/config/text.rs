@@ -1,4 +1,4 @@
-//! Values that every layer writes as text.
+//! Macros for values that every layer writes as text.
 
 /// Serialises through `Display`, reads through `FromStr`.
 macro_rules! serde_as_text {
@@ -13,8 +13,8 @@ macro_rules! serde_as_text {
     };
 }
 
-/// Reads through `FromStr`. A plain number is handed to it as text, since the
-/// environment cannot tell `"5"` from `5`.
+/// Reads through `FromStr`. A plain number is passed to it as text, since the environment
+/// cannot tell `"5"` from `5`.
 macro_rules! deserialize_from_text {
     ($type:ty, $expected:expr) => {
         impl<'de> serde::Deserialize<'de> for $type {

@@ -10,7 +10,7 @@ use super::{
     is_endpoint, is_log_level,
 };
 
-/// The first rule that does not hold.
+/// A rule that the configuration breaks.
 #[derive(Debug)]
 pub(super) struct Problem {
     pub key: String,
@@ -22,14 +22,14 @@ type Checked = Result<(), Problem>;
 /// A set of rules.
 pub(super) type Check = fn(&Config) -> Checked;
 
-/// Everything that a broker needs to serve.
+/// Checks everything that a broker needs to serve.
 pub(super) fn check(config: &Config) -> Checked {
     values(config)?;
     protected(config)?;
     reachable(config)
 }
 
-/// All but who can reach the broker.
+/// Checks everything but who can reach the broker.
 pub(super) fn values(config: &Config) -> Checked {
     listeners(config)?;
     apart(config)?;
@@ -55,8 +55,8 @@ pub(super) fn values(config: &Config) -> Checked {
     telemetry(&config.telemetry)
 }
 
-/// A packet stands in the buffer that it was read into and in its message. Where nothing is
-/// persistent, one for which there is never room would be refused, and repeated, for ever.
+/// A packet is held twice, in its read buffer and in its message. Without persistence, a
+/// packet that never fits would be refused and sent again for ever.
 fn memory_for_packets(memory: ByteSize, largest: ByteSize) -> Checked {
     const PACKETS: u64 = 4;
     if memory.bytes() >= largest.bytes().saturating_mul(PACKETS) {
@@ -74,7 +74,7 @@ fn memory_for_packets(memory: ByteSize, largest: ByteSize) -> Checked {
 fn listeners(config: &Config) -> Checked {
     for (name, listener) in &config.listeners {
         let key = format!("listeners.{name}");
-        // What the environment can also name: it knows neither case nor dots.
+        // Names that a variable can also express, without upper case and dots.
         let allowed =
             |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
         if name.is_empty() || !name.chars().all(allowed) || name.contains("__") {
@@ -96,7 +96,7 @@ fn listeners(config: &Config) -> Checked {
     Ok(())
 }
 
-/// Where others can connect, somebody has decided who may.
+/// A listener that other machines can reach needs a decision about who may connect.
 fn protected(config: &Config) -> Checked {
     let auth = &config.auth;
     if auth.password_file.is_some() || auth.allow_anonymous == Anonymous::Always {
@@ -114,7 +114,7 @@ fn protected(config: &Config) -> Checked {
     })
 }
 
-/// Without any socket nobody could reach the broker, nor learn that it runs.
+/// Without a listener the broker cannot be used or monitored.
 fn reachable(config: &Config) -> Checked {
     let listens = config.listeners.values().any(|listener| listener.bind.addr().is_some());
     if listens || config.http.health().addr().is_some() {
@@ -148,8 +148,8 @@ fn apart(config: &Config) -> Checked {
     Ok(())
 }
 
-/// The same port, and the same address or one that stands for all of its family. Whether
-/// `[::]` takes IPv4 along is the system's to say.
+/// True for the same port, and the same address or an unspecified one of the same family.
+/// Whether `[::]` includes IPv4 depends on the system.
 fn is_shared(one: SocketAddr, other: SocketAddr) -> bool {
     let all = one.ip().is_unspecified() || other.ip().is_unspecified();
     one.port() != 0
@@ -216,12 +216,12 @@ fn persistence(config: &Config) -> Checked {
     within("persistence.elision_window", disk.elision_window, Span::ZERO..=Span::millis(10))?;
     at_least("persistence.max_size", disk.max_size, ByteSize::mib(1))?;
     at_least("persistence.wal_limit", disk.wal_limit, ByteSize::mib(1))?;
-    // More than that is a slip of the pen: no machine here has it to spare.
+    // A larger cache is most likely a typing mistake.
     if let Some(size) = disk.cache_size.set() {
         within("persistence.cache_size", size, ByteSize::kib(64)..=ByteSize::gib(64))?;
     }
     within("persistence.max_pending", disk.max_pending, 1..=100_000_000)?;
-    // Copying back has to come before the limit at which the WAL is cut off.
+    // Checkpoints must begin below the size at which the WAL is truncated.
     let pages = u32::try_from(disk.wal_limit.0 / 8192).unwrap_or(u32::MAX);
     within("persistence.wal_checkpoint_pages", disk.wal_checkpoint_pages, 1..=pages)?;
     if disk.reserve_size > disk.max_size {
@@ -236,8 +236,8 @@ fn persistence(config: &Config) -> Checked {
     Ok(())
 }
 
-/// What a path has that nobody means to write: it was left there by a file with Windows'
-/// line ends, or by whoever hands on the environment.
+/// Refuses what a path has only by mistake, such as from a file with Windows line ends or from
+/// quotes that were passed on in the environment.
 fn is_clear(path: &Path) -> Result<(), &'static str> {
     let path = path.to_string_lossy();
     let is_quote = |c: char| c == '"' || c == '\'';

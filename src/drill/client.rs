@@ -1,4 +1,4 @@
-//! One client of the drill: connected or not, and what it has seen.
+//! One client of the drill: its connection, if any, and its state.
 
 use std::net::SocketAddr;
 
@@ -7,7 +7,7 @@ use super::scenario::{Sender, Subscription};
 use crate::load::{Connection, Hello, LoadError, Publisher, Resumed, Sequence, Subscriber};
 use crate::protocol::{QoS, Version};
 
-/// The half of a client that outlives its connections.
+/// The state of a client that outlives its connections.
 pub(super) enum Part {
     Publisher(Box<Publisher>),
     Subscriber { state: Subscriber, filter: &'static str, group: usize, away: bool },
@@ -19,9 +19,9 @@ pub(super) struct Client {
     version: Version,
     pub(super) part: Part,
     pub(super) connection: Option<Connection>,
-    /// When it comes back after it was cut off, in nanoseconds of the clients' clock.
+    /// When it reconnects after a cut, in nanoseconds of the clients' clock.
     pub(super) back_at: u64,
-    /// Times that the broker did not know its session any more.
+    /// Number of times that the broker had lost its session.
     pub(super) sessions_lost: u64,
 }
 
@@ -77,14 +77,14 @@ impl Client {
         Ok(())
     }
 
-    /// Goes in order, so that its session is offline.
+    /// Disconnects with DISCONNECT, so that its session is offline.
     pub(super) fn leave(&mut self) -> Result<(), DrillError> {
         let Some(connection) = self.connection.take() else { return Ok(()) };
         connection.leave().map_err(|source| DrillError::Client { client: self.name, source })
     }
 
-    /// Reads, takes in and answers. Messages go into `accounts`, one for each group and
-    /// publisher. Answers how many packets there were.
+    /// Reads, handles and answers packets. Messages are counted in `accounts`, one for each
+    /// group and publisher. Returns the number of packets.
     pub(super) fn turn(
         &mut self,
         now: u64,

@@ -11,13 +11,13 @@ use crate::load::{Clock, Pace, Publisher, Sequence, Stop, wait};
 use crate::protocol::QoS;
 use crate::sandbox::Broker;
 
-/// Between two looks at who is due.
+/// Longest wait for packets before timers are checked again.
 const TURN: Duration = Duration::from_millis(5);
 
-/// A drain in which nothing comes for this long is over: what is missing is lost.
+/// A drain ends when no packet has arrived for this long: what is missing is lost.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// After the last message that is awaited: a repeat would come now.
+/// Wait for repeats after the last expected message.
 const AFTERWARDS: Duration = Duration::from_millis(300);
 
 const MILLIS: u64 = 1_000_000;
@@ -26,7 +26,7 @@ pub(super) struct Clients {
     clock: Clock,
     stop: Stop,
     members: Vec<Client>,
-    /// For each of [`GROUPS`], for each publisher.
+    /// What arrived, for each of [`GROUPS`] and each publisher.
     accounts: Vec<Vec<Sequence>>,
     next_sender: usize,
     cuts: u64,
@@ -35,7 +35,7 @@ pub(super) struct Clients {
 }
 
 impl Clients {
-    /// Everybody comes once, subscribes, and those who are to be away leave.
+    /// Connects and subscribes all clients, and disconnects those that are to be away.
     pub(super) fn assemble(broker: &mut Broker, stop: &Stop) -> Result<Self, DrillError> {
         let senders = (0..).zip(&SENDERS).map(|(number, sender)| Client::sender(sender, number));
         let mut clients = Self {
@@ -92,7 +92,7 @@ impl Clients {
             self.come_back(broker, false)?;
             while let Some(due) = pace.take(now) {
                 if !self.publish_one(due) {
-                    // What nobody could send is not made up for.
+                    // Messages that no publisher could send are skipped.
                     pace.put_back();
                     pace.skip_to(now + 1);
                     break;
@@ -117,7 +117,7 @@ impl Clients {
         false
     }
 
-    /// Drops a connection in the middle of whatever is under way.
+    /// Drops a random connection, whatever is in flight.
     fn cut(&mut self, rng: &mut Rng, now: u64) {
         let victim = rng.between(0, self.members.len() as u64);
         let pause = rng.between(5, 200) * MILLIS;
@@ -131,7 +131,7 @@ impl Clients {
         }
     }
 
-    /// Connects those whose time has come; `all` means also those who are away.
+    /// Connects the clients that are due; `all` includes those that are away.
     fn come_back(&mut self, broker: &mut Broker, all: bool) -> Result<(), DrillError> {
         let now = self.clock.now();
         for member in &mut self.members {
@@ -153,7 +153,7 @@ impl Clients {
         Ok(())
     }
 
-    /// Waits for packets, takes them in, answers; once.
+    /// Waits once for packets, handles and answers them.
     fn turn(&mut self, broker: &mut Broker) -> Result<(), DrillError> {
         self.stop.check()?;
         for member in &mut self.members {
@@ -186,8 +186,7 @@ impl Clients {
         Ok(())
     }
 
-    /// What the killed broker had sent still counts: it is taken in before the
-    /// connections go.
+    /// Handles what the killed broker had sent, then drops the connections: it still counts.
     pub(super) fn after_the_kill(&mut self) -> Result<(), DrillError> {
         let now = self.clock.now();
         for member in &mut self.members {
@@ -205,7 +204,7 @@ impl Clients {
         Ok(())
     }
 
-    /// Whether each retained topic has what was last acknowledged, or newer.
+    /// Checks that each retained topic has the message acknowledged last, or a newer one.
     pub(super) fn check_retained(
         &self,
         broker: SocketAddr,
@@ -215,8 +214,8 @@ impl Clients {
         Ok(retained::check(broker, publisher.map_or(0, Publisher::settled), stop)?)
     }
 
-    /// Everybody comes, nobody is cut off, and all that is under way comes to its end.
-    /// Answers how long that took.
+    /// Connects all clients and waits until no exchange is unfinished. Returns how long that
+    /// took.
     pub(super) fn drain(&mut self, broker: &mut Broker) -> Result<Duration, DrillError> {
         let begin = self.clock.now();
         let patience = u64::try_from(PATIENCE.as_nanos()).unwrap_or(u64::MAX);
@@ -249,7 +248,7 @@ impl Clients {
         all_there && idle
     }
 
-    /// Holds what was acknowledged against what arrived.
+    /// Compares what was acknowledged with what arrived.
     pub(super) fn account(&self, report: &mut Report) {
         report.published = self.published();
         report.acknowledged = self.acknowledged();
@@ -260,7 +259,7 @@ impl Clients {
         report.unfinished = publishers.iter().map(|one| one.sent() - one.settled()).sum();
         for (group, (name, accounts)) in GROUPS.iter().zip(&self.accounts).enumerate() {
             let mut row = Row { receiver: name, ..Row::default() };
-            // All but the last, whose messages are retained and not queued.
+            // Without the last publisher, whose messages are retained and not queued.
             for (account, publisher) in accounts.iter().zip(&publishers).take(SENDERS.len() - 1) {
                 let findings = account.findings(publisher.settled());
                 row.expected += publisher.settled();

@@ -1,39 +1,39 @@
-//! Why a drill could not be carried out.
+//! Errors of a drill.
 
 use crate::load::LoadError;
 use crate::sandbox::SandboxError;
 
-/// What went wrong. A broken promise is none of these.
+/// Why a drill could not be carried out. A broken promise is not an error.
 #[derive(Debug, thiserror::Error)]
 pub enum DrillError {
-    /// There is nothing to recover.
+    /// Persistence is disabled, so there is nothing to recover.
     #[error(
         "persistence.enabled is false, so nothing would survive: choose what to try with --durability"
     )]
     Memory,
-    /// The volume, the limits, or the broker under test.
+    /// The volume, the limits, or the broker under test failed.
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
-    /// A client that has no name yet, or the wish to stop.
+    /// A client without a name failed, or a stop was requested.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// A client could not go on.
+    /// A client failed.
     #[error("{client}: {source}")]
     Client {
-        /// Its name.
+        /// The client's name.
         client: &'static str,
-        /// Why.
+        /// The cause.
         source: LoadError,
     },
 }
 
 impl DrillError {
-    /// True if the drill had begun, so that its seed is of interest.
+    /// True if the drill had begun, so that its seed helps to repeat it.
     pub fn is_about_the_course(&self) -> bool {
         matches!(self, Self::Client { .. } | Self::Sandbox(SandboxError::Broker { .. }))
     }
 
-    /// True if the user has ended it.
+    /// True if the user has interrupted the drill.
     pub fn is_interruption(&self) -> bool {
         matches!(
             self,

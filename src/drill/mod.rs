@@ -1,12 +1,12 @@
-//! The recovery drill: does this broker, with this configuration on this volume, keep
-//! its promises when it is killed?
+//! The recovery drill: tests whether this broker, with this configuration on this volume,
+//! keeps its promises when it is killed.
 //!
-//! A broker of one's own ([`crate::sandbox`]) serves durable publishers and subscribers.
-//! Clients are cut off at random, the broker is killed with SIGKILL in the middle of
-//! the traffic and started again, some times. At the end everybody comes back, and
-//! what was acknowledged is held against what arrived.
+//! A separate broker ([`crate::sandbox`]) serves durable publishers and subscribers. Clients
+//! are cut off at random; the broker is repeatedly killed with SIGKILL in the middle of the
+//! traffic and started again. At the end all clients reconnect, and what was acknowledged is
+//! compared with what arrived.
 //!
-//! Here live the cast, the rounds and the verdict; arguments and printing are in
+//! The clients, the rounds and the verdict live here; arguments and printing are in
 //! [`crate::cli`].
 
 mod client;
@@ -31,25 +31,25 @@ use crate::sandbox::{
 };
 use clients::Clients;
 
-/// Bytes of each payload: small, as what is tried is the number of commits.
+/// Bytes of each payload; small, since the drill tests many commits.
 const PAYLOAD: usize = 64;
 
-/// Bytes of a message with all its deliveries on disk: five queues, and the pages that
-/// they leave half empty. The largest seen was 400.
+/// Bytes of a message with all its deliveries on disk: five queues, and pages left half empty.
+/// The largest measured was 400.
 const ON_DISK: u64 = 1_000;
 
-/// What is done, and how often.
+/// Parameters of a drill.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// Kills, from 1.
+    /// Number of kills, at least 1.
     pub rounds: u32,
-    /// Length of each round at most; it ends at a random moment of the second half.
+    /// Longest time of each round; it ends at a random moment of the second half.
     pub time: Duration,
-    /// Messages a second of all publishers together.
+    /// Messages per second of all publishers together.
     pub rate: f64,
-    /// Of all that is random. What happens in between still depends on the machine.
+    /// Seed of all random choices. Their effects still depend on the timing of the machine.
     pub seed: u64,
-    /// Of the broker.
+    /// Durability of the broker.
     pub level: Level,
 }
 
@@ -69,11 +69,11 @@ impl Options {
     }
 }
 
-/// Runs the drill. `progress` is told how many rounds are done and what happens now.
+/// Runs the drill. `progress` gets the number of finished rounds and the current activity.
 ///
 /// # Errors
-/// See [`DrillError`]: the drill could not be carried out. A broken promise is no
-/// error, the report tells of it.
+/// See [`DrillError`]: the drill could not be carried out. A broken promise is not an error;
+/// the report names it.
 pub fn run(
     config: &Config,
     options: &Options,
@@ -94,7 +94,7 @@ pub fn run(
     let mut report = Report::new(scratch.path(), options);
     for round in 0..options.rounds {
         progress(round, "traffic");
-        // Not before there is something under way.
+        // At least half of the time, so that messages are in flight.
         let time = options.time.mul_f64(0.5 + rng.share() / 2.0);
         clients.traffic(&mut broker, time, options.rate, &mut rng)?;
         let acknowledged = clients.acknowledged();
@@ -120,7 +120,7 @@ pub fn run(
     Ok(report)
 }
 
-/// Database and write-ahead log.
+/// Size of database and write-ahead log in bytes.
 fn size(database: &Path) -> u64 {
     let mut log = database.as_os_str().to_owned();
     log.push("-wal");

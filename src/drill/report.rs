@@ -11,13 +11,13 @@ use crate::sandbox::Level;
 /// One kill.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Round {
-    /// From the first client's coming back.
+    /// Time of traffic before the kill.
     pub killed_after_seconds: f64,
-    /// Messages acknowledged since the drill's begin.
+    /// Messages acknowledged since the beginning of the drill.
     pub acknowledged: u64,
     /// From the start of the process to "ready".
     pub ready_seconds: f64,
-    /// Database and write-ahead log as the kill left them.
+    /// Size of database and write-ahead log after the kill.
     pub database_bytes: u64,
 }
 
@@ -26,7 +26,7 @@ pub struct Round {
 pub struct Retained {
     /// Topics that had an acknowledged message.
     pub checked: u64,
-    /// Of these: nothing was there, or an older message.
+    /// Topics of these with no message, or with an older one.
     pub lost: u64,
 }
 
@@ -40,51 +40,51 @@ impl Retained {
 /// One receiver's account.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Row {
-    /// Which.
+    /// The receiver.
     pub receiver: &'static str,
-    /// Acknowledged to their publishers.
+    /// Messages acknowledged to their publishers.
     pub expected: u64,
-    /// Different messages that came.
+    /// Different messages received.
     pub received: u64,
-    /// Acknowledged and never received.
+    /// Messages acknowledged and never received.
     pub lost: u64,
-    /// QoS 1 messages that came again: allowed.
+    /// QoS 1 messages received again, which is allowed.
     pub repeated_qos1: u64,
-    /// QoS 2 messages that came again.
+    /// QoS 2 messages received again.
     pub repeated_qos2: u64,
-    /// Came for the first time after a later one of the same publisher. Not judged in
-    /// a shared group.
+    /// Messages first received after a later one of the same publisher. Not counted in a
+    /// shared group.
     pub reordered: u64,
 }
 
-/// The drill's outcome.
+/// The result of a drill.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
-    /// Of the broker.
+    /// Version of the broker.
     pub version: &'static str,
-    /// On whose volume it took place.
+    /// Directory whose volume was used.
     pub directory: PathBuf,
-    /// Of the broker under test.
+    /// Durability of the broker under test.
     pub durability: Level,
-    /// Gives the same moments and victims again.
+    /// Seed that repeats the same moments and victims.
     pub seed: u64,
     /// True if every promise held.
     pub held: bool,
-    /// Given to the broker.
+    /// Messages published.
     pub published: u64,
-    /// PUBACK or PUBREC came.
+    /// Messages with PUBACK or PUBREC.
     pub acknowledged: u64,
-    /// Published and not acknowledged to the end when the drill was over.
+    /// Messages whose exchange was not complete at the end of the drill.
     pub unfinished: u64,
-    /// Acknowledged and not received, over all receivers.
+    /// Messages acknowledged and not received, over all receivers.
     pub lost: u64,
-    /// QoS 1 messages that came again, over all receivers: allowed.
+    /// QoS 1 messages received again, over all receivers; allowed.
     pub repeated_qos1: u64,
-    /// QoS 2 messages that came again, over all receivers.
+    /// QoS 2 messages received again, over all receivers.
     pub repeated_qos2: u64,
-    /// Over all receivers.
+    /// Messages out of order, over all receivers.
     pub reordered: u64,
-    /// Sessions that the broker did not know any more.
+    /// Sessions that the broker had lost.
     pub sessions_lost: u64,
     /// Connections that the broker closed while it ran.
     pub closed_by_broker: u64,
@@ -94,13 +94,13 @@ pub struct Report {
     pub rounds: Vec<Round>,
     /// One for each receiver.
     pub receivers: Vec<Row>,
-    /// Checked after each restart.
+    /// Retained messages, checked after each restart.
     pub retained: Retained,
-    /// From everybody's coming back to the last packet.
+    /// From the reconnect of all clients to the last packet.
     pub drained_seconds: f64,
-    /// Database and write-ahead log at the end.
+    /// Size of database and write-ahead log at the end.
     pub database_bytes: u64,
-    /// What was broken, a line for each; empty if every promise held.
+    /// Broken promises, one line each; empty if all held.
     pub broken: Vec<String>,
 }
 
@@ -131,7 +131,7 @@ impl Report {
         }
     }
 
-    /// Adds up, and says which promises were broken.
+    /// Computes the sums and finds broken promises.
     pub(super) fn judge(&mut self) {
         let sum = |of: fn(&Row) -> u64| self.receivers.iter().map(of).sum();
         self.lost = sum(|row| row.lost);

@@ -1,4 +1,4 @@
-//! Checks that the retained messages are still there.
+//! Checks that the retained messages survived a restart.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -8,11 +8,11 @@ use super::scenario::{RETAINED, RETAINED_FILTER};
 use crate::load::{Connection, Hello, LoadError, Stop, Subscriber, wait};
 use crate::protocol::{QoS, Version};
 
-/// What has not come by then is not there.
+/// How long to wait for retained messages; those that have not arrived are lost.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Subscribes anew and compares: message `n` went to topic `n` modulo [`RETAINED`], and
-/// all below `settled` were acknowledged.
+/// Subscribes and compares: message `n` went to topic `n` modulo [`RETAINED`], and all below
+/// `settled` were acknowledged.
 pub(super) fn check(broker: SocketAddr, settled: u64, stop: &Stop) -> Result<Retained, LoadError> {
     let mut newest = [None; RETAINED];
     let expected: Vec<Option<u64>> =
@@ -24,7 +24,7 @@ pub(super) fn check(broker: SocketAddr, settled: u64, stop: &Stop) -> Result<Ret
     let deadline = Instant::now() + PATIENCE;
     while stale(&expected, &newest) > 0 && Instant::now() < deadline {
         stop.check()?;
-        // What came with SUBACK is looked at before anything is waited for.
+        // Packets that arrived with SUBACK are handled before the first wait.
         let (input, output) = connection.split();
         while let Some(packet) = input.take()? {
             let Some(stamp) = subscriber.handle(&packet, output)? else { continue };
@@ -47,7 +47,7 @@ fn last(settled: u64, topic: u64) -> Option<u64> {
     Some(topic + behind / RETAINED as u64 * RETAINED as u64)
 }
 
-/// Topics whose message is missing or older than one that was acknowledged.
+/// Number of topics whose message is missing or older than an acknowledged one.
 fn stale(expected: &[Option<u64>], newest: &[Option<u64>]) -> u64 {
     expected.iter().zip(newest).filter(|(expected, newest)| newest < expected).count() as u64
 }

@@ -7,11 +7,11 @@ pub struct Rng(u64);
 impl Rng {
     /// The same seed gives the same numbers.
     pub fn new(seed: u64) -> Self {
-        // Zero would stay zero; seeds that are near each other should not look alike.
+        // Zero would stay zero, and similar seeds should give different numbers.
         Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).max(1))
     }
 
-    /// From `low` to just below `high`.
+    /// A number from `low` to `high - 1`.
     pub fn between(&mut self, low: u64, high: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -19,7 +19,7 @@ impl Rng {
         low + self.0 % high.saturating_sub(low).max(1)
     }
 
-    /// From 0 to just below 1.
+    /// A number from 0 up to, but not including, 1.
     pub fn share(&mut self) -> f64 {
         // Both fit 32 bits, so the cast is exact.
         #[allow(clippy::cast_precision_loss)]

@@ -5,19 +5,19 @@ use super::PAYLOAD;
 use crate::load::Publisher;
 use crate::protocol::{QoS, Version};
 
-/// Messages under way from one publisher.
+/// Inflight window of each publisher.
 const WINDOW: u16 = 200;
 
 /// Topics with a retained message.
 pub(super) const RETAINED: usize = 8;
 
-/// What subscribers to queues subscribe to.
+/// The filter of the subscribers with queues.
 const QUEUES: &str = "drill/queue/#";
 
 /// The filter of the retained topics.
 pub(super) const RETAINED_FILTER: &str = "drill/retained/#";
 
-/// One publisher's part.
+/// Parameters of one publisher.
 pub(super) struct Sender {
     pub(super) name: &'static str,
     pub(super) version: Version,
@@ -25,7 +25,7 @@ pub(super) struct Sender {
     pub(super) retained: bool,
 }
 
-/// Numbered in this order; the last one is for the retained topics.
+/// The publishers, numbered in this order; the last one publishes the retained messages.
 pub(super) const SENDERS: [Sender; 5] = [
     sender("publisher-qos1-v311", Version::V311, QoS::AtLeastOnce),
     sender("publisher-qos1-v5", Version::V5, QoS::AtLeastOnce),
@@ -52,23 +52,23 @@ impl Sender {
     }
 }
 
-/// One subscriber's part.
+/// Parameters of one subscriber.
 pub(super) struct Subscription {
     pub(super) name: &'static str,
     pub(super) version: Version,
     pub(super) filter: &'static str,
-    /// Comes only at the end.
+    /// True if it stays offline until the end.
     pub(super) away: bool,
-    /// Which of [`GROUPS`] gets its messages.
+    /// Index into [`GROUPS`] of the group that counts its messages.
     pub(super) group: usize,
 }
 
-/// Each must get every message, however many subscribers it has.
+/// Groups of subscribers. Each group must receive every message.
 pub(super) const GROUPS: [&str; 5] =
     ["online v3.1.1", "online v5", "offline v3.1.1", "offline v5", "shared group of two"];
 
-/// Two members share their messages, and are not judged for order: a message may go to
-/// either [MQTT-4.8.2].
+/// The index of the shared group. Its two members are not checked for order: a message may go
+/// to either [MQTT-4.8.2].
 pub(super) const SHARED: usize = 4;
 
 const SHARE: &str = "$share/crew/drill/queue/#";

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-/// What was wrong with what arrived.
+/// Deviations in what arrived.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Findings {
     /// Acknowledged to the publisher and never received.
@@ -16,7 +16,7 @@ pub struct Findings {
 }
 
 impl Findings {
-    /// Adds another's.
+    /// Adds the counts of `other`.
     pub fn add(&mut self, other: Self) {
         self.lost += other.lost;
         self.repeated += other.repeated;
@@ -24,12 +24,11 @@ impl Findings {
     }
 }
 
-/// The sequence numbers of one publisher, as a receiver sees them. Takes memory for
-/// gaps only.
+/// The sequence numbers of one publisher that a receiver has seen. Only gaps take memory.
 #[derive(Debug, Clone, Default)]
 pub struct Sequence {
     next: u64,
-    /// Gaps below `next`, first to one past the last.
+    /// Gaps below `next`: from the first missing number to one past the last.
     missing: BTreeMap<u64, u64>,
     received: u64,
     repeated: u64,
@@ -37,7 +36,7 @@ pub struct Sequence {
 }
 
 impl Sequence {
-    /// Takes note of a message. True when it is seen for the first time.
+    /// Records a message. Returns true if it is seen for the first time.
     pub fn see(&mut self, number: u64) -> bool {
         let first = if number >= self.next {
             if number > self.next {
@@ -83,13 +82,13 @@ impl Sequence {
         self.received
     }
 
-    /// Those below `count` that did not arrive.
+    /// Number of messages below `count` that did not arrive.
     pub fn missing(&self, count: u64) -> u64 {
         let gaps = self.missing.iter().map(|(&start, &end)| end.min(count).saturating_sub(start));
         gaps.sum::<u64>() + count.saturating_sub(self.next)
     }
 
-    /// The verdict, given that all below `acknowledged` were acknowledged.
+    /// The findings, given that all messages below `acknowledged` were acknowledged.
     pub fn findings(&self, acknowledged: u64) -> Findings {
         Findings {
             lost: self.missing(acknowledged),

@@ -1,18 +1,18 @@
-//! Time of the load in nanoseconds since its start.
+//! The clock of a load, in nanoseconds since its start.
 
 use std::time::{Duration, Instant};
 
-/// One beginning, shared by all clients of a run.
+/// A start time, shared by all clients of a run.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock(Instant);
 
 impl Clock {
-    /// Begins now.
+    /// Starts now.
     pub fn start() -> Self {
         Self(Instant::now())
     }
 
-    /// Nanoseconds since the begin; full after 584 years.
+    /// Nanoseconds since the start; overflows after 584 years.
     pub fn now(self) -> u64 {
         nanos(self.0.elapsed())
     }

@@ -12,20 +12,20 @@ use crate::protocol::{
     SubscriptionOptions, TopicFilter, Version, encode,
 };
 
-/// Read at once: as much as the broker writes at once.
+/// Size of a read in bytes; the broker writes as much at once.
 const READ: usize = 64 * 1024;
 
-/// For each step of a handshake: a broker that recovers is not connected to yet.
+/// Time limit of each step of a handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// How a client introduces itself.
+/// What a client sends in CONNECT.
 #[derive(Debug, Clone, Copy)]
 pub struct Hello<'a> {
-    /// 3.1.1 or 5.0; 3.1 works as well.
+    /// MQTT 3.1, 3.1.1 or 5.0.
     pub version: Version,
-    /// Its name.
+    /// The client identifier.
     pub client_id: &'a str,
-    /// True: no session is kept. False: it is resumed, and kept (v5: for an hour).
+    /// True: no session is kept. False: a session is resumed and kept (v5: for an hour).
     pub clean: bool,
 }
 
@@ -53,7 +53,7 @@ impl Hello<'_> {
     }
 }
 
-/// What was read and not looked at.
+/// Bytes that were read and not yet decoded.
 #[derive(Debug)]
 pub struct Incoming {
     decoder: Decoder,
@@ -63,10 +63,10 @@ pub struct Incoming {
 }
 
 impl Incoming {
-    /// The next whole packet that was read.
+    /// Returns the next complete packet that was read.
     ///
     /// # Errors
-    /// The bytes are no packet that a server may send.
+    /// The bytes are not a packet that a server may send.
     pub fn take(&mut self) -> Result<Option<Packet<'_>>, LoadError> {
         let rest = self.buffer.get(self.start..self.end).unwrap_or_default();
         let Frame::Complete { len } = self.decoder.frame(rest)? else { return Ok(None) };
@@ -74,13 +74,13 @@ impl Incoming {
         Ok(Some(self.decoder.decode(rest.get(..len).unwrap_or_default())?))
     }
 
-    /// Reads once. True if there may be more.
+    /// Reads once. Returns true if there may be more.
     fn read(&mut self, mut stream: &TcpStream) -> io::Result<bool> {
         self.buffer.copy_within(self.start..self.end, 0);
         self.end -= self.start;
         self.start = 0;
         if self.end == self.buffer.len() {
-            // A packet that is larger than the buffer.
+            // The packet is larger than the buffer.
             self.buffer.resize(self.buffer.len() * 2, 0);
         }
         let room = self.buffer.get_mut(self.end..).unwrap_or_default();
@@ -105,9 +105,9 @@ pub struct Connection {
     version: Version,
     input: Incoming,
     output: BytesMut,
-    /// The broker has state of this client.
+    /// Session Present of CONNACK.
     pub session_present: bool,
-    /// Unacknowledged QoS 1 and 2 messages that the broker takes.
+    /// The broker's receive maximum.
     pub receive_maximum: u16,
 }
 
@@ -115,7 +115,7 @@ impl Connection {
     /// Connects and waits for CONNACK, 10 s for each step.
     ///
     /// # Errors
-    /// Nothing listens there, it does not answer, or it refuses.
+    /// The address refuses the connection, or the broker does not answer, or refuses CONNECT.
     pub fn open(address: SocketAddr, hello: &Hello<'_>) -> Result<Self, LoadError> {
         let connect = |source| LoadError::Connect { address, source };
         let stream = TcpStream::connect_timeout(&address, HANDSHAKE).map_err(connect)?;
@@ -146,10 +146,10 @@ impl Connection {
         Ok(connection)
     }
 
-    /// Subscribes, and waits for SUBACK. Only while nothing else is under way.
+    /// Subscribes, and waits for SUBACK. Requires that no other exchange is unfinished.
     ///
     /// # Errors
-    /// The filter is none, the broker refuses, or sends something else.
+    /// The filter is invalid, or the broker refuses it or sends another packet.
     pub fn subscribe(&mut self, filter: &str, qos: QoS) -> Result<(), LoadError> {
         let packet_id = PacketId::FIRST;
         let filter = TopicFilter::new(filter)?;
@@ -172,7 +172,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Says goodbye and waits for the broker's close: from then on the client is away.
+    /// Sends DISCONNECT and waits until the broker closes the connection; then the client is
+    /// offline.
     ///
     /// # Errors
     /// The connection broke before that.
@@ -189,7 +190,7 @@ impl Connection {
         }
     }
 
-    /// Sends what waits and answers the next packet. Blocks.
+    /// Sends the output and returns the next packet. Blocks.
     fn ask(&mut self) -> Result<Packet<'_>, LoadError> {
         self.stream.write_all(&self.output)?;
         self.output.clear();
@@ -200,7 +201,7 @@ impl Connection {
                 let packet = self.input.take()?;
                 return packet.ok_or(LoadError::Unexpected("half a packet"));
             }
-            // With a timeout set, a wait that was too long reads as "would block".
+            // A read that exceeds the socket's timeout returns "would block".
             let before = self.input.end - self.input.start;
             self.input.read(&self.stream)?;
             if self.input.end == before {
@@ -209,7 +210,7 @@ impl Connection {
         }
     }
 
-    /// Reads once, without waiting. True if there may be more.
+    /// Reads once, without waiting. Returns true if there may be more.
     ///
     /// # Errors
     /// The connection is closed or broken.
@@ -233,25 +234,25 @@ impl Connection {
         Ok(())
     }
 
-    /// Both buffers, so that packets can be answered while they are looked at.
+    /// Both buffers, so that packets can be answered while they are read.
     pub fn split(&mut self) -> (&mut Incoming, &mut BytesMut) {
         (&mut self.input, &mut self.output)
     }
 
-    /// Where packets are written to.
+    /// The output buffer.
     pub fn output(&mut self) -> &mut BytesMut {
         &mut self.output
     }
 
-    /// True if a whole packet has been read and not looked at: the socket will not tell
-    /// of it again. A resumed session's messages may come with CONNACK.
+    /// True if a complete packet was read and not yet taken. The socket does not become
+    /// readable for it again. A resumed session's messages may arrive with CONNACK.
     pub fn has_packet(&self) -> bool {
         let rest = self.input.buffer.get(self.input.start..self.input.end).unwrap_or_default();
-        // What is no frame is for the reader to complain about.
+        // Invalid bytes count as a packet, so that `take` reports the error.
         !rest.is_empty() && !matches!(self.input.decoder.frame(rest), Ok(Frame::Incomplete { .. }))
     }
 
-    /// True if the socket has not taken everything.
+    /// True if output has not been written yet.
     pub fn has_output(&self) -> bool {
         !self.output.is_empty()
     }

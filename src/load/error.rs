@@ -1,48 +1,48 @@
-//! Errors between a client and a broker.
+//! Errors of a client's connection to a broker.
 
 use std::io;
 use std::net::SocketAddr;
 
 use crate::protocol::{DecodeError, ReasonCode, TopicError};
 
-/// Why a client could not go on.
+/// Why a client failed.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// No connection came about.
+    /// The connection could not be established.
     #[error("cannot connect to {address}: {source}")]
     Connect {
-        /// The broker's.
+        /// The broker's address.
         address: SocketAddr,
-        /// The system's words.
+        /// The error of the system.
         source: io::Error,
     },
-    /// A connection that stood is gone.
+    /// An established connection has broken.
     #[error("the broker's connection broke: {0}")]
     Broken(#[from] io::Error),
     /// CONNECT, SUBSCRIBE or PUBLISH was answered with a refusal.
     #[error("the broker refused {what}: {}", reason.description())]
     Refused {
-        /// Which packet.
+        /// The refused packet.
         what: &'static str,
-        /// Its answer.
+        /// The broker's reason code.
         reason: ReasonCode,
     },
-    /// The broker sent bytes that are no MQTT.
+    /// The broker sent bytes that are not MQTT.
     #[error("the broker sent a packet that is not allowed: {0}")]
     Malformed(#[from] DecodeError),
-    /// The broker sent what does not fit what was sent to it.
+    /// The broker sent a packet that does not match the client's requests.
     #[error("the broker sent {0}, which does not fit what it was sent")]
     Unexpected(&'static str),
-    /// The end was asked for.
+    /// A stop was requested.
     #[error("interrupted")]
     Interrupted,
-    /// A topic of ours is none.
+    /// A topic or filter of the caller is invalid.
     #[error("not a topic: {0}")]
     Topic(#[from] TopicError),
 }
 
 impl LoadError {
-    /// True if a new connection may mend it.
+    /// True if a new connection may succeed.
     pub fn is_broken(&self) -> bool {
         matches!(self, Self::Broken(_) | Self::Connect { .. })
     }

@@ -10,25 +10,25 @@ use super::{
 };
 use crate::protocol::{QoS, Version};
 
-/// Between two looks at the clock and at the wish to stop.
+/// Longest wait before the clock and the stop request are checked again.
 const TURN: Duration = Duration::from_millis(20);
 
-/// The version that all clients here speak: it has no Receive Maximum, so windows are
-/// what the caller says.
+/// The MQTT version of all clients here: 3.1.1 has no receive maximum, so the caller decides
+/// the windows.
 const VERSION: Version = Version::V311;
 
-/// Who publishes how.
+/// The shape of a load.
 #[derive(Debug, Clone)]
 pub struct Shape {
-    /// How many publishers.
+    /// Number of publishers.
     pub publishers: u32,
-    /// Messages that each may have unacknowledged (at QoS 0: not arrived).
+    /// Messages that each publisher may have unacknowledged (at QoS 0: not yet received).
     pub window: u16,
-    /// Of messages and subscription.
+    /// QoS of messages and subscription.
     pub qos: QoS,
     /// Bytes of each payload, at least 20.
     pub payload: usize,
-    /// Where all of them publish to.
+    /// The topic of all publishers.
     pub topic: &'static str,
 }
 
@@ -50,12 +50,12 @@ pub struct Generator {
     receiver: Option<Receiver>,
     ready: Vec<usize>,
     next_sender: usize,
-    /// From sending (or being due) to arrival, in nanoseconds.
+    /// Time from sending (or from when it was due) to arrival, in nanoseconds.
     pub arrival: Latency,
 }
 
 impl Generator {
-    /// Connects the publishers, without sessions.
+    /// Connects the publishers, with clean sessions.
     ///
     /// # Errors
     /// The broker cannot be reached or refuses.
@@ -83,7 +83,7 @@ impl Generator {
         })
     }
 
-    /// Leaves a durable session behind that is subscribed and offline.
+    /// Creates a durable session that is subscribed and offline.
     ///
     /// # Errors
     /// The broker cannot be reached or refuses.
@@ -93,7 +93,7 @@ impl Generator {
         connection.leave()
     }
 
-    /// Brings the durable subscriber in; it subscribes if it has no session.
+    /// Connects the durable subscriber; it subscribes if it has no session.
     ///
     /// # Errors
     /// The broker cannot be reached or refuses.
@@ -109,17 +109,17 @@ impl Generator {
         Ok(())
     }
 
-    /// Messages acknowledged to their publishers (at QoS 0: arrived).
+    /// Number of messages acknowledged to their publishers (at QoS 0: received).
     pub fn acknowledged(&self) -> u64 {
         self.publishers.iter().map(|(publisher, _)| publisher.acknowledged()).sum()
     }
 
-    /// Different messages that the subscriber got.
+    /// Number of different messages that the subscriber received.
     pub fn received(&self) -> u64 {
         self.receiver.as_ref().map_or(0, |receiver| receiver.received)
     }
 
-    /// From sending (or being due) to PUBACK or PUBCOMP, over all publishers.
+    /// Time from sending (or from when it was due) to PUBACK or PUBCOMP, over all publishers.
     pub fn acknowledgement(&self) -> Latency {
         let mut all = Latency::default();
         for (publisher, _) in &self.publishers {
@@ -128,7 +128,7 @@ impl Generator {
         all
     }
 
-    /// Begins the latencies anew.
+    /// Clears the latencies.
     pub fn forget_times(&mut self) {
         self.arrival = Latency::default();
         for (publisher, _) in &mut self.publishers {
@@ -139,7 +139,7 @@ impl Generator {
     /// Keeps the windows full for `time`, or until `limit` messages are acknowledged.
     ///
     /// # Errors
-    /// A connection broke, the broker refused a message, or the end was asked for.
+    /// A connection broke, the broker refused a message, or a stop was requested.
     pub fn run_full(&mut self, time: Duration, limit: u64) -> Result<(), LoadError> {
         let end = self.clock.now() + nanos(time);
         while self.clock.now() < end && self.acknowledged() < limit {
@@ -155,8 +155,8 @@ impl Generator {
         Ok(())
     }
 
-    /// Sends `rate` messages a second for `time`, whatever is answered. Latencies
-    /// count from when a message was due.
+    /// Sends `rate` messages per second for `time`, independently of answers. Latencies count
+    /// from when a message was due.
     ///
     /// # Errors
     /// As [`Self::run_full`].
@@ -182,7 +182,8 @@ impl Generator {
         }
     }
 
-    /// By the next publisher with room. False if there is none.
+    /// Sends a message by the next publisher with room in its window. Returns false if there
+    /// is none.
     fn send_one(&mut self, due: u64) -> bool {
         for _ in 0..self.publishers.len() {
             self.next_sender = (self.next_sender + 1) % self.publishers.len();
@@ -196,8 +197,8 @@ impl Generator {
         false
     }
 
-    /// Waits until all is acknowledged and, with a subscriber, has arrived. False if
-    /// nothing moved for `patience` before that.
+    /// Waits until all messages are acknowledged and, with a subscriber, received. Returns
+    /// false if there was no progress for `patience`.
     ///
     /// # Errors
     /// As [`Self::run_full`].
@@ -221,7 +222,7 @@ impl Generator {
         }
     }
 
-    /// What was lost, repeated or reordered on the way to the subscriber.
+    /// Messages lost, repeated or reordered on the way to the subscriber.
     pub fn findings(&self) -> Findings {
         let mut findings = Findings::default();
         let accounts = self.receiver.iter().flat_map(|receiver| &receiver.accounts);
@@ -231,7 +232,7 @@ impl Generator {
         findings
     }
 
-    /// Waits for packets, takes them in, answers.
+    /// Waits for packets, handles and answers them.
     fn turn(&mut self, timeout: Duration) -> Result<(), LoadError> {
         self.stop.check()?;
         let senders = self.publishers.iter().map(|(_, connection)| connection);

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-/// The longest that is told apart: 10 minutes. Longer ones count as this.
+/// The longest time recorded, 10 minutes. Longer ones count as this.
 const LONGEST: u64 = 600_000_000_000;
 
-/// Two digits: percentiles are within 1% of what was measured.
+/// Significant digits: with 2, percentiles are within 1% of the measured values.
 const DIGITS: u8 = 2;
 
 /// A histogram of times.
@@ -16,28 +16,28 @@ pub struct Latency(Option<Histogram<u64>>);
 
 impl Default for Latency {
     fn default() -> Self {
-        // These bounds are valid, so it is always there.
+        // These bounds are valid, so there is always a histogram.
         Self(Histogram::new_with_bounds(1, LONGEST, DIGITS).ok())
     }
 }
 
 impl Latency {
-    /// Counts one time, in nanoseconds.
+    /// Records one time, in nanoseconds.
     pub fn record(&mut self, nanos: u64) {
         if let Some(histogram) = &mut self.0 {
             histogram.saturating_record(nanos);
         }
     }
 
-    /// Adds another's.
+    /// Adds the times of `other`.
     pub fn add(&mut self, other: &Self) {
         if let (Some(all), Some(more)) = (&mut self.0, &other.0) {
-            // Both have the same bounds: it cannot fail.
+            // Cannot fail: both have the same bounds.
             let _ = all.add(more);
         }
     }
 
-    /// How many were counted.
+    /// Number of times recorded.
     pub fn count(&self) -> u64 {
         self.0.as_ref().map_or(0, Histogram::len)
     }
@@ -48,7 +48,7 @@ impl Latency {
         Duration::from_nanos(nanos.min(self.max_nanos()))
     }
 
-    /// The longest.
+    /// The longest time recorded.
     pub fn max(&self) -> Duration {
         Duration::from_nanos(self.max_nanos())
     }

@@ -1,13 +1,12 @@
-//! MQTT clients that generate load and keep exact account of it, for `bench` and `drill`.
+//! MQTT clients that generate load and account for every message, for `bench` and `drill`.
 //!
-//! Built on [`crate::protocol`]: the same codec as the broker's, in the client role.
-//! Everything runs on the caller's thread. [`Connection`]s do not block, [`wait`]
-//! says which of them have something to say, and many frames go into one write.
-//! [`Publisher`] and [`Subscriber`] are pure: packets in, packets out, no socket and
-//! no clock, so that they outlive any number of connections. [`Generator`] is the two of
-//! them on connections that stay.
+//! They use the broker's codec ([`crate::protocol`]) in the client role. All of them run on
+//! the caller's thread. [`Connection`]s do not block, [`wait`] returns those that are ready,
+//! and many frames go into one write. [`Publisher`] and [`Subscriber`] are pure: packets in,
+//! packets out, without socket and clock, so that they outlive their connections.
+//! [`Generator`] combines both on persistent connections.
 //!
-//! Nothing here knows which broker is at the other end, or what the figures mean.
+//! Nothing here depends on the broker or interprets the figures.
 
 mod account;
 mod clock;

@@ -1,8 +1,8 @@
 //! Schedules messages at a fixed rate.
 
-/// A rate, in messages a second, from a beginning on. Due times do not depend on
-/// what was answered: a broker that stalls is not spared the messages that fall into
-/// the stall, and their wait is counted from when they were due.
+/// A rate in messages per second from a start time on. Due times do not depend on answers: a
+/// broker that stalls still gets the messages that fall into the stall, and their latency
+/// counts from when they were due.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
     begin: u64,
@@ -12,7 +12,7 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// From `now` (nanoseconds) on. Rates below one message in an hour are that.
+    /// Starts at `now` (nanoseconds). The lowest rate is one message per hour.
     pub fn new(now: u64, rate: f64) -> Self {
         Self { begin: now, step: 1e9 / rate.max(1.0 / 3600.0), sent: 0 }
     }
@@ -24,7 +24,8 @@ impl Pace {
         self.begin.saturating_add((self.sent as f64 * self.step) as u64)
     }
 
-    /// The next message's due time, if that has come. Counts it as sent.
+    /// Returns the due time of the next message if it has come, and counts the message as
+    /// sent.
     pub fn take(&mut self, now: u64) -> Option<u64> {
         let due = self.due();
         if due > now {
@@ -34,12 +35,12 @@ impl Pace {
         Some(due)
     }
 
-    /// Takes the last message back: it could not be sent yet.
+    /// Undoes the last `take`: the message could not be sent yet.
     pub fn put_back(&mut self) {
         self.sent = self.sent.saturating_sub(1);
     }
 
-    /// Lets go of what is due and was not sent, so that no burst follows.
+    /// Skips messages that are due and were not sent, so that no burst follows.
     pub fn skip_to(&mut self, now: u64) {
         if self.due() < now {
             self.begin = now;

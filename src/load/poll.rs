@@ -8,12 +8,12 @@ use rustix::io::Errno;
 
 use super::{Connection, LoadError};
 
-/// Waits until a connection can be read or has a packet that was read already, one
-/// with waiting output can be written, or the time is up. `ready` gets the indexes of those that can go on. For some
-/// thousand connections: the system looks at each at every call.
+/// Waits until a connection can be read or has a packet that was already read, one with
+/// waiting output can be written, or the timeout ends. `ready` gets the indexes of ready
+/// connections. Suits some thousand connections: the system checks each of them at every call.
 ///
 /// # Errors
-/// The system refuses, for instance for want of memory.
+/// The system refuses the call, such as for lack of memory.
 pub fn wait<'a>(
     connections: impl Iterator<Item = (usize, &'a Connection)>,
     timeout: Duration,
@@ -39,7 +39,7 @@ pub fn wait<'a>(
     };
     match poll(&mut sockets, Some(&timeout)) {
         Ok(_) => {}
-        // A signal; the caller looks around and comes again.
+        // A signal; the caller calls again.
         Err(Errno::INTR) => return Ok(()),
         Err(error) => return Err(LoadError::Broken(error.into())),
     }

@@ -9,27 +9,27 @@ use crate::protocol::{
     Ack, AckKind, Packet, PacketId, PublishOut, QoS, ReasonCode, Version, encode,
 };
 
-/// Packet ids go round over all but 0 [MQTT-2.2.1-3].
+/// Packet identifiers wrap around over all values but 0 [MQTT-2.2.1-3].
 const IDS: u64 = 65_535;
 
-/// What a connection found of the session.
+/// The state of the session that a new connection found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resumed {
-    /// There was none and there should be none.
+    /// A new session, as expected.
     New,
-    /// There was one, as there should be.
+    /// The session was resumed, as expected.
     Yes,
-    /// There should have been one.
+    /// The broker has lost the session.
     Lost,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// PUBLISH is out.
+    /// PUBLISH was sent.
     Sent,
-    /// QoS 2: PUBREC came, PUBREL is out.
+    /// QoS 2: PUBREC was received and PUBREL sent.
     Released,
-    /// Nothing is left to do.
+    /// The exchange is complete.
     Done,
 }
 
@@ -39,7 +39,7 @@ struct Flight {
     state: State,
 }
 
-/// A publisher with one sequence of messages. Its packet ids follow from the sequence
+/// A publisher with one sequence of messages. Packet identifiers follow from the sequence
 /// numbers, so the window is at most half of them.
 #[derive(Debug)]
 pub struct Publisher {
@@ -50,21 +50,21 @@ pub struct Publisher {
     topics: Vec<String>,
     payload: Vec<u8>,
     window: u64,
-    /// All below this are done.
+    /// All messages below this are complete.
     base: u64,
-    /// From `base` on, in order. Empty at QoS 0.
+    /// Messages in flight from `base` on, in order. Empty at QoS 0.
     flights: VecDeque<Flight>,
     /// The next sequence number.
     next: u64,
     acknowledged: u64,
     known: bool,
-    /// From sending (or being due) to PUBACK or PUBCOMP, in nanoseconds.
+    /// Time from sending (or from when it was due) to PUBACK or PUBCOMP, in nanoseconds.
     pub latency: Latency,
 }
 
 impl Publisher {
-    /// `number` goes into its stamps. `window` messages may be under way, at most
-    /// 32,767; payloads have at least the stamp's 20 bytes.
+    /// `number` goes into the stamps. `window` is the inflight window, at most 32,767.
+    /// Payloads have at least the 20 bytes of the stamp.
     pub fn new(number: u32, version: Version, qos: QoS, topic: String, window: u16) -> Self {
         Self {
             number,
@@ -83,15 +83,15 @@ impl Publisher {
         }
     }
 
-    /// With payloads of `size` bytes.
+    /// Sets the size of payloads in bytes.
     #[must_use]
     pub fn with_payload(mut self, size: usize) -> Self {
         self.payload.resize(size.max(Stamp::SIZE), b'.');
         self
     }
 
-    /// With retained messages, to these topics in turn: message `n` to the `n`th,
-    /// modulo their number.
+    /// Makes messages retained, to these topics in turn: message `n` goes to topic `n` modulo
+    /// their number.
     #[must_use]
     pub fn with_retained(mut self, topics: Vec<String>) -> Self {
         self.retain = true;
@@ -104,33 +104,33 @@ impl Publisher {
         self.qos
     }
 
-    /// Messages given out so far: sequence numbers below this.
+    /// Number of messages sent; all sequence numbers are below this.
     pub fn sent(&self) -> u64 {
         self.next
     }
 
-    /// All messages below this are acknowledged to their end.
+    /// All messages below this are completely acknowledged.
     pub fn settled(&self) -> u64 {
         self.base
     }
 
-    /// Messages that the broker has taken responsibility for: PUBACK or PUBREC came.
+    /// Number of messages that the broker has accepted with PUBACK or PUBREC.
     pub fn acknowledged(&self) -> u64 {
         self.acknowledged
     }
 
-    /// Whether nothing is under way.
+    /// True if no message is in flight.
     pub fn is_idle(&self) -> bool {
         self.base == self.next
     }
 
-    /// Whether the window has room.
+    /// True if the window has room.
     pub fn can_send(&self) -> bool {
         self.next - self.base < self.window
     }
 
-    /// Takes up a new connection: what is under way goes out again, in order, PUBLISH
-    /// with DUP, and PUBREL where PUBREC had come [MQTT-4.4.0-1].
+    /// Resumes on a new connection: sends what is in flight again, in order, PUBLISH with DUP,
+    /// and PUBREL after PUBREC [MQTT-4.4.0-1].
     pub fn connected(&mut self, connection: &mut Connection) -> Resumed {
         if self.version == Version::V5 {
             self.window = self.window.min(connection.receive_maximum.into());
@@ -150,7 +150,7 @@ impl Publisher {
                     let dup = resumed == Resumed::Yes;
                     self.encode(sequence, sent_at, dup, connection.output());
                 }
-                // The broker has forgotten the id: to release it means nothing.
+                // The broker has lost the identifier, so a PUBREL has no meaning.
                 (State::Released, Resumed::Lost) => flight.state = State::Done,
                 (State::Released, _) => self.release(packet_id(sequence), connection.output()),
                 (State::Done, _) => {}
@@ -160,8 +160,8 @@ impl Publisher {
         resumed
     }
 
-    /// Sends the next message. `sent_at` is what latencies are counted from. The
-    /// caller has asked [`Self::can_send`].
+    /// Sends the next message. Latencies count from `sent_at`. The caller must have checked
+    /// [`Self::can_send`].
     pub fn publish(&mut self, sent_at: u64, out: &mut BytesMut) {
         self.encode(self.next, sent_at, false, out);
         self.next += 1;
@@ -170,7 +170,7 @@ impl Publisher {
         }
     }
 
-    /// At QoS 0 nobody acknowledges: all messages below `sequence` have arrived.
+    /// For QoS 0, which has no acknowledgement: all messages below `sequence` have arrived.
     pub fn arrived(&mut self, sequence: u64) {
         if self.qos == QoS::AtMostOnce {
             self.base = self.base.max(sequence.min(self.next));
@@ -178,10 +178,10 @@ impl Publisher {
         }
     }
 
-    /// Takes in an acknowledgement.
+    /// Handles an acknowledgement.
     ///
     /// # Errors
-    /// It is a refusal, or about nothing that is under way.
+    /// The broker refused the message, or the acknowledged message is not in flight.
     pub fn handle(
         &mut self,
         packet: &Packet<'_>,
@@ -204,7 +204,7 @@ impl Publisher {
                 self.release(ack.packet_id, out);
                 Ok(())
             }
-            // v5 answers 0x92 to a PUBREL whose PUBCOMP was lost with a connection.
+            // v5 brokers answer 0x92 to a PUBREL whose PUBCOMP was lost with a connection.
             Packet::PubComp(ack) if self.qos == QoS::ExactlyOnce => self.finish(ack.packet_id, now),
             Packet::Disconnect(packet) => {
                 Err(LoadError::Refused { what: "the connection", reason: packet.reason })
@@ -233,7 +233,7 @@ impl Publisher {
         }
     }
 
-    /// The id's distance from the oldest message says which one it is about.
+    /// Finds a message by its identifier's distance from that of the oldest message.
     fn flight(&mut self, id: PacketId) -> Result<&mut Flight, LoadError> {
         let distance = (u64::from(id.get()) + IDS - 1 - self.base % IDS) % IDS;
         let flight = usize::try_from(distance).ok().and_then(|index| self.flights.get_mut(index));

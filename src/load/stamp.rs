@@ -1,22 +1,21 @@
-//! The contents of a test payload: its sequence number and time.
+//! The content of a test payload: its sequence number and time.
 
-/// Who sent it, which of its messages it is, and when. The rest of a payload is
-/// filling.
+/// The publisher of a message, its number and its time. The rest of a payload is padding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp {
     /// The publisher's number.
     pub publisher: u32,
-    /// 0, 1, 2, ... for each publisher.
+    /// The message's number, counted from 0 for each publisher.
     pub sequence: u64,
-    /// Nanoseconds of the run's [`super::Clock`].
+    /// Time in nanoseconds of the run's [`super::Clock`].
     pub sent_at: u64,
 }
 
 impl Stamp {
-    /// Bytes that it takes: no payload may be smaller.
+    /// Bytes of a stamp, the smallest payload.
     pub const SIZE: usize = 20;
 
-    /// Writes it to the front of `payload`, if it fits.
+    /// Writes the stamp to the front of `payload`, if it fits.
     pub fn write(self, payload: &mut [u8]) {
         let Some((publisher, rest)) = payload.split_first_chunk_mut() else { return };
         let Some((sequence, rest)) = rest.split_first_chunk_mut() else { return };
@@ -26,7 +25,7 @@ impl Stamp {
         *sent_at = self.sent_at.to_be_bytes();
     }
 
-    /// Reads it back; `None` if the payload is too short.
+    /// Reads a stamp; `None` if the payload is too short.
     pub fn read(payload: &[u8]) -> Option<Self> {
         let (publisher, rest) = payload.split_first_chunk()?;
         let (sequence, rest) = rest.split_first_chunk()?;

@@ -5,25 +5,25 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::LoadError;
 
-/// Set from anywhere, looked at between two turns: a few times in a second.
+/// A flag that any thread sets. A run checks it a few times per second.
 #[derive(Debug, Clone, Default)]
 pub struct Stop(Arc<AtomicBool>);
 
 impl Stop {
-    /// Asks for the end.
+    /// Requests a stop.
     pub fn set(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// Whether somebody has.
+    /// True if a stop was requested.
     pub fn is_set(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Goes on or not.
+    /// Returns an error if a stop was requested.
     ///
     /// # Errors
-    /// [`LoadError::Interrupted`] if the end was asked for.
+    /// [`LoadError::Interrupted`] if a stop was requested.
     pub fn check(&self) -> Result<(), LoadError> {
         if self.is_set() { Err(LoadError::Interrupted) } else { Ok(()) }
     }

@@ -7,12 +7,12 @@ use bytes::BytesMut;
 use super::{LoadError, Resumed, Stamp};
 use crate::protocol::{AckKind, Packet, PacketId, Publish, QoS, ReasonCode, Version, encode};
 
-/// Acknowledges what it gets. Keeping account of it is its owner's business.
+/// Acknowledges messages. The owner counts them.
 #[derive(Debug)]
 pub struct Subscriber {
     version: Version,
-    /// QoS 2 ids that were received and not released: another PUBLISH with one of
-    /// these is a repeat [MQTT-4.3.3-10].
+    /// QoS 2 packet identifiers that were received and not released: another PUBLISH with one
+    /// of them is a repeat [MQTT-4.3.3-10].
     open: BTreeSet<PacketId>,
     known: bool,
     /// PINGRESPs received.
@@ -20,16 +20,16 @@ pub struct Subscriber {
 }
 
 impl Subscriber {
-    /// Without a session yet.
+    /// Creates a subscriber without a session.
     pub fn new(version: Version) -> Self {
         Self { version, open: BTreeSet::new(), known: false, pongs: 0 }
     }
 
-    /// Takes up a new connection.
+    /// Updates the state for a new connection.
     pub fn connected(&mut self, session_present: bool) -> Resumed {
         let known = std::mem::replace(&mut self.known, true);
         if !session_present {
-            // Session state ends on both sides [MQTT-3.2.2-5].
+            // The client must discard its session state as well [MQTT-3.2.2-5].
             self.open.clear();
         }
         match (known, session_present) {
@@ -39,15 +39,15 @@ impl Subscriber {
         }
     }
 
-    /// Whether no QoS 2 exchange is under way.
+    /// True if no QoS 2 exchange is unfinished.
     pub fn is_idle(&self) -> bool {
         self.open.is_empty()
     }
 
-    /// Takes in a packet. Answers the stamp of a message that is for the application.
+    /// Handles a packet. Returns the stamp of a message for the application.
     ///
     /// # Errors
-    /// It is none that a subscriber gets, or a message that no publisher here sent.
+    /// The packet is not one for a subscriber, or the message has no stamp.
     pub fn handle(
         &mut self,
         packet: &Packet<'_>,
@@ -147,7 +147,7 @@ mod tests {
         message(7, 1, QoS::ExactlyOnce, &mut subscriber);
         assert_eq!(subscriber.connected(false), Resumed::Lost);
         assert!(message(7, 9, QoS::ExactlyOnce, &mut subscriber).is_some());
-        // QoS 1 has no memory of ids [MQTT-4.3.2-4].
+        // QoS 1 receivers do not remember identifiers [MQTT-4.3.2-4].
         for _ in 0..2 {
             assert!(message(3, 1, QoS::AtLeastOnce, &mut subscriber).is_some());
         }

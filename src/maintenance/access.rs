@@ -1,13 +1,11 @@
-//! Opening a database to read it.
-//!
-//! Three ways, and what each needs:
-//! - beside a running broker: as any reader of a WAL database, with the files that the
-//!   broker has made;
-//! - without a broker, with commits in the WAL (after a crash): the same, and SQLite
-//!   makes the `-shm` file if it is missing;
-//! - without a broker and with an empty WAL: `immutable=1`, without locks and without
-//!   making a file, so on a read-only volume too. [`Database::still_holds`] says
-//!   afterwards whether it stayed that way.
+//! Opens a database for reading, in one of three ways:
+//! - beside a running broker: as any reader of a WAL database, with the `-wal` and `-shm`
+//!   files that the broker has made;
+//! - without a broker, with commits in the WAL (after a crash): the same, and SQLite makes the
+//!   `-shm` file if it is missing;
+//! - without a broker and with an empty WAL: `immutable=1`, without locks and without making a
+//!   file, so also on a read-only volume. [`Database::still_holds`] checks afterwards that no
+//!   process has opened the file meanwhile.
 
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -25,19 +23,19 @@ use crate::store::{beside, follow, identify};
 /// SQLite waits this long for a lock that a checkpoint or a recovery holds.
 const BUSY: Duration = Duration::from_secs(5);
 
-/// How it is read.
+/// How the database is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Access {
-    /// Beside the process that has it open.
+    /// Beside a process that has it open.
     Live,
-    /// Nobody has it open; there are commits in the WAL, which are read with it.
+    /// No process has it open; the WAL holds commits, which are read with it.
     WithWal,
-    /// Nobody has it open and the WAL is empty: read as a file that does not change.
+    /// No process has it open and the WAL is empty: read as a file that does not change.
     Immutable,
 }
 
-/// A connection that cannot write, on a database that is one of ours.
+/// A read-only connection to a FerryMQ database.
 #[derive(Debug)]
 pub(super) struct Database {
     pub(super) connection: Connection,
@@ -47,7 +45,7 @@ pub(super) struct Database {
     stamp: Stamp,
 }
 
-/// What a write to the file would change.
+/// Metadata that a write to the file would change.
 #[derive(Debug, PartialEq, Eq)]
 struct Stamp {
     inode: u64,
@@ -69,7 +67,7 @@ impl Stamp {
 }
 
 impl Database {
-    /// Opens it in the way that fits, and makes sure whose it is.
+    /// Opens the database in the way that fits, and checks that it belongs to FerryMQ.
     pub(super) fn open(path: &Path) -> Result<Self, MaintenanceError> {
         let path = &follow(path);
         must_be_a_file(path)?;
@@ -98,8 +96,8 @@ impl Database {
         Ok(Self { connection, path: path.clone(), access, holder, stamp })
     }
 
-    /// To be asked when all has been read: an error if it was read without locks, and
-    /// somebody has opened it meanwhile.
+    /// Call this after all reads. Fails if the database was read without locks and a process
+    /// has opened it meanwhile.
     pub(super) fn still_holds(&self) -> Result<(), MaintenanceError> {
         let same = || {
             holder(&self.path).is_none()
@@ -112,13 +110,13 @@ impl Database {
         }
     }
 
-    /// For errors of reading.
+    /// Converts an error of a read.
     pub(super) fn failed(&self, source: rusqlite::Error) -> MaintenanceError {
         MaintenanceError::sqlite("read", &self.path, source)
     }
 }
 
-/// Bytes in the `-wal` file beside it.
+/// Size of the database's `-wal` file in bytes, 0 if it is missing.
 pub(super) fn wal_size(database: &Path) -> u64 {
     std::fs::metadata(beside(database, "-wal")).map_or(0, |metadata| metadata.len())
 }
@@ -146,18 +144,18 @@ fn connect(path: &Path, access: Access) -> rusqlite::Result<Connection> {
     connection.busy_timeout(BUSY)?;
     connection.pragma_update(None, "query_only", true)?;
     connection.pragma_update(None, "cache_size", -8192)?;
-    // There may be no directory for temporary files in a container.
+    // A container may have no directory for temporary files.
     connection.pragma_update(None, "temp_store", "MEMORY")?;
-    // The file may come from anywhere: its views must not call what has side effects.
+    // The file may be untrusted: its views must not call functions with side effects.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     Ok(connection)
 }
 
-/// `file:PATH?immutable=1`, with everything escaped that a URI gives a meaning.
+/// `file:PATH?immutable=1`, with all special characters of a URI escaped.
 fn immutable_uri(path: &Path) -> String {
     use std::fmt::Write as _;
     let mut uri = String::from("file:");
-    // Two slashes at the front would begin a host's name.
+    // Two leading slashes would begin a host name.
     if path.as_os_str().as_bytes().starts_with(b"//") {
         uri.push_str("//");
     }
@@ -171,8 +169,7 @@ fn immutable_uri(path: &Path) -> String {
     uri + "?immutable=1"
 }
 
-/// A WAL that cannot be read is told as such: the words of SQLite ("unable to open
-/// database file") lead nowhere.
+/// Names an unreadable WAL in the error: SQLite only says "unable to open database file".
 fn explain(error: crate::store::OpenError, path: &Path, stamp: &Stamp) -> MaintenanceError {
     match error {
         crate::store::OpenError::Unopened { source, .. } if stamp.wal > 0 => {

@@ -1,4 +1,4 @@
-//! Backup: a copy in one file, while the broker runs.
+//! Copies the database into one file, also beside a running broker.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -13,20 +13,20 @@ use super::place;
 use super::watch::Watch;
 use crate::store::{beside, directory_of};
 
-/// What to save where.
+/// Source and target of a backup.
 #[derive(Debug, Clone)]
 pub struct BackupOptions {
     /// The database.
     pub database: PathBuf,
-    /// The file to be.
+    /// The backup file to create.
     pub target: PathBuf,
-    /// Replace a file that is there.
+    /// Replace an existing file.
     pub force: bool,
     /// Bytes a second, 0 for no limit.
     pub rate: u64,
 }
 
-/// What was saved.
+/// The result of a backup.
 #[derive(Debug, Clone, Serialize)]
 pub struct Backup {
     /// The source.
@@ -35,25 +35,24 @@ pub struct Backup {
     pub backup: String,
     /// How the source was read.
     pub access: Access,
-    /// Size of the backup.
+    /// Size of the backup in bytes.
     pub bytes: u64,
     /// Pages copied.
     pub pages: u64,
-    /// How long it took, verification included.
+    /// Duration in milliseconds, including verification.
     pub milliseconds: u64,
-    /// The source's write-ahead log when the backup began.
+    /// Size in bytes of the source's write-ahead log when the backup began.
     pub wal_before_bytes: u64,
-    /// The largest that was seen of it meanwhile.
+    /// Largest size seen of that log during the backup, in bytes.
     pub wal_peak_bytes: u64,
 }
 
-/// Copies the database into `target.partial`, syncs and verifies it, and renames it.
-/// All that was committed before the call is in it.
+/// Copies the database into `target.partial`, syncs and verifies it, and renames it. The
+/// backup holds everything that was committed before the call.
 ///
 /// # Errors
-/// The database cannot be opened or read; the target exists, is part of the database
-/// or cannot be written; the watch says stop. Nothing is left under the target's
-/// name then.
+/// The database cannot be opened or read; the target exists, is part of the database or cannot
+/// be written; the watch requests a stop. Then no file has the target's name.
 pub fn backup(options: &BackupOptions, watch: &Watch) -> Result<Backup, MaintenanceError> {
     let start = Instant::now();
     let target = options.target.as_path();
@@ -84,7 +83,7 @@ pub fn backup(options: &BackupOptions, watch: &Watch) -> Result<Backup, Maintena
     })
 }
 
-/// Refuses what would destroy something, before work is begun.
+/// Refuses a target that must not be overwritten, before the copy begins.
 fn may_be_written(target: &Path, database: &Path, force: bool) -> Result<(), MaintenanceError> {
     let path = target.to_path_buf();
     if belongs_to(target, database) {
@@ -102,7 +101,7 @@ fn may_be_written(target: &Path, database: &Path, force: bool) -> Result<(), Mai
     }
 }
 
-/// True if it is the database, or a file that the broker keeps beside it.
+/// True if the target is the database or a file that the broker keeps beside it.
 fn belongs_to(target: &Path, database: &Path) -> bool {
     let identity = |path: &Path| std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
     let same = |a: &Path, b: &Path| identity(a).is_some() && identity(a) == identity(b);

@@ -1,10 +1,10 @@
-//! A consistent copy of a database, while a broker writes to it or not.
+//! Makes a consistent copy of a database, also beside a running broker.
 //!
-//! SQLite's backup API copies pages in steps, and begins anew whenever it finds that
-//! another connection has committed in between: under load it would never end. Here
-//! the source stays inside one read transaction over all steps. In WAL mode that is
-//! one state of the database, which no commit changes, so nothing begins anew. The
-//! price is that the WAL cannot be cut meanwhile and grows by what is committed.
+//! SQLite's backup API copies pages in steps, and starts over when another connection has
+//! committed in between: under load it would never end. So the source stays inside one read
+//! transaction over all steps. In WAL mode that is one state of the database, and no commit
+//! restarts the copy. The cost: the WAL cannot be truncated meanwhile and grows by what is
+//! committed.
 
 use std::fs::File;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -21,21 +21,21 @@ use super::status::{unsigned, volume};
 use super::watch::{Phase, Watch};
 use crate::store::{APPLICATION_ID, pragma};
 
-/// Pages between two looks at the clock and at the watch: 2 MiB. With a rate, no more
-/// than are due in a tenth of a second, so that the disk is not loaded in bursts.
+/// Pages between two checks of the clock and the watch: 2 MiB. With a rate, at most what is
+/// due in a tenth of a second, so that the disk is not loaded in bursts.
 const PAGES: u64 = 256;
 
-/// What was copied.
+/// The result of a copy.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Copied {
     pub(super) bytes: u64,
     pub(super) pages: u64,
-    /// Of the source: when the copy began, and the largest that was seen.
+    /// Size of the source's WAL in bytes: when the copy began, and the largest seen.
     pub(super) wal_before: u64,
     pub(super) wal_peak: u64,
 }
 
-/// A file that is not finished: removed unless [`Partial::keep`] is called.
+/// An unfinished file, removed on drop unless [`Partial::keep`] is called.
 #[derive(Debug)]
 pub(super) struct Partial {
     path: PathBuf,
@@ -44,11 +44,11 @@ pub(super) struct Partial {
 }
 
 impl Partial {
-    /// Makes or empties it. Two at the same time are told apart by a lock.
+    /// Creates or empties the file. A lock excludes a second process that writes it.
     pub(super) fn create(path: PathBuf) -> Result<Self, MaintenanceError> {
         let failed = |source| MaintenanceError::io("write", &path, source);
         let mut options = File::options();
-        // What stands there is emptied: it must not be another file under this name.
+        // The file is emptied: a link could lead to another file.
         let flags = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or(0);
         let file = options.read(true).write(true).create(true).truncate(false).custom_flags(flags);
         let file = file.open(&path).map_err(failed)?;
@@ -68,18 +68,18 @@ impl Partial {
         &self.path
     }
 
-    /// Who may read the source may read the copy, and nobody else.
+    /// Gives the copy the permissions of the source.
     pub(super) fn permit_as(&self, source: &Path) -> std::io::Result<()> {
         let mode = std::fs::metadata(source)?.permissions().mode();
         self.file.set_permissions(std::fs::Permissions::from_mode(mode & 0o777))
     }
 
-    /// Onto the disk.
+    /// Syncs the file to disk.
     pub(super) fn sync(&self) -> Result<(), MaintenanceError> {
         self.file.sync_all().map_err(|source| MaintenanceError::io("write", &self.path, source))
     }
 
-    /// It has another name now.
+    /// Does not remove the file: it has been renamed.
     pub(super) fn keep(mut self) {
         self.kept = true;
     }
@@ -88,13 +88,13 @@ impl Partial {
 impl Drop for Partial {
     fn drop(&mut self) {
         if !self.kept {
-            // Nobody would look at an error while another one is told.
+            // Ignored: this happens while another error is being reported.
             let _ = std::fs::remove_file(&self.path);
         }
     }
 }
 
-/// Copies, at no more than `rate` bytes a second (0: as fast as it goes), and syncs.
+/// Copies at most `rate` bytes per second (0: unlimited), and syncs.
 pub(super) fn copy(
     source: &Database,
     partial: &Partial,
@@ -112,11 +112,11 @@ pub(super) fn copy(
     let mut target = open_target(partial.path()).map_err(write)?;
     let mut copied = Copied { bytes, pages: 0, wal_before, wal_peak: wal_before };
     let result = run(source, &mut target, &mut copied, page_size, rate, watch);
-    // Either way the WAL may be cut again now.
+    // On success and failure alike, the WAL may be truncated again now.
     connection.execute_batch("ROLLBACK").map_err(read)?;
     result.map_err(|fault| match fault {
         Fault::Stopped => MaintenanceError::Interrupted { left: "no copy was made" },
-        // Reading and writing have one result; only the source can be corrupt.
+        // Reads and writes return the same error type; only the source can be corrupt.
         Fault::Sqlite(error) if is_corrupt(&error) => read(error),
         Fault::Sqlite(error) => write(error),
     })?;
@@ -161,13 +161,13 @@ fn run(
         match step {
             StepResult::Done => return Ok(()),
             StepResult::More => hold_back(start, done, rate, total * page_size, watch)?,
-            // Only other users of the copy's file could cause this, and there are none.
+            // Busy: only another user of the copy's file could cause this, and there is none.
             _ => std::thread::sleep(Duration::from_millis(10)),
         }
     }
 }
 
-/// Sleeps until `done` bytes are due at `rate`, and looks at the watch meanwhile.
+/// Sleeps until `done` bytes are due at `rate`; calls the watch every 100 ms.
 fn hold_back(start: Instant, done: u64, rate: u64, total: u64, watch: &Watch) -> Result<(), Fault> {
     if rate == 0 {
         return Ok(());
@@ -184,7 +184,7 @@ fn hold_back(start: Instant, done: u64, rate: u64, total: u64, watch: &Watch) ->
     Ok(())
 }
 
-/// No journal and no syncs of its own: a copy that is not finished is removed.
+/// Opens the copy without a journal and without syncs: an unfinished copy is removed.
 fn open_target(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let target = Connection::open_with_flags(path, flags)?;
@@ -195,7 +195,7 @@ fn open_target(path: &Path) -> rusqlite::Result<Connection> {
     Ok(target)
 }
 
-/// Before a byte is written: the volume may be the one that the broker writes to.
+/// Checks for room before anything is written: the broker may write to the same volume.
 fn has_room(path: &Path, needed: u64) -> Result<(), MaintenanceError> {
     match volume(path) {
         Some(volume) if volume.available_bytes < needed => Err(MaintenanceError::NoRoom {
@@ -207,7 +207,7 @@ fn has_room(path: &Path, needed: u64) -> Result<(), MaintenanceError> {
     }
 }
 
-/// Reads a copy back: SQLite's `quick_check`, and whose it is.
+/// Verifies a copy: SQLite's `quick_check`, and that it is a FerryMQ database.
 pub(super) fn verify(path: &Path, source: &Path, watch: &Watch) -> Result<(), MaintenanceError> {
     let bad = |detail| MaintenanceError::BadCopy { path: source.to_path_buf(), detail };
     let mut copy = Database::open(path).map_err(|error| bad(error.to_string()))?;

@@ -1,4 +1,4 @@
-//! Maintenance errors. Each text says what, where, and what to do.
+//! Errors of maintenance. Each text says what failed, where, and what to do.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,135 +7,135 @@ use rusqlite::ErrorCode;
 
 use crate::store::OpenError;
 
-/// Why it was not done.
+/// Why maintenance failed.
 #[derive(Debug, thiserror::Error)]
 pub enum MaintenanceError {
-    /// What a start would say as well: foreign, newer, damaged, not to be read.
+    /// An error that a start would also report: foreign, newer, damaged or unreadable.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// There is no file.
+    /// The database file is missing.
     #[error("{path} does not exist")]
     Missing {
-        /// Which.
+        /// The path.
         path: PathBuf,
     },
-    /// A directory, a device, a pipe.
+    /// The path is a directory, a device or a pipe.
     #[error("{path} is {kind} and no file: name the database file itself")]
     NotAFile {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// With its article.
+        /// The kind of file, with its article.
         kind: &'static str,
     },
-    /// A file without contents, or a database without tables.
+    /// The file is empty, or the database has no tables.
     #[error("{path} is empty: no broker has used it yet")]
     Empty {
-        /// Which.
+        /// The path.
         path: PathBuf,
     },
-    /// A running broker, or another tool.
+    /// A running broker or another tool has the database open.
     #[error("{path} is in use by the process {pid}: stop it before you {to}")]
     InUse {
         /// The database.
         path: PathBuf,
-        /// As its holder wrote it.
+        /// The process identifier that the holder wrote into the lock file.
         pid: String,
-        /// What was to be done.
+        /// The operation that was refused.
         to: &'static str,
     },
-    /// A hard link: its WAL stands beside the other name.
+    /// The path is a hard link, and the WAL stands beside the other name.
     #[error(
         "{path} is in use by the process {pid}, which has opened it by another name: use that name"
     )]
     OtherName {
-        /// The name that was given.
+        /// The given path.
         path: PathBuf,
-        /// The holder, as the kernel tells it.
+        /// The holder's process identifier, from the kernel.
         pid: String,
     },
-    /// There are commits in the WAL, and SQLite cannot make what it needs to read them.
+    /// The WAL holds commits, and SQLite cannot create the files that it needs to read them.
     #[error(
         "{path}: its -wal file holds {wal_bytes} bytes that belong to it, and cannot be read here ({source}): copy both files to a directory that is writable for this user, and look at the copy"
     )]
     WalUnreadable {
         /// The database.
         path: PathBuf,
-        /// Size of the -wal file.
+        /// Size of the -wal file in bytes.
         wal_bytes: u64,
-        /// SQLite's words.
+        /// The error of SQLite.
         source: rusqlite::Error,
     },
-    /// Read without locks, since nobody had it open; then somebody did.
+    /// The database was opened by a process while it was read without locks.
     #[error("{path} was taken into use while it was being read: do it again")]
     Changed {
         /// The database.
         path: PathBuf,
     },
-    /// Some other program locks it.
+    /// Another program locks the database.
     #[error("{path} is locked by another program: end that one (an open sqlite3?) and try again")]
     Busy {
         /// The database.
         path: PathBuf,
     },
-    /// Reading or writing it failed.
+    /// Reading or writing the database failed.
     #[error("cannot {what} {path}: {source}")]
     Sqlite {
-        /// A verb.
+        /// The operation, as a verb.
         what: &'static str,
         /// The database.
         path: PathBuf,
-        /// SQLite's words.
+        /// The error of SQLite.
         source: rusqlite::Error,
     },
-    /// A file beside the database, a backup or a directory.
+    /// An I/O error on a file beside the database, a backup or a directory.
     #[error("cannot {what} {path}: {source}")]
     Io {
-        /// A verb.
+        /// The operation, as a verb.
         what: &'static str,
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// The system's words.
+        /// The error of the system.
         source: io::Error,
     },
-    /// The copy would not fit.
+    /// The volume has no room for the copy.
     #[error(
         "{path} needs {needed} bytes, {available} are available on its volume: make room first"
     )]
     NoRoom {
-        /// What was to be written.
+        /// The file that was to be written.
         path: PathBuf,
-        /// Bytes.
+        /// Bytes needed.
         needed: u64,
-        /// Bytes.
+        /// Bytes available.
         available: u64,
     },
-    /// It is there already.
+    /// The target exists.
     #[error("{path} exists: give another name, or --force to replace it")]
     Exists {
-        /// Which.
+        /// The path.
         path: PathBuf,
     },
-    /// A backup that is to be written to a directory, a device, a link.
+    /// The target of a backup is a directory, a device or a link.
     #[error("{path} is {kind}: give the backup a file name of its own")]
     TargetNotAFile {
         /// The target.
         path: PathBuf,
-        /// With its article.
+        /// The kind of file, with its article.
         kind: &'static str,
     },
-    /// A backup over the database that is being saved.
+    /// The target of a backup is the database that is being saved.
     #[error("{path} belongs to the database itself: give the backup a name of its own")]
     TargetIsDatabase {
         /// The target.
         path: PathBuf,
     },
-    /// There is nothing to restore.
+    /// The backup to restore does not exist.
     #[error("the backup {path} does not exist")]
     MissingBackup {
-        /// What was named.
+        /// The given path.
         path: PathBuf,
     },
-    /// What was to be restored is damaged.
+    /// The backup to restore is damaged.
     #[error(
         "the backup {path} is damaged ({detail}): the database was not touched; restore another backup"
     )]
@@ -145,23 +145,23 @@ pub enum MaintenanceError {
         /// The first finding.
         detail: String,
     },
-    /// What was to be restored is no backup.
+    /// The file to restore is not a backup.
     #[error(
         "{path} is no backup of FerryMQ ({found}): name a file that `ferrymq db backup` has made"
     )]
     NoBackup {
-        /// What was named.
+        /// The given path.
         path: PathBuf,
-        /// What it seems to be.
+        /// What the file seems to be.
         found: String,
     },
-    /// A restore of the database onto itself.
+    /// The backup to restore is the database itself.
     #[error("{path} is the database itself: name a backup of it")]
     BackupIsDatabase {
-        /// What was named.
+        /// The given path.
         path: PathBuf,
     },
-    /// What was written does not read back.
+    /// The copy did not pass verification.
     #[error(
         "a copy of {path} was made and is not sound ({detail}): it was removed; `ferrymq db check` tells whether the database is damaged, otherwise look at the disk of the copy"
     )]
@@ -171,18 +171,18 @@ pub enum MaintenanceError {
         /// The first finding.
         detail: String,
     },
-    /// No such session.
+    /// The client has no session.
     #[error("{path} has no session of the client {client_id:?}; `ferrymq db queues` lists them")]
     NoSession {
         /// The database.
         path: PathBuf,
-        /// As it was given.
+        /// The client identifier, as given.
         client_id: String,
     },
-    /// Somebody wanted it to stop.
+    /// The watch requested a stop.
     #[error("interrupted: {left}")]
     Interrupted {
-        /// In what state everything is.
+        /// The state in which the stop left the files.
         left: &'static str,
     },
 }
@@ -192,7 +192,7 @@ impl MaintenanceError {
         Self::Io { what, path: path.to_path_buf(), source }
     }
 
-    /// Sorts what SQLite reports: damage and missing rights have the same line as at a
+    /// Converts an error of SQLite. Damage and missing permissions have the same text as at a
     /// start.
     pub(super) fn sqlite(what: &'static str, path: &Path, source: rusqlite::Error) -> Self {
         match source.sqlite_error_code() {

@@ -1,4 +1,4 @@
-//! Finds the process that has the database open, without disturbing it.
+//! Finds the process that has the database open, without interfering with it.
 
 use std::fs::{File, TryLockError};
 use std::io::Read;
@@ -11,23 +11,22 @@ use crate::store::{beside, follow, locked_by, open_to_lock};
 /// The process that holds the lock: a broker, or a tool that writes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Holder {
-    /// As it wrote it into the lock file; `None` if it had not done so yet. In a
-    /// container it counts in that container's numbers.
+    /// The process identifier from the lock file; `None` if the holder has not written it yet.
+    /// If the holder runs in a container, it is that container's number.
     pub pid: Option<u32>,
 }
 
-/// Looks at the lock file; makes none. `None`: nobody, or the lock file may not be
+/// Reads the lock file, without creating it. `None`: no holder, or the lock file cannot be
 /// read.
 ///
-/// For a moment it takes a shared lock, since only that sees holders in other
-/// containers too. A broker that starts in this moment tries again
-/// (`store/lock.rs`).
+/// Takes a shared lock for a moment, since only a lock detects holders in other containers. A
+/// broker that starts in this moment tries again (`store/sqlite/lock.rs`).
 pub fn holder(database: &Path) -> Option<Holder> {
     let mut file = File::open(beside(&follow(database), ".lock")).ok()?;
     match file.try_lock_shared() {
         Err(TryLockError::WouldBlock) => {
             let mut text = String::new();
-            // Without its number it is a holder all the same.
+            // Without a number it is still a holder.
             let _ = file.read_to_string(&mut text);
             Some(Holder { pid: text.trim().parse().ok() })
         }
@@ -35,9 +34,9 @@ pub fn holder(database: &Path) -> Option<Holder> {
     }
 }
 
-/// Whoever has the database open by another name (a hard link), with another lock file
-/// and another WAL. To be asked only where [`holder`] has found nobody, so that this
-/// process is not the holder: closing the file would take SQLite's locks from it.
+/// The process that has the database open by another name (a hard link), with another lock
+/// file and another WAL. Call it only if [`holder`] has returned `None`, so that this process
+/// is not the holder: closing the file would release SQLite's locks of this process.
 pub(super) fn holder_by_another_name(database: &Path) -> Option<Holder> {
     use std::os::unix::fs::MetadataExt as _;
     if std::fs::metadata(database).ok()?.nlink() < 2 {

@@ -1,20 +1,17 @@
-//! An operator's work on the database: looking into it, checking, saving, restoring,
-//! clearing away. Each function is given a path and answers with numbers; nothing
-//! here knows a command line, and nothing is printed.
+//! An operator's work on the database: inspect, check, back up, restore, purge. Each function
+//! takes a path and returns numbers; nothing here knows the command line or prints.
 //!
 //! # Layout
-//! - `access`: opening to read, beside a running broker or without one. `holder`:
-//!   who has it open. `watch`: progress out, the wish to stop in. `error`.
-//! - `status`, `queues` with `queue_of`: what is in it; both read in `steps`.
-//! - `check`: whether it is sound.
-//! - `copy`: a consistent copy, which `backup` and `restore` put in its place with
-//!   `place`.
-//! - `purge`: sessions that nobody comes back for.
+//! - `access`: opening to read, beside a running broker or without one. `holder`: the process
+//!   that has it open. `watch`: progress, and the request to stop. `error`.
+//! - `status`, `queues` with `queue_of`: the contents, both read in `steps`.
+//! - `check`: whether the database is sound.
+//! - `copy`: a consistent copy, which `backup` and `restore` put in place with `place`.
+//! - `purge`: deletes abandoned sessions.
 //!
 //! # Beside a running broker
-//! Reading blocks no commit. It holds up checkpoints, so what may take long is read
-//! in many short transactions, unless it has to be one state of the database: `check`
-//! and `copy`.
+//! A read blocks no commit, but it delays checkpoints. So long reads use many short
+//! transactions, unless they need one state of the database, as `check` and `copy` do.
 
 mod access;
 mod backup;

@@ -9,7 +9,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use super::error::MaintenanceError;
 use crate::store::directory_of;
 
-/// Renames; with `replace`, over a file that is there. The new name is on disk then.
+/// Renames a file, with `replace` over an existing one, and syncs the directory.
 pub(super) fn put(from: &Path, to: &Path, replace: bool) -> Result<(), MaintenanceError> {
     let renamed = if replace { std::fs::rename(from, to) } else { without_replacing(from, to) };
     renamed.map_err(|source| match source.kind() {
@@ -21,7 +21,7 @@ pub(super) fn put(from: &Path, to: &Path, replace: bool) -> Result<(), Maintenan
 
 fn without_replacing(from: &Path, to: &Path) -> io::Result<()> {
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        // A file system that knows no such flag.
+        // The file system does not support the flag.
         Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) if !to.exists() => {
             std::fs::rename(from, to)
         }
@@ -32,7 +32,7 @@ fn without_replacing(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
-/// Moves a file that may not be there.
+/// Moves a file; returns false if it does not exist.
 pub(super) fn move_if_there(from: &Path, to: &Path) -> Result<bool, MaintenanceError> {
     match std::fs::rename(from, to) {
         Ok(()) => Ok(true),
@@ -41,7 +41,7 @@ pub(super) fn move_if_there(from: &Path, to: &Path) -> Result<bool, MaintenanceE
     }
 }
 
-/// Removes a file that may not be there.
+/// Removes a file if it exists.
 pub(super) fn remove_if_there(path: &Path) -> Result<(), MaintenanceError> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -51,7 +51,7 @@ pub(super) fn remove_if_there(path: &Path) -> Result<(), MaintenanceError> {
     }
 }
 
-/// Names are on disk once their directory is.
+/// Syncs the directory of `path`, so that a rename in it is on disk.
 pub(super) fn sync_directory_of(path: &Path) -> Result<(), MaintenanceError> {
     let directory = directory_of(path);
     File::open(directory)

@@ -1,9 +1,8 @@
 //! Ends abandoned sessions, with the broker stopped.
 //!
-//! The first transaction ends the sessions; from then on their deliveries are
-//! leftovers that a start would remove by itself. These are deleted in portions, each
-//! with the messages that nobody else waits for, so that the WAL stays small: a full
-//! disk is what this is most needed for.
+//! The first transaction deletes the sessions; then their deliveries are leftovers, which a
+//! start would also remove. They are deleted in portions, each with the messages that no other
+//! session waits for, so that the WAL stays small: a purge is needed most on a full disk.
 
 use std::path::{Path, PathBuf};
 
@@ -18,64 +17,63 @@ use super::status::{now_ms, size, unsigned};
 use super::watch::{Phase, Watch};
 use crate::store::{beside, pragma};
 
-/// Deliveries of one transaction.
+/// Deliveries deleted in one transaction.
 const PORTION: u64 = 10_000;
-/// Pages given back between two checkpoints: 16 MiB.
+/// Pages returned to the volume between two checkpoints: 16 MiB.
 const SHRINK: u64 = 2048;
 
-/// Which sessions.
+/// Which sessions to delete.
 #[derive(Debug, Clone, Default)]
 pub struct PurgeOptions {
     /// The database.
     pub database: PathBuf,
-    /// By client id.
+    /// Client ids of sessions to delete.
     pub clients: Vec<String>,
-    /// Those away for longer than their expiry.
+    /// Delete sessions disconnected for longer than their expiry.
     pub expired: bool,
-    /// Only count. Works beside a running broker too.
+    /// Only count; this also works beside a running broker.
     pub dry_run: bool,
 }
 
-/// What went, or would go.
+/// What was deleted, or would be.
 #[derive(Debug, Clone, Serialize)]
 pub struct Purge {
-    /// The path.
+    /// Path of the database.
     pub database: String,
-    /// True: nothing was changed.
+    /// True if nothing was changed.
     pub dry_run: bool,
     /// The sessions, in the order of their client ids.
     pub sessions: Vec<Purged>,
-    /// Messages that nobody else waited for.
+    /// Number of messages that no other session waited for.
     pub messages: u64,
-    /// Size of the file before.
+    /// Size of the file before, in bytes.
     pub file_before_bytes: u64,
-    /// Size of the file after.
+    /// Size of the file after, in bytes.
     pub file_after_bytes: u64,
 }
 
-/// One session.
+/// One deleted session.
 #[derive(Debug, Clone, Serialize)]
 pub struct Purged {
-    /// As the client gave it: escape it before a terminal sees it.
+    /// The client id as the client sent it: escape it before printing to a terminal.
     pub client_id: String,
-    /// Messages that waited for it.
+    /// Number of messages that waited for it.
     pub deliveries: u64,
-    /// Bytes of these.
+    /// Bytes of these messages.
     pub bytes: u64,
-    /// What it was subscribed to.
+    /// Number of its subscriptions.
     pub subscriptions: u64,
     /// Packet ids of QoS 2 messages that it has published and not released.
     pub incoming_ids: u64,
-    /// It had a will, which will not be published.
+    /// True if it had a will, which is not published.
     pub had_will: bool,
 }
 
-/// Ends sessions, and gives their room back to the volume.
+/// Deletes sessions, and returns their room to the volume.
 ///
 /// # Errors
-/// There is no session of a client that was named; a broker is running; the database
-/// cannot be opened, read or written; the watch says stop. What was not done yet is
-/// done by the broker's next start.
+/// A named client has no session; a broker is running; the database cannot be opened, read or
+/// written; the watch requests a stop. The broker's next start completes an unfinished purge.
 pub fn purge(options: &PurgeOptions, watch: &Watch) -> Result<Purge, MaintenanceError> {
     let path = options.database.as_path();
     if options.dry_run {
@@ -84,11 +82,11 @@ pub fn purge(options: &PurgeOptions, watch: &Watch) -> Result<Purge, Maintenance
         database.still_holds()?;
         return Ok(report(options, found, size(path)));
     }
-    // Whose it is, before anything is made beside it.
+    // Checks that it is a FerryMQ database before a file is created beside it.
     drop(Database::open(path)?);
     let _lock = lock(path, "purge")?;
     let connection = open(path).map_err(|error| failed(path, error))?;
-    // What a crash left in the WAL belongs to the size.
+    // Commits that a crash left in the WAL count towards the size.
     checkpoint(&connection).map_err(|error| failed(path, error))?;
     let before = size(path);
     let found = choose(&connection, options)?;
@@ -98,7 +96,7 @@ pub fn purge(options: &PurgeOptions, watch: &Watch) -> Result<Purge, Maintenance
     Ok(report(options, found, before))
 }
 
-/// What [`choose`] found.
+/// What [`choose`] has found.
 struct Found {
     sessions: Vec<Purged>,
     messages: u64,
@@ -138,11 +136,11 @@ const PLAN: &str = "
     DELETE FROM gone_message WHERE id IN
         (SELECT message FROM main.delivery WHERE session NOT IN (SELECT id FROM gone));";
 
-/// Writes down in temporary tables what is to go: `gone` are the sessions.
+/// Writes the rows to delete into temporary tables; `gone` holds the sessions.
 fn choose(connection: &Connection, options: &PurgeOptions) -> Result<Found, MaintenanceError> {
     let path = options.database.as_path();
     let failed = |error| MaintenanceError::sqlite("read", path, error);
-    // Temporary tables are no part of the file.
+    // `query_only` also forbids writes to temporary tables, which are not part of the file.
     connection.pragma_update(None, "query_only", false).map_err(failed)?;
     connection.execute_batch("CREATE TEMP TABLE gone (id INTEGER PRIMARY KEY)").map_err(failed)?;
     for client_id in &options.clients {
@@ -179,7 +177,7 @@ fn add_client(connection: &Connection, client_id: &str) -> rusqlite::Result<bool
     Ok(id.is_some())
 }
 
-/// 4294967295 stands for ever. A session that was connected at an unclean stop begins
+/// An expiry of 4294967295 means never. A session that was connected at an unclean stop begins
 /// to expire at the next start.
 fn add_expired(connection: &Connection) -> rusqlite::Result<()> {
     let now = i64::try_from(now_ms()).unwrap_or(i64::MAX);
@@ -224,7 +222,7 @@ fn end_sessions(connection: &Connection) -> rusqlite::Result<()> {
     )
 }
 
-/// Nothing of it is left after an error.
+/// Runs statements in one transaction, rolled back on an error.
 fn transaction(connection: &Connection, statements: &str) -> rusqlite::Result<()> {
     let result = connection.execute_batch(&format!("BEGIN IMMEDIATE; {statements} COMMIT;"));
     if result.is_err() && !connection.is_autocommit() {
@@ -233,7 +231,8 @@ fn transaction(connection: &Connection, statements: &str) -> rusqlite::Result<()
     result
 }
 
-/// On a full volume the reserve is given up, as a start does; the broker makes it anew.
+/// Runs `attempt`. On a full volume it removes the reserve and retries, as a start does; the
+/// broker creates the reserve again.
 fn with_reserve(
     path: &Path,
     mut attempt: impl FnMut() -> rusqlite::Result<()>,
@@ -247,9 +246,9 @@ fn with_reserve(
     result.map_err(|error| failed(path, error))
 }
 
-/// Deliveries and messages, a portion at a time. A message goes with the first of its
-/// deliveries: a delivery without its message is removed by the next start, a message
-/// without a delivery by nobody.
+/// Deletes deliveries and messages in portions. A message is deleted with the first of its
+/// deliveries: the next start removes a delivery without a message, but not a message without
+/// a delivery.
 fn remove(connection: &Connection, path: &Path, watch: &Watch) -> Result<(), MaintenanceError> {
     let last: Option<i64> = connection
         .query_row("SELECT max(rowid) FROM gone_delivery", [], |row| row.get(0))
@@ -272,7 +271,7 @@ fn remove(connection: &Connection, path: &Path, watch: &Watch) -> Result<(), Mai
     Ok(())
 }
 
-/// Gives all free pages back to the volume.
+/// Returns all free pages to the volume.
 fn shrink(connection: &Connection, path: &Path, watch: &Watch) -> Result<(), MaintenanceError> {
     let failed = |error| failed(path, error);
     let page_size = unsigned(pragma(connection, "page_size").map_err(failed)?);
@@ -284,7 +283,7 @@ fn shrink(connection: &Connection, path: &Path, watch: &Watch) -> Result<(), Mai
         checkpoint(connection).map_err(failed)?;
         let now = free()?;
         if now >= left {
-            // A file without auto_vacuum keeps its pages for later messages.
+            // A file without auto_vacuum keeps its free pages for later messages.
             break;
         }
         left = now;
@@ -293,7 +292,7 @@ fn shrink(connection: &Connection, path: &Path, watch: &Watch) -> Result<(), Mai
     checkpoint(connection).map_err(failed)
 }
 
-/// The pragma moves one page for each row that is asked of it.
+/// The pragma frees one page for each row that is fetched.
 fn vacuum(connection: &Connection) -> rusqlite::Result<()> {
     let mut vacuum = connection.prepare(&format!("PRAGMA incremental_vacuum({SHRINK})"))?;
     let mut rows = vacuum.query([])?;
@@ -301,7 +300,7 @@ fn vacuum(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Copies the WAL back and cuts it. A reader that is in the way delays it, no more.
+/// Runs a TRUNCATE checkpoint. A reader in the way only delays it.
 fn checkpoint(connection: &Connection) -> rusqlite::Result<()> {
     connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
 }

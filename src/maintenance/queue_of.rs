@@ -12,17 +12,17 @@ use super::status::{age, unsigned};
 use super::steps::{self, ROWS};
 use super::watch::Watch;
 
-/// A session with its subscriptions and the beginning of its queue.
+/// A session with its subscriptions and the first messages of its queue.
 #[derive(Debug, Clone, Serialize)]
 pub struct QueueDetail {
-    /// The path.
+    /// Path of the database.
     pub database: String,
     /// The session.
     #[serde(flatten)]
     pub queue: QueueLine,
     /// MQTT protocol level: 3, 4 or 5.
     pub version: u8,
-    /// What it is subscribed to.
+    /// Its subscriptions.
     pub subscriptions: Vec<SubscriptionLine>,
     /// The first messages of the queue, in order.
     pub first: Vec<QueuedMessage>,
@@ -31,39 +31,39 @@ pub struct QueueDetail {
 /// A subscription.
 #[derive(Debug, Clone, Serialize)]
 pub struct SubscriptionLine {
-    /// In full, `$share/...` included.
+    /// The complete filter, including `$share/...`.
     pub filter: String,
-    /// The largest QoS granted.
+    /// The granted maximum QoS.
     pub qos: u8,
 }
 
 /// A message of the queue.
 #[derive(Debug, Clone, Serialize)]
 pub struct QueuedMessage {
-    /// The delivery's id; the order of the queue.
+    /// Identifier of the delivery; the queue is in this order.
     pub id: i64,
-    /// The packet id that it has or will have.
+    /// The packet identifier assigned to the delivery.
     pub packet_id: i64,
-    /// As published.
+    /// The topic, as published.
     pub topic: String,
-    /// Of this delivery.
+    /// QoS of this delivery.
     pub qos: i64,
     /// Bytes of topic, properties and payload.
     pub bytes: u64,
     /// Seconds since it was accepted.
     pub age_seconds: u64,
-    /// PUBREC has come; PUBREL is due.
+    /// True if PUBREC was received and PUBREL is due.
     pub received: bool,
-    /// Only if it was asked for.
+    /// The payload, if requested.
     #[serde(skip)]
     pub payload: Option<Vec<u8>>,
 }
 
-/// The session of `client_id` and the first `limit` messages of its queue, with or
+/// Reads the session of `client_id` and the first `limit` messages of its queue, with or
 /// without their payloads.
 ///
 /// # Errors
-/// There is no such session; the database cannot be opened or read; the watch says
+/// The session does not exist; the database cannot be opened or read; the watch requests a
 /// stop.
 pub fn queue_of(
     path: &Path,
@@ -146,7 +146,7 @@ fn detail(
     ))?;
     let mut messages = Vec::new();
     for id in first {
-        // Without a row it was delivered meanwhile.
+        // A missing row was delivered meanwhile.
         messages.extend(select.query_row([id], message).optional()?);
     }
     let database = database.path.display().to_string();

@@ -1,5 +1,5 @@
-//! Queues, by client. Read in many short transactions: with a running broker the
-//! lines are not of the very same moment.
+//! Reads queues by client, in many short transactions: beside a running broker the lines are
+//! not of the same moment.
 
 use std::path::Path;
 
@@ -13,46 +13,46 @@ use super::status::{age, unsigned};
 use super::steps::{self, ROWS};
 use super::watch::Watch;
 
-/// What comes first.
+/// The order of queues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum QueueOrder {
-    /// The most messages.
+    /// Most messages first.
     Messages,
-    /// The most bytes.
+    /// Most bytes first.
     Bytes,
-    /// The message that has waited longest.
+    /// Oldest message first.
     Oldest,
 }
 
 /// All queues, or the first of them.
 #[derive(Debug, Clone, Serialize)]
 pub struct Queues {
-    /// The path.
+    /// Path of the database.
     pub database: String,
-    /// Durable sessions, those without a message included.
+    /// Number of durable sessions, including those without a message.
     pub total: u64,
-    /// In the order asked for, no more than asked for.
+    /// The queues in the requested order, at most the requested number.
     pub queues: Vec<QueueLine>,
 }
 
-/// One durable session and what waits for it.
+/// One durable session and its queue.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct QueueLine {
-    /// As the client gave it, byte for byte: escape it before a terminal sees it.
+    /// The client id as the client sent it: escape it before printing to a terminal.
     pub client_id: String,
-    /// Messages that wait or are in flight.
+    /// Number of messages that wait or are in flight.
     pub messages: u64,
     /// Bytes of their topics, properties and payloads.
     pub bytes: u64,
-    /// Of these, QoS 2 messages that the client has received and not completed.
+    /// How many of them are QoS 2 messages with PUBREC received and not completed.
     pub received: u64,
-    /// Age of the oldest in seconds.
+    /// Age of the oldest message in seconds.
     pub oldest_age_seconds: Option<u64>,
-    /// True: connected (after an unclean stop: when the broker ended).
+    /// True if connected; after an unclean stop, if connected when the broker ended.
     pub connected: bool,
     /// When the connection ended, in milliseconds since 1970.
     pub away_since_ms: Option<u64>,
-    /// Seconds that the session outlives its connection; `None` is for ever.
+    /// Session expiry in seconds; `None` means that it never expires.
     pub expiry_seconds: Option<u64>,
 }
 
@@ -62,7 +62,7 @@ pub(super) struct Sums {
     pub(super) messages: u64,
     pub(super) bytes: u64,
     pub(super) received: u64,
-    /// The message of the first delivery: ids grow with time.
+    /// The message of the first delivery, which is the oldest: identifiers grow with time.
     pub(super) oldest: i64,
 }
 
@@ -77,10 +77,10 @@ impl Sums {
     }
 }
 
-/// Reads all queues and gives the first `limit` of them; 0 for all.
+/// Reads all queues and returns the first `limit` of them; 0 for all.
 ///
 /// # Errors
-/// The database cannot be opened or read, or the watch says stop.
+/// The database cannot be opened or read, or the watch requests a stop.
 pub fn queues(
     path: &Path,
     order: QueueOrder,
@@ -139,7 +139,7 @@ fn sessions(database: &Database, sums: &AHashMap<i64, Sums>) -> rusqlite::Result
     Ok(lines)
 }
 
-/// From `id, client_id, expiry, disconnected_at`.
+/// Builds a line from the columns `id, client_id, expiry, disconnected_at`.
 pub(super) fn line(
     database: &Database,
     row: &rusqlite::Row<'_>,
@@ -155,12 +155,12 @@ pub(super) fn line(
         oldest_age_seconds: if sums.messages > 0 { age_of(database, sums.oldest)? } else { None },
         connected: away.is_none(),
         away_since_ms: away.map(unsigned),
-        // The largest number of MQTT 5.0 stands for ever (section 3.1.2.11.2).
+        // The largest value means "never" in MQTT 5.0 (section 3.1.2.11.2).
         expiry_seconds: (expiry < i64::from(u32::MAX)).then(|| unsigned(expiry)),
     })
 }
 
-/// `None` if it has gone meanwhile.
+/// Age of a message in seconds; `None` if it was deleted meanwhile.
 fn age_of(database: &Database, message: i64) -> rusqlite::Result<Option<u64>> {
     let mut select =
         database.connection.prepare_cached("SELECT published_at FROM message WHERE id = ?1")?;
@@ -168,7 +168,7 @@ fn age_of(database: &Database, message: i64) -> rusqlite::Result<Option<u64>> {
     Ok(at.map(|at| age(unsigned(at))))
 }
 
-/// Text that may be damaged.
+/// Reads text that may be damaged or not UTF-8.
 pub(super) fn lossy(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<String> {
     Ok(match row.get_ref(column)? {
         rusqlite::types::ValueRef::Text(bytes) | rusqlite::types::ValueRef::Blob(bytes) => {

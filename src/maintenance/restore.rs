@@ -1,13 +1,13 @@
-//! Replaces the database by a backup, with the broker stopped.
+//! Replaces the database with a backup, with the broker stopped.
 //!
-//! The order, so that a crash or a loss of power at any point loses nothing:
-//! 1. The backup is copied to `DATABASE.restore-partial`, synced and checked. Nothing
-//!    else has been touched.
-//! 2. The copy is renamed to `DATABASE.restoring`. From here on a start is refused
-//!    until a restore has ended: a database without its WAL, or one with the WAL of
-//!    another, would be worse than none.
-//! 3. The old database and its WAL are moved aside, together; its marks are removed.
-//! 4. `DATABASE.restoring` is renamed to the database, which ends it.
+//! The order of steps makes sure that a crash or a power cut at any point loses nothing:
+//! 1. The backup is copied to `DATABASE.restore-partial`, synced and checked. Nothing else has
+//!    changed yet.
+//! 2. The copy is renamed to `DATABASE.restoring`. From here on the broker refuses to start
+//!    until a restore has completed: it would find a database without its WAL, or with
+//!    another's.
+//! 3. The old database and its WAL are moved aside; its marks are removed.
+//! 4. `DATABASE.restoring` is renamed to the database.
 
 use std::path::{Path, PathBuf};
 
@@ -21,46 +21,45 @@ use super::place;
 use super::watch::Watch;
 use crate::store::{LockFile, OpenError, beside, directory_of, give_to_owner_of};
 
-/// What to restore where.
+/// Source and target of a restore.
 #[derive(Debug, Clone)]
 pub struct RestoreOptions {
     /// The database, which need not exist.
     pub database: PathBuf,
-    /// The backup. It is only read.
+    /// The backup, which is only read.
     pub backup: PathBuf,
-    /// Remove what was there, instead of moving it aside.
+    /// Remove the old database instead of moving it aside.
     pub discard: bool,
 }
 
-/// What was restored.
+/// The result of a restore.
 #[derive(Debug, Clone, Serialize)]
 pub struct Restore {
     /// The database.
     pub database: String,
-    /// What is in it now.
+    /// The backup that was restored.
     pub backup: String,
-    /// Size of the database.
+    /// Size of the database in bytes.
     pub bytes: u64,
-    /// Where the database that was there is now; `None` if there was none, or if it
-    /// was discarded.
+    /// New path of the old database; `None` if there was none, or if it was discarded.
     pub kept_as: Option<String>,
-    /// Durable sessions in it.
+    /// Number of durable sessions restored.
     pub sessions: u64,
-    /// Messages in it.
+    /// Number of messages restored.
     pub messages: u64,
-    /// Deliveries in it.
+    /// Number of deliveries restored.
     pub deliveries: u64,
-    /// Retained messages in it.
+    /// Number of retained messages restored.
     pub retained: u64,
 }
 
 /// Verifies the backup and puts it in the database's place.
 ///
 /// # Errors
-/// A broker is running; the backup is foreign, newer, damaged or not to be read; a
-/// file cannot be written; the watch says stop. If anything but the last renames
-/// fails, the database is as it was; if these do, the text names the file, and a
-/// start is refused until a restore has ended.
+/// A broker is running; the backup is foreign, newer, damaged or unreadable; a file cannot be
+/// written; the watch requests a stop. If a step before the last renames fails, the database
+/// is unchanged. If one of these fails, the error names the file, and the broker refuses to
+/// start until a restore has completed.
 pub fn restore(options: &RestoreOptions, watch: &Watch) -> Result<Restore, MaintenanceError> {
     let path = options.database.as_path();
     if let (Ok(backup), Ok(database)) = (options.backup.canonicalize(), path.canonicalize())
@@ -101,7 +100,7 @@ pub fn restore(options: &RestoreOptions, watch: &Watch) -> Result<Restore, Maint
     })
 }
 
-/// The words for a database that a broker is to use would mislead.
+/// Rewords errors for a backup: the texts for a database that a broker uses would mislead.
 fn of_backup(error: MaintenanceError, backup: &Path) -> MaintenanceError {
     let path = backup.to_path_buf();
     match error {
@@ -122,7 +121,7 @@ fn of_backup(error: MaintenanceError, backup: &Path) -> MaintenanceError {
     }
 }
 
-/// True if all that is left of the file is the begin of SQLite's header.
+/// True if the file holds only the beginning of SQLite's header.
 fn is_cut_short(path: &Path) -> bool {
     const HEADER: u64 = 100;
     let begin = b"SQLite format 3\0";
@@ -131,7 +130,7 @@ fn is_cut_short(path: &Path) -> bool {
         && std::fs::read(path).is_ok_and(|read| read.iter().zip(begin).all(|(a, b)| a == b))
 }
 
-/// Takes the lock that keeps brokers out.
+/// Takes the lock that excludes brokers.
 pub(super) fn lock(path: &Path, to: &'static str) -> Result<LockFile, MaintenanceError> {
     LockFile::acquire(path).map_err(|error| match error {
         OpenError::Locked { path, pid } => MaintenanceError::InUse { path, pid, to },
@@ -139,7 +138,7 @@ pub(super) fn lock(path: &Path, to: &'static str) -> Result<LockFile, Maintenanc
     })
 }
 
-/// The full check, on the copy that is going to be used; told of the backup.
+/// Runs the full check on the copy; an error names the backup.
 fn sound(copy: &Path, backup: &Path, watch: &Watch) -> Result<check::Rows, MaintenanceError> {
     let report = check::check(copy, watch)?;
     match report.findings.iter().find(|finding| finding.severity == check::Severity::Damage) {
@@ -151,8 +150,8 @@ fn sound(copy: &Path, backup: &Path, watch: &Watch) -> Result<check::Rows, Maint
     }
 }
 
-/// The database and its WAL, under a name that SQLite reads together. What belongs to
-/// the old file alone is removed.
+/// Renames the database and its WAL so that SQLite can open them together under the new name.
+/// Marks that belong only to the old file are removed.
 fn move_aside(
     path: &Path,
     any: &Database,
@@ -173,14 +172,14 @@ fn move_aside(
     Ok(moved.then_some(kept))
 }
 
-/// Two restores within one second must not meet.
+/// A free name, since two restores may happen within one second.
 fn free_name(path: &Path, time: &str) -> PathBuf {
     let name = |suffix: &str| beside(path, &format!(".before-restore-{time}{suffix}"));
     let mut names = std::iter::once(name("")).chain((2..).map(|n| name(&format!("-{n}"))));
     names.find(|name| !name.exists()).unwrap_or_else(|| name(""))
 }
 
-/// `20261124T143522Z`: SQLite has a calendar.
+/// The time as `20261124T143522Z`, computed by SQLite.
 fn now(any: &Database) -> Result<String, MaintenanceError> {
     any.connection
         .query_row("SELECT strftime('%Y%m%dT%H%M%SZ', 'now')", [], |row| row.get(0))

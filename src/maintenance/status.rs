@@ -1,4 +1,4 @@
-//! Summarizes the database in numbers.
+//! Summarises the database in numbers.
 
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -13,57 +13,56 @@ use super::steps;
 use super::watch::Watch;
 use crate::store::{beside, directory_of, is_clean, pragma};
 
-/// A database at one moment. Counts are not of the very same moment if a broker is
-/// running.
+/// The state of a database. If a broker is running, the counts are not of the same moment.
 #[derive(Debug, Clone, Serialize)]
 pub struct Status {
-    /// The path.
+    /// Path of the database.
     pub database: String,
-    /// How it was read.
+    /// How the database was read.
     pub access: Access,
     /// The process that has it open.
     pub in_use_by: Option<Holder>,
     /// How the last run ended.
     pub last_stop: LastStop,
-    /// A running broker found damage and left a mark.
+    /// True if a running broker has found damage and left a mark.
     pub marked_damaged: bool,
-    /// Size of the database file.
+    /// Size of the database file in bytes.
     pub file_bytes: u64,
-    /// Size of the write-ahead log.
+    /// Size of the write-ahead log in bytes.
     pub wal_bytes: u64,
-    /// Size of the file that is given up when the volume is full.
+    /// Size in bytes of the reserve file, which is removed when the volume is full.
     pub reserve_bytes: u64,
-    /// `persistence.max_size`; `None` for no limit.
+    /// `persistence.max_size` in bytes; `None` for no limit.
     pub max_size_bytes: Option<u64>,
-    /// Bytes of pages that hold something.
+    /// Bytes of used pages.
     pub used_bytes: u64,
-    /// Bytes of pages that are free within the file.
+    /// Bytes of free pages within the file.
     pub free_bytes: u64,
-    /// Size of a page.
+    /// Size of a page in bytes.
     pub page_size: u64,
-    /// Pages of the file, free ones included.
+    /// Number of pages of the file, including free ones.
     pub pages: u64,
-    /// Pages that are free.
+    /// Number of free pages.
     pub free_pages: u64,
-    /// The volume that it is on.
+    /// The volume of the database.
     pub volume: Option<Volume>,
     /// Durable sessions.
     pub sessions: Sessions,
-    /// Of durable sessions.
+    /// Number of subscriptions of durable sessions.
     pub subscriptions: u64,
-    /// Messages, each counted once.
+    /// Number of messages, each counted once.
     pub messages: u64,
-    /// Messages times the sessions that wait for them.
+    /// Number of deliveries: one for each message and session that waits for it.
     pub deliveries: u64,
-    /// Topics with a retained message.
+    /// Number of topics with a retained message.
     pub retained: u64,
-    /// QoS 2 packet ids of publishers that wait for PUBREL.
+    /// Number of QoS 2 packet identifiers of publishers that wait for PUBREL.
     pub incoming_ids: u64,
     /// The message that has waited longest.
     pub oldest_message: Option<OldestMessage>,
     /// `user_version` of the file.
     pub schema_version: i64,
-    /// Of this program.
+    /// SQLite's version in this program.
     pub sqlite_version: String,
 }
 
@@ -71,29 +70,30 @@ pub struct Status {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LastStop {
-    /// It has not ended.
+    /// The broker is running.
     Running,
-    /// In order.
+    /// The broker stopped in order.
     Clean,
-    /// It was killed, or the machine was. (Or this is a backup of a running one.)
+    /// The broker or the machine was killed, or the file is a backup made beside a running
+    /// broker.
     Unclean,
 }
 
 /// Bytes of a volume.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Volume {
-    /// All of it.
+    /// Size of the volume.
     pub total_bytes: u64,
-    /// What this user may still take.
+    /// What this user may still allocate.
     pub available_bytes: u64,
 }
 
 /// Durable sessions.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Sessions {
-    /// Connected; after an unclean stop: connected when the broker ended.
+    /// Connected sessions; after an unclean stop, those connected when the broker ended.
     pub connected: u64,
-    /// Away.
+    /// Disconnected sessions.
     pub away: u64,
 }
 
@@ -106,10 +106,10 @@ pub struct OldestMessage {
     pub age_seconds: u64,
 }
 
-/// Looks at the database. `max_size` is the configured limit, 0 for none.
+/// Reads the status of the database. `max_size` is the configured limit in bytes, 0 for none.
 ///
 /// # Errors
-/// It cannot be opened or read, or the watch says stop.
+/// The database cannot be opened or read, or the watch requests a stop.
 pub fn status(path: &Path, max_size: u64, watch: &Watch) -> Result<Status, MaintenanceError> {
     let database = Database::open(path)?;
     let failed = |source| database.failed(source);
@@ -166,7 +166,7 @@ fn last_stop(database: &Database) -> rusqlite::Result<LastStop> {
     Ok(if is_clean(&database.connection)? { LastStop::Clean } else { LastStop::Unclean })
 }
 
-/// Seconds since a moment in milliseconds since 1970; 0 if it has yet to come.
+/// Seconds since a moment in milliseconds since 1970; 0 if it is in the future.
 pub fn age(at_ms: u64) -> u64 {
     now_ms().saturating_sub(at_ms) / 1000
 }
@@ -177,12 +177,12 @@ pub(super) fn now_ms() -> u64 {
     u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// What FerryMQ writes is not negative.
+/// Converts a value of the database; FerryMQ writes no negative ones.
 pub(super) fn unsigned(value: i64) -> u64 {
     u64::try_from(value).unwrap_or(0)
 }
 
-/// The volume on which a file is, or would be.
+/// The volume of a file, which need not exist.
 pub(super) fn volume(path: &Path) -> Option<Volume> {
     let volume = rustix::fs::statvfs(directory_of(path)).ok()?;
     Some(Volume {
@@ -191,7 +191,7 @@ pub(super) fn volume(path: &Path) -> Option<Volume> {
     })
 }
 
-/// Of a file, 0 if it is not there.
+/// Size of a file in bytes, 0 if it does not exist.
 pub(super) fn size(path: &Path) -> u64 {
     std::fs::metadata(path).map_or(0, |metadata| metadata.len())
 }

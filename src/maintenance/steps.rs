@@ -5,19 +5,18 @@ use super::access::Database;
 use super::error::MaintenanceError;
 use super::watch::{Phase, Watch};
 
-/// Rows of one transaction: some 10 ms.
+/// Rows of one transaction: about 10 ms.
 pub(super) const ROWS: i64 = 20_000;
 
-/// Where [`each`] is.
+/// The range of identifiers that [`each`] has yet to read.
 pub(super) struct Chunk {
-    /// Rows with a larger id,
+    /// Rows with a larger identifier than this,
     pub(super) after: i64,
     /// up to this one.
     pub(super) last: i64,
 }
 
-/// How many rows a table with an `id` has. Rows that come while it counts are not
-/// counted.
+/// Counts the rows of a table with an `id`. Rows added during the count are not included.
 pub(super) fn count(
     database: &Database,
     table: &str,
@@ -38,8 +37,8 @@ pub(super) fn count(
     Ok(count)
 }
 
-/// Calls `read` for one chunk after another. It answers with the last id that it has
-/// seen, `None` when there was no row any more.
+/// Calls `read` for one chunk after another. `read` returns the last identifier that it has
+/// read, `None` if there was no row left.
 pub(super) fn each(
     database: &Database,
     table: &str,

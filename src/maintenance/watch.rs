@@ -1,50 +1,50 @@
-//! Reports the progress of long work, and asks whether to continue.
+//! Reports the progress of long work, and carries the request to stop.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// What is being done.
+/// The phase of the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// Pages are copied; counted in bytes.
+    /// Copies pages; counted in bytes.
     Copying,
-    /// SQLite checks the structure; it does not tell how far it is.
+    /// SQLite checks the structure; it reports no progress.
     Structure,
-    /// Rows are looked at; counted in rows.
+    /// Reads rows; counted in rows.
     Rows,
-    /// Rows are deleted; counted in deliveries.
+    /// Deletes rows; counted in deliveries.
     Removing,
-    /// Free pages are given back; counted in bytes.
+    /// Returns free pages to the volume; counted in bytes.
     Shrinking,
 }
 
-/// How far it is.
+/// The progress of the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Step {
-    /// What is counted.
+    /// The phase, which decides the unit.
     pub phase: Phase,
-    /// So far.
+    /// Amount done so far.
     pub done: u64,
-    /// In the end; 0 if that is not known.
+    /// Total amount; 0 if unknown.
     pub total: u64,
 }
 
-/// Called at each step, from whatever thread works. False: stop.
+/// A callback for each step, on whatever thread works. Its result false requests a stop.
 #[derive(Clone)]
 pub struct Watch(Arc<dyn Fn(Step) -> bool + Send + Sync>);
 
 impl Watch {
-    /// `go_on` must be quick.
+    /// Creates a watch. `go_on` must return quickly.
     pub fn new(go_on: impl Fn(Step) -> bool + Send + Sync + 'static) -> Self {
         Self(Arc::new(go_on))
     }
 
-    /// Nobody watches.
+    /// A watch that never requests a stop.
     pub fn nobody() -> Self {
         Self::new(|_| true)
     }
 
-    /// True if the work is to go on.
+    /// Reports a step; returns true if the work is to continue.
     pub(super) fn goes_on(&self, phase: Phase, done: u64, total: u64) -> bool {
         (self.0)(Step { phase, done, total })
     }

@@ -1,4 +1,4 @@
-//! The broker under test as a process.
+//! The broker under test, as a child process.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -15,17 +15,16 @@ use super::{Metrics, SandboxError};
 use crate::config::Config;
 use crate::load::Stop;
 
-/// A recovery takes seconds for millions of messages.
+/// Time limit of a start. A recovery takes seconds for millions of messages.
 const READY_WITHIN: Duration = Duration::from_mins(2);
 
-/// Lines of its log that are shown if it fails.
+/// Lines of the log that are shown if the broker fails.
 const TAIL: usize = 12;
 
-/// Between two looks at the wish to stop.
+/// Time between two checks of the stop request.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// A running `ferrymq serve`. Killed, not stopped, when dropped: its database is not
-/// to be kept.
+/// A running `ferrymq serve`. A drop kills it: its database is not needed any more.
 #[derive(Debug)]
 pub struct Broker {
     child: Child,
@@ -37,11 +36,11 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Starts the own executable with `config`, and waits until it is ready. `directory`
-    /// gets its configuration and its log; a log that is there is continued.
+    /// Starts this executable with `config` and waits until the broker is ready. Its
+    /// configuration and log are written to `directory`; an existing log is appended to.
     ///
     /// # Errors
-    /// It cannot be started or ends before it is ready: its log says why.
+    /// The broker cannot be started, or ends before it is ready; the error shows its log.
     pub fn start(directory: &Path, config: &Config, stop: &Stop) -> Result<Self, SandboxError> {
         let file = directory.join("ferrymq.toml");
         let text =
@@ -98,7 +97,7 @@ impl Broker {
         Ok(())
     }
 
-    /// `... listening listener="tcp" address=127.0.0.1:4711`
+    /// Parses `... listening listener="tcp" address=127.0.0.1:4711`.
     fn note_address(&mut self, line: &str) {
         let Some((_, rest)) = line.split_once("listening listener=\"") else { return };
         let Some((name, address)) = rest.split_once("\" address=") else { return };
@@ -110,7 +109,7 @@ impl Broker {
         }
     }
 
-    /// Where clients connect.
+    /// The address of the MQTT listener.
     pub fn address(&self) -> SocketAddr {
         self.mqtt
     }
@@ -120,20 +119,20 @@ impl Broker {
         self.child.id()
     }
 
-    /// From starting the process to "ready".
+    /// Time from the start of the process to "ready".
     pub fn ready_after(&self) -> Duration {
         self.ready_after
     }
 
-    /// Its figures.
+    /// Reads its metrics.
     ///
     /// # Errors
-    /// It does not answer.
+    /// The broker does not answer.
     pub fn metrics(&self) -> Result<Metrics, SandboxError> {
         Metrics::scrape(self.http).map_err(SandboxError::Figures)
     }
 
-    /// SIGKILL: nothing of it runs any more when this returns.
+    /// Sends SIGKILL and waits for the end of the process.
     pub fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -142,14 +141,14 @@ impl Broker {
         }
     }
 
-    /// Whether it has ended by itself.
+    /// True if the process has ended by itself.
     pub fn has_ended(&mut self) -> bool {
         !matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// What to report of a broker that failed: how it ended and what it last said.
+    /// Builds the error for a broker that failed: exit status and end of its log.
     pub fn failed(&mut self, what: &str) -> SandboxError {
-        // Its end and the end of its log come apart by moments.
+        // The process may end a moment after its log.
         let deadline = Instant::now() + Duration::from_secs(1);
         while !self.has_ended() && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(5));
@@ -173,7 +172,7 @@ fn spawn(file: &Path) -> Result<(Child, PathBuf), SandboxError> {
         .map_err(|source| SandboxError::Spawn { program: program.clone(), source })?;
     let mut command = Command::new(&program);
     for (name, _) in std::env::vars_os() {
-        // The keys are in the file. Switches of test builds are no keys.
+        // The configuration is in the file. Variables for test builds are not keys and stay.
         let key = name.to_str().is_some_and(|name| name.starts_with("FERRYMQ_"));
         if key && name != "FERRYMQ_FAILPOINT" && name != "FERRYMQ_SABOTAGE" {
             command.env_remove(name);
@@ -182,7 +181,7 @@ fn spawn(file: &Path) -> Result<(Child, PathBuf), SandboxError> {
     command
         .args(["serve", "--end-with-parent", &std::process::id().to_string(), "--config"])
         .arg(file)
-        // Ctrl-C is for us alone: the broker is ended in our order.
+        // Ctrl-C must reach only this process, which ends the broker itself.
         .process_group(0)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -193,7 +192,7 @@ fn spawn(file: &Path) -> Result<(Child, PathBuf), SandboxError> {
     }
 }
 
-/// Copies the log into its file, and tells each line as long as somebody listens.
+/// Copies the log into its file, and sends each line while there is a receiver.
 fn copy(errors: impl Read, mut log: File, lines: &Sender<String>) {
     let mut errors = BufReader::new(errors);
     let mut line = Vec::new();

@@ -31,7 +31,7 @@ impl Level {
     /// All of them, the weakest first.
     pub const ALL: [Self; 4] = [Self::Memory, Self::Async, Self::Commit, Self::Fsync];
 
-    /// What a configuration asks for.
+    /// The level that a configuration sets.
     pub fn of(config: &Config) -> Self {
         match (config.persistence.enabled, config.persistence.durability) {
             (false, _) => Self::Memory,
@@ -41,7 +41,7 @@ impl Level {
         }
     }
 
-    /// As it is called here.
+    /// The name of the level.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Memory => "memory",
@@ -61,7 +61,7 @@ impl FromStr for Level {
     }
 }
 
-/// What the load must find room for.
+/// Room that the load needs.
 #[derive(Debug, Clone, Copy)]
 pub struct Demand {
     /// Messages in one queue.
@@ -70,13 +70,13 @@ pub struct Demand {
     pub bytes: u64,
     /// Bytes of one packet.
     pub packet: u64,
-    /// Clients at once.
+    /// Clients connected at the same time.
     pub clients: usize,
 }
 
-/// `config` for a broker that lives in `directory`: on loopback ports of the system's
-/// choosing, for anyone on this machine; no limit refuses what `demand` says.
-/// Everything else stays as it is set.
+/// Changes `config` for a broker in `directory`: loopback ports that the system chooses, open
+/// to all clients on this machine, and no limit below `demand`. All other keys stay as they
+/// are.
 pub fn configuration(config: &Config, directory: &Path, level: Level, demand: Demand) -> Config {
     let anywhere = Bind::Addr(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
     let listener =

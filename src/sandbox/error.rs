@@ -5,70 +5,70 @@ use std::path::PathBuf;
 
 use crate::config::ByteSize;
 
-/// What went wrong around the broker under test.
+/// Why the broker under test could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
-    /// The scratch directory, or a file in it.
+    /// The scratch directory or a file in it cannot be written.
     #[error(
         "cannot write {path}: {source}: check that the volume is mounted and writable for this user, or set persistence.path"
     )]
     Directory {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// The system's words.
+        /// The error of the system.
         source: io::Error,
     },
-    /// The volume is too full.
+    /// The volume has too little room.
     #[error(
         "the volume of {path} has {available} left and this takes up to {needed}: free some, or ask for less"
     )]
     Room {
-        /// Where the scratch directory would be.
+        /// The scratch directory.
         path: PathBuf,
-        /// What there is.
+        /// Available space.
         available: ByteSize,
-        /// What is needed.
+        /// Needed space.
         needed: ByteSize,
     },
-    /// The system's limit of open files.
+    /// The system's limit of open files is too low.
     #[error(
         "this takes {needed} open files and the limit is {limit}: raise it with ulimit -n, or take fewer publishers"
     )]
     Files {
-        /// Needed, by the broker or by its clients.
+        /// Files needed by the broker or by its clients.
         needed: u64,
-        /// `RLIMIT_NOFILE`, its hard limit.
+        /// The hard limit of `RLIMIT_NOFILE`.
         limit: u64,
     },
     /// The configuration cannot be written for the broker under test.
     #[error("cannot hand the configuration on: {0}")]
     Configuration(String),
-    /// The own executable cannot be started again.
+    /// This executable cannot be started again.
     #[error("cannot start {program}: {source}")]
     Spawn {
-        /// Its path.
+        /// The path of the executable.
         program: PathBuf,
-        /// The system's words.
+        /// The error of the system.
         source: io::Error,
     },
-    /// It ended, or was not ready in time.
+    /// The broker ended, or was not ready in time.
     #[error("the broker under test {what}; the end of its log:\n{log}")]
     Broker {
-        /// How it ended.
+        /// What happened.
         what: String,
-        /// Its last lines.
+        /// The last lines of its log.
         log: String,
     },
-    /// Its figures cannot be read.
+    /// The broker's metrics cannot be read.
     #[error("cannot read the figures of the broker under test: {0}")]
     Figures(io::Error),
-    /// The end was asked for.
+    /// A stop was requested.
     #[error("interrupted")]
     Interrupted,
 }
 
 impl SandboxError {
-    /// True if it is the volume that refuses.
+    /// True if the volume is the cause.
     pub fn is_about_the_volume(&self) -> bool {
         matches!(self, Self::Directory { .. } | Self::Room { .. })
     }

@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use crate::http::probe;
 
-/// For a broker that is busy.
+/// Long enough for a busy broker.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// All figures of one moment.
+/// All metrics at one moment.
 #[derive(Debug)]
 pub struct Metrics(String);
 
 impl Metrics {
-    /// Asks the broker whose HTTP listener is at `http`.
+    /// Reads the metrics of the broker whose HTTP listener is at `http`.
     ///
     /// # Errors
-    /// It does not answer.
+    /// The broker does not answer.
     pub fn scrape(http: SocketAddr) -> io::Result<Self> {
         Ok(Self(probe(http, "/metrics", TIMEOUT)?.body))
     }
@@ -28,7 +28,7 @@ impl Metrics {
             let rest = line.strip_prefix(name)?;
             rest.starts_with([' ', '{']).then(|| rest.rsplit_once(' ')?.1.parse::<f64>().ok())?
         });
-        // Beginning with a plain zero: an empty sum of floats is -0.
+        // Starts with 0: an empty sum of floats is -0.
         samples.fold(0.0, |sum, sample| sum + sample)
     }
 }

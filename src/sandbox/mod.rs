@@ -2,8 +2,8 @@
 //! directory on the volume of the real database, with its configuration, on loopback ports that
 //! the system chooses.
 //!
-//! Here live the directory, the process, and what can be read of it from outside.
-//! What is tried is decided by [`crate::bench`] and [`crate::drill`].
+//! The directory, the process, and what can be read of it from outside live here.
+//! [`crate::bench`] and [`crate::drill`] decide what is tested.
 
 mod broker;
 mod configuration;

@@ -7,14 +7,14 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use super::SandboxError;
 use crate::config::ByteSize;
 
-/// Bytes that this user may still write on the volume of `path`. `None` if the system
-/// does not say.
+/// Bytes that this user may still write on the volume of `path`; `None` if the system does not
+/// report it.
 pub fn available(path: &Path) -> Option<u64> {
     let volume = rustix::fs::statvfs(path).ok()?;
     Some(volume.f_bavail.saturating_mul(volume.f_frsize))
 }
 
-/// Refuses to begin what the volume has no room for.
+/// Fails if the volume has less than `needed` bytes.
 ///
 /// # Errors
 /// Less than `needed` bytes are available.
@@ -29,8 +29,8 @@ pub fn require_room(path: &Path, needed: u64) -> Result<(), SandboxError> {
     }
 }
 
-/// Raises the limit of open files to `needed`, for this process and those that it
-/// starts.
+/// Raises the limit of open files to the hard limit if it is below `needed`, for this process
+/// and its children.
 ///
 /// # Errors
 /// The hard limit is lower.
@@ -57,7 +57,7 @@ mod tests {
         let text = require_room(here, u64::MAX / 2).unwrap_err().to_string();
         assert!(text.contains("has ") && text.contains("this takes up to "), "{text}");
         let text = raise_file_limit(u64::MAX - 1);
-        // A machine without any limit has no such line.
+        // A machine without a limit returns no error.
         if let Err(error) = text {
             assert!(error.to_string().contains("ulimit -n"), "{error}");
         }

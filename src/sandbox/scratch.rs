@@ -7,23 +7,23 @@ use std::path::{Path, PathBuf};
 
 use super::SandboxError;
 
-/// Removed with all that is in it when dropped. A process that is killed leaves it
-/// behind: `ferrymq-NAME-PID` beside the database.
+/// A directory that is removed with its content on drop. A killed process leaves it behind as
+/// `ferrymq-NAME-PID` beside the database.
 #[derive(Debug)]
 pub struct Scratch {
     path: PathBuf,
-    /// Directories above it that had to be made, the innermost first.
+    /// Parent directories that were created, the innermost first.
     made: Vec<PathBuf>,
 }
 
 impl Scratch {
-    /// Makes `ferrymq-NAME-PID` beside `database`, so on the same volume, for this user
-    /// alone.
+    /// Creates `ferrymq-NAME-PID` beside `database`, so on the same volume, accessible only to
+    /// this user.
     ///
     /// # Errors
-    /// The directory cannot be made.
+    /// The directory cannot be created.
     pub fn beside(database: &Path, name: &str) -> Result<Self, SandboxError> {
-        // The volume is that of the file, wherever a link to it stands.
+        // Uses the volume of the file itself, not of a symbolic link to it.
         let database = database.canonicalize().unwrap_or_else(|_| database.to_path_buf());
         let parent = database.parent().filter(|parent| !parent.as_os_str().is_empty());
         let parent = std::path::absolute(parent.unwrap_or(Path::new(".")))
@@ -34,7 +34,7 @@ impl Scratch {
         std::fs::create_dir_all(&parent).map_err(|source| failed(&parent, source))?;
         match DirBuilder::new().mode(0o700).create(&path) {
             Ok(()) => {}
-            // Process ids come round: one that was killed has left it behind.
+            // Process identifiers are reused: a killed process has left the directory behind.
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 std::fs::remove_dir_all(&path).map_err(|source| failed(&path, source))?;
                 DirBuilder::new()
@@ -48,15 +48,15 @@ impl Scratch {
         Ok(scratch)
     }
 
-    /// Where it is: an absolute path.
+    /// The absolute path of the directory.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// A directory within it.
+    /// Creates a directory within it.
     ///
     /// # Errors
-    /// It cannot be made.
+    /// The directory cannot be created.
     pub fn directory(&self, name: &str) -> Result<PathBuf, SandboxError> {
         let path = self.path.join(name);
         match std::fs::create_dir_all(&path) {
@@ -72,12 +72,12 @@ fn missing(path: &Path) -> Vec<PathBuf> {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // Nobody can be told; what is left has a name that says what it is.
+        // Errors cannot be reported here; the name of a leftover directory tells its origin.
         if !self.path.as_os_str().is_empty() {
             let _ = std::fs::remove_dir_all(&self.path);
         }
         for path in &self.made {
-            // Only if nobody has put something in.
+            // Removes it only if it is empty.
             let _ = std::fs::remove_dir(path);
         }
     }

@@ -5,13 +5,13 @@ use std::time::Instant;
 
 use super::{Broker, SandboxError};
 
-/// Ticks of `/proc/stat` are counted in these on every Linux there is.
+/// Ticks per second of `/proc/stat`; 100 on every Linux system.
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// The name of the thread that writes the database (`src/store/`).
 const WRITER: &str = "ferrymq-store";
 
-/// Readings of one moment.
+/// Readings at one moment.
 #[derive(Debug)]
 pub struct Sample {
     at: Instant,
@@ -26,37 +26,37 @@ pub struct Sample {
     elided: f64,
 }
 
-/// What was used from one moment to another. Times in seconds; CPU seconds may exceed
-/// the elapsed ones, there are several cores.
+/// Usage between two moments. Times are in seconds; on several cores, CPU time may exceed
+/// elapsed time.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Usage {
-    /// Between the two.
+    /// Time between the two moments.
     pub elapsed: f64,
-    /// CPU of the broker.
+    /// CPU time of the broker.
     pub broker_cpu: f64,
-    /// CPU of this process: the clients.
+    /// CPU time of this process, which runs the clients.
     pub own_cpu: f64,
-    /// CPU of all processes; `None` where the system does not say.
+    /// CPU time of all processes; `None` if the system does not report it.
     pub machine_cpu: Option<f64>,
-    /// CPU of the thread that writes the database.
+    /// CPU time of the thread that writes the database.
     pub writer_cpu: f64,
-    /// Within transactions and checkpoints, neither running nor waiting for a core:
-    /// the thread that writes waited for the disk.
+    /// Time of that thread within transactions and checkpoints in which it waited for the
+    /// disk: it neither ran nor waited for a core.
     pub disk_wait: f64,
-    /// Within transactions and checkpoints.
+    /// Time of that thread within transactions and checkpoints.
     pub committing: f64,
-    /// Transactions.
+    /// Number of transactions.
     pub commits: f64,
-    /// Messages written.
+    /// Number of messages written.
     pub committed: f64,
-    /// Messages that did not have to be written.
+    /// Number of messages that did not have to be written.
     pub elided: f64,
-    /// Bytes that the broker has handed to the disk.
+    /// Bytes that the broker has written to disk.
     pub written: u64,
 }
 
 impl Sample {
-    /// Reads everything now.
+    /// Reads all values now.
     ///
     /// # Errors
     /// The broker does not answer.
@@ -78,7 +78,7 @@ impl Sample {
         })
     }
 
-    /// From this moment to a `later` one.
+    /// Usage from this moment to a `later` one.
     pub fn until(&self, later: &Self) -> Usage {
         let (cpu, queued) = match (self.writer, later.writer) {
             (Some(a), Some(b)) => (b.0 - a.0, b.1 - a.1),
@@ -107,8 +107,8 @@ fn own_cpu() -> f64 {
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
-/// Seconds that all cores together were not idle: user, nice, system, irq, softirq
-/// and what the hypervisor took, of proc(5).
+/// Seconds in which the cores together were not idle: user, nice, system, irq, softirq and
+/// steal, see proc(5).
 fn machine_cpu() -> Option<f64> {
     let text = fs::read_to_string("/proc/stat").ok()?;
     let mut fields = text.lines().next()?.split_whitespace().skip(1);
@@ -117,8 +117,8 @@ fn machine_cpu() -> Option<f64> {
     Some(busy / TICKS_PER_SECOND)
 }
 
-/// Seconds that the writing thread ran, and waited for a core; `None` without one or
-/// on a kernel that does not say.
+/// Seconds in which the writer thread ran, and in which it waited for a core; `None` without
+/// such a thread, or on a kernel that does not report it.
 fn writer(pid: u32) -> Option<(f64, f64)> {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
     let thread = threads.flatten().map(|entry| entry.path()).find(|path| {

@@ -1,4 +1,4 @@
-//! What clients do to make the broker hold something.
+//! Actions of clients that make the broker hold memory.
 
 use crate::common::packets::{self, Message, Will, property};
 use crate::game::Game;
@@ -30,7 +30,7 @@ impl Game {
         self.commit();
     }
 
-    /// Publishes `count` messages in one go. Nothing is committed but what has to be.
+    /// Publishes `count` messages in one write. Only what must be committed is committed.
     pub fn publish(&mut self, index: usize, topic: &str, qos: u8, size: usize, count: usize) {
         let (mut bytes, payload) = (Vec::new(), vec![b'x'; size]);
         let message = Message { topic, payload: &payload, qos, ..Message::default() };
@@ -46,7 +46,7 @@ impl Game {
         self.send(index, &bytes);
     }
 
-    /// Publishes what is to be retained; nothing of `size` 0 removes it.
+    /// Publishes a retained message; with `size` 0 it removes the retained message.
     pub fn retain(&mut self, index: usize, topic: &str, size: usize) {
         let (mut bytes, payload) = (Vec::new(), vec![b'x'; size]);
         let client = &mut self.clients[index];
@@ -56,7 +56,7 @@ impl Game {
         self.send(index, &bytes);
     }
 
-    /// Begins a PUBLISH of `size` bytes, of which the last ten are missing.
+    /// Sends a PUBLISH of `size` bytes without its last ten.
     pub fn begin_publish(&mut self, index: usize, topic: &str, size: usize) {
         let (mut bytes, payload) = (Vec::new(), vec![b'x'; size]);
         let message = Message { topic, payload: &payload, ..Message::default() };
@@ -66,14 +66,14 @@ impl Game {
         self.send(index, &bytes);
     }
 
-    /// Sends what is missing of it.
+    /// Sends the missing bytes of that PUBLISH.
     pub fn end_publish(&mut self, index: usize) {
         self.send(index, &[b'x'; 10]);
         self.clients[index].is_in_packet = false;
         self.run();
     }
 
-    /// Gives topics names of two bytes. MQTT 5.0 only.
+    /// Sets topic aliases, whose identifiers have two bytes. MQTT 5.0 only.
     pub fn alias(&mut self, index: usize, topics: impl Iterator<Item = String>) {
         for (alias, topic) in (1..).zip(topics) {
             let mut bytes = Vec::new();

@@ -1,4 +1,4 @@
-//! A client that keeps next to nothing: it forgets what it has read, and answers from the
+//! A client with almost no state of its own: it forgets what it has read, and answers from the
 //! packet alone.
 
 use crate::common::raw;
@@ -6,23 +6,23 @@ use crate::figures::signed;
 use crate::stream::ClientEnd;
 
 #[derive(Debug)]
-#[allow(clippy::struct_excessive_bools)] // Each is true or false by itself.
+#[allow(clippy::struct_excessive_bools)] // The bools are independent.
 pub struct Client {
     pub id: String,
     pub v5: bool,
     pub durable: bool,
-    /// Its connection, unless it is away.
+    /// Its connection, if it is connected.
     pub end: Option<ClientEnd>,
     pub reads: bool,
-    /// It acknowledges what it gets.
+    /// It acknowledges messages.
     pub acknowledges: bool,
-    /// It sends PUBREL for what it has published.
+    /// It sends PUBREL for its messages.
     pub releases: bool,
-    /// It has begun a packet, so that its answers have to wait.
+    /// It has sent a part of a packet, so its answers have to wait.
     pub is_in_packet: bool,
     answers: Vec<u8>,
     next_id: u16,
-    /// The begin of a packet that has not arrived whole.
+    /// The first bytes of a packet that has not completely arrived.
     partial: Vec<u8>,
 }
 
@@ -43,7 +43,7 @@ impl Client {
         }
     }
 
-    /// Bytes that it holds of its own, with those on their way.
+    /// Bytes held by the client itself, including those in transit.
     pub fn memory(&self) -> i64 {
         let own = self.partial.capacity() + self.answers.capacity();
         signed(self.end.as_ref().map_or(0, ClientEnd::memory) + own)
@@ -63,7 +63,7 @@ impl Client {
         self.end.is_some()
     }
 
-    /// The connection is over.
+    /// Handles the end of the connection.
     pub fn lost(&mut self) -> Option<ClientEnd> {
         self.partial = Vec::new();
         self.answers = Vec::new();
@@ -71,7 +71,7 @@ impl Client {
         self.end.take()
     }
 
-    /// Reads what has arrived, and answers it. True if anything moved.
+    /// Reads and answers what has arrived. True if there was progress.
     pub fn moves(&mut self) -> bool {
         let Some(end) = self.end.clone() else { return false };
         let arrived = if self.reads { end.receive(usize::MAX) } else { Vec::new() };
@@ -118,7 +118,7 @@ impl Client {
     }
 }
 
-/// The first packet, and what is behind it.
+/// Splits off the first packet.
 fn split(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (mut length, mut at) = (0_usize, 1);
     loop {

@@ -1,23 +1,23 @@
-//! The two figures that are compared, and how far they may differ.
+//! The two figures that are compared, and their tolerance.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::ALLOCATOR;
 
-/// Growth below this is not compared: what is not charged, such as tables that double, would
-/// count too much in it.
+/// Smaller growth is not compared: memory that is not charged, such as tables that double,
+/// would weigh too much.
 const ENOUGH: i64 = 1 << 20;
-/// Percent.
+/// Largest difference in percent.
 const TOLERANCE: i64 = 15;
 
-/// The allocator counts for the whole process: one test at a time.
+/// The allocator counts for the whole process, so tests run one at a time.
 pub fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Bytes that were asked for and not given back, by whomever. SQLite's are not among them:
-/// it has an allocator of its own.
+/// Bytes allocated and not freed in the process. SQLite's are not included: it has its own
+/// allocator.
 pub fn allocated() -> i64 {
     let stats = ALLOCATOR.stats();
     signed(stats.bytes_allocated) - signed(stats.bytes_deallocated)
@@ -27,11 +27,11 @@ pub fn signed(bytes: usize) -> i64 {
     i64::try_from(bytes).unwrap()
 }
 
-/// At one moment, or what has come since another.
+/// The figures at one moment, or their growth since another.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Figures {
     pub charged: i64,
-    /// Without what the clients of the test hold themselves.
+    /// Allocated bytes without those of the test's clients.
     pub live: i64,
 }
 
@@ -40,18 +40,18 @@ impl Figures {
         Self { charged: self.charged - before.charged, live: self.live - before.live }
     }
 
-    /// Bytes that are charged too little; negative: too much.
+    /// Bytes allocated and not charged; negative if too much is charged.
     pub fn lag(self) -> i64 {
         self.live - self.charged
     }
 
-    /// True if there is enough to be compared.
+    /// True if there is enough growth to compare.
     pub fn count(self) -> bool {
         self.live.max(self.charged) >= ENOUGH
     }
 
     /// # Panics
-    /// They do not agree.
+    /// The figures differ by more than the tolerance.
     pub fn agree(self, what: &str) {
         let Self { charged, live } = self;
         let percent = charged * 100 / live.max(1);

@@ -1,4 +1,4 @@
-//! A broker and its clients on one thread, and what all of it takes in memory.
+//! A broker and its clients on one thread, and their memory.
 
 use crate::api::World;
 use crate::client::Client;
@@ -9,7 +9,7 @@ use crate::figures::{Figures, allocated, signed};
 use crate::shape::Shape;
 use crate::stream::{ClientEnd, Nature, pair};
 
-/// Small, so that little is under way, and what is charged for is in the broker.
+/// Small buffers, so that little is in transit and what is charged is in the broker.
 const NATURE: Nature = Nature {
     to_server: 1 << 14,
     to_client: 1 << 10,
@@ -19,7 +19,7 @@ const NATURE: Nature = Nature {
     staged: 0,
 };
 
-/// Times that the broker clears away what sessions have left. Far more than it takes.
+/// Most runs of the background task that remove what sessions left; far more than needed.
 const PATIENCE: usize = 2_000;
 
 pub struct Game {
@@ -27,14 +27,14 @@ pub struct Game {
     executor: Executor,
     pub clients: Vec<Client>,
     next_number: u64,
-    /// When the comparison began.
+    /// The figures when the comparison began.
     base: Figures,
     connected: i64,
-    /// Of a connection that is idle.
+    /// Memory of an idle connection.
     connection: i64,
 }
 
-/// Runs what needs a runtime around it, whose time passes only by hand.
+/// Runs `game` in a runtime whose time is advanced by hand.
 pub fn on_paused_time<T>(game: impl FnOnce() -> T) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -73,7 +73,7 @@ impl Game {
         self.connect_as(index, clean, will);
     }
 
-    /// Begins a connection, which takes the session over if another one has it.
+    /// Opens a connection, which takes over the session of an existing one.
     pub fn connect_as(&mut self, index: usize, clean: bool, will: Option<Will>) {
         self.next_number += 1;
         let (ours, theirs) = pair(NATURE, Rng::from_seed(self.next_number));
@@ -94,7 +94,7 @@ impl Game {
         }
     }
 
-    /// The connection is closed, without DISCONNECT unless it leaves `politely`.
+    /// Closes the connection, with DISCONNECT only if `politely`.
     pub fn disconnect(&mut self, index: usize, politely: bool) {
         if politely {
             self.send(index, &[0xE0, 0]);
@@ -105,7 +105,7 @@ impl Game {
         self.run();
     }
 
-    /// Sends all of it, as fast as the broker reads.
+    /// Sends all bytes, as fast as the broker reads them.
     pub fn send(&mut self, index: usize, bytes: &[u8]) {
         let mut rest = bytes;
         let mut stuck = 0;
@@ -114,7 +114,7 @@ impl Game {
             let end = self.end(index);
             let sent = end.send(rest);
             rest = &rest[sent..];
-            // Answers come between packets.
+            // Answers are sent only between packets.
             self.clients[index].is_in_packet = was_in_packet || !rest.is_empty();
             self.run();
             if sent == 0 {
@@ -132,7 +132,7 @@ impl Game {
         end
     }
 
-    /// Goes on until nobody has anything to do.
+    /// Runs until no task and no client has anything to do.
     pub fn run(&mut self) {
         loop {
             let ready = self.executor.ready();
@@ -162,8 +162,8 @@ impl Game {
         }
     }
 
-    /// Large batches: the store keeps the numbers of three generations of changes in tables
-    /// that have room for 1,024 from then on.
+    /// Commits large batches: from then on the store's tables for the numbers of three
+    /// generations of changes have room for 1,024.
     fn exercise_store(&mut self) {
         let durable = |client: &Client| client.durable && client.is_connected();
         let Some(index) = self.clients.iter().position(durable) else { return };
@@ -173,8 +173,8 @@ impl Game {
         }
     }
 
-    /// Several small commits: the store forgets which changes came in the batches before, which
-    /// it has to know until no older change can come.
+    /// Makes several small commits, after which the store forgets the changes of earlier
+    /// batches; it must know them until no older change can arrive.
     pub fn pulse(&mut self) {
         let durable = |client: &Client| {
             client.durable && client.is_connected() && !client.is_in_packet && client.reads
@@ -185,7 +185,7 @@ impl Game {
         }
     }
 
-    /// The broker lets go of what need not be in memory.
+    /// Runs the background task, which frees what need not be in memory.
     pub fn background(&mut self) {
         self.world.background();
         self.commit();
@@ -204,7 +204,7 @@ impl Game {
         signed(self.clients.iter().filter(|client| client.is_connected()).count())
     }
 
-    /// The comparison begins here: all are connected, and have done something.
+    /// Begins the comparison: all clients are connected and have sent something.
     pub fn mark(&mut self) {
         for index in 0..self.clients.len() {
             let mut bytes = Vec::new();
@@ -220,7 +220,7 @@ impl Game {
         self.connected = self.count_connected();
     }
 
-    /// What a connection takes that is idle, as those that come back must not count.
+    /// Measures the memory of an idle connection, so that reconnects do not count.
     fn measure_connection(&mut self) -> i64 {
         let durable: Vec<_> =
             (0..self.clients.len()).filter(|&index| self.clients[index].durable).collect();
@@ -236,7 +236,7 @@ impl Game {
         (self.figures().lag() - before) / signed(durable.len().max(1))
     }
 
-    /// What has come since the mark.
+    /// The growth since `mark`.
     pub fn growth(&self) -> Figures {
         let connections = (self.count_connected() - self.connected) * self.connection;
         let mut growth = self.figures().since(self.base);
@@ -244,7 +244,7 @@ impl Game {
         growth
     }
 
-    /// Everybody leaves, and nothing is to come back to.
+    /// Disconnects all clients and ends their sessions.
     pub fn everybody_leaves(&mut self) {
         for index in 0..self.clients.len() {
             if self.clients[index].is_connected() {

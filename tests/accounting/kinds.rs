@@ -1,23 +1,22 @@
-//! A test for each kind of thing that is charged: nothing else grows in it, so that a cost
-//! that is wrong cannot hide behind others.
+//! One test for each kind of memory that is charged. Only this kind grows in it, so that other
+//! kinds cannot hide a wrong charge.
 
 use crate::figures::{allocated, alone};
 use crate::game::{Game, on_paused_time};
 
-/// Whoever does not read, and whoever publishes to them.
+/// Receivers that do not read, and the publisher to them.
 struct Players {
     receivers: std::ops::Range<usize>,
     publisher: usize,
 }
 
-/// Plays `load` on clients that are connected, and compares. Everything is done once before,
-/// for the tables that keep their room: those of the store's batches have some for 65,536
-/// changes.
+/// Runs `load` on connected clients, and compares. It runs once before, for tables that keep
+/// their capacity: those of the store's batches have room for 65,536 changes.
 fn kind(name: &str, setup: impl Fn(&mut Game) -> Players, load: impl Fn(&mut Game, &Players)) {
     kind_that_is_undone(name, setup, load, |_, _| {});
 }
 
-/// As [`kind`], if it stays when everybody leaves, unless it is undone before.
+/// As [`kind`], for what outlives all clients unless `undo` removes it.
 fn kind_that_is_undone(
     name: &str,
     setup: impl Fn(&mut Game) -> Players,
@@ -44,7 +43,7 @@ fn kind_that_is_undone(
     });
 }
 
-/// `count` receivers that are subscribed to `q`.
+/// `count` receivers subscribed to `q`.
 fn receivers(count: usize, v5: bool, durable: bool, qos: u8) -> impl Fn(&mut Game) -> Players {
     move |game| {
         let receivers = game.add(count, v5, durable);
@@ -202,7 +201,7 @@ fn packet_ids_that_are_not_released() {
     kind("QoS 2 ids", receivers(20, true, true, 0), |game, players| {
         for index in players.receivers.clone() {
             game.clients[index].releases = false;
-            // As many as may be unanswered at once.
+            // As many as may be unacknowledged at once.
             game.publish(index, "nobody", 2, 0, 1_000);
             game.commit();
         }
@@ -246,7 +245,7 @@ fn wills_that_wait() {
     });
 }
 
-/// `count` messages under topics of which each begins in its own way.
+/// Retains `count` messages under topics that have no level in common.
 fn retains(name: &str, count: usize, size: usize, topic: impl Fn(usize) -> String) {
     let retain = |game: &mut Game, players: &Players, size| {
         for number in 0..count {

@@ -1,34 +1,34 @@
-//! Memory accounting is true: what the broker charges is compared with what an allocator
-//! that counts sees, within 15% and both ways, and nothing of either is left when everybody
-//! has gone. The real connection driver over the simulated streams of `tests/liveness`, on
-//! one thread, with commits and time by hand.
+//! Memory accounting is correct: what the broker charges is compared with a counting
+//! allocator, within 15% in both directions, and both return to nothing when all clients have
+//! left. The real connection driver runs over the simulated streams of `tests/liveness`, on
+//! one thread; commits and time are driven by the test.
 //!
-//! `kinds` has a test for each kind of thing that is charged, `play` mixes them at random.
-//! Sessions and connections as such are bounded by number and not charged: they are there
+//! `kinds` has a test for each kind of memory that is charged, `play` mixes them at random.
+//! Sessions and connections themselves are limited by number and not charged: they exist
 //! before a comparison begins.
 //!
-//! `ACCOUNTING_SEEDS=N` plays more seeds, `ACCOUNTING_FROM` begins elsewhere,
-//! `ACCOUNTING_SEED=S` replays one and prints what happens.
+//! `ACCOUNTING_SEEDS=N` plays N seeds, `ACCOUNTING_FROM` sets the first, `ACCOUNTING_SEED=S`
+//! replays one and prints what happens.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 #![allow(clippy::panic, clippy::print_stdout)]
 
 #[path = "../common/mod.rs"]
 mod common;
-#[allow(dead_code)] // Its disk only fills.
+#[allow(dead_code)] // Only the full disk is used.
 #[path = "../simulation/disk.rs"]
 mod disk;
 
-#[allow(dead_code)] // Others ring everybody, dial, and fill the disk.
+#[allow(dead_code)] // Wake-ups for all, dialling and the full disk are not used.
 #[path = "../liveness/api.rs"]
 mod api;
 #[allow(dead_code)]
 #[path = "../liveness/executor.rs"]
 mod executor;
-#[allow(dead_code)] // Calm alone.
+#[allow(dead_code)] // Only the calm shape is used.
 #[path = "../liveness/shape.rs"]
 mod shape;
-#[allow(dead_code)] // Nothing is cut here.
+#[allow(dead_code)] // No stream is cut here.
 #[path = "../liveness/stream.rs"]
 mod stream;
 
@@ -77,7 +77,7 @@ fn a_charge_that_is_kept_after_a_disconnect_is_noticed() {
     is_noticed("forget-release");
 }
 
-/// Only if it is asked for: see the module.
+/// Runs only if requested: see the module.
 #[test]
 fn replay() {
     let _alone = figures::alone();

@@ -1,5 +1,5 @@
-//! One seed, one history: clients and what they do are drawn; compared in between and at the
-//! end, and then everybody leaves.
+//! One history per seed: clients and their actions are drawn at random. Charge and memory are
+//! compared in between and at the end; then all clients leave.
 
 use std::ops::AddAssign;
 
@@ -8,18 +8,18 @@ use crate::figures::{Figures, allocated};
 use crate::game::{Game, on_paused_time};
 use crate::step::LAG;
 
-/// Of memory that is still there when everybody has left for the second time: the tables of
-/// the broker and the store keep their room, and hash tables double at slightly different
-/// moments, since they are seeded at random.
+/// Allowed rest of memory after all clients have left for the second time: tables of the
+/// broker and the store keep their capacity, and hash tables, whose seeds are random, double
+/// at slightly different moments.
 const SLACK: i64 = 64 << 10;
-/// The same for the first time, when the tables have grown.
+/// Allowed rest after the first time, when the tables have grown.
 const TABLES: i64 = 4 << 20;
 
-/// What the seeds came to.
+/// The sum of the seeds' results.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Summary {
     comparisons: u64,
-    /// Percent of what was allocated.
+    /// Charge in percent of the allocated memory.
     least: Option<i64>,
     most: Option<i64>,
     largest: i64,
@@ -44,20 +44,20 @@ struct Play {
     retained: usize,
     filters: usize,
     summary: Summary,
-    /// The tables have not grown yet.
+    /// True while the tables have not grown yet.
     first: bool,
     trace: bool,
 }
 
 /// # Panics
-/// Charge and memory do not agree, or something is left.
+/// Charge and memory differ, or memory is left over.
 pub fn play(seed: u64, trace: bool) -> Summary {
     on_paused_time(|| {
         let mut rng = Rng::from_seed(seed);
         let mut game = Game::begin(*rng.pick(&[1, 20, 1_000]));
         let mut summary = Summary::default();
         let (mut left, history) = (Vec::new(), rng.fork());
-        // Three times the same: what the broker keeps for the next time shows in the first.
+        // Three identical passes: what the broker keeps for later appears in the first one.
         for _ in 0..3 {
             let before = allocated();
             let mut play = Play {
@@ -91,7 +91,7 @@ impl Play {
         self.burst();
         for step in 0..self.rng.between(40, 80) {
             self.act();
-            // Together they would be a larger batch than the store's tables have room for.
+            // Without this, the batch would be larger than the capacity of the store's tables.
             self.game.commit();
             self.game.pulse();
             self.say_lag();
@@ -117,8 +117,9 @@ impl Play {
             let qos = u8::try_from(self.rng.index(3)).unwrap();
             self.game.subscribe(index, &["all".to_owned(), "q/+".to_owned()], qos);
         }
-        // The store's lists of changes keep their room, at most that for 65,536 each: they
-        // get what they need for the largest batch that comes. Both batches have it by turns.
+        // The store's lists of changes keep their capacity, at most for 65,536 changes each.
+        // They grow here to the largest batch that follows; both batches of the store get it
+        // in turn.
         for qos in [1, 2, 1, 2, 1, 2] {
             self.game.publish(0, "all", qos, 0, 300);
             self.game.commit();
@@ -126,11 +127,11 @@ impl Play {
         self.game.mark();
     }
 
-    /// Many small messages to everybody within one step.
+    /// Publishes many small messages to all clients within one step.
     fn burst(&mut self) {
         let publisher = self.online();
-        // Streams and connections have had as much before. So many that all queues double at
-        // the same message, from 128 entries to 256.
+        // Streams and connections have grown to this before. All queues double at the same
+        // message, from 128 entries to 256.
         let publish = |game: &mut Game| game.publish(publisher, "all", 0, 0, 300);
         publish(&mut self.game);
         let sleepers: Vec<_> = (0..self.game.clients.len()).filter(|it| *it != publisher).collect();
@@ -150,7 +151,7 @@ impl Play {
         assert!(lag <= LAG, "within a step the charge lags behind by {lag} bytes");
     }
 
-    /// For who looks for what is not charged.
+    /// Helps to find memory that is not charged.
     fn say_lag(&mut self) {
         if self.trace {
             println!("      the charge lags behind by {}", self.game.growth().lag());
@@ -191,7 +192,7 @@ impl Play {
         self.rng.index(self.game.clients.len())
     }
 
-    /// Somebody who is connected and can send a packet.
+    /// A client that is connected and can send a packet.
     fn online(&mut self) -> usize {
         loop {
             let index = self.some();

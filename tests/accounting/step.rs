@@ -1,4 +1,4 @@
-//! Within one long step: what is charged does not lag behind what is allocated.
+//! Checks that the charge keeps up with the allocated memory within one long step.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -8,8 +8,8 @@ use ferrymq::schedule::set_hook;
 use crate::figures::{Figures, allocated};
 use crate::game::Game;
 
-/// Bytes that may be allocated and not charged within a step that handles small packets: what
-/// the step itself collects, and one doubling of a queue.
+/// Bytes that may be allocated and not charged within a step that handles small packets: the
+/// step's own buffers, and one doubling of a queue.
 pub const LAG: i64 = 96 << 10;
 
 struct Watch;
@@ -21,8 +21,8 @@ impl Drop for Watch {
 }
 
 impl Game {
-    /// How far the charge lags behind at most while `act` goes on. Asked at each point at
-    /// which another thread could have acted.
+    /// Largest lag of the charge behind the memory during `act`, measured at each point at
+    /// which another thread could act.
     pub fn lag_within(&mut self, act: impl FnOnce(&mut Self)) -> i64 {
         let ledger = self.world.broker.metrics.messages.memory;
         let now = move || Figures { charged: ledger.get(), live: allocated() };

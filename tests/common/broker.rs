@@ -1,4 +1,4 @@
-//! The binary on ports and a directory of its own.
+//! Runs the broker binary with its own ports and directory.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -17,18 +17,18 @@ pub struct Broker {
     binary: PathBuf,
     directory: tempfile::TempDir,
     settings: Vec<(String, String)>,
-    /// A command that starts it, such as `setpriv`, with its arguments.
+    /// A command with arguments that starts the broker, such as `setpriv`.
     pub wrapper: Vec<String>,
     child: Option<Child>,
 }
 
-/// The binary under test: `BROKER_BINARY`, or the one that cargo built along. (Names
-/// that begin with `FERRYMQ_` are the broker's own.)
+/// The binary under test: `BROKER_BINARY`, or the one that cargo has built with the tests.
+/// (Names that begin with `FERRYMQ_` are the broker's configuration.)
 pub fn binary() -> PathBuf {
     std::env::var_os("BROKER_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_ferrymq").into(), absolute)
 }
 
-/// The binary with failpoints: `BROKER_FAILPOINTS_BINARY`, or built here and now.
+/// The binary with failpoints: `BROKER_FAILPOINTS_BINARY`, or one that is built now.
 pub fn binary_with_failpoints() -> PathBuf {
     if let Some(path) = std::env::var_os("BROKER_FAILPOINTS_BINARY") {
         return absolute(path);
@@ -49,21 +49,21 @@ fn absolute(path: std::ffi::OsString) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// A port of this broker's own until it is dropped: from below the range that outgoing
-/// connections are given, and held by a lock against other test processes.
+/// A port that belongs to this broker until it is dropped. It is below the range of outgoing
+/// connections; a file lock reserves it against other test processes.
 struct Port {
     number: u16,
     _lease: File,
 }
 
-/// How many ports this process has tried.
+/// Number of ports that this process has tried.
 static TRIED: AtomicU16 = AtomicU16::new(0);
 
 impl Port {
     fn lease() -> Self {
         let directory = std::env::temp_dir().join("ferrymq-ports-rust");
         std::fs::create_dir_all(&directory).unwrap();
-        // Processes start at different places, and go on in order.
+        // Processes start at different ports and continue upwards.
         let start = u16::try_from(std::process::id().wrapping_mul(37) % 8_000).unwrap();
         loop {
             let offset = start.wrapping_add(TRIED.fetch_add(1, Ordering::Relaxed));
@@ -101,7 +101,7 @@ impl Broker {
         }
     }
 
-    /// Where its database, and nothing else but its log, stands.
+    /// The directory of its database and its log.
     pub fn directory(&self) -> &Path {
         self.directory.path()
     }
@@ -110,7 +110,7 @@ impl Broker {
         self.directory.path().join("ferrymq.db")
     }
 
-    /// Sets or, with an empty value, unsets a variable for the next start.
+    /// Sets a variable for the next start; an empty value removes it.
     pub fn set(&mut self, key: &str, value: &str) {
         self.settings.retain(|(k, _)| k != key);
         if !value.is_empty() {
@@ -118,7 +118,7 @@ impl Broker {
         }
     }
 
-    /// Starts, and answers how long it took to be ready.
+    /// Starts the broker and returns how long it took to be ready.
     pub fn up(&mut self) -> Duration {
         let started = Instant::now();
         if let Err(code) = self.try_up() {
@@ -127,7 +127,7 @@ impl Broker {
         started.elapsed()
     }
 
-    /// As `up`, or the exit code of a start that failed.
+    /// As `up`, but returns the exit code of a start that failed.
     pub fn try_up(&mut self) -> Result<(), Option<i32>> {
         let started = Instant::now();
         self.spawn();
@@ -142,13 +142,13 @@ impl Broker {
         Ok(())
     }
 
-    /// Starts, without waiting for anything.
+    /// Starts the process without waiting.
     pub fn spawn(&mut self) {
         let log = OpenOptions::new().create(true).append(true).open(self.log_path()).unwrap();
         self.child = Some(self.command(log).spawn().unwrap());
     }
 
-    /// A start that is to fail: its exit code, and what it logged.
+    /// Starts the broker, which must fail, and returns its exit code and what it logged.
     pub fn refused(&mut self) -> (Option<i32>, String) {
         let before = self.log().len();
         let code = self.try_up().expect_err("a start that is refused");
@@ -183,7 +183,7 @@ impl Broker {
         self.get("/readyz").is_some_and(|answer| answer.starts_with("HTTP/1.1 200"))
     }
 
-    /// The whole answer to a GET on the HTTP listener.
+    /// The complete response to a GET on the HTTP listener.
     pub fn get(&self, path: &str) -> Option<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.http)).ok()?;
         stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
@@ -219,7 +219,7 @@ impl Broker {
         self.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_none())
     }
 
-    /// kill -9.
+    /// Sends SIGKILL.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().ok();
@@ -227,14 +227,14 @@ impl Broker {
         }
     }
 
-    /// SIGTERM, and its exit code.
+    /// Sends SIGTERM and returns the exit code.
     pub fn stop(&mut self) -> Option<i32> {
         let pid = rustix::process::Pid::from_child(self.child.as_ref().unwrap());
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
         self.wait_dead().code()
     }
 
-    /// Waits until it has died by itself.
+    /// Waits until the process has ended by itself.
     pub fn wait_dead(&mut self) -> ExitStatus {
         let deadline = Instant::now() + Duration::from_secs(30);
         let mut child = self.child.take().unwrap();

@@ -1,6 +1,6 @@
-//! Messages that come and go through the store's own face, for as long as is asked:
-//! mixed sizes, one to two receivers, several sessions of which one is slow, and queues
-//! that grow and drain in waves. Watched from outside, file by file.
+//! Inserts and deletes messages through the store's API for a given number of messages: mixed
+//! sizes, one or two receivers, several sessions with one slow one, and queues that grow and
+//! drain in waves. The sizes of the files are watched from outside.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -18,67 +18,67 @@ use ferrymq::store::{
 
 use super::waits::Waits;
 
-/// Messages that one submission brings, as one turn of a busy connection does.
+/// Messages per submission, as in one step of a busy connection.
 const TURN: u64 = 64;
 /// Submitters wait while more than this is pending, as the broker's connections do.
 const PENDING: usize = 32_768;
-/// Free pages that the store keeps whatever the load (`store/sqlite/space.rs`).
+/// Bytes of free pages that the store keeps at any load (`store/sqlite/space.rs`).
 const FREE_ANYWAY: u64 = 16 << 20;
 /// Bytes of a page (`store/sqlite/open.rs`).
 const PAGE: u64 = 8192;
 
-/// What is to be done.
+/// Parameters of a run.
 #[derive(Debug, Clone, Copy)]
 pub struct Churn {
     pub messages: u64,
     pub sessions: usize,
-    /// Deliveries that wait at the bottom and at the top of a wave.
+    /// Queued deliveries at the bottom and at the top of a wave.
     pub depth: (u64, u64),
-    /// Messages from one bottom to the next.
+    /// Messages from the bottom of one wave to the next.
     pub wave: u64,
     /// Longest payload in bytes.
     pub longest: usize,
 }
 
-/// Bytes on disk at one moment.
+/// Sizes on disk at one moment, in bytes.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Sample {
     pub done: u64,
     pub elapsed: Duration,
-    /// Deliveries that wait.
+    /// Queued deliveries.
     pub depth: u64,
     pub file: u64,
     pub wal: u64,
-    /// Pages in use: what is neither free nor beyond the end.
+    /// Bytes of used pages.
     pub live: u64,
-    /// What the file may have.
+    /// Largest allowed size of the file.
     pub allowed: u64,
 }
 
 impl Sample {
-    /// The file as a share of what is allowed.
+    /// Size of the file as a fraction of what is allowed.
     pub fn excess(&self) -> f64 {
         self.file as f64 / self.allowed.max(1) as f64
     }
 }
 
-/// One and a half times what is live; for small files what is kept free anyway, and what
-/// the next checkpoint will take off the file.
+/// Largest allowed size of a file: 1.5 times the used pages; a small file may also have the
+/// free pages that the store always keeps and those that the next checkpoint removes.
 fn allowed(live: u64, config: &StoreConfig) -> u64 {
     let spare = FREE_ANYWAY + u64::from(config.wal_checkpoint_pages) * PAGE;
     (live * 3 / 2).max(live + spare)
 }
 
-/// What was seen.
+/// The result of a run.
 #[derive(Debug, Default)]
 pub struct Outcome {
     pub elapsed: Duration,
     pub largest_wal: u64,
-    /// The sample that came closest to the bound, or went furthest beyond.
+    /// The sample with the largest file compared with what is allowed.
     pub worst: Sample,
     pub largest_file: u64,
     pub smallest_file_after: u64,
-    /// Milliseconds that a lonely write waited for its commit: p50, p99, longest.
+    /// Time that a single small write waited for its commit.
     pub waits: Waits,
     /// Milliseconds of one commit and messages of one batch, on average.
     pub commit_millis: f64,
@@ -88,7 +88,7 @@ pub struct Outcome {
 
 struct Session {
     id: SessionId,
-    /// (delivery, message, is one of two)
+    /// (delivery, message, has two receivers)
     queue: VecDeque<(u64, u64)>,
     packet_id: PacketId,
 }
@@ -103,7 +103,7 @@ struct Run<'a> {
     depth: u64,
 }
 
-/// Runs it on a fresh database; `watch` sees a sample now and then.
+/// Runs the load on a new database; `watch` gets `samples` samples.
 pub fn run(
     config: &StoreConfig,
     churn: &Churn,
@@ -175,7 +175,7 @@ impl Outcome {
 }
 
 impl Churn {
-    /// A triangle: as much time is spent growing as draining.
+    /// A triangle wave: growing and draining take equally long.
     fn depth_at(&self, done: u64) -> u64 {
         let (low, high) = self.depth;
         let at = done % self.wave;
@@ -209,7 +209,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Xorshift, the same in each run.
+    /// Xorshift; the numbers are the same in each run.
     fn roll(&mut self, sides: u64) -> u64 {
         self.rng ^= self.rng << 13;
         self.rng ^= self.rng >> 7;
@@ -217,8 +217,7 @@ impl<'a> Run<'a> {
         self.rng % sides
     }
 
-    /// Mostly readings, some documents, now and then a picture: 360 bytes on average up
-    /// to the longest.
+    /// Mostly small payloads, some larger, few very large: 360 bytes on average.
     fn size(&mut self) -> usize {
         let (low, high) = match self.roll(1000) {
             0..800 => (32, 256),
@@ -267,8 +266,8 @@ impl<'a> Run<'a> {
         submission.ops.push(Op::Message(Arc::new(message)));
     }
 
-    /// Acknowledges from the front of random queues; the first session is slow, it
-    /// takes one for ten of each other.
+    /// Acknowledges the first messages of random queues. The first session is slow: it
+    /// acknowledges one message while each other one acknowledges ten.
     fn drain_to(&mut self, depth: u64, submission: &mut Submission) {
         while self.depth > depth {
             let sessions = self.sessions.len() as u64;
@@ -276,7 +275,7 @@ impl<'a> Run<'a> {
             if at == 0 && self.roll(10) > 0 {
                 continue;
             }
-            // Beyond the others' queues only the slow one's is left.
+            // If the other queues are empty, only the slow session's is left.
             while self.sessions[at].queue.is_empty() {
                 at = (at + 1) % self.sessions.len();
             }
@@ -301,7 +300,7 @@ fn record(id: SessionId) -> SessionRecord {
     }
 }
 
-/// A lonely writer: one small row every few milliseconds, each waited for.
+/// Writes one small row every few milliseconds and waits for each.
 fn probe(store: Store, stop: Arc<AtomicBool>) -> std::thread::JoinHandle<Vec<Duration>> {
     std::thread::spawn(move || {
         let mut waits = Vec::new();
@@ -332,7 +331,7 @@ fn size(path: &Path) -> u64 {
     std::fs::metadata(path).map_or(0, |metadata| metadata.len())
 }
 
-/// Bytes of the pages in use, both numbers as of one moment.
+/// Bytes of the used pages, as of one moment.
 fn live(connection: &rusqlite::Connection) -> u64 {
     let number = |pragma: &str| -> u64 {
         connection

@@ -1,12 +1,11 @@
-//! A client that comes back to a long queue and takes all of it, with the time at each
-//! step.
+//! A client that reconnects to a long queue and drains it, with the time of each step.
 
 use std::time::{Duration, Instant};
 
 use super::raw::{self, Packet, Raw};
 
-/// Receives and acknowledges messages `0..count` of one publisher, each exactly when
-/// its turn has come. Returns the messages per second of each `step` of them.
+/// Receives and acknowledges messages `0..count` of one publisher, which must arrive in order.
+/// Returns the messages per second of each `step` messages.
 pub fn in_order(client: &mut Raw, count: u64, step: u64) -> Vec<f64> {
     let (mut rates, mut out) = (Vec::new(), Vec::new());
     let mut mark = Instant::now();
@@ -25,19 +24,19 @@ pub fn in_order(client: &mut Raw, count: u64, step: u64) -> Vec<f64> {
         }
     }
     client.send(&out).unwrap();
-    // What was sent is handled before the answer comes.
+    // PINGRESP arrives after the broker has handled everything sent before.
     assert_eq!(client.until_ping().unwrap(), []);
     rates
 }
 
-/// Least, median, greatest.
+/// Minimum, median, maximum.
 pub fn spread(values: &[f64]) -> [f64; 3] {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     [0, sorted.len() / 2, sorted.len() - 1].map(|at| sorted[at])
 }
 
-/// Waits until `done`, and says how long that took.
+/// Waits until `done` and returns how long that took.
 pub fn until(what: &str, most: Duration, mut done: impl FnMut() -> bool) -> Duration {
     let started = Instant::now();
     while !done() {

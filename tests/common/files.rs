@@ -1,8 +1,8 @@
-//! Open files, of which a crowd of clients and their broker need many.
+//! The limit of open files, which many clients and their broker need.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// As many as the system lets this process, and the brokers that it starts, have.
+/// Raises the soft limit to the hard limit, for this process and the brokers that it starts.
 pub fn raise_limit() {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();

@@ -1,5 +1,5 @@
-//! What happened to a client and when, on a clock that other processes share, so that
-//! its state can be set beside what the broker had done by the same moment.
+//! The steps of a client with their times, on a clock that other processes share, so that its
+//! state can be compared with what the broker had done at the same moment.
 
 use std::collections::VecDeque;
 
@@ -39,7 +39,7 @@ impl<S: Clone> Journal<S> {
         steps.take_while(move |(at, _)| *at <= moment).map(|(_, step)| step.clone())
     }
 
-    /// When such steps were taken.
+    /// Times of the steps that match.
     pub fn moments<'a>(
         &'a self,
         is_meant: impl Fn(&S) -> bool + 'a,

@@ -1,11 +1,11 @@
-//! What the integration tests share: the broker as a process that can be killed, a
-//! client that acknowledges nothing by itself, publishers and subscribers that keep
-//! account, and a random number generator whose seed is printed.
+//! Code shared by the integration tests: the broker as a process that can be killed, a client
+//! that sends no acknowledgements by itself, publishers and subscribers that count their
+//! messages, and a random number generator whose seed is printed.
 
 #![allow(dead_code)] // Each test binary uses a part of it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 #![allow(clippy::print_stdout)]
-#![allow(clippy::cast_precision_loss)] // Figures for people.
+#![allow(clippy::cast_precision_loss)] // Figures are only printed.
 
 pub mod broker;
 pub mod churn;

@@ -1,5 +1,5 @@
-//! A publisher and a subscriber that have nothing to do with what goes on beside them and keep
-//! account: how long each message took, and what became of it.
+//! A publisher and a subscriber that run beside a test's load and record the latency and fate of
+//! each message.
 
 use std::io::{self, Write};
 use std::net::TcpStream;
@@ -12,16 +12,16 @@ use std::time::{Duration, Instant};
 use super::raw::{self, Message, Packet, Raw};
 use super::waits::Times;
 
-/// How long one of them waits for the broker before it counts as left alone.
+/// How long one of them waits for the broker before it counts as not served.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// In place of a number: the last message.
+/// The number of the last message.
 const END: u64 = u64::MAX;
 
 #[derive(Debug, Clone, Copy)]
 pub struct Kind {
     pub name: &'static str,
     pub qos: u8,
-    /// Whether the subscriber's session ends with its connection.
+    /// True if the subscriber's session ends with its connection.
     pub clean: bool,
     /// Messages a second.
     pub rate: u32,
@@ -35,7 +35,7 @@ pub const CLEAN: Kind = Kind { name: "clean", qos: 1, clean: true, rate: 100 };
 pub const QOS0: Kind = Kind { name: "qos0", qos: 0, clean: true, rate: 100 };
 
 impl Kind {
-    /// What is published on.
+    /// The topic name.
     pub fn topic(&self) -> String {
         format!("pair/{}", self.name)
     }
@@ -49,19 +49,19 @@ pub struct Pair {
     subscriber: JoinHandle<(Times, Vec<u64>, io::Result<()>)>,
 }
 
-/// What a pair saw.
+/// The result of a pair.
 #[derive(Debug)]
 pub struct Seen {
     pub kind: Kind,
     pub sent: u64,
-    /// From the moment at which a PUBLISH was due to its PUBACK.
+    /// Latency from when a PUBLISH was due to its PUBACK.
     pub acknowledged: Times,
-    /// From the moment at which a PUBLISH was due to the subscriber.
+    /// Latency from when a PUBLISH was due to its arrival at the subscriber.
     pub delivered: Times,
-    /// Acknowledged, or sent at QoS 0, and not received.
+    /// Messages acknowledged, or sent at QoS 0, and not received.
     pub lost: usize,
     pub duplicated: usize,
-    /// What ended before its time, and how.
+    /// Connections that ended early, with the cause.
     pub broken: Vec<String>,
 }
 

@@ -1,5 +1,5 @@
-//! Sessions by the hundred thousand, written through the store's own face: over
-//! sockets they would take longer than all other tests together.
+//! Writes hundreds of thousands of sessions through the store's API: over sockets they would
+//! take longer than all other tests together.
 //!
 //! `tests/scale.rs` compares a few of them with what the broker writes for clients that
 //! connect and subscribe.
@@ -19,8 +19,8 @@ pub fn client_id(number: u64) -> String {
     format!("device-{number:06}")
 }
 
-/// Eight filters of the session's own, one of a group of a hundred sessions, and one
-/// that all have.
+/// Eight filters of the session alone, one that a hundred sessions share, and one that all
+/// share.
 pub fn filters(number: u64) -> Vec<String> {
     let own = ["set", "get", "reboot", "config", "firmware", "state/+", "log/#", "time"];
     let mut filters: Vec<_> =
@@ -30,8 +30,8 @@ pub fn filters(number: u64) -> Vec<String> {
     filters
 }
 
-/// Writes sessions `1..=count` as MQTT 3.1.1 clients leave them. `connected`: as they are
-/// while their clients are there.
+/// Writes sessions `1..=count` as MQTT 3.1.1 clients leave them; with `connected`, as they are
+/// while their clients are connected.
 pub fn sessions(path: &Path, count: u64, connected: bool, in_order: bool) {
     let hook = Box::new(|reason: &str| panic!("poisoned: {reason}"));
     let (store, _) = Store::open(&StoreConfig::at(path), Arc::default(), hook).unwrap();

@@ -1,7 +1,6 @@
-//! A publisher with a durable session that resumes it as the specification asks:
-//! unacknowledged PUBLISH again with DUP, in their order, and PUBREL where PUBREC
-//! had come. It can keep a journal of what happened to it and when, and say what it
-//! was at an earlier moment.
+//! A publisher with a durable session that it resumes as the specification requires:
+//! unacknowledged PUBLISH again with DUP, in order, and PUBREL after PUBREC. It can record its
+//! steps and their times in a journal, and reconstruct its state at an earlier moment.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -15,8 +14,8 @@ enum State {
     Released,
 }
 
-/// What changes a publisher. An acknowledgement is a step when it has been read, a
-/// message before it is sent.
+/// A change of a publisher's state. An acknowledgement counts when it was read, a message
+/// before it is sent.
 #[derive(Debug, Clone, Copy)]
 enum Step {
     Sent,
@@ -30,11 +29,11 @@ enum Step {
 pub struct Publisher {
     pub name: String,
     pub qos: u8,
-    /// Sequence numbers below this have been given out.
+    /// Sequence numbers below this have been used.
     pub next: u64,
-    /// What the broker has taken responsibility for: PUBACK or PUBREC.
+    /// Number of messages with PUBACK or PUBREC.
     pub acknowledged: u64,
-    /// The highest sequence number among those.
+    /// The highest sequence number among these.
     pub highest: Option<u64>,
     pub retain: bool,
     pub version: u8,
@@ -65,14 +64,14 @@ impl Publisher {
         }
     }
 
-    /// From here on it can say what it was.
+    /// Records a journal from here on.
     #[must_use]
     pub fn with_journal(mut self) -> Self {
         self.journal.begin();
         self
     }
 
-    /// As it was at that moment of [`super::journal::now`].
+    /// Its state at a moment of [`super::journal::now`].
     pub fn as_of(&self, moment: u64) -> Self {
         let window = u16::try_from(self.window).unwrap();
         let mut past = Self::new(&self.name, self.version, self.qos, window);
@@ -144,8 +143,8 @@ impl Publisher {
         Publish { dup, qos: self.qos, pid, topic: self.topic(), payload }
     }
 
-    /// Publishes until `limit` sequence numbers have been given out and all are
-    /// acknowledged to their end, or the connection breaks.
+    /// Publishes until `limit` sequence numbers have been used and all exchanges are complete,
+    /// or the connection breaks.
     pub fn run(&mut self, port: u16, limit: u64) -> io::Result<()> {
         let mut client = Raw::connect(port, self.version, &self.name, false)?;
         let mut out = Vec::new();

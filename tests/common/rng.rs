@@ -1,4 +1,4 @@
-//! Random numbers that can be had again: set `CRASH_SEED` to the printed seed.
+//! Random numbers that can be repeated: set `CRASH_SEED` to the printed seed.
 
 /// Xorshift; good enough to choose moments.
 #[derive(Debug, Clone)]
@@ -21,14 +21,14 @@ impl Rng {
     }
 
     pub fn from_seed(seed: u64) -> Self {
-        // Neighbouring seeds must not begin alike: one round of SplitMix64.
+        // Similar seeds must give different numbers: one round of SplitMix64.
         let mut mixed = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         Self((mixed ^ (mixed >> 31)) | 1)
     }
 
-    /// Below `count`, or 0 if there is none.
+    /// A number below `count`, or 0 if `count` is 0.
     pub fn index(&mut self, count: usize) -> usize {
         usize::try_from(self.between(0, count.max(1) as u64)).unwrap()
     }
@@ -42,7 +42,7 @@ impl Rng {
         &of[self.index(of.len())]
     }
 
-    /// From `low` to just below `high`.
+    /// A number from `low` to `high - 1`.
     pub fn between(&mut self, low: u64, high: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;

@@ -1,4 +1,4 @@
-//! Plays seeds on all cores, and says which of them failed and how to replay them.
+//! Plays seeds on all cores and reports which of them failed and how to replay them.
 
 use std::fmt::Debug;
 use std::ops::AddAssign;
@@ -8,32 +8,32 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-/// After so many failures there is no need for more, unless `NAME_ENOUGH` says so.
+/// Stops after this many failures, unless `NAME_ENOUGH` is set.
 const ENOUGH: u64 = 5;
 
-/// One kind of game: its variables of the environment begin with `prefix`, its test
-/// binary is called `binary`.
+/// One kind of game. Its environment variables begin with `prefix`; its test binary is
+/// `binary`.
 pub struct Seeds<S> {
     pub prefix: &'static str,
     pub binary: &'static str,
-    /// Plays one; with `true` it prints what happens. Panics if the seed fails.
+    /// Plays one seed; with `true` it prints what happens. Panics if the seed fails.
     pub play: fn(u64, bool) -> S,
 }
 
 impl<S: Default + Debug + Send + for<'a> AddAssign<&'a S>> Seeds<S> {
-    /// `NAME_what`, if it is set.
+    /// The value of the variable `NAME_what`, if set.
     pub fn number(&self, what: &str) -> Option<u64> {
         let name = format!("{}_{what}", self.prefix);
         std::env::var(name).ok().map(|value| value.parse().expect("a number"))
     }
 
-    /// From `NAME_FROM`, `NAME_SEEDS` of them, or as many as `count` says.
+    /// The seeds from `NAME_FROM` on, `NAME_SEEDS` of them, or by default `count`.
     pub fn asked_for(&self, count: u64) -> std::ops::Range<u64> {
         let from = self.number("FROM").unwrap_or(0);
         from..from + self.number("SEEDS").unwrap_or(count)
     }
 
-    /// What they came to.
+    /// Plays the seeds and returns the sum of their results.
     ///
     /// # Panics
     /// A seed has failed.
@@ -42,7 +42,7 @@ impl<S: Default + Debug + Send + for<'a> AddAssign<&'a S>> Seeds<S> {
         self.check_on(threads, name, seeds)
     }
 
-    /// As [`Seeds::check`], one at a time: for what is counted in the whole process.
+    /// As [`Seeds::check`], one at a time: for what is counted per process.
     ///
     /// # Panics
     /// A seed has failed.
@@ -53,7 +53,7 @@ impl<S: Default + Debug + Send + for<'a> AddAssign<&'a S>> Seeds<S> {
     fn check_on(&self, threads: usize, name: &str, seeds: impl Iterator<Item = u64> + Send) -> S {
         let started = Instant::now();
         if self.number("SEED").is_none() {
-            // A failure is reported once, below, and not by each thread.
+            // A failure is reported once below, not by each thread.
             std::panic::set_hook(Box::new(|_| {}));
         }
         let (seeds, sum, failed) =
@@ -93,13 +93,12 @@ impl<S: Default + Debug + Send + for<'a> AddAssign<&'a S>> Seeds<S> {
         sum
     }
 
-    /// Plays 300 seeds of `test` with a promise broken in the broker itself, and wants to be
-    /// told of it.
+    /// Plays 300 seeds of `test` with sabotage in the broker, which must make them fail.
     pub fn is_noticed(&self, sabotage: &str, test: &str) {
         self.is_noticed_from(0, sabotage, test);
     }
 
-    /// As [`Seeds::is_noticed`], with seeds that begin elsewhere.
+    /// As [`Seeds::is_noticed`], with seeds from `from` on.
     pub fn is_noticed_from(&self, from: u64, sabotage: &str, test: &str) {
         let variable = |what: &str| format!("{}_{what}", self.prefix);
         let played = Command::new(std::env::current_exe().unwrap())
@@ -123,7 +122,7 @@ impl<S: Default + Debug + Send + for<'a> AddAssign<&'a S>> Seeds<S> {
         );
     }
 
-    /// Plays the one that `NAME_SEED` names, if it does.
+    /// Plays the seed in `NAME_SEED`, if set.
     pub fn replay(&self) {
         if let Some(seed) = self.number("SEED") {
             println!("{:?}", (self.play)(seed, true));

@@ -1,5 +1,5 @@
-//! A subscriber with a durable session that keeps account of every delivery, and
-//! the receiver's half of QoS 2 over reconnects. Like a publisher it can keep a journal.
+//! A subscriber with a durable session that counts every delivery and keeps the receiver's
+//! state of QoS 2 over reconnects. Like a publisher, it can keep a journal.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -7,12 +7,12 @@ use std::io;
 use super::journal::Journal;
 use super::raw::{self, Packet, Publish, Raw};
 
-/// What came from one publisher.
+/// What was received from one publisher.
 #[derive(Default, Clone)]
 pub struct Account {
-    /// How often each sequence number came.
+    /// How often each sequence number was received.
     pub times: Vec<u32>,
-    /// Sequence numbers that came for the first time after a later one.
+    /// Sequence numbers first received after a later one.
     pub out_of_order: Vec<u64>,
     highest: Option<u64>,
 }
@@ -32,7 +32,7 @@ impl Account {
         }
     }
 
-    /// Sequence numbers below `count` that never came.
+    /// Sequence numbers below `count` that were never received.
     pub fn missing(&self, count: u64) -> Vec<u64> {
         (0..count)
             .filter(|n| self.times.get(usize::try_from(*n).unwrap()).is_none_or(|t| *t == 0))
@@ -48,10 +48,10 @@ impl Account {
     }
 }
 
-/// What changes a subscriber; before it is answered.
+/// A change of a subscriber's state, recorded before the answer is sent.
 #[derive(Debug, Clone)]
 enum Step {
-    /// Topic, sequence number, and the packet id that holds it at QoS 2.
+    /// Topic, sequence number, and at QoS 2 the packet id.
     Received(String, u64, Option<u16>),
     Released(u16),
 }
@@ -61,8 +61,8 @@ pub struct Subscriber {
     pub name: String,
     pub accounts: BTreeMap<String, Account>,
     pub version: u8,
-    /// QoS 2 packet ids that were received and not released: another PUBLISH with
-    /// one of these is a repeat.
+    /// QoS 2 packet ids that were received and not released: another PUBLISH with one of them
+    /// is a repeat.
     open: BTreeSet<u16>,
     journal: Journal<Step>,
 }
@@ -78,14 +78,14 @@ impl Subscriber {
         }
     }
 
-    /// From here on it can say what it was.
+    /// Records a journal from here on.
     #[must_use]
     pub fn with_journal(mut self) -> Self {
         self.journal.begin();
         self
     }
 
-    /// As it was at that moment of [`super::journal::now`].
+    /// Its state at a moment of [`super::journal::now`].
     pub fn as_of(&self, moment: u64) -> Self {
         let mut past = Self::new(&self.name, self.version);
         self.journal.until(moment).for_each(|step| past.apply(step));
@@ -135,7 +135,7 @@ impl Subscriber {
             }
         }
         client.send(&out)?;
-        // What was sent is handled before the answer comes.
+        // PINGRESP arrives after the broker has handled everything sent before.
         for packet in client.until_ping()? {
             let mut out = Vec::new();
             self.handle(packet, &mut out)?;
@@ -176,7 +176,7 @@ impl Subscriber {
         self.step(Step::Received(message.topic, sequence, held));
     }
 
-    /// True if the last of `count` messages of the topic is there.
+    /// True if the last of `count` messages of the topic was received.
     pub fn has(&self, topic: &str, count: u64) -> bool {
         count == 0
             || self

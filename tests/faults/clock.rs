@@ -1,7 +1,7 @@
-//! The wall clock is set while the broker runs, and between two runs. Within a run all
-//! that expires is counted in monotonic time, so nothing comes early or late. Across a
-//! restart of the broker the machine's uptime tells how much time has passed; across one
-//! of the machine the wall clock is all there is, and may have been wrong.
+//! The wall clock is set while the broker runs, and between two runs. Within a run, expiry is
+//! counted in monotonic time, so that nothing expires early or late. Across a restart of the
+//! broker the machine's uptime tells how much time has passed; across a restart of the machine
+//! only the wall clock remains, which may have been wrong.
 
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -24,12 +24,12 @@ enum Stop {
 
 const STOPS: [Stop; 2] = [Stop::Killed, Stop::InOrder];
 
-/// A broker whose wall clock can be set, and sessions of which some are to live an
-/// hour and some two seconds.
+/// A broker whose wall clock can be set, with sessions of which some expire after an hour and
+/// some after two seconds.
 struct House {
     broker: Broker,
     shim: Shim,
-    /// When the short ones began to expire.
+    /// When the short sessions began to expire.
     since: Instant,
 }
 
@@ -38,7 +38,7 @@ impl House {
         Self::at(0)
     }
 
-    /// With a wall clock that is wrong by so many seconds.
+    /// Starts with a wall clock that is off by `seconds`.
     fn at(seconds: i64) -> Self {
         let mut broker = Broker::stopped(binary(), &[]);
         let shim = Shim::attach(&mut broker);
@@ -53,7 +53,7 @@ impl House {
         for (id, expiry, delay) in [("long", 3600, 1800), ("short", 2, 1)] {
             let mut client = house.client(id, 5, expiry, Some(delay));
             client.subscribe("t", 1).unwrap();
-            // It leaves without DISCONNECT, so that its will waits for its delay.
+            // The connection ends without DISCONNECT, so that the will waits for its delay.
         }
         house.publish("hour", Some(3600));
         house.publish("brief", Some(2));
@@ -67,7 +67,7 @@ impl House {
         Raw::with(self.broker.port, id, &connect).unwrap()
     }
 
-    /// Acknowledged, at QoS 1.
+    /// Publishes at QoS 1 and waits for PUBACK.
     fn publish(&self, payload: &str, expiry: Option<u32>) {
         let mut client = Raw::connect(self.broker.port, 5, "publisher", true).unwrap();
         let mut body = vec![0, 1, b't', 0, 1];
@@ -86,7 +86,7 @@ impl House {
         assert_eq!(client.recv().unwrap(), Packet::PubAck(1, 0));
     }
 
-    /// Until all that expires in seconds has done so.
+    /// Waits until everything that expires after two seconds has done so.
     fn wait_for_the_short_ones(&self) {
         thread::sleep(Duration::from_secs(5).saturating_sub(self.since.elapsed()));
     }
@@ -102,7 +102,7 @@ impl House {
         self.since = Instant::now();
     }
 
-    /// With the machine: what the file knows of the boot is of another one.
+    /// Restarts the broker as after a reboot: the boot identifier in the file is another one.
     fn reboot(&mut self, seconds: i64, stop: Stop) {
         match stop {
             Stop::Killed => self.broker.kill(),
@@ -116,10 +116,10 @@ impl House {
         self.since = Instant::now();
     }
 
-    /// What was to live an hour is there, and its will is not published.
+    /// Checks that what expires after an hour is there, and that its will was not published.
     fn has_lost_nothing(&self, what: &str) {
         let waiting = self.waiting("long", 5);
-        // What lives two seconds may be over or not.
+        // What expires after two seconds may be there or not.
         let mut came = names(&waiting);
         came.retain(|name| *name != "t: brief");
         assert_eq!(came, ["t: hour", "t: for good"], "{what}");
@@ -133,7 +133,7 @@ impl House {
         self.client(id, version, 3600, None).session_present
     }
 
-    /// Topics and payloads of what waits for `id`, with what is left of their expiry.
+    /// Topics and payloads queued for `id`, with the rest of their expiry.
     fn waiting(&self, id: &str, version: u8) -> Vec<(String, Option<u32>)> {
         let mut client = self.client(id, version, 3600, None);
         assert!(client.session_present, "{id}");
@@ -163,7 +163,7 @@ fn within_a_run(step: i64) {
     let house = House::new();
     house.shim.step_clock(step);
     house.wait_for_the_short_ones();
-    // The short will comes when it is due, the long one not yet.
+    // The short will is published when due, the long one not yet.
     assert_eq!(
         names(&house.waiting("observer", 4)),
         ["t: hour", "t: for good", "wills/short: gone"],
@@ -193,7 +193,7 @@ fn a_step_backward_within_a_run_keeps_nothing_longer() {
 fn across_a_restart_the_wall_clock_counts() {
     let mut house = House::new();
     house.reboot(2 * HOUR, Stop::Killed);
-    // Wills and expiry of sessions that were due meanwhile.
+    // Wills and expired sessions that became due meanwhile.
     house.wait_for_the_short_ones();
     assert!(!house.has_session("long", 5), "an hour is over");
     assert!(!house.has_session("short", 5), "an hour is over");
@@ -220,7 +220,7 @@ fn a_step_backward_across_a_restart_keeps_nothing_longer_than_it_was_to_live() {
     println!("clock, 3 days back across a restart: 1 round, nothing lives longer than it was to");
 }
 
-/// Back to this year's start of 1970, nearly.
+/// Seconds from now back to about the start of 1970.
 fn to_1970() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     100 - i64::try_from(now.as_secs()).unwrap()
@@ -265,7 +265,8 @@ fn a_clock_that_is_set_between_two_runs_of_one_boot_ends_nothing() {
     }
 }
 
-/// Nothing shows that the clock was ten days back: but who was connected did not leave.
+/// Nothing shows that the clock was ten days behind, but clients connected at the stop did not
+/// disconnect.
 #[test]
 fn the_expiry_of_who_was_connected_at_the_stop_begins_at_the_next_start() {
     for stop in STOPS {
@@ -276,12 +277,12 @@ fn the_expiry_of_who_was_connected_at_the_stop_begins_at_the_next_start() {
         house.publish("held", None);
         house.reboot(0, stop);
         drop(here);
-        // Neither is its session gone, nor its will's delay over.
+        // The session has not expired, and the delay of its will has not passed.
         assert_eq!(names(&house.waiting("here", 5)), ["t: held"], "{stop:?}");
     }
 }
 
-/// The clock jumps to and fro while messages flow, and over kill -9.
+/// The clock jumps back and forth while messages flow, and over kill -9.
 #[test]
 fn no_acknowledgement_is_lost_to_a_clock_that_jumps() {
     const ROUNDS: usize = 4;
@@ -292,7 +293,7 @@ fn no_acknowledgement_is_lost_to_a_clock_that_jumps() {
     let mut scenario = scenario.members(1, 4, false, false).members(1, 5, true, false);
     scenario.subscribe(broker.port);
     let mut last = Tally::default();
-    // Below the longest that a session lives while its client is away.
+    // Less than the session expiry.
     for step in [-DAYS, DAYS, -HOUR, HOUR].into_iter().take(ROUNDS) {
         scenario.run_until(&mut broker, |broker| {
             for seconds in [step, 0, -step] {

@@ -1,9 +1,9 @@
-//! A disk that may lose what was not synced. It is fed a recording, and can be cut at
-//! any moment: what was synced is there, and of the rest anything may be.
+//! A disk that may lose what was not synced. It replays a recording and can lose power at any
+//! moment: synced data is there, and of the rest anything may be.
 //!
-//! What a cut may do is what SQLite assumes of a disk with "powersafe overwrite": a
-//! sector of 512 bytes is written or not, bytes beside a write stay what they were, and
-//! writes reach the platter in any order.
+//! A power cut does what SQLite assumes of a disk with "powersafe overwrite": a sector of 512
+//! bytes is written or not, bytes beside a write stay unchanged, and writes reach the disk in
+//! any order.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,16 +13,16 @@ use crate::recording::{Event, Record};
 
 const SECTOR: usize = 512;
 
-/// What of the unsynced changes a cut leaves.
+/// Which unsynced changes survive a power cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Leaves {
     Nothing,
     Everything,
-    /// The first so many of each file.
+    /// A prefix of the changes of each file.
     Prefix,
-    /// Each by itself.
+    /// A random subset of the changes.
     Some,
-    /// The first so many, and of the next one some sectors.
+    /// A prefix, and some sectors of the next change.
     Torn,
 }
 
@@ -89,7 +89,7 @@ impl Disk {
         &mut self.files.entry(file).or_default().pending
     }
 
-    /// The power goes now.
+    /// The files after a power cut at this moment.
     pub fn cut(&self, leaves: Leaves, rng: &mut Rng) -> Files {
         let mut names = self.names.clone();
         for naming in chosen(&self.renaming, leaves, rng) {
@@ -100,7 +100,7 @@ impl Disk {
             let contents = self.files.get(&number).cloned().unwrap_or_default();
             files.insert(name, contents.cut(leaves, rng));
         }
-        // Shared memory has no meaning after a loss of power; SQLite must not trust it.
+        // The `-shm` file has no meaning after a power cut; SQLite must not trust it.
         files.retain(|name, _| !name.ends_with("-shm"));
         files
     }
@@ -112,7 +112,7 @@ pub fn write(files: &Files, directory: &Path) {
     }
 }
 
-/// Names are metadata of a journal, so their changes are kept in order.
+/// File names are journaled metadata, so their changes stay in order.
 fn chosen<T: Clone>(all: &[T], leaves: Leaves, rng: &mut Rng) -> Vec<T> {
     let count = match leaves {
         Leaves::Nothing => 0,
@@ -162,7 +162,7 @@ impl Change {
         let mut at = usize::try_from(offset).unwrap();
         let mut rest = data.as_slice();
         while !rest.is_empty() {
-            // To the end of the sector that it begins in.
+            // Up to the end of the sector in which it begins.
             let (part, next) = rest.split_at(rest.len().min(SECTOR - at % SECTOR));
             if rng.between(0, 2) == 0 {
                 overwrite(bytes, at, part);

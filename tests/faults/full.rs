@@ -1,5 +1,5 @@
-//! Promise 7: a full disk refuses what it cannot keep and goes on with the rest, and
-//! when there is room again the refusals end by themselves.
+//! Promise 7: on a full disk the broker refuses what it cannot store and continues with the
+//! rest; the refusals end by themselves when there is room again.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,7 +12,7 @@ use crate::shim::{CREATE, ENOSPC, EVERY_FILE, Rule, Shim, WRITE};
 
 const REFUSED: u8 = 0x97;
 
-/// Nothing at all can be written, not even a delete.
+/// Nothing can be written, not even a delete.
 #[test]
 fn a_disk_without_a_free_block_refuses_until_there_is_room() {
     let mut broker = Broker::stopped(binary(), &[]);
@@ -27,7 +27,7 @@ fn a_disk_without_a_free_block_refuses_until_there_is_room() {
     let mut filler = Filler::new(broker.port);
     filler.until_refused(64);
     refuses(&broker, 1);
-    // The connection was there, so it needs no commit to take what waits.
+    // The connection exists already, so the receiver needs no commit to drain its queue.
     let topic = scenario.publishers[0].topic();
     scenario.members[0].subscriber.run(&mut receiver, |it| it.has(&topic, 2_000)).unwrap();
     drop(receiver);
@@ -65,7 +65,7 @@ fn a_small_volume_refuses_until_its_queues_drain() {
     fills_and_drains(broker, "a volume of 12 MiB");
 }
 
-/// A tmpfs, unmounted at the end.
+/// A tmpfs, unmounted on drop.
 struct Volume(std::path::PathBuf);
 
 impl Volume {
@@ -80,7 +80,7 @@ impl Volume {
 
 impl Drop for Volume {
     fn drop(&mut self) {
-        // Lazily: a broker that failed the test may still be there.
+        // Lazily: the broker of a failed test may still run.
         Command::new("umount").arg("--lazy").arg(&self.0).status().unwrap();
     }
 }
@@ -95,13 +95,13 @@ fn fills_and_drains(broker: Broker, what: &str) {
     filler.until_refused(8_000);
     refuses(&broker, 1);
     refuses(&broker, 2);
-    // QoS 2 as well: "received" and the deletes have room kept for them.
+    // QoS 2 as well: there is reserved room for "received" and for deletes.
     scenario.drain_without_marks(port);
     filler.until_accepted();
     recovered(broker, scenario, &filler, what);
 }
 
-/// While it is full.
+/// Checks the refusals on a full disk.
 fn refuses(broker: &Broker, qos: u8) {
     let port = broker.port;
     let mut out = Vec::new();
@@ -123,7 +123,8 @@ fn refuses(broker: &Broker, qos: u8) {
     goes_on_without_the_disk(port);
 }
 
-/// `/readyz` and the metric follow the store; that it is over they say some 10 s later.
+/// Waits until `/readyz` and the metric show `state`; they report the end of a full disk about
+/// 10 s later.
 fn await_state(broker: &Broker, state: &str) {
     let deadline = Instant::now() + Duration::from_mins(1);
     loop {
@@ -141,7 +142,7 @@ fn await_state(broker: &Broker, state: &str) {
     }
 }
 
-/// Sessions that end with their connection are served as ever.
+/// Sessions that end with their connection are served as usual.
 fn goes_on_without_the_disk(port: u16) {
     let mut subscriber = Raw::connect(port, 4, "light-sub", true).unwrap();
     subscriber.subscribe("light/#", 2).unwrap();
@@ -173,7 +174,8 @@ fn goes_on_without_the_disk(port: u16) {
     }
 }
 
-/// Nothing acknowledged before, during and after is missing, also after kill -9.
+/// No message acknowledged before, during or after the full disk is missing, also after kill
+/// -9.
 fn recovered(mut broker: Broker, mut scenario: Scenario, filler: &Filler, what: &str) {
     await_state(&broker, "ready");
     broker.kill();
@@ -189,7 +191,7 @@ fn recovered(mut broker: Broker, mut scenario: Scenario, filler: &Filler, what: 
     tally.must_be_kept(&format!("{what}, {} refused", filler.refused), 1);
 }
 
-/// An MQTT 5.0 publisher of QoS 1, one message at a time, that takes a refusal.
+/// An MQTT 5.0 publisher at QoS 1 that sends one message at a time and accepts refusals.
 struct Filler {
     client: Raw,
     next: u64,
@@ -235,13 +237,13 @@ impl Filler {
         let deadline = Instant::now() + Duration::from_secs(30);
         while !self.publish() {
             assert!(Instant::now() < deadline, "refusals do not end");
-            // Not to fill the log with refusals.
+            // Limits the number of refusals in the log.
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 }
 
-/// A 5.0 client whose session ends with its connection.
+/// An MQTT 5.0 client whose session ends with its connection.
 fn passing(port: u16, id: &str) -> Raw {
     Raw::with(port, id, &Connect { expiry: 0, ..Connect::new(5, true) }).unwrap()
 }

@@ -1,6 +1,6 @@
-//! Promise 7: a disk that fails is loud and safe. A call on one of the files fails; no
-//! acknowledgement leaves that is not on disk, the process ends with 5, and the next
-//! start has everything. Nothing is built upon a failed fsync.
+//! Promise 7: on an I/O error the broker sends no acknowledgement for what is not on disk and
+//! exits with code 5, and the next start has everything. Nothing is written after a failed
+//! fsync.
 
 use std::collections::BTreeSet;
 
@@ -17,9 +17,9 @@ use crate::tally::Tally;
 
 const ROUNDS: usize = 3;
 
-/// So that checkpoints, which alone write the database, come soon and often.
+/// Makes checkpoints, which alone write the database, early and frequent.
 const CHECKPOINTS: (&str, &str) = ("FERRYMQ_PERSISTENCE__WAL_CHECKPOINT_PAGES", "40");
-/// So that queues are read back from disk.
+/// Makes the broker read queues back from disk.
 const NO_MEMORY: (&str, &str) = ("FERRYMQ_SESSION__MEMORY_WINDOW", "10");
 
 #[test]
@@ -42,7 +42,7 @@ fn a_failed_sync_of_the_database_ends_the_process_and_is_not_tried_again() {
     ends("EIO, fsync of the database", SYNC, DATABASE, EIO, 3);
 }
 
-/// As of a file system that the kernel has made read-only after an error.
+/// As on a file system that the kernel has made read-only after an error.
 #[test]
 fn a_volume_that_becomes_read_only_ends_the_process() {
     ends("EROFS, every write", WRITE | CREATE, EVERY_FILE, EROFS, 300);
@@ -74,8 +74,8 @@ fn a_failed_read_of_a_queue_ends_the_process() {
     sum.must_be_kept(what, ROUNDS * rounds());
 }
 
-/// Every read, write and sync of a start fails once: it is refused with 3, or ends with 5
-/// if it was ready by then, or it was a file that the broker can do without.
+/// Each read, write and sync of a start fails once. The start is refused with 3, or exits with
+/// 5 if the broker was ready by then, or succeeds if the broker does not need the file.
 #[test]
 fn a_start_on_a_failing_disk_is_refused_or_whole() {
     let what = "EIO in a start";
@@ -123,7 +123,7 @@ fn scenario() -> Scenario {
     scenario.members(1, 4, false, false)
 }
 
-/// At full rate, a call fails after some that do not.
+/// Publishes at full rate until a call fails, after a random number of calls.
 fn ends(what: &str, calls: i64, files: i64, error: i64, most: u64) {
     let mut rng = Rng::new();
     let mut sum = Tally::default();
@@ -144,7 +144,7 @@ fn ends(what: &str, calls: i64, files: i64, error: i64, most: u64) {
         assert!(!log.contains("panicked"), "{log}");
         let recording = shim.read();
         nothing_is_built_upon_a_failed_sync(&recording);
-        // What was written and not synced is gone, as after a failed fsync it may be.
+        // Unsynced data is lost, as may happen after a failed fsync.
         let mut disk = Disk::default();
         recording.records.iter().for_each(|record| disk.apply(record));
         sum += power::restart(&disk, Leaves::Nothing, &scenario, &mut rng);
@@ -152,11 +152,12 @@ fn ends(what: &str, calls: i64, files: i64, error: i64, most: u64) {
         broker.up();
         sum += scenario.drain_and_count(broker.port);
     }
-    // Each round is looked at twice: as a disk may have left it, and as it is.
+    // Each round is checked twice: on the disk without unsynced data, and on the files as they
+    // are.
     sum.must_be_kept(what, 2 * ROUNDS * rounds());
 }
 
-/// A file whose fsync has failed is neither synced again nor written to.
+/// After a failed fsync, the file is neither synced again nor written to.
 fn nothing_is_built_upon_a_failed_sync(recording: &Recording) {
     let mut failed = BTreeSet::new();
     for record in &recording.records {

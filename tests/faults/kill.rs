@@ -1,6 +1,6 @@
-//! `kill -9` beyond `tests/crash.rs`: everything at once. Publishers of both versions
-//! and both QoS, some of them away; durable sessions, a shared subscription and retained
-//! messages; subscribers that come and go from round to round.
+//! `kill -9` with a mixed load, beyond `tests/crash.rs`: publishers of both versions and both
+//! QoS, some of them offline; durable sessions, a shared subscription and retained messages;
+//! subscribers that connect and disconnect from round to round.
 
 use std::thread;
 use std::time::Duration;
@@ -45,7 +45,7 @@ fn mixed(what: &str, settings: &[(&str, &str)]) {
             member.online = rng.between(0, 2) == 0;
         }
         let pause = Duration::from_millis(rng.between(20, 300));
-        // One publisher stays away, with what it has under way.
+        // One publisher stays offline, with its messages in flight.
         let away = usize::try_from(rng.between(0, scenario.publishers.len() as u64)).unwrap();
         let away = scenario.publishers.remove(away);
         scenario.run_until(&mut broker, |broker| {

@@ -1,10 +1,10 @@
-//! Real faults on the real binary: power that goes, disks that fail or are full, clocks
-//! that are set, files that are damaged, processes that are killed, networks that stall.
+//! Real faults on the real binary: power cuts, failing and full disks, clocks that are set,
+//! damaged files, killed processes, bad networks.
 //!
-//! `shim/` is loaded into the broker with `LD_PRELOAD`; `shim.rs` is its handle.
-//! `recording.rs`, `disk.rs` and `scenario.rs` are what the scenarios are made of, and each
-//! other file holds scenarios of one kind. Each prints one line with what it counted.
-//! `FAULT_ROUNDS=N` does each of them N times as often; `CRASH_SEED` repeats a choice.
+//! `shim/` is loaded into the broker with `LD_PRELOAD`; `shim.rs` controls it. `recording.rs`,
+//! `disk.rs` and `scenario.rs` are the building blocks; each other file holds scenarios of one
+//! kind. Each scenario prints one line with its counts. `FAULT_ROUNDS=N` runs each of them N
+//! times as often; `CRASH_SEED` repeats the random choices.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 #![allow(clippy::print_stdout)] // As in tests/common.
@@ -28,7 +28,7 @@ mod power;
 mod readonly;
 mod refused;
 
-/// How many times as many rounds as by default.
+/// The factor for the number of rounds.
 fn rounds() -> usize {
     std::env::var("FAULT_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(1).max(1)
 }

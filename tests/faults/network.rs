@@ -1,5 +1,5 @@
-//! Through a bad network nothing acknowledged is lost, QoS 2 comes once, and order
-//! holds; a connection that is dead without saying so is ended by its keep alive.
+//! Through a bad network no acknowledged message is lost, QoS 2 arrives once, and order holds;
+//! keep alive ends a half-open connection.
 
 use std::process::Command;
 use std::thread;
@@ -43,7 +43,7 @@ fn a_half_open_connection_is_ended_by_its_keep_alive_and_its_will_is_sent() {
         let will = Some(Will::new("wills/half"));
         let connect = Connect { keep_alive: 1, will, ..Connect::new(version, true) };
         let mut client = Raw::with(proxy.port, "half", &connect).unwrap();
-        // As long as it is heard it lives, past its keep alive.
+        // A client that sends packets stays connected beyond its keep alive.
         for _ in 0..5 {
             client.until_ping().unwrap();
             thread::sleep(Duration::from_millis(500));
@@ -52,7 +52,7 @@ fn a_half_open_connection_is_ended_by_its_keep_alive_and_its_will_is_sent() {
         proxy.stall_to_broker();
         let Packet::Publish(will) = observer.recv().unwrap() else { panic!("no will") };
         assert_eq!(will.topic, "wills/half");
-        // Nothing of it is left.
+        // The session is gone.
         let still = loop {
             match client.recv() {
                 Ok(Packet::Disconnect(reason)) => assert_eq!(reason, 0x8D),
@@ -64,7 +64,7 @@ fn a_half_open_connection_is_ended_by_its_keep_alive_and_its_will_is_sent() {
     println!("half-open connections: 2 rounds, ended by keep alive, wills sent");
 }
 
-/// Publishers and an online subscriber through the proxy, an offline one besides.
+/// Runs publishers and an online subscriber through the proxy, and an offline subscriber.
 fn through(what: &str, network: Network, messages: u64, kill: bool) {
     let mut rng = Rng::new();
     let mut sum = Tally::default();
@@ -87,7 +87,7 @@ fn through(what: &str, network: Network, messages: u64, kill: bool) {
     sum.must_be_kept(what, rounds());
 }
 
-/// A namespace of its own, in which three packets in ten of MQTT are dropped.
+/// A network namespace in which 30% of MQTT's packets are dropped.
 #[test]
 fn real_loss_of_30_percent_of_all_packets_loses_nothing() {
     let inside = Command::new("unshare")

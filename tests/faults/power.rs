@@ -1,6 +1,6 @@
-//! Promise 1, 2, 3 and 4 under loss of power: the broker is killed at full rate, and
-//! started on what a disk might have kept of its files at that moment or an earlier one.
-//! Clients go on from what they knew at the same moment.
+//! Promises 1 to 4 under power cuts: the broker is killed at full rate, and started on what a
+//! disk may have kept of its files at that moment or an earlier one. Clients continue with
+//! their state of the same moment.
 
 use std::thread;
 use std::time::Duration;
@@ -15,10 +15,10 @@ use crate::scenario::Scenario;
 use crate::shim::Shim;
 use crate::tally::Tally;
 
-/// Disks made from one recording.
+/// Number of disk states made from one recording.
 const STATES: usize = 40;
 
-/// So small that a recording has checkpoints and a write-ahead log that is begun anew.
+/// Small enough for a recording to contain checkpoints and a restart of the write-ahead log.
 const CHECKPOINTS: [(&str, &str); 2] = [
     ("FERRYMQ_PERSISTENCE__WAL_CHECKPOINT_PAGES", "60"),
     ("FERRYMQ_PERSISTENCE__WAL_LIMIT", "1MiB"),
@@ -85,7 +85,7 @@ fn power_loss_retained() {
     });
 }
 
-/// While the files are being made and nothing is acknowledged yet.
+/// Power cuts while the files are created and nothing is acknowledged yet.
 #[test]
 fn power_loss_in_the_first_start_leaves_what_can_be_started() {
     let mut rng = Rng::new();
@@ -110,7 +110,7 @@ fn power_loss_in_the_first_start_leaves_what_can_be_started() {
     assert!(starts > 10);
 }
 
-/// The test of the test: without fsync, it must find something.
+/// A test of the test: without fsync it must fail.
 #[test]
 fn power_loss_is_noticed_if_fsync_is_left_out() {
     red("FERRYMQ_SABOTAGE", "skip-fsync", binary_with_failpoints());
@@ -145,7 +145,7 @@ fn kept(what: &str, settings: &[(&str, &str)], scenario: impl Fn() -> Scenario) 
     sum.must_be_kept(what, STATES * rounds());
 }
 
-/// One recording, `states` disks that it may have left.
+/// Makes one recording and starts the broker on `states` disks that may result from it.
 fn lose_power(broker: &mut Broker, mut scenario: Scenario, states: usize, rng: &mut Rng) -> Tally {
     let shim = Shim::recording(broker);
     broker.up();
@@ -161,8 +161,8 @@ fn lose_power(broker: &mut Broker, mut scenario: Scenario, states: usize, rng: &
     restart_on_each(&shim.read(), &scenario, &moments, rng)
 }
 
-/// When the power goes, in order: half the cuts at the end, the others just when an
-/// acknowledgement had been read.
+/// Moments of power cuts, in order: half of them at the end, the others just after an
+/// acknowledgement was read.
 fn moments(scenario: &Scenario, begin: u64, states: usize, rng: &mut Rng) -> Vec<u64> {
     let read: Vec<u64> =
         scenario.publishers.iter().flat_map(super::common::publisher::Publisher::moments).collect();
@@ -195,7 +195,7 @@ fn restart_on_each(
     sum
 }
 
-/// What comes of it if the power goes now.
+/// Starts the broker on the disk after a power cut and counts what clients get.
 pub fn restart(disk: &Disk, leaves: Leaves, scenario: &Scenario, rng: &mut Rng) -> Tally {
     let mut broker = Broker::stopped(binary(), &[]);
     disk::write(&disk.cut(leaves, rng), broker.directory());

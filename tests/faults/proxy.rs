@@ -1,5 +1,5 @@
-//! A network that is bad on purpose: everything between a client and the broker passes
-//! through here, and may be cut, stalled, or taken apart.
+//! A proxy that simulates a bad network between clients and the broker: bytes may be cut off,
+//! stalled or split.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -10,21 +10,21 @@ use std::time::Duration;
 
 use crate::common::rng::Rng;
 
-/// What is done to a connection.
+/// The faults of a connection.
 #[derive(Clone, Copy)]
 pub enum Network {
-    /// Nothing, until [`Proxy::stall_to_broker`].
+    /// None, until [`Proxy::stall_to_broker`].
     Plain,
     /// One byte at a time.
     Bytes,
     /// Cut after some thousand bytes, mostly within a packet.
     Cuts,
-    /// As 30% of lost packets look from above TCP: waits for what is sent again, and
-    /// connections that are given up.
+    /// As 30% packet loss appears above TCP: delays by retransmission, and connections that
+    /// are given up.
     Lossy,
 }
 
-/// The payload of a packet on an Ethernet.
+/// Payload bytes of a TCP packet on Ethernet.
 const PACKET: usize = 1460;
 
 pub struct Proxy {
@@ -33,7 +33,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Its threads end with the process.
+    /// Starts the proxy. Its threads end with the process.
     pub fn start(broker: u16, network: Network, rng: &mut Rng) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -56,13 +56,13 @@ impl Proxy {
         Self { port, stalled }
     }
 
-    /// From now on nothing of what clients send arrives, and nobody is told.
+    /// From now on what clients send does not arrive, and connections stay open.
     pub fn stall_to_broker(&self) {
         self.stalled.store(true, Ordering::SeqCst);
     }
 }
 
-/// One direction, until either side is gone or the network cuts it.
+/// Forwards one direction until either side closes or the network cuts it.
 fn pump(
     mut from: TcpStream,
     mut to: TcpStream,
@@ -92,7 +92,8 @@ fn forward(to: &mut TcpStream, bytes: &[u8], network: Network, rng: &mut Rng) ->
     match network {
         Network::Bytes => bytes.iter().try_for_each(|byte| to.write_all(&[*byte])).ok(),
         Network::Lossy => {
-            // Three in ten are sent again; a stall of three in a row is given up.
+            // 30% of packets are sent again; the connection is given up after four losses in a
+            // row.
             let mut lost = 0;
             while rng.between(0, 10) < 3 {
                 lost += 1;

@@ -1,4 +1,5 @@
-//! A volume that cannot be written, and a user who may not: refused with 3 and the path.
+//! A read-only volume, and a user without permission: the start is refused with 3 and names
+//! the path.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
@@ -8,7 +9,7 @@ use std::process::Command;
 use crate::common::broker::{Broker, binary};
 use crate::shim::{CREATE, EROFS, EVERY_FILE, Rule, Shim, WRITE};
 
-/// A broker that is run by somebody who owns nothing, if the tests are run by root.
+/// A broker run by a user who owns nothing, if the tests are run by root.
 fn of_nobody() -> Broker {
     let mut broker = Broker::stopped(binary(), &[]);
     if rustix::process::geteuid().is_root() {
@@ -32,7 +33,7 @@ fn is_refused(what: &str, broker: &mut Broker) {
     println!("refused, {what}: 1 round, exit 3, one line");
 }
 
-/// A database, made by whoever runs the tests.
+/// Creates a database as the user of the tests.
 fn make(broker: &mut Broker) {
     let wrapper = std::mem::take(&mut broker.wrapper);
     broker.up();
@@ -86,7 +87,7 @@ fn a_read_only_volume_is_refused() {
     refused.unwrap();
 }
 
-/// As above, where nothing can be mounted.
+/// As above, for machines where the test cannot mount.
 #[test]
 fn a_volume_that_answers_erofs_is_refused() {
     let mut broker = Broker::stopped(binary(), &[]);

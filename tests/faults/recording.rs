@@ -1,12 +1,11 @@
-//! What the shim wrote down: every change to the database's directory, in order, and
-//! when it was made.
+//! The shim's recording: every change to the database's directory, in order, with its time.
 
 use std::path::Path;
 
 /// One change. Files are numbers; 0 is the directory.
 #[derive(Debug, Clone)]
 pub struct Record {
-    /// As [`crate::common::journal::now`] tells it.
+    /// Time on the clock of [`crate::common::journal::now`].
     pub at: u64,
     pub file: u32,
     pub event: Event,
@@ -23,9 +22,9 @@ pub enum Event {
     Synced,
     Unlinked(String),
     Renamed(String),
-    /// A call of that kind was made to fail.
+    /// A call of this kind was made to fail.
     Failed(i64),
-    /// It stood there before the recording began.
+    /// The file existed before the recording began.
     Found(String),
 }
 
@@ -36,7 +35,7 @@ pub struct Recording {
 const HEADER: usize = 40;
 
 impl Recording {
-    /// A record that the process did not live to finish is left out.
+    /// Reads a recording; an unfinished last record is ignored.
     pub fn read(path: &Path) -> Self {
         let bytes =
             std::fs::read(path).expect("the shim records: is the binary dynamically linked?");

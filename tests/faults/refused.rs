@@ -1,5 +1,5 @@
-//! Promise 7: a damaged or foreign file is refused at the start, in one line that says
-//! what to do, and left as it is, byte for byte.
+//! Promise 7: a damaged or foreign file is refused at the start, in one line that says what to
+//! do, and is not changed by a single byte.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,7 +15,7 @@ const MESSAGES: u64 = 2_000;
 /// 2,000 messages of this size are about a thousand pages.
 const PAYLOAD: usize = 4_000;
 
-/// A stopped broker with a queue in its database, and who put it there.
+/// A stopped broker with a queue in its database, and the clients that filled it.
 fn with_queue(clean: bool) -> (Broker, Scenario) {
     let mut broker = Broker::stopped(binary(), &[("FERRYMQ_SESSION__MEMORY_WINDOW", "10")]);
     broker.up();
@@ -27,7 +27,7 @@ fn with_queue(clean: bool) -> (Broker, Scenario) {
     if clean {
         assert_eq!(broker.stop(), Some(0));
     } else {
-        // All of it in the database, so that it is there that damage matters.
+        // Waits until the WAL is empty, so that damage to the database matters.
         let deadline = Instant::now() + Duration::from_secs(30);
         while std::fs::metadata(wal(&broker)).unwrap().len() > 0 {
             assert!(Instant::now() < deadline, "the WAL is not emptied when idle");
@@ -42,8 +42,8 @@ fn wal(broker: &Broker) -> std::path::PathBuf {
     broker.directory().join("ferrymq.db-wal")
 }
 
-/// What must not change: all but the log, the lock with its holder's number, the WAL's
-/// index, which is made anew at each start, and a WAL that is empty.
+/// The files that must not change: all but the log, the lock file, the `-shm` file, which each
+/// start creates anew, and an empty WAL.
 fn contents(directory: &Path) -> BTreeMap<String, Vec<u8>> {
     let names = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name());
     let names = names.map(|name| name.into_string().unwrap());
@@ -56,10 +56,10 @@ fn contents(directory: &Path) -> BTreeMap<String, Vec<u8>> {
     kept.map(read).filter(|(name, bytes)| !(name.ends_with("-wal") && bytes.is_empty())).collect()
 }
 
-/// It does not start, and says why in one line with all of `words`.
+/// Checks that the start fails with one line that contains all of `words`.
 fn is_refused(what: &str, broker: &mut Broker, words: &[&str]) {
     let before = contents(broker.directory());
-    // More than once: the first refusal must not make the second start go through.
+    // Twice: the first refusal must not make the second start succeed.
     for _ in 0..2 {
         let (code, log) = broker.refused();
         assert_eq!(code, Some(3), "{what}: {log}");
@@ -119,7 +119,7 @@ fn a_page_that_was_overwritten_is_found_by_the_check() {
     is_refused("damaged pages", &mut broker, &["is damaged", "put a backup in its place"]);
 }
 
-/// After an orderly stop the file is not checked: damage is found when it is read.
+/// After a clean stop the file is not checked: damage is found when it is read.
 #[test]
 fn damage_after_an_orderly_stop_is_found_when_it_is_read() {
     let (mut broker, mut scenario) = with_queue(true);
@@ -150,7 +150,7 @@ fn a_database_that_was_cut_short_is_refused() {
     }
 }
 
-/// Sixteen pages in the middle, so that not all of them are payload.
+/// Overwrites sixteen pages in the middle, so that not all of them are payload.
 fn overwrite_pages(broker: &Broker) {
     use std::os::unix::fs::FileExt as _;
     let file = std::fs::File::options().write(true).open(broker.database()).unwrap();
@@ -159,8 +159,8 @@ fn overwrite_pages(broker: &Broker) {
     file.write_all_at(&vec![0xA5; 16 * 8192], pages / 2 * 8192).unwrap();
 }
 
-/// A WAL that never was one holds nothing that was committed: SQLite, and the broker
-/// with it, go on without it, as after a loss of power that left its first page torn.
+/// A file that is not a WAL holds no commits: SQLite, and so the broker, ignores it, as after
+/// a power cut that left its first page torn.
 #[test]
 fn garbage_in_place_of_the_wal_is_no_obstacle() {
     let (mut broker, mut scenario) = with_queue(true);
@@ -170,8 +170,8 @@ fn garbage_in_place_of_the_wal_is_no_obstacle() {
     tally.must_be_kept("garbage in place of an empty WAL", 1);
 }
 
-/// What was cut off is gone, and cannot be told from what power loss may leave. The
-/// rest is there, whole and in order.
+/// Commits that were cut off are lost, and cannot be told from what a power cut may leave. The
+/// rest is there, complete and in order.
 #[test]
 fn a_wal_that_was_cut_short_keeps_what_stands_before_the_cut() {
     const ROUNDS: usize = 4;

@@ -1,5 +1,5 @@
-//! The clients of a scenario: publishers that keep account of what was acknowledged, and
-//! subscribers, alone or in a group, that keep account of what came.
+//! The clients of a scenario: publishers that count what was acknowledged, and subscribers,
+//! alone or in a group, that count what they received.
 
 use std::io;
 use std::thread;
@@ -10,11 +10,11 @@ use crate::common::raw::{self, Packet, Publish, Raw};
 use crate::common::subscriber::Subscriber;
 use crate::tally::Tally;
 
-/// A subscriber and what it is for.
+/// A subscriber and its role.
 #[derive(Clone)]
 pub struct Member {
     pub subscriber: Subscriber,
-    /// Of a shared subscription, whose members get each message once between them.
+    /// A member of a shared subscription, whose members together receive each message once.
     pub shared: bool,
     pub online: bool,
 }
@@ -23,7 +23,7 @@ pub struct Member {
 pub struct Scenario {
     pub publishers: Vec<Publisher>,
     pub members: Vec<Member>,
-    /// Last number of the marks that tell a subscriber that nothing is left.
+    /// Number of the last mark; a mark tells a subscriber that its queue is empty.
     mark: u64,
 }
 
@@ -53,7 +53,7 @@ impl Scenario {
         self
     }
 
-    /// Each member subscribes to all that is published, and to its marks.
+    /// Subscribes each member to all published topics and to its marks.
     pub fn subscribe(&mut self, port: u16) {
         for member in &mut self.members {
             let mut client = member.subscriber.connect(port).unwrap();
@@ -63,7 +63,7 @@ impl Scenario {
         }
     }
 
-    /// As all of them were at that moment.
+    /// The state of all clients at that moment.
     #[must_use]
     pub fn as_of(&self, moment: u64) -> Self {
         let publishers = self.publishers.iter().map(|publisher| publisher.as_of(moment));
@@ -78,8 +78,8 @@ impl Scenario {
         self.publishers.iter().map(|publisher| publisher.acknowledged).sum()
     }
 
-    /// Publishers, and whoever is online, at full rate until the connections break; in
-    /// the meantime `fault` brings that about.
+    /// Runs publishers and online members at full rate until the connections break; meanwhile
+    /// `fault` causes that.
     pub fn run_until(&mut self, broker: &mut Broker, fault: impl FnOnce(&mut Broker)) {
         let port = broker.port;
         let online: Vec<_> = self
@@ -111,8 +111,8 @@ impl Scenario {
         });
     }
 
-    /// As [`Scenario::publish`], with whoever is online receiving, and over as many
-    /// connections as it takes; `meanwhile` runs beside it.
+    /// As [`Scenario::publish`], with online members receiving, and over as many connections
+    /// as needed; `meanwhile` runs in parallel.
     pub fn insist(&mut self, port: u16, count: u64, meanwhile: impl FnOnce()) {
         let topics: Vec<_> = self.publishers.iter().map(Publisher::topic).collect();
         let online = self.members.iter_mut().filter(|member| member.online && !member.shared);
@@ -135,8 +135,8 @@ impl Scenario {
         });
     }
 
-    /// After the fault: the sessions are there, the publishers resume and have everything
-    /// acknowledged, the subscribers take all that is theirs. Counts what came.
+    /// After the fault: checks the sessions, lets the publishers resume until everything is
+    /// acknowledged, and drains the subscribers. Counts what they received.
     pub fn drain_and_count(&mut self, port: u16) -> Tally {
         let acknowledged = self.acknowledged();
         let (gone, lost) = self.gone(port);
@@ -149,7 +149,7 @@ impl Scenario {
         Tally { acknowledged, stale, ..self.count() }
     }
 
-    /// Sessions that are not there, and what was acknowledged for them.
+    /// Counts missing sessions, and messages acknowledged for them.
     fn gone(&self, port: u16) -> (u64, u64) {
         let missing = |name: &str, version: u8| {
             !Raw::connect(port, version, name, false).unwrap().session_present
@@ -170,7 +170,7 @@ impl Scenario {
         });
     }
 
-    /// Each member in turn, until it has its mark, which was queued last.
+    /// Drains each member in turn until it has its mark, which was queued last.
     pub fn drain(&mut self, port: u16) {
         self.mark += 1;
         for member in &mut self.members {
@@ -182,21 +182,21 @@ impl Scenario {
         }
     }
 
-    /// Each member in turn, until it has what the publishers have sent, and for a moment
-    /// longer. For a disk that has no room for a mark.
+    /// Drains each member in turn until it has everything that was published, and for a moment
+    /// longer. For a disk without room for a mark.
     pub fn drain_without_marks(&mut self, port: u16) {
         let ends: Vec<_> = self.publishers.iter().map(|it| (it.topic(), it.next)).collect();
         for member in &mut self.members {
             let mut client = member.subscriber.connect(port).unwrap();
             let done = |it: &Subscriber| ends.iter().all(|(topic, count)| it.has(topic, *count));
             member.subscriber.run(&mut client, done).unwrap();
-            // What came behind them.
+            // What arrives after the last message.
             client.patience(std::time::Duration::from_secs(1));
             member.subscriber.run(&mut client, |_| false).unwrap_err();
         }
     }
 
-    /// What the receivers have of all that was published.
+    /// Compares what the receivers have with what was published.
     pub fn count(&self) -> Tally {
         let mut tally = Tally { acknowledged: self.acknowledged(), ..Tally::default() };
         for publisher in &self.publishers {
@@ -235,7 +235,7 @@ fn send_mark(port: u16, topic: &str, number: u64) {
     assert_eq!(marker.recv().unwrap(), Packet::PubAck(1, 0));
 }
 
-/// The number in the retained message of a topic.
+/// The sequence number in the retained message of a topic.
 fn retained(port: u16, topic: &str) -> Option<u64> {
     let mut client = Raw::connect(port, 4, "observer", true).unwrap();
     client.subscribe(topic, 0).unwrap();
@@ -246,7 +246,7 @@ fn retained(port: u16, topic: &str) -> Option<u64> {
     })
 }
 
-/// What a receiver, one member or the members of a group together, has of a publisher.
+/// Counts what a receiver, one member or a whole group, has of a publisher.
 fn count(publisher: &Publisher, receiver: &[&Member], tally: &mut Tally) {
     let accounts: Vec<_> = receiver
         .iter()
@@ -262,7 +262,7 @@ fn count(publisher: &Publisher, receiver: &[&Member], tally: &mut Tally) {
             tally.repeated += more;
         }
     }
-    // What is sent again at QoS 1 may go to another member than at first.
+    // At QoS 1, a repeat may go to another member of the group.
     if publisher.qos == 1 && receiver.len() > 1 {
         return;
     }

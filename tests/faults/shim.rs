@@ -1,5 +1,5 @@
-//! The shim's handle: compiled once, attached to a broker before its start, and told
-//! through its control file what to do from now on.
+//! Controls the shim: compiled once, attached to a broker before its start, and controlled
+//! through its control file from then on.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -40,15 +40,15 @@ enum Word {
     Loaded,
 }
 
-/// Which calls fail, and how.
+/// A rule that makes calls fail.
 #[derive(Clone, Copy)]
 pub struct Rule {
     pub calls: i64,
     pub files: i64,
     pub error: i64,
-    /// Calls that succeed before.
+    /// Number of calls that succeed first.
     pub after: i64,
-    /// Calls that fail, -1 for all from then on.
+    /// Number of calls that fail, -1 for all later ones.
     pub times: i64,
 }
 
@@ -58,12 +58,12 @@ pub struct Shim {
 }
 
 impl Shim {
-    /// For the next starts of `broker`.
+    /// Attaches the shim to later starts of `broker`.
     pub fn attach(broker: &mut Broker) -> Self {
         Self::build(broker, false)
     }
 
-    /// With a recording of all that is done to the files.
+    /// Attaches the shim, and records all changes to the files.
     pub fn recording(broker: &mut Broker) -> Self {
         Self::build(broker, true)
     }
@@ -83,7 +83,7 @@ impl Shim {
         shim
     }
 
-    /// The next start of `broker` is without it.
+    /// Removes the shim from later starts of `broker`.
     pub fn detach(broker: &mut Broker) {
         for key in ["LD_PRELOAD", "FAULT_DIR", "FAULT_CONTROL", "FAULT_RECORD"] {
             broker.set(key, "");
@@ -112,22 +112,22 @@ impl Shim {
         self.set(Word::Armed, 0);
     }
 
-    /// How many calls have failed.
+    /// Number of calls that were made to fail.
     pub fn hits(&self) -> i64 {
         self.word(Word::Hits)
     }
 
-    /// Sets the broker's wall clock off by so many seconds.
+    /// Sets the offset of the broker's wall clock in seconds.
     pub fn step_clock(&self, seconds: i64) {
         self.set(Word::ClockOffset, seconds * 1_000_000_000);
     }
 
-    /// The shim is in a process: what it is told has an effect.
+    /// True if a process has loaded the shim, so that the control file has an effect.
     pub fn is_loaded(&self) -> bool {
         self.word(Word::Loaded) != 0
     }
 
-    // A mapping and the file of it are the same pages, so this needs no mapping here.
+    // The shim maps this file; writes to the file are visible in its mapping.
     fn set(&self, word: Word, value: i64) {
         self.control.write_all_at(&value.to_ne_bytes(), word as u64 * 8).unwrap();
     }
@@ -139,7 +139,7 @@ impl Shim {
     }
 }
 
-/// Compiled on first use, for this process alone: tests run in many processes.
+/// Compiles the shim on first use, once per process.
 fn library() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
     LIBRARY.get_or_init(|| {
@@ -154,7 +154,7 @@ fn library() -> &'static Path {
             .status()
             .expect("cc, of build-essential");
         assert!(compiled.success(), "the shim does not compile");
-        // Whole at every moment, whoever else is compiling it.
+        // The rename is atomic: other processes never see a partial file.
         let library = target.join("shim.so");
         std::fs::rename(fresh, &library).unwrap();
         library

@@ -1,22 +1,22 @@
-//! What a scenario counted, and the line that it prints.
+//! The counts of a scenario, and the line that prints them.
 
 use std::ops::AddAssign;
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Messages that had been acknowledged when the fault came.
+    /// Messages acknowledged when the fault occurred.
     pub acknowledged: u64,
-    /// Of what is acknowledged in the end, what a receiver did not get.
+    /// Acknowledged messages that a receiver did not get.
     pub lost: u64,
-    /// Deliveries of QoS 1 messages beyond the first, as may be.
+    /// Repeated deliveries of QoS 1 messages, which are allowed.
     pub repeated: u64,
-    /// Deliveries of QoS 2 messages beyond the first, as may not be.
+    /// Repeated deliveries of QoS 2 messages, which are not allowed.
     pub twice: u64,
-    /// First deliveries that came after a later message.
+    /// First deliveries after that of a later message.
     pub disordered: u64,
     /// Retained messages older than an acknowledged one.
     pub stale: u64,
-    /// Sessions that were promised and are gone.
+    /// Sessions that must exist and do not.
     pub gone: u64,
 }
 
@@ -33,12 +33,12 @@ impl AddAssign for Tally {
 }
 
 impl Tally {
-    /// Nothing of it breaks a promise.
+    /// True if no promise was broken.
     pub fn is_kept(&self) -> bool {
         self.lost + self.twice + self.disordered + self.stale + self.gone == 0
     }
 
-    /// One line: `what` was done `rounds` times.
+    /// Prints the counts of `rounds` rounds in one line.
     pub fn print(&self, what: &str, rounds: usize) {
         let Self { acknowledged, lost, repeated, twice, disordered, stale, gone } = self;
         println!(
@@ -47,7 +47,7 @@ impl Tally {
         );
     }
 
-    /// Prints, and fails if a promise was broken.
+    /// Prints the counts and fails if a promise was broken.
     pub fn must_be_kept(&self, what: &str, rounds: usize) {
         self.print(what, rounds);
         assert!(self.acknowledged > 0, "{what}: nothing was acknowledged");

@@ -1,6 +1,5 @@
-//! Thousands of clients of MQTT 5.0 with a will that is due some time after they are gone,
-//! driven by a few threads: everything is sent to all of them before the first answer is
-//! waited for.
+//! Thousands of MQTT 5.0 clients with a delayed will, driven by a few threads: everything is
+//! sent to all of them before the first answer is awaited.
 
 use std::io;
 use std::time::Duration;
@@ -8,7 +7,7 @@ use std::time::Duration;
 use super::common::raw::{self, Connect, Packet, Raw, Will};
 
 const THREADS: usize = 8;
-/// In whole seconds, as the protocol has it.
+/// The will delay; the protocol counts whole seconds.
 pub const WILL_DELAY: Duration = Duration::from_secs(2);
 
 pub fn name(n: usize) -> String {
@@ -23,7 +22,7 @@ pub fn topic(n: usize) -> String {
 /// The topics of all wills.
 pub const WILLS: &str = "wills/+";
 
-/// The client whose will came under this topic.
+/// The client whose will was published under this topic.
 pub fn of_will(topic: &str) -> usize {
     topic.strip_prefix("wills/").unwrap().parse().unwrap()
 }
@@ -34,9 +33,9 @@ fn connect_packet(n: usize, clean: bool) -> Connect {
     Connect { will, ..Connect::new(5, clean) }
 }
 
-/// Connects clients `0..count`, `clean(n)` with Clean Start; those that are new at the
-/// broker subscribe. Answers all of them, each with whether its session was there, once
-/// CONNACK and SUBACK have come.
+/// Connects clients `0..count`, those with `clean(n)` with Clean Start; clients without a
+/// session subscribe. Returns all of them, each with its Session Present flag, after CONNACK
+/// and SUBACK.
 pub fn connect(
     port: u16,
     count: usize,
@@ -81,9 +80,8 @@ fn connect_some(
     Ok(clients)
 }
 
-/// Takes and acknowledges what waits for each of them: what comes before a PINGRESP, and
-/// at least one message, which may have to be read from the disk first. Answers how many
-/// messages those were.
+/// Drains each client: everything before PINGRESP, and at least one message, which may have to
+/// be read from disk first. Returns the numbers of messages.
 pub fn drain(clients: &mut [Raw]) -> Vec<usize> {
     for client in &mut *clients {
         client.patience(Duration::from_secs(10));
@@ -103,7 +101,7 @@ fn drain_one(client: &mut Raw) -> usize {
                 client.send(&out).unwrap();
                 messages += 1;
             }
-            // Nothing has come for as long as it has patience.
+            // Nothing has arrived within the read timeout.
             Err(_) if answered => break,
             other => panic!("{other:?}"),
         }

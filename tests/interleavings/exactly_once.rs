@@ -1,4 +1,4 @@
-//! QoS 2 over a take-over in the middle of the older connection's step.
+//! QoS 2 over a take-over in the middle of the old connection's step.
 
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
@@ -27,14 +27,14 @@ fn connect(broker: &Broker, id: &str) -> Raw {
     Raw::connect(broker.port, 4, id, false).unwrap()
 }
 
-/// The broker with the receivers of a long turn and a durable receiver of "t".
+/// A broker with the receivers of a long step and a durable receiver of "t".
 fn prepared() -> Broker {
     let broker = step::broker();
     connect(&broker, "receiver").subscribe("t", 2).unwrap();
     broker
 }
 
-/// Everything that waits for the receiver, each exchange taken to its end.
+/// Drains the receiver, with each exchange completed.
 fn drain(broker: &Broker) -> Vec<String> {
     let mut receiver = connect(broker, "receiver");
     let mut seen = Vec::new();
@@ -53,8 +53,8 @@ fn drain(broker: &Broker) -> Vec<String> {
     }
 }
 
-/// A PUBREL at the beginning of a long turn removes the packet id of its own message, and
-/// not that of the message that came under the same id by the next connection.
+/// A PUBREL at the beginning of a long step removes the packet id of its own message, not that
+/// of a message with the same id from the next connection.
 #[test]
 fn an_older_connections_pubrel_does_not_remove_the_packet_id_of_a_newer_message() {
     let mut broker = prepared();
@@ -75,7 +75,7 @@ fn an_older_connections_pubrel_does_not_remove_the_packet_id_of_a_newer_message(
         broker.kill();
         broker.up();
 
-        // It has not seen the PUBREC for the second one, for all that it knows.
+        // As a client that has not received the PUBREC of the second message.
         let mut again = connect(&broker, "publisher");
         again.send(&publish(&second, true)).unwrap();
         assert_eq!(again.recv().unwrap(), Packet::PubRec(PID, 0));
@@ -93,8 +93,7 @@ fn an_older_connections_pubrel_does_not_remove_the_packet_id_of_a_newer_message(
     assert!(between > 0, "no CONNECT came before the older connection's turn was over");
 }
 
-/// PUBREL leaves after "received" is on disk, also if it is the next connection that it
-/// leaves by.
+/// PUBREL is sent after "received" is on disk, also if the next connection sends it.
 #[test]
 fn pubrel_after_a_take_over_waits_for_the_commit_of_the_older_connections_pubrec() {
     let mut broker = prepared();
@@ -115,7 +114,7 @@ fn pubrel_after_a_take_over_waits_for_the_commit_of_the_older_connections_pubrec
         let begun = Instant::now();
         let (mut new, is_between) = step.take_over(&broker, 4, "receiver");
         assert_eq!(new.recv().unwrap(), Packet::PubRel(message.pid));
-        // With PUBREL the client forgets the id [MQTT-4.3.3-13].
+        // On PUBREL the client discards the id [MQTT-4.3.3-13].
         let released = begun.elapsed();
         broker.kill();
         broker.up();

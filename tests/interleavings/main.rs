@@ -1,10 +1,9 @@
-//! What was decided first under a lock is never overtaken in the file: connections,
-//! timers and commits that come between the beginning and the end of another one's turn,
-//! then `kill -9`, then what the file has kept.
+//! The file keeps the order of decisions under a lock: connections, timers and commits act
+//! between the beginning and the end of another connection's step; then `kill -9`; then the
+//! file is checked.
 //!
-//! `step.rs` makes steps that take long, `crowd.rs` is many clients on one thread; each
-//! other file holds scenarios of one kind. Each prints lines with what it counted, and fails
-//! if nothing came in between.
+//! `step.rs` makes long steps, `crowd.rs` drives many clients; each other file holds scenarios
+//! of one kind. Each prints its counts, and fails if nothing interleaved.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 #![allow(clippy::print_stdout)] // As in tests/common.

@@ -1,4 +1,4 @@
-//! Retained messages: the file has the one that memory has.
+//! Retained messages: file and memory must agree.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,8 +14,8 @@ fn topic(n: usize) -> String {
     format!("r/{n}")
 }
 
-/// QoS 1 publishes of one connection of MQTT 5.0, as many at once as a broker grants by
-/// default.
+/// An MQTT 5.0 connection that publishes at QoS 1, with as many unacknowledged messages as a
+/// broker grants by default.
 struct Publisher {
     client: Raw,
     sent: usize,
@@ -30,7 +30,7 @@ impl Publisher {
         Self { client, sent: 0, acknowledged: 0 }
     }
 
-    /// Retains what `payload` says for each topic, all of it acknowledged.
+    /// Retains `payload` for each topic and waits for all acknowledgements.
     fn retain(
         &mut self,
         topics: std::ops::Range<usize>,
@@ -53,7 +53,7 @@ impl Publisher {
         self.settle(0);
     }
 
-    /// Until no more than `left` are unacknowledged.
+    /// Waits until at most `left` messages are unacknowledged.
     fn settle(&mut self, left: usize) {
         while self.sent - self.acknowledged > left {
             let Packet::PubAck(_, 0 | 0x10) = self.client.recv().unwrap() else {
@@ -64,12 +64,12 @@ impl Publisher {
     }
 }
 
-/// What a new subscriber is sent.
+/// The retained messages that a new subscriber receives.
 fn retained(broker: &Broker, filter: &str) -> Retained {
     let mut reader = Raw::connect(broker.port, 4, "reader", true).unwrap();
     reader.subscribe(filter, 0).unwrap();
     let mut seen = Retained::new();
-    // They stand behind no mark: quiet for a second means that all have come.
+    // No mark follows them: a second without a packet means that all have arrived.
     reader.patience(Duration::from_secs(1));
     while let Ok(packet) = reader.recv() {
         let Packet::Publish(message) = packet else { panic!("{packet:?}") };
@@ -88,10 +88,10 @@ fn topics_that_are_published_anew_while_their_messages_expire_are_kept() {
     let started = Instant::now();
     let until = |moment: Duration| std::thread::sleep(moment.saturating_sub(started.elapsed()));
     let mut publisher = Publisher::connect(&broker, "publisher");
-    // So that nothing else goes on while it sweeps.
+    // So that nothing else happens during the sweep.
     until(SWEEP.checked_sub(Duration::from_secs(7)).unwrap());
     publisher.retain(0..TOPICS, |_| b"expires".to_vec(), Some(1));
-    // At one pace, from before the sweep to after it.
+    // At a constant rate, from before the sweep to after it.
     let (first, last) =
         (SWEEP.checked_sub(Duration::from_secs(1)).unwrap(), Duration::from_secs(3));
     until(first);
@@ -120,8 +120,8 @@ fn topics_that_are_published_anew_while_their_messages_expire_are_kept() {
     assert!(at_sweep > 0.0 && at_sweep < all, "the sweep did not come in between");
 }
 
-/// The fewest topics that hold a message until all of them have been published anew: when
-/// the sweep is over, those that had been by then.
+/// The smallest number of topics with a message until all of them have been published again;
+/// at the end of the sweep, those that had been by then.
 fn fewest_retained(broker: &Broker, is_done: &AtomicBool) -> f64 {
     let mut fewest = f64::INFINITY;
     while !is_done.load(Ordering::SeqCst) {
@@ -135,7 +135,7 @@ fn fewest_retained(broker: &Broker, is_done: &AtomicBool) -> f64 {
 fn file_and_memory_agree_on_what_two_publishers_retain_under_the_same_topics() {
     const TOPICS: usize = 10_000;
     let mut broker = Broker::start();
-    // Topics that hold a message of the publisher that has fewer of them.
+    // Topics that hold a message of the publisher with fewer of them.
     let (mut different, mut between) = (0, 0);
     for round in 0..5 {
         std::thread::scope(|scope| {

@@ -1,6 +1,6 @@
-//! A connection whose turn takes a part of a second: it sends a few packets and, in the same
-//! write, thousands of publishes with many receivers each. What the few packets decide is
-//! decided at the beginning of the step.
+//! A connection whose step takes a part of a second: it sends a few packets and, in the same
+//! write, thousands of publishes with many receivers each. The few packets take effect at the
+//! beginning of the step.
 
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
@@ -8,19 +8,19 @@ use std::time::{Duration, Instant};
 use super::common::broker::Broker;
 use super::common::raw::{self, Connect, Publish, Raw};
 
-/// Receivers of each of the many publishes: sessions that are away and subscribe at QoS
-/// 0, so that nothing comes of it but work.
+/// Receivers of each of the many publishes: offline sessions subscribed at QoS 0, so that the
+/// publishes cause only work.
 const RECEIVERS: usize = 1000;
 const PUBLISHES: u32 = 6000;
-/// Rounds of a scenario, at most; and how many of them suffice in which the second
-/// connection has come before the first one's turn was over ([`Turn::take_over`]).
+/// Most rounds of a scenario; and the number of rounds that suffice in which the second
+/// connection arrived before the end of the first one's step ([`Step::take_over`]).
 pub const ROUNDS: usize = 12;
 pub const BETWEEN: usize = 3;
-/// Publishes that the broker has handled, of those that make a turn long.
+/// Counts the publishes that make a step long.
 const HANDLED: &str = "ferrymq_messages_received_total{qos=\"0\"}";
 
-/// A broker with the receivers. It has more workers than cores: the second connection is
-/// not to wait for the worker that is busy with the first.
+/// A broker with the receivers. It has more workers than cores: the second connection must not
+/// wait for the worker that handles the first.
 pub fn broker() -> Broker {
     let broker = Broker::with(&[("FERRYMQ_RUNTIME__WORKER_THREADS", "8")]);
     prepare(&broker);
@@ -41,15 +41,15 @@ fn prepare(broker: &Broker) {
     });
 }
 
-/// A turn that has begun.
+/// A step that has begun.
 pub struct Step {
-    /// [`HANDLED`] before that.
+    /// Value of [`HANDLED`] before the step.
     before: f64,
 }
 
-/// Sends `first`, and what takes long behind it. Answers when the broker has handled
-/// `first`: it counts what came behind it. From outside nothing can be seen earlier, since a
-/// poll hands in what it has counted at its end.
+/// Sends `first`, followed by the many publishes. Returns when the broker has handled `first`,
+/// as its count of publishes shows. This is not visible earlier, since a poll reports its
+/// counts at its end.
 pub fn begin(broker: &Broker, client: &mut Raw, first: &[u8]) -> Step {
     keep_awake(broker);
     let step = Step { before: broker.metric(HANDLED) };
@@ -75,8 +75,8 @@ impl Step {
         broker.metric(HANDLED) - self.before
     }
 
-    /// Connects once more with the client id of the connection whose turn it is. True: CONNECT
-    /// came before the turn was over, whether or not the broker had it wait for that.
+    /// Opens a second connection with the same client id. True: CONNECT arrived before the end
+    /// of the step, whether or not the broker let it wait.
     pub fn take_over(&self, broker: &Broker, version: u8, id: &str) -> (Raw, bool) {
         let mut new = Raw::begin(broker.port, id, &Connect::new(version, false)).unwrap();
         let is_between = self.handled(broker) < f64::from(PUBLISHES);
@@ -86,9 +86,8 @@ impl Step {
     }
 }
 
-/// Commits that go on until the broker is killed. Each of them wakes a worker from outside:
-/// one that only waits for sockets may be the one that is busy, and then nobody looks at
-/// them.
+/// Commits continuously until the broker is killed. Each commit wakes a worker from outside:
+/// otherwise the only worker that polls the sockets may be the busy one.
 fn keep_awake(broker: &Broker) {
     for n in 0..2 {
         let mut pulse = Raw::connect(broker.port, 5, &format!("pulse-{n}"), true).unwrap();
@@ -102,8 +101,8 @@ fn keep_awake(broker: &Broker) {
     }
 }
 
-/// Waits until the broker has ended a connection that was taken over, and then until
-/// everything that it has submitted before that is committed.
+/// Waits until the broker has closed a connection that was taken over, and then until
+/// everything that it submitted before is committed.
 pub fn end(broker: &Broker, mut client: Raw) {
     client.patience(Duration::from_secs(30));
     loop {
@@ -118,7 +117,7 @@ pub fn end(broker: &Broker, mut client: Raw) {
     fence(broker);
 }
 
-/// A durable session is acknowledged after the commit that it is in.
+/// Waits for a commit: a durable CONNECT is acknowledged after the commit that contains it.
 pub fn fence(broker: &Broker) {
     for version in [4, 5] {
         Raw::connect(broker.port, version, "fence", false).unwrap();

@@ -8,7 +8,7 @@ fn connect(broker: &Broker, version: u8, id: &str) -> Raw {
     Raw::connect(broker.port, version, id, false).unwrap()
 }
 
-/// Whether a message for the filter reaches the session after `kill -9`.
+/// True if the session receives a message for the filter after `kill -9`.
 fn is_subscribed(broker: &mut Broker, version: u8) -> bool {
     broker.kill();
     broker.up();

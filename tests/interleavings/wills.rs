@@ -1,4 +1,4 @@
-//! Wills with a delay fall due while their clients come back.
+//! Delayed wills become due while their clients reconnect.
 
 use std::collections::BTreeSet;
 use std::thread::JoinHandle;
@@ -10,7 +10,7 @@ use super::common::raw::{self, Packet, Publish, Raw};
 use super::{crowd, step};
 
 const CLIENTS: usize = 3000;
-/// Receivers of the wills, to which each of them goes: they are away, and take none.
+/// Offline sessions that receive each will.
 const WATCHERS: usize = 500;
 
 #[test]
@@ -23,8 +23,8 @@ fn sessions_of_clients_that_reconnect_while_their_wills_fall_due_are_kept() {
     }
     let clients = crowd::connect(broker.port, CLIENTS, |_| true, |_| true);
     let (mut sessions, mut messages, mut clients) = (0, 0, Some(clients));
-    // Of clients whose sessions stay: those that came back after their wills had fallen due,
-    // and those that came before that.
+    // Clients whose sessions stay: those that reconnected after their wills were due, and
+    // those that reconnected before.
     let (mut late, mut early) = (0, 0);
     for round in 0..3 {
         let seen = watch(&broker);
@@ -57,12 +57,12 @@ fn sessions_of_clients_that_reconnect_while_their_wills_fall_due_are_kept() {
         clients = Some(again);
     }
     assert_eq!((sessions, messages), (0, 0), "sessions, and acknowledged messages, that are gone");
-    // None was due when they began to come back.
+    // No will was due when they began to reconnect.
     assert!(late > 0, "no will fell due while the clients came back");
     assert!(early > 0, "no will was left when the clients came back");
 }
 
-/// Whose wills are published until the broker is killed.
+/// Collects the clients whose wills are published until the broker is killed.
 fn watch(broker: &Broker) -> JoinHandle<BTreeSet<usize>> {
     let mut watcher = Raw::connect(broker.port, 4, "online", true).unwrap();
     watcher.subscribe(crowd::WILLS, 0).unwrap();
@@ -76,12 +76,12 @@ fn watch(broker: &Broker) -> JoinHandle<BTreeSet<usize>> {
     })
 }
 
-/// All of them are lost at once. Answers how long that took, shortly before the first will is
-/// due: as many clients are to be back by then as makes some early and some late.
+/// Drops all connections. Returns how long that took, shortly before the first will is due, so
+/// that some clients reconnect early and some late.
 fn leave(broker: &Broker, clients: Vec<Raw>) -> Duration {
     let gone = Instant::now();
     drop(clients);
-    // But for the one that watches.
+    // All but the watching client.
     while broker.metric("ferrymq_connections") > 1.0 {
         assert!(gone.elapsed() < crowd::WILL_DELAY, "they take long to go");
         std::thread::sleep(Duration::from_millis(5));
@@ -91,7 +91,8 @@ fn leave(broker: &Broker, clients: Vec<Raw>) -> Duration {
     away
 }
 
-/// One message to each, acknowledged to its publisher and not by its receiver.
+/// Publishes one message to each client; the publisher gets its PUBACK, the receiver sends
+/// none.
 fn publish_to_all(broker: &Broker) {
     let mut publisher = Raw::connect(broker.port, 4, "publisher", true).unwrap();
     let mut out = Vec::new();

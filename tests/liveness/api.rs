@@ -1,5 +1,5 @@
-//! Everything in which this test touches the broker's interface: how a broker is put
-//! together, how it is given a connection, and how all of its wake-ups are rung.
+//! The test's interface to the broker: creating a broker, giving it connections, and ringing
+//! all wake-ups.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,8 +24,8 @@ use crate::executor::Job;
 use crate::shape::Shape;
 use crate::stream::ServerEnd;
 
-/// True if the connection driver flushes what it has written: only then may streams keep
-/// bytes back until a flush.
+/// True if the connection driver flushes what it has written: only then may streams hold bytes
+/// back until a flush.
 pub const DRIVER_FLUSHES: bool = true;
 
 /// A day in 2026, in milliseconds since 1970.
@@ -43,8 +43,8 @@ impl Transport for ServerEnd {
     }
 }
 
-/// Runs what waits for nobody but for its turn: between two polls no connection has the
-/// permit of its session in these histories.
+/// Polls a future that waits for nothing but its turn: between two polls, no connection holds
+/// the permit of its session in these tests.
 fn at_once<T>(future: impl Future<Output = T>) -> T {
     let mut future = std::pin::pin!(future);
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
@@ -56,7 +56,7 @@ fn at_once<T>(future: impl Future<Output = T>) -> T {
     panic!("it waits for somebody");
 }
 
-/// A broker whose commits and whose time are the schedule's.
+/// A broker whose commits and time are driven by the schedule.
 pub struct World {
     pub broker: Arc<Broker>,
     pub store: Store,
@@ -116,35 +116,36 @@ impl World {
         Box::pin(serve_stream(Arc::clone(&self.broker), stream, origin))
     }
 
-    /// The task of a connection that the broker dials, for a session under this id.
+    /// The task of a connection that the broker dials, for the session named by the client id.
     pub fn dial(&self, stream: ServerEnd, connect: Connect, dialled: Dialled) -> Job {
         let session = connect.client_id.clone();
         let dial = Dial { connect, session, listener: "bridge".into(), dialled };
         let broker = Arc::clone(&self.broker);
         Box::pin(async move {
-            // Whoever it was dialled for sees that it has ended.
+            // The other end sees that the connection has ended.
             let _ = dial_stream(broker, stream, &dial).await;
         })
     }
 
-    /// Rings every connected session, as if everything that it may wait for had happened.
+    /// Rings the wake-up of every connected session, as if every event that it may wait for
+    /// had happened.
     pub fn ring_everybody(&self) {
         for (_, wake) in self.broker.wakes() {
             wake.ring();
         }
     }
 
-    /// Commits what was submitted, with or without what is held for the elision window.
+    /// Commits what was submitted, with or without messages held for the elision window.
     pub fn commit(&self, with_held: bool) {
         self.store.step(with_held).expect("the disk does not fail in this simulation");
     }
 
-    /// True if a commit would change something, or ring somebody.
+    /// True if a commit would change something or ring a wake-up.
     pub fn has_work(&self) -> bool {
         self.store.has_work()
     }
 
-    /// What the broker does by itself from time to time.
+    /// Runs the broker's background task once.
     pub fn background(&self) {
         at_once(self.broker.background_once());
         let _ = self.store.step_idle();
@@ -154,7 +155,7 @@ impl World {
         self.disk.set_fault(full.then_some(Fault::Full));
     }
 
-    /// True if the writer would try again from time to time what found no room.
+    /// True if the writer retries messages that found no room.
     pub fn tries_again(&self) -> bool {
         let stalled = self.store.metrics().stalled.load(Ordering::Relaxed);
         self.store.state() == StoreState::Full || stalled > 0
@@ -168,16 +169,16 @@ impl World {
     }
 }
 
-/// When others may act.
+/// The points at which others may act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Within {
-    /// A client's turn has changed memory and is not submitted.
+    /// The step of a connection has changed memory and is not submitted.
     Step,
     /// A batch is being committed.
     Commit,
 }
 
-/// Lets `act` have a turn within those of others. Not within itself.
+/// Calls `act` at these points of others, but not within `act` itself.
 pub fn within(act: Option<Box<dyn Fn(Within)>>) {
     let hook = |act: Box<dyn Fn(Within)>| -> Hook {
         Box::new(move |point| match point {

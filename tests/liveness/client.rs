@@ -1,5 +1,5 @@
-//! A client as the specification wants it, with habits: it may read slowly or not at all,
-//! and acknowledge late or not at all.
+//! A client that follows the specification, with habits: it may read slowly or not at all, and
+//! acknowledge late or not at all.
 
 mod receive;
 mod server;
@@ -15,7 +15,7 @@ use crate::common::rng::Rng;
 use crate::model::Model;
 use crate::wire::Wire;
 
-/// A publish of its own that is not done with.
+/// One of its own publishes that is not complete.
 #[derive(Debug, Clone)]
 struct Outgoing {
     packet_id: u16,
@@ -23,14 +23,14 @@ struct Outgoing {
     released: bool,
 }
 
-/// A request that waits for its answer.
+/// A request without an answer yet.
 #[derive(Debug, Clone)]
 enum Asked {
     Subscribe(String, u8),
     Unsubscribe,
 }
 
-/// An acknowledgement that it owes.
+/// An acknowledgement that it has yet to send.
 #[derive(Debug, Clone, Copy)]
 enum Owed {
     Ack(u16),
@@ -41,7 +41,7 @@ enum Owed {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reading {
     Everything,
-    /// So many bytes at a time.
+    /// This many bytes at a time.
     Slowly(usize),
     Nothing,
 }
@@ -61,13 +61,13 @@ pub struct Client {
     pub max_packet: Option<u32>,
     pub receive_maximum: Option<u16>,
     pub keep_alive: u16,
-    /// Its connection, unless it is away.
+    /// Its connection, if it has one.
     pub wire: Option<Wire>,
-    /// CONNACK came.
+    /// True after CONNACK.
     pub connected: bool,
     pub reading: Reading,
     pub acknowledging: Acknowledging,
-    /// It is a server that the broker dials.
+    /// Set if it is a server that the broker dials.
     server: Option<server::Server>,
     has_session: bool,
     next_packet_id: u16,
@@ -102,9 +102,9 @@ impl Client {
         }
     }
 
-    /// Begins a new connection; one that it still had is left alone.
+    /// Opens a new connection; the old one is returned and not closed.
     pub fn connect(&mut self, mut wire: Wire) -> Option<Wire> {
-        // It may send PINGREQ before it has its CONNACK.
+        // It may send PINGREQ before it receives CONNACK.
         let pings_early = !self.is_server() && wire.number.is_multiple_of(3);
         if !self.is_server() {
             wire.send(&Packet::Connect(Box::new(self.connect_packet())));
@@ -119,7 +119,7 @@ impl Client {
         self.wire.replace(wire)
     }
 
-    /// Of its connections, or of those that are dialled to it.
+    /// The CONNECT of its connections, or of those that the broker dials to it.
     pub fn connect_packet(&self) -> Connect {
         let v5 = self.version == Version::V5;
         Connect {
@@ -131,7 +131,7 @@ impl Client {
             username: None,
             password: None,
             session_expiry: (v5 && self.durable).then_some(1_000_000),
-            // A server says so in its CONNACK.
+            // A server sends this in its CONNACK.
             receive_maximum: self.receive_maximum.filter(|_| !self.is_server()),
             maximum_packet_size: self.max_packet.filter(|_| !self.is_server()),
             topic_alias_maximum: 0,
@@ -143,7 +143,7 @@ impl Client {
         }
     }
 
-    /// The connection is over.
+    /// Handles the end of the connection.
     pub fn lost(&mut self, model: &mut Model) -> Option<Wire> {
         self.connected = false;
         if !self.durable {
@@ -247,7 +247,7 @@ impl Client {
         })));
     }
 
-    /// Nor because of what it has asked for before and not been answered.
+    /// Also drops expectations from requests that are not answered yet.
     fn expects_no_longer(&mut self, model: &mut Model, filter: &str) {
         model.unsubscribes(self.index, filter);
         for asked in self.asked.values_mut() {
@@ -259,7 +259,7 @@ impl Client {
         }
     }
 
-    /// Sends one of the acknowledgements that it owes.
+    /// Sends the first acknowledgement that is due.
     pub fn acknowledge(&mut self) -> bool {
         let Some(owed) = self.owed.pop_front() else { return false };
         match owed {
@@ -274,7 +274,7 @@ impl Client {
         self.send(&Packet::Disconnect(Box::default()));
     }
 
-    /// What it has asked for and not been answered, for a person; empty if nothing.
+    /// Its unanswered requests as text; empty if there are none.
     pub fn waits_for(&self) -> String {
         let mut waits = Vec::new();
         if self.pings > 0 {

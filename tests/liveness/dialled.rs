@@ -1,11 +1,11 @@
-//! The role of the end that dials, each rule of it in as few steps as it takes.
+//! The rules of the dialling role, each tested in as few steps as possible.
 
 use crate::client::Acknowledging;
 use crate::known::world;
 use crate::run::{Run, on_paused_time};
 use crate::shape::Shape;
 
-/// Client 0 is a server to which `t/0` is forwarded, the others are clients.
+/// Client 0 is a server to which `t/0` is forwarded; the others are clients.
 fn with_server(keep_alive: u16) -> Run {
     world(Shape::calm(), 2, |server| {
         server.keep_alive = keep_alive;
@@ -75,7 +75,7 @@ fn a_server_that_sends_no_suback_is_given_up_and_nothing_is_sent_to_it_before() 
         assert_eq!(run.model.received, 0);
         run.seconds_pass(2).await;
         assert!(!run.clients[0].connected);
-        // The message has waited.
+        // The message was queued meanwhile.
         run.clients[0].answers(true);
         run.connect(0);
         run.rest();
@@ -90,7 +90,7 @@ fn a_packet_id_of_a_session_that_the_server_has_lost_stands_for_a_new_message() 
         run.all_connect();
         run.subscribe(1, "u/0", 2);
         run.publish(0, "u/0", 2, 10);
-        // Before its PUBREC comes back.
+        // Before it receives PUBREC.
         run.move_bytes(0);
         let number = run.clients[0].wire.as_ref().expect("a connection").number;
         run.engine.poll(number);

@@ -1,5 +1,5 @@
-//! The broker with the tasks of its connections, of which any may act within the turn of
-//! another, or within a commit.
+//! The broker and the tasks of its connections. Any task may run within the step of another,
+//! or within a commit.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -14,7 +14,7 @@ pub struct Engine {
     executor: RefCell<Executor>,
     rng: RefCell<Rng>,
     committing: Cell<bool>,
-    /// Percentage of turns and commits within which others act.
+    /// Percentage of steps and commits within which others act.
     nested: Cell<u64>,
 }
 
@@ -56,7 +56,7 @@ impl Engine {
         self.executor.borrow().all()
     }
 
-    /// Polls one task, rung or not, unless it is being polled.
+    /// Polls one task, even if it was not rung, unless it is being polled.
     pub fn poll(&self, number: u64) {
         let taken = self.executor.borrow_mut().take(number);
         let Some(taken) = taken else { return };
@@ -66,7 +66,7 @@ impl Engine {
         }
     }
 
-    /// Polls one of the tasks that were rung. False if there is none.
+    /// Polls one task that was rung. False if there is none.
     pub fn poll_some(&self) -> bool {
         let ready = self.ready();
         if ready.is_empty() {
@@ -85,7 +85,7 @@ impl Engine {
         self.committing.set(false);
     }
 
-    /// From now on, or not, turns and commits are atomic.
+    /// Sets the percentage of steps and commits within which others act; 0 makes them atomic.
     pub fn nest(&self, percent: u64) {
         self.nested.set(percent);
     }
@@ -95,7 +95,7 @@ impl Engine {
         if !rng.percent(self.nested.get()) {
             return;
         }
-        // All the others until none of them has anything to do, or some of them.
+        // Polls the others until none has anything to do, or only some of them.
         let everybody = rng.percent(30);
         let count = rng.between(1, 5);
         drop(rng);

@@ -23,7 +23,7 @@ impl Wake for Rung {
 }
 
 struct Task {
-    /// Absent while it is being polled.
+    /// `None` while it is being polled.
     job: Option<Job>,
     rung: Arc<Rung>,
 }
@@ -34,8 +34,8 @@ pub struct Executor {
     tasks: BTreeMap<u64, Task>,
 }
 
-/// A task that is to be polled, taken out of the executor so that others may be polled
-/// within.
+/// A task taken out of the executor to be polled, so that others can be polled within its
+/// poll.
 pub struct Taken {
     number: u64,
     job: Job,
@@ -54,7 +54,7 @@ impl Taken {
 
 impl Executor {
     pub fn spawn(&mut self, number: u64, job: Job) {
-        // Tokio's budget of a task would be that of all of them together.
+        // Tokio's task budget would be shared by all of them.
         let job: Job = Box::pin(tokio::task::unconstrained(job));
         let rung = Arc::new(Rung(AtomicBool::new(true)));
         self.tasks.insert(number, Task { job: Some(job), rung });
@@ -74,19 +74,19 @@ impl Executor {
     pub fn take(&mut self, number: u64) -> Option<Taken> {
         let task = self.tasks.get_mut(&number)?;
         let job = task.job.take()?;
-        // Before the poll: what rings within counts.
+        // Before the poll, so that a ring during the poll counts.
         task.rung.0.store(false, Ordering::SeqCst);
         Some(Taken { number, job, waker: Waker::from(Arc::clone(&task.rung)) })
     }
 
-    /// The task goes on.
+    /// Puts a task back that has not ended.
     pub fn put_back(&mut self, taken: Taken) {
         if let Some(task) = self.tasks.get_mut(&taken.number) {
             task.job = Some(taken.job);
         }
     }
 
-    /// The task has ended.
+    /// Removes a task that has ended.
     pub fn remove(&mut self, number: u64) {
         self.tasks.remove(&number);
     }

@@ -1,4 +1,4 @@
-//! Ways to fall silent that were found once, each in as few steps as it takes.
+//! Lost wake-ups that were found once, each reproduced in as few steps as possible.
 
 use std::rc::Rc;
 
@@ -11,7 +11,7 @@ use crate::run::{Run, on_paused_time};
 use crate::shape::Shape;
 use crate::vfs;
 
-/// Durable clients of MQTT 5.0, of which the first one changes as `change` says.
+/// Durable MQTT 5.0 clients; `change` changes the first one.
 pub(super) fn world(shape: Shape, count: usize, change: impl FnOnce(&mut Client)) -> Run {
     vfs::install();
     let mut rng = Rng::from_seed(1);
@@ -63,7 +63,7 @@ impl Run {
 #[test]
 fn a_client_is_heard_after_a_large_transfer_that_it_was_slow_to_read() {
     on_paused_time(async {
-        // More than the broker encodes ahead.
+        // More than the broker encodes in advance.
         let shape = Shape { buffer: 300_000, ..Shape::calm() };
         let mut run = world(shape, 2, |reader| reader.version = Version::V311);
         run.all_connect();
@@ -104,12 +104,12 @@ fn a_receiver_that_connects_before_the_message_is_submitted_is_woken_at_its_comm
         let wire = run.clients[0].lost(&mut run.model).expect("a connection");
         wire.end.close();
         run.rest();
-        // It is about to come back when the message is published ...
+        // It is reconnecting when the message is published ...
         run.connect(0);
         run.move_bytes(0);
         run.publish(1, "t/0", 2, 10);
         run.move_bytes(1);
-        // ... and does so, with all that it may do, before the publisher's turn is submitted.
+        // ... and does everything that it may do before the publisher's step is submitted.
         let others = Rc::clone(&run.engine);
         api::within(Some(Box::new(move |within| {
             for _ in 0..3 {
@@ -133,9 +133,9 @@ fn a_message_behind_one_that_the_disk_had_no_room_for_comes_by_itself() {
         run.all_connect();
         run.subscribe(0, "t/0", 2);
         run.engine.world.set_disk_full(true);
-        // Finds no room either, so that nothing of the batch is committed.
+        // This finds no room either, so nothing of the batch is committed.
         run.clients[2].subscribe(&mut run.model, "w/0", 1);
-        // Of a durable publisher, at QoS 2: nobody may see it before it is on disk.
+        // From a durable publisher at QoS 2: no receiver may get it before it is on disk.
         run.publish(1, "t/0", 2, 10);
         run.publish(1, "t/0", 1, 10);
         run.rest();
@@ -165,8 +165,8 @@ fn a_receiver_that_connects_while_a_message_waits_for_room_is_woken_when_there_i
     });
 }
 
-/// Client 0 has published messages of `size` bytes to client 1, which acknowledges none, until
-/// one waits for room.
+/// Client 0 publishes messages of `size` bytes to client 1, which acknowledges none, until one
+/// waits for room.
 fn publisher_that_waits(size: usize) -> Run {
     let shape = Shape { back_pressure: true, max_queued: 3, inflight_window: 1, ..Shape::calm() };
     let mut run = world(shape, 2, |publisher| publisher.version = Version::V311);
@@ -194,7 +194,7 @@ fn a_publisher_that_waits_for_a_queue_goes_on_when_its_owner_has_unsubscribed() 
 #[test]
 fn the_end_of_a_client_is_seen_behind_a_large_message_that_has_to_wait() {
     on_paused_time(async {
-        // More than one read brings.
+        // More than one read returns.
         let mut run = publisher_that_waits(150_000);
         let wire = run.clients[0].lost(&mut run.model).expect("a connection");
         wire.end.close();
@@ -204,7 +204,7 @@ fn the_end_of_a_client_is_seen_behind_a_large_message_that_has_to_wait() {
 }
 
 /// A take-over revokes the old connection in the middle of a step: what its client has sent by
-/// then still counts, though that step has read already.
+/// then still counts, although the step has already read.
 #[test]
 fn what_arrives_in_a_step_that_is_revoked_is_read_before_the_session_goes_on() {
     on_paused_time(async {
@@ -215,13 +215,13 @@ fn what_arrives_in_a_step_that_is_revoked_is_read_before_the_session_goes_on() {
         run.publish(1, "t/0", 1, 10);
         run.rest();
         assert_eq!(run.model.received, 1);
-        // Something is there for the old connection to do ...
+        // The old connection has something to do ...
         run.publish(1, "t/0", 1, 10);
         run.move_bytes(1);
         let publisher = run.clients[1].wire.as_ref().expect("a connection").number;
         run.engine.poll(publisher);
         run.engine.commit(true);
-        // ... while its client acknowledges and comes again.
+        // ... while its client acknowledges and opens a new connection.
         let mut old = run.clients[0].wire.take().expect("a connection");
         old.send(&ferrymq::protocol::Packet::PubAck(crate::client::ack(1)));
         run.connect(0);
@@ -238,7 +238,7 @@ fn what_arrives_in_a_step_that_is_revoked_is_read_before_the_session_goes_on() {
         run.engine.poll(number);
         api::within(None);
         run.rest();
-        // The first one is acknowledged; the second one comes by the new connection.
+        // The first message is acknowledged; the second one arrives on the new connection.
         assert_eq!(run.model.received, 2, "what was acknowledged came again");
         drop(old);
     });

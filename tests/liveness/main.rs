@@ -1,20 +1,18 @@
-//! Nobody falls silent: the real connection driver over simulated streams, on an executor
-//! that polls a task only if its waker was rung. When everything has come to rest, every
-//! wake-up is rung and every task is polled once more; whoever gets on by that had been
-//! forgotten. And whoever reads and acknowledges is answered, and has received what it was
-//! owed.
+//! Liveness: the real connection driver over simulated streams, on an executor that polls a
+//! task only if its waker was rung. At rest, every wake-up is rung and every task is polled
+//! once more; any progress is a lost wake-up. A client that reads and acknowledges must be
+//! answered, and must have received what it is owed.
 //!
-//! `LIVENESS_SEEDS=N` plays more seeds, `LIVENESS_FROM` begins elsewhere, `LIVENESS_SEED=S`
-//! replays one and prints what happens; `LIVENESS_ENOUGH=N` goes on until N have failed;
-//! `LIVENESS_TRACE=1` prints what happens in the tests
-//! of `known`.
+//! `LIVENESS_SEEDS=N` plays N seeds, `LIVENESS_FROM` sets the first, `LIVENESS_SEED=S` replays
+//! one and prints what happens; `LIVENESS_ENOUGH=N` stops after N failures; `LIVENESS_TRACE=1`
+//! prints what happens in the tests of `known`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 #![allow(clippy::panic, clippy::print_stdout)]
 
 #[path = "../common/mod.rs"]
 mod common;
-#[allow(dead_code)] // Its disk only fills.
+#[allow(dead_code)] // Only the full disk is used.
 #[path = "../simulation/disk.rs"]
 mod disk;
 #[path = "../simulation/vfs.rs"]
@@ -64,7 +62,7 @@ fn a_read_interest_that_is_forgotten_is_noticed() {
     is_noticed("forget-read-interest");
 }
 
-/// Only if it is asked for: see the module.
+/// Runs only if requested: see the module.
 #[test]
 fn replay() {
     LIVENESS.replay();

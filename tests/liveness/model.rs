@@ -1,5 +1,5 @@
-//! Which messages each client is owed: accepted at QoS 1 or 2 while a subscription of a
-//! session that lasts had been acknowledged, and not received since.
+//! The messages that each client is owed: accepted at QoS 1 or 2 after a subscription of a
+//! durable session was acknowledged, and not received since.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,18 +17,18 @@ pub struct Message {
 
 #[derive(Debug, Default)]
 struct Receiver {
-    /// Since when each subscription certainly stands.
+    /// The step from which each subscription certainly exists.
     subscriptions: BTreeMap<String, Step>,
     received: BTreeSet<u32>,
     owed: BTreeSet<u32>,
-    /// Larger ones are not sent to it [MQTT-3.1.2-24].
+    /// Larger packets are not sent to it [MQTT-3.1.2-24].
     max_packet: usize,
 }
 
 #[derive(Debug, Default)]
 pub struct Model {
     pub step: Step,
-    /// Tell what happens.
+    /// Print what happens.
     pub trace: bool,
     messages: Vec<Message>,
     receivers: Vec<Receiver>,
@@ -36,11 +36,11 @@ pub struct Model {
     pub received: u64,
 }
 
-/// More than what a PUBLISH has beside its payload.
+/// More than the size of a PUBLISH without its payload.
 const HEAD: usize = 64;
 
 impl Receiver {
-    /// True if a subscription that stands today stood when the message was sent.
+    /// True if a subscription that exists now existed when the message was sent.
     fn is_subscribed_to(&self, message: &Message) -> bool {
         self.subscriptions.iter().any(|(filter, since)| {
             let filter = TopicFilter::new(filter).unwrap();
@@ -70,7 +70,7 @@ impl Model {
         &self.messages[id as usize]
     }
 
-    /// Its publisher was told so.
+    /// The message was acknowledged to its publisher.
     pub fn accepts(&mut self, id: u32) {
         self.accepted += 1;
         let message = &self.messages[id as usize];
@@ -88,14 +88,15 @@ impl Model {
         self.receivers[client].owed.remove(&id);
     }
 
-    /// SUBACK came: QoS 1 or more, not shared, of a session that lasts.
+    /// SUBACK was received for a subscription at QoS 1 or more, not shared, of a durable
+    /// session.
     pub fn subscribed(&mut self, client: usize, filter: &str) {
         let step = self.step;
         self.receivers[client].subscriptions.entry(filter.to_owned()).or_insert(step);
     }
 
-    /// UNSUBSCRIBE was sent, or SUBSCRIBE that makes less of it: from now on nobody can
-    /// tell what becomes of messages that came through this filter alone.
+    /// UNSUBSCRIBE was sent, or a SUBSCRIBE with a lower QoS: from now on, messages that
+    /// matched only this filter may arrive or not.
     pub fn unsubscribes(&mut self, client: usize, filter: &str) {
         let receiver = &mut self.receivers[client];
         receiver.subscriptions.remove(filter);

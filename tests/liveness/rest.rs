@@ -1,25 +1,26 @@
-//! Liveness: the broker comes to rest, has then forgotten nothing, and answers everybody
-//! whose network works.
+//! Liveness: the broker comes to rest without lost wake-ups, and answers every client whose
+//! network works.
 
 use crate::client::{Acknowledging, Client, Reading};
 use crate::run::Run;
 
-/// More rounds than this are a broker that does not come to rest.
+/// A broker that needs more rounds does not come to rest.
 const ROUNDS: usize = 20_000;
-/// So often a client whose connection is refused or ended comes back for an answer.
+/// Attempts of a client whose connection is refused or ended before it gets an answer.
 const ATTEMPTS: usize = 40;
-/// Longer than an MQTT 3 client is served that was refused, and than last words last.
+/// Milliseconds: longer than the broker keeps a refused MQTT 3 client, or waits to send its
+/// last packet.
 const PATIENCE: u64 = 11_000;
 
 impl Run {
-    /// Everything that can move moves, until nothing does. Clients keep to their habits,
-    /// and time stands still.
+    /// Lets all progress happen until there is none. Clients keep their habits, and time does
+    /// not pass.
     pub(super) fn rest(&mut self) {
         self.rests += 1;
         let mut retries = 0;
         for _ in 0..ROUNDS {
             let mut busy = false;
-            // Several times for each commit, as on a machine.
+            // Several polls for each commit, as on a real machine.
             for _ in 0..16 {
                 let mut moved = false;
                 for number in self.shuffled(self.engine.ready()) {
@@ -41,7 +42,7 @@ impl Run {
             if self.engine.world.has_work() {
                 self.engine.commit(true);
             } else if !busy {
-                // As time would bring about.
+                // What would happen as time passes.
                 self.engine.world.background();
                 if self.engine.world.tries_again() {
                     self.engine.commit(true);
@@ -56,7 +57,7 @@ impl Run {
         panic!("the broker does not come to rest\n{}", self.describe());
     }
 
-    /// Habits last, but nobody is slow for ever.
+    /// Habits stay, but a slow reader reads in the end.
     fn move_bytes_in_rest(&mut self, index: usize) -> bool {
         let client = &mut self.clients[index];
         let reading = client.reading;
@@ -82,8 +83,8 @@ impl Run {
         numbers
     }
 
-    /// To be called at rest: rings everybody and polls every task. Whoever gets on by that
-    /// should have been woken before.
+    /// Call this at rest: rings all wake-ups and polls every task. Any progress is a lost
+    /// wake-up.
     pub(super) fn nothing_was_forgotten(&mut self) {
         self.engine.nest(0);
         let before: Vec<_> = self
@@ -99,7 +100,7 @@ impl Run {
             if self.engine.poll_some() {
                 continue;
             }
-            // A packet may have been taken whose answer waits for a commit.
+            // A packet may have been handled whose answer waits for a commit.
             if !self.engine.world.has_work() {
                 break;
             }
@@ -129,12 +130,12 @@ impl Run {
         self.engine.nest(self.shape.nested);
     }
 
-    /// Everybody who is connected, or everybody there is, asks for something and is
-    /// answered. The disk has room, and all read and acknowledge.
+    /// Each connected client, or each client, sends requests and must be answered. The disk
+    /// has room, and all clients read and acknowledge.
     pub(super) async fn service(&mut self, everybody: bool) {
         self.say(|| "everybody is to be served".into());
         self.engine.world.set_disk_full(false);
-        // A publisher that waits for somebody else's queue waits for its owner to come.
+        // A publisher may wait for room in the queue of a client that is offline.
         let everybody = everybody || self.shape.max_queued < 1_000;
         let served: Vec<usize> = (0..self.clients.len())
             .filter(|index| everybody || self.clients[*index].wire.is_some())
@@ -159,7 +160,7 @@ impl Run {
             }
             self.rest();
             self.nothing_was_forgotten();
-            // A publisher may wait for room in the queue of somebody who was told to go.
+            // A publisher may wait for room in the queue of a client without a connection.
             let all_here = self.clients.iter().all(|client| client.connected || !client.durable);
             let may_wait = !all_here && self.shape.max_queued < 1_000;
             unserved.retain(|index| {
@@ -186,7 +187,7 @@ impl Run {
         panic!("NOT SERVED in {ATTEMPTS} connections: {}\n{}", who.join(", "), self.describe());
     }
 
-    /// Those who are away connect, and take what waits for them.
+    /// Connects the offline clients, which drain their queues.
     fn come_back(&mut self, who: &[usize]) {
         for index in who {
             if self.clients[*index].wire.is_none() {
@@ -203,7 +204,7 @@ impl Run {
             client.ping();
             client.subscribe(&mut self.model, "t/1", 1);
         }
-        // Somebody who is refused a few messages each time must not have ever more.
+        // A client whose messages are refused must not get more and more of them.
         if !client.has_unanswered_publishes() {
             client.publish(&mut self.model, "u/0", 1, 10);
             client.publish(&mut self.model, "t/1", 2, 10);
@@ -213,7 +214,7 @@ impl Run {
     pub(super) async fn finish(&mut self) {
         self.say(|| "the end begins".into());
         self.service(true).await;
-        // Whose keep alive passed meanwhile, and who is told to come again.
+        // Clients whose keep alive passed meanwhile must reconnect.
         let everybody: Vec<usize> = (0..self.clients.len()).collect();
         for _ in 0..ATTEMPTS {
             self.come_back(&everybody);
@@ -238,7 +239,7 @@ impl Run {
         }
     }
 
-    /// For a person who looks for a fault.
+    /// The state as text, for debugging.
     fn describe(&self) -> String {
         let mut lines = vec![format!("{:?}", self.shape)];
         lines.extend(self.clients.iter().map(describe));

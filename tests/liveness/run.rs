@@ -1,4 +1,4 @@
-//! One seed, one history: what happens next is drawn.
+//! One history per seed: each next event is drawn at random.
 
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
@@ -12,7 +12,7 @@ use crate::shape::Shape;
 use crate::stream::{ClientEnd, pair};
 use crate::wire::Wire;
 
-/// What a history came to.
+/// The result of a history.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Summary {
     pub accepted: u64,
@@ -35,9 +35,9 @@ pub struct Run {
     pub(super) shape: Shape,
     pub(super) engine: Rc<Engine>,
     pub(super) clients: Vec<Client>,
-    /// Connections that their client has left alone, whose bytes may still arrive.
+    /// Connections that their clients have abandoned, whose bytes may still arrive.
     pub(super) left: Vec<Wire>,
-    /// The client's end of every connection that the broker serves, and whose it is.
+    /// The client's end of every connection that the broker serves, with its client's index.
     pub(super) ends: BTreeMap<u64, (usize, ClientEnd)>,
     pub(super) next_number: u64,
     pub(super) now: u64,
@@ -49,14 +49,14 @@ pub struct Run {
 const TOPICS: &[&str] = &["t/0", "t/0", "t/1", "u/0", "nobody"];
 const FILTERS: &[&str] = &["t/0", "t/+", "t/#", "u/#", "#", "$share/g/u/0"];
 
-/// Plays the history of `seed` to its end. Panics if a promise is broken.
+/// Plays the history of `seed`. Panics if a promise is broken.
 pub fn play(seed: u64, trace: bool) -> Summary {
     on_paused_time(history(seed, trace))
 }
 
-/// Runs a history whose time passes when it says so.
+/// Runs a history that advances time by hand.
 pub fn on_paused_time<T>(history: impl Future<Output = T>) -> T {
-    // With its clock stopped at the same moment at which the broker's is.
+    // The runtime's clock stops at the same moment as the broker's.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -89,7 +89,7 @@ async fn history(seed: u64, trace: bool) -> Summary {
 }
 
 impl Run {
-    /// A broker, and clients that are away.
+    /// A broker, and clients without connections.
     pub fn begin(seed: u64, mut rng: Rng, shape: Shape, clients: Vec<Client>, trace: bool) -> Self {
         let engine = Engine::start(seed, &shape, rng.fork());
         let mut model = Model::default();
@@ -162,7 +162,7 @@ impl Run {
         self.bury();
     }
 
-    /// As after a fault of the network: some connect while others publish to them.
+    /// As after a network fault: some clients connect while others publish to them.
     fn everybody_comes_and_publishes(&mut self) {
         for index in 0..self.clients.len() {
             let publishes = self.rng.percent(40) && self.clients[index].may_ask();
@@ -219,8 +219,7 @@ impl Run {
         }
     }
 
-    /// A new connection of a client, which takes the session from an old one that may
-    /// still be there.
+    /// Opens a new connection of a client, which takes over the session of an old one.
     pub(super) fn connect(&mut self, index: usize) {
         let number = self.next_number;
         self.next_number += 1;
@@ -255,7 +254,7 @@ impl Run {
         }
     }
 
-    /// Lets one client write and read. True if anything moved.
+    /// Lets one client write and read. True if there was progress.
     pub(super) fn move_bytes(&mut self, index: usize) -> bool {
         let client = &mut self.clients[index];
         let Some(wire) = &mut client.wire else { return false };
@@ -290,7 +289,7 @@ impl Run {
             return;
         }
         match self.rng.between(0, 7) {
-            // It sends everything, and reads on.
+            // It sends everything and continues to read.
             0 | 1 => {
                 let client = &mut self.clients[index];
                 if client.connected && client.may_disconnect() && self.rng.percent(70) {
@@ -311,7 +310,7 @@ impl Run {
                     wire.end.close();
                 }
             }
-            // Nobody tells the broker.
+            // The broker is not told.
             4 => {
                 self.say(|| format!("the line of client {index} is dead"));
                 self.clients[index].lost(&mut self.model);
@@ -320,7 +319,7 @@ impl Run {
         }
     }
 
-    /// Connections that the broker has let go of.
+    /// Removes connections that the broker has dropped.
     pub(super) fn bury(&mut self) {
         self.ends.retain(|_, (_, end)| !end.is_dropped());
         self.left.retain(|wire| !wire.end.is_dropped());

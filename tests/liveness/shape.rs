@@ -1,4 +1,4 @@
-//! What differs from seed to seed beside the history itself.
+//! Parameters that differ from seed to seed.
 
 use crate::api::DRIVER_FLUSHES;
 use crate::common::rng::Rng;
@@ -15,9 +15,10 @@ pub struct Shape {
     pub disk_fills: bool,
     /// The largest payload, in bytes.
     pub largest: usize,
-    /// Turns within turns and within commits, in percent.
+    /// Percentage of steps and commits within which others act.
     pub nested: u64,
-    /// Of each direction of a connection, in bytes, and by how many bits it may be less.
+    /// Buffer of each direction of a connection in bytes, and by how many bits it may be
+    /// smaller.
     pub buffer: usize,
     pub varies: usize,
     pub partial: u64,
@@ -36,7 +37,7 @@ impl Shape {
             max_pending: *rng.pick(&[4, 100_000, 100_000]),
             back_pressure: rng.percent(50),
             disk_fills,
-            // A byte at a time is for small ones.
+            // Tiny buffers are only for small payloads.
             largest: if buffer < 100 { 60 * buffer } else { 200_000 },
             nested: *rng.pick(&[0, 20, 50]),
             buffer,
@@ -46,7 +47,7 @@ impl Shape {
         }
     }
 
-    /// Nothing is small, and nothing happens by itself.
+    /// Nothing is small, and nothing happens at random.
     pub fn calm() -> Self {
         Self {
             memory_window: 1_000,

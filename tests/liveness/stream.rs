@@ -1,7 +1,7 @@
-//! A byte stream between a client and the broker as hard to serve as the specification
-//! of [`AsyncRead`] and [`AsyncWrite`] allows: small buffers in both directions, partial
-//! reads and writes, a flush that may be pending, half-close, reset, and a waker that is
-//! kept for one wake-up only and registered by a poll that returned `Pending` alone.
+//! A byte stream between a client and the broker that uses all freedom that [`AsyncRead`] and
+//! [`AsyncWrite`] allow: small buffers in both directions, partial reads and writes, a flush
+//! that may be pending, half-close, reset, and a waker that is kept for one wake-up only and
+//! registered only by a poll that returns `Pending`.
 
 use std::collections::VecDeque;
 use std::io::{Error, ErrorKind, Result};
@@ -16,26 +16,26 @@ use crate::common::rng::Rng;
 /// How one stream behaves.
 #[derive(Debug, Clone, Copy)]
 pub struct Nature {
-    /// Bytes that are under way to the broker at most.
+    /// Most bytes in transit to the broker.
     pub to_server: usize,
-    /// The same to the client.
+    /// Most bytes in transit to the client.
     pub to_client: usize,
-    /// Bytes of one read or write at most.
+    /// Most bytes of one read or write.
     pub at_once: usize,
-    /// Percentage of reads and writes that are cut shorter than they have to be.
+    /// Percentage of reads and writes that are shorter than necessary.
     pub partial: u64,
-    /// Percentage of polls that end because the task's budget is used up: `Pending`, and
-    /// the task is woken at once.
+    /// Percentage of polls that return `Pending` because the task's budget is used up; the
+    /// task is woken at once.
     pub out_of_budget: u64,
-    /// Written bytes leave at a flush, or when this buffer of the transport is full, as
-    /// with TLS. 0: at once.
+    /// Size of the transport's buffer, as with TLS: written bytes are sent at a flush or when
+    /// it is full. 0: sent at once.
     pub staged: usize,
 }
 
 #[derive(Debug, Default)]
 struct Lane {
     bytes: VecDeque<u8>,
-    /// Nothing more will be written.
+    /// True if nothing more will be written.
     finished: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
@@ -55,23 +55,23 @@ impl Lane {
     }
 }
 
-/// What the broker's side of a stream has done.
+/// What the broker's end of a stream has done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Moved {
     pub read: u64,
     pub written: u64,
     /// Reads that found the end of the stream or an error.
     pub ends_seen: u64,
-    /// Its half is closed.
+    /// True if its half is closed.
     pub closed: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ClientState {
     Open,
-    /// Both halves are closed: writes fail, reads find the end once what arrived is read.
+    /// Both halves are closed: writes fail, reads return the end after all data was read.
     Closed,
-    /// The same, but reads find an error.
+    /// The same, but reads fail.
     Reset,
 }
 
@@ -83,7 +83,7 @@ struct Both {
     to_client: Lane,
     staged: VecDeque<u8>,
     client: ClientState,
-    /// The broker has dropped its end.
+    /// True if the broker has dropped its end.
     dropped: bool,
     moved: Moved,
 }
@@ -92,7 +92,7 @@ struct Both {
 #[derive(Debug)]
 pub struct ServerEnd(Arc<Mutex<Both>>);
 
-/// The client's end, moved by the schedule.
+/// The client's end, driven by the schedule.
 #[derive(Debug, Clone)]
 pub struct ClientEnd(Arc<Mutex<Both>>);
 
@@ -125,7 +125,7 @@ impl Both {
         if self.rng.percent(self.nature.partial) { self.rng.index(most) + 1 } else { most }
     }
 
-    /// Lets what is staged go as far as the wire has room. True if anything did.
+    /// Sends staged bytes as far as there is room. True if any were sent.
     fn let_go(&mut self) -> bool {
         let room = self.nature.to_client.saturating_sub(self.to_client.bytes.len());
         let count = room.min(self.staged.len());
@@ -243,11 +243,11 @@ impl Drop for ServerEnd {
 }
 
 impl ClientEnd {
-    /// Sends what there is room for, and answers how much that was.
+    /// Sends as many bytes as there is room for, and returns their number.
     pub fn send(&self, bytes: &[u8]) -> usize {
         let mut both = lock(&self.0);
         if both.dropped || both.client != ClientState::Open || both.to_server.finished {
-            // Bytes that nobody will read.
+            // The broker will not read these bytes.
             return bytes.len();
         }
         let room = both.nature.to_server.saturating_sub(both.to_server.bytes.len());
@@ -270,18 +270,18 @@ impl ClientEnd {
         bytes
     }
 
-    /// Nothing more will arrive.
+    /// True if nothing more will arrive.
     pub fn is_finished(&self) -> bool {
         let both = lock(&self.0);
         both.to_client.finished && both.to_client.bytes.is_empty()
     }
 
-    /// The broker has let go of the connection.
+    /// True if the broker has dropped the connection.
     pub fn is_dropped(&self) -> bool {
         lock(&self.0).dropped
     }
 
-    /// Sends nothing more, and goes on to read.
+    /// Closes the sending half; reads continue.
     pub fn half_close(&self) {
         let mut both = lock(&self.0);
         both.to_server.finished = true;
@@ -319,7 +319,7 @@ impl ClientEnd {
         lock(&self.0).moved
     }
 
-    /// For a person who looks for a fault.
+    /// The state as text, for debugging.
     pub fn describe(&self) -> String {
         let both = lock(&self.0);
         let (unread, unsent) = (both.to_server.bytes.len(), both.to_client.bytes.len());

@@ -7,15 +7,15 @@ use crate::stream::ClientEnd;
 
 #[derive(Debug)]
 pub struct Wire {
-    /// Of the connection, and of its task.
+    /// Number of the connection and of its task.
     pub number: u64,
     pub end: ClientEnd,
     version: Version,
     decoder: Decoder,
     input: BytesMut,
-    /// Waits for room on the way.
+    /// Bytes that wait for room in the stream.
     output: BytesMut,
-    /// When everything has been sent, the sending half is closed.
+    /// True if the sending half is closed once everything was sent.
     pub closes: bool,
     closed: bool,
 }
@@ -36,14 +36,14 @@ impl Wire {
         }
     }
 
-    /// The other end dials: its CONNECT comes first.
+    /// For a connection that the broker dials: its CONNECT arrives first.
     #[must_use]
     pub fn dialled(mut self, max_packet: Option<u32>) -> Self {
         self.decoder = Decoder::server(max_packet.unwrap_or(u32::MAX));
         self
     }
 
-    /// CONNECT came.
+    /// CONNECT was received.
     pub fn is_opened(&mut self) {
         self.decoder.set_version(self.version);
     }
@@ -52,7 +52,7 @@ impl Wire {
         encode::packet(&mut self.output, self.version, packet);
     }
 
-    /// Puts on its way what there is room for. True if anything moved.
+    /// Sends as much as there is room for. True if there was progress.
     pub fn push(&mut self) -> bool {
         let sent = self.end.send(&self.output);
         self.output.advance(sent);
@@ -69,14 +69,14 @@ impl Wire {
         self.output.len()
     }
 
-    /// Takes up to `most` bytes of what has arrived. True if anything had.
+    /// Receives up to `most` bytes. True if there were any.
     pub fn receive(&mut self, most: usize) -> bool {
         let bytes = self.end.receive(most);
         self.input.extend_from_slice(&bytes);
         !bytes.is_empty()
     }
 
-    /// The next whole packet.
+    /// The next complete packet.
     pub fn next_frame(&mut self) -> Option<Vec<u8>> {
         match self.decoder.frame(&self.input).expect("a broker's frame") {
             Frame::Complete { len } => Some(self.input.split_to(len).to_vec()),

@@ -1,10 +1,10 @@
-//! Those parts of the broker whose threads meet in atomics, compiled from their source
-//! with loom's atomics, locks and wakers: `tests/` goes through their interleavings.
+//! The parts of the broker whose threads share atomics, compiled from their source with loom's
+//! atomics, locks and wakers; `tests/` explores their interleavings.
 
 #[path = "../../src/message"]
 pub mod message {
     pub mod durability;
-    #[allow(dead_code)] // What goes into the file is the store's.
+    #[allow(dead_code)] // The store's identifiers are not used.
     mod ids;
     pub mod wake;
 
@@ -24,7 +24,7 @@ pub mod references;
 
 pub mod primitives;
 
-/// What `src/sync.rs` has from elsewhere.
+/// Replacement for what `src/sync.rs` imports.
 pub mod sync {
     /// With the interface of `parking_lot`.
     #[derive(Debug, Default)]

@@ -1,8 +1,8 @@
-//! What `src/primitives.rs` has from elsewhere.
+//! Replacement for what `src/primitives.rs` imports.
 //!
-//! Loom takes a load or store that is `SeqCst` for one that is `Acquire` or `Release`, and
-//! would report races that cannot be; its fences are as they should be. So each `SeqCst`
-//! operation comes with the fences that make one of it.
+//! Loom treats a `SeqCst` load or store as `Acquire` or `Release`, and would report impossible
+//! races; its fences are correct. So each `SeqCst` operation has additional fences that make
+//! it `SeqCst`.
 
 use std::task::Waker;
 

@@ -1,5 +1,4 @@
-//! What an attacker has: the broker's port, until when it goes on, and an account of what
-//! it costs.
+//! An attack: the broker's port, the end of the attack, and the attacker's cost.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -9,16 +8,16 @@ use std::time::{Duration, Instant};
 
 use super::common::raw::{Connect, Raw};
 
-/// How long an attacker's blocking socket waits: it has to come back to see that it is over.
+/// Read timeout of an attacker's blocking socket, so that it notices the end of the attack.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long an attack goes on: `NEIGHBOUR_SECONDS`, or four seconds.
+/// Length of an attack: `NEIGHBOUR_SECONDS`, or four seconds.
 pub fn length() -> Duration {
     let seconds = std::env::var("NEIGHBOUR_SECONDS").ok().and_then(|n| n.parse().ok());
     Duration::from_secs(seconds.unwrap_or(4))
 }
 
-/// How many of something: fewer in the ordinary run.
+/// `ordinary`, or `long` for attacks of 10 s and more.
 pub fn many(ordinary: usize, long: usize) -> usize {
     if length() >= Duration::from_secs(10) { long } else { ordinary }
 }
@@ -32,7 +31,7 @@ pub struct Attack {
 }
 
 impl Attack {
-    /// Not over before [`Attack::begin`].
+    /// Creates an attack that does not end before [`Attack::begin`].
     pub fn new(port: u16) -> Self {
         Self {
             port,
@@ -43,7 +42,7 @@ impl Attack {
         }
     }
 
-    /// From now on its length counts.
+    /// Starts the time of the attack.
     pub fn begin(&self) {
         *self.until.lock().unwrap() = Instant::now() + length();
     }
@@ -52,13 +51,13 @@ impl Attack {
         Instant::now() >= *self.until.lock().unwrap()
     }
 
-    /// Waits until it is over, with all connections as they are.
+    /// Waits for the end of the attack, with all connections unchanged.
     pub fn wait(&self) {
         let until = *self.until.lock().unwrap();
         std::thread::sleep(until.saturating_duration_since(Instant::now()));
     }
 
-    /// Something to read beside the figures.
+    /// Adds a note that is printed with the figures.
     pub fn note(&self, note: String) {
         self.notes.lock().unwrap().push(note);
     }
@@ -67,7 +66,7 @@ impl Attack {
         self.notes.lock().unwrap().clone()
     }
 
-    /// So many bytes were written.
+    /// Counts bytes written by the attacker.
     pub fn spent(&self, bytes: usize) {
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
@@ -80,14 +79,14 @@ impl Attack {
         self.connections.load(Ordering::Relaxed)
     }
 
-    /// A connection that has said nothing yet.
+    /// Opens a connection and sends nothing.
     pub fn dial(&self) -> io::Result<TcpStream> {
         let stream = TcpStream::connect(("127.0.0.1", self.port))?;
         self.opened(&stream)?;
         Ok(stream)
     }
 
-    /// A connection was opened elsewhere.
+    /// Counts a connection that was opened elsewhere, and sets its options.
     pub fn opened(&self, stream: &TcpStream) -> io::Result<()> {
         self.connections.fetch_add(1, Ordering::Relaxed);
         stream.set_nodelay(true)?;
@@ -95,14 +94,14 @@ impl Attack {
         stream.set_write_timeout(Some(PATIENCE))
     }
 
-    /// Sends all of it.
+    /// Sends all bytes and counts them.
     pub fn write(&self, stream: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {
         stream.write_all(bytes)?;
         self.spent(bytes.len());
         Ok(())
     }
 
-    /// A client of MQTT 3.1.1.
+    /// Connects an MQTT 3.1.1 client.
     pub fn client(&self, id: &str, clean: bool) -> io::Result<Raw> {
         let client = Raw::with(self.port, id, &Connect::new(4, clean))?;
         client.patience(PATIENCE);
@@ -110,14 +109,14 @@ impl Attack {
         Ok(client)
     }
 
-    /// The same, subscribed at QoS 0, as a bare socket.
+    /// The same, subscribed at QoS 0, as a socket.
     pub fn subscriber(&self, id: &str, filter: &str) -> io::Result<TcpStream> {
         let mut client = self.client(id, true)?;
         client.subscribe(filter, 0)?;
         client.writer()
     }
 
-    /// A connection on which CONNECT was answered; says with what.
+    /// Connects and returns the code of CONNACK.
     pub fn log_in(&self, id: &str, login: &Connect) -> io::Result<(TcpStream, u8)> {
         let mut stream = self.dial()?;
         self.write(&mut stream, &login.encode(id))?;
@@ -126,7 +125,7 @@ impl Attack {
     }
 }
 
-/// Reads a CONNACK to its end, and answers its code.
+/// Reads a CONNACK and returns its code.
 pub fn connack(stream: &mut TcpStream) -> io::Result<u8> {
     let mut head = [0; 2];
     stream.read_exact(&mut head)?;
@@ -135,7 +134,7 @@ pub fn connack(stream: &mut TcpStream) -> io::Result<u8> {
     Ok(body[1])
 }
 
-/// From now on this thread makes way for others: who attacks has a machine of its own.
+/// Lowers the priority of this thread: an attacker would have its own machine.
 pub fn make_way() {
     rustix::process::setpriority_process(None, 5).ok();
 }

@@ -1,5 +1,4 @@
-//! Few bytes that become many, or messages that nobody takes: fan-out to subscribers that
-//! read, and to such that never do.
+//! Fan-out: few bytes that become many, and messages for subscribers that never read.
 
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -10,7 +9,7 @@ use super::crowd::{Crowd, Source};
 use super::stage::Scene;
 use super::wire;
 
-/// 64 KiB of empty publishes in one write, again and again, to each of many that read.
+/// Repeated writes of 64 KiB of empty publishes, to many subscribers that read.
 #[test]
 fn fan_out_qos0() {
     fan_out("fan_out_qos0", 1, 1000);
@@ -48,7 +47,7 @@ fn subscribed(attack: &Attack, count: usize) -> Vec<TcpStream> {
     (0..count).map(one).collect()
 }
 
-/// Publishers that send the same whenever there is room.
+/// Publishers that send the same bytes whenever there is room.
 fn publish(attack: &Attack, publishers: usize, bytes: &[u8]) {
     attack::make_way();
     let (mut crowd, bytes) = (Crowd::new(), Arc::from(bytes));
@@ -60,7 +59,7 @@ fn publish(attack: &Attack, publishers: usize, bytes: &[u8]) {
     attack.note(format!("{} bursts sent by {publishers} publishers", crowd.rounds));
 }
 
-/// One large message again and again, for many that never read.
+/// One large message, repeated, for many subscribers that never read.
 #[test]
 fn unread_large() {
     const SUBSCRIBERS: usize = 300;
@@ -75,7 +74,8 @@ fn unread_large() {
     outcome.check();
 }
 
-/// One that never reads of a topic at full rate. Others' messages do not make room for it.
+/// A subscriber that never reads a topic at full rate. Messages of others must not be dropped
+/// for it.
 #[test]
 fn slow_subscriber_qos0() {
     let neighbours = &[pair::QOS0, pair::CLEAN];

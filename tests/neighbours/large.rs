@@ -1,4 +1,4 @@
-//! Large packets: kept as a will, an alias, a packet id or a queue, or never finished.
+//! Large packets: kept as a will, an alias, a packet id or a queue, or never completed.
 
 use std::io;
 use std::net::TcpStream;
@@ -17,7 +17,8 @@ use super::wire;
 /// Nearly the default of `mqtt.max_packet_size`.
 const LARGE: usize = 1_000_000;
 
-/// 64 KiB at QoS 2 under ever new packet ids, and never a PUBREL: 768 MiB, if they are taken.
+/// Messages of 64 KiB at QoS 2 with new packet ids and no PUBREL: 768 MiB if they are
+/// accepted.
 #[test]
 fn qos2_never_released() {
     const CONNECTIONS: usize = 8;
@@ -47,7 +48,7 @@ fn message(topic: &str, qos: u8, pid: u16, bytes: usize) -> Publish {
     Publish { dup: false, qos, pid, topic: topic.into(), payload: vec![b'x'; bytes] }
 }
 
-/// Wills with a megabyte of properties, of clients that say nothing more.
+/// Wills with a megabyte of properties, from clients that send nothing more.
 #[test]
 fn large_wills() {
     const CONNECTIONS: usize = 300;
@@ -72,7 +73,7 @@ fn large_wills() {
     outcome.check();
 }
 
-/// CONNECTs of a megabyte that lack their last byte, of clients that nobody knows.
+/// CONNECTs of a megabyte without their last byte, from unauthenticated clients.
 #[test]
 fn unfinished_connects() {
     const CONNECTIONS: usize = 600;
@@ -87,7 +88,7 @@ fn unfinished_connects() {
     outcome.check();
 }
 
-/// The same with a PUBLISH, of clients that are known.
+/// The same with a PUBLISH, from connected clients.
 #[test]
 fn unfinished_publishes() {
     const CONNECTIONS: usize = 300;
@@ -102,7 +103,7 @@ fn unfinished_publishes() {
     outcome.check();
 }
 
-/// Sends the same to all of them, and holds them open.
+/// Sends the same bytes on all sockets and holds them open.
 fn unfinished(
     attack: &Attack,
     sockets: impl Iterator<Item = io::Result<TcpStream>>,
@@ -117,7 +118,7 @@ fn unfinished(
     attack.wait();
 }
 
-/// As many topic aliases as each connection may have, of topics as long as they can be.
+/// As many topic aliases as a connection may have, with topics of the maximum length.
 #[test]
 fn topic_aliases() {
     const CONNECTIONS: usize = 200;
@@ -149,8 +150,8 @@ fn topic_aliases() {
     outcome.check();
 }
 
-/// One message of a megabyte for many durable sessions whose clients are away: it is there
-/// once, and leaves others their room.
+/// One message of a megabyte for many offline durable sessions: it is stored once, and leaves
+/// room for others.
 #[test]
 fn durable_receivers() {
     const RECEIVERS: usize = 600;

@@ -1,21 +1,21 @@
-//! Promise 10 where somebody does not wish well: clients that send or leave unread as much
-//! as they can, and neighbours who must not notice. The real binary, with little memory
-//! allowed; each scenario was seen on an older build.
+//! Promise 10 under attack: clients that send, or leave unread, as much as they can, and
+//! neighbours that must not be affected. The real binary with a low memory limit; each
+//! scenario has affected an older build.
 //!
-//! Every scenario is played on a [`stage`]: a pair of neighbours ([`common::pair`]; QoS 1, 100 messages a
-//! second) without the [`attack`], with it, and after it, while `/healthz` and the memory
-//! of the process are [`watch`]ed. It prints a row of its [`outcome`]: what the attacker
-//! spent, memory, the neighbours' latency in milliseconds, what they lost. Asserted are
-//! memory, that nothing is lost and that everybody is answered; latency only generously:
-//! whether it is within 100 ms (`/healthz`: 200 ms) is printed, as `ok` or `over`.
+//! Every scenario runs on a [`stage`]: a pair of clients ([`common::pair`]; QoS 1, 100
+//! messages per second) without the [`attack`], with it, and after it, while `/healthz` and the memory of
+//! the process are [`watch`]ed. It prints a row of its [`outcome`]: the attacker's cost,
+//! memory, the neighbours' latency in milliseconds, and what they lost. It asserts memory,
+//! that nothing is lost and that all clients are answered; latency has only a generous bound:
+//! whether it is within 100 ms (`/healthz`: 200 ms) is printed as `ok` or `over`.
 //!
-//! `FERRYMQ_BIN=target/release/ferrymq` tries a release build. `NEIGHBOUR_SECONDS=N` attacks
+//! `FERRYMQ_BIN=target/release/ferrymq` tests a release build. `NEIGHBOUR_SECONDS=N` attacks
 //! for longer than 4 s, from 10 s on with more of everything; `NEIGHBOUR_REPORT=1` asserts
 //! nothing; `NEIGHBOUR_JSON=FILE` appends each outcome as a line of JSON.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 #![allow(clippy::print_stdout)] // As in tests/common.
-#![allow(clippy::cast_precision_loss)] // Figures for people.
+#![allow(clippy::cast_precision_loss)] // Figures are only printed.
 
 #[path = "../common/mod.rs"]
 mod common;

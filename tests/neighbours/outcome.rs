@@ -1,4 +1,4 @@
-//! What came of a scenario: a row of figures, and what of it must not be.
+//! The outcome of a scenario: a row of figures, and its failures.
 
 use std::io::Write;
 use std::sync::{Arc, Once};
@@ -11,27 +11,27 @@ use super::watch::Watched;
 
 pub const MIB: u64 = 1 << 20;
 
-/// What an idle machine is to keep to; only printed.
+/// Bounds for an idle machine in milliseconds; only printed.
 const NEIGHBOUR_P99: f64 = 100.0;
 const HEALTH_MAX: f64 = 200.0;
-/// What every machine and every build keeps to.
+/// Bound for every machine and build in milliseconds.
 const ANY_P99: f64 = 10_000.0;
 
 pub struct Outcome {
     pub name: &'static str,
-    /// What it cost the attacker.
+    /// Bytes written by the attacker.
     pub bytes: u64,
     pub connections: u64,
-    /// Packets that the broker took in and sent out during the attack, all clients'.
+    /// Packets received and sent by the broker during the attack, of all clients.
     pub took: [f64; 2],
     pub lasted: Duration,
     pub limit: u64,
     pub base: u64,
     pub peak: u64,
     pub left_over: u64,
-    /// What the broker counted as messages at last.
+    /// Bytes that the broker counted as messages at the end.
     pub messages: f64,
-    /// How long it took until memory was back, if it was.
+    /// Time until memory was back to normal, if it was.
     pub back: Option<Duration>,
     pub calm: Span,
     pub during: Span,
@@ -43,16 +43,16 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Complains unless it is so.
+    /// Adds a complaint unless `so`.
     pub fn expect(&mut self, so: bool, complaint: impl FnOnce() -> String) {
         if !so {
             self.complaints.push(complaint());
         }
     }
 
-    /// With the bound for memory that scenarios have unless they say otherwise. The target is
-    /// 1.3 times limit and base; glibc's heaps, one for each thread, hold up to 1.7 times
-    /// (seen) what is counted, and what is asserted leaves room for that.
+    /// Checks with the default bound for memory. The target is 1.3 times limit and base;
+    /// glibc's heaps, one for each thread, take up to 1.7 times (measured) what is counted,
+    /// and the asserted bound allows for that.
     pub fn check(mut self) {
         let bound = (self.limit + self.base) / 10 * 13;
         if self.peak > bound {
@@ -63,8 +63,7 @@ impl Outcome {
         self.check_peak(asserted);
     }
 
-    /// Prints the row, and fails if something must not be; with `NEIGHBOUR_REPORT` it only
-    /// prints.
+    /// Prints the row and fails on complaints; with `NEIGHBOUR_REPORT` it only prints.
     pub fn check_peak(mut self, bound: u64) {
         self.judge(bound);
         self.print();
@@ -136,7 +135,7 @@ impl Outcome {
         }
     }
 
-    /// The columns that are the same for all pairs, or their room.
+    /// The columns that all pairs share, or blanks of the same width.
     fn about(&self, first: bool) -> String {
         if !first {
             return format!("{:<24} {:>9} {:>7} | {:>15} {:>5} {:>6}", "", "", "", "", "", "");

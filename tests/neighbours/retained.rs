@@ -1,4 +1,4 @@
-//! Retained messages that are asked for over and over, or set and deleted.
+//! Retained messages that are requested repeatedly, or set and deleted.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -9,12 +9,12 @@ use super::crowd::{Crowd, Source};
 use super::stage::{Scene, Stage};
 use super::wire;
 
-/// Of a deep topic.
+/// Levels of a deep topic.
 const LEVELS: usize = 100;
-/// What 20,000 retained messages with their topics take for good, in MiB.
+/// Memory of 20,000 retained messages with their topics, in MiB.
 const STORED: u64 = 64;
 
-/// One that subscribes to all of them again and again, and does not read a word.
+/// A client that subscribes to all of them repeatedly and reads nothing.
 #[test]
 fn retained_again() {
     const RETAINED: usize = 20_000;
@@ -70,7 +70,7 @@ fn deep_retained_deleted() {
         crowd.run(attack);
         attack.note(format!("{} MB set or deleted", attack.bytes() / 1_000_000));
         drop((crowd, client));
-        // What is still set when time is up.
+        // Deletes what is still set at the end.
         let mut out = Vec::new();
         (0..topics).for_each(|topic| wire::publish(&mut out, &deep(topic), b"", true));
         let mut client = attack.client("digger", true).unwrap();

@@ -1,4 +1,4 @@
-//! Clients that come and go, and such that guess.
+//! Clients that connect and disconnect, and clients that guess passwords.
 
 use std::io::{self, Write};
 use std::net::TcpStream;
@@ -14,13 +14,13 @@ use super::common::pair;
 use super::common::waits::{Span, Times};
 use super::stage::{Scene, binary};
 
-/// The same 64 clients anew and anew, each with a durable session that it never resumes.
+/// The same 64 clients again and again, each with a new durable session that it never resumes.
 #[test]
 fn reconnects() {
     come_and_go("reconnects", None);
 }
 
-/// The same with wills that are due long after.
+/// The same with wills that are due much later.
 #[test]
 fn reconnects_with_delayed_wills() {
     let will = Will { payload: vec![b'w'; 10_000], qos: 0, delay: 3600, ..Will::new("will") };
@@ -55,7 +55,7 @@ fn come_and_go(name: &'static str, will: Option<Will>) {
             }
         });
         attack.note(format!("{done:?} times connected, {failed:?} times not"));
-        // Sessions that end with their connection: nothing of the others is to stay.
+        // Replaces all sessions by ones that end with their connection, so that none is left.
         for number in 0..CLIENTS {
             attack.log_in(&format!("again-{number}"), &Connect::passing(5)).ok();
         }
@@ -65,12 +65,12 @@ fn come_and_go(name: &'static str, will: Option<Will>) {
 
 const USER: &str = "alice";
 const PASSWORD: &str = "the right one";
-/// CONNACK's Server busy, and Bad user name or password.
+/// Reason codes of CONNACK: Server busy, and Bad user name or password.
 const BUSY: u8 = 0x89;
 const WRONG: u8 = 0x86;
 
-/// From one address wrong passwords as fast as they are answered; from another the right
-/// one, twice a second.
+/// Wrong passwords from one address as fast as they are answered, and the right one from
+/// another address, twice a second.
 #[test]
 fn password_guessing() {
     const GUESSERS: usize = 16;
@@ -123,7 +123,7 @@ fn guess(attack: &Attack, number: usize, tried: &AtomicUsize, busy: &AtomicUsize
             Ok(BUSY) => {
                 busy.fetch_add(1, Ordering::Relaxed);
             }
-            // Turned away in another way, such as a connection that is closed at once.
+            // Refused in another way, such as a connection that is closed at once.
             _ => continue,
         }
         tried.fetch_add(1, Ordering::Relaxed);
@@ -141,7 +141,7 @@ fn elsewhere(attack: &Attack) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// How long each took, and the code that it was answered with, if it was.
+/// Logs in regularly. Returns how long each attempt took, and its code if it was answered.
 fn log_in_regularly(attack: &Attack) -> (Times, Vec<Option<u8>>) {
     const EVERY: Duration = Duration::from_millis(500);
     let (clock, mut times, mut codes) = (Instant::now(), Times::default(), Vec::new());

@@ -1,5 +1,5 @@
-//! The order of a scenario: a broker, whatever the attack needs beforehand, neighbours
-//! without the attack, with it, and after everybody of the attack has left.
+//! The phases of a scenario: a broker, the preparation of the attack, neighbours without the
+//! attack, with it, and after all attackers have left.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::outcome::{MIB, Outcome};
 use super::watch::{Watch, resident};
 
 const CALM: Duration = Duration::from_millis(1500);
-/// What comes of the leaving belongs to the attack.
+/// The effects of the disconnects belong to the attack.
 const LEAVING: Duration = Duration::from_secs(1);
 /// How long the broker may take to give memory back.
 const GIVEN_BACK: Duration = Duration::from_secs(20);
@@ -30,16 +30,16 @@ pub struct Stage {
     attack: Attack,
 }
 
-/// What a scenario asks for beyond the ordinary.
+/// Parameters of a scenario.
 pub struct Scene<'a> {
     pub name: &'static str,
     /// `limits.max_memory` in MiB.
     pub limit: u64,
-    /// What may stay in memory above the base when the attack is over, in MiB: what
-    /// allocators keep, and what the attack has stored for good.
+    /// Memory that may remain above the base after the attack, in MiB: for allocators and for
+    /// what the attack has stored.
     pub kept: u64,
     pub settings: &'a [(&'a str, &'a str)],
-    /// Beside the pair of every scenario.
+    /// Further pairs beside that of every scenario.
     pub neighbours: &'a [Kind],
 }
 
@@ -66,13 +66,13 @@ impl Scene<'_> {
     }
 }
 
-/// `FERRYMQ_BIN`, or what other tests run.
+/// `FERRYMQ_BIN`, or the binary of the other tests.
 pub fn binary() -> PathBuf {
     std::env::var_os("FERRYMQ_BIN").map_or_else(broker::binary, PathBuf::from)
 }
 
 impl Stage {
-    /// For what has to be there before the neighbours are.
+    /// For preparations before the neighbours connect.
     pub fn before(&self) -> &Attack {
         &self.attack
     }
@@ -81,14 +81,14 @@ impl Stage {
         Arc::clone(&self.broker)
     }
 
-    /// Plays it: the neighbours without the attack, with it, and after it. What the
-    /// attack has opened is closed when it returns.
+    /// Runs the scenario: the neighbours without the attack, with it, and after it. All
+    /// connections of the attack are closed on return.
     pub fn play(self, attack: impl FnOnce(&Attack) + Send) -> Outcome {
         let clock = Instant::now();
         let pairs: Vec<Pair> =
             self.kinds.iter().map(|kind| Pair::start(self.broker.port, *kind, clock)).collect();
         let watch = Watch::start(&self.broker, clock);
-        std::thread::sleep(CALM); // A span to compare with.
+        std::thread::sleep(CALM); // Measure the neighbours alone.
         let messages = self.broker.metric(MEMORY);
         let took = [self.counted("received"), self.counted("sent")];
         let base = resident(&self.broker).unwrap_or(0);
@@ -135,8 +135,8 @@ impl Stage {
         }
     }
 
-    /// Waits until memory is near what it was. How long that took after the attack, if
-    /// it is back at all; what was resident at last, and what was counted as messages.
+    /// Waits until memory is near what it was. Returns how long that took, if it happened, the
+    /// last resident bytes, and the last bytes counted as messages.
     fn given_back(&self, base: u64, messages: f64) -> (Option<Duration>, u64, f64) {
         let started = Instant::now();
         loop {
@@ -152,7 +152,7 @@ impl Stage {
         }
     }
 
-    /// Somebody who was not there before is served as well.
+    /// Checks that a new client is served as well.
     fn newcomer(&self) -> Result<(), String> {
         let answer = Raw::connect(self.broker.port, 4, "newcomer", true).and_then(|mut client| {
             client.patience(Duration::from_secs(10));

@@ -1,4 +1,4 @@
-//! Subscriptions that are dear: to walk, to end, to keep.
+//! Subscriptions that are expensive to match, to end or to keep.
 
 use super::attack;
 use super::crowd::{Crowd, Source};
@@ -9,8 +9,8 @@ use super::wire;
 const FILTERS: usize = 1000;
 const LEVELS: usize = 100;
 
-/// Filters of a hundred levels, all different, all of which match every topic of the
-/// attack: the walk to them goes both ways at each level.
+/// Different filters of a hundred levels that all match every topic of the attack: matching
+/// takes both branches at each level.
 #[test]
 fn wildcard_walks() {
     const SESSIONS: usize = 3;
@@ -37,7 +37,7 @@ fn wildcard_walks() {
         let mut number = 0_u64;
         let make = move |out: &mut Vec<u8>| {
             while out.len() < 50_000 {
-                // No route that was found for one topic serves for the next.
+                // Each topic needs a new route.
                 wire::publish(out, &format!("{}{number}", "a/".repeat(LEVELS - 1)), b"", false);
                 number += 1;
             }
@@ -49,7 +49,7 @@ fn wildcard_walks() {
     outcome.check();
 }
 
-/// A filter with `+` where a hash of its number has a bit, and at its end.
+/// A filter with `+` where a hash of its number has a bit set, and at its end.
 fn walk(number: usize) -> String {
     let mut state = number as u64 + 1;
     let mut filter = String::new();
@@ -64,7 +64,7 @@ fn walk(number: usize) -> String {
     filter
 }
 
-/// A client with many shared subscriptions that is gone without a word, and comes again.
+/// A client with many shared subscriptions that disappears without DISCONNECT and returns.
 #[test]
 fn shared_groups_leave() {
     let groups = attack::many(20_000, 200_000);
@@ -79,7 +79,7 @@ fn shared_groups_leave() {
                 continue;
             };
             let mut taken = 0;
-            // The first time with all of them, however long that takes.
+            // The first time all of them, however long that takes.
             while taken < groups && (left == 0 || !attack.over()) {
                 let names: Vec<_> = (taken..groups.min(taken + 1000))
                     .map(|group| format!("$share/group-{group}/shared/topic"))
@@ -102,7 +102,7 @@ fn shared_groups_leave() {
     outcome.check();
 }
 
-/// Filters as long as a string can be, as many as a session may have.
+/// Filters of the maximum length, as many as a session may have.
 #[test]
 fn long_filters() {
     const SESSIONS: usize = 8;

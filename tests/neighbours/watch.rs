@@ -1,5 +1,5 @@
-//! What is looked at from outside while a stage plays: `/healthz`, asked ten times a
-//! second, and the memory of the process.
+//! Watches the broker from outside during a stage: `/healthz`, ten times a second, and the
+//! memory of the process.
 
 use std::fs;
 use std::sync::Arc;
@@ -19,15 +19,15 @@ pub struct Watch {
     memory: Option<JoinHandle<Memory>>,
 }
 
-/// What was seen.
+/// The observations.
 pub struct Watched {
     pub health: Times,
-    /// Probes that were not answered with 200.
+    /// Number of probes not answered with 200.
     pub unhealthy: usize,
     pub memory: Memory,
 }
 
-/// Resident bytes, and when.
+/// Resident bytes over time.
 #[derive(Default)]
 pub struct Memory(Vec<(Duration, u64)>);
 
@@ -38,7 +38,7 @@ impl Memory {
     }
 }
 
-/// Resident bytes of the broker, or nothing if its process is gone.
+/// Resident bytes of the broker, or `None` if its process has ended.
 pub fn resident(broker: &Broker) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{}/status", broker.pid())).ok()?;
     let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
@@ -80,7 +80,7 @@ fn probe(broker: &Broker, clock: Instant, stop: &AtomicBool) -> (Times, usize) {
         if !answer.is_some_and(|answer| answer.starts_with("HTTP/1.1 200")) {
             unhealthy += 1;
         }
-        // What one that is late has missed is not made up for.
+        // A late probe does not make up for missed ones.
         due = (due + PROBE).max(clock.elapsed());
         std::thread::sleep(due.saturating_sub(clock.elapsed()));
     }

@@ -1,5 +1,5 @@
-//! A client as the specification wants it: it keeps its half of the session over
-//! connections, sends again what was not acknowledged, and acknowledges when it likes.
+//! A client that follows the specification: it keeps its half of the session over connections,
+//! sends unacknowledged messages again, and acknowledges at random moments.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -14,7 +14,7 @@ use crate::memory::LEAST_SHARE;
 use crate::model::{Model, Step};
 use crate::wire::{Got, Link, Received};
 
-/// What became of one of its own publishes.
+/// The state of one of its own publishes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Flight {
     Sent,
@@ -28,14 +28,14 @@ struct Outgoing {
     flight: Flight,
 }
 
-/// A request that waits for its answer.
+/// A request without an answer yet.
 #[derive(Debug, Clone)]
 enum Asked {
     Subscribe(Vec<(String, u8)>, Step),
     Unsubscribe(String, Step),
 }
 
-/// A packet that it owes and has not sent yet.
+/// A packet that it has yet to send.
 #[derive(Debug, Clone, Copy)]
 enum Owed {
     Ack(u16),
@@ -44,7 +44,7 @@ enum Owed {
 }
 
 #[derive(Debug)]
-#[allow(clippy::struct_excessive_bools)] // Each is true or false by itself.
+#[allow(clippy::struct_excessive_bools)] // The bools are independent.
 pub struct Client {
     pub index: usize,
     pub version: Version,
@@ -53,39 +53,39 @@ pub struct Client {
     receive_maximum: Option<u16>,
     aliases: u16,
     will: bool,
-    /// Of the link that it uses.
+    /// Number of the link that it uses.
     pub link: Option<u64>,
     pub connected: bool,
-    /// The next CONNECT asks for a new session, until one has been answered.
+    /// True if CONNECT asks for a new session, until one has been answered.
     wants_clean: bool,
-    /// A session that the server may know.
+    /// True if the server may have its session.
     has_session: bool,
-    /// An operator may have removed the session that it counts on.
+    /// True if an operator may have removed the session that it expects.
     removed: bool,
-    /// He may yet do so.
+    /// True if an operator may still remove it.
     removing: bool,
-    /// When he last began or ended.
+    /// When such a removal last began or ended.
     removed_at: Step,
-    /// When the connection was lost, in milliseconds, as early as it may have been.
+    /// The earliest time at which the connection may have been lost, in milliseconds.
     pub lost_at: u64,
-    /// CONNECTs since then.
+    /// Number of CONNECTs since then.
     attempts: u32,
     asked_clean: bool,
-    /// This connection has resumed a durable session that is to end with it.
+    /// True if this connection has resumed a durable session that is to end with it.
     briefly: bool,
     connect_at: Step,
     current_will: Option<u32>,
     /// Bytes of the will in the last CONNECT.
     will_size: usize,
-    /// The will of a connection that was lost: the broker may not have seen that yet.
+    /// The will of a lost connection; the broker may not have noticed the loss yet.
     lost_will: Option<u32>,
     outgoing: VecDeque<Outgoing>,
     next_packet_id: u16,
     asked: BTreeMap<u16, Asked>,
-    /// QoS 2 packet ids that it has received and that PUBREL has not freed, with their
+    /// QoS 2 packet ids that it has received and that PUBREL has not released, with their
     /// messages.
     open: BTreeMap<u16, u32>,
-    /// In flight to it on this connection: not to be used twice [MQTT-2.2.1-4].
+    /// Packet ids in flight to it on this connection, which must not be reused [MQTT-2.2.1-4].
     in_flight: BTreeMap<u16, u32>,
     owed: VecDeque<Owed>,
     habits: Habits,
@@ -94,7 +94,7 @@ pub struct Client {
 impl Client {
     pub fn new(index: usize, habits: Habits, rng: &mut Rng) -> Self {
         let all = [Version::V31, Version::V311, Version::V5, Version::V5];
-        // Delays and expiries are theirs alone.
+        // Only MQTT 5.0 has will delays and message expiry.
         let only = habits.delayed > 50 || habits.brief > 0;
         let version = *rng.pick(if only { &all[2..] } else { &all[..] });
         let expiry = match (version, rng.between(0, 10)) {
@@ -135,7 +135,7 @@ impl Client {
         }
     }
 
-    /// One that looks at what is retained, and leaves nothing behind.
+    /// A client that reads retained messages and leaves no session.
     pub fn observer(index: usize, habits: Habits, rng: &mut Rng) -> Self {
         let receive_maximum = None;
         let (version, expiry) = (Version::V5, 0);
@@ -146,31 +146,31 @@ impl Client {
         self.expiry > 0
     }
 
-    /// True if an operator may remove its session: it has one, and will be told.
+    /// True if an operator may remove its session: it has one, and CONNACK will tell it.
     pub fn is_removable(&self) -> bool {
         self.has_session && self.outlives() && !self.wants_clean && self.version > Version::V31
     }
 
-    /// True if the session of this connection outlives it. Older versions have one flag
-    /// for a new session and for one that ends with its connection.
+    /// True if the session outlives this connection. Older versions have one flag for a new
+    /// session and for one that ends with its connection.
     fn outlives(&self) -> bool {
         self.is_durable() && !self.briefly && (self.version == Version::V5 || !self.asked_clean)
     }
 
-    /// From now on its state is of no interest to it any more.
+    /// Discards its session state: the next CONNECT asks for a new session.
     pub fn wants_new_session(&mut self, model: &mut Model) {
         debug_assert!(self.link.is_none(), "between two connections");
         self.wants_clean = true;
         self.forget(model, false);
     }
 
-    /// An operator is about to remove its session, or has done so: the client cannot
-    /// tell before it comes back.
+    /// An operator is about to remove its session, or has done so: the client learns this only
+    /// when it reconnects.
     pub fn is_removed(&mut self, over: bool, model: &mut Model) {
         model.new_session(self.index, false);
         self.has_session = false;
         self.removed = true;
-        // The operator decides whether it is published.
+        // The operator decides whether the will is published.
         self.current_will = None;
         if let Some(will) = self.lost_will.take() {
             model.message_mut(will).due = false;
@@ -188,8 +188,8 @@ impl Client {
     }
 
     pub fn connect(&mut self, number: u64, model: &mut Model, rng: &mut Rng, now: u64) -> Link {
-        // Whether a session that is gone was made anew for a CONNACK that was lost,
-        // it could not tell: it begins anew itself.
+        // The client could not tell whether the broker has made a new session for a CONNACK
+        // that was lost, so it starts a new one itself.
         let expired = now.saturating_sub(self.lost_at) >= u64::from(self.expiry) * 1000;
         if (self.has_session && expired || self.removed) && self.attempts > 0 {
             self.wants_new_session(model);
@@ -294,7 +294,7 @@ impl Client {
         self.send(link, model, message);
     }
 
-    /// Publishes at QoS 1 what has to reach everyone who is subscribed.
+    /// Publishes a message at QoS 1 that must reach all subscribers.
     pub fn probe(&mut self, link: &mut Link, model: &mut Model, topic: &str, now: u64) {
         let message = model.sends(self.index, topic, 1, false, None, now);
         self.send(link, model, message);
@@ -328,7 +328,7 @@ impl Client {
         }));
     }
 
-    /// Shared ones are for version 5.0 alone.
+    /// Only MQTT 5.0 has shared subscriptions.
     fn filters(&self) -> &'static [&'static str] {
         let all = &["t/#", "u/a/+", "t/0", "t/+", "w/#", "r/+", "$share/g/s/#"];
         let shared = if self.version == Version::V5 { all.len() } else { all.len() - 1 };
@@ -374,7 +374,7 @@ impl Client {
         self.asked.insert(packet_id, Asked::Unsubscribe(filter.to_owned(), model.step));
     }
 
-    /// Sends one of the acknowledgements that it owes.
+    /// Sends the first acknowledgement that is due.
     pub fn acknowledge(&mut self, link: &mut Link) -> bool {
         let Some(owed) = self.owed.pop_front() else { return false };
         match owed {
@@ -399,13 +399,13 @@ impl Client {
             ReasonCode::Success
         };
         link.send(&Packet::Disconnect(Box::new(Disconnect { reason, ..Disconnect::default() })));
-        // Whether the broker reads it, nobody can say.
+        // The broker may or may not read it.
         self.current_will = None;
         self.connected = false;
         self.lost_at = now;
     }
 
-    /// The connection is gone, on this side at least.
+    /// Handles the loss of the connection on the client's side.
     pub fn lost(&mut self, model: &mut Model, since: u64) {
         if let Some(will) = self.current_will.take()
             && self.connected
@@ -422,7 +422,7 @@ impl Client {
         if !self.outlives() && (self.has_session || self.removed) {
             self.forget(model, false);
         }
-        // Whether the broker has seen its CONNECT, it cannot know.
+        // The client cannot know whether the broker has seen its CONNECT.
         self.wants_clean |= self.briefly;
     }
 
@@ -474,7 +474,7 @@ impl Client {
         }
         self.connected = true;
         let certain = self.has_session;
-        // Older versions are not told; the operator leaves them alone.
+        // MQTT 3.1 has no Session Present flag; operators do not remove its sessions here.
         let present = if self.version == Version::V31 { certain } else { present };
         let lived = u64::from(self.expiry) * 1000;
         if self.asked_clean {
@@ -502,7 +502,7 @@ impl Client {
         }
     }
 
-    /// Everything that was not acknowledged, in its order [MQTT-4.4.0-1].
+    /// Sends everything unacknowledged again, in order [MQTT-4.4.0-1].
     fn resume(&self, link: &mut Link, model: &mut Model) {
         for outgoing in &self.outgoing {
             match outgoing.flight {
@@ -587,7 +587,7 @@ impl Client {
     }
 }
 
-/// Topics that are only there to be retained.
+/// Topics used only for retained messages.
 pub const RETAINED: [&str; 6] = ["r/0", "r/1", "r/2", "r/3", "r/4", "r/5"];
 
 fn ack(id: u16) -> Ack {

@@ -1,6 +1,6 @@
-//! Contests: somebody is stopped between what it has decided and what it hands to the
-//! store, somebody else decides the same anew and has it committed, and then the first
-//! one goes on. A crash shows whose word the file has kept.
+//! Contests: an actor is stopped between its decision and its submission to the store; another
+//! actor decides about the same thing and has it committed; then the first one continues. A
+//! crash shows which decision the file has kept.
 
 use crate::habits::Theme;
 use crate::run::Run;
@@ -14,7 +14,7 @@ impl Run {
             Theme::Retained => self.contest_of_retained(),
         }
         if self.rng.percent(30) {
-            // The rest is as the schedule has it.
+            // The rest follows the schedule.
             return;
         }
         let dies_first = self.rng.percent(20);
@@ -33,7 +33,7 @@ impl Run {
         }
     }
 
-    /// Where the one that decided first is stopped.
+    /// Where the first actor is stopped.
     fn stopping(&mut self) -> Until {
         match self.rng.between(0, 4) {
             0 => Until::Points(self.rng.between(1, 120)),
@@ -65,7 +65,7 @@ impl Run {
     }
 
     fn contest_of_timers(&mut self) {
-        // Those without DISCONNECT: their wills fall due.
+        // Without DISCONNECT, so that their wills become due.
         for index in 0..self.clients.len() {
             if self.rng.percent(50) && self.clients[index].connected {
                 self.cut(index);
@@ -100,7 +100,8 @@ impl Run {
         }
     }
 
-    /// What was retained for a second or two has expired when the background task comes to it.
+    /// Retained messages with an expiry of one or two seconds have expired when the background
+    /// task runs.
     fn now_and_upkeep(&mut self) {
         let millis = *self.rng.pick(&[1_000, 2_000]);
         self.time_passes_for(millis);
@@ -109,7 +110,7 @@ impl Run {
         self.stops = None;
     }
 
-    /// The client does some more, and is answered.
+    /// The client acts again and is answered.
     fn go_on(&mut self, index: usize) {
         for _ in 0..self.rng.between(0, 4) {
             self.model.step += 1;
@@ -117,7 +118,7 @@ impl Run {
             self.round_trip(index);
         }
         if self.rng.percent(50) {
-            // It is not told any more what has come of the last.
+            // Its last action gets no answer.
             self.model.step += 1;
             self.client_acts(index);
             if let Some(number) = self.clients[index].link {

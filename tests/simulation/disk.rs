@@ -1,8 +1,8 @@
-//! What a disk holds when the power goes: everything up to each file's last sync, and
-//! of what was written since whatever the disk has come to.
+//! What a disk holds after a power cut: everything up to each file's last sync, and any part
+//! of what was written since.
 //!
-//! The files themselves are real, in a directory; this is the account beside them. A
-//! killed process leaves the files, a power cut leaves what [`Disk::power_cut`] says.
+//! The files are real, in a directory; this module records their changes. A killed process
+//! leaves the files as they are, a power cut leaves what [`Disk::power_cut`] returns.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -10,10 +10,10 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 
 use crate::common::rng::Rng;
 
-/// Disks tear writes here.
+/// A write can be torn at multiples of this size.
 const SECTOR: usize = 512;
 
-/// Something that was done to a file and not yet synced.
+/// A change of a file that was not yet synced.
 #[derive(Debug, Clone)]
 enum Change {
     Write(usize, Vec<u8>),
@@ -41,23 +41,23 @@ struct Account {
     since: Vec<Change>,
 }
 
-/// What the next operations of a disk are to do.
+/// A fault of later operations of a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// No room: writes fail, nothing is changed.
+    /// No room: writes fail and change nothing.
     Full,
     /// The n-th write from now fails.
     Write(u64),
-    /// The n-th sync from now fails, and what it should have synced is in part lost,
-    /// although reads still show it.
+    /// The n-th sync from now fails, and a part of what it should have synced is lost,
+    /// although reads still return it.
     Sync(u64),
     /// The n-th read from now fails.
     Read(u64),
-    /// The process dies after n more changes: nothing happens from there on.
+    /// The process dies after n more changes; later operations change nothing.
     Death(u64),
 }
 
-/// How an operation ends.
+/// The result of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     Done,
@@ -82,7 +82,7 @@ pub struct Disk {
 static DISKS: LazyLock<Mutex<HashMap<PathBuf, Arc<Disk>>>> = LazyLock::new(Mutex::default);
 
 impl Disk {
-    /// Keeps account of the files below `directory` from now on.
+    /// Records the changes of the files below `directory` from now on.
     pub fn below(directory: &Path, seed: u64) -> Arc<Self> {
         let state =
             State { files: BTreeMap::new(), fault: None, dead: false, rng: Rng::from_seed(seed) };
@@ -91,7 +91,7 @@ impl Disk {
         disk
     }
 
-    /// Of a file, if anyone keeps account of it.
+    /// The disk of a file, if its changes are recorded.
     pub fn of(path: &Path) -> Option<Arc<Self>> {
         DISKS.lock().unwrap().get(path.parent()?).cloned()
     }
@@ -108,8 +108,8 @@ impl Disk {
         self.state().fault = fault;
     }
 
-    /// From now on nothing is changed, as after the process has died; or it lives
-    /// again.
+    /// True: nothing is changed from now on, as after the death of the process. False: it
+    /// lives again.
     pub fn set_dead(&self, dead: bool) {
         let mut state = self.state();
         state.dead = dead;
@@ -180,7 +180,7 @@ impl Disk {
         Verdict::Done
     }
 
-    /// The files as the disk may hold them after the power was cut now.
+    /// The files that the disk may hold after a power cut now.
     pub fn power_cut(&self, rng: &mut Rng) -> BTreeMap<String, Vec<u8>> {
         let mut state = self.state();
         let mut left = BTreeMap::new();
@@ -196,7 +196,7 @@ impl Disk {
         left
     }
 
-    /// Files that are there, and on the disk, at the begin.
+    /// Sets files that are on disk at the beginning.
     pub fn preload(&self, files: &BTreeMap<String, Vec<u8>>) {
         let mut state = self.state();
         for (name, image) in files {
@@ -221,8 +221,8 @@ impl State {
         }
     }
 
-    /// As Linux does it: the pages count as clean from now on, whether they reached
-    /// the disk or not, and a later sync has nothing to do with them.
+    /// As on Linux: the pages count as clean from now on, whether they reached the disk or
+    /// not, and a later sync does not write them.
     fn fail_sync(&mut self, file: &str) {
         self.fault = None;
         let changes = std::mem::take(&mut self.account(file).since);
@@ -234,8 +234,8 @@ impl State {
     }
 }
 
-/// Some of what was written since the last sync: nothing, all, the first part, or any
-/// of them in any order that the disk liked; the last of them perhaps torn.
+/// A part of what was written since the last sync: nothing, all, a prefix, or any subset in
+/// any order; the last write may be torn.
 fn survivors(since: &[Change], rng: &mut Rng) -> Vec<Change> {
     let mut left: Vec<Change> = match rng.between(0, 4) {
         0 => Vec::new(),

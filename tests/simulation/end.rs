@@ -1,5 +1,5 @@
-//! How a history ends: everything that waits is let through, everybody comes back, and
-//! the model is asked.
+//! The end of a history: everything that waits is let through, all clients reconnect, and the
+//! model is checked.
 
 use std::collections::HashMap;
 
@@ -13,11 +13,11 @@ use crate::run::Run;
 use crate::scheduler::drive;
 use crate::wire::{Got, Link};
 
-/// Rounds without an end are a broker that does not come to rest.
+/// A broker that needs more rounds does not come to rest.
 const REST: usize = 5_000;
 
 impl Run {
-    /// Everything that waits is let through, until nothing happens any more.
+    /// Runs until nothing happens any more.
     fn settle(&mut self) {
         let mut quiet = 0;
         for _ in 0..REST {
@@ -30,8 +30,8 @@ impl Run {
             let queued = self.world().broker.queued();
             for number in self.links.keys().copied().collect::<Vec<_>>() {
                 if self.links.get(&number).is_some_and(Link::is_ready) {
-                    // Who is rung and finds nothing is at rest: a publisher that waits for
-                    // room is told of every try.
+                    // A connection that is rung and has nothing to do is at rest: a publisher
+                    // that waits for room is rung at every retry.
                     let before = self.stands(number);
                     self.turn(number, 50);
                     busy |= self.stands(number) != before;
@@ -50,7 +50,7 @@ impl Run {
             self.look_for_refusals();
             drive(self.world().broker.background_once());
             let _ = self.world().store.step_idle();
-            // Many in a row may have expired, and are given up page by page.
+            // Many consecutive messages may have expired; they are dropped page by page.
             busy |= self.world().broker.queued() != queued;
             quiet = if busy { 0 } else { quiet + 1 };
             if quiet == 5 {
@@ -65,7 +65,7 @@ impl Run {
         panic!("the broker does not come to rest");
     }
 
-    /// Where a link stands, as far as its ends can see.
+    /// The progress of a link, as visible from its ends.
     fn stands(&self, number: u64) -> Option<(usize, usize, bool)> {
         let link = self.links.get(&number)?;
         Some((link.to_server.len(), link.to_client.len(), link.closed))
@@ -79,15 +79,15 @@ impl Run {
         self.settle();
         self.all_come_back();
         self.check_gauges();
-        // Sessions that end with their connections do not come to the end of all.
+        // Sessions that end with their connection are not checked after the final drain.
         self.model.check_received();
         let before = self.observe();
         self.model.check_retained(&before, self.now);
         self.settle();
         if !self.shape.volatile {
-            // Everything was committed: what memory held is what the file holds.
+            // Everything was committed, so memory and file hold the same.
             self.crash();
-            // Before anybody sends again what was not acknowledged.
+            // Before clients send unacknowledged messages again.
             let on_disk = self.world().retained(self.now);
             self.model.check_retained_on_disk(&before, &on_disk, self.now);
         }
@@ -106,7 +106,7 @@ impl Run {
         self.model.check_end();
     }
 
-    /// Refused connections, and those that were lost in the last crash.
+    /// Reconnects clients whose connection was refused or lost in the last crash.
     fn all_come_back(&mut self) {
         self.settle();
         for _ in 0..100 {
@@ -135,7 +135,7 @@ impl Run {
         );
     }
 
-    /// A message on each topic, for everyone whose subscription has to be there.
+    /// Publishes a message on each topic for all certain subscriptions.
     fn probe(&mut self) {
         for topic in ["t/0", "t/1", "u/a/b", "s/0", "r/0"] {
             let able: Vec<usize> = (0..self.clients.len())
@@ -150,14 +150,14 @@ impl Run {
         }
     }
 
-    /// Gauges that are kept by changes have to equal what the sessions add up to.
+    /// Gauges that are kept by increments must equal the sums over the sessions.
     pub(super) fn check_gauges(&self) {
         let broker = &self.world().broker;
         let counted = broker.metrics.messages.in_flight.get();
         assert_eq!(counted, i64::try_from(broker.in_flight()).unwrap(), "messages in flight");
     }
 
-    /// When everything is committed, the file holds what memory holds.
+    /// When everything is committed, file and memory must hold the same.
     pub(super) fn compare_retained(&mut self) {
         if !self.actors.is_empty() || self.shape.volatile {
             return;
@@ -172,17 +172,17 @@ impl Run {
         self.model.check_retained_on_disk(&memory, &on_disk, self.now);
     }
 
-    /// What an operator is shown as retained.
+    /// The retained messages that the admin API lists.
     fn retained_in_memory(&self) -> HashMap<String, u32> {
         let list = self.world().broker.retained_list("#", None, 1_000);
         let number = |payload: &[u8]| u32::from_be_bytes(payload[..4].try_into().unwrap());
         list.messages.iter().map(|m| (m.topic.to_string(), number(&m.payload))).collect()
     }
 
-    /// What a new subscriber is given as retained.
+    /// The retained messages that a new subscriber receives.
     fn observe(&mut self) -> HashMap<String, u32> {
         if self.model.short_memory {
-            // It may not be given what is larger than its share.
+            // A subscriber may not receive messages larger than its share of memory.
             return self.retained_in_memory();
         }
         let mut rng = Rng::from_seed(1);

@@ -1,58 +1,59 @@
-//! What a history is mostly about, and how much of it interleaves.
+//! The main theme of a history, and how much of it interleaves.
 
 use crate::common::rng::Rng;
 
-/// Who is stopped in a contest.
+/// The actor that is stopped in a contest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Theme {
-    /// A turn of a connection whose session is taken over.
+    /// A step of a connection whose session is taken over.
     Turns,
-    /// The timers, while clients come back.
+    /// The timers, while clients reconnect.
     Timers,
     /// The background task or a publisher, while others publish.
     Retained,
 }
 
-/// Percentages, where nothing else is said.
+/// Percentages unless stated otherwise.
 #[derive(Debug, Clone, Copy)]
 pub struct Habits {
-    /// Turns, timers and commits that may stop at a yield point.
+    /// Steps, timers and commits that may stop at a yield point.
     pub interleaving: u64,
-    /// Packet ids that a client uses.
+    /// Number of packet ids that a client uses.
     pub packet_ids: u16,
-    /// It uses the smallest that is free, so that ids are used again at once.
+    /// True if a client uses the smallest free id, so that ids are reused at once.
     pub smallest_id: bool,
-    /// Publishes in one go, at most.
+    /// Most publishes at once.
     pub burst: u64,
-    /// Frames that a turn reads, at most.
+    /// Most frames that a step reads.
     pub frames: usize,
-    /// Publishes to topics that are only there to be retained.
+    /// Publishes to topics used only for retained messages.
     pub retained_topics: u64,
-    /// Of these, with an expiry of 1 or 2 s.
+    /// Share of these with an expiry of 1 or 2 s.
     pub brief: u64,
     /// Clients with a will.
     pub wills: u64,
-    /// Of an MQTT 5.0 client's wills, with a delay.
+    /// Share of an MQTT 5.0 client's wills with a delay.
     pub delayed: u64,
     /// Reconnects that ask for a new session.
     pub clean_starts: u64,
-    /// SUBSCRIBE and UNSUBSCRIBE, of what a client does.
+    /// Shares of SUBSCRIBE and UNSUBSCRIBE among a client's actions.
     pub subscribes: u64,
     pub unsubscribes: u64,
-    /// Filters that clients use.
+    /// Number of filters that clients use.
     pub filters: usize,
-    /// Publishes at QoS 2, beside those of a draw among all.
+    /// Publishes at QoS 2, in addition to those of the random choice among all.
     pub qos2: u64,
-    /// Contests, of 1,000 steps; see `contest.rs`.
+    /// Contests per 1,000 steps; see `contest.rs`.
     pub contests: u64,
     pub theme: Theme,
-    /// Requests of an operator, of what goes on beside a turn.
+    /// Share of an operator's requests among what happens during a step.
     pub operator: u64,
-    /// A durable session may be resumed without an expiry, and ends with that connection.
+    /// True if a durable session may be resumed without an expiry, so that it ends with that
+    /// connection.
     pub resumes_briefly: bool,
 }
 
-/// Every turn is one step, as on a machine with one thread.
+/// Every step is atomic, as on a machine with one thread.
 const CALM: Habits = Habits {
     interleaving: 0,
     packet_ids: 40,
@@ -74,7 +75,7 @@ const CALM: Habits = Habits {
     resumes_briefly: false,
 };
 
-/// A bit of everything.
+/// A mix of everything.
 const MIXED: Habits = Habits {
     interleaving: 6,
     retained_topics: 8,
@@ -86,7 +87,7 @@ const MIXED: Habits = Habits {
     ..CALM
 };
 
-/// Long turns of connections whose session is taken over.
+/// Long steps of connections whose session is taken over.
 const TAKE_OVERS: Habits = Habits {
     interleaving: 10,
     packet_ids: 14,
@@ -101,11 +102,11 @@ const TAKE_OVERS: Habits = Habits {
     ..CALM
 };
 
-/// Subscriptions that come and go over connections that come and go.
+/// Subscriptions and connections that change often.
 const SUBSCRIPTIONS: Habits =
     Habits { subscribes: 30, unsubscribes: 25, filters: 2, clean_starts: 8, qos2: 0, ..TAKE_OVERS };
 
-/// Delayed wills fall due while their clients come back.
+/// Delayed wills that become due while their clients reconnect.
 const WILLS: Habits = Habits {
     interleaving: 10,
     wills: 100,
@@ -116,7 +117,7 @@ const WILLS: Habits = Habits {
     ..CALM
 };
 
-/// The same topics are retained by several publishers, and expire.
+/// Several publishers retain messages on the same topics, and the messages expire.
 const RETAINED: Habits = Habits {
     interleaving: 10,
     retained_topics: 70,

@@ -1,5 +1,5 @@
-//! Steps of a history in which several act at once: who begins, who goes on, and what
-//! their clients do meanwhile.
+//! Steps of a history in which several actors run at once: which begins, which continues, and
+//! what their clients do meanwhile.
 
 use std::sync::{Arc, LazyLock};
 
@@ -11,20 +11,21 @@ use crate::client::RETAINED;
 use crate::run::Run;
 use crate::scheduler::{Job, Outcome, Until, What, drive};
 
-/// Actors that have begun and not ended, at most.
+/// Most actors that have begun and not ended.
 const MOST: usize = 5;
 
-/// In the words that the broker ends a connection with that has lost a message.
+/// The text with which the broker closes a connection that has lost a message.
 const DEPRIVED: &str = "a message for it could not be kept";
 
-/// For the clocks of what an operator waits for. They never run: an operator who waits is
-/// rung, or gives up.
+/// For the timeouts of an operator's requests. Its clock does not run: an operator who waits
+/// is woken, or gives up.
 static RUNTIME: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| {
     tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime")
 });
 
 impl Run {
-    /// Has the broker do something: at once and undisturbed, or as one of several.
+    /// Runs a job of the broker: at once and without interruption, or as one of several
+    /// actors.
     #[allow(clippy::needless_pass_by_value)] // Callers make it for this call.
     pub(super) fn act(&mut self, what: What, job: Job) {
         if let Some(until) = self.stops.take() {
@@ -34,9 +35,9 @@ impl Run {
             return;
         }
         let percent = match what {
-            // Others have always acted while a batch was being written.
+            // Histories have always let others act during a commit.
             What::Commit => self.habits.interleaving.max(30),
-            // Waits for a commit, so for others.
+            // It waits for a commit, and so for other actors.
             What::RemoveSession(_) | What::Retained(_) => 100,
             _ => self.habits.interleaving,
         };
@@ -63,7 +64,7 @@ impl Run {
         if self.atomic {
             return Until::End;
         }
-        // Whoever acts while others are stopped mostly comes to an end.
+        // An actor that begins while others are stopped mostly runs to its end.
         let ends = if self.actors.is_empty() { 10 } else { 60 };
         if self.habits.interleaving == 0 || self.rng.percent(ends) {
             return Until::End;
@@ -90,7 +91,7 @@ impl Run {
         self.acted(what, outcome);
     }
 
-    /// Lets it go on if it has begun. False: it has not.
+    /// Resumes an actor if it has begun. Returns false if it has not.
     pub(super) fn resume_if_begun(&mut self, what: &What) -> bool {
         let begun = self.actors.all().any(|known| known == what);
         if begun && self.actors.runnable().contains(what) {
@@ -109,7 +110,7 @@ impl Run {
         }
     }
 
-    /// Everyone who has begun comes to an end. Whoever waits for a commit gives up.
+    /// Runs all actors to their end. One that waits for a commit gives up.
     pub(super) fn let_all_end(&mut self) {
         loop {
             let runnable = self.actors.runnable();
@@ -153,9 +154,9 @@ impl Run {
         }
     }
 
-    // What goes on while somebody is stopped.
+    // Steps while an actor is stopped.
 
-    /// One step while somebody has begun and not ended.
+    /// One step while an actor has begun and not ended.
     pub(super) fn step_between(&mut self, violence: u64) {
         if self.actors.len() >= MOST {
             return self.resume_some();
@@ -181,8 +182,8 @@ impl Run {
         }
     }
 
-    /// Whose client acts: most often one whose connection is stopped in a turn, or one
-    /// that a timer is about.
+    /// Chooses the client that acts: most often one whose connection is stopped in a step, or
+    /// one that a timer concerns.
     fn focus(&mut self) -> usize {
         let any = self.rng.index(self.clients.len());
         if !self.rng.percent(65) {
@@ -205,7 +206,7 @@ impl Run {
         if found.is_empty() { any } else { *self.rng.pick(&found) }
     }
 
-    /// The client comes back by another connection, whatever becomes of the one before.
+    /// The client connects again, whatever the state of its old connection.
     pub(super) fn take_over(&mut self, index: usize) {
         if self.clients[index].link.is_some() {
             self.cut(index);
@@ -219,7 +220,7 @@ impl Run {
         }
         self.connect(index);
         self.round_trip(index);
-        // What it has done by the old connection it does again by the new one.
+        // It repeats on the new connection what it did on the old one.
         if self.rng.percent(50) {
             self.client_acts(index);
             self.round_trip(index);
@@ -236,7 +237,7 @@ impl Run {
         }
     }
 
-    /// A client says something, and is answered.
+    /// A client acts and is answered.
     pub(super) fn converse(&mut self) {
         let index = self.rng.index(self.clients.len());
         if self.clients[index].link.is_none() {
@@ -247,7 +248,7 @@ impl Run {
         self.round_trip(index);
     }
 
-    /// What a client has sent is answered, and the answer arrives.
+    /// The broker answers what a client has sent, and the answer arrives.
     pub(super) fn round_trip(&mut self, index: usize) {
         let Some(number) = self.clients[index].link else { return };
         self.turn(number, self.habits.frames);
@@ -258,7 +259,7 @@ impl Run {
         self.read(index, 30);
     }
 
-    // Those who are not clients.
+    // Actors that are not clients.
 
     pub(super) fn background(&mut self) {
         let task = [What::Upkeep, What::Timers];
@@ -270,8 +271,7 @@ impl Run {
         self.upkeep(What::Timers, &task, |broker| drive(broker.run_due()));
     }
 
-    /// The broker does what it does from time to time. If something of the same `task` has
-    /// begun, that goes on instead.
+    /// Runs a periodic task of the broker, or resumes one of the same `task` that has begun.
     pub(super) fn upkeep(
         &mut self,
         what: What,
@@ -289,14 +289,14 @@ impl Run {
         self.act(what, Box::new(job));
     }
 
-    /// Commits what was submitted, or goes on with it.
+    /// Commits what was submitted, or resumes a commit.
     pub(super) fn commit(&mut self) {
         if self.resume_if_begun(&What::Commit) {
             return;
         }
         let (store, held) = (self.world().store.clone(), self.rng.percent(50));
         let job = move || {
-            // An error is a poisoned store: the schedule looks at that.
+            // An error poisons the store, which the schedule checks.
             let _ = store.step(held);
             Outcome::Done
         };

@@ -1,4 +1,4 @@
-//! When a subscription certainly stood, and when it may have.
+//! The time in which a subscription certainly existed, and in which it may have existed.
 
 use ferrymq::protocol::{TopicFilter, matches};
 
@@ -10,13 +10,13 @@ pub struct Interval {
     pub filter: String,
     pub qos: u8,
     pub asked: Step,
-    /// SUBACK came.
+    /// When SUBACK was received.
     pub stands: Option<Step>,
-    /// From here on it may have ended.
+    /// The step from which it may have ended.
     pub shaky: Option<Step>,
-    /// Its session may have ended, and it with it.
+    /// True if its session, and so the subscription, may have ended.
     pub orphaned: bool,
-    /// From here on it has ended.
+    /// The step from which it has ended.
     pub ended: Option<Step>,
 }
 
@@ -29,7 +29,7 @@ impl Interval {
         TopicFilter::new(&self.filter).is_ok_and(|filter| matches(filter.matched(), topic))
     }
 
-    /// True if a message certainly found it standing.
+    /// True if the subscription certainly existed when the message was handled.
     pub fn holds_for(&self, message: &Message) -> bool {
         let until = message.acknowledged.unwrap_or(message.sent);
         self.matches(&message.topic)

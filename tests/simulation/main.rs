@@ -1,12 +1,12 @@
-//! All promises at once, under one seeded schedule of clients, network, commits, time,
-//! disk faults and crashes: the real broker, session, router and store, and a model
-//! that knows what may and must come of it.
+//! All promises together, under one seeded schedule of clients, network, commits, time, disk
+//! faults and crashes: the real broker, session, router and store, and a model of what may and
+//! must happen.
 //!
-//! `SIMULATION_SEEDS=N` plays more seeds, `SIMULATION_FROM` begins elsewhere,
-//! `SIMULATION_SEED=S` replays one and prints what happens, `SIMULATION_WATCH=M` with
-//! it where message M stands on the disk. `SIMULATION_ATOMIC=1` lets every turn be one
-//! step, as if there was one thread. For the seeds from 1,000,000,000 on (as many again)
-//! memory is short in every history, and the disk is small in most.
+//! `SIMULATION_SEEDS=N` plays N seeds, `SIMULATION_FROM` sets the first, `SIMULATION_SEED=S`
+//! replays one and prints what happens, and with `SIMULATION_WATCH=M` also where message M is
+//! on disk. `SIMULATION_ATOMIC=1` makes every step atomic, as with one thread. For the
+//! 1,000,000,000 seeds from 1,000,000,000 on, memory is short in every history, and the disk
+//! is small in most.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 #![allow(clippy::panic, clippy::print_stdout)]
@@ -33,9 +33,9 @@ mod world;
 use common::seeds::Seeds;
 use run::Summary;
 
-/// Seeds that found something once. An old seed means another history once the generator or
-/// a yield point of the broker has changed, and may not show any more what stands beside it;
-/// those that begin the list are older than interleaving.
+/// Seeds that once found a fault. After a change of the generator or of a yield point of the
+/// broker, a seed plays another history and may not show the named fault any more. The first
+/// seeds of the list are older than interleaving.
 const KEPT: &[(u64, &str)] = &[
     (1881, "what a first start had left at a loss of power kept the next one from starting"),
     (17, "an MQTT 3 publisher with a full queue of its own could never empty it"),
@@ -117,7 +117,7 @@ fn a_pubrel_that_leaves_before_the_receipt_is_on_disk_is_noticed() {
     is_noticed("ungated-pubrel");
 }
 
-/// Only if it is asked for: see the module.
+/// Runs only if requested: see the module.
 #[test]
 fn replay() {
     SIMULATION.replay();

@@ -1,15 +1,15 @@
-//! Short memory: which histories have it, how much there is, and how often somebody gave
-//! way for want of it (`docs/limits.md`, "Memory").
+//! Short memory: which histories have it, how much there is, and how often clients gave way
+//! for lack of it (`docs/limits.md`, "Memory").
 //!
-//! What is allowed then, and nothing more, stands where the model judges:
-//! - A QoS 0 message may be lost: nobody is owed one.
+//! The model allows the following, and nothing more:
+//! - A QoS 0 message may be lost.
 //! - A QoS 1 or 2 message may be lost to a session that ends with its connection, if the
-//!   connection ends: the session that was owed it is gone then. Nothing else may end a
+//!   connection is closed, which ends the session that was owed it. Nothing else may close a
 //!   connection with 0x97.
 //! - Nothing of a durable session is lost, and no publisher is refused for it.
-//! - Where nothing is persistent, publishers are refused for sessions that outlive their
-//!   connections. A will has nobody to refuse, and what is retained comes again.
-//! - A CONNECT is refused for its will only if that is larger than the least share.
+//! - Without persistence, publishers are refused for sessions that outlive their connections.
+//!   A will has no publisher to refuse, and retained messages are published again.
+//! - A CONNECT is refused for its will only if the will is larger than the least share.
 
 use std::ops::AddAssign;
 
@@ -20,31 +20,31 @@ use crate::run::Run;
 use crate::scheduler::{What, drive};
 use crate::world::Shape;
 
-/// For these seeds memory is short in every history, and the disk is small in most.
+/// Seeds with short memory in every history, and a small disk in most.
 pub const SHORT: std::ops::Range<u64> = 1_000_000_000..2_000_000_000;
 
-/// Bytes of memory; the largest message takes some 72 KiB.
+/// Memory limits in bytes; the largest message takes about 72 KiB.
 const LIMITS: [i64; 4] = [64 << 10, 128 << 10, 256 << 10, 1 << 20];
 const VOLATILE: [i64; 3] = [300 << 10, 300 << 10, 1 << 20];
 
-/// A will that is no larger is never refused.
+/// Bytes of a will up to which it is never refused.
 pub const LEAST_SHARE: usize = 16 << 10;
 
-/// How often each way of giving way was gone.
+/// How often each way of giving way was used.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct GaveWay {
-    /// Histories in which anybody did.
+    /// Number of histories in which a client gave way.
     histories: u64,
-    /// QoS 0 messages that did not get into a queue.
+    /// QoS 0 messages that were not queued.
     dropped: u64,
-    /// And those that were taken out of one.
+    /// QoS 0 messages that were removed from a queue.
     shed: u64,
-    /// QoS 1 and 2 messages.
+    /// QoS 1 and 2 messages that were lost.
     lost: u64,
-    /// Connections that were ended for them.
+    /// Connections that were closed for them.
     pub deprived: u64,
     spilled: u64,
-    /// Publishers where nothing is persistent.
+    /// Publishes that were refused without persistence.
     refused: u64,
     /// Packets that had to wait for the disk.
     held: u64,
@@ -68,7 +68,7 @@ impl AddAssign<&Self> for GaveWay {
 }
 
 impl GaveWay {
-    /// Adds what a broker has counted.
+    /// Adds the counts of a broker.
     pub fn count(&mut self, broker: &Broker) {
         self.dropped += broker.gave_way(Way::Dropped);
         self.shed += broker.gave_way(Way::Shed);
@@ -78,13 +78,13 @@ impl GaveWay {
         self.held += broker.gave_way(Way::Held);
     }
 
-    /// The history has ended.
+    /// Ends the counts of a history.
     pub fn end(&mut self) {
         let any = self.dropped + self.lost + self.spilled + self.refused + self.held;
         self.histories = u64::from(any > 0);
     }
 
-    /// The ways that nobody has gone.
+    /// The ways that were never used.
     pub fn missing(&self) -> Vec<&'static str> {
         let all = [
             ("QoS 0 messages on their way into a queue", self.dropped),
@@ -102,18 +102,18 @@ impl GaveWay {
 }
 
 impl Shape {
-    /// A quarter of all seeds has short memory. Of the older ones these were chosen that had
-    /// never found anything, and none of their rng is drawn for it: kept seeds stay what
-    /// they were.
+    /// Gives short memory to a quarter of all seeds. The older ones among them had never found
+    /// a fault, and their random numbers are not used for it, so that kept seeds play the same
+    /// histories.
     pub fn with_memory_of(mut self, seed: u64) -> Self {
         if !SHORT.contains(&seed) && !(12..17).contains(&(seed % 20)) {
             return self;
         }
         let mut rng = Rng::from_seed(!seed);
         self.volatile = rng.percent(20);
-        // Where nothing is persistent, a message for which there is never room is refused for
-        // ever, and an MQTT 3 publisher repeats it for ever: as the configuration demands,
-        // there is memory for four of the largest.
+        // Without persistence, a message for which there is never room is refused for ever,
+        // and an MQTT 3 publisher repeats it for ever. So, as the configuration demands, there
+        // is memory for four of the largest.
         let limits = if self.volatile { &VOLATILE[..] } else { &LIMITS[..] };
         self.max_memory = Some(*rng.pick(limits));
         if SHORT.contains(&seed) {
@@ -124,7 +124,7 @@ impl Shape {
 }
 
 impl Run {
-    /// The shares are computed anew, as they are 20 times a second.
+    /// Computes the shares, as the broker does 20 times a second.
     pub(super) fn balance(&mut self) {
         let task = [What::Upkeep, What::Balance];
         self.upkeep(What::Balance, &task, |broker| drive(broker.balance_memory()));

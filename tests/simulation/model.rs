@@ -1,8 +1,8 @@
-//! What may and what must happen: an account of everything that clients have sent and
-//! received, and the promises that it has to bear out.
+//! What may and must happen: everything that clients have sent and received, and the promises
+//! that this must satisfy.
 //!
-//! The model knows what clients know, and when connections ended; it never looks into
-//! the broker. Where a client cannot know (an answer was lost), it allows both.
+//! The model knows what clients know, and when connections ended; it never reads the broker's
+//! state. Where a client cannot know (an answer was lost), it allows both.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -10,9 +10,9 @@ use crate::interval::Interval;
 use crate::memory::GaveWay;
 use crate::wire::Received;
 
-/// Publishers of wills are counted apart: a will has no order among publishes.
+/// Numbers of will publishers: wills have no order among publishes.
 const WILLS: usize = 1000;
-/// The publisher of what an operator publishes.
+/// Number of the publisher of an operator's messages.
 const OPERATOR: usize = 2000;
 
 /// A step of the schedule.
@@ -28,48 +28,48 @@ pub struct Message {
     pub retain: bool,
     pub expiry: Option<u32>,
     pub sent: Step,
-    /// When the client learned that the broker has it.
+    /// When the client received the acknowledgement.
     pub acknowledged: Option<Step>,
-    /// Times that it was sent again.
+    /// Number of times that it was sent again.
     pub resent: u32,
     /// When the broker last read it, in milliseconds.
     pub read_at: u64,
-    /// When it first did so; `None` if no turn has read it.
+    /// When the broker first read it, in milliseconds; `None` if no step has read it.
     pub first_read_at: Option<u64>,
-    /// The last step at which a turn may have been reading it.
+    /// The last schedule step in which the broker may have been reading it.
     pub last_read: Step,
-    /// The connection by which it was last sent.
+    /// The connection on which it was last sent.
     pub connection: u64,
-    /// The broker answered that it is not accepted.
+    /// True if the broker has refused it.
     pub refused: bool,
-    /// A will that has to come.
+    /// True for a will that must be published.
     pub due: bool,
     pub is_will: bool,
-    /// Nothing is retained any more.
+    /// True if it removes the retained message.
     pub removes: bool,
 }
 
 #[derive(Debug, Default)]
 struct Receiver {
     intervals: Vec<Interval>,
-    /// Counts sessions of this client.
+    /// Number of the client's current session.
     incarnation: u32,
-    /// When the last of them began.
+    /// When this session began.
     since: Step,
-    /// Its session ends with its connection.
+    /// True if the session ends with its connection.
     passes: bool,
-    /// And its queue is short: a message that finds it full is dropped.
+    /// True if, in addition, its queue is short: a message for a full queue is dropped.
     drops: bool,
 }
 
 #[derive(Debug, Default, Clone)]
 struct Receipt {
-    /// Without the repeats of a QoS 2 exchange that has not ended.
+    /// Without the repeats within a QoS 2 exchange.
     times: u32,
     connection: u64,
     packet_id: u16,
     resent: u32,
-    /// The highest at which it came.
+    /// The highest QoS of its deliveries.
     qos: u8,
 }
 
@@ -98,25 +98,25 @@ pub struct Model {
     receivers: Vec<Receiver>,
     receipts: HashMap<(usize, u32, u32), Receipt>,
     lanes: HashMap<Lane, u32>,
-    /// Who has the receiving of a message to itself when it was acknowledged.
+    /// Messages owed to a client's session after their acknowledgement.
     owed: Vec<(u32, usize, u32)>,
-    /// One of a group, with the sessions that the members had then.
+    /// Messages owed to a group: message, and the members with their sessions at that time.
     owed_to_group: Vec<(u32, Vec<(usize, u32)>)>,
     pub totals: Totals,
-    /// When the store last found no room on the disk: a publish may have been refused, and
-    /// taken when it was sent again; a will may have been refused for good.
+    /// When the store last found no room on disk. A publish may have been refused and accepted
+    /// at a repeat; a will may have been dropped.
     pub found_full: Option<Step>,
     /// When the broker was last started.
     pub started: Step,
     pub short_queues: bool,
     pub short_memory: bool,
     pub small_disk: bool,
-    /// Nothing is persistent.
+    /// True without persistence.
     pub volatile: bool,
     pub gave_way: GaveWay,
-    /// Wills of sessions that end with their connection survive a crash.
+    /// True if wills of sessions that end with their connection survive a crash.
     pub store_wills: bool,
-    /// Payloads are so many times as large.
+    /// Factor by which payloads are larger.
     pub scale: usize,
     trace: bool,
 }
@@ -130,7 +130,7 @@ impl Model {
         }
     }
 
-    // What clients do.
+    // Actions of clients.
 
     #[allow(clippy::too_many_arguments)]
     pub fn sends(
@@ -179,7 +179,7 @@ impl Model {
         id
     }
 
-    /// An operator publishes, or removes, what is retained.
+    /// An operator publishes or removes a retained message.
     pub fn operator_retains(&mut self, topic: &str, qos: u8, removes: bool, now: u64) -> u32 {
         let id = self.sends(OPERATOR, topic, qos, true, None, now);
         self.message_mut(id).removes = removes;
@@ -187,7 +187,7 @@ impl Model {
         id
     }
 
-    /// The broker reads these, not before `now`; or has read them, not after it.
+    /// The broker reads these messages at `now` or later, or has read them by `now`.
     pub fn read(&mut self, messages: &[u32], now: u64) {
         let step = self.step;
         for id in messages {
@@ -198,7 +198,7 @@ impl Model {
         }
     }
 
-    /// The store has found no room on the disk.
+    /// The store has found no room on disk.
     pub fn found_full(&mut self) {
         if self.trace {
             println!("{:5} the disk has no room", self.step);
@@ -225,25 +225,25 @@ impl Model {
         self.message_mut(id).resent += 1;
     }
 
-    /// The connection ended without DISCONNECT: the will of a durable session, or one that
-    /// is stored, without a delay, has to come.
+    /// The connection ended without DISCONNECT: the will must be published if the session is
+    /// durable or the will is stored, and it has no delay.
     pub fn will_is_due(&mut self, id: u32) {
         self.message_mut(id).due = true;
     }
 
-    /// PUBACK or PUBREC with a reason code that says so.
+    /// PUBACK or PUBREC with a failure code was received.
     pub fn refused(&mut self, id: u32) {
         if self.trace {
             println!("{:5} message {id} is refused", self.step);
         }
-        // Nobody who has a place on the disk is refused for want of memory.
+        // With persistence, no publisher is refused for lack of memory.
         let no_memory = self.short_memory && self.volatile;
         let refusable = self.has_been_full() || self.short_queues || no_memory;
         assert!(refusable, "message {id} was refused: {:?}", self.message(id));
         self.message_mut(id).refused = true;
     }
 
-    /// PUBACK or PUBREC: from here on the broker answers for it.
+    /// PUBACK or PUBREC was received: from here on the broker is responsible for the message.
     pub fn acknowledged(&mut self, id: u32) {
         let step = self.step;
         if self.trace {
@@ -278,8 +278,8 @@ impl Model {
                 let member = |i: &Interval| i.filter == group && i.may_see(&message);
                 let mut intervals = receiver.intervals.iter().filter(|i| member(i)).peekable();
                 if intervals.peek().is_some() {
-                    // It may have gone to a session that has ended since, or that the broker
-                    // has yet to end, or at QoS 0.
+                    // It may have gone to a session that has ended since or is yet to end, or
+                    // at QoS 0.
                     let lightly = intervals.any(|i| i.qos == 0 || i.orphaned);
                     if receiver.since >= message.sent || receiver.passes || lightly {
                         continue 'groups;
@@ -298,7 +298,7 @@ impl Model {
         self.receivers[client].drops = passes && self.short_queues;
     }
 
-    /// From here on the client's old session is gone, or it cares no more.
+    /// From here on the client's old session is gone or irrelevant.
     pub fn new_session(&mut self, client: usize, certainly: bool) {
         let step = self.step;
         let receiver = &mut self.receivers[client];
@@ -313,9 +313,9 @@ impl Model {
         }
     }
 
-    /// The server says that there was no session: what was subscribed before `asked`, the
-    /// CONNECT, is gone. It ended some time before this answer, perhaps after `asked`: a broker
-    /// may take a while to read a CONNECT, and until then the old session receives.
+    /// CONNACK says that there was no session, so all subscriptions before `asked`, the step of
+    /// the CONNECT, are gone. They ended at some time before this answer, perhaps after `asked`:
+    /// the old session receives messages until the broker has read the CONNECT.
     pub fn no_session_before(&mut self, client: usize, asked: Step) {
         let step = self.step;
         for interval in &mut self.receivers[client].intervals {
@@ -331,7 +331,7 @@ impl Model {
         }
         let step = self.step;
         let intervals = &mut self.receivers[client].intervals;
-        // The same filter again replaces the subscription, perhaps with another QoS.
+        // A repeated SUBSCRIBE replaces the subscription, perhaps with another QoS.
         for interval in intervals.iter_mut().filter(|i| i.filter == filter && i.qos != qos) {
             interval.shaky.get_or_insert(step);
         }
@@ -376,7 +376,7 @@ impl Model {
         }
     }
 
-    /// UNSUBACK came for what was asked at `asked`.
+    /// UNSUBACK was received for the UNSUBSCRIBE of step `asked`.
     pub fn unsubscribed(&mut self, client: usize, filter: &str, asked: Step) {
         let step = self.step;
         for interval in &mut self.receivers[client].intervals {
@@ -386,7 +386,7 @@ impl Model {
         }
     }
 
-    // What clients receive.
+    // Packets that clients receive.
 
     /// `open`: a QoS 2 exchange with this packet id has not ended, so this is a repeat.
     pub fn receives(&mut self, client: usize, connection: u64, got: &Received, open: bool) {
@@ -464,17 +464,16 @@ impl Model {
             published: message.qos,
             received: got.qos,
         };
-        // What was sent before the subscription stood may come first when it is sent again.
+        // A message sent before the subscription may first arrive when it is sent again.
         let step = self.step;
         let stood = self.receivers[receiver].intervals.iter().any(|interval| {
-            // Of a group, one of a message's copies may go here and the next one there.
+            // In a group, the copies of a repeated message may go to different members.
             interval.group().is_none()
                 && interval.qos >= got.qos
                 && interval.holds_for(message)
                 && interval.shaky.is_none_or(|shaky| shaky > step)
         });
-        // Nor what may have expired and was sent again, with its time before it.
-        // At QoS 0 the first copy may have met with nobody.
+        // Nor if a repeat restarted its expiry; at QoS 0, the first copy may have been lost.
         let lossy = self.may_lose_to(receiver);
         let refusable = self.has_been_full() || self.short_queues || lossy || got.qos == 0;
         let refused = refusable && message.resent > 0;
@@ -489,15 +488,15 @@ impl Model {
         *last = (*last).max(got.message);
     }
 
-    // At the end.
+    // Final checks.
 
     fn times(&self, client: usize, incarnation: u32, id: u32) -> u32 {
         self.receipts.get(&(client, incarnation, id)).map_or(0, |receipt| receipt.times)
     }
 
-    /// Everything was drained: what was owed has come.
+    /// Checks, after everything was drained, that all owed messages have arrived.
     pub fn check_end(&mut self) {
-        // When a broker noticed that a connection had gone, nobody knows; by now it has.
+        // By now the broker has noticed each lost connection.
         let forgone = self.short_memory && self.volatile;
         let refusable = self.has_been_full() || self.short_queues || forgone;
         let due = |id: &usize| self.messages[*id].due && !refusable;
@@ -508,14 +507,14 @@ impl Model {
         self.check_received();
     }
 
-    /// True if a message for this client's session may be lost or refused for want of
-    /// memory.
+    /// True if a message for this client's session may be lost or refused for lack of memory.
     pub fn may_lose_to(&self, client: usize) -> bool {
         self.short_memory && (self.receivers[client].passes || self.volatile)
     }
 
-    /// Everybody is there, and nothing waits any more: what was owed to the sessions that
-    /// there are has come. Who has lost a message is not among them, or has not been told.
+    /// Checks, when all clients are connected and nothing waits, that the existing sessions
+    /// have received what they are owed. Sessions that have lost a message are gone, unless
+    /// they were not told.
     pub fn check_received(&self) {
         for (id, client, incarnation) in &self.owed {
             let receiver = &self.receivers[*client];
@@ -533,8 +532,8 @@ impl Model {
         }
     }
 
-    /// True if what is left of a member that has gone has to reach another one: at QoS 2 it
-    /// may have been sent to the one that has gone.
+    /// True if the message of a member that has left must reach another member. At QoS 2 it
+    /// may have been sent to the first one.
     fn goes_to_another(&self, id: u32, members: &[(usize, u32)]) -> bool {
         let message = self.message(id);
         let refusable = self.has_been_full() || self.short_queues || self.short_memory;
@@ -552,7 +551,7 @@ impl Model {
                         && stands(interval)
                 })
         };
-        // Perhaps by a session that came to the group later.
+        // Also by a session that joined the group later.
         let is_received = || self.receipts.iter().any(|(key, it)| key.2 == id && it.times > 0);
         message.qos == 1 && !refusable && members.iter().any(stays) && !is_received()
     }
@@ -568,7 +567,7 @@ impl Model {
             self.message(id)
         );
         if self.message(id).qos == 2 {
-            // One that went at QoS 1 goes to another member if its session ends.
+            // A message delivered at QoS 1 goes to another member if its session ends.
             let exact = members.iter().filter(|(client, session)| {
                 self.receipts.get(&(*client, *session, id)).is_some_and(|receipt| receipt.qos == 2)
             });

@@ -1,28 +1,27 @@
-//! What may and must be retained: the model's judgement of what subscribers see, and of
-//! memory beside the file.
+//! What may and must be retained: the model's check of what subscribers receive, and of memory
+//! against the file.
 //!
-//! The last retained publish that was acknowledged holds. What the broker may have read
-//! after it can have taken its place, and nothing else can: nothing may be retained only
-//! if an operator may have removed it since, if a message that has expired may have
-//! replaced it, or if one of QoS 0 may have done so that a full disk had no room for.
+//! The last acknowledged retained publish is retained. Only what the broker may have read
+//! after it can have replaced it. Nothing may be retained only if an operator may have removed
+//! it since, if an expired message may have replaced it, or if a QoS 0 message may have, for
+//! which a full disk had no room.
 
 use std::collections::{BTreeSet, HashMap};
 
 use crate::model::{Message, Model};
 
 impl Message {
-    /// True if it is certain that the broker read this message before the other one was
-    /// read or even sent.
+    /// True if the broker certainly read this message before the other one was read or sent.
     fn is_before(&self, other: &Self) -> bool {
         let read = self.acknowledged.unwrap_or(self.last_read);
-        // Within one connection the order is that of the client.
+        // Within one connection, the order is that of the client.
         let sent_once = self.resent == 0 && other.resent == 0 && self.connection > 0;
         let in_order = sent_once && self.connection == other.connection && self.id < other.id;
         read < other.sent || in_order
     }
 
-    /// True if its retained copy, if there ever was one, may have expired by `now`: the
-    /// broker counts from when it read it.
+    /// True if its retained copy, if any, may have expired by `now`: its expiry counts from
+    /// when the broker read it.
     fn may_have_expired(&self, now: u64) -> bool {
         self.expiry
             .zip(self.first_read_at)
@@ -34,14 +33,14 @@ impl Message {
         self.expiry.is_some_and(|seconds| self.read_at + u64::from(seconds) * 1000 <= now)
     }
 
-    /// True if the broker said that it does not take it, and cannot have taken it before.
+    /// True if the broker refused it, and cannot have accepted it before.
     fn was_never_taken(&self) -> bool {
         self.refused && self.resent == 0
     }
 }
 
 impl Model {
-    /// `retained`: topic to message, as a new subscriber sees them at `now`.
+    /// Checks `retained`, topic to message, as a new subscriber receives them at `now`.
     pub fn check_retained(&self, retained: &HashMap<String, u32>, now: u64) {
         let topics: BTreeSet<&str> =
             self.messages.iter().filter(|m| m.retain).map(|m| m.topic.as_str()).collect();
@@ -63,7 +62,7 @@ impl Model {
         self.messages.iter().filter(move |m| m.retain && m.topic == topic && !m.is_will)
     }
 
-    /// A write that the broker answers for and that came after `message`.
+    /// An acknowledged write after `message`.
     fn overruled_by<'a>(&'a self, message: &'a Message) -> Option<&'a Message> {
         let answered = |m: &&Message| m.qos > 0 && m.acknowledged.is_some();
         self.writes(&message.topic).filter(answered).find(|m| message.is_before(m))
@@ -92,9 +91,9 @@ impl Model {
         assert!(cleared, "LOST: nothing is retained on {topic}, where {last:?} was acknowledged");
     }
 
-    /// The publisher of a QoS 0 message is not told that the disk has no room for it: it
-    /// is retained in memory alone until there is, and what it replaced is removed from
-    /// the file. A broker that ends before that leaves nothing.
+    /// True if this QoS 0 message may have been lost on a full disk: its publisher is not
+    /// refused; it is retained only in memory until there is room, and the message that it
+    /// replaced is removed from the file. A broker that ends before that leaves nothing.
     fn may_be_lost_at_qos_0(&self, message: &Message) -> bool {
         message.qos == 0
             && message.first_read_at.is_some()
@@ -102,8 +101,8 @@ impl Model {
             && self.started >= message.sent
     }
 
-    /// What memory holds when everything is committed, and what the file holds at `now`,
-    /// then or after a crash.
+    /// Compares what memory holds when everything is committed with what the file holds at
+    /// `now`, then or after a crash.
     pub fn check_retained_on_disk(
         &self,
         memory: &HashMap<String, u32>,
@@ -115,7 +114,7 @@ impl Model {
             let (memory, disk) = (memory.get(topic), disk.get(topic));
             let may_differ = memory.is_some_and(|id| {
                 let message = self.message(*id);
-                // The broker may have been down when it expired.
+                // The broker may have been stopped when it expired.
                 let expired = disk.is_none() && message.may_have_expired(now);
                 expired || self.may_wait_for_room(message)
             });
@@ -126,7 +125,7 @@ impl Model {
         }
     }
 
-    /// It is not acknowledged, and may be in memory alone since the disk was full.
+    /// True if it is not acknowledged and may be only in memory since the disk was full.
     fn may_wait_for_room(&self, message: &Message) -> bool {
         message.acknowledged.is_none() && self.found_full.is_some_and(|step| step >= message.sent)
     }

@@ -1,4 +1,4 @@
-//! One seed, one history: what happens next is drawn, and the model looks on.
+//! One history per seed: each next event is drawn at random, and the model follows it.
 
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
@@ -17,7 +17,7 @@ use crate::world::{Remains, Shape, World};
 /// A day in 2026, in milliseconds since 1970.
 const BEGIN: u64 = 1_780_000_000_000;
 
-/// What a history came to.
+/// The result of a history.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Summary {
     pub acknowledged: u64,
@@ -26,9 +26,9 @@ pub struct Summary {
     pub kills: u64,
     pub power_cuts: u64,
     pub faults: u64,
-    /// Histories in which the store found no room on the disk.
+    /// Number of histories in which the store found no room on disk.
     pub full: u64,
-    /// Times that somebody stopped at a yield point and others went on.
+    /// Number of times that an actor stopped at a yield point and others continued.
     pub interruptions: u64,
     pub memory: GaveWay,
 }
@@ -61,24 +61,25 @@ pub struct Run {
     pub(super) trace: bool,
     pub(super) habits: Habits,
     pub(super) actors: Scheduler,
-    /// Only commits are interrupted: what breaks then has nothing to do with interleaving.
+    /// True if only commits are interrupted: then a failure has nothing to do with
+    /// interleaving.
     pub(super) atomic: bool,
     /// Where the next actor stops.
     pub(super) stops: Option<Until>,
-    /// Nobody is stopped at a yield point.
+    /// True if no actor is stopped at a yield point.
     pub(super) undisturbed: bool,
-    /// The broker has been killed; whoever had begun only comes to its end.
+    /// True if the broker was killed; actors that have begun only run to their end.
     pub(super) dead: bool,
-    /// Steps since the last interleaving ended in which a crash is likely.
+    /// Remaining steps after an interleaving in which a crash is likely.
     tense: u64,
 }
 
-/// Plays the history of `seed` to its end. Panics if a promise is broken.
+/// Plays the history of `seed`. Panics if a promise is broken.
 pub fn play(seed: u64, trace: bool) -> Summary {
     let mut rng = Rng::from_seed(seed);
-    // Not drawn: histories that were played without it stay as they were.
+    // Not drawn at random, so that older histories stay as they were.
     let shape = Shape { store_wills: seed % 3 == 2, ..Shape::of(&mut rng) }.with_memory_of(seed);
-    // Nor this: among these there is no seed that is kept.
+    // Not drawn either; none of these seeds is a kept one.
     let resumes_briefly = matches!(seed % 20, 3 | 8 | 9);
     let habits = Habits { resumes_briefly, ..Habits::of(&mut rng) };
     let count = rng.index(5) + 3;
@@ -116,9 +117,9 @@ pub fn play(seed: u64, trace: bool) -> Summary {
     run.model.scale = if is_small { 12 } else { 1 };
     run.start(Remains::empty(seed));
     let steps = run.rng.between(200, 1200);
-    // Some histories are calm: a crash ends what only a long run would show.
+    // Some histories have no crashes, which would hide faults that need a long run.
     let violence = *run.rng.pick(&[0, 1, 2, 4]);
-    // What nothing persistent is left of has nothing to prove.
+    // Without persistence there is nothing to check after a crash.
     let violence = if run.shape.volatile { 0 } else { violence };
     for _ in 0..steps {
         run.step(violence);
@@ -140,8 +141,8 @@ impl Run {
         }
     }
 
-    /// `SIMULATION_WATCH=N`: where message N stands on the disk, and what is retained on its
-    /// topic, step by step.
+    /// `SIMULATION_WATCH=N`: prints at each step where message N is on disk, and what is
+    /// retained on its topic.
     pub(super) fn watch(&self) {
         if self.trace
             && let Ok(message) = std::env::var("SIMULATION_WATCH")
@@ -227,7 +228,7 @@ impl Run {
 
     // Clients.
 
-    #[allow(clippy::collapsible_match)] // Who may not subscribe does nothing.
+    #[allow(clippy::collapsible_match)] // A client that may not subscribe does nothing.
     pub(super) fn client_acts(&mut self, index: usize) {
         let client = &mut self.clients[index];
         let Some(number) = client.link else {
@@ -315,7 +316,7 @@ impl Run {
         self.act(what, Box::new(move || Outcome::Step(Box::new(turning.run(&broker)))));
     }
 
-    /// A link that nobody uses any more.
+    /// Removes a link that is no longer used.
     pub(super) fn bury(&mut self, number: u64) {
         let Some(link) = self.links.get(&number) else { return };
         let used = self.clients.iter().any(|client| client.link == Some(number));
@@ -330,7 +331,7 @@ impl Run {
         self.read(index, count);
     }
 
-    /// True if something was there.
+    /// True if there was anything to read.
     pub(super) fn read(&mut self, index: usize, count: usize) -> bool {
         let client = &mut self.clients[index];
         let Some(number) = client.link else { return false };
@@ -361,7 +362,7 @@ impl Run {
     pub(super) fn cut(&mut self, index: usize) {
         let Some(number) = self.clients[index].link else { return };
         let link = self.links.get_mut(&number).expect("its link");
-        // Another CONNECT must not come before one that the broker looks at already.
+        // A new CONNECT must not overtake one that the broker already handles.
         if link.accepted || !link.is_busy() || self.dead {
             self.cut_link(index, number);
         }
@@ -373,8 +374,7 @@ impl Run {
         let since = link.closed_at.min(self.now);
         link.cut = true;
         link.to_client.clear();
-        // Some of what was under way still arrives; not a CONNECT behind one that was sent
-        // later.
+        // A part of what was in transit still arrives, but no CONNECT after a later one.
         let arrives = if link.accepted { self.rng.index(link.to_server.len() + 1) } else { 0 };
         link.to_server.truncate(arrives);
         client.lost(&mut self.model, since);
@@ -384,7 +384,7 @@ impl Run {
 
     pub(super) fn time_passes(&mut self) {
         let all = [1, 5, 20, 100, 1_000, 6_000, 40_000, 3_600_000];
-        // A turn does not take an hour.
+        // A step does not take an hour.
         let millis = *self.rng.pick(if self.actors.is_empty() { &all[..] } else { &all[..6] });
         self.time_passes_for(millis);
     }
@@ -398,7 +398,7 @@ impl Run {
         self.timers();
     }
 
-    // Misfortune.
+    // Faults.
 
     fn disk_misbehaves(&mut self) {
         let after = self.rng.between(0, 20);
@@ -444,14 +444,14 @@ impl Run {
         self.start(remains);
     }
 
-    /// Tells the model if the store has found no room on the disk since the last look.
+    /// Tells the model if the store has found no room on disk since the last call.
     pub(super) fn look_for_refusals(&mut self) {
         if self.world.as_mut().is_some_and(World::has_found_full) {
             self.found_full();
         }
     }
 
-    /// The broker is about to end, and its counters with it.
+    /// Called before the broker ends, and its counters with it.
     fn count_who_gave_way(&mut self) {
         self.summary.memory.count(&self.world.as_ref().expect("a broker runs").broker);
     }
@@ -461,14 +461,14 @@ impl Run {
         self.model.found_full();
     }
 
-    /// What has left the broker may still arrive; then every line is dead.
+    /// What the broker has sent may still arrive; then every link is dead.
     fn end_links(&mut self) {
         for index in 0..self.clients.len() {
             let count = self.rng.index(20);
             self.read(index, count);
             self.cut(index);
         }
-        // Turns that have begun may have read all that they had.
+        // Steps that have begun may have read everything that they had.
         for link in self.links.values() {
             self.model.read(&link.reading, self.now);
         }
@@ -512,7 +512,7 @@ impl Run {
             Ok(world) => {
                 self.world = Some(world);
                 self.model.started = self.model.step;
-                // Whatever did not strike by now is over.
+                // Faults that have not occurred by now are removed.
                 self.world().disk.set_fault(None);
                 self.say(|| format!("started with\n{}", self.world().queues()));
                 if self.world().disk.is_dead() || self.world().is_poisoned() {

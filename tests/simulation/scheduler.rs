@@ -1,10 +1,10 @@
-//! Actors on threads of which one goes on at a time, so that a seed decides how turns,
-//! timers, commits and operators interleave.
+//! Actors on threads of which one runs at a time, so that a seed decides how steps, timers,
+//! commits and operators interleave.
 //!
-//! Each actor runs on a thread of its own with the hook of `ferrymq::schedule`. At a
-//! yield point it may stop; whoever resumes it says how far it goes next. A thread that
-//! finds a lock taken stops by itself, and is not resumed before some lock has been
-//! released. If nobody can go on, that is a deadlock.
+//! Each actor runs on its own thread with the hook of `ferrymq::schedule`. It may stop at a
+//! yield point; the scheduler says at each resume how far it runs next. A thread that finds a
+//! lock taken stops, and is not resumed before some lock was released. If no actor can run,
+//! that is a deadlock.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -22,7 +22,7 @@ use crate::wire::Turned;
 /// What an actor does.
 pub type Job = Box<dyn FnOnce() -> Outcome + Send>;
 
-/// What has come of it.
+/// The result of an actor.
 pub enum Outcome {
     Step(Box<Turned>),
     /// An operator's request: true if it was answered.
@@ -30,31 +30,31 @@ pub enum Outcome {
     Done,
 }
 
-/// Who it is.
+/// The kind of an actor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum What {
-    /// Of a link: CONNECT, or a turn of its connection.
+    /// CONNECT of a link, or a step of its connection.
     Handshake(u64),
     Step(u64),
     Timers,
     Upkeep,
-    /// The shares of memory are computed.
+    /// Computes the shares of memory.
     Balance,
     Commit,
-    /// The session of a client is removed.
+    /// Removes the session of a client.
     RemoveSession(usize),
-    /// A retained message is removed, or published: its message in the model.
+    /// Removes or publishes a retained message, whose number in the model this is.
     Retained(u32),
 }
 
 /// How far an actor goes before it stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Until {
-    /// So many yield points.
+    /// Until this many yield points.
     Points(u64),
-    /// It is about to hand its operations to the store.
+    /// Until it is about to submit its operations to the store.
     Submit,
-    /// To its end, unless a lock is in its way.
+    /// To its end, unless it has to wait for a lock.
     End,
 }
 
@@ -70,14 +70,14 @@ enum Report {
     Over(Result<Outcome, Box<dyn Any + Send>>),
 }
 
-/// A thread that can run one actor after the other.
+/// A thread that runs actors one after the other.
 struct Worker {
     orders: Sender<Order>,
     reports: Receiver<Report>,
 }
 
 thread_local! {
-    /// Threads without an actor, of the thread that plays a history.
+    /// Idle threads of the thread that plays a history.
     static IDLE: RefCell<Vec<Worker>> = const { RefCell::new(Vec::new()) };
     static BATON: RefCell<Option<Rc<Baton>>> = const { RefCell::new(None) };
 }
@@ -93,12 +93,12 @@ impl Worker {
     }
 }
 
-/// The worker's end.
+/// The worker's end of the channels.
 struct Baton {
     orders: Receiver<Order>,
     reports: Sender<Report>,
     until: Cell<Until>,
-    /// Locks that were released, by all actors.
+    /// Number of locks released by all actors.
     releases: RefCell<Arc<AtomicU64>>,
 }
 
@@ -139,7 +139,7 @@ impl Baton {
         }
     }
 
-    /// Others go on; false: it is to give up what it waits for.
+    /// Lets others run. Returns false if the actor must stop waiting.
     fn hand_over(&self, report: Report) -> bool {
         let told = self.reports.send(report);
         match told.ok().and_then(|()| self.orders.recv().ok()) {
@@ -165,9 +165,9 @@ impl Wake for Rung {
     }
 }
 
-/// Runs a future on the thread of an actor, which lets others go on while it waits.
-/// `None`: nobody waits for it any more, so it was dropped; at once if this is no
-/// actor's thread.
+/// Runs a future on the thread of an actor, and lets others run while it waits. `None`: it was
+/// told to stop waiting, so the future was dropped; on other threads as soon as the future has
+/// to wait.
 pub fn drive<F: Future>(future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     let rung = Arc::new(Rung::default());
@@ -188,7 +188,7 @@ pub fn drive<F: Future>(future: F) -> Option<F::Output> {
 
 enum State {
     Stopped,
-    /// With the number of locks that had been released.
+    /// Waits for a lock; with the number of locks released so far.
     Blocked(Blocked, u64),
     Waiting(Arc<Rung>),
 }
@@ -219,7 +219,7 @@ impl Scheduler {
         self.actors.iter().map(|actor| &actor.what)
     }
 
-    /// Those that could go on.
+    /// The actors that can run.
     pub fn runnable(&self) -> Vec<What> {
         let able = self.actors.iter().filter(|actor| self.is_runnable(actor));
         able.map(|actor| actor.what.clone()).collect()
@@ -233,7 +233,7 @@ impl Scheduler {
         }
     }
 
-    /// Begins an actor. Its outcome, if it has ended already.
+    /// Starts an actor. Returns its outcome if it has ended.
     pub fn start(&mut self, what: What, job: Job, until: Until) -> Option<Outcome> {
         let worker = Worker::take();
         let order = Order::Run(job, until, Arc::clone(&self.releases));
@@ -241,13 +241,13 @@ impl Scheduler {
         self.order(self.actors.len() - 1, order)
     }
 
-    /// Lets an actor go on.
+    /// Resumes an actor.
     pub fn resume(&mut self, what: &What, until: Until) -> Option<Outcome> {
         let index = self.actors.iter().position(|actor| actor.what == *what)?;
         self.order(index, Order::GoOn(until))
     }
 
-    /// Has one that waits for something give it up.
+    /// Makes an actor that waits for something stop waiting.
     pub fn give_up_waiting(&mut self) -> Option<(What, Option<Outcome>)> {
         let waits = |actor: &Actor| matches!(actor.state, State::Waiting(_));
         let index = self.actors.iter().position(waits)?;
@@ -273,14 +273,14 @@ impl Scheduler {
         None
     }
 
-    /// Panics if there is a lock that nobody will release.
+    /// Panics if an actor waits for a lock that no actor can release.
     pub fn check_deadlock(&self) {
         let blocked = self.actors.iter().any(|actor| matches!(actor.state, State::Blocked(..)));
         let able = self.actors.iter().any(|actor| self.is_runnable(actor));
         assert!(!blocked || able, "DEADLOCK: {}", self.describe());
     }
 
-    /// Who stands where, for a person who looks for a fault.
+    /// The states of the actors as text, for debugging.
     pub fn describe(&self) -> String {
         let lines = self.actors.iter().map(|Actor { what, state, .. }| match state {
             State::Stopped => format!("{what:?} is stopped"),

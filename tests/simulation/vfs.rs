@@ -1,8 +1,8 @@
-//! A layer between SQLite and its own file system layer, which tells [`Disk`] what is
-//! written and synced, and fails where the disk says so.
+//! A layer between SQLite and its VFS that reports writes and syncs to [`Disk`], and fails
+//! where the disk says so.
 //!
-//! `unsafe`, since SQLite's interface for this is one of C. It only stands between:
-//! each call goes on to the layer below, apart from syncs, which the account replaces.
+//! `unsafe`, since SQLite's VFS interface is in C. Each call is forwarded to the VFS below,
+//! except syncs, which [`Disk`] replaces.
 
 #![allow(unsafe_code)]
 
@@ -14,11 +14,11 @@ use rusqlite::ffi;
 
 use crate::disk::{Disk, Verdict};
 
-/// What SQLite holds of an open file. The file of the layer below follows in memory.
+/// SQLite's structure for an open file. That of the VFS below follows it in memory.
 #[repr(C)]
 struct File {
     base: ffi::sqlite3_file,
-    /// A box, or null if nobody keeps account of the file.
+    /// A box, or null if the changes of the file are not recorded.
     watched: *mut Watched,
 }
 
@@ -211,7 +211,7 @@ unsafe extern "C" fn write(
 unsafe extern "C" fn truncate(file: *mut ffi::sqlite3_file, len: ffi::sqlite3_int64) -> c_int {
     unsafe {
         if let Some(of) = watched(file) {
-            // Giving room back needs none.
+            // Truncating a file needs no room.
             if of.disk.may_write() == Verdict::Error {
                 return ffi::SQLITE_IOERR_TRUNCATE;
             }

@@ -1,5 +1,5 @@
-//! One connection: frames on their way to the broker, packets on their way to the
-//! client, and the broker's side in between, driven as the network drives it.
+//! One connection: frames on their way to the broker, packets on their way to the client, and
+//! the broker's side in between, driven as the network layer drives it.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -44,7 +44,7 @@ pub struct Received {
 /// A frame on its way to the broker.
 pub struct Sent {
     bytes: Vec<u8>,
-    /// Of a PUBLISH.
+    /// The message of a PUBLISH.
     message: Option<u32>,
 }
 
@@ -53,22 +53,22 @@ pub struct Link {
     pub owner: usize,
     pub number: u64,
     pub version: Version,
-    /// Whole frames that the client has sent.
+    /// Complete frames that the client has sent.
     pub to_server: VecDeque<Sent>,
     pub to_client: VecDeque<Got>,
-    /// The client has hung up, or the network has cut the line.
+    /// True if the client has closed the connection, or the network has cut it.
     pub cut: bool,
-    /// The broker has closed, or never opened.
+    /// True if the broker has closed the connection, or never accepted it.
     pub closed: bool,
-    /// When that was, in milliseconds.
+    /// When the broker closed it, in milliseconds.
     pub closed_at: u64,
-    /// And why.
+    /// Why the broker closed it.
     pub why: String,
-    /// CONNECT has been answered, one way or the other.
+    /// True if CONNECT was accepted or refused.
     pub accepted: bool,
-    /// The broker's side; `None` while it is in a turn.
+    /// The broker's side; `None` during a turn.
     server: Option<Server>,
-    /// When its turn began, in milliseconds.
+    /// When its turn, a poll of one or more steps, began, in milliseconds.
     pub since: u64,
     /// Messages that the turn may read.
     pub reading: Vec<u32>,
@@ -96,7 +96,7 @@ impl Link {
         }
     }
 
-    /// For a person who looks for a fault.
+    /// The state as text, for debugging.
     pub fn describe(&self) -> String {
         let server = self.server.as_ref().and_then(|server| server.client.as_ref());
         let state = server.map(|server| {
@@ -119,13 +119,13 @@ impl Link {
         self.to_server.push_back(Sent { bytes: frame.to_vec(), message });
     }
 
-    /// True if it is read no further, because too much of what it sent is unanswered.
+    /// True if the broker reads no further, because too much is unanswered.
     pub fn waits_for_answers(&self) -> bool {
         let client = self.server.as_ref().and_then(|server| server.client.as_ref());
         !self.closed && client.is_some_and(|it| it.block() == Some(BlockReason::Unanswered))
     }
 
-    /// True while it is in a turn that others have interrupted.
+    /// True during a turn that others have interrupted.
     pub fn is_busy(&self) -> bool {
         self.server.is_none()
     }
@@ -153,7 +153,7 @@ impl Link {
         Some(Turning { server, frames, gone: self.cut && self.to_server.is_empty() })
     }
 
-    /// The turn that began at `now` is over.
+    /// Ends the turn that began at `now`.
     pub fn end_turn(&mut self, turned: Turned, now: u64) {
         let Turned { mut server, unread, refused, closed } = turned;
         for frame in unread.into_iter().rev() {
@@ -172,12 +172,12 @@ impl Link {
         }
         self.server = Some(server);
         if self.cut {
-            // Nobody is there to read it.
+            // The client cannot read it any more.
             self.to_client.clear();
         }
     }
 
-    /// A whole turn that nobody interrupts.
+    /// A complete turn without interruption.
     pub fn turn(&mut self, broker: &Arc<Broker>, now: u64, frames: usize) {
         if let Some(turning) = self.begin_turn(frames) {
             self.end_turn(turning.run(broker), now);
@@ -243,17 +243,17 @@ pub struct Server {
 pub struct Turning {
     server: Server,
     frames: VecDeque<Sent>,
-    /// The line is cut behind these frames.
+    /// True if the connection is cut after these frames.
     gone: bool,
 }
 
-/// A turn that is over.
+/// A turn that has ended.
 pub struct Turned {
     server: Server,
     unread: VecDeque<Sent>,
-    /// CONNECT was refused.
+    /// The reason code if CONNECT was refused.
     refused: Option<ReasonCode>,
-    /// The broker has closed the connection, and why.
+    /// Why the broker closed the connection, if it did.
     closed: Option<String>,
 }
 
@@ -278,7 +278,7 @@ impl Turning {
                     if let Close::Error(reason, why) = &close {
                         client.write_disconnect(*reason, why, &mut self.server.out);
                     }
-                    // Whoever gives up waiting has lost it with the process.
+                    // If it gave up waiting, the process has ended.
                     let _ = drive(client.close(&close));
                     closed = Some(format!("{close:?}"));
                 }
@@ -301,7 +301,7 @@ impl Turning {
         if let Err(reason) = broker.check_connect(&connect) {
             return Some(Err(reason));
         }
-        // Whoever gives up waiting for the session is gone.
+        // If it gave up waiting for the session, its connection is gone.
         let accepted =
             drive(broker.connect(&connect, peer)).unwrap_or(Err(ReasonCode::ServerUnavailable));
         Some(accepted.map(|accepted| {
@@ -311,7 +311,7 @@ impl Turning {
         }))
     }
 
-    /// One step after the other, as the network does it, until there is no more to do.
+    /// Runs one step after the other, as the network layer does, until there is nothing to do.
     fn serve(&mut self, client: &mut Client) -> Result<(), Close> {
         let rung = client.wake().poll(&Context::from_waker(Waker::noop()));
         if rung {
@@ -319,25 +319,25 @@ impl Turning {
         }
         let has_packets = !self.frames.is_empty();
         loop {
-            // Somebody else acts on the session: the client is rung when it is its turn.
+            // Another actor has the session's permit: the client is rung when it is free.
             if !client.begin(Budget::of_long_poll())? {
                 return Ok(());
             }
             let stepped = self.step(client);
-            // What came before the packet that ends the connection still counts.
+            // Packets before the one that ends the connection still count.
             client.end()?;
             stepped?;
             if !client.has_more() {
                 break;
             }
         }
-        // The packet that had to wait may be among the frames of the next turn only.
+        // The packet that had to wait may be among the frames of a later turn.
         if client.block() == Some(BlockReason::Unanswered)
             && (client.has_replied() || rung && !has_packets)
         {
             client.wake().ring();
         }
-        // The network takes all that there is: only what waits for the disk is held.
+        // The network accepts everything: only what waits for the disk is held.
         client.hold_buffers(0, 0)?;
         if self.gone && self.frames.is_empty() {
             return Err(Close::Lost("the client closed without DISCONNECT"));
@@ -358,7 +358,7 @@ impl Turning {
     }
 
     fn read(&mut self, client: &mut Client) -> Result<(), Close> {
-        // One that had to wait is looked at again when its client is woken.
+        // A packet that had to wait is handled again when its client is woken.
         if client.block().is_some() {
             self.pump(client)?;
         }
@@ -394,7 +394,7 @@ fn message_of(payload: &[u8]) -> u32 {
 fn is_rung(server: &Client) -> bool {
     let rung = server.wake().poll(&Context::from_waker(Waker::noop()));
     if rung {
-        // Looking must not use it up.
+        // The check must not consume the ring.
         server.wake().ring();
     }
     rung

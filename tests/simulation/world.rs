@@ -1,4 +1,4 @@
-//! The broker on its disk: started, stopped in order, killed, or without power.
+//! The broker and its disk: started, stopped in order, killed, or without power.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ use crate::common::rng::Rng;
 use crate::disk::Disk;
 use crate::scheduler::drive;
 
-/// What of the configuration differs from seed to seed.
+/// The part of the configuration that differs from seed to seed.
 #[derive(Debug, Clone)]
 pub struct Shape {
     pub checkpoint_pages: u32,
@@ -31,9 +31,9 @@ pub struct Shape {
     pub topic_aliases: u16,
     pub back_pressure: bool,
     pub store_wills: bool,
-    /// Bytes; `None` is more than any history takes.
+    /// Bytes; `None` is more than any history needs.
     pub max_memory: Option<i64>,
-    /// Nothing is persistent, so nothing survives the broker.
+    /// True without persistence: nothing survives the broker.
     pub volatile: bool,
 }
 
@@ -62,11 +62,11 @@ pub struct World {
     pub disk: Arc<Disk>,
     hand: Hand,
     directory: Directory,
-    /// Batches that were known to have found no room.
+    /// Number of batches known to have found no room.
     full: u64,
 }
 
-/// Removed, and its account with it, when nobody has it any more.
+/// A directory that is removed on drop, with its [`Disk`].
 struct Directory(TempDir);
 
 impl Drop for Directory {
@@ -92,7 +92,7 @@ impl Remains {
         Self { disk: Disk::below(directory.path(), seed), directory: Directory(directory) }
     }
 
-    /// What another start finds if the power was cut.
+    /// What the next start finds after a power cut.
     pub fn without_power(self, rng: &mut Rng) -> Self {
         let files = self.disk.power_cut(rng);
         let fresh = Self::empty(rng.between(0, u64::MAX));
@@ -107,8 +107,8 @@ impl Remains {
         &self.disk
     }
 
-    /// Starts a broker on it, at `wall` milliseconds since 1970. Or says why not, and
-    /// leaves it as it would after another kill.
+    /// Starts a broker on the directory at `wall` milliseconds since 1970. On failure returns
+    /// the reason, and the directory as after another kill.
     pub fn start(self, shape: &Shape, wall: u64) -> Result<World, (Self, String)> {
         let store = StoreConfig {
             max_size: shape.max_size,
@@ -154,7 +154,7 @@ impl Remains {
 }
 
 impl World {
-    /// What waits on disk, for a person who looks for a fault.
+    /// The queues on disk as text, for debugging.
     pub fn queues(&self) -> String {
         self.read_queues().unwrap_or_else(|error| format!("  unreadable: {error}\n"))
     }
@@ -199,7 +199,7 @@ impl World {
         Ok(all)
     }
 
-    /// What is retained on disk and has not expired: topic to message.
+    /// Retained messages on disk that have not expired: topic to message.
     pub fn retained(&self, now: u64) -> HashMap<String, u32> {
         let path = self.directory.0.path().join("ferrymq.db");
         let file = rusqlite::Connection::open(path).unwrap();
@@ -216,13 +216,13 @@ impl World {
         rows.unwrap().map(Result::unwrap).collect()
     }
 
-    /// Time passes; timers are another matter.
+    /// Advances the time without running timers.
     pub fn advance(&self, millis: u64) {
         self.hand.advance(Duration::from_millis(millis));
     }
 
-    /// True if the store has found no room on the disk since this was last asked: SQLite
-    /// told it so, or it refused a message or set one aside.
+    /// True if the store has found no room on disk since the last call: SQLite reported it, or
+    /// the store refused a message or set one aside.
     pub fn has_found_full(&mut self) -> bool {
         let metrics = self.store.metrics();
         let refused = metrics.refused_messages.load(Ordering::Relaxed);
@@ -237,8 +237,7 @@ impl World {
         self.store.state() == StoreState::Poisoned
     }
 
-    /// The process is gone from one moment to the next. Its connections are dropped by
-    /// the caller before.
+    /// Kills the process. The caller has dropped its connections before.
     pub fn kill(self) -> Remains {
         let Self { broker, store, disk, directory, .. } = self;
         disk.set_dead(true);
@@ -248,7 +247,8 @@ impl World {
         Remains { disk, directory }
     }
 
-    /// SIGTERM, after the connections have ended. True: the last commits have found no room.
+    /// A stop in order, after the connections have ended. True: the last commits found no
+    /// room.
     pub fn shut_down(mut self) -> (Remains, bool) {
         let _ = self.store.shutdown(Duration::from_mins(1));
         let full = self.has_found_full();

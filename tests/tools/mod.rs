@@ -1,4 +1,4 @@
-//! A broker with a database in a directory of its own, and `ferrymq db` beside it.
+//! A broker with a database in its own directory, and `ferrymq db` for it.
 
 #![allow(dead_code)]
 
@@ -27,7 +27,7 @@ pub struct Site {
 }
 
 impl Site {
-    /// Nothing runs, and there is no database.
+    /// A stopped broker without a database.
     pub fn stopped() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("data").join("the database.db");
@@ -37,7 +37,7 @@ impl Site {
         Self { broker, directory, path, published: AtomicU64::new(0), qos: 1 }
     }
 
-    /// A broker runs, and `count` messages wait for the client `away`.
+    /// A running broker with `count` messages queued for the client `away`.
     pub fn with_messages(count: u64, qos: u8) -> Self {
         let mut site = Self::stopped();
         site.qos = qos;
@@ -47,12 +47,12 @@ impl Site {
         site
     }
 
-    /// Publishes as many more. All of them are acknowledged then.
+    /// Publishes `count` more messages, all of which are acknowledged on return.
     pub fn publish(&self, count: u64) {
         let name = if self.published.load(Ordering::Relaxed) == 0 { "p" } else { "more" };
         let mut publisher = Publisher::new(name, 4, self.qos, 1000).with_payload(256);
         if name == "more" {
-            // A session that leaves nothing behind: counts stay what they were.
+            // Clean sessions before and after, so that the number of sessions does not change.
             Raw::connect(self.broker.port, 4, name, true).unwrap();
         }
         publisher.run(self.broker.port, count).unwrap();
@@ -63,7 +63,7 @@ impl Site {
         self.until_all_are_away();
     }
 
-    /// That a client has gone is in the database a commit after its connection ended.
+    /// A disconnect is in the database one commit after the connection has ended.
     fn until_all_are_away(&self) {
         until("all sessions are away", Duration::from_mins(1), || {
             self.json(&["status"])["sessions"]["connected"] == 0
@@ -82,12 +82,12 @@ impl Site {
         &self.path
     }
 
-    /// Another file of this test's own.
+    /// A path in this test's directory.
     pub fn file(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    /// SIGTERM, and the orderly end.
+    /// Sends SIGTERM and waits for an orderly end.
     pub fn stop(&mut self) {
         let pid = Pid::from_raw(i32::try_from(self.broker.pid()).unwrap()).unwrap();
         kill_process(pid, Signal::TERM).unwrap();
@@ -114,7 +114,7 @@ impl Site {
         rusqlite::Connection::open(&self.path).unwrap().execute_batch(sql).unwrap();
     }
 
-    /// A copy of the stopped database, changed.
+    /// A copy of the stopped database, changed by `sql`.
     pub fn broken_by(&self, sql: &str) -> PathBuf {
         let copy = self.file("broken.db");
         std::fs::copy(&self.path, &copy).unwrap();
@@ -128,7 +128,7 @@ impl Site {
     }
 }
 
-/// `ferrymq`, without what the environment says.
+/// `ferrymq` without `FERRYMQ_` variables.
 pub fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ferrymq"));
     for (key, _) in std::env::vars().filter(|(key, _)| key.starts_with("FERRYMQ_")) {
@@ -138,7 +138,7 @@ pub fn command(arguments: &[&str]) -> Command {
     command
 }
 
-/// What a broker logs that is to start on `path` and is refused.
+/// The log of a broker that refuses to start on `path`.
 pub fn start_on(path: &Path) -> String {
     let off = ["--set", "listeners.tcp.bind=127.0.0.1:0", "--set", "http.bind=off", "--set"];
     let output =
@@ -154,7 +154,7 @@ pub fn run(path: &Path, arguments: &[&str]) -> (i32, String, String) {
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
 
-/// Names beside a file.
+/// Names of all files in the directory of `path`.
 pub fn files(path: &Path) -> Vec<String> {
     let names = std::fs::read_dir(path.parent().unwrap()).unwrap();
     let mut names: Vec<String> =
@@ -163,7 +163,7 @@ pub fn files(path: &Path) -> Vec<String> {
     names
 }
 
-/// Publishes to `crash/load` until the broker dies, and counts what was acknowledged.
+/// Publishes to `crash/load` until the broker ends, and counts acknowledged messages.
 pub fn load(port: u16) -> (JoinHandle<()>, Arc<AtomicU64>) {
     let acknowledged = Arc::new(AtomicU64::new(0));
     let counted = Arc::clone(&acknowledged);

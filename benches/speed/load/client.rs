@@ -1,4 +1,4 @@
-//! Connecting and subscribing, before the poll loop: blocking, and not measured.
+//! Connects and subscribes before the poll loop: blocking and not measured.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::frames::{self, CONNACK, SUBACK};
 use super::{TOPIC, socket::Socket};
 
-/// A connection whose handshake is done.
+/// A connection after its handshake.
 pub struct Client {
     stream: TcpStream,
     pub session_present: bool,
@@ -19,7 +19,7 @@ impl Client {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_secs(30)))?;
         stream.write_all(&frames::connect(client_id, clean))?;
-        // Exactly the answer and no byte more: messages may follow it at once.
+        // Reads exactly the answer: messages may follow it at once.
         let mut answer = [0; 4];
         stream.read_exact(&mut answer)?;
         let [CONNACK, 2, present, 0] = answer else {
@@ -45,7 +45,7 @@ impl Client {
         Ok(())
     }
 
-    /// Hands the connection over to the poll loop.
+    /// Converts the connection for the poll loop.
     pub fn into_socket(self, read_buffer: usize) -> io::Result<Socket> {
         self.stream.set_nonblocking(true)?;
         Ok(Socket::new(mio::net::TcpStream::from_std(self.stream), read_buffer))

@@ -1,4 +1,5 @@
-//! MQTT 3.1.1 frames: the few that a client sends, and a walk over those it gets.
+//! MQTT 3.1.1 frames: encoders for those that a client sends, and a parser for those that it
+//! receives.
 
 use super::{PAYLOAD, TOPIC};
 
@@ -28,7 +29,7 @@ pub fn subscribe(filter: &str, qos: u8) -> Vec<u8> {
     frame(0x82, &body)
 }
 
-/// A frame that is nothing but a packet id.
+/// A frame that contains only a packet id.
 pub fn answer(kind: u8, id: u16) -> [u8; 4] {
     let [high, low] = id.to_be_bytes();
     [kind, 2, high, low]
@@ -51,7 +52,7 @@ fn frame(kind: u8, body: &[u8]) -> Vec<u8> {
     out
 }
 
-/// What a payload says about its message; the rest of it is filling.
+/// The publisher, number and time of a message, at the front of its payload.
 #[derive(Clone, Copy)]
 pub struct Stamp {
     pub publisher: u32,
@@ -84,7 +85,7 @@ impl Stamp {
     }
 }
 
-/// A PUBLISH that is whole but for its packet id and its stamp.
+/// A PUBLISH that is complete except for its packet id and its stamp.
 pub struct Template {
     bytes: Vec<u8>,
     id_at: Option<usize>,
@@ -125,7 +126,7 @@ fn patch<const N: usize>(frame: &mut [u8], at: usize, bytes: [u8; N]) {
     }
 }
 
-/// One frame, where it lies in the read buffer.
+/// One frame in the read buffer.
 #[derive(Clone, Copy)]
 pub struct Frame<'a> {
     pub kind: u8,
@@ -133,7 +134,7 @@ pub struct Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
-    /// The first whole frame of `input` and how many bytes it takes.
+    /// The first complete frame of `input`, and its length in bytes.
     pub fn split(input: &'a [u8]) -> Option<(Self, usize)> {
         let (&kind, rest) = input.split_first()?;
         let mut length = 0;

@@ -13,10 +13,10 @@ use super::{Clock, Findings, Histogram, Subscriber};
 
 const SUBSCRIBER: Token = Token(usize::MAX - 1);
 
-/// How long a run may stand still before what is missing counts as lost.
+/// How long a run may make no progress before missing messages count as lost.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Who publishes how.
+/// The shape of the load.
 #[derive(Clone, Copy)]
 pub struct Shape {
     pub publishers: u32,
@@ -29,7 +29,7 @@ pub struct Generator {
     poll: Poll,
     events: Events,
     clock: Clock,
-    /// With QoS 0 only the sockets slow the publishers down.
+    /// True at QoS 0, where only the sockets slow the publishers down.
     unpaced: bool,
     publishers: Vec<Publisher>,
     subscriber: Option<Subscriber>,
@@ -96,8 +96,8 @@ impl Generator {
         self.run_until(|generator| generator.publishers.iter().all(Publisher::is_idle)).map(|_| ())
     }
 
-    /// Waits for all that was acknowledged to arrive, and for the broker to have
-    /// read the subscriber's answers. False if it stood still before that.
+    /// Waits until all acknowledged messages have arrived and the broker has read the
+    /// subscriber's answers. Returns false if there was no progress.
     pub fn drain(&mut self) -> io::Result<bool> {
         let complete =
             self.run_until(|generator| generator.received() >= generator.acknowledged())?;

@@ -1,6 +1,6 @@
 //! The load generator: one thread, one poll loop, frames encoded beforehand.
 //!
-//! It knows MQTT 3.1.1 over a socket and nothing of which broker is behind it.
+//! It uses MQTT 3.1.1 over a socket and does not depend on the broker.
 
 mod client;
 mod frames;
@@ -23,7 +23,7 @@ pub const TOPIC: &str = "speed/load";
 /// Bytes of payload in each message.
 pub const PAYLOAD: usize = 256;
 
-/// Nanoseconds since the run began; never 0, so that 0 can mean "nothing".
+/// Nanoseconds since the start of the run; never 0, which stands for "none".
 #[derive(Clone, Copy)]
 pub struct Clock(std::time::Instant);
 

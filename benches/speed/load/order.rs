@@ -1,15 +1,15 @@
-//! Did every acknowledged message arrive, and in order? One sequence per publisher.
+//! Checks that every acknowledged message arrived, and in order: one sequence per publisher.
 
 use std::collections::BTreeMap;
 
-/// What was wrong with what arrived, over all publishers.
+/// Deviations in what arrived, over all publishers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Findings {
-    /// Acknowledged to the publisher and never received.
+    /// Messages acknowledged to the publisher and never received.
     pub lost: u64,
-    /// Received for the first time after a later one.
+    /// Messages first received after a later one.
     pub reordered: u64,
-    /// Received more than once: allowed with QoS 1, not with QoS 2.
+    /// Messages received more than once: allowed with QoS 1, not with QoS 2.
     pub repeated: u64,
 }
 
@@ -21,18 +21,18 @@ impl Findings {
     }
 }
 
-/// The sequence of one publisher, as the subscriber sees it.
+/// The sequence numbers of one publisher that the subscriber has seen.
 #[derive(Default)]
 pub struct Sequence {
     next: u64,
-    /// Gaps below `next`, first to one past the last; empty while all is well.
+    /// Gaps below `next`: from the first missing number to one past the last.
     missing: BTreeMap<u64, u64>,
     reordered: u64,
     repeated: u64,
 }
 
 impl Sequence {
-    /// Takes note of a message. True when it is seen for the first time.
+    /// Records a message. Returns true if it is seen for the first time.
     pub fn see(&mut self, sequence: u64) -> bool {
         if sequence == self.next {
             self.next += 1;
@@ -69,7 +69,7 @@ impl Sequence {
         true
     }
 
-    /// The verdict, given that all below `acknowledged` were acknowledged.
+    /// The findings, given that all messages below `acknowledged` were acknowledged.
     pub fn findings(&self, acknowledged: u64) -> Findings {
         let gaps =
             self.missing.iter().map(|(&start, &end)| end.min(acknowledged).saturating_sub(start));

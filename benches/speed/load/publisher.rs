@@ -1,14 +1,14 @@
-//! A publisher that keeps its window full and times each acknowledgement.
+//! A publisher that keeps its window full and measures the time to each acknowledgement.
 
 use std::io;
 
 use super::frames::{self, PUBACK, PUBCOMP, PUBREC, PUBREL, Stamp, Template};
 use super::{Clock, Histogram, client::Client, socket::Socket};
 
-/// Messages that a QoS 0 publisher hands to its socket at once.
+/// Messages that a QoS 0 publisher writes to its socket at once.
 const BURST: u64 = 50;
 
-/// Packet ids go round over all but 0, as a real client's do.
+/// Packet ids wrap around over all values but 0, as a real client's do.
 const IDS: u64 = 65_535;
 
 pub struct Publisher {
@@ -21,8 +21,8 @@ pub struct Publisher {
     next: u64,
     /// All below this are acknowledged (with QoS 0: written).
     acknowledged: u64,
-    /// When each message of the window was sent, by its place in the ring; 0 once
-    /// it is acknowledged.
+    /// Send times of the messages of the window, by their place in the ring; 0 after the
+    /// acknowledgement.
     sent_at: Box<[u64]>,
     pub stopped: bool,
 }
@@ -46,17 +46,17 @@ impl Publisher {
         self.acknowledged
     }
 
-    /// Whether nothing that was sent still waits for its acknowledgement.
+    /// True if no message waits for its acknowledgement.
     pub fn is_idle(&self) -> bool {
         self.next == self.acknowledged && self.socket.output.waiting() == 0
     }
 
-    /// Whether there is more to send without the broker saying anything first.
+    /// True if there is more to send without waiting for the broker.
     pub fn is_eager(&self) -> bool {
         self.qos == 0 && !self.stopped && self.socket.output.waiting() == 0
     }
 
-    /// One turn: takes in the acknowledgements, sends as many messages, writes once.
+    /// Handles acknowledgements, sends as many messages, writes once.
     pub fn turn(&mut self, clock: Clock, latency: &mut Histogram) -> io::Result<()> {
         let mut more = true;
         while more {
@@ -78,7 +78,7 @@ impl Publisher {
             let (kind, id) = (frame.kind, frame.id());
             match kind {
                 PUBACK | PUBCOMP => {
-                    // The id's distance from the oldest one that is waiting.
+                    // The id's distance from that of the oldest unacknowledged message.
                     let distance = (u64::from(id) + IDS - 1 - self.acknowledged % IDS) % IDS;
                     let sent = place(&mut self.sent_at, self.acknowledged + distance);
                     assert!(

@@ -1,7 +1,7 @@
-//! The least that can stand in for a broker: what the generator can do without one.
+//! The smallest substitute for a broker, which shows what the generator can do.
 //!
-//! It acknowledges what it reads and copies it to the one subscriber as it is, a
-//! read at a time. It runs on a thread of its own and understands nothing else.
+//! It acknowledges what it reads and copies each read unchanged to the one subscriber. It runs
+//! on its own thread and supports nothing else.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -13,7 +13,7 @@ use mio::{Events, Interest, Poll, Token};
 use super::frames::{self, CONNACK, Frame, PINGREQ, PINGRESP, PUBACK, PUBLISH, SUBACK};
 use super::socket::Socket;
 
-/// Bytes that may wait for the subscriber before the publishers are left waiting.
+/// Bytes that may wait for the subscriber before publishers are no longer read.
 const BACKLOG: usize = 1 << 20;
 
 /// Serves one subscriber and then `publishers` publishers until they leave.
@@ -41,7 +41,7 @@ fn serve(listener: &TcpListener, publishers: u32) -> io::Result<()> {
     let mut events = Events::with_capacity(1024);
     let mut held = Vec::new();
     loop {
-        // What was held back has had its event; nothing else would wake us for it.
+        // Held publishers have had their event; no further event wakes this loop for them.
         let go_on = !held.is_empty() && subscriber.output.waiting() <= BACKLOG;
         poll.poll(&mut events, go_on.then_some(Duration::ZERO))?;
         let mut ready: Vec<usize> = events.iter().map(Event::token).map(|token| token.0).collect();
@@ -93,7 +93,7 @@ fn answer_pings(subscriber: &mut Socket) -> io::Result<()> {
     Ok(())
 }
 
-/// Takes a client in: its CONNECT, and the SUBSCRIBE of the subscriber.
+/// Accepts a client: its CONNECT, and the SUBSCRIBE of the subscriber.
 fn accept(listener: &TcpListener, subscriber: bool) -> io::Result<Socket> {
     let (mut stream, _) = listener.accept()?;
     stream.set_nodelay(true)?;

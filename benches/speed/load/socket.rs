@@ -1,6 +1,6 @@
 //! A non-blocking socket with one buffer for each direction.
 //!
-//! Nothing is allocated once the buffers have grown, and a turn makes one write.
+//! Nothing is allocated once the buffers have grown, and each turn makes one write.
 
 use std::io::{self, ErrorKind, Read, Write};
 
@@ -8,7 +8,7 @@ use mio::net::TcpStream;
 
 use super::frames::Frame;
 
-/// Bytes read, parsed where they lie.
+/// Bytes read, parsed in place.
 pub struct Input {
     buffer: Box<[u8]>,
     start: usize,
@@ -20,22 +20,22 @@ impl Input {
         Self { buffer: vec![0; size].into(), start: 0, end: 0 }
     }
 
-    /// The next whole frame that has been read.
+    /// The next complete frame that was read.
     pub fn next(&mut self) -> Option<Frame<'_>> {
         let (frame, length) = Frame::split(self.buffer.get(self.start..self.end)?)?;
         self.start += length;
         Some(frame)
     }
 
-    /// Every whole frame that has been read, as one run of bytes.
+    /// All complete frames that were read, as one slice.
     pub fn take_whole(&mut self) -> &[u8] {
         let start = self.start;
         while self.next().is_some() {}
         self.buffer.get(start..self.start).unwrap_or_default()
     }
 
-    /// Reads once. False when that has emptied the socket: a short read has, and
-    /// the poll is edge-triggered, so it will tell of whatever comes later.
+    /// Reads once. Returns false if the socket is empty, as after a short read; the
+    /// edge-triggered poll reports later data.
     fn fill(&mut self, mut stream: &TcpStream) -> io::Result<bool> {
         self.buffer.copy_within(self.start..self.end, 0);
         self.end -= self.start;
@@ -85,7 +85,7 @@ impl Output {
         Ok(())
     }
 
-    /// Moves what is left to the front, seldom enough to cost nothing.
+    /// Moves the rest to the front, rarely enough to be cheap.
     fn compact(&mut self) {
         if self.written > self.buffer.len() / 2 {
             self.buffer.drain(..self.written);

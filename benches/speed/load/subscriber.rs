@@ -1,4 +1,4 @@
-//! The subscriber: answers all that one read brought in one write, and keeps count.
+//! The subscriber: answers everything of one read in one write, and counts messages.
 
 use std::io;
 use std::net::SocketAddr;
@@ -7,10 +7,10 @@ use super::frames::{self, PINGREQ, PINGRESP, PUBACK, PUBCOMP, PUBLISH, PUBREC, P
 use super::order::{Findings, Sequence};
 use super::{Clock, Histogram, client::Client, socket::Socket};
 
-/// Its one client id: the session is durable and outlives a connection.
+/// The only client id: the session is durable and outlives a connection.
 const CLIENT_ID: &str = "speed-subscriber";
 
-/// Small enough to stay in the cache, large enough that reads are few.
+/// Size of the read buffer: small enough for the cache, large enough for few reads.
 const READ_BUFFER: usize = 128 * 1024;
 
 pub struct Subscriber {
@@ -22,14 +22,14 @@ pub struct Subscriber {
 }
 
 impl Subscriber {
-    /// Leaves a durable session behind that is subscribed and offline.
+    /// Creates a durable session that is subscribed and offline.
     pub fn leave_session(broker: SocketAddr, qos: u8) -> io::Result<()> {
         let mut client = Client::connect(broker, CLIENT_ID, false)?;
         client.subscribe(qos)?;
         client.disconnect()
     }
 
-    /// Connects with a durable session; subscribes where there was none.
+    /// Connects with a durable session; subscribes if there was none.
     pub fn attach(broker: SocketAddr, qos: u8, publishers: u32) -> io::Result<Self> {
         let mut client = Client::connect(broker, CLIENT_ID, false)?;
         if !client.session_present {
@@ -47,7 +47,7 @@ impl Subscriber {
         self.received
     }
 
-    /// Asks for a PINGRESP: when it comes, the broker has read all that was sent.
+    /// Sends PINGREQ: at its PINGRESP, the broker has read everything sent before.
     pub fn ping(&mut self) -> io::Result<()> {
         self.ponged = false;
         self.socket.output.buffer.extend_from_slice(&[PINGREQ, 0]);
@@ -88,7 +88,7 @@ impl Subscriber {
         }
     }
 
-    /// The verdict, given how many messages of each publisher were acknowledged.
+    /// The findings, given how many messages of each publisher were acknowledged.
     pub fn findings(&self, acknowledged: impl Iterator<Item = u64>) -> Findings {
         let mut findings = Findings::default();
         for (sequence, acknowledged) in self.sequences.iter().zip(acknowledged) {

@@ -1,4 +1,4 @@
-//! One broker process with a directory and ports of its own.
+//! One broker process with its own directory and ports.
 
 use std::fs::{self, File};
 use std::io;
@@ -28,7 +28,7 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Starts a broker from nothing and waits until it accepts connections.
+    /// Starts a broker with an empty directory and waits until it accepts connections.
     pub fn start(args: &Args, kind: BrokerKind) -> io::Result<Self> {
         fs::create_dir_all(&args.dir)?;
         let dir = tempfile::Builder::new().prefix("speed-").tempdir_in(&args.dir)?;
@@ -71,12 +71,12 @@ impl Broker {
         Vitals::read(self.child.id())
     }
 
-    /// What the broker says of itself, if it is one that does.
+    /// The broker's metrics, if it has any.
     pub fn metrics(&self) -> Option<Metrics> {
         Metrics::scrape(self.http?).ok()
     }
 
-    /// An error if nobody has looked at a broker that was to be watched.
+    /// Fails if a broker that was to be watched was never scraped or never pushed.
     pub fn check_watched(&self) -> io::Result<()> {
         match self.watch.as_ref().map(Watch::seen) {
             Some((pushes, scrapes)) if pushes == 0 || scrapes == 0 => Err(io::Error::other(
@@ -86,7 +86,7 @@ impl Broker {
         }
     }
 
-    /// Waits until every delete is on disk. `None` where the broker cannot tell.
+    /// Waits until every delete is on disk. `None` if the broker does not report it.
     pub fn await_committed(&self, patience: Duration) -> Option<bool> {
         let deadline = Instant::now() + patience;
         loop {
@@ -118,7 +118,7 @@ impl Drop for Broker {
     }
 }
 
-/// Two ports that were free a moment ago.
+/// Two ports that were free just before.
 fn free_ports() -> io::Result<(SocketAddr, SocketAddr)> {
     let first = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let second = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;

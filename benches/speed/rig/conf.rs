@@ -1,4 +1,4 @@
-//! How each broker is told where to listen and what to keep.
+//! The configuration of each broker.
 
 use std::io;
 use std::net::SocketAddr;
@@ -7,7 +7,7 @@ use std::process::Command;
 
 use crate::args::{Args, BrokerKind};
 
-/// The command that starts a broker that listens on `mqtt` and lives in `dir`.
+/// The command for a broker that listens on `mqtt` and keeps its files in `dir`.
 pub fn command(
     args: &Args,
     kind: BrokerKind,
@@ -29,8 +29,8 @@ pub fn command(
                 .env("FERRYMQ_LISTENERS__TCP__BIND", mqtt.to_string())
                 .env("FERRYMQ_HTTP__BIND", http.to_string())
                 .env("FERRYMQ_PERSISTENCE__PATH", dir.join("ferrymq.db"));
-            // As for Mosquitto: no limit that would refuse load. What is set outside
-            // holds.
+            // As for Mosquitto, no limit refuses load. Variables that are already set have
+            // priority.
             for (key, value) in UNLIMITED {
                 if std::env::var_os(key).is_none() {
                     command.env(key, value);
@@ -50,11 +50,11 @@ const UNLIMITED: [(&str, &str); 3] = [
     ("FERRYMQ_PERSISTENCE__MAX_SIZE", "50GiB"),
 ];
 
-/// All in memory, and no limit that would make it drop messages or hold them back:
-/// with its default of 1,000 queued messages it would lose nearly all of `offline`,
-/// and with that of 20 in flight `many` would crawl. Nagle's algorithm stays on, as
-/// is its default: off, it drains slower. No logs, no $SYS. Started by root it would
-/// change to a user that may not read the directory, so it is told to stay root.
+/// Everything is in memory, and no limit drops or delays messages: with its default of 1,000
+/// queued messages Mosquitto would lose nearly all of `offline`, and with that of 20 in flight
+/// `many` would be very slow. Nagle's algorithm stays on, its default: without it, draining is
+/// slower. No logs, no $SYS. Started by root it would change to a user without access to the
+/// directory, so it is told to stay root.
 fn mosquitto(listen: SocketAddr) -> String {
     format!(
         "listener {} {}\n\

@@ -1,4 +1,4 @@
-//! A scrape of `/metrics`, as little of it as is needed here.
+//! A minimal scrape of `/metrics`.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -10,7 +10,7 @@ impl Metrics {
     pub fn scrape(http: SocketAddr) -> io::Result<Self> {
         let mut stream = TcpStream::connect(http)?;
         stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-        // HTTP/1.0, so that the answer is neither chunked nor kept alive.
+        // HTTP/1.0, so that the response is not chunked and the connection is closed.
         stream.write_all(format!("GET /metrics HTTP/1.0\r\nHost: {http}\r\n\r\n").as_bytes())?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;

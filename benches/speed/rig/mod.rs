@@ -13,8 +13,8 @@ use std::io;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// A thousand publishers take more files than the usual soft limit, here and, by
-/// inheritance, in the broker.
+/// Raises the limit of open files for a thousand publishers, here and, by inheritance, in the
+/// broker.
 pub fn raise_file_limit() -> io::Result<()> {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?;

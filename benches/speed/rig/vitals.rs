@@ -1,12 +1,12 @@
-//! What the kernel says of a process.
+//! The kernel's figures of a process.
 
 use std::fs;
 use std::io;
 
-/// `/proc` counts CPU time in these, on every Linux there is.
+/// Ticks per second of CPU times in `/proc`; 100 on every Linux system.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// Readings of one moment.
+/// Readings at one moment.
 #[derive(Clone, Copy)]
 pub struct Vitals {
     pub cpu_seconds: f64,
@@ -34,18 +34,18 @@ impl Vitals {
     }
 }
 
-/// CPU seconds that the calling thread has used; 0 on a kernel that does not say.
+/// CPU seconds of the calling thread; 0 on a kernel that does not report them.
 pub fn own_cpu() -> f64 {
     let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     let nanos = text.split_whitespace().next().and_then(|field| field.parse::<u64>().ok());
     nanos.unwrap_or_default() as f64 / 1e9
 }
 
-/// CPU seconds that the whole machine has been busy for, by anyone.
+/// CPU seconds of the whole machine, of all processes.
 pub fn machine_cpu() -> f64 {
     let text = fs::read_to_string("/proc/stat").unwrap_or_default();
     let fields = text.lines().next().unwrap_or_default().split_whitespace().skip(1);
-    // user nice system idle iowait irq softirq; what follows is not ours to count.
+    // user nice system idle iowait irq softirq; later fields are not counted.
     let busy = fields.take(7).enumerate().filter(|(place, _)| !matches!(place, 3 | 4));
     let ticks: u64 = busy.filter_map(|(_, field)| field.parse::<u64>().ok()).sum();
     ticks as f64 / TICKS_PER_SECOND

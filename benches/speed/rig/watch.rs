@@ -1,4 +1,4 @@
-//! Who watches a broker: a scraper and a collector, as an operator runs them.
+//! The monitoring of a broker as an operator runs it: a scraper and a collector.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -14,17 +14,17 @@ use super::metrics::Metrics;
 
 const SCRAPE_EVERY: Duration = Duration::from_secs(1);
 
-/// Runs until it is dropped, on a thread of its own.
+/// Runs on its own thread until it is dropped.
 pub struct Watch {
     runtime: Runtime,
-    /// Where to push.
+    /// The address to push to.
     pub collector: SocketAddr,
     pushes: Arc<AtomicU64>,
     scrapes: Arc<AtomicU64>,
 }
 
 impl Watch {
-    /// Starts a collector that takes every push and forgets it.
+    /// Starts a collector that accepts every push and discards it.
     pub fn start() -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -58,13 +58,13 @@ impl Watch {
         });
     }
 
-    /// Pushes and scrapes so far: without them nothing was watched.
+    /// Numbers of pushes and scrapes so far; if one is 0, the broker was not watched.
     pub fn seen(&self) -> (u64, u64) {
         (self.pushes.load(Ordering::Relaxed), self.scrapes.load(Ordering::Relaxed))
     }
 }
 
-/// gRPC as far as a push needs it: each request is answered with an empty message.
+/// The part of gRPC that a push needs: each request is answered with an empty message.
 async fn collect(stream: TcpStream, pushes: Arc<AtomicU64>) -> Result<(), h2::Error> {
     let mut connection = h2::server::handshake(stream).await?;
     while let Some(request) = connection.accept().await {
@@ -77,7 +77,7 @@ async fn collect(stream: TcpStream, pushes: Arc<AtomicU64>) -> Result<(), h2::Er
             }
             let head = http::Response::builder().header("content-type", "application/grpc");
             let mut answer = respond.send_response(head.body(()).unwrap(), false)?;
-            // One message, not compressed, of no bytes.
+            // One uncompressed message of no bytes.
             answer.send_data(Bytes::from_static(&[0; 5]), false)?;
             let trailers = [("grpc-status", "0")].map(|(name, value)| {
                 (http::HeaderName::from_static(name), http::HeaderValue::from_static(value))

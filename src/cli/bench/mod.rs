@@ -14,7 +14,7 @@ use crate::load::Stamp;
 use crate::protocol::QoS;
 use crate::sandbox::Level;
 
-/// Larger ones are not what a broker is used for.
+/// The largest `--payload` in bytes; a broker rarely carries larger messages.
 const LARGEST_PAYLOAD: u64 = 16 << 20;
 
 pub(super) const ABOUT: &str = "\
@@ -39,10 +39,10 @@ Exit codes:
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Length of each measurement, 0.1 to 600
+    /// Length of each measurement in seconds, 0.1 to 600
     #[arg(long, value_name = "N", default_value = "1", value_parser = seconds)]
     seconds: Duration,
-    /// Publishers at once, 1 to 1000
+    /// Number of publishers, 1 to 1000
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
     publishers: u32,
     /// Messages that each publisher may have unacknowledged, 1 to 32767
@@ -51,10 +51,10 @@ pub(super) struct Args {
     /// Size of each payload, 20B to 16MiB
     #[arg(long, value_name = "SIZE", default_value = "256B", value_parser = payload)]
     payload: ByteSize,
-    /// Which QoS
+    /// QoS levels to measure
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "0,1,2", value_parser = clap::value_parser!(u8).range(0..=2))]
     qos: Vec<u8>,
-    /// Which of memory (persistence off), async, commit, fsync
+    /// Durabilities to measure, of memory (persistence off), async, commit and fsync
     #[arg(
         long,
         value_name = "LIST",
@@ -67,7 +67,7 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// Also for `drill`.
+/// Parses a number of seconds, 0.1 to 600; also for `drill`.
 pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     let number: Result<f64, _> = text.parse();
     match number {
@@ -105,7 +105,7 @@ pub(super) fn run(args: &Args, config: &Config) -> Exit {
     }
 }
 
-/// Each once, in the order from weak to strong.
+/// Removes repeated QoS levels and durabilities and sorts them from weak to strong.
 fn options(args: &Args) -> Options {
     let mut levels = args.durability.clone();
     levels.sort_unstable();

@@ -106,16 +106,16 @@ pub(super) enum Command {
     /// Look for damage: exit 0 if the database is sound, 3 if not
     #[command(after_help = CHECK)]
     Check,
-    /// Show what waits for which client
+    /// Show the queued messages of each client
     #[command(after_help = QUEUES)]
     Queues(QueuesArgs),
     /// Save the database to a file, while the broker runs or not
     #[command(after_help = BACKUP)]
     Backup(BackupArgs),
-    /// Put a backup in the database's place, with the broker stopped
+    /// Replace the database with a backup, with the broker stopped
     #[command(after_help = RESTORE)]
     Restore(RestoreArgs),
-    /// Delete sessions and what waits for them, with the broker stopped
+    /// Delete sessions and their queued messages, with the broker stopped
     #[command(after_help = PURGE)]
     Purge(PurgeArgs),
 }
@@ -125,7 +125,7 @@ pub(super) struct QueuesArgs {
     /// Show one client's session, subscriptions and first messages
     #[arg(long, value_name = "ID")]
     pub(super) client: Option<String>,
-    /// What comes first
+    /// Sort by
     #[arg(long, value_enum, default_value = "messages", conflicts_with = "client")]
     pub(super) sort: Sort,
     /// Lines, or with --client messages; 0 for all
@@ -158,14 +158,14 @@ impl From<Sort> for QueueOrder {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct BackupArgs {
-    /// The file to be made
+    /// The backup file to create
     #[arg(value_name = "FILE")]
     pub(super) target: PathBuf,
     /// Replace FILE if it exists
     #[arg(long)]
     pub(super) force: bool,
-    /// Copy no more than this in a second, as 50MiB or 50MiB/s; without it, as fast as
-    /// it goes
+    /// Copy at most this much per second, such as 50MiB or 50MiB/s; without it, as fast as
+    /// possible
     #[arg(long, value_name = "SIZE", value_parser = rate)]
     pub(super) rate: Option<u64>,
 }
@@ -175,7 +175,7 @@ pub(super) struct RestoreArgs {
     /// The backup; it is only read
     #[arg(value_name = "FILE")]
     pub(super) backup: PathBuf,
-    /// Do not keep the database that is there
+    /// Delete the current database instead of keeping it
     #[arg(long)]
     pub(super) discard: bool,
 }
@@ -185,10 +185,10 @@ pub(super) struct PurgeArgs {
     /// The client id of a session; may be given several times
     #[arg(long, value_name = "ID", required_unless_present = "expired")]
     pub(super) client: Vec<String>,
-    /// All sessions that are away for longer than their expiry
+    /// Delete all sessions that have been disconnected for longer than their session expiry
     #[arg(long)]
     pub(super) expired: bool,
-    /// Only say what would go
+    /// Only show what would be deleted
     #[arg(long)]
     pub(super) dry_run: bool,
 }

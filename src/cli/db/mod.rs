@@ -37,13 +37,13 @@ pub(super) fn run(args: &Args, config: &Config) -> Exit {
         Command::Purge(args) => purge::run(database, args, json),
     };
     result.unwrap_or_else(|error| {
-        // Its text may hold what stands in the file, or a name that a client chose.
+        // The text may hold data from the file, or a client identifier.
         complain(&escaped(&explained(&error, args.common.database.is_some())));
         exit_of(&error)
     })
 }
 
-/// Without the key that decides where there is an argument that did.
+/// Names the configuration key in an error only if it decided, that is without `--database`.
 fn explained(error: &MaintenanceError, named: bool) -> String {
     match error {
         MaintenanceError::Missing { .. } if !named => {
@@ -62,11 +62,12 @@ fn database(common: &Common, config: &Config) -> Option<PathBuf> {
         Some(path) => Some(path),
         None => config.persistence.enabled.then_some(&config.persistence.path),
     };
-    // What stands beside a database stands beside the file, not beside a link to it.
+    // Files beside a database (`-wal` and others) stand beside the file itself, not beside a
+    // symbolic link to it.
     path.map(|path| crate::maintenance::follow(path))
 }
 
-/// The database's own troubles are 3, as at a start; a wish that makes no sense is 2.
+/// A problem of the database is 3, as at a start of the broker; a wrong argument is 2.
 fn exit_of(error: &MaintenanceError) -> Exit {
     use MaintenanceError as E;
     match error {

@@ -15,7 +15,7 @@ pub(super) fn pairs(lines: &[(&str, String)]) {
     }
 }
 
-/// Where a column's text stands.
+/// How the text of a column is aligned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Align {
     Left,
@@ -51,7 +51,7 @@ pub(super) fn table(head: &[(&str, Align)], rows: &[Vec<String>]) {
 pub(super) fn json(value: &impl Serialize) {
     match serde_json::to_string_pretty(value) {
         Ok(text) => say(escape_json(&text)),
-        // Plain structs of numbers and strings.
+        // Cannot happen: the values are plain structs of numbers and strings.
         Err(error) => crate::cli::output::complain(&error),
     }
 }

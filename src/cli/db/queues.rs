@@ -10,9 +10,9 @@ use crate::cli::human::{bytes, count, escaped, seconds, shortened};
 use crate::cli::output::say;
 use crate::maintenance::{self, MaintenanceError, QueueDetail, QueueLine, QueuedMessage, Queues};
 
-/// Characters of a client id or topic in a table; all of it stands in the JSON.
+/// Most characters of a client id or topic in a table; the JSON holds them in full.
 const WIDTH: usize = 48;
-/// Characters of a payload.
+/// Most characters of a payload.
 const PAYLOAD: usize = 160;
 
 pub(super) fn run(
@@ -71,7 +71,7 @@ fn row(line: &QueueLine) -> Vec<String> {
     ]
 }
 
-/// An empty one is seen as such.
+/// Shows an empty client id as `""`.
 fn client(id: &str) -> String {
     if id.is_empty() { "\"\"".to_owned() } else { shortened(id, WIDTH) }
 }
@@ -168,7 +168,7 @@ fn message_row(message: &QueuedMessage, payload: bool) -> Vec<String> {
     row
 }
 
-/// Text, or hexadecimal digits.
+/// The payload as text, or as hexadecimal digits if it is not UTF-8.
 fn text(payload: &[u8]) -> Result<&str, String> {
     use std::fmt::Write as _;
     std::str::from_utf8(payload).map_err(|_| {

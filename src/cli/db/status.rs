@@ -81,7 +81,7 @@ fn last_stop(status: &Status) -> String {
     }
 }
 
-/// Those in the write-ahead log included, so they may be more than the file holds.
+/// Includes pages in the write-ahead log, so there may be more than the file holds.
 fn pages(status: &Status) -> String {
     let (pages, size) = (count(status.pages), bytes(status.page_size));
     format!("{pages} of {size}, {} free ({})", count(status.free_pages), bytes(status.free_bytes))

@@ -10,14 +10,14 @@ use crate::cli::progress::{Progress, Unit};
 use crate::cli::stop::stop_signal;
 use crate::maintenance::{Phase, Step, Watch};
 
-/// The watch of one command. The line on the terminal is gone when the command's work
-/// has ended.
+/// Runs the work of one command with a [`Watch`]. The line on the terminal is removed when the
+/// work has ended.
 pub(super) fn watched<T>(work: impl FnOnce(&Watch) -> T) -> T {
     let stop = Arc::new(AtomicBool::new(false));
     listen(Arc::clone(&stop));
     let shown: Mutex<Option<(Phase, Progress)>> = Mutex::new(None);
     let watch = Watch::new(move |step| {
-        // Whoever panicked while drawing has left nothing half done.
+        // A panic while drawing leaves no state half changed.
         let mut shown = shown.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         draw(&mut shown, step);
         !stop.load(Ordering::Relaxed)
@@ -34,7 +34,7 @@ fn draw(shown: &mut Option<(Phase, Progress)>, step: Step) {
             Phase::Removing => ("deleting", Unit::Things("deliveries")),
             Phase::Shrinking => ("giving room back", Unit::Bytes),
         };
-        // The old line goes before the new one comes.
+        // The drop removes the old line before the new one is drawn.
         *shown = None;
         *shown = Some((step.phase, Progress::new(what, unit, step.total)));
     }
@@ -43,7 +43,8 @@ fn draw(shown: &mut Option<(Phase, Progress)>, step: Step) {
     }
 }
 
-/// Without threads or handlers the default holds: the process ends at once.
+/// If no thread or handler can be installed, the default stays: a signal ends the process at
+/// once.
 fn listen(stop: Arc<AtomicBool>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let Ok(runtime) = runtime else { return };
@@ -58,11 +59,12 @@ fn listen(stop: Arc<AtomicBool>) {
             stop.store(true, Ordering::Relaxed);
             if let Ok(second) = stop_signal() {
                 second.await;
-                // Somebody is in a hurry: what is left is a file of another name.
+                // A second signal ends the process at once; a partial file is left under its
+                // temporary name.
                 std::process::exit(Exit::Failure.code().into());
             }
         });
     });
-    // Ends with the process.
+    // The thread is never joined; it ends with the process.
     drop(spawned);
 }

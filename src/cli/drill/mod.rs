@@ -38,7 +38,7 @@ Exit codes:
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// How often the broker is killed, 1 to 1000
+    /// Number of times the broker is killed, 1 to 1000
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
     /// Longest time of traffic before each kill, 0.1 to 600; at least half of it
@@ -47,10 +47,11 @@ pub(super) struct Args {
     /// Messages a second of all publishers together, 1 to 100000
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     rate: u32,
-    /// For the same moments and victims again; it is printed
+    /// Seed for the same moments and victims as in an earlier drill; each drill prints its
+    /// seed
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// fsync, commit or async instead of persistence.durability
+    /// fsync, commit or async, instead of persistence.durability
     #[arg(long, value_name = "NAME")]
     durability: Option<Level>,
     /// Print one JSON object: times in seconds, sizes in bytes
@@ -91,7 +92,7 @@ pub(super) fn run(args: &Args, config: &Config) -> Exit {
     }
 }
 
-/// A seed that can be typed.
+/// A random seed below 1,000,000, short enough to type.
 fn chance() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::from(now.subsec_nanos()) % 1_000_000

@@ -88,7 +88,7 @@ fn receiver(row: &Row) -> Vec<String> {
     cells
 }
 
-/// What a kill has shown, and what it cannot.
+/// What the drill has shown at this durability, and what it cannot show.
 fn meaning(level: Level, held: bool) -> &'static str {
     match level {
         Level::Fsync | Level::Commit if !held => {

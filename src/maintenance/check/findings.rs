@@ -1,37 +1,37 @@
-//! Findings, one line each, with a limit for each kind.
+//! Findings, one line each, limited per rule.
 
 use serde::Serialize;
 
-/// What a finding means.
+/// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
-    /// No broker writes this: restore a backup.
+    /// A broker never writes this: restore a backup.
     Damage,
-    /// An end that a crash has left; a start removes it, or it does no harm.
+    /// Left by a crash, and harmless or removed by the next start.
     Leftover,
 }
 
-/// One of them.
+/// One finding of a check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What it means.
+    /// Its severity.
     pub severity: Severity,
-    /// The rule's name, which stays the same.
+    /// The name of the rule, which is stable.
     pub rule: &'static str,
-    /// Which row, and what is wrong with it. May hold text from the file: escape it
-    /// before a terminal sees it.
+    /// The row, and what is wrong with it. May hold text from the file: escape it before
+    /// printing to a terminal.
     pub detail: String,
 }
 
-/// Lines of one rule that are kept.
+/// Most findings kept per rule.
 const OF_A_RULE: u64 = 10;
 
-/// Collects them.
+/// Collects findings.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     list: Vec<Finding>,
-    /// How often each rule was broken.
+    /// Number of violations of each rule.
     counts: Vec<(&'static str, u64)>,
 }
 
@@ -48,7 +48,7 @@ impl Findings {
         }
     }
 
-    /// Leftovers are counted by those who find them.
+    /// Adds a leftover, which the caller has counted.
     pub(super) fn leftover(&mut self, rule: &'static str, count: u64, what: &str) {
         if count > 0 {
             let detail = format!("{count} {what}");

@@ -1,14 +1,14 @@
 //! Checks that the file is sound and holds what a broker could have written.
 //!
-//! Two kinds of findings. Damage is what no run of a broker leaves behind. Leftovers
-//! are what a crash, or the very moment, may leave, and what a start removes: they
-//! are counted, and the file is sound with them.
+//! There are two kinds of findings. Damage is what no run of a broker leaves behind. A
+//! leftover is what a crash may leave, or what a running broker is about to remove: a start
+//! removes it, or it is harmless. Leftovers are counted, and a file with leftovers is sound.
 //!
-//! # Rules that are not there
-//! Packet ids repeat within a queue longer than 65,535 messages, since they are drawn
-//! in a cycle when a message is queued, and `session.sent_up_to` covers all of such a
-//! queue after a crash. Only deliveries with `received = 1` are known to be in flight
-//! at the same time, so only among these an id must be unique.
+//! # What is not checked
+//! Packet identifiers may repeat within a queue longer than 65,535 messages: they are assigned
+//! in a cycle when a message is queued, and `session.sent_up_to` covers all of such a queue
+//! after a crash. Only deliveries with `received = 1` are certainly in flight at the same
+//! time, so only their identifiers must be unique.
 
 mod findings;
 mod queues;
@@ -28,26 +28,26 @@ use findings::Findings;
 pub use findings::{Finding, Severity};
 pub(super) use structure::structure;
 
-/// What was checked and found.
+/// The result of a check.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
-    /// The path.
+    /// Path of the database.
     pub database: String,
-    /// How it was read.
+    /// How the database was read.
     pub access: Access,
-    /// No damage was found; leftovers may have been.
+    /// True if no damage was found; there may be leftovers.
     pub sound: bool,
-    /// One for each, at most ten of a rule; then one that counts the rest.
+    /// At most ten findings per rule, then one that counts the rest.
     pub findings: Vec<Finding>,
-    /// How many rows were looked at.
+    /// Number of rows that were checked.
     pub rows: Rows,
-    /// Pages of the file.
+    /// Number of pages of the file.
     pub pages: u64,
-    /// The largest size of the write-ahead log that was seen meanwhile.
+    /// Largest size of the write-ahead log seen during the check, in bytes.
     pub wal_peak_bytes: u64,
 }
 
-/// Rows that were looked at.
+/// Number of rows that were checked, by table.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub struct Rows {
     /// Of `session`.
@@ -64,7 +64,7 @@ pub struct Rows {
     pub retained: u64,
 }
 
-/// What a check carries along.
+/// The state of a check.
 struct Run<'a> {
     database: &'a Database,
     watch: &'a Watch,
@@ -74,21 +74,21 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// For each row. False: stop.
+    /// Counts a row. Returns false if the check is to stop.
     fn goes_on(&mut self) -> bool {
-        /// Rows between two questions.
+        /// Rows between two calls of the watch.
         const ROWS: u64 = 10_000;
         self.seen += 1;
         !self.seen.is_multiple_of(ROWS) || self.watch.goes_on(Phase::Rows, self.seen, 0)
     }
 }
 
-/// SQLite's `integrity_check`, and the broker's own rules. Each of the two is one read
+/// Runs SQLite's `integrity_check` and the broker's own rules. Each of the two is one read
 /// transaction: a running broker commits meanwhile, and its WAL grows.
 ///
 /// # Errors
-/// It cannot be opened: foreign, newer, no database at all. The watch says stop. That
-/// it is damaged is no error, but what [`Report`] says.
+/// The file cannot be opened: it is foreign, newer or missing. The watch requests a stop.
+/// Damage is not an error; [`Report`] lists it.
 pub fn check(path: &Path, watch: &Watch) -> Result<Report, MaintenanceError> {
     let mut database = Database::open(path)?;
     let lines = structure(&mut database.connection, "integrity_check(100)", watch);
@@ -119,10 +119,10 @@ pub fn check(path: &Path, watch: &Watch) -> Result<Report, MaintenanceError> {
     })
 }
 
-/// A part of the rules.
+/// A group of rules. Returns false if the check is to stop.
 type Part = fn(&mut Run<'_>) -> rusqlite::Result<bool>;
 
-/// Each part reads what it can: a table that cannot be read is one more finding.
+/// Runs all groups of rules. A table that cannot be read is a finding.
 fn rules(run: &mut Run<'_>) -> Result<(), MaintenanceError> {
     const PARTS: [(&str, Part); 7] = [
         ("schema", schema::objects),
@@ -157,8 +157,8 @@ fn rules(run: &mut Run<'_>) -> Result<(), MaintenanceError> {
     Ok(())
 }
 
-/// Errors that are the file's fault: corruption, a table or column that is missing, a
-/// value of the wrong type.
+/// True for errors caused by the file: corruption, a missing table or column, a value of the
+/// wrong type.
 fn is_damage(error: &rusqlite::Error) -> bool {
     use rusqlite::ErrorCode;
     match error.sqlite_error_code() {

@@ -1,4 +1,4 @@
-//! Checks that deliveries and messages belong to each other.
+//! Checks that each delivery has its message, and each message its deliveries.
 
 use ahash::AHashSet;
 use rusqlite::{Result, Row};
@@ -11,11 +11,11 @@ use super::sessions::{in_range, properties, topic};
 #[derive(Debug, Default)]
 struct Pass {
     sessions: AHashSet<i64>,
-    /// Packet ids that are in flight for certain: session and id.
+    /// Packet identifiers that are certainly in flight: session and identifier.
     received: AHashSet<(i64, i64)>,
-    /// Messages with one delivery, by that delivery's word,
+    /// Messages of deliveries marked as the only one (`shared = 0`).
     alone: Ranges,
-    /// and with several.
+    /// Messages of deliveries marked as one of several (`shared = 1`).
     shared: Ranges,
     of_ended_sessions: u64,
     without_message: u64,
@@ -85,7 +85,8 @@ fn delivery(run: &mut Run<'_>, pass: &mut Pass, row: &Row<'_>) -> Result<()> {
     let ended = !pass.sessions.contains(&session);
     pass.of_ended_sessions += u64::from(ended);
     if row.get(9)? {
-        // Two receivers' deletes may come in either order, and a crash between them.
+        // The deletes of two receivers may be committed in either order, with a crash between
+        // them.
         if shared == 1 || ended {
             pass.without_message += 1;
         } else {

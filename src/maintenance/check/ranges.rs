@@ -1,13 +1,13 @@
-//! A compact set of mostly consecutive ids.
+//! A compact set of mostly consecutive identifiers.
 
-/// Ranges of consecutive ids.
+/// Ranges of consecutive identifiers, first and last.
 #[derive(Debug, Default)]
 pub(super) struct Ranges {
     list: Vec<(i64, i64)>,
 }
 
 impl Ranges {
-    /// In any order, though cheapest in the order of ids.
+    /// Adds an identifier. Any order is allowed; ascending order is cheapest.
     pub(super) fn push(&mut self, id: i64) {
         match self.list.last_mut() {
             Some((_, end)) if end.checked_add(1) == Some(id) => *end = id,
@@ -15,7 +15,8 @@ impl Ranges {
         }
     }
 
-    /// Sorts and joins. Answers with an id that was pushed more than once, if any was.
+    /// Sorts and joins the ranges. Returns an identifier that was pushed more than once, if
+    /// any.
     pub(super) fn finish(&mut self) -> Option<i64> {
         self.list.sort_unstable();
         let mut twice = None;
@@ -34,7 +35,7 @@ impl Ranges {
         twice
     }
 
-    /// After [`Self::finish`].
+    /// True if `id` was pushed. Requires [`Self::finish`] before.
     pub(super) fn has(&self, id: i64) -> bool {
         let after = self.list.partition_point(|(start, _)| *start <= id);
         after > 0 && self.list.get(after - 1).is_some_and(|(_, end)| id <= *end)

@@ -1,4 +1,4 @@
-//! Checks tables, views and `meta`: the reserved ids and the clock.
+//! Checks tables, views and `meta`: reserved identifiers and the clock.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Result};
 use super::Run;
 use crate::store::{new_in_memory, pragma};
 
-/// Keys of `meta` that came with a version after the first.
+/// Keys of `meta` that a later schema version has added, with that version.
 const LATER_KEYS: &[(i64, &str)] = &[
     (2, "clock"),
     (2, "clock_uptime"),
@@ -16,9 +16,9 @@ const LATER_KEYS: &[(i64, &str)] = &[
     (2, "stopped_at"),
 ];
 
-/// Every object of a new database of the file's version, with the same definition: the
-/// next start migrates older ones, and a backup may be of any version. Objects that have
-/// been added (an index for somebody's queries) are left out.
+/// Checks that every object of a new database of the file's version exists unchanged. The
+/// version may be old: the next start migrates it, and a backup may be of any version.
+/// Additional objects, such as an operator's index, are ignored.
 pub(super) fn objects(run: &mut Run<'_>) -> Result<bool> {
     let version = pragma(&run.database.connection, "user_version")?;
     let expected = of(&new_in_memory(version)?)?;
@@ -43,7 +43,8 @@ fn of(connection: &Connection) -> Result<Objects> {
     rows.collect()
 }
 
-/// No id beyond the reserved ones can have been given out.
+/// Checks that no identifier is beyond the reserved ones, and that all keys of `meta` are
+/// there.
 pub(super) fn reserved_ids(run: &mut Run<'_>) -> Result<bool> {
     let connection = &run.database.connection;
     for table in ["message", "delivery", "session"] {

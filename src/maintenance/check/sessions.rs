@@ -1,4 +1,5 @@
-//! Checks each row of sessions, of what belongs to them, and of retained messages.
+//! Checks each row of sessions, of their subscriptions and incoming packet identifiers, and of
+//! retained messages.
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Result, Row};
@@ -6,9 +7,9 @@ use rusqlite::{Result, Row};
 use super::Run;
 use crate::protocol::{TopicFilter, TopicName, check_publish_properties};
 
-/// A client id is an MQTT string: at most 65,535 bytes (section 1.5.4).
+/// A client identifier is an MQTT string: at most 65,535 bytes (section 1.5.4).
 const LONGEST: usize = 65_535;
-/// Variable byte integers end there (section 1.5.5).
+/// Largest subscription identifier: the largest variable byte integer (section 1.5.5).
 const LARGEST_IDENTIFIER: i64 = 268_435_455;
 
 pub(super) fn sessions(run: &mut Run<'_>) -> Result<bool> {
@@ -34,7 +35,7 @@ pub(super) fn sessions(run: &mut Run<'_>) -> Result<bool> {
     Ok(true)
 }
 
-/// What a row should be; the error is what it is not.
+/// Whether a row obeys the rules; the error says what is wrong.
 type Verdict = std::result::Result<(), String>;
 
 fn session(row: &Row<'_>) -> Result<Verdict> {
@@ -158,7 +159,7 @@ pub(super) fn retained(run: &mut Run<'_>) -> Result<bool> {
     Ok(true)
 }
 
-/// NULL is in range: where it must not be, the table does not let it in.
+/// Checks a column's range. NULL passes: the schema forbids it where it must not be.
 pub(super) fn in_range(
     row: &Row<'_>,
     column: usize,

@@ -1,14 +1,14 @@
-//! Runs SQLite's own check.
+//! Runs SQLite's `integrity_check` or `quick_check`.
 
 use rusqlite::{Connection, ErrorCode};
 
 use crate::maintenance::watch::{Phase, Watch};
 
-/// Steps of SQLite between two questions to the watch: some milliseconds.
+/// SQLite's steps between two calls of the watch: some milliseconds.
 const STEPS: i32 = 10_000;
 
-/// Runs `integrity_check(N)` or `quick_check(N)` and gives its findings; none if the
-/// file is sound.
+/// Runs `integrity_check(N)` or `quick_check(N)` and returns its findings; none if the file is
+/// sound.
 pub(in crate::maintenance) fn structure(
     connection: &mut Connection,
     pragma: &str,
@@ -22,7 +22,7 @@ pub(in crate::maintenance) fn structure(
     let result = run(connection, pragma);
     connection.progress_handler(0, None::<fn() -> bool>)?;
     match result {
-        // Too broken even to be checked.
+        // The file is too damaged to be checked.
         Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) => {
             Ok(vec![error.to_string()])
         }

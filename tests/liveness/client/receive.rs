@@ -1,4 +1,4 @@
-//! What a client makes of the packets that it receives.
+//! How a client handles the packets that it receives.
 
 use ferrymq::protocol::{Packet, PacketId, QoS, ReasonCode};
 
@@ -8,7 +8,7 @@ use crate::shape::Shape;
 use crate::wire::Wire;
 
 impl Client {
-    /// Takes what has arrived by its connection. True if anything had.
+    /// Handles what has arrived by its connection. True if there was anything.
     pub fn take_arrived(&mut self, model: &mut Model, shape: &Shape) -> bool {
         let most = match self.reading {
             Reading::Everything => usize::MAX,
@@ -58,8 +58,8 @@ impl Client {
                 let Some(Asked::Subscribe(filter, qos)) = asked else {
                     panic!("SUBACK for {asked:?}")
                 };
-                // A session that ends with its connection is promised nothing when a
-                // queue is full.
+                // A session that ends with its connection may lose messages when its queue is
+                // full.
                 let lasts = self.durable || shape.max_queued > 1_000;
                 let granted = suback.reasons.iter().all(|reason| !reason.is_failure());
                 if qos > 0 && granted && lasts && !filter.starts_with('$') {
@@ -88,7 +88,7 @@ impl Client {
             self.forget(model);
         }
         self.has_session = true;
-        // Everything that was not acknowledged, in its order [MQTT-4.4.0-1].
+        // Sends everything unacknowledged again, in order [MQTT-4.4.0-1].
         for publish in self.outgoing.clone() {
             if publish.released {
                 self.send(&Packet::PubRel(ack(publish.packet_id)));
@@ -98,7 +98,7 @@ impl Client {
         }
     }
 
-    /// PUBACK or PUBREC.
+    /// Handles PUBACK or PUBREC.
     fn answered(&mut self, packet_id: u16, reason: ReasonCode, model: &mut Model) {
         let known = |publish: &Outgoing| publish.packet_id == packet_id;
         let Some(position) = self.outgoing.iter().position(known) else { return };
@@ -117,7 +117,7 @@ impl Client {
     }
 }
 
-/// In few words.
+/// A short text for a packet.
 fn short(packet: &Packet<'_>) -> String {
     match packet {
         Packet::Publish(publish) => {

@@ -1,5 +1,5 @@
-//! A client that is a server: the broker dials it, subscribes to something there, and
-//! forwards to it what its session is subscribed to at the broker.
+//! A server that the broker dials: the broker subscribes there, and forwards to it what its
+//! session at the broker is subscribed to.
 
 use ferrymq::broker::client::Dialled;
 use ferrymq::protocol::{
@@ -15,14 +15,14 @@ use crate::model::Model;
 pub(super) struct Server {
     forward: Vec<(&'static str, u8)>,
     subscribe: usize,
-    /// It answers SUBSCRIBE and PINGREQ.
+    /// True if it answers SUBSCRIBE and PINGREQ.
     answers: bool,
-    /// PINGREQs that have come.
+    /// Number of PINGREQs received.
     pinged: usize,
 }
 
 impl Client {
-    /// From now on it is dialled.
+    /// Makes the client a server that the broker dials.
     pub fn becomes_server(&mut self, rng: &mut Rng) {
         self.durable = true;
         let count = rng.index(3);
@@ -33,24 +33,24 @@ impl Client {
         self.server = Some(Server { forward, subscribe, answers: true, pinged: 0 });
     }
 
-    /// As [`Client::becomes_server`], with what is forwarded to it.
+    /// As [`Client::becomes_server`], with the given filters to forward.
     pub fn is_to_be_dialled(&mut self, forward: &[(&'static str, u8)]) {
         self.durable = true;
         let forward = forward.to_vec();
         self.server = Some(Server { forward, subscribe: 1, answers: true, pinged: 0 });
     }
 
-    /// From now on, or not, it answers SUBSCRIBE and PINGREQ.
+    /// Sets whether it answers SUBSCRIBE and PINGREQ.
     pub fn answers(&mut self, answers: bool) {
         self.server.as_mut().expect("a server").answers = answers;
     }
 
-    /// PINGREQs that have come.
+    /// Number of PINGREQs received.
     pub fn pinged(&self) -> usize {
         self.server.as_ref().expect("a server").pinged
     }
 
-    /// It loses its state of the session, but not what is to be received.
+    /// Discards its session state, but not the messages that it is owed.
     pub fn forgets_session(&mut self) {
         self.has_session = false;
         self.outgoing.clear();
@@ -61,12 +61,12 @@ impl Client {
         self.server.is_some()
     }
 
-    /// Before MQTT 5.0 only clients say goodbye.
+    /// Before MQTT 5.0, only clients may send DISCONNECT.
     pub fn may_disconnect(&self) -> bool {
         !self.is_server() || self.version == Version::V5
     }
 
-    /// What it is dialled for.
+    /// What the broker does on this connection.
     pub fn dialled(&self) -> Option<Dialled> {
         let server = self.server.as_ref()?;
         let line = |filter: &str, qos| SubscribeFilter {
@@ -87,7 +87,7 @@ impl Client {
         self.server.as_ref().is_some_and(|server| server.answers)
     }
 
-    /// What only clients send.
+    /// Packets that only clients send.
     pub(super) fn on_client_packet(&mut self, packet: &Packet<'_>, model: &mut Model) {
         match packet {
             Packet::Connect(_) => {
@@ -111,7 +111,7 @@ impl Client {
                     reason_string: None,
                     user_properties: Vec::new(),
                 })));
-                // Its own subscriptions at the broker came before.
+                // Its own subscriptions at the broker were made before.
                 let server = self.server.clone().expect("a server");
                 for (filter, _) in server.forward {
                     model.subscribed(self.index, filter);

@@ -1,5 +1,5 @@
 //! The writer that takes a message, the receivers that settle it, the disk that has no room
-//! for it, and the publisher who asks whether it may be acknowledged.
+//! for it, and the publisher that asks whether it may be acknowledged.
 
 mod common;
 
@@ -13,7 +13,7 @@ use loom::thread;
 
 use common::explore;
 
-/// The batch that the writer takes the message into; what was on disk at the start is 1.
+/// The batch into which the writer takes the message; batch 1 is on disk at the start.
 const BATCH: u64 = 2;
 const NEVER: u64 = u64::MAX / 2;
 
@@ -27,7 +27,7 @@ fn state(delivery: u64) -> SlotState {
     }
 }
 
-/// Does something with a message on a thread of its own.
+/// Runs `act` on a message on its own thread.
 fn on_thread<M: Send + Sync + 'static, T: 'static>(
     message: &Arc<M>,
     act: impl FnOnce(&M) -> T + 'static,
@@ -53,7 +53,7 @@ fn a_publisher_is_acknowledged_only_for_what_is_on_disk_or_with_its_receiver() {
     explore(|| {
         let message = Arc::new(Durability::default());
         let committed = Arc::new(AtomicU64::new(1));
-        // 1: rows are on disk, 2: the receiver has it.
+        // 1: rows are on disk, 2: the receiver has the message.
         let safe = Arc::new(AtomicUsize::new(0));
         let (commits, saves) = (Arc::clone(&committed), Arc::clone(&safe));
         let writer = on_thread(&message, move |message| {
@@ -87,7 +87,7 @@ fn what_is_refused_is_never_acknowledged() {
             }
         });
         let receiver = on_thread(&message, Durability::complete);
-        // The batch's number is not reached by it, but perhaps by a later one.
+        // The batch's number is not reached by this batch, but perhaps by a later one.
         let acknowledged = message.may_acknowledge(1);
         let refused = message.is_refused();
         writer.join().unwrap();
@@ -108,7 +108,7 @@ fn a_parked_message_is_taken_again_or_refused() {
             message.take(BATCH + 1)
         });
         let given_up = on_thread(&message, Durability::refuse_parked);
-        // The first batch never holds it, although its number is reached.
+        // The first batch never contains it, although its number is reached.
         let acknowledged = message.is_parked() && message.may_acknowledge(BATCH);
         assert!(!acknowledged);
         let (written, refused) = (writer.join().unwrap(), given_up.join().unwrap());
@@ -133,7 +133,7 @@ fn a_receiver_that_settles_what_is_parked_leaves_nothing_to_write_or_to_refuse()
         let deleted = message.complete();
         let rows = writer.join().unwrap();
         assert!(message.may_acknowledge(0) && !message.is_refused());
-        // A row that was rolled back may be deleted in vain, but none may stay.
+        // A row that was rolled back may be deleted without effect, but none may stay.
         assert!(rows == 0 || deleted, "a row stays for ever");
     });
 }
@@ -198,7 +198,7 @@ impl Message {
         }
     }
 
-    /// The same, with the question before the flag.
+    /// The same, with the check before the acknowledgement.
     fn settle_in_the_wrong_order(&self, receiver: usize) {
         let taken = self.durability.is_taken();
         self.slots[receiver].acknowledge();

@@ -1,6 +1,6 @@
-//! A connection's wake-up: whoever rings it changes something first, and the task looks
-//! at what was changed when it was rung. A ring that is lost is a task that sleeps for
-//! ever, which loom reports as a deadlock.
+//! A connection's wake-up: a thread changes something and then rings it, and the task checks
+//! what has changed when it was rung. A lost ring is a task that sleeps for ever, which loom
+//! reports as a deadlock.
 
 mod common;
 
@@ -15,7 +15,7 @@ use loom::thread;
 
 use common::explore;
 
-/// Sleeps until `wanted` of the ringers have been seen, looking only when rung.
+/// Sleeps until the changes of `wanted` threads were seen, and checks only when rung.
 fn sleep_until_seen(wake: &Wake, happened: &AtomicUsize, wanted: usize) {
     block_on(poll_fn(|context| {
         let mut seen = 0;
@@ -97,7 +97,7 @@ fn a_ring_for_a_connection_that_was_replaced_reaches_the_one_that_came_after_it(
             })
         };
         let newcomer = connect();
-        // A connection looks when it begins, and then only when it is rung.
+        // A connection checks when it begins, and then only when it is rung.
         if happened.load(Ordering::Relaxed) == 0 {
             sleep_until_seen(&newcomer, &happened, 1);
         }
@@ -125,7 +125,7 @@ fn a_revoked_connection_is_woken_and_knows_why() {
     });
 }
 
-/// Looks first and registers then. Loom ends the process when it finds a deadlock.
+/// Checks first and registers then. Loom ends the process when it finds a deadlock.
 #[test]
 #[ignore = "a model that is broken on purpose"]
 fn registers_after_looking() {

@@ -1,7 +1,7 @@
-//! How far a model is explored.
+//! The limits of the exploration.
 
-/// Goes through all interleavings with at most so many switches that no thread asked for:
-/// faults that need more are rare, and these are seconds.
+/// Most preemptions in an interleaving: faults that need more are rare, and three take
+/// seconds.
 const PREEMPTIONS: usize = 3;
 
 pub fn explore(model: impl Fn() + Sync + Send + 'static) {
