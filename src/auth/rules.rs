@@ -18,8 +18,9 @@ impl Authenticator {
     }
 
     /// True if this client may receive a message of `topic`. Called for each delivery: a
-    /// filter with wildcards can be allowed although some of its topics are not.
-    pub fn may_deliver(&self, _client: &Principal, _topic: &str) -> bool {
+    /// filter with wildcards can be allowed although some of its topics are not. `topic` is
+    /// called only if a rule needs it.
+    pub fn may_deliver<'a>(&self, _client: &Principal, _topic: impl FnOnce() -> &'a str) -> bool {
         true
     }
 }

@@ -6,10 +6,8 @@
 
 use std::sync::{Arc, Weak};
 
-use smallvec::SmallVec;
-
 use super::{Broker, SessionHandle, Step, traced};
-use crate::protocol::{TopicFilter, matches};
+use crate::protocol::{SubscriptionIds, TopicFilter, matches};
 use crate::session::{Entry, Home, Page, Session};
 use crate::store::{PageReply, PageRequest, PagedDelivery};
 
@@ -100,7 +98,7 @@ fn entry_of(session: &Session, row: PagedDelivery) -> Entry {
 /// Subscription identifiers are not stored with deliveries. They are those of the
 /// subscriptions that match now, which differ only if the client has changed its
 /// subscriptions.
-fn identifiers(session: &Session, topic: &str) -> SmallVec<[u32; 1]> {
+fn identifiers(session: &Session, topic: &str) -> SubscriptionIds {
     session
         .subscriptions
         .iter()

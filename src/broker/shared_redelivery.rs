@@ -14,7 +14,7 @@ use super::{Broker, Publication, SessionHandle, Step, traced};
 use crate::message::{
     CommitNo, DeliveryId, End, IdList, QueuedId, RowCommit, SessionId, SlotState,
 };
-use crate::protocol::QoS;
+use crate::protocol::{QoS, SubscriptionIds};
 use crate::router::{Availability, Receiver, Routes};
 use crate::session::{DeliveryState, Entry, Home, Room, Session};
 use crate::store::{Op, PageReply, PageRequest, PagedDelivery};
@@ -292,7 +292,7 @@ impl Broker {
         let mut routes = Routes::new();
         routes.receivers.push(receiver.clone());
         let message = self.message_of(&publication, &routes, None, step);
-        self.deliver_at_once(Arc::new(message), &routes, step);
+        self.deliver_at_once(message, &routes, step);
         traced::ended(entry, End::Dropped(DropReason::SessionEnded.as_str()));
         self.complete(entry, step);
     }
@@ -344,6 +344,6 @@ fn left_over(row: PagedDelivery, sent_up_to: DeliveryId) -> Entry {
         home: Home::Row,
         row_change: None,
         share: row.share,
-        identifiers: smallvec::SmallVec::new(),
+        identifiers: SubscriptionIds::default(),
     }
 }

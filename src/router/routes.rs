@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use hashbrown::HashTable;
-use smallvec::SmallVec;
 
 use super::list::position;
 use super::members::{Member, spread};
 use super::slab::NodeId;
 use crate::message::SessionId;
-use crate::protocol::QoS;
+use crate::protocol::{QoS, SubscriptionIds};
 
 /// The number of linear searches after which an index of the receivers is built. Building it
 /// costs about as much as these.
@@ -33,7 +32,7 @@ pub struct Receiver<S> {
     /// True if one of its matching subscriptions has this option.
     pub retain_as_published: bool,
     /// The identifiers of all its matching subscriptions [MQTT-3.3.4-4].
-    pub identifiers: SmallVec<[u32; 1]>,
+    pub identifiers: SubscriptionIds,
     /// The full name of the shared subscription in whose group this session was selected:
     /// `$share/GROUP/FILTER`. The same session may be a receiver a second time by
     /// subscriptions of its own.

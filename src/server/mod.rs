@@ -2,7 +2,6 @@
 //! waits for a reason to stop, and stops in an order that loses nothing. Contains no protocol
 //! and no policy.
 
-mod give_back;
 mod listen;
 mod machine;
 mod observe;

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use super::observe::observe_store;
 use super::reload::{self, Reloader};
-use super::{Running, ServeError, give_back};
+use super::{Running, ServeError};
 use super::{listen, machine};
 use crate::auth::Authenticator;
 use crate::broker::{Broker, Persistence, Settings};
@@ -100,7 +100,6 @@ impl Server {
         broker.run_due().await;
         tasks.spawn(Arc::clone(&broker).background());
         tasks.spawn(Arc::clone(&broker).keep_memory_shared());
-        tokio::spawn(give_back::run(Arc::downgrade(&broker)));
         tasks.spawn(keep_http(Arc::clone(&broker), stop_http));
         let asked = Arc::downgrade(&broker);
         readiness.ask(move || asked.upgrade().is_some_and(|broker| broker.is_disk_full()));

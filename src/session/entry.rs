@@ -3,10 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 
-use smallvec::SmallVec;
-
 use crate::message::{CommitNo, DeliveryId, Message, RowCommit};
-use crate::protocol::{PacketId, QoS};
+use crate::protocol::{PacketId, QoS, SubscriptionIds};
 
 /// Where a delivery is stored besides memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +57,7 @@ pub struct Entry {
     /// The full name of its shared subscription, if any: `$share/GROUP/FILTER`.
     pub share: Option<Arc<str>>,
     /// v5 Subscription Identifiers of the matching subscriptions.
-    pub identifiers: SmallVec<[u32; 1]>,
+    pub identifiers: SubscriptionIds,
 }
 
 impl Entry {

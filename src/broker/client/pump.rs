@@ -293,12 +293,14 @@ impl Client {
 
     /// Whether a delivery may be sent to this client, and fits its Maximum Packet Size.
     fn fit(&self, entry: &Entry) -> Fit {
-        let topic = entry.message.topic();
-        if !self.broker.authenticator.may_deliver(&self.principal, topic) {
+        let message = &entry.message;
+        if !self.broker.authenticator.may_deliver(&self.principal, || message.topic()) {
             return Fit::NotPermitted;
         }
-        let publish = self.publish_of(entry);
-        if encode::publish_len(self.version, &publish) > self.max_packet as usize {
+        let most = message.size() + encode::publish_overhead(entry.identifiers.len());
+        let max_packet = self.max_packet as usize;
+        let len = || encode::publish_len(self.version, &self.publish_of(entry));
+        if most > max_packet && len() > max_packet {
             return Fit::TooLarge;
         }
         Fit::Sendable
@@ -326,6 +328,7 @@ impl Client {
     fn send_publish(&mut self, entry: &Entry, out: &mut BytesMut) {
         let message = &entry.message;
         let mut publish = self.publish_of(entry);
+        let topic = publish.topic;
         let mut hide_topic = false;
         if self.version == Version::V5 {
             (publish.topic_alias, hide_topic) = self.outbound_aliases.alias_for(publish.topic);
@@ -352,7 +355,7 @@ impl Client {
         }
         let bytes = out.len() - before + apart;
         self.statistics.delivered(entry, bytes);
-        packets::delivered(&self.handle.client_id, &publish, message.topic(), bytes);
+        packets::delivered(&self.handle.client_id, &publish, topic, bytes);
         if let Some(trace) = &message.trace {
             let step = Step::Sent { to: self.principal.address, again: entry.may_have_been_sent() };
             trace.progressed(entry.delivery, step);

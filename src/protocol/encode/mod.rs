@@ -22,7 +22,7 @@ pub use connack::connack;
 pub use connect::connect;
 pub use end::{auth, disconnect};
 pub use limit::{Diagnostic, within};
-pub use publish::{publish, publish_head, publish_len};
+pub use publish::{publish, publish_head, publish_len, publish_overhead};
 pub use subscribe::{suback, subscribe, unsuback, unsubscribe};
 pub(super) use writer::fitting;
 

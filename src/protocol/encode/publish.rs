@@ -28,6 +28,14 @@ fn layout(version: Version, publish: &PublishOut<'_>) -> Layout {
     Layout { remaining: rest + varint::len(properties) + properties, properties: Some(properties) }
 }
 
+/// Bytes of a PUBLISH beside topic, properties and payload, at most: fixed header 5, length of
+/// the topic 2, packet identifier 2, length of the properties 4, topic alias 3, expiry 5, and 5
+/// for each Subscription Identifier. Cheaper than [`publish_len`] where there is room enough anyway.
+#[inline]
+pub fn publish_overhead(subscription_ids: usize) -> usize {
+    21 + 5 * subscription_ids
+}
+
 /// Length of the whole frame, to be compared with the receiver's Maximum Packet Size
 /// [MQTT-3.1.2-24].
 #[inline]

@@ -58,8 +58,11 @@ proptest! {
             subscription_ids: if v5 { subscription_ids } else { Vec::new() },
             payload: &payload,
         };
+        let parts = sent.topic.len() + sent.properties.len() + payload.len();
+        let most = parts + encode::publish_overhead(sent.subscription_ids.len());
         let sent = Packet::Publish(sent);
         let bytes = encoded(version, &sent);
+        prop_assert!(bytes.len() <= most);
         prop_assert_eq!(read(&client(version), &bytes), Ok(sent));
     }
 }

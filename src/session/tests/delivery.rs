@@ -58,7 +58,7 @@ fn a_message_that_expired_while_waiting_is_not_sent() {
         home: Home::Memory,
         row_change: None,
         share: None,
-        identifiers: SmallVec::new(),
+        identifiers: SubscriptionIds::default(),
     };
     attach(&mut session, 10);
     session.enqueue(entry, 0, false);

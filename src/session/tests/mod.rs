@@ -9,11 +9,9 @@ mod window;
 use std::sync::Arc;
 use std::time::Instant;
 
-use smallvec::SmallVec;
-
 use super::*;
 use crate::message::{Message, MessageHead, MessageId, RowCommit, SlotState, WallMillis};
-use crate::protocol::QoS;
+use crate::protocol::{QoS, SubscriptionIds};
 
 pub const LIMITS: Limits = Limits {
     inflight_window: 10,
@@ -79,7 +77,7 @@ pub fn enqueue(session: &mut Session, id: u64, qos: QoS, committed: u64) -> Arc<
         home: if kept { Home::Slot(0) } else { Home::Memory },
         row_change: None,
         share: None,
-        identifiers: SmallVec::new(),
+        identifiers: SubscriptionIds::default(),
     };
     session.enqueue(entry, committed, false);
     message

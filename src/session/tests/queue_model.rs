@@ -294,7 +294,7 @@ impl World {
             home: Home::Row,
             row_change: None,
             share: None,
-            identifiers: SmallVec::new(),
+            identifiers: SubscriptionIds::default(),
         }
     }
 
