@@ -2,7 +2,7 @@
 //!
 //! A message is allocated by the thread that reads it and freed by the one whose client
 //! acknowledges it. jemalloc makes that cheaper than glibc, and returns freed memory to the
-//! system by itself: figures in `ARCHITECTURE.md`, "Decisions".
+//! system by itself: figures in `ARCHITECTURE.md`, "Design decisions".
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

@@ -14,7 +14,7 @@
 //! [`config`] is read by all of them at the start, and [`telemetry`] is used by all of them.
 //! [`bench`] and [`drill`] test a broker in a [`sandbox`] with the clients of [`load`].
 //! [`peer`] is the other end of a connection as plain data. [`memory`] counts the bytes that
-//! clients hold. [`untrusted_text`] finds characters that must not reach a terminal. [`cli`]
+//! clients hold, and [`counter`] has the numbers in which threads count. [`untrusted_text`] finds characters that must not reach a terminal. [`cli`]
 //! is the command line, [`server`] runs a broker. [`sync`] has the locks around the broker's
 //! state, [`primitives`] the atomics in which threads synchronize. [`schedule`] (points at
 //! which a simulation switches threads) and [`sabotage`] (faults for tests of the tests) do
@@ -25,6 +25,7 @@ pub mod bench;
 pub mod broker;
 pub mod cli;
 pub mod config;
+pub mod counter;
 pub mod drill;
 pub mod http;
 pub mod load;

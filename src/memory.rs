@@ -2,7 +2,7 @@
 //! thread can change at the cost of an addition, and guards that subtract what they have
 //! added. What is held, and what happens at the limit, is not known here.
 
-use crate::telemetry::BatchedGauge;
+use crate::counter::BatchedGauge;
 
 /// The sum of one broker. Copies refer to the same sum and are not counted, because every
 /// message has one.

@@ -7,11 +7,11 @@
 mod broker;
 mod collector;
 mod connections;
-mod counter;
 mod cut;
 mod events;
 mod exposition;
 mod histogram;
+mod labelled;
 mod labels;
 mod logs;
 mod metrics;
@@ -23,11 +23,12 @@ mod runtime;
 mod setup;
 mod trace;
 
+pub use crate::counter::{BatchedGauge, Counter, Gauge};
 pub use connections::{ListenerMetrics, Listeners, OpenConnection};
-pub use counter::{BatchedGauge, Counter, Counters, Gauge, Gauges, Label};
 pub use events::{RecentEvent, RecentEvents};
 pub use exposition::Format;
 pub use histogram::{AtomicHistogram, Exemplar, Forward, HistogramSnapshot};
+pub use labelled::{Counters, Gauges, Label};
 pub use labels::{
     AuthResult, DropReason, PacketType, ProtocolErrorKind, RefuseReason, RejectReason,
 };

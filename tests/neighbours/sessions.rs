@@ -86,7 +86,10 @@ fn password_guessing() {
     let settings =
         &[("FERRYMQ_AUTH__PASSWORD_FILE", file), ("FERRYMQ_AUTH__ALLOW_ANONYMOUS", "true")];
     let neighbours = &[pair::QOS0];
-    let stage = Scene { settings, neighbours, ..Scene::new("password_guessing") }.start();
+    // The working memory of two verifications (19 MiB each, OWASP's recommendation for argon2id)
+    // is kept for the next ones.
+    let scene = Scene::new("password_guessing");
+    let stage = Scene { settings, neighbours, kept: 2 * 19 + scene.kept, ..scene }.start();
     let (mut log_ins, mut codes) = (Times::default(), Vec::new());
     let mut outcome = stage.play(|attack| {
         let (tried, busy) = (AtomicUsize::new(0), AtomicUsize::new(0));

@@ -45,7 +45,7 @@ pub struct Scene<'a> {
 
 impl Scene<'_> {
     pub fn new(name: &'static str) -> Self {
-        Self { name, limit: 64, kept: 48, settings: &[], neighbours: &[] }
+        Self { name, limit: 64, kept: 24, settings: &[], neighbours: &[] }
     }
 
     pub fn start(self) -> Stage {

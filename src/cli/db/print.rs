@@ -1,10 +1,9 @@
 //! Prints aligned columns, and JSON that is safe on a terminal.
 
-use std::fmt::Write as _;
-
 use serde::Serialize;
 
 use crate::cli::output::say;
+pub(super) use crate::cli::table::Align;
 use crate::untrusted_text::escape_json;
 
 /// Prints `name   value` lines with the values below each other.
@@ -15,35 +14,10 @@ pub(super) fn pairs(lines: &[(&str, String)]) {
     }
 }
 
-/// How the text of a column is aligned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Align {
-    Left,
-    Right,
-}
-
-/// Prints a table with a head. The last column is not padded.
+/// Prints a table with a head.
 pub(super) fn table(head: &[(&str, Align)], rows: &[Vec<String>]) {
-    let mut widths: Vec<usize> = head.iter().map(|(name, _)| name.chars().count()).collect();
-    for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    let names: Vec<String> = head.iter().map(|(name, _)| (*name).to_owned()).collect();
-    for row in std::iter::once(&names).chain(rows) {
-        let mut line = String::new();
-        for ((cell, width), (_, align)) in row.iter().zip(&widths).zip(head) {
-            if !line.is_empty() {
-                line.push_str("  ");
-            }
-            // Writing to a string cannot fail.
-            let _ = match align {
-                Align::Left => write!(line, "{cell:<width$}"),
-                Align::Right => write!(line, "{cell:>width$}"),
-            };
-        }
-        say(line.trim_end());
+    for line in crate::cli::table::lines(head, rows, 0) {
+        say(line);
     }
 }
 
