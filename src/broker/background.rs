@@ -26,7 +26,7 @@ impl Broker {
         let mut clear = ticks(CLEAR_EVERY);
         let mut sys = self.settings.sys_interval.map(ticks);
         while !self.is_shutting_down() {
-            let clearing = self.has_remains();
+            let clearing = self.has_cleanup();
             tokio::select! {
                 () = self.next_timer() => self.run_due().await,
                 () = self.timers.changed() => {}
@@ -37,7 +37,7 @@ impl Broker {
                 }
                 _ = clear.tick(), if clearing => {
                     for _ in 0..CLEAR_AT_ONCE {
-                        if !self.clear_remains() {
+                        if !self.clean_up_some() {
                             break;
                         }
                         yield_now().await;
@@ -56,7 +56,7 @@ impl Broker {
         self.balance_memory().await;
         self.evict_offline();
         self.measure();
-        self.clear_remains();
+        self.clean_up_some();
         self.expire_retained().await;
     }
 

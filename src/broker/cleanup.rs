@@ -22,7 +22,7 @@ const AT_ONCE: usize = 256;
 
 /// The state of an ended session that has to be removed.
 #[derive(Debug)]
-pub(super) struct Remains {
+pub(super) struct EndedSession {
     pub(super) handle: Arc<SessionHandle>,
     pub(super) filters: Vec<Box<str>>,
     /// Bytes of the filters.
@@ -33,7 +33,7 @@ pub(super) struct Remains {
     pub(super) rows: VecDeque<IdList>,
 }
 
-impl Remains {
+impl EndedSession {
     pub(super) fn charge(&mut self) {
         let filters = self.filters.capacity() * size_of::<Box<str>>() + self.text;
         let entries = self.entries.capacity() * size_of::<Entry>();
@@ -45,14 +45,14 @@ impl Remains {
 
 /// All state that remains to be removed. Owns its lock, under which no other is taken.
 #[derive(Debug, Default)]
-pub(super) struct Cleanup(Mutex<VecDeque<Remains>>);
+pub(super) struct Cleanup(Mutex<VecDeque<EndedSession>>);
 
 impl Cleanup {
-    fn push(&self, remains: Remains) {
+    fn push(&self, remains: EndedSession) {
         self.0.lock().push_back(remains);
     }
 
-    fn pop(&self) -> Option<Remains> {
+    fn pop(&self) -> Option<EndedSession> {
         self.0.lock().pop_front()
     }
 
@@ -64,14 +64,14 @@ impl Cleanup {
 impl Broker {
     /// Removes the state of an ended session: the first part at once, the rest in background
     /// work.
-    pub(super) fn clear_away(&self, mut remains: Remains) {
-        if self.clear_some(&mut remains) {
+    pub(super) fn clean_up(&self, mut remains: EndedSession) {
+        if self.clean_up_part(&mut remains) {
             self.cleanup.push(remains);
         }
     }
 
     /// Continues the cleanup for one short step. True if there is more.
-    pub(super) fn clear_remains(self: &Arc<Self>) -> bool {
+    pub(super) fn clean_up_some(self: &Arc<Self>) -> bool {
         if self.persistence.pending() <= self.settings.max_pending_writes {
             self.hand_over_rows();
         }
@@ -79,7 +79,7 @@ impl Broker {
         self.hand_over_decided(&mut step);
         step.submit_or_log(self);
         let Some(mut remains) = self.cleanup.pop() else { return false };
-        if self.clear_some(&mut remains) {
+        if self.clean_up_part(&mut remains) {
             self.cleanup.push(remains);
         }
         !self.cleanup.is_empty()
@@ -87,9 +87,9 @@ impl Broker {
 
     /// Completes the cleanup. Called before the store is closed, so that other members of
     /// shared subscriptions get the deliveries of ended sessions.
-    pub async fn clear_all(self: &Arc<Self>) {
-        while self.has_remains() {
-            self.clear_remains();
+    pub async fn clean_up_all(self: &Arc<Self>) {
+        while self.has_cleanup() {
+            self.clean_up_some();
             // Deliveries that wait for a commit or a page cause no wake-up here, so this
             // polls.
             tokio::time::sleep(std::time::Duration::from_millis(1)).await;
@@ -97,7 +97,7 @@ impl Broker {
     }
 
     /// True if state of ended sessions remains to be removed.
-    pub(super) fn has_remains(&self) -> bool {
+    pub(super) fn has_cleanup(&self) -> bool {
         !self.cleanup.is_empty() || !self.shared_redelivery.is_empty()
     }
 
@@ -110,8 +110,8 @@ impl Broker {
         self.metrics.messages.dropped.add(DropReason::SessionEnded, entries.len() as u64);
     }
 
-    fn clear_some(&self, remains: &mut Remains) -> bool {
-        let Remains { handle, filters, text, entries, rows, .. } = remains;
+    fn clean_up_part(&self, remains: &mut EndedSession) -> bool {
+        let EndedSession { handle, filters, text, entries, rows, .. } = remains;
         let some = some_of(filters);
         if !some.is_empty() {
             self.subscriptions.remove(handle.id, &some);

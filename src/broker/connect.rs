@@ -12,7 +12,7 @@
 
 use std::sync::Arc;
 
-use super::cleanup::Remains;
+use super::cleanup::EndedSession;
 use super::client::{Client, Peer};
 use super::handle::StepPermit;
 use super::persistence::NoRoom;
@@ -71,7 +71,7 @@ struct ConnectRequest<'a> {
 /// A session that was ended by a clean start or by its expiry.
 #[derive(Default)]
 struct Replaced {
-    remains: Option<Remains>,
+    remains: Option<EndedSession>,
     /// Its permit, if no new session takes its place in the registry.
     without_successor: Option<StepPermit>,
 }
@@ -182,7 +182,7 @@ impl Broker {
         }
         let gate = gate.map_err(|StoreDown| ReasonCode::ServerUnavailable)?;
         if let Some(remains) = replaced.remains {
-            self.clear_away(remains);
+            self.clean_up(remains);
         }
         let Attached { permit, wake, epoch, present } = attached?;
         let connack = self.connack(connect, &granted, present);

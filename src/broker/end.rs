@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::cleanup::Remains;
+use super::cleanup::EndedSession;
 use super::handle::StepPermit;
 use super::{Broker, SessionHandle, Step};
 use crate::message::IdList;
@@ -48,7 +48,7 @@ impl Broker {
         step.submit_or_log(self);
         self.registry.remove(handle);
         if let Some(remains) = remains {
-            self.clear_away(remains);
+            self.clean_up(remains);
         }
     }
 
@@ -58,7 +58,7 @@ impl Broker {
         &self,
         handle: &Arc<SessionHandle>,
         step: &mut Step,
-    ) -> Option<Remains> {
+    ) -> Option<EndedSession> {
         let mut session = handle.lock();
         if session.life.is_ended() {
             return None;
@@ -81,7 +81,7 @@ impl Broker {
         }
         let dropped = rows.iter().map(IdList::len).sum::<usize>();
         self.metrics.messages.dropped.add(DropReason::SessionEnded, dropped as u64);
-        let mut remains = Remains {
+        let mut remains = EndedSession {
             handle: Arc::clone(handle),
             charge: self.metrics.messages.memory.charge(0),
             text: subscriptions.keys().map(|filter| filter.len()).sum(),

@@ -27,7 +27,7 @@ pub struct Fanout {
     gate_all: bool,
     /// True if the publisher cannot be told that a queue is full. The message is then dropped
     /// for that receiver, and all others get it.
-    lenient: bool,
+    drop_if_full: bool,
     next_slot: u32,
     durable: usize,
     hold: bool,
@@ -39,7 +39,7 @@ pub struct Fanout {
 
 impl Broker {
     /// Begins the fan-out of a message to the receivers for which it was prepared.
-    pub fn begin_fanout(&self, message: Arc<Message>, lenient: bool) -> Fanout {
+    pub fn begin_fanout(&self, message: Arc<Message>, drop_if_full: bool) -> Fanout {
         // One more reference belongs to the publisher, so that receivers cannot complete the
         // message before the fan-out is done.
         if message.slots.len() > 1 {
@@ -50,7 +50,7 @@ impl Broker {
             gate_all: message.incoming.is_some() && self.persistence.waits(),
             message,
             next: 0,
-            lenient,
+            drop_if_full,
             next_slot: 0,
             durable: 0,
             hold: true,
@@ -96,7 +96,7 @@ impl Broker {
         let mut fanout = self.begin_fanout(message, true);
         let mut turn = None;
         while !self.fan_out(&mut fanout, routes, step, &mut Budget::of_long_poll()) {
-            step.ring();
+            step.notify();
             self.long_polls.pause(&mut turn).await;
         }
     }
@@ -220,8 +220,8 @@ impl Broker {
             self.persistence.release(fanout.message.id);
         }
         if Sabotage::ChargeLate.is_on() {
-            session.follow_later();
-            step.follow_at_end(handle);
+            session.defer_update();
+            step.update_at_end(handle);
         }
         drop(session);
         if std::mem::take(&mut fanout.evict) {
@@ -268,7 +268,7 @@ impl Broker {
             return false;
         }
         let durable = session.durable;
-        let promised = session.outlives() && session.refuses() && !fanout.lenient;
+        let promised = session.outlives() && session.refuses() && !fanout.drop_if_full;
         if !durable && !promised && !self.may_hold(handle, entry.size()) {
             self.metrics.messages.dropped.add(DropReason::MemoryLimit, 1);
             self.gives_way(Way::Lost, 1);

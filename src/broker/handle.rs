@@ -60,7 +60,7 @@ impl SessionHandle {
 
     /// Wraps a session and returns its permit.
     pub fn claimed(session: Session, metrics: Arc<Metrics>) -> StepPermit {
-        StepPermit { handle: Self::build(session, metrics, 0), rings: false }
+        StepPermit { handle: Self::build(session, metrics, 0), notifies: false }
     }
 
     fn build(session: Session, metrics: Arc<Metrics>, permits: usize) -> Arc<Self> {
@@ -88,7 +88,7 @@ impl SessionHandle {
     /// and the gauges are updated.
     #[cfg_attr(feature = "failpoints", track_caller)]
     pub fn lock(&self) -> SessionGuard<'_> {
-        SessionGuard { state: self.state.lock(), handle: self, follows: true }
+        SessionGuard { state: self.state.lock(), handle: self, updates: true }
     }
 
     /// Locks the state for reading.
@@ -107,10 +107,10 @@ impl SessionHandle {
         self.try_claim(true)
     }
 
-    fn try_claim(self: &Arc<Self>, rings: bool) -> Option<StepPermit> {
+    fn try_claim(self: &Arc<Self>, notifies: bool) -> Option<StepPermit> {
         let permit = self.permit.try_acquire().ok()?;
         permit.forget();
-        Some(StepPermit { handle: Arc::clone(self), rings })
+        Some(StepPermit { handle: Arc::clone(self), notifies })
     }
 
     /// Waits for the permit. When this permit is released, the session's connection is woken,
@@ -119,7 +119,7 @@ impl SessionHandle {
         if let Ok(permit) = self.permit.acquire().await {
             permit.forget();
         }
-        StepPermit { handle: Arc::clone(self), rings: true }
+        StepPermit { handle: Arc::clone(self), notifies: true }
     }
 
     /// Wakes whichever connection holds the session at the time of the wake-up.
@@ -164,7 +164,7 @@ impl SessionHandle {
                 waiting.push(Arc::clone(publisher));
             }
         } else {
-            publisher.ring();
+            publisher.notify();
         }
     }
 
@@ -185,8 +185,8 @@ impl SessionHandle {
 
     /// Called after a change of a subscription, which may free publishers from waiting for
     /// room.
-    pub fn reconsider(&self) {
-        self.waiting.lock().drain(..).for_each(|publisher| publisher.ring());
+    pub fn notify_waiting_publishers(&self) {
+        self.waiting.lock().drain(..).for_each(|publisher| publisher.notify());
     }
 
     /// True if the session outlives its connections, but its messages are in memory only.
@@ -202,7 +202,7 @@ impl SessionHandle {
 
     /// Sets the bytes of its connection's buffers.
     pub fn set_buffered(&self, bytes: usize) {
-        tell(&self.buffered, bytes as u64);
+        store_if_changed(&self.buffered, bytes as u64);
     }
 
     /// Records that a message for this client was lost, so that its connection has to end. The
@@ -217,10 +217,10 @@ impl SessionHandle {
             && self.lost_message.swap(false, Ordering::Relaxed)
     }
 
-    fn follow(&self, State { session, charge }: &mut State) {
+    fn update_shared(&self, State { session, charge }: &mut State) {
         let full = session.outlives() && session.is_full_and_refusing();
         if update(&self.full, full) && !full {
-            self.waiting.lock().drain(..).for_each(|publisher| publisher.ring());
+            self.waiting.lock().drain(..).for_each(|publisher| publisher.notify());
         }
         update(&self.memory_only, session.outlives() && !session.durable && session.refuses());
         update(&self.ended, session.life.is_ended());
@@ -228,7 +228,7 @@ impl SessionHandle {
         let twice = if Sabotage::ChargePerReceiver.is_on() { session.message_memory() } else { 0 };
         let own = session.own_memory();
         charge.set(own + twice);
-        tell(&self.held, session.holds(own));
+        store_if_changed(&self.held, session.holds(own));
         self.metrics.messages.in_flight.add(session.in_flight_change());
     }
 }
@@ -241,13 +241,13 @@ impl Drop for SessionHandle {
 }
 
 /// The largest error of [`SessionHandle::holds`], in bytes: small compared to the least share.
-const WORTH_TELLING: i64 = 2 << 10;
+const HELD_TOLERANCE: i64 = 2 << 10;
 
-/// Updates a count of bytes if it has changed by `WORTH_TELLING` or more. Other threads read
+/// Updates a count of bytes if it has changed by `HELD_TOLERANCE` or more. Other threads read
 /// the same cache line for each message.
-fn tell(count: &AtomicI64, bytes: u64) {
+fn store_if_changed(count: &AtomicI64, bytes: u64) {
     let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-    if (count.load(Ordering::Relaxed) - bytes).abs() >= WORTH_TELLING {
+    if (count.load(Ordering::Relaxed) - bytes).abs() >= HELD_TOLERANCE {
         count.store(bytes, Ordering::Relaxed);
     }
 }
@@ -266,13 +266,13 @@ fn update(flag: &AtomicBool, value: bool) -> bool {
 pub struct SessionGuard<'a> {
     state: MutexGuard<'a, State>,
     handle: &'a SessionHandle,
-    follows: bool,
+    updates: bool,
 }
 
 impl SessionGuard<'_> {
     /// Leaves the update of flags and gauges to a later guard.
-    pub(super) fn follow_later(&mut self) {
-        self.follows = false;
+    pub(super) fn defer_update(&mut self) {
+        self.updates = false;
     }
 }
 
@@ -292,8 +292,8 @@ impl DerefMut for SessionGuard<'_> {
 
 impl Drop for SessionGuard<'_> {
     fn drop(&mut self) {
-        if self.follows {
-            self.handle.follow(&mut self.state);
+        if self.updates {
+            self.handle.update_shared(&mut self.state);
         }
     }
 }
@@ -318,7 +318,7 @@ impl Deref for SessionView<'_> {
 pub struct StepPermit {
     handle: Arc<SessionHandle>,
     /// True if the session's connection may have asked for the permit meanwhile.
-    rings: bool,
+    notifies: bool,
 }
 
 impl StepPermit {
@@ -337,8 +337,8 @@ impl AsRef<Arc<SessionHandle>> for StepPermit {
 impl Drop for StepPermit {
     fn drop(&mut self) {
         self.handle.permit.add_permits(1);
-        if self.rings {
-            self.handle.session_wake.ring();
+        if self.notifies {
+            self.handle.session_wake.notify();
         }
     }
 }

@@ -253,7 +253,7 @@ impl Broker {
         self.shutdown.notify_waiters();
         let handles = self.registry.all();
         for handle in handles {
-            handle.session_wake().ring();
+            handle.session_wake().notify();
         }
     }
 

@@ -101,7 +101,7 @@ impl Persistence {
                 submission.numbers = None;
                 submission.promise = None;
                 for waiter in submission.waiters.drain(..) {
-                    waiter.ring();
+                    waiter.notify();
                 }
                 Ok(0)
             }

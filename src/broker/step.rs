@@ -82,10 +82,10 @@ impl Step {
 
     /// Wakes the connections that were added so far. Part of [`Step::submit`], and called
     /// alone while work continues.
-    pub fn ring(&mut self) {
+    pub fn notify(&mut self) {
         for wake in self.wakes.drain(..) {
             // The publisher's connection may have been replaced.
-            wake.ring_session();
+            wake.notify_session();
         }
     }
 
@@ -114,7 +114,7 @@ impl Step {
     }
 
     /// Delays the update of a session's flags and gauges until the step has ended.
-    pub(super) fn follow_at_end(&mut self, handle: &Arc<SessionHandle>) {
+    pub(super) fn update_at_end(&mut self, handle: &Arc<SessionHandle>) {
         push_once(&mut self.late, handle);
     }
 
@@ -135,7 +135,7 @@ impl Step {
         {
             broker.registry.note_end(commit);
         }
-        self.ring();
+        self.notify();
         submitted
     }
 

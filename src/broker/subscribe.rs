@@ -47,7 +47,7 @@ impl Broker {
             // subscription in the router.
             self.subscriptions.insert(filter, handle, subscribed);
             if known {
-                handle.reconsider();
+                handle.notify_waiting_publishers();
             }
             if session.durable {
                 step.change(subscribe_change(session.id, filter.as_str(), subscribed));
@@ -82,7 +82,7 @@ impl Broker {
             return ReasonCode::NoSubscriptionExisted;
         }
         self.subscriptions.remove(session.id, [filter.as_str()]);
-        handle.reconsider();
+        handle.notify_waiting_publishers();
         if session.durable {
             step.change(Change::Unsubscribe(session.id, filter.as_str().into()));
         }

@@ -8,11 +8,11 @@ use crate::primitives::{AtomicBool, AtomicU8, AtomicWaker, Notify, Ordering, fen
 use crate::sync::Mutex;
 
 /// The wake-up of a connection, for all causes: an acknowledgement may be sent, a delivery was
-/// queued, the session was taken over. However often it is rung between two polls, the task is
+/// queued, the session was taken over. However often it is notified between two polls, the task is
 /// woken once.
 #[derive(Debug, Default)]
 pub struct Wake {
-    rung: AtomicBool,
+    notified: AtomicBool,
     back_pressure: AtomicBool,
     ends_when_refused: AtomicBool,
     cut_off: AtomicBool,
@@ -45,31 +45,31 @@ impl Wake {
     }
 
     /// Wakes the task, unless it was woken already and has not polled yet.
-    pub fn ring(&self) {
-        if !self.rung.swap(true, Ordering::AcqRel) {
+    pub fn notify(&self) {
+        if !self.notified.swap(true, Ordering::AcqRel) {
             self.waker.wake();
         }
     }
 
     /// Rings this connection, and the one that has replaced it, if any. For events that are
     /// reported later than they were requested.
-    pub fn ring_session(&self) {
-        self.ring();
+    pub fn notify_session(&self) {
+        self.notify();
         // Either this sees that the connection was replaced, or the new connection sees the
         // event. Most connections are not replaced, and then the lock is not taken.
         fence(Ordering::SeqCst);
         if self.replaced.load(Ordering::Relaxed)
             && let Some(session_wake) = &self.session
         {
-            session_wake.ring();
+            session_wake.notify();
         }
     }
 
-    /// True if it was rung since the last call. The task is registered in any case, so that
-    /// the next [`Wake::ring`] wakes it. It is registered first, so that no ring is lost.
+    /// True if it was notified since the last call. The task is registered in any case, so that
+    /// the next [`Wake::notify`] wakes it. It is registered first, so that no ring is lost.
     pub fn poll(&self, context: &Context<'_>) -> bool {
         self.waker.register(context.waker());
-        self.rung.swap(false, Ordering::AcqRel)
+        self.notified.swap(false, Ordering::AcqRel)
     }
 
     /// Sets whether the connection waits for room instead of being refused. To be reset when
@@ -111,7 +111,7 @@ impl Wake {
             Revoked::ByOperator => 2,
         };
         let _ = self.revoked.compare_exchange(0, code, Ordering::AcqRel, Ordering::Acquire);
-        self.ring();
+        self.notify();
     }
 
     /// The connection will take one more step when it is revoked, to read what its client has
@@ -177,9 +177,9 @@ impl SessionWake {
     }
 
     /// Rings the connection, if there is one. A later connection checks its session itself.
-    pub fn ring(&self) {
+    pub fn notify(&self) {
         if let Some(wake) = &*self.wake.lock() {
-            wake.ring();
+            wake.notify();
         }
     }
 }

@@ -39,7 +39,7 @@ const KEEP_BUFFER: usize = 8 * 1024;
 /// or a PINGRESP lately.
 const TINY_BUFFER: usize = 512;
 /// The time limit for writing a DISCONNECT.
-const FAREWELL: Duration = Duration::from_secs(1);
+const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The state of the receiving side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +55,7 @@ enum Input {
 enum Output {
     /// Bytes can be written.
     Open,
-    /// Bytes cannot be written. What was received is still handled: [`Client::hears_no_more`].
+    /// Bytes cannot be written. What was received is still handled: [`Client::close_output`].
     Failed,
 }
 
@@ -133,7 +133,7 @@ impl<S: Transport> Connection<S> {
         // A client that sent DISCONNECT gets no more packets.
         if matches!(close, Close::Error(..)) {
             let flushed = self.flush_and_shut_down(payload, last);
-            let _ = tokio::time::timeout(FAREWELL, flushed).await;
+            let _ = tokio::time::timeout(DISCONNECT_TIMEOUT, flushed).await;
         }
         self.count_close(&client_id, remote, &close);
     }
@@ -284,7 +284,7 @@ impl<S: Transport> Connection<S> {
                 Poll::Ready(Ok(read)) if read > 0 => {}
                 Poll::Ready(_) => {
                     self.input = Input::Ended("the client closed without DISCONNECT");
-                    client.hears_no_more();
+                    client.close_output();
                     return;
                 }
             }
@@ -402,7 +402,7 @@ impl<S: Transport> Connection<S> {
         self.out = BytesMut::new();
         self.out_memory = 0;
         self.timers.output_failed();
-        client.hears_no_more();
+        client.close_output();
     }
 }
 

@@ -40,7 +40,7 @@ impl Running {
         if gone.is_err() {
             tracing::warn!("some connections did not end in time and are cut off");
         }
-        if timeout_at(clients, self.broker.clear_all()).await.is_err() {
+        if timeout_at(clients, self.broker.clean_up_all()).await.is_err() {
             tracing::warn!(
                 "not all that ended sessions have left could be given to others in time"
             );

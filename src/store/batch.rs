@@ -43,15 +43,15 @@ impl Batch {
     }
 
     /// Wakes every session that waits for this batch.
-    pub(super) fn ring(&self) {
+    pub(super) fn notify(&self) {
         let messages = self.ops.iter().filter_map(|op| match op {
             Op::Message(message) => Some(message),
             _ => None,
         });
         let publishers =
             messages.chain(&self.held).filter_map(|message| message.publisher.as_ref());
-        publishers.for_each(|publisher| publisher.ring_session());
-        self.waiters.iter().for_each(|waiter| waiter.ring());
+        publishers.for_each(|publisher| publisher.notify_session());
+        self.waiters.iter().for_each(|waiter| waiter.notify());
     }
 
     /// Empties the batch and keeps its memory for the next one.

@@ -130,8 +130,8 @@ impl Store {
         let result = writer.commit_batch(batch);
         if let Err(fault) = result {
             self.inner.shared.poison(&fault.0);
-            batch.ring();
-            writer.ring_all();
+            batch.notify();
+            writer.notify_all();
             return Err(SubmitError::Poisoned);
         }
         batch.reset();

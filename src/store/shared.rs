@@ -345,7 +345,7 @@ impl Shared {
         queue.swap(&mut batch, Held::All);
         drop(queue);
         tracing::error!(reason, "the store has failed: nothing is acknowledged any more");
-        batch.ring();
+        batch.notify();
         self.work.notify_all();
         self.done.notify_all();
         if let Some(hook) = &self.on_poisoned {

@@ -129,9 +129,9 @@ impl World {
 
     /// Rings the wake-up of every connected session, as if every event that it may wait for
     /// had happened.
-    pub fn ring_everybody(&self) {
+    pub fn notify_everybody(&self) {
         for (_, wake) in self.broker.wakes() {
-            wake.ring();
+            wake.notify();
         }
     }
 

@@ -92,7 +92,7 @@ impl Run {
             .iter()
             .map(|(number, (owner, end))| (*number, *owner, end.moved(), end.describe()))
             .collect();
-        self.engine.world.ring_everybody();
+        self.engine.world.notify_everybody();
         for number in self.engine.all() {
             self.engine.poll(number);
         }

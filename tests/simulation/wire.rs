@@ -335,7 +335,7 @@ impl Turning {
         if client.block() == Some(BlockReason::Unanswered)
             && (client.has_replied() || rung && !has_packets)
         {
-            client.wake().ring();
+            client.wake().notify();
         }
         // The network accepts everything: only what waits for the disk is held.
         client.hold_buffers(0, 0)?;
@@ -347,7 +347,7 @@ impl Turning {
 
     fn step(&mut self, client: &mut Client) -> Result<(), Close> {
         if self.gone {
-            client.hears_no_more();
+            client.close_output();
         }
         client.go_on();
         let read = self.read(client);
@@ -395,7 +395,7 @@ fn is_rung(server: &Client) -> bool {
     let rung = server.wake().poll(&Context::from_waker(Waker::noop()));
     if rung {
         // The check must not consume the ring.
-        server.wake().ring();
+        server.wake().notify();
     }
     rung
 }

@@ -94,7 +94,7 @@ impl Broker {
         self.registry.remove(&handle);
         drop(permit);
         if let Some(remains) = remains {
-            self.clear_away(remains);
+            self.clean_up(remains);
         }
         let Ok(commit) = commit else { return Some(Err(NotCommitted::Down)) };
         Some(self.until_committed(&wake, commit).await.map(|()| ended))

@@ -167,7 +167,7 @@ impl Broker {
         let mut fanout = self.begin_fanout(Arc::clone(&message), false);
         let mut turn = None;
         while !self.fan_out(&mut fanout, &routes, step, &mut Budget::of_long_poll()) {
-            step.ring();
+            step.notify();
             self.long_polls.pause(&mut turn).await;
         }
         Ok((message, routes.receivers.len()))

@@ -67,8 +67,8 @@ impl Client {
     /// The other end accepts no more output, or has closed its side. What it has sent is still
     /// handled, if that requires no waiting. A publish that would have to wait is dropped
     /// unacknowledged, and so are all QoS 1 and 2 publishes behind it.
-    pub fn hears_no_more(&mut self) {
-        self.deaf = true;
+    pub fn close_output(&mut self) {
+        self.output_closed = true;
         self.held = None;
     }
 
@@ -159,7 +159,7 @@ impl Client {
             // Refused for lack of memory. No single queue is known to free it.
             None if receivers().any(|handle| handle.is_memory_only()) => return false,
             // The queue has had room since the refusal, so try again.
-            None => self.wake.ring(),
+            None => self.wake.notify(),
         }
         self.wait_at(waits_at);
         self.hold_publish(BlockReason::Queue);
@@ -185,8 +185,8 @@ impl Client {
 
     /// Holds a publish. A connection without output does not wait: it drops further publishes.
     fn hold_publish(&mut self, reason: BlockReason) {
-        if self.deaf {
-            self.gives_up = true;
+        if self.output_closed {
+            self.dropped_publish = true;
         } else {
             self.held = Some(reason);
         }

@@ -30,7 +30,11 @@ impl Client {
     ///
     /// # Errors
     /// The connection ends at once, if the client has nothing left to receive.
-    pub(super) fn part(&mut self, reason: ReasonCode, why: &'static str) -> Result<(), Close> {
+    pub(super) fn disconnect_gracefully(
+        &mut self,
+        reason: ReasonCode,
+        why: &'static str,
+    ) -> Result<(), Close> {
         if self.graceful_disconnect.is_some() {
             return Ok(());
         }
@@ -41,7 +45,7 @@ impl Client {
         self.graceful_disconnect =
             Some(GracefulDisconnect { reason, why, until, withholds: false });
         // Polls again to set the timer, and to handle a message that was held.
-        self.wake.ring();
+        self.wake.notify();
         Ok(())
     }
 
@@ -71,12 +75,12 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::part`].
-    pub(super) fn part_instead_of_holding(&mut self) -> Result<(), Close> {
+    pub(super) fn disconnect_instead_of_holding(&mut self) -> Result<(), Close> {
         let waits = matches!(self.held, Some(BlockReason::Queue | BlockReason::DiskFull));
         if waits && self.graceful_disconnect.is_none() && self.handle.look().backlog() > 0 {
             const WHY: &str =
                 "a publish found no room (mqtt.on_full), and messages wait for its publisher";
-            return self.part(ReasonCode::QuotaExceeded, WHY);
+            return self.disconnect_gracefully(ReasonCode::QuotaExceeded, WHY);
         }
         Ok(())
     }

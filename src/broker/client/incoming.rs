@@ -22,7 +22,9 @@ pub(super) fn refusal(reason: ReasonCode) -> RefuseReason {
 
 impl Client {
     pub(super) fn on_publish(&mut self, publish: &Publish<'_>) -> Result<(), Close> {
-        if (self.graceful_disconnect.is_some() || self.gives_up) && publish.qos > QoS::AtMostOnce {
+        if (self.graceful_disconnect.is_some() || self.dropped_publish)
+            && publish.qos > QoS::AtMostOnce
+        {
             return Ok(());
         }
         if publish.qos > QoS::AtMostOnce && self.is_over_receive_maximum(publish) {
@@ -233,7 +235,7 @@ impl Client {
         let mut routing = begun.map_or_else(Routing::default, |begun| begun.1);
         // In its last step the packet would not be handled again.
         let mut unlimited = Budget::unlimited();
-        let ends = self.deaf || self.is_last_step;
+        let ends = self.output_closed || self.is_last_step;
         let budget = if ends { &mut unlimited } else { &mut self.budget };
         let publisher = Some(self.handle.id);
         if !self.broker.route_some(topic, publisher, &mut self.routes, &mut routing, budget) {
@@ -282,7 +284,7 @@ impl Client {
     ) -> Result<(), Close> {
         if self.role.is_dialled() && reason == ReasonCode::QuotaExceeded {
             // The server would discard a refused message. Disconnected, it resends it later.
-            return self.part(reason, "a publish of the server finds no room");
+            return self.disconnect_gracefully(reason, "a publish of the server finds no room");
         }
         if self.version < Version::V5 {
             return match reason {
@@ -298,7 +300,7 @@ impl Client {
                     self.pending.push(Pending::at_once(reply));
                     Ok(())
                 }
-                _ => self.part(reason, "a publish was refused"),
+                _ => self.disconnect_gracefully(reason, "a publish was refused"),
             };
         }
         self.pending.push(Pending::at_once(match qos {

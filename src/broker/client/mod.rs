@@ -90,7 +90,7 @@ pub struct Client {
     work: Option<Box<Work>>,
     /// The step continues a packet of an earlier poll and ends with that packet, so that a
     /// sequence of large packets cannot keep the session's permit.
-    carries_on: bool,
+    is_continuation: bool,
     /// The connection was revoked before the step began. What has arrived by now is read in
     /// this step, and no step follows.
     is_last_step: bool,
@@ -132,10 +132,10 @@ pub struct Client {
     /// True if this connection is in the gauge of stalled connections.
     counted_back_pressure: bool,
     /// No output is possible any more. What was received is handled if it requires no waiting.
-    deaf: bool,
-    /// A publish was dropped because it would have had to wait while `deaf`. Later QoS 1 and 2
+    output_closed: bool,
+    /// A publish was dropped because it would have had to wait while `output_closed`. Later QoS 1 and 2
     /// publishes are dropped as well.
-    gives_up: bool,
+    dropped_publish: bool,
     /// Set if a publish was refused and the client is about to be disconnected.
     graceful_disconnect: Option<graceful_disconnect::GracefulDisconnect>,
     /// A large payload that is written after the write buffer.
@@ -171,7 +171,7 @@ impl Client {
             budget: Budget::of_short_poll(),
             output_budget: Budget::of_short_poll(),
             work: None,
-            carries_on: false,
+            is_continuation: false,
             is_last_step: false,
             broker,
             handle,
@@ -201,8 +201,8 @@ impl Client {
             held: None,
             waits_at: None,
             counted_back_pressure: false,
-            deaf: false,
-            gives_up: false,
+            output_closed: false,
+            dropped_publish: false,
             graceful_disconnect: None,
         }
     }
@@ -284,7 +284,7 @@ impl Client {
         }
         self.budget.spend(PACKET);
         self.budget.spend_bytes(len);
-        if let Some(reason) = self.must_wait(&packet).filter(|_| !self.deaf) {
+        if let Some(reason) = self.must_wait(&packet).filter(|_| !self.output_closed) {
             self.hold(reason);
             return Ok(Handled::Held);
         }

@@ -48,7 +48,7 @@ impl Client {
         if is_full {
             return Ok(true);
         }
-        self.part_instead_of_holding()?;
+        self.disconnect_instead_of_holding()?;
         self.pump_dialled(out)?;
         if !self.look || self.pending.holds_deliveries() || self.is_subscribing() {
             return Ok(false);
@@ -96,7 +96,7 @@ impl Client {
                 self.broker.retained.decide(message, self.broker.persistence.committed());
             }
             if refused {
-                self.take_back(&mut pending)?;
+                self.reject_accepted(&mut pending)?;
             }
             self.discard_message(&pending);
             let withheld = self.withholds(&pending.reply);
@@ -130,7 +130,7 @@ impl Client {
     }
 
     /// The disk had no room for a message that was already queued. The reply says so.
-    fn take_back(&mut self, pending: &mut Pending) -> Result<(), Close> {
+    fn reject_accepted(&mut self, pending: &mut Pending) -> Result<(), Close> {
         self.broker.metrics.messages.refused.inc(RefuseReason::DiskFull);
         match &mut pending.reply {
             Reply::PubAck(_, reason) => *reason = ReasonCode::QuotaExceeded,
@@ -143,7 +143,7 @@ impl Client {
             _ => {}
         }
         if self.version < Version::V5 {
-            self.part(
+            self.disconnect_gracefully(
                 ReasonCode::QuotaExceeded,
                 "the database is full: persistence.max_size, or the volume",
             )?;

@@ -129,7 +129,7 @@ impl Client {
     }
 
     /// Updates the session at this broker, as far as the budget allows.
-    pub(super) fn go_on_opening(&mut self) {
+    pub(super) fn continue_opening(&mut self) {
         while self.work.is_none()
             && let Some(local) = self.role.dialling().and_then(|it| it.local.pop_front())
         {

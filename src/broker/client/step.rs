@@ -22,8 +22,8 @@ impl Client {
     /// # Errors
     /// The connection has to end: it has lost its session, or the broker shuts down.
     pub fn begin(&mut self, budget: Budget) -> Result<bool, Close> {
-        self.carries_on = self.permit.is_some();
-        if !self.carries_on {
+        self.is_continuation = self.permit.is_some();
+        if !self.is_continuation {
             self.is_last_step = self.wake.revoked().is_some();
         }
         if self.permit.is_none() {
@@ -63,7 +63,7 @@ impl Client {
     /// As [`Client::submit`].
     pub fn end(&mut self) -> Result<(), Close> {
         if self.work.is_some() {
-            self.step.ring();
+            self.step.notify();
             return Ok(());
         }
         let submitted = self.submit();
@@ -87,12 +87,12 @@ impl Client {
 
     /// True if held or unhandled packets may be handled in this poll.
     pub fn may_take(&self) -> bool {
-        self.work.is_none() && !self.carries_on && !self.budget.is_spent() && self.may_step()
+        self.work.is_none() && !self.is_continuation && !self.budget.is_spent() && self.may_step()
     }
 
     /// True if this poll could not handle all input.
     pub fn has_more_input(&self) -> bool {
-        self.work.is_some() || self.carries_on || self.budget.is_spent()
+        self.work.is_some() || self.is_continuation || self.budget.is_spent()
     }
 
     /// True if this poll could not do all work, so that another poll is needed.

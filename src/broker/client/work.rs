@@ -86,7 +86,7 @@ impl Client {
         if let Some(work) = self.work.take() {
             self.start(*work);
         }
-        self.go_on_opening();
+        self.continue_opening();
     }
 
     /// Finishes the work, in turns with other tasks. Work that has begun must be completed
@@ -96,7 +96,7 @@ impl Client {
         while self.work.is_some() {
             self.budget = Budget::of_long_poll();
             self.go_on();
-            self.step.ring();
+            self.step.notify();
             if self.work.is_some() {
                 self.broker.long_polls.pause(&mut turn).await;
             }

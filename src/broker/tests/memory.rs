@@ -234,7 +234,7 @@ fn nothing_stays_charged_when_everybody_has_left() {
                 again.leave();
             }
         }
-        while world.broker.has_remains() {
+        while world.broker.has_cleanup() {
             at_once(world.broker.background_once());
             world.commit();
         }

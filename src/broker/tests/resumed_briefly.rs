@@ -57,7 +57,7 @@ fn mqtt_4_8_2_what_is_left_of_it_goes_to_another_member() {
     let all = ["a", "b", "c", "d", "e", "f"];
     let world = with_backlog("$share/g/t", &["one", "two"], &all);
     resume_briefly(&world, "one").leave();
-    while world.broker.has_remains() {
+    while world.broker.has_cleanup() {
         world.commit();
         super::world::at_once(world.broker.background_once());
     }

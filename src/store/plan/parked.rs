@@ -182,7 +182,7 @@ impl Parked {
             refuse(message);
             self.discard(message.id);
             if let Some(publisher) = &message.publisher {
-                publisher.ring();
+                publisher.notify();
             }
         }
         cut_off.len()

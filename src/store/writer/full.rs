@@ -18,7 +18,7 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::{Fault, Outcome, Writer, ring_publishers};
+use super::{Fault, Outcome, Writer, notify_publishers};
 use crate::message::CommitNo;
 use crate::store::batch::Batch;
 use crate::store::engine::{Failure, Growth, Limit, Scope};
@@ -110,9 +110,9 @@ impl Writer {
         self.full.count(no_room.refused.len());
         add(&self.shared.metrics.refused_messages, no_room.refused.len());
         // Only after the counters are updated, so that a woken publisher sees them.
-        ring_publishers(no_room.refused.iter().chain(self.plan.parked.messages()));
+        notify_publishers(no_room.refused.iter().chain(self.plan.parked.messages()));
         // What waits behind a refused message may proceed, whatever happens to the rest.
-        self.ring_waiters();
+        self.notify_waiters();
         if self.shared.set_state(StoreState::Full) != StoreState::Full {
             self.tell_full();
         }

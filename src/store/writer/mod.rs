@@ -140,8 +140,8 @@ impl Writer {
         // Measured before anything is acknowledged.
         let took = start.elapsed();
         self.shared.committed.store(number, Ordering::Release);
-        ring_publishers(self.plan.messages.iter());
-        self.waiters.iter().for_each(|waiter| waiter.ring());
+        notify_publishers(self.plan.messages.iter());
+        self.waiters.iter().for_each(|waiter| waiter.notify());
         let observer = self.shared.observer.get();
         let mark = observer
             .and_then(|observer| traced::tell(&self.plan, &**observer, number, start, took));
@@ -220,14 +220,14 @@ impl Writer {
     }
 
     /// Wakes those who wait for the batch, and keeps them: it may be tried again.
-    fn ring_waiters(&self) {
-        self.waiters.iter().for_each(|waiter| waiter.ring());
+    fn notify_waiters(&self) {
+        self.waiters.iter().for_each(|waiter| waiter.notify());
     }
 
     /// Wakes everyone whose batch will never be committed.
-    pub(super) fn ring_all(&mut self) {
-        ring_publishers(self.plan.messages.iter().chain(self.plan.parked.messages()));
-        self.waiters.drain(..).for_each(|waiter| waiter.ring());
+    pub(super) fn notify_all(&mut self) {
+        notify_publishers(self.plan.messages.iter().chain(self.plan.parked.messages()));
+        self.waiters.drain(..).for_each(|waiter| waiter.notify());
     }
 
     /// Counts an engine's error outside of a transaction, which is fatal.
@@ -269,7 +269,7 @@ fn until_unlocked<T>(
 
 /// Wakes each publisher, usually once: adjacent messages mostly share one, and a repeated
 /// wake-up is cheap.
-fn ring_publishers<'a>(messages: impl Iterator<Item = &'a Arc<Message>>) {
+fn notify_publishers<'a>(messages: impl Iterator<Item = &'a Arc<Message>>) {
     /// Size of the table of recently woken publishers, indexed by address: a power of two.
     const SEEN: usize = 64;
     let mut seen = [std::ptr::null::<Wake>(); SEEN];
@@ -279,7 +279,7 @@ fn ring_publishers<'a>(messages: impl Iterator<Item = &'a Arc<Message>>) {
             && *slot != address
         {
             *slot = address;
-            publisher.ring_session();
+            publisher.notify_session();
         }
     }
 }

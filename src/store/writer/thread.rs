@@ -35,7 +35,7 @@ fn supervise(mut writer: Writer, shared: &Shared, idle_after: Duration) {
     let end = match result {
         Ok(Ok(End::Closed)) => writer.close(),
         Ok(Ok(End::Stopped)) => {
-            writer.ring_all();
+            writer.notify_all();
             Ok(())
         }
         Ok(Err(fault)) => {
@@ -56,8 +56,8 @@ fn supervise(mut writer: Writer, shared: &Shared, idle_after: Duration) {
 fn poison(fault: &Fault, writer: &mut Writer, batch: &Batch, shared: &Shared) {
     // The state is set first, so that those who are woken see it.
     shared.poison(&fault.0);
-    batch.ring();
-    writer.ring_all();
+    batch.notify();
+    writer.notify_all();
 }
 
 enum End {

@@ -40,7 +40,7 @@ use watched::Watched;
 
 /// The time limit for the last export of each signal; all run concurrently. If a collector
 /// accepts connections and never answers, the end of the process is delayed by this time.
-const LAST_WORDS: Duration = Duration::from_millis(1500);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// Why the push could not be set up.
 #[derive(Debug, Error)]
@@ -68,7 +68,7 @@ pub enum PushError {
         "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE and OTEL_EXPORTER_OTLP_CLIENT_KEY need each other: \
          set both or none"
     )]
-    HalfAnIdentity,
+    IncompleteIdentity,
     /// The exporter cannot be built.
     #[error("cannot push to {endpoint}: {source}")]
     Exporter {
@@ -156,11 +156,11 @@ impl Push {
                 drop(done);
             })
         };
-        metrics.map(|it| spawn(Box::new(move || it.shutdown_with_timeout(LAST_WORDS))));
-        traces.map(|it| spawn(Box::new(move || it.shutdown_with_timeout(LAST_WORDS))));
-        logs.map(|it| spawn(Box::new(move || it.shutdown_with_timeout(LAST_WORDS))));
+        metrics.map(|it| spawn(Box::new(move || it.shutdown_with_timeout(SHUTDOWN_TIMEOUT))));
+        traces.map(|it| spawn(Box::new(move || it.shutdown_with_timeout(SHUTDOWN_TIMEOUT))));
+        logs.map(|it| spawn(Box::new(move || it.shutdown_with_timeout(SHUTDOWN_TIMEOUT))));
         drop(done);
-        let _ = all_done.recv_timeout(LAST_WORDS);
+        let _ = all_done.recv_timeout(SHUTDOWN_TIMEOUT);
     }
 }
 

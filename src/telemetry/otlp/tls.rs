@@ -24,7 +24,7 @@ pub(super) fn tls(target: &Target) -> Result<Option<ClientTlsConfig>, PushError>
             config.identity(Identity::from_pem(read(certificate)?, read(key)?))
         }
         (None, None) => config,
-        _ => return Err(PushError::HalfAnIdentity),
+        _ => return Err(PushError::IncompleteIdentity),
     }))
 }
 

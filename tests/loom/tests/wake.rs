@@ -34,7 +34,7 @@ fn no_ring_is_lost() {
             let (wake, happened) = (Arc::clone(&wake), Arc::clone(&happened));
             thread::spawn(move || {
                 happened.fetch_add(1, Ordering::Relaxed);
-                wake.ring();
+                wake.notify();
             })
         };
         sleep_until_seen(&wake, &happened, 1);
@@ -50,7 +50,7 @@ fn no_ring_of_two_threads_is_lost() {
             let (wake, happened) = (Arc::clone(&wake), Arc::clone(&happened));
             thread::spawn(move || {
                 happened.fetch_add(1, Ordering::Relaxed);
-                wake.ring();
+                wake.notify();
             })
         };
         let ringers = [ring(), ring()];
@@ -70,7 +70,7 @@ fn a_ring_that_comes_before_the_task_has_looked_at_the_last_one_is_not_lost() {
             thread::spawn(move || {
                 for _ in 0..2 {
                     happened.fetch_add(1, Ordering::Relaxed);
-                    wake.ring();
+                    wake.notify();
                 }
             })
         };
@@ -93,7 +93,7 @@ fn a_ring_for_a_connection_that_was_replaced_reaches_the_one_that_came_after_it(
             let happened = Arc::clone(&happened);
             thread::spawn(move || {
                 happened.fetch_add(1, Ordering::Relaxed);
-                asked.ring_session();
+                asked.notify_session();
             })
         };
         let newcomer = connect();
