@@ -13,7 +13,7 @@ pub enum BenchError {
     #[error(transparent)]
     Load(#[from] LoadError),
     /// The broker runs but makes no progress.
-    #[error("nothing moved for 10 s ({0}): the machine or the disk is stuck")]
+    #[error("no progress for 10 s ({0}): check the disk and the load of the machine")]
     Stuck(String),
 }
 

@@ -108,7 +108,7 @@ fn disturbance(report: &Report) -> Option<String> {
     let mean = others.iter().sum::<f64>() / (others.len() as f64).max(1.0);
     (mean >= 0.1).then(|| {
         format!(
-            "Other programs took {} of the cores meanwhile: on a quiet machine the figures are others.",
+            "Other programs took {} of the cores meanwhile: repeat the measurement on an idle machine.",
             percent(mean)
         )
     })

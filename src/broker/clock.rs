@@ -151,11 +151,11 @@ impl Broker {
         let checked = self.clock.check(&ClockReading::now());
         match checked.stepped {
             None => {}
-            Some(0) => tracing::info!("the wall clock shows the broker's time again"),
+            Some(0) => tracing::info!("the wall clock agrees with the broker's clock again"),
             Some(ahead) => tracing::warn!(
                 seconds = ahead / 1000,
-                "the wall clock was stepped: expiry goes on in the broker's own time, and the time \
-                 until the next start will count only if the machine is not restarted"
+                "the wall clock was stepped: expiry continues on the monotonic clock; the time until \
+                 the next start is counted only if the machine is not rebooted"
             ),
         }
         if let Some(store) = self.persistence.store() {

@@ -36,7 +36,10 @@ impl Broker {
             tracing::info!(client_id = &*handle.client_id, "session expired");
         } else {
             let client_id = &*handle.client_id;
-            tracing::info!(client_id, "the connection ended with the last run of the broker");
+            tracing::info!(
+                client_id,
+                "session ended: its connection was lost when the broker last stopped"
+            );
         }
         self.end_and_submit(&permit, &mut step);
     }

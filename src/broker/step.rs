@@ -142,7 +142,7 @@ impl Step {
     /// Submits a step whose failure needs no answer.
     pub(super) fn submit_or_log(&mut self, broker: &Broker) {
         if self.submit(broker).is_err() {
-            tracing::debug!("the store is down; what was to be written is lost with it");
+            tracing::debug!("store unavailable: pending writes discarded");
         }
     }
 }

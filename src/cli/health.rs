@@ -13,7 +13,7 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 
 pub(super) fn run(config: &Config) -> Exit {
     let Some(addr) = config.http.health().addr() else {
-        complain(&"http.bind and http.metrics_bind are off: there is nobody to ask");
+        complain(&"http.bind and http.metrics_bind are off: no address to probe; set http.bind");
         return Exit::Failure;
     };
     match probe(reachable(addr), "/readyz", TIMEOUT) {

@@ -38,8 +38,8 @@ Exit codes:
   3  the database cannot be opened or is in use, or `db check` found it damaged
   4  a listener cannot be bound
   5  the database failed while running: restart to recover from the file
-  6  a drill has seen a promise broken
-  130  ended by Ctrl-C or SIGTERM before it was done (`db`, `bench`, `drill`)
+  6  the drill found lost, repeated or reordered messages, or lost state
+  130  interrupted by Ctrl-C or SIGTERM (`bench`, `drill`; `db` exits with 1)
 
 Every key of the configuration can also be set in the environment, as
 FERRYMQ_TABLE__KEY=VALUE, or with --set TABLE.KEY=VALUE. Later layers win:
@@ -153,7 +153,7 @@ mod tests {
             "2  the configuration",
             "3  the database cannot be opened or is in use",
             "5  the database failed",
-            "130  ended by Ctrl-C",
+            "130  interrupted by Ctrl-C",
         ] {
             assert!(help.contains(code), "{help}");
         }

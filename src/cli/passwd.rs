@@ -111,7 +111,7 @@ fn prompt() -> io::Result<Vec<u8>> {
     let password =
         rpassword::prompt_password("Password: ").map_err(|error| without_terminal(&error))?;
     if rpassword::prompt_password("Again: ")? != password {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "they are not the same"));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the two passwords differ"));
     }
     Ok(password.into_bytes())
 }

@@ -147,6 +147,6 @@ fn banner(config: &Config) {
         let durability = disk.durability.as_str();
         info!(path = %disk.path.display(), durability, "database");
     } else {
-        warn!("no database: everything is lost with the process");
+        warn!("persistence.enabled is false: sessions and messages are lost when the process ends");
     }
 }

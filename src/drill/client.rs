@@ -103,7 +103,8 @@ impl Client {
                     let account = accounts
                         .get_mut(*group)
                         .and_then(|group| group.get_mut(usize::try_from(stamp.publisher).ok()?));
-                    let account = account.ok_or(LoadError::Unexpected("a message of nobody's"))?;
+                    let account = account
+                        .ok_or(LoadError::Unexpected("a message from an unknown publisher"))?;
                     account.see(stamp.sequence);
                 }
             }

@@ -18,7 +18,7 @@ use super::bounded::Remote;
 use crate::config::{Bind, Hosts};
 
 /// The body of the response to a request with another name.
-const REFUSED: &str = "This Host name is not answered to: use the IP address or localhost, or add \
+const REFUSED: &str = "This Host name is not allowed: use the IP address or localhost, or add \
                        the name to http.allowed_hosts.\n";
 
 /// The names that a listener accepts, in addition to `localhost` and IP addresses.

@@ -199,7 +199,7 @@ impl Connection {
             let frame = self.input.decoder.frame(rest.unwrap_or_default())?;
             if matches!(frame, Frame::Complete { .. }) {
                 let packet = self.input.take()?;
-                return packet.ok_or(LoadError::Unexpected("half a packet"));
+                return packet.ok_or(LoadError::Unexpected("an incomplete packet"));
             }
             // A read that exceeds the socket's timeout returns "would block".
             let before = self.input.end - self.input.start;

@@ -31,7 +31,7 @@ pub enum LoadError {
     #[error("the broker sent a packet that is not allowed: {0}")]
     Malformed(#[from] DecodeError),
     /// The broker sent a packet that does not match the client's requests.
-    #[error("the broker sent {0}, which does not fit what it was sent")]
+    #[error("protocol violation by the broker: {0}")]
     Unexpected(&'static str),
     /// A stop was requested.
     #[error("interrupted")]

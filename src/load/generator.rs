@@ -284,7 +284,8 @@ impl Receiver {
             let Some(stamp) = self.subscriber.handle(&packet, output)? else { continue };
             let account = usize::try_from(stamp.publisher).ok();
             let account = account.and_then(|number| self.accounts.get_mut(number));
-            let account = account.ok_or(LoadError::Unexpected("a message of nobody's"))?;
+            let account =
+                account.ok_or(LoadError::Unexpected("a message from an unknown publisher"))?;
             self.received += u64::from(account.see(stamp.sequence));
             arrival.record(now.saturating_sub(stamp.sent_at));
         }

@@ -210,7 +210,7 @@ impl Publisher {
                 Err(LoadError::Refused { what: "the connection", reason: packet.reason })
             }
             Packet::PingResp => Ok(()),
-            _ => Err(LoadError::Unexpected("a publisher a packet of another kind")),
+            _ => Err(LoadError::Unexpected("an unexpected packet type for a publisher")),
         }
     }
 

@@ -67,7 +67,7 @@ impl Subscriber {
             Packet::Disconnect(packet) => {
                 Err(LoadError::Refused { what: "the connection", reason: packet.reason })
             }
-            _ => Err(LoadError::Unexpected("a subscriber a packet of another kind")),
+            _ => Err(LoadError::Unexpected("an unexpected packet type for a subscriber")),
         }
     }
 

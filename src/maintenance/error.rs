@@ -66,7 +66,7 @@ pub enum MaintenanceError {
         source: rusqlite::Error,
     },
     /// The database was opened by a process while it was read without locks.
-    #[error("{path} was taken into use while it was being read: do it again")]
+    #[error("{path} was opened by a broker while it was being read: run the command again")]
     Changed {
         /// The database.
         path: PathBuf,

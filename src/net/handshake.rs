@@ -259,12 +259,12 @@ fn at_log_in(reason: ReasonCode) -> Rejection {
     let (counted, detail) = match reason {
         ReasonCode::NotAuthorized => (
             RejectReason::Authentication,
-            "anonymous clients are not allowed: auth.allow_anonymous",
+            "no user name, and auth.allow_anonymous does not allow anonymous clients",
         ),
         ReasonCode::ServerBusy => (
             RejectReason::Busy,
-            "too many passwords from its address wait to be verified, or it waited for \
-             mqtt.connect_timeout: raise auth.max_verifications",
+            "too many log-ins from this address are queued, or mqtt.connect_timeout passed while \
+             waiting: raise auth.max_verifications",
         ),
         ReasonCode::ServerUnavailable => {
             (RejectReason::Unavailable, "the password could not be verified")

@@ -121,8 +121,8 @@ impl Listener {
             metrics.rejected.inc(RejectReason::ConnectionLimit);
             tracing::warn!(
                 remote = %peer, listener = &*self.name, reason = %"ConnectionLimit",
-                "connection refused: limits.max_connections is reached, or max_connections of \
-                 the listener"
+                "connection refused: limits.max_connections or listeners.NAME.max_connections is \
+                 reached"
             );
             return;
         };

@@ -32,7 +32,7 @@ pub enum SandboxError {
     },
     /// The system's limit of open files is too low.
     #[error(
-        "this takes {needed} open files and the limit is {limit}: raise it with ulimit -n, or take fewer publishers"
+        "this takes {needed} open files and the limit is {limit}: raise it with ulimit -n, or use fewer clients (bench --publishers)"
     )]
     Files {
         /// Files needed by the broker or by its clients.
@@ -41,7 +41,7 @@ pub enum SandboxError {
         limit: u64,
     },
     /// The configuration cannot be written for the broker under test.
-    #[error("cannot hand the configuration on: {0}")]
+    #[error("cannot write the configuration for the broker under test: {0}")]
     Configuration(String),
     /// This executable cannot be started again.
     #[error("cannot start {program}: {source}")]

@@ -37,7 +37,7 @@ pub(super) async fn http(
             // Nothing is ever sent: the loop ends when the sender is dropped.
             let until = async move { while stopped.changed().await.is_ok() {} };
             if let Err(error) = http::serve(listener, state, until).await {
-                tracing::error!(%error, "HTTP ended");
+                tracing::error!(%error, "HTTP listener failed: restart the broker to restore it");
             }
         });
     }

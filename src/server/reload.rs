@@ -67,7 +67,10 @@ impl Reloader {
                 needs_restart = needs_restart.join(", "),
                 "configuration reloaded"
             ),
-            Err(error) => tracing::error!("not reloaded, nothing has changed: {error}"),
+            Err(error) => tracing::error!(
+                %error,
+                "configuration not reloaded: the running configuration is unchanged"
+            ),
         }
         reloaded
     }

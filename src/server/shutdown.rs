@@ -38,11 +38,14 @@ impl Running {
         // leave.
         let gone = timeout_at(clients - time / 8, self.broker.until_all_left()).await;
         if gone.is_err() {
-            tracing::warn!("some connections did not end in time and are cut off");
+            tracing::warn!(
+                "connections still open after their share of runtime.shutdown_timeout were closed"
+            );
         }
         if timeout_at(clients, self.broker.clean_up_all()).await.is_err() {
             tracing::warn!(
-                "not all that ended sessions have left could be given to others in time"
+                "messages of ended sessions could not all be redistributed within \
+                 runtime.shutdown_timeout"
             );
         }
         let Some(store) = self.store else { return Ok(()) };

@@ -51,7 +51,8 @@ impl Server {
         say_sizes(&config);
         let metrics = Arc::new(Metrics::default());
         let readiness = Readiness::default();
-        let registry = setup.registry(&metrics, &readiness).map_err(system("no metrics"))?;
+        let registry =
+            setup.registry(&metrics, &readiness).map_err(system("cannot register the metrics"))?;
         let registry = Arc::new(registry);
         telemetry::observe_runtime(&registry, &tokio::runtime::Handle::current());
         let authenticator = Authenticator::load(&config)?;
@@ -79,7 +80,7 @@ impl Server {
         let store_metrics = Arc::new(StoreMetrics::default());
         if config.persistence.enabled {
             let observed = observe_store(&registry, &store_metrics);
-            observed.map_err(system("no metrics of the store"))?;
+            observed.map_err(system("cannot register the store's metrics"))?;
         }
         let mut addresses = listen::http(&config.http, &state, &http_stopped, &mut tasks).await?;
         let opened = open_store(&config, store_metrics).await?;

@@ -126,9 +126,11 @@ impl Why {
     pub(super) fn words(self) -> &'static str {
         match self {
             Self::Agreed => "they agree",
-            Self::Uptime => "the clock was set while the machine went on",
-            Self::RolledBack => "the database comes from the future",
-            Self::Distrusted => "the clock of the run before was wrong",
+            Self::Uptime => "the wall clock was changed while the machine was running",
+            Self::RolledBack => {
+                "the wall clock is earlier than the last time recorded in the database"
+            }
+            Self::Distrusted => "the wall clock of the previous run was wrong",
         }
     }
 }

@@ -33,7 +33,7 @@ fn build_and_state(registry: &MetricsRegistry, readiness: &Readiness) {
 /// Metrics by listener.
 fn listeners(registry: &MetricsRegistry, metrics: &Arc<Metrics>) {
     let counted = Arc::clone(metrics);
-    let help = "Open connections, by the version of their CONNECT; none: it has yet to come.";
+    let help = "Open connections, by MQTT version; none: before CONNECT.";
     registry.gauge("ferrymq_connections", help, move |see| {
         for listener in counted.connections.listeners.all() {
             let name = ("listener", &*listener.name);
@@ -87,7 +87,7 @@ fn of_listeners<L: Label>(
 fn connections(registry: &MetricsRegistry, metrics: &Arc<Metrics>) {
     registry.counters(
         "ferrymq_authentications_total",
-        "Attempts to log in, by how they ended.",
+        "Authentication attempts, by result.",
         metrics,
         |m| &m.connections.authentications,
     );
@@ -152,7 +152,7 @@ fn messages(registry: &MetricsRegistry, metrics: &Arc<Metrics>) {
     );
     registry.counters(
         "ferrymq_messages_refused_total",
-        "Messages that the publisher was told are not accepted.",
+        "Publishes refused, by reason.",
         metrics,
         |m| &m.messages.refused,
     );
@@ -219,7 +219,7 @@ fn sessions(registry: &MetricsRegistry, metrics: &Arc<Metrics>) {
     counter(
         registry,
         "ferrymq_sessions_expired_total",
-        "Sessions whose time had passed.",
+        "Sessions that ended because their expiry interval had passed.",
         metrics,
         |m| &m.sessions.expired,
     );

@@ -10,7 +10,7 @@ pub(super) fn register(registry: &MetricsRegistry) {
     let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
     registry.gauge(
         "process_start_time_seconds",
-        "When the process started, since 1970.",
+        "Start time of the process, in seconds since 1970-01-01 UTC.",
         move |see| {
             see(started, &[]);
         },

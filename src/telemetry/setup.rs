@@ -33,7 +33,7 @@ impl Setup {
         let limit = Arc::clone(&self.logs.limit);
         registry.counter(
             "ferrymq_log_events_suppressed_total",
-            "Log lines left out because too many were alike.",
+            "Log lines suppressed by telemetry.log_limit.",
             move |see| see(limit.suppressed(), &[]),
         );
         let limit = Arc::clone(&self.logs.limit);

@@ -70,7 +70,7 @@ describe("the overview", { timeout: 600_000 }, () => {
     await page.getByText("No connection").waitFor();
     await broker.up();
     await page.getByText("Live", { exact: true }).waitFor();
-    await page.getByText("The broker was started anew.").waitFor();
+    await page.getByText("The broker was restarted.").waitFor();
     assert.equal(await page.locator("#banner").innerText(), "");
     await page.done();
   });

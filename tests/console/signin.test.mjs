@@ -22,7 +22,7 @@ describe("signing in", { timeout: 600_000 }, () => {
     assert.equal(await field.getAttribute("type"), "password");
     await page.shot("signin");
     await signIn(page, "not-the-token-of-this-broker");
-    await page.getByText("The broker does not know this token.").waitFor();
+    await page.getByText("The token is not valid.").waitFor();
     assert.equal(await field.getAttribute("aria-invalid"), "true");
     await signIn(page, ` ${TOKEN}\n`);
     await page.getByRole("heading", { name: "Overview" }).waitFor();
@@ -50,7 +50,7 @@ describe("signing in", { timeout: 600_000 }, () => {
     await broker.kill();
     broker.env = { FERRYMQ_HTTP__TOKEN: "another-token-of-this-broker" };
     await broker.up();
-    await page.getByText("The broker does not take the token any more. Sign in again.").waitFor();
+    await page.getByText("The token is no longer valid. Sign in again.").waitFor();
     await signIn(page, broker.env.FERRYMQ_HTTP__TOKEN);
     await page.getByText("Live", { exact: true }).waitFor();
     await page.done();

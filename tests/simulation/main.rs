@@ -58,6 +58,7 @@ const KEPT: &[(u64, &str)] = &[
     (1_000_003_293, "what stood behind a page that could not be read was sent before it"),
     (912_345_009_071, "a member at QoS 0 got what an ended session's row still held at a crash"),
     (912_345_002_672, "with memory for less than its message, an MQTT 3 publisher was stuck"),
+    (934_560_004_000, "(the model's own) nobody was in the group when a session expired"),
     (923_450_012_382, "(the model's own) a session that a newcomer ends receives until then"),
 ];
 const SEEDS: u64 = 2_000;

@@ -540,15 +540,13 @@ impl Model {
         let stays = |(client, session): &(usize, u32)| {
             let receiver = &self.receivers[*client];
             let stands = |it: &Interval| {
-                it.stands.is_some() && it.ended.is_none() && it.shaky.is_none() && !it.orphaned
+                // One that came later may have come after the other session had expired.
+                it.holds_for(message) && it.ended.is_none() && it.shaky.is_none() && !it.orphaned
             };
             receiver.incarnation == *session
                 && !receiver.passes
                 && receiver.intervals.iter().any(|interval| {
-                    interval.group().is_some()
-                        && interval.qos > 0
-                        && interval.may_see(message)
-                        && stands(interval)
+                    interval.group().is_some() && interval.qos > 0 && stands(interval)
                 })
         };
         // Also by a session that joined the group later.

@@ -192,8 +192,9 @@ impl Client {
         if session.durable {
             let change = self.step.number();
             let incoming = Some(IncomingId { session: session.id, packet_id, change });
-            // Nobody else has it yet.
-            if let Some(message) = Arc::get_mut(&mut message) {
+            let unshared = Arc::get_mut(&mut message);
+            debug_assert!(unshared.is_some(), "no receiver has the message yet");
+            if let Some(message) = unshared {
                 message.incoming = incoming;
             }
         }

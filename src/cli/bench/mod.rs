@@ -139,7 +139,7 @@ fn print(report: &Report, json: bool) -> Exit {
     }
     if !report.is_sound() {
         complain(
-            &"messages were lost, repeated or out of order on the way: the figures mean nothing; please report this",
+            &"messages were lost, repeated or out of order on the way: the measurement is invalid; please report this",
         );
         return Exit::Failure;
     }

@@ -59,7 +59,7 @@ fn in_use(status: &Status) -> String {
     match (&status.in_use_by, status.access) {
         (Some(holder), _) => match holder.pid {
             Some(pid) => format!("by the process {pid}"),
-            None => "by a process that has not told its number".to_owned(),
+            None => "by a process with an unknown process id".to_owned(),
         },
         (None, Access::Immutable) => {
             "no; read as immutable, since the write-ahead log is empty".to_owned()

@@ -95,13 +95,13 @@ fn meaning(level: Level, held: bool) -> &'static str {
             "This must not happen with durability \"fsync\" or \"commit\": please report it, with this output and what the disk and its file system are."
         }
         Level::Fsync => {
-            "What this shows: a killed process loses nothing. It does not show what a power cut does: that rests on fsync, and on a disk that means it when it says so."
+            "What this shows: a killed process loses nothing. It does not show what a power cut does: that rests on fsync, and on a disk that honours it."
         }
         Level::Commit => {
             "What this shows: a killed process loses nothing. A power cut may: durability \"commit\" does not wait for fsync. Choose \"fsync\" if it must not."
         }
         Level::Async if held => {
-            "Durability \"async\" acknowledges before it commits, so this was luck: a kill may lose what came within persistence.flush_interval."
+            "Durability \"async\" acknowledges before it commits, so this result is not guaranteed: a kill may lose what came within persistence.flush_interval."
         }
         Level::Async | Level::Memory => {
             "Durability \"async\" acknowledges before it commits: losing what came within persistence.flush_interval is what it gives up. \"commit\" survives a kill, \"fsync\" a power cut as well."

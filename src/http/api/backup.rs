@@ -125,7 +125,7 @@ impl Backups {
                 (backup.done_bytes, backup.total_bytes) = (made.bytes, made.bytes);
             }
             Err(error) => {
-                tracing::error!(%error, "no backup was made");
+                tracing::error!(%error, "backup failed");
                 backup.state = BackupState::Failed;
                 backup.error = Some(error.to_string());
             }

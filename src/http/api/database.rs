@@ -221,8 +221,7 @@ async fn count(api: &Api) -> Answer<Counts> {
             retained: status.retained,
         }),
         Err(MaintenanceError::Interrupted { .. }) => {
-            let detail =
-                "Counting took longer than 10 seconds: `ferrymq db status` takes its time.";
+            let detail = "Counting took longer than 10 seconds: run `ferrymq db status`, which has no time limit.";
             Err(Problem::store(detail))
         }
         Err(error) => Err(Problem::store(error.to_string())),

@@ -61,8 +61,8 @@ fn refused(rejection: &JsonRejection) -> Problem {
             return Problem::new(rejection.status(), "not-json", "The body is no JSON", detail);
         }
         StatusCode::PAYLOAD_TOO_LARGE => ("too-large", "The body is too large"),
-        StatusCode::UNPROCESSABLE_ENTITY => ("unfit-body", "The body does not say what is needed"),
-        _ => ("bad-request", "The request means nothing"),
+        StatusCode::UNPROCESSABLE_ENTITY => ("unfit-body", "The body is not valid"),
+        _ => ("bad-request", "The request is not valid"),
     };
     Problem::new(rejection.status(), kind, title, rejection.body_text())
 }
@@ -82,7 +82,7 @@ impl<S: Send + Sync> FromRequest<S> for NoBody {
             return if empty {
                 Ok(Self)
             } else {
-                Err(Problem::bad_request("There is no body to be sent here."))
+                Err(Problem::bad_request("This operation takes no request body."))
             };
         }
         let body = <axum::Json<serde_json::Value> as OptionalFromRequest<S>>::from_request;
@@ -91,7 +91,7 @@ impl<S: Send + Sync> FromRequest<S> for NoBody {
             Ok(Some(axum::Json(serde_json::Value::Object(fields)))) if fields.is_empty() => {
                 Ok(Self)
             }
-            Ok(Some(_)) => Err(Problem::bad_request("There is no body to be sent here.")),
+            Ok(Some(_)) => Err(Problem::bad_request("This operation takes no request body.")),
             Err(rejection) => Err(refused(&rejection)),
         }
     }

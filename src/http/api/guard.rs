@@ -37,7 +37,7 @@ impl Default for Failures {
 
 impl Failures {
     async fn answer(&self, remote: SocketAddr) -> Problem {
-        tracing::warn!(%remote, "an API request without the right token");
+        tracing::warn!(%remote, "API request refused: token missing or wrong (http.token, http.token_file)");
         let Ok(_slot) = self.0.try_acquire() else {
             let title = "Too many wrong tokens";
             let detail = "Others are being refused right now. Try again in a second.";

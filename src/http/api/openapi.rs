@@ -23,7 +23,7 @@ use super::{
     tags(
         (name = "broker", description = "The broker at one look, and what was logged lately."),
         (name = "sessions", description = "Clients, there or away, and what waits for them."),
-        (name = "subscriptions", description = "Who gets what."),
+        (name = "subscriptions", description = "Subscriptions of all sessions."),
         (name = "retained", description = "The last message of each topic."),
         (name = "messages", description = "Messages of the operator's own."),
         (name = "database", description = "The file that everything is kept in."),
@@ -59,16 +59,16 @@ struct Problems;
 
 /// Problems of operations without a body, and of those with one.
 const ALWAYS: [(u16, &str); 5] = [
-    (400, "Something in the request means nothing."),
+    (400, "A parameter is not valid."),
     (401, "The token is missing or wrong."),
-    (404, "There is no such thing, or the API is off."),
+    (404, "Not found, or the API is off."),
     (429, "Later: too many wrong tokens, or a queue is full."),
     (503, "The broker is starting, or the database does not answer."),
 ];
 const WITH_BODY: [(u16, &str); 3] = [
     (413, "The body, or what it holds, is too large."),
     (415, "The body is no JSON."),
-    (422, "The body does not say what is needed."),
+    (422, "The body is not valid."),
 ];
 
 impl utoipa::Modify for Problems {

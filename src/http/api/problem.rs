@@ -52,12 +52,12 @@ impl Problem {
 
     /// Part of the request is invalid.
     pub(in crate::http) fn bad_request(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "bad-request", "The request means nothing", detail)
+        Self::new(StatusCode::BAD_REQUEST, "bad-request", "The request is not valid", detail)
     }
 
     /// The resource does not exist.
     pub(in crate::http) fn not_found(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not-found", "There is no such thing", detail)
+        Self::new(StatusCode::NOT_FOUND, "not-found", "Not found", detail)
     }
 
     /// The current state does not allow the operation.
@@ -123,7 +123,7 @@ pub(super) async fn wrong_method(method: Method) -> Problem {
     Problem::new(
         StatusCode::METHOD_NOT_ALLOWED,
         "method-not-allowed",
-        "Not by this method",
+        "Method not allowed",
         format!("{method} is not allowed here; the header Allow tells what is."),
     )
 }

@@ -48,7 +48,7 @@ pub(super) struct Level {
 #[utoipa::path(post, path = "/reload", operation_id = "reload", tag = "process",
     responses(
         (status = 200, description = "It is read.", body = Reloaded),
-        (status = 409, description = "It is not fit; nothing has changed.", body = Problem, content_type = "application/problem+json")))]
+        (status = 409, description = "The configuration is not valid; nothing has changed.", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn reload(
     State(api): State<Api>,
     Operator(remote): Operator,
@@ -61,7 +61,7 @@ pub(super) async fn reload(
     };
     tracing::info!(target: AUDIT, %remote, "reload asked for by an operator");
     let reloaded = blocking(move || reload()).await?;
-    let title = "The configuration is not fit";
+    let title = "The configuration is not valid";
     reloaded.map(Json).map_err(|error| Problem::conflict("unfit-configuration", title, error))
 }
 
@@ -82,7 +82,7 @@ pub(super) async fn set_level(
 ) -> Answer<Json<Level>> {
     let log = log(&api)?;
     let unfit = |error: String| {
-        let title = "The body does not say what is needed";
+        let title = "The body is not valid";
         let status = StatusCode::UNPROCESSABLE_ENTITY;
         Problem::new(status, "unfit-body", title, format!("level: {error}"))
     };

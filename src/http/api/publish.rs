@@ -140,7 +140,7 @@ fn decoded(name: &str, base64: Option<String>) -> Result<Option<Vec<u8>>, String
 
 fn unfit(detail: String) -> Problem {
     let status = StatusCode::UNPROCESSABLE_ENTITY;
-    Problem::new(status, "unfit-body", "The body does not say what is needed", detail)
+    Problem::new(status, "unfit-body", "The body is not valid", detail)
 }
 
 fn refused(why: Unannounced) -> Problem {

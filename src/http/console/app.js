@@ -77,7 +77,7 @@ function decoded(text) {
 }
 
 function show(now) {
-  if (startedAt !== null && startedAt !== now.started_at) toast("The broker was started anew.");
+  if (startedAt !== null && startedAt !== now.started_at) toast("The broker was restarted.");
   if (startedAt !== now.started_at) {
     startedAt = now.started_at;
     Object.assign(log, { after: 0, items: [] });
@@ -133,7 +133,7 @@ async function poll() {
 }
 
 async function failed(problem) {
-  if (problem.status === 401) return ask("The broker does not take the token any more. Sign in again.");
+  if (problem.status === 401) return ask("The token is no longer valid. Sign in again.");
   if (problem.status === 404) return offer();
   main.classList.add("stale");
   if (problem.status === 503) {

@@ -86,8 +86,8 @@ export function client(main, clientId) {
     confirm({
       title: `Disconnect ${clientId}?`,
       text: current.durable || current.expiry_seconds !== 0
-        ? "The broker says goodbye and closes the connection. Session and queue stay, and the client may come back at once."
-        : "The broker says goodbye and closes the connection. Its session ends with it; the client may come back at once.",
+        ? "The broker sends DISCONNECT and closes the connection. Session and queue stay, and the client may come back at once."
+        : "The broker sends DISCONNECT and closes the connection. Its session ends with it; the client may come back at once.",
       option: current.has_will && "Do not publish its will",
       button: "Disconnect",
       async act(withoutWill) {

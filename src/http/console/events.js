@@ -16,7 +16,7 @@ function row(event) {
 
 /** Makes the list; `add` takes new events, oldest first, and `null` to begin anew. */
 export function events() {
-  const empty = h("li", { className: "empty" }, "Nothing happened yet.");
+  const empty = h("li", { className: "empty" }, "No events yet.");
   // Not live for screen readers: a busy broker would talk without end. It can be
   // focused, so that the keyboard scrolls it.
   const list = h("ol", { className: "events", tabindex: "0", "aria-label": "Recent events" }, empty);

@@ -44,7 +44,7 @@ export function subscriptions(path) {
     path: `${path}/subscriptions`,
     columns: [["Filter", "wrap"], ["QoS", "number"], ["Options", "roomy"]],
     cells: (item) => [foreign(item.filter), String(item.qos), options(item)],
-    empty: "It has subscribed to nothing.",
+    empty: "No subscriptions.",
   });
 }
 

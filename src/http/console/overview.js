@@ -154,7 +154,7 @@ function list(place, entries) {
 function showQueues(place, queues) {
   const shown = JSON.stringify(queues);
   if (place.dataset.shown === shown) return;
-  const done = swap(place, !queues.length ? h("p", { className: "empty" }, "No message waits for anybody.")
+  const done = swap(place, !queues.length ? h("p", { className: "empty" }, "No queued messages.")
     : table("Longest queues", [["Client", "wrap"], ["Messages", "number"], ["Size", "number roomy"], ["State", ""]],
     queues.map((q) => [clientLink(q.client_id), count(q.queued), bytes(q.queued_bytes), statePill(q.connected)])));
   if (done) place.dataset.shown = shown;

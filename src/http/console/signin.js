@@ -29,7 +29,7 @@ export function signIn(main, note, done) {
       done();
     } catch (problem) {
       input.setAttribute("aria-invalid", "true");
-      say(error, problem.status === 401 ? "The broker does not know this token."
+      say(error, problem.status === 401 ? "The token is not valid."
         : problem.status === 0 ? "The broker does not answer. Try again." : problem.message);
       input.select();
     } finally {

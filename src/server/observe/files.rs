@@ -27,9 +27,11 @@ fn sizes(registry: &MetricsRegistry, metrics: &Arc<StoreMetrics>) {
         ("ferrymq_persistence_free_bytes", "Unused pages within the database file.", |m| {
             &m.free_bytes
         }),
-        ("ferrymq_persistence_volume_available_bytes", "What the volume has left.", |m| {
-            &m.volume_available
-        }),
+        (
+            "ferrymq_persistence_volume_available_bytes",
+            "Bytes available on the volume of the database.",
+            |m| &m.volume_available,
+        ),
         ("ferrymq_persistence_volume_size_bytes", "The volume that the database is on.", |m| {
             &m.volume_size
         }),
@@ -50,12 +52,12 @@ fn limits(registry: &MetricsRegistry, metrics: &Arc<StoreMetrics>) {
     let all: [Figure<AtomicU64>; 2] = [
         (
             "ferrymq_persistence_max_size_bytes",
-            "Largest size of the database file (persistence.max_size); none without a limit.",
+            "Maximum size of the database file (persistence.max_size).",
             |m| &m.max_size,
         ),
         (
             "ferrymq_persistence_wal_limit_bytes",
-            "Past this the write-ahead log is cut (persistence.wal_limit); none without a limit.",
+            "Size of the write-ahead log above which it is truncated (persistence.wal_limit).",
             |m| &m.wal_limit,
         ),
     ];
@@ -99,7 +101,7 @@ fn checkpoints(registry: &MetricsRegistry, metrics: &Arc<StoreMetrics>) {
         ),
         (
             "ferrymq_persistence_forced_checkpoints_total",
-            "Checkpoints by the broker past wal_limit while another program is to run them.",
+            "Checkpoints by the broker above persistence.wal_limit, with checkpoints left to others.",
             |m| &m.forced_checkpoints,
         ),
     ];

@@ -34,11 +34,14 @@ pub(super) fn at_start(
             seconds = shift / 1000,
             reason = why.words(),
             rows = moved,
-            "the clock and the database do not agree: expiry goes on from where it stood"
+            "the wall clock and the database disagree: expiry times were shifted"
         );
     }
     if doubtful {
-        tracing::warn!("the clock may be wrong: the time until the next start will not count");
+        tracing::warn!(
+            "the wall clock may be wrong: the time until the next start is not counted towards \
+             expiry; check the system clock"
+        );
     }
     tracing::debug!(connected, "sessions that were connected at the stop expire from now on");
     Ok(doubtful)

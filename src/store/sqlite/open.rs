@@ -291,7 +291,10 @@ fn begin_run(
     }
     for less in [Reach::WhatExpires, Reach::Sessions] {
         if full(&result) {
-            tracing::warn!("no room to bring the messages to the clock: some may expire early");
+            tracing::warn!(
+                "no space to adjust all expiry times to the wall clock: some messages may expire \
+                 early; free space or raise persistence.max_size"
+            );
             result = attempt(less);
         }
     }

@@ -240,7 +240,7 @@ impl Space {
         if self.available().is_some_and(|bytes| bytes / 4 > self.reserve_size)
             && let Err(error) = write_reserve(&self.reserve, self.reserve_size, mode_of(&self.path))
         {
-            tracing::warn!(path = %self.reserve.display(), %error, "cannot make the disk reserve");
+            tracing::warn!(path = %self.reserve.display(), %error, "cannot create the reserve file (persistence.reserve_size): deletes may fail when the volume is full");
             self.release_reserve();
         }
     }

@@ -113,7 +113,7 @@ impl Writer {
             // Everything is committed; the next start only runs a check that was not
             // necessary.
             Err(error) if error.failure != Failure::Fatal => {
-                tracing::warn!(%error, "cannot close the database in order");
+                tracing::warn!(%error, "database not closed cleanly: everything is committed, the next start checks the file");
                 Ok(())
             }
             Err(error) => {

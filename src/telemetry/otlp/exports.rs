@@ -48,8 +48,8 @@ impl Exports {
                     warn!(
                         signal = signal.as_str(),
                         reason,
-                        "pushing to the collector fails: what it does not take is left out \
-                         until it does"
+                        "pushing to the collector fails: batches are dropped until it accepts \
+                         them; check telemetry.otlp_endpoint or OTEL_EXPORTER_OTLP_ENDPOINT"
                     );
                 }
             }

@@ -63,7 +63,7 @@ def test_the_token_is_never_shown(admin):
     assert other.problem(401, "GET", "/sessions") == "unauthorized"
     api.publish("a")
     assert TOKEN not in api.broker.logged() and other.token not in api.broker.logged()
-    assert "an API request without the right token" in api.broker.logged()
+    assert "API request refused: token missing or wrong" in api.broker.logged()
 
 
 def test_metrics_can_have_a_listener_of_their_own(admin):
