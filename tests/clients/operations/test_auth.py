@@ -181,7 +181,7 @@ def test_only_the_address_that_floods_is_told_server_busy(guarded, client, many_
     started = time.monotonic()
     assert guarded.terminate() == 0
     assert time.monotonic() - started < 5
-    assert "from its address wait to be verified" in guarded.logged()
+    assert "too many log-ins from this address are queued" in guarded.logged()
 
 
 def test_a_stop_tells_those_who_wait_for_their_turn(guarded, many_files):
