@@ -7,7 +7,8 @@
 use std::sync::{Arc, Weak};
 
 use super::{Broker, SessionHandle, Step, traced};
-use crate::protocol::{SubscriptionIds, TopicFilter, matches};
+use crate::message::SubscriptionIds;
+use crate::protocol::{TopicFilter, matches};
 use crate::session::{Entry, Home, Page, Session};
 use crate::store::{PageReply, PageRequest, PagedDelivery};
 

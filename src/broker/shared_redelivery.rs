@@ -12,9 +12,9 @@ use parking_lot::Mutex;
 
 use super::{Broker, Publication, SessionHandle, Step, traced};
 use crate::message::{
-    CommitNo, DeliveryId, End, IdList, QueuedId, RowCommit, SessionId, SlotState,
+    CommitNo, DeliveryId, End, IdList, QueuedId, RowCommit, SessionId, SlotState, SubscriptionIds,
 };
-use crate::protocol::{QoS, SubscriptionIds};
+use crate::protocol::QoS;
 use crate::router::{Availability, Receiver, Routes};
 use crate::session::{DeliveryState, Entry, Home, Room, Session};
 use crate::store::{Op, PageReply, PageRequest, PagedDelivery};

@@ -28,7 +28,6 @@ mod packet;
 mod properties;
 mod reader;
 mod reason;
-mod subscription_ids;
 mod topic;
 mod types;
 mod varint;
@@ -44,6 +43,5 @@ pub use packet::{
 };
 pub use properties::{MessageProperties, check_publish_properties, user_properties};
 pub use reason::{ReasonCode, ReasonContext};
-pub use subscription_ids::SubscriptionIds;
 pub use topic::{TopicError, TopicFilter, TopicName, level_count, matches};
 pub use types::{AckKind, PacketId, QoS, Version};

@@ -7,8 +7,8 @@ use hashbrown::HashTable;
 use super::list::position;
 use super::members::{Member, spread};
 use super::slab::NodeId;
-use crate::message::SessionId;
-use crate::protocol::{QoS, SubscriptionIds};
+use crate::message::{SessionId, SubscriptionIds};
+use crate::protocol::QoS;
 
 /// The number of linear searches after which an index of the receivers is built. Building it
 /// costs about as much as these.

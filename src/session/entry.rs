@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 
-use crate::message::{CommitNo, DeliveryId, Message, RowCommit};
-use crate::protocol::{PacketId, QoS, SubscriptionIds};
+use crate::message::{CommitNo, DeliveryId, Message, RowCommit, SubscriptionIds};
+use crate::protocol::{PacketId, QoS};
 
 /// Where a delivery is stored besides memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::*;
+use crate::message::SubscriptionIds;
 use crate::message::{Message, MessageHead, MessageId, RowCommit, SlotState, WallMillis};
-use crate::protocol::{QoS, SubscriptionIds};
+use crate::protocol::QoS;
 
 pub const LIMITS: Limits = Limits {
     inflight_window: 10,
