@@ -195,7 +195,7 @@ impl Run {
                 What::Step(number) | What::Handshake(number) => {
                     found.extend(self.links.get(number).map(|link| link.owner));
                 }
-                What::Timers | What::Upkeep => {
+                What::Timers | What::Background => {
                     let away = self.clients.iter().filter(|client| client.link.is_none());
                     found.extend(away.map(|client| client.index));
                 }
@@ -262,17 +262,17 @@ impl Run {
     // Actors that are not clients.
 
     pub(super) fn background(&mut self) {
-        let task = [What::Upkeep, What::Timers];
-        self.upkeep(What::Upkeep, &task, |broker| drive(broker.background_once()));
+        let task = [What::Background, What::Timers];
+        self.run_background(What::Background, &task, |broker| drive(broker.background_once()));
     }
 
     pub(super) fn timers(&mut self) {
-        let task = [What::Upkeep, What::Timers];
-        self.upkeep(What::Timers, &task, |broker| drive(broker.run_due()));
+        let task = [What::Background, What::Timers];
+        self.run_background(What::Timers, &task, |broker| drive(broker.run_due()));
     }
 
     /// Runs a periodic task of the broker, or resumes one of the same `task` that has begun.
-    pub(super) fn upkeep(
+    pub(super) fn run_background(
         &mut self,
         what: What,
         task: &[What],

@@ -126,7 +126,7 @@ impl Shape {
 impl Run {
     /// Computes the shares, as the broker does 20 times a second.
     pub(super) fn balance(&mut self) {
-        let task = [What::Upkeep, What::Balance];
-        self.upkeep(What::Balance, &task, |broker| drive(broker.balance_memory()));
+        let task = [What::Background, What::Balance];
+        self.run_background(What::Balance, &task, |broker| drive(broker.balance_memory()));
     }
 }

@@ -37,7 +37,7 @@ pub enum What {
     Handshake(u64),
     Step(u64),
     Timers,
-    Upkeep,
+    Background,
     /// Computes the shares of memory.
     Balance,
     Commit,

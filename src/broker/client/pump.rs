@@ -278,14 +278,14 @@ impl Client {
             Outgoing::Renumber { delivery, packet_id, change } => {
                 self.step.write(Op::PacketId { delivery, packet_id, change });
             }
-            Outgoing::Expired(entry) => self.give_up(&entry, DropReason::Expired),
-            Outgoing::Refused(entry) => self.give_up(&entry, DropReason::DiskFull),
-            Outgoing::TooLarge(entry) => self.give_up(&entry, DropReason::TooLarge),
-            Outgoing::NotPermitted(entry) => self.give_up(&entry, DropReason::NotAuthorized),
+            Outgoing::Expired(entry) => self.drop_delivery(&entry, DropReason::Expired),
+            Outgoing::Refused(entry) => self.drop_delivery(&entry, DropReason::DiskFull),
+            Outgoing::TooLarge(entry) => self.drop_delivery(&entry, DropReason::TooLarge),
+            Outgoing::NotPermitted(entry) => self.drop_delivery(&entry, DropReason::NotAuthorized),
         }
     }
 
-    fn give_up(&mut self, entry: &Entry, reason: DropReason) {
+    fn drop_delivery(&mut self, entry: &Entry, reason: DropReason) {
         self.broker.metrics.messages.dropped.add(reason, 1);
         traced::ended(entry, End::Dropped(reason.as_str()));
         self.broker.complete(entry, &mut self.step);
