@@ -10,7 +10,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 /// Read by jemalloc when the process starts; `_RJEM_MALLOC_CONF` in the environment overrides it.
 ///
 /// - `narenas:1`: each arena keeps free pages of its own, and the caches of the threads leave
-///   it little to do.
+///   it little to do. Measured on two cores only; a machine with many cores may need more.
 /// - `dirty_decay_ms`, `muzzy_decay_ms`: free pages go back to the system within half a second,
 ///   so that resident memory follows `limits.max_memory`.
 /// - `background_thread`: also if the broker is idle by then.

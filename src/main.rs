@@ -1,6 +1,6 @@
 //! The command line: see [`ferrymq::cli`].
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod allocator;
 
 use std::process::ExitCode;

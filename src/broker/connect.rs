@@ -358,7 +358,6 @@ impl Broker {
                 // In this order, so that its task sees that it has no last step to take.
                 wake.leave();
                 wake.revoke(Revoked::TakenOver);
-                session.life.take_over();
                 let gone = session.detach(step.now.wall);
                 handle.session_wake().connect(None);
                 self.metrics.messages.dropped.add(DropReason::SessionEnded, gone.len() as u64);

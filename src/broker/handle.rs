@@ -202,7 +202,7 @@ impl SessionHandle {
 
     /// Sets the bytes of its connection's buffers.
     pub fn set_buffered(&self, bytes: usize) {
-        store_if_changed(&self.buffered, bytes as u64);
+        store_approximately(&self.buffered, bytes as u64);
     }
 
     /// Records that a message for this client was lost, so that its connection has to end. The
@@ -228,7 +228,7 @@ impl SessionHandle {
         let twice = if Sabotage::ChargePerReceiver.is_on() { session.message_memory() } else { 0 };
         let own = session.own_memory();
         charge.set(own + twice);
-        store_if_changed(&self.held, session.holds(own));
+        store_approximately(&self.held, session.holds(own));
         self.metrics.messages.in_flight.add(session.in_flight_change());
     }
 }
@@ -245,7 +245,7 @@ const HELD_TOLERANCE: i64 = 2 << 10;
 
 /// Updates a count of bytes if it has changed by `HELD_TOLERANCE` or more. Other threads read
 /// the same cache line for each message.
-fn store_if_changed(count: &AtomicI64, bytes: u64) {
+fn store_approximately(count: &AtomicI64, bytes: u64) {
     let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
     if (count.load(Ordering::Relaxed) - bytes).abs() >= HELD_TOLERANCE {
         count.store(bytes, Ordering::Relaxed);

@@ -38,7 +38,7 @@ impl Broker {
         routes: &Routes<Arc<SessionHandle>>,
         publisher: Option<&Arc<Wake>>,
         step: &Step,
-    ) -> Result<Arc<Message>, ReasonCode> {
+    ) -> Result<Message, ReasonCode> {
         if publication.qos > QoS::AtMostOnce {
             for receiver in routes.receivers.iter().filter(|of| of.qos > QoS::AtMostOnce) {
                 let size = publication.payload.len() as u64;
@@ -64,7 +64,7 @@ impl Broker {
         routes: &Routes<Arc<SessionHandle>>,
         publisher: Option<&Arc<Wake>>,
         step: &Step,
-    ) -> Arc<Message> {
+    ) -> Message {
         let is_kept = publication.qos > QoS::AtMostOnce;
         let kept = || {
             let receivers = routes.receivers.iter();
@@ -93,6 +93,6 @@ impl Broker {
         }
         self.begin_trace(&mut message, publisher.is_some(), step.now);
         message.charge_to(self.metrics.messages.memory);
-        Arc::new(message)
+        message
     }
 }

@@ -79,7 +79,6 @@ pub struct Life {
     /// When the last connection ended.
     pub disconnected_at: Option<WallMillis>,
     ended: bool,
-    taken_over: bool,
     /// When the client last acknowledged, or was sent a message after a pause.
     progressed_at: Option<Instant>,
 }
@@ -108,11 +107,6 @@ impl Life {
         self.epoch + 1
     }
 
-    /// The epoch of the last connection.
-    pub fn epoch(&self) -> u64 {
-        self.epoch
-    }
-
     /// True if the session has no connection and has not ended.
     pub fn is_away(&self) -> bool {
         self.connected.is_none() && !self.ended
@@ -127,16 +121,6 @@ impl Life {
     pub(super) fn detach(&mut self, now: WallMillis) {
         self.connected = None;
         self.disconnected_at = Some(now);
-    }
-
-    /// Marks the session as taken over by another connection.
-    pub fn take_over(&mut self) {
-        self.taken_over = true;
-    }
-
-    /// True if [`Life::take_over`] was called.
-    pub fn is_taken_over(&self) -> bool {
-        self.taken_over
     }
 
     /// Ends the session. It must not be used any more.

@@ -71,9 +71,9 @@ pub fn cost_of(filter: &str) -> u64 {
 /// of a shared subscription. Only for the client's own count. The router itself counts what
 /// all subscriptions take together.
 pub fn cost_in_router(filter: &str) -> u64 {
-    /// A node of 88 bytes and its edge: a number and a control byte in hash tables that are
+    /// A node of 80 bytes and its edge of 8: a number and a control byte in hash tables that are
     /// two thirds full.
-    const LEVEL: u64 = 96;
+    const LEVEL: u64 = 88;
     /// The longest name that fits into its node.
     const INLINE: usize = 22;
     /// The list of the groups at a node, with initial capacity for four of 88 bytes, and the

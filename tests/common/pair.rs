@@ -89,7 +89,7 @@ impl Pair {
         Self { kind, stop, writer, publisher, subscriber }
     }
 
-    /// Sends the last message, and waits until all have come or somebody lost patience.
+    /// Sends the last message, and waits until all messages have arrived or a timeout passed.
     pub fn stop(self) -> Seen {
         self.stop.store(true, Ordering::Relaxed);
         let written = self.writer.join().unwrap();
@@ -128,8 +128,8 @@ fn connect(port: u16, id: &str, clean: bool) -> Raw {
     client
 }
 
-/// Sends in its rhythm, whether or not the one before has been acknowledged. Answers how
-/// many it sent before the last.
+/// Sends at a fixed rate, independently of acknowledgements. Returns the number of messages
+/// before the last.
 fn publish(
     mut socket: TcpStream,
     kind: Kind,
@@ -150,7 +150,7 @@ fn publish(
         let message = Message { topic, payload, qos: kind.qos, pid, ..Message::default() };
         raw::message(&mut out, 4, &message);
         if !end {
-            sent.send(due).ok(); // Whoever waits for the PUBACK may have given up.
+            sent.send(due).ok(); // The receiver of PUBACKs may have given up.
         }
         socket.write_all(&out)?;
         if end {
@@ -160,7 +160,7 @@ fn publish(
     unreachable!("numbers do not end")
 }
 
-/// Acknowledgements come in the order of the messages; the last one's is not waited for.
+/// Acknowledgements arrive in the order of the messages; that of the last one is not awaited.
 fn acknowledged(
     client: &mut Raw,
     qos: u8,
@@ -181,7 +181,7 @@ fn acknowledged(
     (times, Ok(()))
 }
 
-/// Until the last message: how long each took, and how often each came.
+/// Receives until the last message: latencies, and how often each message arrived.
 fn receive(client: &mut Raw, clock: Instant) -> (Times, Vec<u64>, io::Result<()>) {
     let (mut times, mut counts, mut out) = (Times::default(), Vec::new(), Vec::new());
     loop {

@@ -1,10 +1,10 @@
-//! How long things took, each with the moment at which it was due, and their percentiles.
+//! Durations with the time at which each was due, and their percentiles.
 
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-/// From one moment to another, on the clock of who measures.
+/// A period on the clock of the measurement.
 #[derive(Debug, Clone, Copy)]
 pub struct Span {
     pub from: Duration,
@@ -32,7 +32,7 @@ impl Times {
         self.0.push((due, wait));
     }
 
-    /// Of what was due within a span.
+    /// Percentiles of what was due within a span.
     pub fn within(&self, span: Span) -> Waits {
         let due = self.0.iter().filter(|(due, _)| (span.from..span.to).contains(due));
         Waits::of(due.map(|(_, wait)| *wait))
@@ -43,7 +43,8 @@ impl Waits {
     /// Percentiles within 0.1%, as far as microseconds tell.
     pub fn of(waits: impl Iterator<Item = Duration>) -> Self {
         let mut all = Histogram::<u64>::new(3).unwrap();
-        waits.for_each(|wait| all.saturating_record(u64::try_from(wait.as_micros()).unwrap()));
+        // Not `saturating_record`: it never enlarges the histogram, whose first range ends at 2 ms.
+        waits.for_each(|wait| all.record(u64::try_from(wait.as_micros()).unwrap()).unwrap());
         let millis = |micros: u64| micros as f64 / 1e3;
         Self {
             count: usize::try_from(all.len()).unwrap(),

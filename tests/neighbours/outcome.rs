@@ -209,3 +209,10 @@ fn row(waits: Waits) -> String {
 fn word(value: f64, most: f64) -> &'static str {
     if value <= most { "ok" } else { "over" }
 }
+
+#[test]
+fn a_long_wait_is_not_cut_to_the_first_range_of_the_histogram() {
+    let waits = Waits::of([1, 3, 5_000].into_iter().map(Duration::from_millis));
+    assert!((waits.p50 - 3.0).abs() < 0.1 && (waits.max - 5_000.0).abs() < 10.0, "{waits:?}");
+    assert!(waits.p99 > ANY_P99, "{waits:?}");
+}

@@ -160,7 +160,7 @@ impl Client {
         }
         let message = match packet_id.filter(|_| publish.qos == QoS::ExactlyOnce) {
             Some(packet_id) => self.note_packet_id(packet_id, message),
-            None => message,
+            None => Arc::new(message),
         };
         if publish.retain {
             // The topic's path is walked twice: to find it, and to insert or remove it.
@@ -187,17 +187,13 @@ impl Client {
     /// Registers the packet identifier of a QoS 2 PUBLISH. For a durable session it is
     /// committed with the message. Its change number is drawn here, so that the last use of an
     /// identifier wins.
-    fn note_packet_id(&mut self, packet_id: PacketId, mut message: Arc<Message>) -> Arc<Message> {
+    fn note_packet_id(&mut self, packet_id: PacketId, mut message: Message) -> Arc<Message> {
         let mut session = self.handle.lock();
         if session.durable {
             let change = self.step.number();
-            let incoming = Some(IncomingId { session: session.id, packet_id, change });
-            let unshared = Arc::get_mut(&mut message);
-            debug_assert!(unshared.is_some(), "no receiver has the message yet");
-            if let Some(message) = unshared {
-                message.incoming = incoming;
-            }
+            message.incoming = Some(IncomingId { session: session.id, packet_id, change });
         }
+        let message = Arc::new(message);
         session.incoming.release_messages(self.broker.persistence.committed());
         session.incoming.insert(packet_id, Some(Arc::clone(&message)), self.epoch);
         message
