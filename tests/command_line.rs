@@ -20,6 +20,24 @@ fn run(args: &[&str]) -> (i32, String, String) {
     ended(&ferrymq(args).output().unwrap())
 }
 
+/// The linker finds the options by their name only: a typing error would go unnoticed.
+#[test]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn the_allocator_has_the_options_of_the_binary() {
+    let output = ferrymq(&["--version"]).env("_RJEM_MALLOC_CONF", "stats_print:true").output();
+    let (code, out, err) = ended(&output.unwrap());
+    assert_eq!((code, out.as_str()), (0, concat!("ferrymq ", env!("CARGO_PKG_VERSION"), "\n")));
+    for option in [
+        "opt.narenas: 1\n",
+        "opt.dirty_decay_ms: 500 ",
+        "opt.muzzy_decay_ms: 0 ",
+        "opt.background_thread: true ",
+        "opt.tcache_max: 8192\n",
+    ] {
+        assert!(err.contains(option), "{option}{err}");
+    }
+}
+
 #[test]
 fn config_check_says_one_line_and_ends_with_0_or_2() {
     let (code, out, err) = run(&["config", "check"]);

@@ -1,4 +1,4 @@
-//! Promise 10 under attack: clients that send, or leave unread, as much as they can, and
+//! Promise 11 under attack: clients that send, or leave unread, as much as they can, and
 //! neighbours that must not be affected. The real binary with a low memory limit; each
 //! scenario has affected an older build.
 //!
