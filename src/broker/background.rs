@@ -7,7 +7,7 @@ use std::time::Duration;
 use ahash::AHashSet;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::{Broker, SessionHandle, Step, yield_now};
+use super::{Broker, SessionHandle, Step};
 
 /// How often queues of offline sessions are evicted from memory. A client that reconnects
 /// sooner finds its queue in memory.
@@ -40,7 +40,7 @@ impl Broker {
                         if !self.clean_up_some() {
                             break;
                         }
-                        yield_now().await;
+                        tokio::task::yield_now().await;
                     }
                 }
                 _ = retained.tick() => self.expire_retained().await,

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::{Broker, Step, traced};
-use crate::message::{End, MessageId, RowCommit, Stored};
+use crate::message::{End, MessageId, RowCommit, Stored, WakeCause};
 use crate::sabotage::Sabotage;
 use crate::session::{Entry, Home, Session};
 use crate::store::Op;
@@ -76,7 +76,7 @@ impl Broker {
                 message.durability.complete()
             };
             if let Some(publisher) = &message.publisher {
-                step.wake(publisher);
+                step.wake(publisher, WakeCause::Direct);
             }
             if written {
                 return Some(RowEnd { message: Some(message.id) });

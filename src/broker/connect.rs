@@ -18,7 +18,7 @@ use super::handle::StepPermit;
 use super::persistence::NoRoom;
 use super::registry::Entry;
 use super::{Broker, SessionHandle, Step, StoreDown, traced};
-use crate::message::{CommitNo, Revoked, Wake, WillRecord};
+use crate::message::{CommitNo, Revoked, Wake, WakeCause, WillRecord};
 use crate::protocol::{ConnAck, Connect, LastWill, QoS, ReasonCode, Version, level_count};
 use crate::session::{Connected, ConnectionInfo, Session};
 use crate::store::{Change, SessionRecord};
@@ -172,7 +172,7 @@ impl Broker {
         if let Ok(Attached { permit, .. }) = &attached
             && (waits || follows)
         {
-            step.wake_at_commit(permit.session().session_wake());
+            step.wake_at_commit(permit.session().session_wake(), WakeCause::Direct);
         }
         // Also after a refusal: an older connection may have been ended.
         let gate = step.submit(self);

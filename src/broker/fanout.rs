@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::budget::{Budget, DROPPED, RECEIVER};
 use super::{Broker, SessionHandle, Step, Way, traced};
-use crate::message::{DeliveryId, End, Message, SlotState};
+use crate::message::{DeliveryId, End, Message, SlotState, WakeCause};
 use crate::protocol::QoS;
 use crate::router::{Receiver, Routes};
 use crate::sabotage::Sabotage;
@@ -35,6 +35,8 @@ pub struct Fanout {
     evict: bool,
     /// A connected receiver had no room for the message at QoS 0.
     dropped: bool,
+    /// How its receivers are woken.
+    cause: WakeCause,
 }
 
 impl Broker {
@@ -56,6 +58,7 @@ impl Broker {
             hold: true,
             evict: false,
             dropped: false,
+            cause: WakeCause::Direct,
         }
     }
 
@@ -69,6 +72,9 @@ impl Broker {
         step: &mut Step,
         budget: &mut Budget,
     ) -> bool {
+        if routes.receivers.len() > self.settings.receivers_at_once {
+            fanout.cause = WakeCause::FanOut;
+        }
         while let Some(receiver) = routes.receivers.get(fanout.next) {
             if budget.is_spent() {
                 return false;
@@ -97,7 +103,7 @@ impl Broker {
         let mut turn = None;
         while !self.fan_out(&mut fanout, routes, step, &mut Budget::of_long_poll()) {
             step.notify();
-            self.long_polls.pause(&mut turn).await;
+            self.turns.pause(&mut turn).await;
         }
     }
 
@@ -209,10 +215,10 @@ impl Broker {
             if awaits_commit && self.persistence.waits() {
                 // Wakes whichever connection holds the session at the commit.
                 if !Sabotage::ForgetWakeUp.is_on() {
-                    step.wake_at_commit(handle.session_wake());
+                    step.wake_at_commit(handle.session_wake(), fanout.cause);
                 }
             } else if let Some(wake) = session.wake() {
-                step.wake(wake);
+                step.wake(wake, fanout.cause);
             }
         }
         fanout.dropped |= !queued && place.is_none() && session.life.connected().is_some();
@@ -328,7 +334,7 @@ impl Broker {
             && !Sabotage::ForgetToTell.is_on()
         {
             handle.note_lost_message();
-            step.wake(wake);
+            step.wake(wake, WakeCause::Direct);
         }
     }
 

@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 
 use super::timers::TimerSlots;
 use crate::memory::Charge;
-use crate::message::{SessionId, SessionWake, Wake};
+use crate::message::{SessionId, SessionWake, Wake, WakeCause};
 use crate::router::Availability;
 use crate::sabotage::Sabotage;
 use crate::session::Session;
@@ -338,7 +338,7 @@ impl Drop for StepPermit {
     fn drop(&mut self) {
         self.handle.permit.add_permits(1);
         if self.notifies {
-            self.handle.session_wake.notify();
+            self.handle.session_wake.notify(WakeCause::Direct);
         }
     }
 }

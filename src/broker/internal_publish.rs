@@ -14,7 +14,7 @@ impl Broker {
         let mut budget = Budget::of_long_poll();
         let mut turn = None;
         while !self.route_some(publication.topic, None, &mut routes, &mut routing, &mut budget) {
-            self.long_polls.pause(&mut turn).await;
+            self.turns.pause(&mut turn).await;
             budget = Budget::of_long_poll();
         }
         drop(turn);

@@ -124,7 +124,7 @@ impl Broker {
             let Some(last) = step.last() else { break };
             behind = Some(Arc::clone(&last.client_id));
             sessions.extend(step.into_iter().map(|handle| (handle.holds(), handle)));
-            super::yield_now().await;
+            tokio::task::yield_now().await;
         }
         let share = share_of(sessions.iter().map(|(holds, _)| *holds), held, target);
         let share = share.max(LEAST_SHARE);
@@ -147,7 +147,7 @@ impl Broker {
                 return;
             }
             drop(dropped);
-            super::yield_now().await;
+            tokio::task::yield_now().await;
         }
     }
 }

@@ -29,7 +29,6 @@ mod handle;
 mod ids;
 mod internal_publish;
 mod late_subscribers;
-mod long_polls;
 mod longest;
 mod memory;
 mod paging;
@@ -49,6 +48,7 @@ mod subscription_table;
 mod sys;
 mod timers;
 mod traced;
+mod turns;
 mod wills;
 
 #[cfg(test)]
@@ -61,7 +61,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Notify;
 
-pub use budget::{Budget, yield_now};
+pub use budget::Budget;
 pub use clock::{Clock, Hand, Now};
 pub use connect::Accepted;
 pub use connect_memory::{ConnectMemory, ConnectShare};
@@ -69,7 +69,6 @@ pub use disconnect::DisconnectKind;
 pub use fanout::Fanout;
 pub use gave_way::Way;
 pub use handle::{SessionGuard, SessionHandle, SessionView, StepPermit};
-pub use long_polls::{Load, LongPollPermit, LongPolls, NextLongPoll};
 pub use longest::LongQueue;
 pub use persistence::{Persistence, StoreDown};
 pub use publish::Publication;
@@ -77,6 +76,7 @@ pub use recent::Sample;
 pub use routing::Routing;
 pub use settings::Settings;
 pub use step::Step;
+pub use turns::{Load, NextTurn, Turn, Turns};
 
 use self::cleanup::Cleanup;
 use self::ids::Ids;
@@ -106,7 +106,7 @@ pub struct Broker {
     pub clock: Clock,
     pub(crate) persistence: Persistence,
     /// Limits concurrent long polls.
-    pub(crate) long_polls: LongPolls,
+    pub(crate) turns: Turns,
     shares: memory::Shares,
     #[cfg(feature = "failpoints")]
     ways: gave_way::Ways,
@@ -156,7 +156,7 @@ impl Broker {
         let now = clock.now();
         let connect_memory = ConnectMemory::new(settings.connect_memory);
         let broker = Arc::new(Self {
-            long_polls: LongPolls::new(settings.long_polls),
+            turns: Turns::new(settings.turns),
             clock,
             persistence,
             shares: memory::Shares::default(),
@@ -253,7 +253,7 @@ impl Broker {
         self.shutdown.notify_waiters();
         let handles = self.registry.all();
         for handle in handles {
-            handle.session_wake().notify();
+            handle.session_wake().notify(crate::message::WakeCause::Direct);
         }
     }
 

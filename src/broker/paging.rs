@@ -7,7 +7,7 @@
 use std::sync::{Arc, Weak};
 
 use super::{Broker, SessionHandle, Step, traced};
-use crate::message::SubscriptionIds;
+use crate::message::{SubscriptionIds, WakeCause};
 use crate::protocol::{TopicFilter, matches};
 use crate::session::{Entry, Home, Page, Session};
 use crate::store::{PageReply, PageRequest, PagedDelivery};
@@ -71,7 +71,7 @@ fn page_arrived(
             }
             session.paged(entries);
             if let Some(wake) = session.wake() {
-                step.wake(wake);
+                step.wake(wake, WakeCause::Direct);
             } else {
                 broker.evict_later(&handle);
             }

@@ -48,8 +48,10 @@ pub struct Settings {
     pub max_pending_writes: usize,
     /// Bytes of incomplete or unauthenticated CONNECTs of all clients together.
     pub connect_memory: u64,
-    /// Tasks with long polls that may be runnable at once.
-    pub long_polls: usize,
+    /// Turns of each kind that may be runnable at once.
+    pub turns: usize,
+    /// The most receivers of a message that are woken at once. If it has more, they take turns.
+    pub receivers_at_once: usize,
     /// The time within which CONNECT must arrive and be answered.
     pub connect_timeout: Duration,
 }
@@ -64,7 +66,10 @@ const LARGE_CONNECTS: u64 = 4;
 
 /// One that runs and one that is next, so that no thread waits for work, and a task with
 /// little work waits behind two long polls at most.
-const LONG_POLLS_A_THREAD: usize = 2;
+const TURNS_A_THREAD: usize = 2;
+
+/// So many short polls delay others by a few milliseconds at most.
+const RECEIVERS_AT_ONCE: usize = 32;
 
 /// Runtime threads, with tokio's default if the configuration sets none.
 fn worker_threads(config: &Config) -> usize {
@@ -100,7 +105,8 @@ impl From<&Config> for Settings {
             max_pending_writes: persistence.max_pending,
             connect_memory: (sizes.max_memory.bytes() / CONNECT_PART)
                 .max(LARGE_CONNECTS * mqtt.max_packet_size.bytes()),
-            long_polls: LONG_POLLS_A_THREAD * worker_threads(config),
+            turns: TURNS_A_THREAD * worker_threads(config),
+            receivers_at_once: RECEIVERS_AT_ONCE,
             connect_timeout: mqtt.connect_timeout.duration(),
         }
     }

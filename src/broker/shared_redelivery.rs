@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use super::{Broker, Publication, SessionHandle, Step, traced};
 use crate::message::{
     CommitNo, DeliveryId, End, IdList, QueuedId, RowCommit, SessionId, SlotState, SubscriptionIds,
+    WakeCause,
 };
 use crate::protocol::QoS;
 use crate::router::{Availability, Receiver, Routes};
@@ -201,9 +202,9 @@ impl Broker {
         let waits = awaits_commit || moved.row_change.is_some();
         self.enqueue_moved(handle, &mut session, moved, step);
         if waits {
-            step.wake_at_commit(handle.session_wake());
+            step.wake_at_commit(handle.session_wake(), WakeCause::Direct);
         } else if let Some(wake) = session.wake() {
-            step.wake(wake);
+            step.wake(wake, WakeCause::Direct);
         }
         let keeps_row = session.durable && entry.home != Home::Memory && qos > QoS::AtMostOnce;
         drop(session);

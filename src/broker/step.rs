@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::{Broker, Now, SessionHandle, StoreDown, spare};
-use crate::message::{ChangeNo, CommitNo, Message, Order, SessionWake, Wake};
+use crate::message::{ChangeNo, CommitNo, Message, Order, SessionWake, Waiter, Wake, WakeCause};
 use crate::schedule::{self, Point};
 use crate::store::{Change, Op, Promise, Submission};
 
@@ -19,6 +19,8 @@ pub struct Step {
     order: Arc<Order>,
     submission: Submission,
     wakes: Vec<Arc<Wake>>,
+    /// Receivers of messages with many receivers.
+    reached: Vec<Arc<Wake>>,
     /// True if the changes include the end of a session.
     ends: bool,
     /// Normally empty: see [`crate::sabotage::Sabotage::ChargeLate`].
@@ -32,6 +34,7 @@ impl Step {
             order: Arc::clone(broker.persistence.order()),
             submission: Submission::default(),
             wakes: Vec::new(),
+            reached: Vec::new(),
             ends: false,
             late: Vec::new(),
         }
@@ -65,14 +68,22 @@ impl Step {
     }
 
     /// Wakes a connection at the end of the step.
-    pub fn wake(&mut self, wake: &Arc<Wake>) {
-        push_once(&mut self.wakes, wake);
+    pub fn wake(&mut self, wake: &Arc<Wake>, cause: WakeCause) {
+        let list = match cause {
+            WakeCause::Direct => &mut self.wakes,
+            WakeCause::FanOut => &mut self.reached,
+        };
+        push_once(list, wake);
     }
 
     /// Wakes the session's connection when the step's changes are committed, whichever
     /// connection it has then.
-    pub fn wake_at_commit(&mut self, session_wake: &Arc<SessionWake>) {
-        push_once(&mut self.submission.waiters, session_wake);
+    pub fn wake_at_commit(&mut self, session: &Arc<SessionWake>, cause: WakeCause) {
+        let waiter = Waiter { session: Arc::clone(session), cause };
+        let waiters = &mut self.submission.waiters;
+        if !waiters.iter().rev().take(RECENT).any(|known| known.is_same(&waiter)) {
+            waiters.push(waiter);
+        }
     }
 
     /// True if there is something to commit.
@@ -85,7 +96,10 @@ impl Step {
     pub fn notify(&mut self) {
         for wake in self.wakes.drain(..) {
             // The publisher's connection may have been replaced.
-            wake.notify_session();
+            wake.notify_session(WakeCause::Direct);
+        }
+        for wake in self.reached.drain(..) {
+            wake.notify_session(WakeCause::FanOut);
         }
     }
 
@@ -96,13 +110,15 @@ impl Step {
         spare::shrink(held);
         spare::shrink(waiters);
         spare::shrink(&mut self.wakes);
+        spare::shrink(&mut self.reached);
     }
 
     /// Bytes that its lists take in memory.
     pub(super) fn memory(&self) -> usize {
         let Submission { ops, held, waiters, .. } = &self.submission;
         ops.capacity() * size_of::<Op>()
-            + (held.capacity() + waiters.capacity() + self.wakes.capacity())
+            + waiters.capacity() * size_of::<Waiter>()
+            + (held.capacity() + self.wakes.capacity() + self.reached.capacity())
                 * size_of::<Arc<Message>>()
     }
 
@@ -110,7 +126,11 @@ impl Step {
     #[cfg(test)]
     pub(super) fn capacity(&self) -> usize {
         let Submission { ops, held, waiters, .. } = &self.submission;
-        ops.capacity() + held.capacity() + waiters.capacity() + self.wakes.capacity()
+        ops.capacity()
+            + held.capacity()
+            + waiters.capacity()
+            + self.wakes.capacity()
+            + self.reached.capacity()
     }
 
     /// Delays the update of a session's flags and gauges until the step has ended.
@@ -148,8 +168,10 @@ impl Step {
 }
 
 /// Most steps wake the same one or two connections repeatedly.
+const RECENT: usize = 4;
+
 fn push_once<T>(list: &mut Vec<Arc<T>>, item: &Arc<T>) {
-    if !list.iter().rev().take(4).any(|known| Arc::ptr_eq(known, item)) {
+    if !list.iter().rev().take(RECENT).any(|known| Arc::ptr_eq(known, item)) {
         list.push(Arc::clone(item));
     }
 }

@@ -10,7 +10,6 @@ use std::sync::{Arc, Weak};
 
 use tokio::sync::Notify;
 
-use super::budget::yield_now;
 use super::{Broker, SessionHandle};
 use crate::message::{SessionId, WallMillis};
 use crate::schedule::{self, Point};
@@ -163,7 +162,7 @@ impl Broker {
                 }
             }
             // Thousands of timers may be due at once.
-            yield_now().await;
+            tokio::task::yield_now().await;
         }
     }
 

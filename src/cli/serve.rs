@@ -34,11 +34,17 @@ impl Args {
     }
 }
 
+/// Every second task that a runtime thread polls comes from the queue that all threads share,
+/// if one waits there. Tasks that a commit wakes are put there, and what does not fit into the
+/// queue of a thread. By default it is one in up to 127, so that a task there waits for
+/// hundreds of milliseconds while a thread's own queue is never empty.
+const GLOBAL_QUEUE_INTERVAL: u32 = 2;
+
 /// Starts logging and a runtime, and runs the broker until it ends. `config` was read from
 /// `sources`.
 pub fn serve(config: Config, sources: Sources) -> ExitCode {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    builder.enable_all().thread_name("ferrymq");
+    builder.enable_all().thread_name("ferrymq").global_queue_interval(GLOBAL_QUEUE_INTERVAL);
     if config.runtime.worker_threads > 0 {
         builder.worker_threads(config.runtime.worker_threads);
     }

@@ -29,7 +29,7 @@ pub use order::{ChangeNo, OpenStep, Order};
 pub use row_commit::RowCommit;
 pub use subscription_ids::SubscriptionIds;
 pub use trace::{CommitMark, CommitObserver, Committed, End, Follow, Step, Stored, Trace};
-pub use wake::{Revoked, SessionWake, Wake};
+pub use wake::{Revoked, SessionWake, Waiter, Wake, WakeCause};
 pub use will::WillRecord;
 
 use crate::memory::{Charge, Ledger};

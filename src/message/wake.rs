@@ -13,6 +13,9 @@ use crate::sync::Mutex;
 #[derive(Debug, Default)]
 pub struct Wake {
     notified: AtomicBool,
+    /// As `notified`, for [`WakeCause::FanOut`]. Set until the task begins, not only until it is
+    /// polled.
+    reached: AtomicBool,
     back_pressure: AtomicBool,
     ends_when_refused: AtomicBool,
     cut_off: AtomicBool,
@@ -27,6 +30,16 @@ pub struct Wake {
     session: Option<Arc<SessionWake>>,
     /// True if the session's wake-up no longer refers to this one.
     replaced: AtomicBool,
+}
+
+/// Why a task is woken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WakeCause {
+    /// A message for it and many others. Thousands of tasks may be woken at once, so they take
+    /// turns.
+    FanOut,
+    /// Anything else.
+    Direct,
 }
 
 /// Why a connection has to release its session.
@@ -46,30 +59,55 @@ impl Wake {
 
     /// Wakes the task, unless it was woken already and has not polled yet.
     pub fn notify(&self) {
-        if !self.notified.swap(true, Ordering::AcqRel) {
+        self.notify_of(WakeCause::Direct);
+    }
+
+    fn notify_of(&self, cause: WakeCause) {
+        let flag = match cause {
+            WakeCause::FanOut => &self.reached,
+            WakeCause::Direct => &self.notified,
+        };
+        if !flag.swap(true, Ordering::AcqRel) {
             self.waker.wake();
         }
     }
 
     /// Rings this connection, and the one that has replaced it, if any. For events that are
     /// reported later than they were requested.
-    pub fn notify_session(&self) {
-        self.notify();
+    pub fn notify_session(&self, cause: WakeCause) {
+        self.notify_of(cause);
         // Either this sees that the connection was replaced, or the new connection sees the
         // event. Most connections are not replaced, and then the lock is not taken.
         fence(Ordering::SeqCst);
         if self.replaced.load(Ordering::Relaxed)
             && let Some(session_wake) = &self.session
         {
-            session_wake.notify();
+            session_wake.notify(cause);
         }
     }
 
-    /// True if it was notified since the last call. The task is registered in any case, so that
-    /// the next [`Wake::notify`] wakes it. It is registered first, so that no ring is lost.
-    pub fn poll(&self, context: &Context<'_>) -> bool {
+    /// Why it was notified since the last call, if it was. The task is registered in any case,
+    /// so that the next [`Wake::notify`] wakes it. It is registered first, so that no ring is
+    /// lost.
+    ///
+    /// [`WakeCause::FanOut`] is returned, and the task not woken for it again, until
+    /// [`Wake::begin`] is called: while the task waits for its turn, more messages change
+    /// nothing.
+    pub fn poll(&self, context: &Context<'_>) -> Option<WakeCause> {
         self.waker.register(context.waker());
-        self.notified.swap(false, Ordering::AcqRel)
+        if self.notified.swap(false, Ordering::AcqRel) {
+            Some(WakeCause::Direct)
+        } else {
+            self.reached.load(Ordering::Acquire).then_some(WakeCause::FanOut)
+        }
+    }
+
+    /// The task is about to check its queue.
+    pub fn begin(&self) {
+        // Most polls find it unset, and a load costs less than a swap.
+        if self.reached.load(Ordering::Acquire) {
+            self.reached.swap(false, Ordering::AcqRel);
+        }
     }
 
     /// Sets whether the connection waits for room instead of being refused. To be reset when
@@ -177,9 +215,30 @@ impl SessionWake {
     }
 
     /// Rings the connection, if there is one. A later connection checks its session itself.
-    pub fn notify(&self) {
+    pub fn notify(&self, cause: WakeCause) {
         if let Some(wake) = &*self.wake.lock() {
-            wake.notify();
+            wake.notify_of(cause);
         }
+    }
+}
+
+/// A session that is woken when something has been committed.
+#[derive(Debug, Clone)]
+pub struct Waiter {
+    /// The session.
+    pub session: Arc<SessionWake>,
+    /// What it waits for.
+    pub cause: WakeCause,
+}
+
+impl Waiter {
+    /// Rings the session's connection.
+    pub fn notify(&self) {
+        self.session.notify(self.cause);
+    }
+
+    /// True if both wake the same session in the same way.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.session, &other.session) && self.cause == other.cause
     }
 }

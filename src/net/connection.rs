@@ -176,14 +176,17 @@ impl<S: Transport> Connection<S> {
 
     /// Runs one step. Ready when the connection ends.
     fn poll(&mut self, client: &mut Client, context: &mut Context<'_>) -> Poll<Close> {
-        if client.wake().poll(context) {
+        let cause = client.wake().poll(context);
+        if cause.is_some() {
             client.woken();
         }
         let budget = if client.is_awaited() {
             Budget::of_short_poll()
         } else {
-            ready!(self.pace.begin(context))
+            ready!(self.pace.begin(cause, client.turns(), context))
         };
+        // Only now, so that more messages do not wake it while it waits for its turn.
+        client.wake().begin();
         match client.begin(budget) {
             Ok(true) => {}
             // The wake-up is rung when the permit is free.
@@ -202,7 +205,7 @@ impl<S: Transport> Connection<S> {
             self.pace.rests();
             context.waker().wake_by_ref();
         } else if client.has_more() {
-            self.pace.goes_on(client.long_polls(), client.load(), context);
+            self.pace.goes_on(client.turns(), client.load(), context);
         } else {
             self.pace.rests();
         }
@@ -271,6 +274,9 @@ impl<S: Transport> Connection<S> {
                 self.timers.heard();
                 let ended = self.partial.len() < before + read;
                 self.timers.packet(self.partial.missing(), ended);
+                if self.partial.is_large() {
+                    client.spend_read(read);
+                }
             }
         }
         Ok(true)

@@ -137,6 +137,11 @@ impl Partial {
         self.bytes.len()
     }
 
+    /// True if it begins with an incomplete frame that is larger than the shared buffer.
+    pub fn is_large(&self) -> bool {
+        self.needed > SIZE
+    }
+
     /// Bytes that it takes in memory.
     pub fn capacity(&self) -> usize {
         self.bytes.capacity()

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::op::Op;
 use super::room::allowance::Promise;
-use crate::message::{CommitNo, DeliveryId, Message, MessageId, SessionId, SessionWake};
+use crate::message::{CommitNo, DeliveryId, Message, MessageId, SessionId, Waiter, WakeCause};
 
 /// Vectors with a larger capacity are shrunk after the batch, so that a burst does not hold
 /// its memory until the restart.
@@ -19,7 +19,7 @@ pub(super) struct Batch {
     pub(super) ops: Vec<Op>,
     /// Held messages whose elision window has passed.
     pub(super) held: Vec<Arc<Message>>,
-    pub(super) waiters: Vec<Arc<SessionWake>>,
+    pub(super) waiters: Vec<Waiter>,
     /// When the first operation was added.
     pub(super) since: Option<Instant>,
     /// The disk space reserved for its rows.
@@ -50,8 +50,8 @@ impl Batch {
         });
         let publishers =
             messages.chain(&self.held).filter_map(|message| message.publisher.as_ref());
-        publishers.for_each(|publisher| publisher.notify_session());
-        self.waiters.iter().for_each(|waiter| waiter.notify());
+        publishers.for_each(|publisher| publisher.notify_session(WakeCause::Direct));
+        self.waiters.iter().for_each(Waiter::notify);
     }
 
     /// Empties the batch and keeps its memory for the next one.

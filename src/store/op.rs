@@ -7,7 +7,7 @@ use super::room::allowance::Promise;
 use crate::memory::Ledger;
 use crate::message::{
     ChangeNo, DeliveryId, Message, MessageId, OpenStep, Order, QueuedId, RowCommit, SessionId,
-    SessionWake, SlotState,
+    SlotState, Waiter,
 };
 use crate::protocol::PacketId;
 
@@ -100,7 +100,7 @@ pub struct Submission {
     /// Woken when the batch with `ops` is committed or the store is poisoned. Drained by the
     /// store. Publishers of messages need not be listed: [`Message::publisher`] is woken when
     /// the message's batch is committed.
-    pub waiters: Vec<Arc<SessionWake>>,
+    pub waiters: Vec<Waiter>,
     /// Held from before the first number is drawn until the store has the changes.
     pub numbers: Option<OpenStep>,
     /// Space reserved for growth. Taken by the store, unless nothing is to be written.

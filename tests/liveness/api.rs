@@ -97,6 +97,7 @@ impl World {
         settings.max_unanswered = shape.max_unanswered;
         settings.max_pending_writes = shape.max_pending;
         settings.back_pressure = shape.back_pressure;
+        settings.receivers_at_once = shape.receivers_at_once;
         let (clock, hand) = Clock::by_hand(WallMillis(BEGIN));
         let broker = Broker::with_clock(
             clock,

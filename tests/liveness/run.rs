@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 
 use crate::client::{Acknowledging, Client, Reading};
 use crate::common::rng::Rng;
@@ -62,7 +64,18 @@ pub fn on_paused_time<T>(history: impl Future<Output = T>) -> T {
         .start_paused(true)
         .build()
         .unwrap();
-    runtime.block_on(history)
+    // Not within `block_on`, where a task that is to be polled after others would be woken only
+    // when the history waits.
+    let _entered = runtime.enter();
+    let mut history = pin!(history);
+    loop {
+        if let Poll::Ready(result) = history.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+        {
+            return result;
+        }
+        // It waits for time that has been advanced: timers fire here.
+        runtime.block_on(tokio::task::yield_now());
+    }
 }
 
 async fn history(seed: u64, trace: bool) -> Summary {

@@ -23,6 +23,7 @@ pub struct Shape {
     pub varies: usize,
     pub partial: u64,
     pub out_of_budget: u64,
+    pub receivers_at_once: usize,
 }
 
 impl Shape {
@@ -44,6 +45,7 @@ impl Shape {
             varies: 4,
             partial: *rng.pick(&[0, 50]),
             out_of_budget: *rng.pick(&[0, 0, 3, 20]),
+            receivers_at_once: *rng.pick(&[0, 1, 1000]),
         }
     }
 
@@ -63,6 +65,7 @@ impl Shape {
             varies: 0,
             partial: 0,
             out_of_budget: 0,
+            receivers_at_once: 1000,
         }
     }
 

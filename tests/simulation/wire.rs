@@ -313,7 +313,8 @@ impl Turning {
 
     /// Runs one step after the other, as the network layer does, until there is nothing to do.
     fn serve(&mut self, client: &mut Client) -> Result<(), Close> {
-        let rung = client.wake().poll(&Context::from_waker(Waker::noop()));
+        let rung = client.wake().poll(&Context::from_waker(Waker::noop())).is_some();
+        client.wake().begin();
         if rung {
             client.woken();
         }
@@ -392,7 +393,7 @@ fn message_of(payload: &[u8]) -> u32 {
 }
 
 fn is_rung(server: &Client) -> bool {
-    let rung = server.wake().poll(&Context::from_waker(Waker::noop()));
+    let rung = server.wake().poll(&Context::from_waker(Waker::noop())).is_some();
     if rung {
         // The check must not consume the ring.
         server.wake().notify();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::NotCommitted;
 use crate::broker::{Broker, DisconnectKind, Step};
-use crate::message::{Revoked, SessionWake, Wake};
+use crate::message::{Revoked, SessionWake, Wake, WakeCause};
 use crate::telemetry::DropReason;
 
 /// The session exists, but no client is connected to it.
@@ -88,7 +88,8 @@ impl Broker {
             self.publish_will(&will, &mut step).await;
         }
         let wake = Arc::new(Wake::default());
-        step.wake_at_commit(&Arc::new(SessionWake::of(Arc::clone(&wake))));
+        let session = Arc::new(SessionWake::of(Arc::clone(&wake)));
+        step.wake_at_commit(&session, WakeCause::Direct);
         let remains = self.end_session(&handle, &mut step);
         let commit = step.submit(self);
         self.registry.remove(&handle);

@@ -169,7 +169,7 @@ impl Broker {
         let mut turn = None;
         while !self.fan_out(&mut fanout, &routes, step, &mut Budget::of_long_poll()) {
             step.notify();
-            self.long_polls.pause(&mut turn).await;
+            self.turns.pause(&mut turn).await;
         }
         Ok((message, routes.receivers.len()))
     }

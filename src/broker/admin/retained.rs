@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::NotCommitted;
 use super::page_limit::PageLimit;
 use crate::broker::{Broker, SYS, Step};
-use crate::message::{SessionWake, Wake};
+use crate::message::{SessionWake, Wake, WakeCause};
 use crate::store::RetainedRecord;
 
 /// Part of a list of retained messages.
@@ -103,7 +103,8 @@ impl Broker {
         if !self.retained.remove(topic, &mut step) {
             return Err(Unretained::Missing);
         }
-        step.wake_at_commit(&Arc::new(SessionWake::of(Arc::clone(&wake))));
+        let session = Arc::new(SessionWake::of(Arc::clone(&wake)));
+        step.wake_at_commit(&session, WakeCause::Direct);
         let commit = step.submit(self).map_err(|_| Unretained::NotCommitted(NotCommitted::Down))?;
         self.until_committed(&wake, commit).await.map_err(Unretained::NotCommitted)
     }

@@ -12,6 +12,7 @@ use std::sync::{Arc, Weak};
 
 use super::Client;
 use crate::broker::{SessionHandle, Way};
+use crate::message::WakeCause;
 use crate::protocol::{Packet, QoS};
 
 /// Bytes of one connection's messages that may be parked: as much as one read returns.
@@ -123,7 +124,7 @@ impl Client {
     /// Holds the current packet for `reason`.
     pub(super) fn hold(&mut self, reason: BlockReason) {
         if reason == BlockReason::Disk {
-            self.step.wake_at_commit(self.handle.session_wake());
+            self.step.wake_at_commit(self.handle.session_wake(), WakeCause::Direct);
         }
         self.held = Some(reason);
     }

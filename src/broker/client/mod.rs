@@ -40,7 +40,7 @@ pub use self::role::Dialled;
 use self::role::Role;
 use self::work::Work;
 use super::budget::PACKET;
-use super::{Broker, Budget, LongPolls, Routing, SessionHandle, Step, StepPermit};
+use super::{Broker, Budget, Routing, SessionHandle, Step, StepPermit, Turns};
 use crate::auth::{Identity, Principal};
 use crate::memory::Charge;
 use crate::message::{CommitNo, Wake};
@@ -243,8 +243,8 @@ impl Client {
     }
 
     /// The queue for long polls, used when a short poll is not enough.
-    pub fn long_polls(&self) -> &LongPolls {
-        &self.broker.long_polls
+    pub fn turns(&self) -> &Turns {
+        &self.broker.turns
     }
 
     /// The client's id.
@@ -270,6 +270,11 @@ impl Client {
     /// To be called after the wake-up was rung: the queue may have something to send.
     pub fn woken(&mut self) {
         self.look = true;
+    }
+
+    /// Subtracts the cost of reading `bytes` of a packet that is not complete yet.
+    pub fn spend_read(&mut self, bytes: usize) {
+        self.budget.spend_bytes(bytes);
     }
 
     /// Handles one packet, which was received in a frame of `len` bytes.

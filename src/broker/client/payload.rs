@@ -12,6 +12,10 @@ use crate::message::Message;
 /// additional system call costs more than the copy.
 pub(super) const LARGE: usize = 16 << 10;
 
+/// The most bytes of a payload that are passed to one write, which copies as many as the
+/// socket's buffer has room for: some 100 µs.
+const AT_ONCE: usize = 64 << 10;
+
 /// The payload of a packet whose head is in the write buffer or already written.
 #[derive(Debug)]
 pub struct LargePayload {
@@ -31,13 +35,19 @@ impl LargePayload {
 }
 
 impl Client {
-    /// The payload to write after the write buffer and before [`Client::pump`] adds to it.
+    /// The bytes of the payload to write after the write buffer and before [`Client::pump`]
+    /// adds to it. None: there is no payload, or the poll's budget is spent.
     pub fn payload(&self) -> &[u8] {
-        self.payload.as_ref().map_or(&[], LargePayload::rest)
+        if self.output_budget.is_spent() {
+            return &[];
+        }
+        let rest = self.payload.as_ref().map_or(&[][..], LargePayload::rest);
+        rest.get(..AT_ONCE).unwrap_or(rest)
     }
 
     /// `bytes` of [`Client::payload`] have been written.
     pub fn payload_written(&mut self, bytes: usize) {
+        self.output_budget.spend_bytes(bytes);
         if let Some(payload) = &mut self.payload {
             payload.written += bytes;
             if payload.rest().is_empty() {

@@ -7,7 +7,7 @@ use super::payload::{LARGE, LargePayload};
 use super::{Client, Close, DRAINING_SHARE, Pending, Reply, packets};
 use crate::broker::budget::DELIVERY;
 use crate::broker::traced;
-use crate::message::{End, Step, WallMillis};
+use crate::message::{End, Step, WakeCause, WallMillis};
 use crate::protocol::{AckKind, PacketId, PublishOut, QoS, ReasonCode, Version, encode};
 use crate::session::{DeliveryBlock, Entry, Fit, Outgoing};
 use crate::store::Op;
@@ -262,7 +262,7 @@ impl Client {
             self.broker.read_page(&self.handle, page);
         }
         if blocked == Some(DeliveryBlock::AwaitingRow) {
-            self.step.wake_at_commit(self.handle.session_wake());
+            self.step.wake_at_commit(self.handle.session_wake(), WakeCause::Direct);
         }
         blocked.is_none()
     }
@@ -348,7 +348,6 @@ impl Client {
             if encode::publish_head(out, self.version, &publish, 0) {
                 apart = publish.payload.len();
                 self.payload = Some(LargePayload::new(message));
-                self.output_budget.spend_bytes(apart);
             }
         } else {
             encode::publish(out, self.version, &publish);

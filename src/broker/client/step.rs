@@ -3,7 +3,7 @@
 
 use super::{Client, Close};
 use crate::broker::{Budget, Load};
-use crate::message::Revoked;
+use crate::message::{Revoked, WakeCause};
 use crate::protocol::ReasonCode;
 use crate::schedule::{self, Point};
 
@@ -114,7 +114,7 @@ impl Client {
             return Ok(());
         }
         if self.step.has_writes() && self.pending.has_new_gates() {
-            self.step.wake_at_commit(self.handle.session_wake());
+            self.step.wake_at_commit(self.handle.session_wake(), WakeCause::Direct);
         }
         schedule::reached(Point::EndOfStep);
         let commit = self

@@ -98,7 +98,7 @@ impl Client {
             self.go_on();
             self.step.notify();
             if self.work.is_some() {
-                self.broker.long_polls.pause(&mut turn).await;
+                self.broker.turns.pause(&mut turn).await;
             }
         }
     }

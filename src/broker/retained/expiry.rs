@@ -28,7 +28,7 @@ impl Broker {
                 self.retained.expire(topic, self.persistence.committed(), &mut step);
                 if budget.is_spent() {
                     step.submit_or_log(self);
-                    self.long_polls.pause(&mut turn).await;
+                    self.turns.pause(&mut turn).await;
                     budget = Budget::of_long_poll();
                 }
             }

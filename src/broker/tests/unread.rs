@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::world::{World, publish};
+use crate::broker::Budget;
 use crate::broker::client::Close;
 use crate::config::Config;
 use crate::protocol::{Packet, QoS, ReasonCode, Version};
@@ -48,6 +49,42 @@ fn one_poll_takes_no_more_than_its_budget_out_of_a_queue() {
     let left = world.broker.queued();
     assert!((10_000..20_000).contains(&left), "{left} are left");
     assert!(receiver.client.has_more(), "it is to be polled again");
+}
+
+/// A payload of 1 MB took a millisecond in one write, so 300 receivers delayed everybody by
+/// hundreds of milliseconds.
+#[test]
+fn one_poll_writes_no_more_than_its_budget_of_a_large_payload() {
+    const PAYLOAD: usize = 1_000_000;
+    let world = World::new();
+    let mut receiver = world.passing("sub");
+    receiver.subscribe("t", QoS::AtMostOnce);
+    receiver.received();
+    let payload = "x".repeat(PAYLOAD);
+    world.passing("pub").publish(QoS::AtMostOnce, 0, &payload);
+    let (client, mut out) = (&mut receiver.client, bytes::BytesMut::new());
+    client.woken();
+    let (mut written, mut polls) = (0, 0);
+    while written < PAYLOAD {
+        assert!(client.begin(Budget::of_short_poll()).unwrap());
+        client.pump(&mut out, ENOUGH).unwrap();
+        let before = written;
+        while !client.payload().is_empty() {
+            let bytes = client.payload().len();
+            assert!(bytes <= 64 << 10, "{bytes} in one write");
+            client.payload_written(bytes);
+            written += bytes;
+        }
+        assert!(
+            written - before <= 320 << 10 && written > before,
+            "{} in a poll",
+            written - before
+        );
+        assert!(client.has_more() || written == PAYLOAD, "it is to be polled again");
+        client.end().unwrap();
+        polls += 1;
+    }
+    assert!(polls > 3);
 }
 
 #[test]

@@ -145,13 +145,13 @@ fn a_failing_disk_poisons_and_everyone_hears_of_it() {
     store
         .submit(&mut Submission {
             ops: vec![Op::Message(Arc::clone(&one))],
-            waiters: vec![session_wake(&waiter)],
+            waiters: vec![waiter_of(&waiter)],
             ..Submission::default()
         })
         .unwrap();
     assert_eq!(store.step(true), Err(SubmitError::Poisoned));
     let context = std::task::Context::from_waker(std::task::Waker::noop());
-    assert!(publisher.poll(&context) && waiter.poll(&context));
+    assert!(publisher.poll(&context).is_some() && waiter.poll(&context).is_some());
     assert!(!one.durability.may_acknowledge(store.committed()));
     assert_eq!(store.state(), StoreState::Poisoned);
     assert_eq!(store.submit(&mut Submission::default()), Err(SubmitError::Poisoned));

@@ -26,7 +26,7 @@ use std::sync::mpsc::channel;
 use super::*;
 use crate::message::{
     ChangeNo, CommitNo, DeliveryId, IncomingId, Message, MessageHead, MessageId, QueuedId,
-    SessionId, SessionWake, SlotState, Wake, WallMillis,
+    SessionId, SessionWake, SlotState, Waiter, Wake, WakeCause, WallMillis,
 };
 use crate::protocol::{PacketId, QoS, SubscriptionOptions, Version};
 
@@ -96,8 +96,9 @@ fn state(change: Change) -> Op {
     Op::State(next_change(), change)
 }
 
-fn session_wake(wake: &Arc<Wake>) -> Arc<SessionWake> {
-    Arc::new(SessionWake::of(Arc::clone(wake)))
+fn waiter_of(wake: &Arc<Wake>) -> Waiter {
+    let session = Arc::new(SessionWake::of(Arc::clone(wake)));
+    Waiter { session, cause: WakeCause::Direct }
 }
 
 fn session(id: u64, client_id: &str) -> Op {

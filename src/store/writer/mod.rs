@@ -23,7 +23,7 @@ use super::plan::Plan;
 use super::queue::Phase;
 use super::room::fullness::Fullness;
 use super::shared::{Shared, StoreState};
-use crate::message::{CommitMark, CommitNo, IdList, Message, SessionWake, Wake};
+use crate::message::{CommitMark, CommitNo, IdList, Message, Waiter, Wake, WakeCause};
 
 /// The result of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +51,7 @@ pub(super) struct Writer {
     shared: Arc<Shared>,
     plan: Plan,
     /// The waiters of the current batch and of batches that are kept.
-    waiters: Vec<Arc<SessionWake>>,
+    waiters: Vec<Waiter>,
     /// Deliveries of ended sessions, which are removed in small steps.
     orphans: IdList,
     measured: Instant,
@@ -141,7 +141,7 @@ impl Writer {
         let took = start.elapsed();
         self.shared.committed.store(number, Ordering::Release);
         notify_publishers(self.plan.messages.iter());
-        self.waiters.iter().for_each(|waiter| waiter.notify());
+        self.waiters.iter().for_each(Waiter::notify);
         let observer = self.shared.observer.get();
         let mark = observer
             .and_then(|observer| traced::tell(&self.plan, &**observer, number, start, took));
@@ -168,10 +168,10 @@ impl Writer {
             self.waiters.clear();
             return;
         }
-        self.waiters.sort_unstable_by_key(Arc::as_ptr);
-        self.waiters.dedup_by(|a, b| Arc::ptr_eq(a, b));
+        self.waiters.sort_unstable_by_key(|waiter| Arc::as_ptr(&waiter.session));
+        self.waiters.dedup_by(|a, b| a.is_same(b));
         // Drop the waiters of sessions that have ended.
-        self.waiters.retain(|waiter| Arc::strong_count(waiter) > 1);
+        self.waiters.retain(|waiter| Arc::strong_count(&waiter.session) > 1);
     }
 
     fn commit_with_headroom(&mut self, number: CommitNo) -> Result<Outcome, Fault> {
@@ -221,7 +221,7 @@ impl Writer {
 
     /// Wakes those who wait for the batch, and keeps them: it may be tried again.
     fn notify_waiters(&self) {
-        self.waiters.iter().for_each(|waiter| waiter.notify());
+        self.waiters.iter().for_each(Waiter::notify);
     }
 
     /// Wakes everyone whose batch will never be committed.
@@ -279,7 +279,7 @@ fn notify_publishers<'a>(messages: impl Iterator<Item = &'a Arc<Message>>) {
             && *slot != address
         {
             *slot = address;
-            publisher.notify_session();
+            publisher.notify_session(WakeCause::Direct);
         }
     }
 }

@@ -7,7 +7,7 @@ mod common;
 use std::future::poll_fn;
 use std::task::Poll;
 
-use ferrymq_loom::message::wake::{SessionWake, Revoked, Wake};
+use ferrymq_loom::message::wake::{Revoked, SessionWake, Wake, WakeCause};
 use loom::future::block_on;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
@@ -19,7 +19,8 @@ use common::explore;
 fn sleep_until_seen(wake: &Wake, happened: &AtomicUsize, wanted: usize) {
     block_on(poll_fn(|context| {
         let mut seen = 0;
-        while wake.poll(context) {
+        while wake.poll(context).is_some() {
+            wake.begin();
             seen = happened.load(Ordering::Relaxed);
         }
         if seen == wanted { Poll::Ready(()) } else { Poll::Pending }
@@ -38,6 +39,42 @@ fn no_ring_is_lost() {
             })
         };
         sleep_until_seen(&wake, &happened, 1);
+        ringer.join().unwrap();
+    });
+}
+
+/// The task takes its turn between the poll that a fan-out causes and [`Wake::begin`].
+#[test]
+fn what_a_fan_out_queues_while_a_task_waits_for_its_turn_is_not_lost() {
+    explore(|| {
+        let session = std::sync::Arc::<SessionWake>::default();
+        let wake = std::sync::Arc::new(Wake::of_session(std::sync::Arc::clone(&session)));
+        session.connect(Some(std::sync::Arc::clone(&wake)));
+        let happened = Arc::new(AtomicUsize::new(0));
+        let ringer = {
+            let (wake, happened) = (std::sync::Arc::clone(&wake), Arc::clone(&happened));
+            thread::spawn(move || {
+                for _ in 0..2 {
+                    happened.fetch_add(1, Ordering::Relaxed);
+                    wake.notify_session(WakeCause::FanOut);
+                }
+            })
+        };
+        let mut has_turn = false;
+        block_on(poll_fn(|context| {
+            if wake.poll(context).is_none() {
+                return Poll::Pending;
+            }
+            if !std::mem::replace(&mut has_turn, true) {
+                // Its turn comes at once.
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            has_turn = false;
+            wake.begin();
+            if happened.load(Ordering::Relaxed) == 2 { Poll::Ready(()) } else { Poll::Pending }
+        }));
+        session.connect(None);
         ringer.join().unwrap();
     });
 }
@@ -81,7 +118,12 @@ fn a_ring_that_comes_before_the_task_has_looked_at_the_last_one_is_not_lost() {
 
 #[test]
 fn a_ring_for_a_connection_that_was_replaced_reaches_the_one_that_came_after_it() {
-    explore(|| {
+    reaches_the_next(WakeCause::Direct);
+    reaches_the_next(WakeCause::FanOut);
+}
+
+fn reaches_the_next(cause: WakeCause) {
+    explore(move || {
         let (session_wake, happened) = (std::sync::Arc::<SessionWake>::default(), Arc::new(AtomicUsize::new(0)));
         let connect = || {
             let wake = std::sync::Arc::new(Wake::of_session(std::sync::Arc::clone(&session_wake)));
@@ -93,7 +135,7 @@ fn a_ring_for_a_connection_that_was_replaced_reaches_the_one_that_came_after_it(
             let happened = Arc::clone(&happened);
             thread::spawn(move || {
                 happened.fetch_add(1, Ordering::Relaxed);
-                asked.notify_session();
+                asked.notify_session(cause);
             })
         };
         let newcomer = connect();
@@ -115,7 +157,7 @@ fn a_revoked_connection_is_woken_and_knows_why() {
             thread::spawn(move || wake.revoke(Revoked::ByOperator))
         };
         block_on(poll_fn(|context| {
-            if wake.poll(context) {
+            if wake.poll(context).is_some() {
                 assert_eq!(wake.revoked(), Some(Revoked::ByOperator));
                 return Poll::Ready(());
             }

@@ -1,8 +1,9 @@
-//! Limits how many tasks with more work than a short poll are runnable at once. The others
-//! wait in a queue outside the runtime. A task with little work therefore waits behind a few
-//! long polls only, however many tasks are busy.
+//! Limits how many busy tasks are runnable at once: those with more work than a short poll,
+//! and those that one message has reached together with many others. The rest wait in a queue
+//! outside the runtime. A task with little work therefore waits behind a few of them only,
+//! however many there are.
 //!
-//! A task with a turn never waits for anything: the turn ends with the poll.
+//! A task with a turn never waits for anything but its poll: the turn ends with it.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,59 +11,62 @@ use std::task::{Context, Poll};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::budget::yield_now;
-
-/// The right to one long poll, until it is dropped.
-pub type LongPollPermit = OwnedSemaphorePermit;
+/// The right to one poll, until it is dropped.
+pub type Turn = OwnedSemaphorePermit;
 
 /// Waits for a turn. Turns are granted in the order of the first poll.
-pub struct NextLongPoll(Pin<Box<dyn Future<Output = Option<LongPollPermit>> + Send>>);
+pub struct NextTurn(Pin<Box<dyn Future<Output = Option<Turn>> + Send>>);
 
-impl NextLongPoll {
+impl NextTurn {
     /// Ready with the turn, which ends when it is dropped. `None`: the broker was dropped, so
     /// no turn is needed.
-    pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<LongPollPermit>> {
+    pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Turn>> {
         self.0.as_mut().poll(context)
     }
 }
 
-/// The kind of work that exceeds a short poll.
+/// The kind of work that a turn is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Load {
-    /// Handling what clients have sent.
+    /// A long poll that handles what clients have sent.
     Input,
-    /// Sending to clients. It empties queues, so it does not wait behind work that fills them.
+    /// A long poll that sends to clients. It empties queues, so it does not wait behind work
+    /// that fills them.
     Output,
+    /// A short poll that sends what many clients receive at once.
+    Receiving,
 }
 
 /// The queues of tasks that wait, and the turns that are in use.
 #[derive(Debug)]
-pub struct LongPolls {
+pub struct Turns {
     input: Arc<Semaphore>,
     output: Arc<Semaphore>,
+    receiving: Arc<Semaphore>,
 }
 
-impl LongPolls {
+impl Turns {
     /// At most `at_once` concurrent turns of each kind.
     pub fn new(at_once: usize) -> Self {
         let line = || Arc::new(Semaphore::new(at_once.max(1)));
-        Self { input: line(), output: line() }
+        Self { input: line(), output: line(), receiving: line() }
     }
 
     /// Waits for a turn, from the first poll of the result on.
-    pub fn next(&self, load: Load) -> NextLongPoll {
+    pub fn next(&self, load: Load) -> NextTurn {
         let semaphore = Arc::clone(match load {
             Load::Input => &self.input,
             Load::Output => &self.output,
+            Load::Receiving => &self.receiving,
         });
-        NextLongPoll(Box::pin(async move { semaphore.acquire_owned().await.ok() }))
+        NextTurn(Box::pin(async move { semaphore.acquire_owned().await.ok() }))
     }
 
     /// Called between two parts of work outside a connection's poll: releases the turn,
     /// yields, and waits for the next one.
-    pub async fn pause(&self, turn: &mut Option<LongPollPermit>) {
+    pub async fn pause(&self, turn: &mut Option<Turn>) {
         *turn = None;
-        yield_now().await;
+        tokio::task::yield_now().await;
         *turn = self.next(Load::Input).0.await;
     }
 }
@@ -73,13 +77,13 @@ mod tests {
 
     use super::*;
 
-    fn poll(next: &mut NextLongPoll) -> Poll<Option<LongPollPermit>> {
+    fn poll(next: &mut NextTurn) -> Poll<Option<Turn>> {
         next.poll(&mut Context::from_waker(Waker::noop()))
     }
 
     #[test]
     fn those_who_wait_get_their_turn_in_order() {
-        let polls = LongPolls::new(1);
+        let polls = Turns::new(1);
         let Poll::Ready(first) = poll(&mut polls.next(Load::Input)) else { panic!("it was free") };
         let (mut second, mut third) = (polls.next(Load::Input), polls.next(Load::Input));
         assert!(poll(&mut second).is_pending() && poll(&mut third).is_pending());
@@ -95,7 +99,7 @@ mod tests {
 
     #[test]
     fn what_empties_queues_does_not_wait_for_what_fills_them() {
-        let polls = LongPolls::new(1);
+        let polls = Turns::new(1);
         let _filling = poll(&mut polls.next(Load::Input));
         assert!(poll(&mut polls.next(Load::Input)).is_pending());
         assert!(poll(&mut polls.next(Load::Output)).is_ready());
@@ -103,7 +107,7 @@ mod tests {
 
     #[test]
     fn the_turn_of_one_who_leaves_goes_to_the_next() {
-        let polls = LongPolls::new(1);
+        let polls = Turns::new(1);
         let first = poll(&mut polls.next(Load::Input));
         let (mut second, mut third) = (polls.next(Load::Input), polls.next(Load::Input));
         assert!(poll(&mut second).is_pending() && poll(&mut third).is_pending());
