@@ -3,7 +3,7 @@
 /// The budget of a long poll, in units of about 0.1 to 0.2 µs: a few milliseconds at most. See
 /// [`super::Turns`].
 const LONG: usize = 16 * 1024;
-/// The budget of a poll that waits for no turn: a few hundred microseconds.
+/// The budget of a short poll: a few hundred microseconds.
 const SHORT: usize = 2 * 1024;
 
 /// A packet, without the work that it causes.
@@ -35,7 +35,7 @@ impl Budget {
         Self(LONG)
     }
 
-    /// For a task that left no work undone in its last poll.
+    /// For a task that left no work undone in its last poll, or was woken with many others.
     pub const fn of_short_poll() -> Self {
         Self(SHORT)
     }

@@ -105,7 +105,7 @@ pub struct Broker {
     /// The only source of time.
     pub clock: Clock,
     pub(crate) persistence: Persistence,
-    /// Limits concurrent long polls.
+    /// Limits how many busy tasks run at once.
     pub(crate) turns: Turns,
     shares: memory::Shares,
     #[cfg(feature = "failpoints")]
@@ -231,6 +231,11 @@ impl Broker {
     /// Bytes that are held in memory on behalf of clients.
     pub fn memory(&self) -> u64 {
         u64::try_from(self.metrics.messages.memory.get()).unwrap_or(0)
+    }
+
+    /// Turns that are granted and have not ended: see [`Turns::in_use`].
+    pub fn turns_in_use(&self) -> usize {
+        self.turns.in_use()
     }
 
     /// True if the disk has no room for messages.

@@ -65,7 +65,7 @@ const CONNECT_PART: u64 = 16;
 const LARGE_CONNECTS: u64 = 4;
 
 /// One that runs and one that is next, so that no thread waits for work, and a task with
-/// little work waits behind two long polls at most.
+/// little work waits behind two polls of each kind at most.
 const TURNS_A_THREAD: usize = 2;
 
 /// So many short polls delay others by a few milliseconds at most.

@@ -3,7 +3,7 @@
 //! outside the runtime. A task with little work therefore waits behind a few of them only,
 //! however many there are.
 //!
-//! A task with a turn never waits for anything but its poll: the turn ends with it.
+//! A task with a turn waits for nothing but its poll, and gives the turn back at its end.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,8 +18,8 @@ pub type Turn = OwnedSemaphorePermit;
 pub struct NextTurn(Pin<Box<dyn Future<Output = Option<Turn>> + Send>>);
 
 impl NextTurn {
-    /// Ready with the turn, which ends when it is dropped. `None`: the broker was dropped, so
-    /// no turn is needed.
+    /// Ready with the turn, which ends when it is dropped. Never ready with `None`: the
+    /// semaphores are not closed.
     pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Turn>> {
         self.0.as_mut().poll(context)
     }
@@ -40,6 +40,7 @@ pub enum Load {
 /// The queues of tasks that wait, and the turns that are in use.
 #[derive(Debug)]
 pub struct Turns {
+    at_once: usize,
     input: Arc<Semaphore>,
     output: Arc<Semaphore>,
     receiving: Arc<Semaphore>,
@@ -48,8 +49,15 @@ pub struct Turns {
 impl Turns {
     /// At most `at_once` concurrent turns of each kind.
     pub fn new(at_once: usize) -> Self {
-        let line = || Arc::new(Semaphore::new(at_once.max(1)));
-        Self { input: line(), output: line(), receiving: line() }
+        let at_once = at_once.max(1);
+        let line = || Arc::new(Semaphore::new(at_once));
+        Self { at_once, input: line(), output: line(), receiving: line() }
+    }
+
+    /// Turns that are granted and have not ended. For tests: nobody has one while nobody runs.
+    pub fn in_use(&self) -> usize {
+        let lines = [&self.input, &self.output, &self.receiving];
+        lines.iter().map(|line| self.at_once - line.available_permits()).sum()
     }
 
     /// Waits for a turn, from the first poll of the result on.

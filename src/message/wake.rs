@@ -9,7 +9,7 @@ use crate::sync::Mutex;
 
 /// The wake-up of a connection, for all causes: an acknowledgement may be sent, a delivery was
 /// queued, the session was taken over. However often it is notified between two polls, the task is
-/// woken once.
+/// woken once for each [`WakeCause`].
 #[derive(Debug, Default)]
 pub struct Wake {
     notified: AtomicBool,
@@ -102,12 +102,12 @@ impl Wake {
         }
     }
 
-    /// The task is about to check its queue.
-    pub fn begin(&self) {
+    /// To be called when the task has its turn, before it checks its queue. True if a fan-out
+    /// has reached it since the last call: perhaps after [`Wake::poll`], which did not see it.
+    #[must_use]
+    pub fn begin(&self) -> bool {
         // Most polls find it unset, and a load costs less than a swap.
-        if self.reached.load(Ordering::Acquire) {
-            self.reached.swap(false, Ordering::AcqRel);
-        }
+        self.reached.load(Ordering::Acquire) && self.reached.swap(false, Ordering::AcqRel)
     }
 
     /// Sets whether the connection waits for room instead of being refused. To be reset when
@@ -227,7 +227,7 @@ impl SessionWake {
 pub struct Waiter {
     /// The session.
     pub session: Arc<SessionWake>,
-    /// What it waits for.
+    /// How it is woken.
     pub cause: WakeCause,
 }
 
@@ -239,6 +239,19 @@ impl Waiter {
 
     /// True if both wake the same session in the same way.
     pub fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.session, &other.session) && self.cause == other.cause
+        self.is_of_the_session_of(other) && self.cause == other.cause
+    }
+
+    fn is_of_the_session_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.session, &other.session)
+    }
+
+    /// Keeps one of each session, [`WakeCause::Direct`] before [`WakeCause::FanOut`], and none
+    /// of sessions that nobody else refers to.
+    pub fn unite(waiters: &mut Vec<Self>) {
+        let is_fan_out = |waiter: &Self| waiter.cause == WakeCause::FanOut;
+        waiters.sort_unstable_by_key(|waiter| (Arc::as_ptr(&waiter.session), is_fan_out(waiter)));
+        waiters.dedup_by(|later, first| later.is_of_the_session_of(first));
+        waiters.retain(|waiter| Arc::strong_count(&waiter.session) > 1);
     }
 }

@@ -120,6 +120,8 @@ impl<S: Transport> Connection<S> {
     }
 
     async fn close(mut self, mut client: Box<Client>, close: Close) {
+        // Whoever closes may wait, also for a turn, and must not have one meanwhile.
+        self.pace.rests();
         let (client_id, remote) = (Arc::clone(client.client_id()), self.stream.peer());
         // Many connections may end at once, and their input is no longer needed.
         self.partial = Partial::default();
@@ -186,7 +188,9 @@ impl<S: Transport> Connection<S> {
             ready!(self.pace.begin(cause, client.turns(), context))
         };
         // Only now, so that more messages do not wake it while it waits for its turn.
-        client.wake().begin();
+        if client.wake().begin() {
+            client.woken();
+        }
         match client.begin(budget) {
             Ok(true) => {}
             // The wake-up is rung when the permit is free.

@@ -19,7 +19,7 @@ enum State {
     Idle,
     /// The connection waits for its turn.
     Waiting(NextTurn, Length),
-    /// It has its turn, and waits until the other ready tasks have been polled.
+    /// It has its turn, and is polled after the runtime has looked at sockets.
     Granted(Option<Turn>, Length),
     /// It has its turn, which ends when this is dropped.
     Running { _turn: Option<Turn>, length: Length },
@@ -100,9 +100,9 @@ impl Pace {
     }
 }
 
-/// Has the task polled again, after the tasks of this thread that are ready and after the
-/// runtime has looked at sockets and timers. A task that wakes itself is polled without that:
-/// the runtime looks at sockets after every 61st poll, which may be 200 ms if each is long.
+/// Has the task polled again after the runtime has looked at sockets and timers, which it does
+/// when this thread has no other ready task, or after 61 of them. A task that wakes itself is
+/// polled without that, so that nobody looks for 200 ms if each poll is long.
 fn poll_after_others(context: &mut Context<'_>) {
     let yielded = pin!(tokio::task::yield_now());
     // Never ready at its first poll, which hands the waker to the runtime.

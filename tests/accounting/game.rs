@@ -41,7 +41,9 @@ pub fn on_paused_time<T>(game: impl FnOnce() -> T) -> T {
         .start_paused(true)
         .build()
         .unwrap();
-    runtime.block_on(async { game() })
+    // Not within `block_on`, where a task that is to be polled after others would not be woken.
+    let _entered = runtime.enter();
+    game()
 }
 
 impl Game {

@@ -87,6 +87,11 @@ impl Run {
     /// wake-up.
     pub(super) fn nothing_was_forgotten(&mut self) {
         self.engine.nest(0);
+        // While the disk is full, those who wait for it are woken again and again.
+        if self.engine.ready().is_empty() {
+            let turns = self.engine.world.broker.turns_in_use();
+            assert_eq!(turns, 0, "a turn is held while nobody runs\n{}", self.describe());
+        }
         let before: Vec<_> = self
             .ends
             .iter()

@@ -314,7 +314,7 @@ impl Turning {
     /// Runs one step after the other, as the network layer does, until there is nothing to do.
     fn serve(&mut self, client: &mut Client) -> Result<(), Close> {
         let rung = client.wake().poll(&Context::from_waker(Waker::noop())).is_some();
-        client.wake().begin();
+        let rung = client.wake().begin() || rung;
         if rung {
             client.woken();
         }

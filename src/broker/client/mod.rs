@@ -84,6 +84,8 @@ pub struct Client {
     step: Step,
     /// The rest of this poll's budget for input.
     budget: Budget,
+    /// Bytes of an incomplete packet that were charged as they arrived.
+    charged: usize,
     /// The rest of this poll's budget for output, separate so that neither starves the other.
     output_budget: Budget,
     /// A packet whose work continues in the next poll.
@@ -169,6 +171,7 @@ impl Client {
             permit: None,
             step: Step::new(&broker),
             budget: Budget::of_short_poll(),
+            charged: 0,
             output_budget: Budget::of_short_poll(),
             work: None,
             is_continuation: false,
@@ -242,7 +245,7 @@ impl Client {
         Ok(())
     }
 
-    /// The queue for long polls, used when a short poll is not enough.
+    /// The lines of those that need more than a short poll, or wait with many others.
     pub fn turns(&self) -> &Turns {
         &self.broker.turns
     }
@@ -274,6 +277,7 @@ impl Client {
 
     /// Subtracts the cost of reading `bytes` of a packet that is not complete yet.
     pub fn spend_read(&mut self, bytes: usize) {
+        self.charged += bytes;
         self.budget.spend_bytes(bytes);
     }
 
@@ -288,7 +292,7 @@ impl Client {
             packets::received(&self.handle.client_id, &packet, len);
         }
         self.budget.spend(PACKET);
-        self.budget.spend_bytes(len);
+        self.budget.spend_bytes(len.saturating_sub(std::mem::take(&mut self.charged)));
         if let Some(reason) = self.must_wait(&packet).filter(|_| !self.output_closed) {
             self.hold(reason);
             return Ok(Handled::Held);

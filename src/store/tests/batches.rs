@@ -267,3 +267,24 @@ fn a_delivery_goes_from_session_to_session_before_it_is_changed_or_deleted() {
     commit(&store, vec![Op::Delete { delivery: DeliveryId(11), message: None }]);
     assert_eq!(count(directory.path(), "delivery"), 1);
 }
+
+#[test]
+fn waiters_are_kept_once_for_each_session_that_still_exists() {
+    let sessions: [Arc<SessionWake>; 3] = std::array::from_fn(|_| Arc::default());
+    let waiter = |of: &Arc<SessionWake>, cause| Waiter { session: Arc::clone(of), cause };
+    let mut waiters = Vec::new();
+    for _ in 0..3 {
+        for session in &sessions {
+            waiters.push(waiter(session, WakeCause::FanOut));
+        }
+        waiters.push(waiter(&sessions[1], WakeCause::Direct));
+    }
+    let [first, second, ended] = sessions;
+    drop(ended);
+    Waiter::unite(&mut waiters);
+    let mut kept: Vec<_> =
+        waiters.iter().map(|waiter| (Arc::ptr_eq(&waiter.session, &first), waiter.cause)).collect();
+    kept.sort_by_key(|(is_first, _)| !is_first);
+    assert_eq!(kept, [(true, WakeCause::FanOut), (false, WakeCause::Direct)]);
+    drop(second);
+}

@@ -168,10 +168,7 @@ impl Writer {
             self.waiters.clear();
             return;
         }
-        self.waiters.sort_unstable_by_key(|waiter| Arc::as_ptr(&waiter.session));
-        self.waiters.dedup_by(|a, b| a.is_same(b));
-        // Drop the waiters of sessions that have ended.
-        self.waiters.retain(|waiter| Arc::strong_count(&waiter.session) > 1);
+        Waiter::unite(&mut self.waiters);
     }
 
     fn commit_with_headroom(&mut self, number: CommitNo) -> Result<Outcome, Fault> {

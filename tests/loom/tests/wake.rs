@@ -20,7 +20,7 @@ fn sleep_until_seen(wake: &Wake, happened: &AtomicUsize, wanted: usize) {
     block_on(poll_fn(|context| {
         let mut seen = 0;
         while wake.poll(context).is_some() {
-            wake.begin();
+            let _ = wake.begin();
             seen = happened.load(Ordering::Relaxed);
         }
         if seen == wanted { Poll::Ready(()) } else { Poll::Pending }
@@ -39,6 +39,31 @@ fn no_ring_is_lost() {
             })
         };
         sleep_until_seen(&wake, &happened, 1);
+        ringer.join().unwrap();
+    });
+}
+
+/// The first poll has another cause, and a fan-out reaches the task while it runs: seen by
+/// [`Wake::begin`] alone.
+#[test]
+fn what_a_fan_out_queues_while_a_task_is_polled_for_something_else_is_not_lost() {
+    explore(|| {
+        let session = std::sync::Arc::<SessionWake>::default();
+        let wake = std::sync::Arc::new(Wake::of_session(std::sync::Arc::clone(&session)));
+        let happened = Arc::new(AtomicUsize::new(0));
+        let ringer = {
+            let (wake, happened) = (std::sync::Arc::clone(&wake), Arc::clone(&happened));
+            thread::spawn(move || {
+                happened.fetch_add(1, Ordering::Relaxed);
+                wake.notify_session(WakeCause::FanOut);
+            })
+        };
+        block_on(poll_fn(|context| {
+            let is_woken = wake.poll(context).is_some();
+            let looks = wake.begin() || is_woken;
+            let seen = looks && happened.load(Ordering::Relaxed) == 1;
+            if seen { Poll::Ready(()) } else { Poll::Pending }
+        }));
         ringer.join().unwrap();
     });
 }
@@ -71,7 +96,7 @@ fn what_a_fan_out_queues_while_a_task_waits_for_its_turn_is_not_lost() {
                 return Poll::Pending;
             }
             has_turn = false;
-            wake.begin();
+            let _ = wake.begin();
             if happened.load(Ordering::Relaxed) == 2 { Poll::Ready(()) } else { Poll::Pending }
         }));
         session.connect(None);
