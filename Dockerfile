@@ -28,8 +28,8 @@ RUN if [ -n "$CROSS" ]; then \
 
 # Linked with all that it needs: the same binary runs on any base. Names are still looked
 # up by /etc/hosts and DNS. The allocator for arm64 works with pages of up to 64 KiB, which some
-# of its kernels have (16 KiB on a Raspberry Pi 5). Debug information would be stripped below:
-# without it the build takes half the disk space.
+# of its kernels have (16 KiB on a Raspberry Pi 5). Debug information would only
+# take room on the disk: it is stripped below.
 ENV RUSTFLAGS="-C target-feature=+crt-static" \
     CARGO_PROFILE_RELEASE_DEBUG=false \
     AARCH64_UNKNOWN_LINUX_GNU_JEMALLOC_SYS_WITH_LG_PAGE=16 \

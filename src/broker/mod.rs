@@ -86,6 +86,7 @@ use self::retained::RetainedMessages;
 use self::subscription_table::SubscriptionTable;
 use self::timers::Timers;
 use crate::auth::Authenticator;
+use crate::message::WakeCause;
 use crate::store::Recovered;
 use crate::sync::Mutex;
 use crate::telemetry::{Metrics, Tracing};
@@ -258,7 +259,7 @@ impl Broker {
         self.shutdown.notify_waiters();
         let handles = self.registry.all();
         for handle in handles {
-            handle.session_wake().notify(crate::message::WakeCause::Direct);
+            handle.session_wake().notify(WakeCause::Direct);
         }
     }
 

@@ -89,6 +89,13 @@ mod tests {
         next.poll(&mut Context::from_waker(Waker::noop()))
     }
 
+    /// As docs/limits.md says: it is not charged, so it must be small beside a connection.
+    #[test]
+    fn a_place_in_line_is_small() {
+        let size = size_of_val(&*Turns::new(1).next(Load::Receiving).0);
+        assert!(size <= 160, "{size} bytes");
+    }
+
     #[test]
     fn those_who_wait_get_their_turn_in_order() {
         let polls = Turns::new(1);

@@ -33,6 +33,8 @@ struct Member {
     made: Vec<u8>,
     sent: usize,
     reads: bool,
+    /// Bytes read.
+    read: u64,
     open: bool,
     ready: bool,
 }
@@ -66,8 +68,16 @@ impl Crowd {
         let interest = Interest::READABLE | Interest::WRITABLE;
         let index = self.members.len();
         self.poll.registry().register(&mut stream, Token(index), interest).unwrap();
-        let made = Vec::new();
-        self.members.push(Member { stream, source, made, sent: 0, reads, open: true, ready: true });
+        self.members.push(Member {
+            stream,
+            source,
+            made: Vec::new(),
+            sent: 0,
+            reads,
+            read: 0,
+            open: true,
+            ready: true,
+        });
         self.ready.push_back(index);
         self.open += 1;
     }
@@ -76,6 +86,11 @@ impl Crowd {
     /// notices late.
     pub fn open(&self) -> usize {
         self.open
+    }
+
+    /// Bytes that the member with the fewest has read.
+    pub fn least_read(&self) -> u64 {
+        self.members.iter().map(|member| member.read).min().unwrap_or_default()
     }
 
     /// Runs until the attack is over or all connections are closed.
@@ -111,6 +126,7 @@ impl Crowd {
         member.ready = false;
         let (read, more_to_read) = member.read(chunk);
         let (sent, rounds, more_to_send) = member.send();
+        member.read += read as u64;
         self.read += read as u64;
         self.rounds += rounds;
         attack.spent(sent);

@@ -59,7 +59,7 @@ impl Outcome {
             let (peak, bound) = (self.peak / MIB, bound / MIB);
             self.notes.push(format!("over the target for memory: {peak} MiB, {bound} at most"));
         }
-        let asserted = (self.limit + self.base) / 10 * 16;
+        let asserted = (self.limit + self.base) / 10 * 14;
         self.check_peak(asserted);
     }
 

@@ -136,6 +136,9 @@ impl Remains {
         settings.topic_alias_maximum = shape.topic_aliases;
         settings.back_pressure = shape.back_pressure;
         settings.store_wills = shape.store_wills;
+        // Drawn with the window, so that the seeds that are kept stay the histories they are.
+        settings.receivers_at_once =
+            if shape.inflight_window.is_multiple_of(2) { 0 } else { 1_000 };
         settings.max_memory = shape.max_memory.unwrap_or(settings.max_memory);
         let (clock, hand) = Clock::by_hand(WallMillis(wall));
         let broker = Broker::with_clock(

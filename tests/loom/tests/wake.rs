@@ -27,17 +27,28 @@ fn sleep_until_seen(wake: &Wake, happened: &AtomicUsize, wanted: usize) {
     }));
 }
 
+/// Changes something and rings, so many times, in a thread of its own.
+fn ringing(
+    wake: &std::sync::Arc<Wake>,
+    happened: &Arc<AtomicUsize>,
+    cause: WakeCause,
+    times: usize,
+) -> thread::JoinHandle<()> {
+    let (wake, happened) = (std::sync::Arc::clone(wake), Arc::clone(happened));
+    thread::spawn(move || {
+        for _ in 0..times {
+            happened.fetch_add(1, Ordering::Relaxed);
+            wake.notify_session(cause);
+        }
+    })
+}
+
 #[test]
 fn no_ring_is_lost() {
     explore(|| {
-        let (wake, happened) = (Arc::new(Wake::default()), Arc::new(AtomicUsize::new(0)));
-        let ringer = {
-            let (wake, happened) = (Arc::clone(&wake), Arc::clone(&happened));
-            thread::spawn(move || {
-                happened.fetch_add(1, Ordering::Relaxed);
-                wake.notify();
-            })
-        };
+        let (wake, happened) =
+            (std::sync::Arc::new(Wake::default()), Arc::new(AtomicUsize::new(0)));
+        let ringer = ringing(&wake, &happened, WakeCause::Direct, 1);
         sleep_until_seen(&wake, &happened, 1);
         ringer.join().unwrap();
     });
@@ -51,13 +62,7 @@ fn what_a_fan_out_queues_while_a_task_is_polled_for_something_else_is_not_lost()
         let session = std::sync::Arc::<SessionWake>::default();
         let wake = std::sync::Arc::new(Wake::of_session(std::sync::Arc::clone(&session)));
         let happened = Arc::new(AtomicUsize::new(0));
-        let ringer = {
-            let (wake, happened) = (std::sync::Arc::clone(&wake), Arc::clone(&happened));
-            thread::spawn(move || {
-                happened.fetch_add(1, Ordering::Relaxed);
-                wake.notify_session(WakeCause::FanOut);
-            })
-        };
+        let ringer = ringing(&wake, &happened, WakeCause::FanOut, 1);
         block_on(poll_fn(|context| {
             let is_woken = wake.poll(context).is_some();
             let looks = wake.begin() || is_woken;
@@ -76,15 +81,7 @@ fn what_a_fan_out_queues_while_a_task_waits_for_its_turn_is_not_lost() {
         let wake = std::sync::Arc::new(Wake::of_session(std::sync::Arc::clone(&session)));
         session.connect(Some(std::sync::Arc::clone(&wake)));
         let happened = Arc::new(AtomicUsize::new(0));
-        let ringer = {
-            let (wake, happened) = (std::sync::Arc::clone(&wake), Arc::clone(&happened));
-            thread::spawn(move || {
-                for _ in 0..2 {
-                    happened.fetch_add(1, Ordering::Relaxed);
-                    wake.notify_session(WakeCause::FanOut);
-                }
-            })
-        };
+        let ringer = ringing(&wake, &happened, WakeCause::FanOut, 2);
         let mut has_turn = false;
         block_on(poll_fn(|context| {
             if wake.poll(context).is_none() {
@@ -107,15 +104,9 @@ fn what_a_fan_out_queues_while_a_task_waits_for_its_turn_is_not_lost() {
 #[test]
 fn no_ring_of_two_threads_is_lost() {
     explore(|| {
-        let (wake, happened) = (Arc::new(Wake::default()), Arc::new(AtomicUsize::new(0)));
-        let ring = || {
-            let (wake, happened) = (Arc::clone(&wake), Arc::clone(&happened));
-            thread::spawn(move || {
-                happened.fetch_add(1, Ordering::Relaxed);
-                wake.notify();
-            })
-        };
-        let ringers = [ring(), ring()];
+        let (wake, happened) =
+            (std::sync::Arc::new(Wake::default()), Arc::new(AtomicUsize::new(0)));
+        let ringers = [(); 2].map(|()| ringing(&wake, &happened, WakeCause::Direct, 1));
         sleep_until_seen(&wake, &happened, 2);
         for ringer in ringers {
             ringer.join().unwrap();
@@ -126,16 +117,9 @@ fn no_ring_of_two_threads_is_lost() {
 #[test]
 fn a_ring_that_comes_before_the_task_has_looked_at_the_last_one_is_not_lost() {
     explore(|| {
-        let (wake, happened) = (Arc::new(Wake::default()), Arc::new(AtomicUsize::new(0)));
-        let ringer = {
-            let (wake, happened) = (Arc::clone(&wake), Arc::clone(&happened));
-            thread::spawn(move || {
-                for _ in 0..2 {
-                    happened.fetch_add(1, Ordering::Relaxed);
-                    wake.notify();
-                }
-            })
-        };
+        let (wake, happened) =
+            (std::sync::Arc::new(Wake::default()), Arc::new(AtomicUsize::new(0)));
+        let ringer = ringing(&wake, &happened, WakeCause::Direct, 2);
         sleep_until_seen(&wake, &happened, 2);
         ringer.join().unwrap();
     });
@@ -149,7 +133,8 @@ fn a_ring_for_a_connection_that_was_replaced_reaches_the_one_that_came_after_it(
 
 fn reaches_the_next(cause: WakeCause) {
     explore(move || {
-        let (session_wake, happened) = (std::sync::Arc::<SessionWake>::default(), Arc::new(AtomicUsize::new(0)));
+        let (session_wake, happened) =
+            (std::sync::Arc::<SessionWake>::default(), Arc::new(AtomicUsize::new(0)));
         let connect = || {
             let wake = std::sync::Arc::new(Wake::of_session(std::sync::Arc::clone(&session_wake)));
             session_wake.connect(Some(std::sync::Arc::clone(&wake)));
