@@ -1,4 +1,5 @@
-//! `config/ferrymq.toml` shows every key with its default, and `docs/configuration.md` is
+//! `config/ferrymq.toml` shows every key with its default, those of tables that are optional as
+//! comments without a space, and `docs/configuration.md` is
 //! generated from it: `BLESS=1 cargo test --test configuration` writes it.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // As inside the crate's tests.
@@ -42,6 +43,39 @@ fn the_shipped_file_shows_every_key_with_its_default_and_no_other() {
     assert_eq!(shown, defaults);
 }
 
+/// The file with its optional tables, without the examples of rules.
+fn with_optional_tables() -> String {
+    let file = shipped();
+    let (mut out, mut is_example) = (String::new(), false);
+    for line in file.lines() {
+        is_example = line.starts_with("#[[") || (is_example && !line.is_empty());
+        if !is_example {
+            writeln!(out, "{}", uncommented(line)).unwrap();
+        }
+    }
+    out
+}
+
+/// A table or key that is shown as a comment has no space behind the sign.
+fn uncommented(line: &str) -> &str {
+    line.strip_prefix('#').filter(|rest| rest.starts_with(|c| c != ' ')).unwrap_or(line)
+}
+
+#[test]
+fn the_shipped_file_shows_every_key_of_the_optional_tables_with_its_default() {
+    let shown = flatten(&toml::from_str(&with_optional_tables()).unwrap());
+    let all = Config::with_all_tables().to_toml().unwrap();
+    assert_eq!(shown, flatten(&toml::from_str(&all).unwrap()));
+}
+
+#[test]
+fn the_rules_that_are_shown_are_rules() {
+    let file = shipped();
+    let all: Vec<_> = file.lines().map(uncommented).collect();
+    let config: Config = toml::from_str(&all.join("\n")).unwrap();
+    assert_eq!(config.acl.rules.len(), 1);
+}
+
 #[test]
 fn the_shipped_file_is_a_valid_configuration() {
     let file = Some(in_repository("config/ferrymq.toml"));
@@ -81,7 +115,10 @@ struct Entry {
 /// The comment lines right above an entry explain it.
 fn entries(file: &str) -> Vec<Entry> {
     let (mut entries, mut text, mut table) = (Vec::new(), String::new(), String::new());
+    let mut is_example = false;
     for line in file.lines() {
+        is_example = line.starts_with("#[[") || (is_example && !line.is_empty());
+        let line = if is_example { "" } else { uncommented(line) };
         if let Some(comment) = line.strip_prefix('#') {
             let gap = if text.is_empty() { "" } else { " " };
             write!(text, "{gap}{}", comment.trim()).unwrap();
@@ -115,6 +152,9 @@ fn documentation(file: &str) -> String {
          sets nothing. What Kubernetes makes for a service is left out: `..._SERVICE_HOST`,\n\
          `..._SERVICE_PORT...`, `..._PORT_1883_TCP...`, and `..._PORT` with a value such as\n\
          `tcp://10.0.0.1:1883`.\n\n\
+         A list is written in the environment with commas: `FERRYMQ_AUTH__METHODS=jwt,password`.\n\n\
+         The keys of `listeners.tcp` are those of any listener. Its tables `tls`, `websocket`\n\
+         and `auth` are there only if they are written.\n\n\
          Sizes are written as `64KiB`, `10MB` or a number of bytes; times as `5ms`, `30s`,\n\
          `10m`, `18h`, `7d` or, where it is mentioned, `never`.\n",
     );

@@ -1,8 +1,13 @@
 //! `[auth]`.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::auth_methods::{AuthCertificate, AuthHttp, AuthJwt, AuthScram};
+use super::list::{Item, List};
 
 /// `[auth]`: who may connect.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -16,12 +21,101 @@ pub struct Auth {
     /// Passwords verified at the same time, 1 to 64. Each verification takes one core for
     /// about 20 ms and 19 MiB of memory.
     pub max_verifications: usize,
+    /// The ways to authenticate, in the order in which they are asked: `certificate`, `jwt`,
+    /// `password`, `http`. Each allows, refuses, or leaves the client to the next; one that is
+    /// not configured leaves all.
+    pub methods: List<Method>,
+    /// Those of `methods` that must all allow a client. Empty: one is enough.
+    pub require: List<Method>,
+    /// True: a session belongs to the user who created it, and another user with its client id
+    /// is refused.
+    pub bind_client_id: bool,
+    /// `[auth.certificate]`.
+    pub certificate: AuthCertificate,
+    /// `[auth.jwt]`.
+    pub jwt: AuthJwt,
+    /// `[auth.http]`.
+    pub http: AuthHttp,
+    /// `[auth.scram]`.
+    pub scram: AuthScram,
 }
 
 impl Default for Auth {
     fn default() -> Self {
-        Self { allow_anonymous: Anonymous::Loopback, password_file: None, max_verifications: 2 }
+        Self {
+            allow_anonymous: Anonymous::Loopback,
+            password_file: None,
+            max_verifications: 2,
+            methods: List(vec![Method::Jwt, Method::Password, Method::Http]),
+            require: List::default(),
+            bind_client_id: true,
+            certificate: AuthCertificate::default(),
+            jwt: AuthJwt::default(),
+            http: AuthHttp::default(),
+            scram: AuthScram::default(),
+        }
     }
+}
+
+impl Auth {
+    /// True if something is configured that can tell who a client is.
+    pub fn can_authenticate(&self) -> bool {
+        let Self { password_file, jwt, http, scram, .. } = self;
+        password_file.is_some()
+            || jwt.is_configured()
+            || !http.url.is_empty()
+            || scram.file.is_some()
+    }
+}
+
+/// A way to authenticate a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// A client certificate.
+    Certificate,
+    /// A JSON Web Token in the password field.
+    Jwt,
+    /// The password file.
+    Password,
+    /// An HTTP server that is asked.
+    Http,
+    /// SCRAM-SHA-256, by enhanced authentication. It is no item of `auth.methods`, where it
+    /// counts as `password`.
+    Scram,
+}
+
+impl Method {
+    /// As it is written in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Certificate => "certificate",
+            Self::Jwt => "jwt",
+            Self::Password => "password",
+            Self::Http => "http",
+            Self::Scram => "scram",
+        }
+    }
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Method {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        [Self::Certificate, Self::Jwt, Self::Password, Self::Http]
+            .into_iter()
+            .find(|method| method.as_str() == text)
+            .ok_or(())
+    }
+}
+
+impl Item for Method {
+    const EXPECTED: &'static str = "\"certificate\", \"jwt\", \"password\" or \"http\"";
 }
 
 /// Whether clients may connect without a user name.

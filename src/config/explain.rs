@@ -127,7 +127,9 @@ fn suggestion(path: &[String]) -> Option<String> {
     let known = known_paths();
     let is_sibling = |other: &[String]| match (parent, other) {
         // The user names the listeners; all of them have the same keys.
-        ([table, _], [first, _]) if table == "listeners" => first == table,
+        ([table, _, below @ ..], [first, _, other @ ..]) if table == "listeners" => {
+            first == table && below == other
+        }
         _ => parent == other,
     };
     let near = known
@@ -143,7 +145,7 @@ fn suggestion(path: &[String]) -> Option<String> {
     known.iter().find(|other| other.last() == Some(name)).map(|other| other.join("."))
 }
 
-/// Every table and key of the defaults.
+/// Every table and key.
 fn known_paths() -> Vec<Vec<String>> {
     fn walk(value: &Value, path: &mut Vec<String>, out: &mut Vec<Vec<String>>) {
         for (name, child) in value.as_dict().into_iter().flatten() {
@@ -154,7 +156,7 @@ fn known_paths() -> Vec<Vec<String>> {
         }
     }
     let mut paths = Vec::new();
-    if let Ok(defaults) = Value::serialize(Config::default()) {
+    if let Ok(defaults) = Value::serialize(Config::with_all_tables()) {
         walk(&defaults, &mut Vec::new(), &mut paths);
     }
     paths

@@ -12,15 +12,23 @@
 mod text;
 
 mod access;
+mod acl;
+mod acl_check;
+mod auth_methods;
 mod auto_count;
 mod auto_size;
 mod auto_sizing;
+mod bans;
 mod bind;
 mod byte_size;
 mod error;
 mod explain;
+mod files;
 mod hosts;
 mod http;
+mod list;
+mod listen_at;
+mod listener;
 mod mqtt;
 mod network;
 mod persistence;
@@ -39,21 +47,32 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use access::{Anonymous, Auth};
+pub use access::{Anonymous, Auth, Method};
+pub use acl::{Acl, AclAction, AclEffect, AclRule};
+pub use auth_methods::{
+    AuthCertificate, AuthHttp, AuthJwt, AuthScram, CertificateName, TokenMatch,
+};
 pub use auto_count::AutoCount;
 pub use auto_size::AutoSize;
 pub use auto_sizing::Sizes;
+pub use bans::Bans;
 pub use bind::Bind;
 pub use byte_size::ByteSize;
 pub use error::{ConfigError, Origin};
 pub use hosts::Hosts;
 pub use http::{Http, check_token};
-pub use mqtt::{Mqtt, OnFull};
-pub use network::{Limits, Listener, Protocol};
+pub use list::List;
+pub use listen_at::ListenAt;
+pub use listener::{
+    ClientAuth, ExpiredCrl, Listener, ListenerAuth, ListenerTls, ListenerWebSocket, Mode, Protocol,
+    ProxyProtocol, TlsVersion,
+};
+pub use mqtt::{Mqtt, OnDenied, OnFull};
+pub use network::Limits;
 pub use persistence::{Checkpoints, Durability, Persistence};
 pub use process::Runtime;
 pub use ratio::Ratio;
-pub use regular::must_be_regular;
+pub use regular::{is_readable_by_all, must_be_regular};
 pub use secret::Secret;
 pub use session::{Overflow, Session};
 pub use sources::Sources;
@@ -70,6 +89,10 @@ pub struct Config {
     pub http: Http,
     /// `[auth]`: who may connect.
     pub auth: Auth,
+    /// `[acl]`: what clients may do.
+    pub acl: Acl,
+    /// `[bans]`: addresses that may not connect for a while.
+    pub bans: Bans,
     /// `[mqtt]`: what a single connection may do.
     pub mqtt: Mqtt,
     /// `[session]`: what is kept for a client.
@@ -90,6 +113,8 @@ impl Default for Config {
             listeners: BTreeMap::from([("tcp".to_owned(), Listener::default())]),
             http: Http::default(),
             auth: Auth::default(),
+            acl: Acl::default(),
+            bans: Bans::default(),
             mqtt: Mqtt::default(),
             session: Session::default(),
             limits: Limits::default(),
@@ -101,6 +126,24 @@ impl Default for Config {
 }
 
 impl Config {
+    /// The defaults, with the optional tables of the listener `tcp` that a listener has only if
+    /// they are written. Shows what keys there are; no valid configuration.
+    pub fn with_all_tables() -> Self {
+        let auth = Auth::default();
+        let listener = Listener {
+            tls: Some(ListenerTls::default()),
+            websocket: Some(ListenerWebSocket::default()),
+            auth: Some(ListenerAuth {
+                methods: Some(auth.methods.clone()),
+                require: Some(auth.require.clone()),
+                allow_anonymous: Some(auth.allow_anonymous),
+            }),
+            ..Listener::default()
+        };
+        let listeners = BTreeMap::from([("tcp".to_owned(), listener)]);
+        Self { listeners, auth, ..Self::default() }
+    }
+
     /// Reads, merges and checks the layers.
     ///
     /// # Errors

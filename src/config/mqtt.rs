@@ -18,6 +18,18 @@ pub enum OnFull {
     Stall,
 }
 
+/// What happens to a publisher of MQTT 3.1 or 3.1.1 that may not publish to a topic. These
+/// versions cannot refuse a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnDenied {
+    /// The message is acknowledged and not published.
+    #[default]
+    Acknowledge,
+    /// The connection is closed.
+    Disconnect,
+}
+
 /// `[mqtt]`: what a single connection may do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -39,6 +51,9 @@ pub struct Mqtt {
     /// `disconnect` or `stall`: for MQTT 3.1 and 3.1.1 publishers when the disk or a queue is
     /// full.
     pub on_full: OnFull,
+    /// `acknowledge` or `disconnect`: for MQTT 3.1 and 3.1.1 publishers that may not publish
+    /// what they sent.
+    pub on_denied: OnDenied,
     /// Topic aliases of a v5 connection in each direction, 0 to 65,535.
     pub topic_alias_maximum: u16,
     /// False: a publish with RETAIN is refused.
@@ -61,6 +76,7 @@ impl Default for Mqtt {
             max_keep_alive: Span::NEVER,
             receive_maximum: 1024,
             on_full: OnFull::Disconnect,
+            on_denied: OnDenied::Acknowledge,
             topic_alias_maximum: 32,
             retain_available: true,
             max_retained_messages: 100_000,

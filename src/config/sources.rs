@@ -153,9 +153,10 @@ fn key_of(rest: &str) -> Option<Vec<String>> {
     (path.len() > 1 && path.iter().all(|part| !part.is_empty())).then_some(path)
 }
 
-/// Parses a value. Numbers and booleans are recognised; all else is text, since no key takes a
-/// list or a table. Quotes around the value are removed, since `docker --env-file` and
-/// systemd's `Environment=` keep them; a quoted value is text if the key takes text.
+/// Parses a value. Numbers and booleans are recognised; all else is text. Keys that take a list
+/// split it at its commas; tables and lists of tables are for the file only. Quotes around the
+/// value are removed, since `docker --env-file` and systemd's `Environment=` keep them; a quoted
+/// value is text if the key takes text.
 fn parse(path: &[String], value: &str) -> Value {
     match unquoted(value) {
         Some(inner) if takes_text(path) => Value::from(inner),
@@ -170,16 +171,18 @@ fn unquoted(value: &str) -> Option<&str> {
     between('"').or_else(|| between('\''))
 }
 
-/// True if the default of a key is text. A listener's name is free, so the keys of `tcp` stand
-/// for those of any listener.
+/// True if the default of a key is text, or a list, which is text with commas here. A
+/// listener's name is free, so the keys of `tcp` stand for those of any listener.
 fn takes_text(path: &[String]) -> bool {
-    let name = path.last().map_or("", String::as_str);
     let key = match path {
-        [table, _, _] if table == "listeners" => format!("listeners.tcp.{name}"),
+        [table, _, keys @ ..] if table == "listeners" => {
+            format!("listeners.tcp.{}", keys.join("."))
+        }
         _ => path.join("."),
     };
-    let defaults = Value::serialize(Config::default()).ok();
-    defaults.and_then(|all| all.find(&key)).is_none_or(|value| value.as_str().is_some())
+    let defaults = Value::serialize(Config::with_all_tables()).ok();
+    let default = defaults.and_then(|all| all.find(&key));
+    default.is_none_or(|value| matches!(value, Value::String(..) | Value::Array(..)))
 }
 
 fn scalar(value: &str) -> Value {

@@ -230,9 +230,13 @@ fn an_unknown_key_is_named_with_its_layer_and_what_was_meant() {
         "listeners.lab.bnd (--set): there is no such key; did you mean listeners.lab.bind?"
     );
     assert_eq!(
+        set_error("listeners.tcp.tls.certifcate_file=x"),
+        "listeners.tcp.tls.certifcate_file (--set): there is no such key; did you mean \
+         listeners.tcp.tls.certificate_file?"
+    );
+    assert_eq!(
         set_error("listeners.tcp.tls=x"),
-        "listeners.tcp.tls (--set): there is no such key; there are protocol, bind, \
-         max_connections, tcp_keep_alive, tcp_user_timeout"
+        "listeners.tcp.tls (--set): found \"x\", expected a table"
     );
 }
 
@@ -337,6 +341,22 @@ fn an_address_that_is_bound_twice_is_named_with_both_keys() {
             "listeners.lab.bind",
         ),
         (vec!["http.bind=0.0.0.0:1883".into()], "http.bind", "listeners.tcp.bind"),
+        // An unspecified address of IPv6 is for IPv4 as well.
+        (vec![lab("[::]:1883")], "listeners.tcp.bind", "listeners.lab.bind"),
+        (vec!["http.bind=[::ffff:127.0.0.1]:1883".into()], "http.bind", "listeners.tcp.bind"),
+        (
+            vec!["http.bind=[::]:9".into(), "http.metrics_bind=0.0.0.0:9".into()],
+            "http.metrics_bind",
+            "http.bind",
+        ),
+        (
+            [lab("/run/x"), "listeners.lab.protocol=unix".into()]
+                .into_iter()
+                .chain(["bind=/run/x", "protocol=unix"].map(|set| format!("listeners.xyz.{set}")))
+                .collect(),
+            "listeners.xyz.bind",
+            "listeners.lab.bind",
+        ),
     ] {
         let set = sets.clone();
         let error = Config::load(&Sources { set, ..Sources::default() }).unwrap_err().to_string();
@@ -409,3 +429,5 @@ fn a_listener_has_a_name_that_every_layer_can_write() {
         "listeners.My Lab (file FILE): a listener's name is made of a-z, 0-9, - and _, never two _ in a row"
     );
 }
+
+mod listeners;

@@ -1,12 +1,15 @@
 //! Ranges of single values and rules between them.
 
+mod auth;
+mod listeners;
+mod open;
+
 use std::fmt::Display;
-use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::Path;
 
 use super::{
-    Anonymous, ByteSize, Config, ENDPOINTS, Http, LOG_LEVELS, Ratio, Span, Telemetry, check_token,
+    ByteSize, Config, ENDPOINTS, Http, LOG_LEVELS, Ratio, Span, Telemetry, check_token,
     is_endpoint, is_log_level,
 };
 
@@ -17,7 +20,7 @@ pub(super) struct Problem {
     pub text: String,
 }
 
-type Checked = Result<(), Problem>;
+pub(super) type Checked = Result<(), Problem>;
 
 /// A set of rules.
 pub(super) type Check = fn(&Config) -> Checked;
@@ -25,18 +28,31 @@ pub(super) type Check = fn(&Config) -> Checked;
 /// Checks everything that a broker needs to serve.
 pub(super) fn check(config: &Config) -> Checked {
     values(config)?;
-    protected(config)?;
-    reachable(config)
+    open::protected(config)?;
+    open::reachable(config)
 }
 
 /// Checks everything but who can reach the broker.
 pub(super) fn values(config: &Config) -> Checked {
-    listeners(config)?;
-    apart(config)?;
+    listeners::values(config)?;
+    listeners::apart(config)?;
     http(&config.http)?;
+    super::acl_check::check(config)?;
     mqtt(config)?;
     session(config)?;
     persistence(config)?;
+    limits(config)?;
+    auth::values(config)?;
+    within("runtime.worker_threads", config.runtime.worker_threads, 0..=1024)?;
+    within(
+        "runtime.shutdown_timeout",
+        config.runtime.shutdown_timeout,
+        Span::ZERO..=Span::hours(1),
+    )?;
+    telemetry(&config.telemetry)
+}
+
+fn limits(config: &Config) -> Checked {
     let limits = &config.limits;
     if let Some(count) = limits.max_connections.set() {
         within("limits.max_connections", count, 1..=10_000_000)?;
@@ -45,14 +61,22 @@ pub(super) fn values(config: &Config) -> Checked {
         at_least("limits.max_memory", size, ByteSize::mib(1))?;
         memory_for_packets(size, config.mqtt.max_packet_size)?;
     }
-    within("auth.max_verifications", config.auth.max_verifications, 1..=64)?;
-    within("runtime.worker_threads", config.runtime.worker_threads, 0..=1024)?;
+    addresses(config)
+}
+
+/// Limits per address, and bans.
+fn addresses(config: &Config) -> Checked {
+    let (limits, bans) = (&config.limits, &config.bans);
+    let most = limits.max_connections_per_address;
+    within("limits.max_connections_per_address", most, 0..=10_000_000)?;
     within(
-        "runtime.shutdown_timeout",
-        config.runtime.shutdown_timeout,
-        Span::ZERO..=Span::hours(1),
+        "limits.connection_rate_per_address",
+        limits.connection_rate_per_address,
+        0..=1_000_000,
     )?;
-    telemetry(&config.telemetry)
+    within("bans.max_failures", bans.max_failures, 0..=1_000_000)?;
+    within("bans.window", bans.window, Span::seconds(1)..=Span::days(1))?;
+    within("bans.time", bans.time, Span::seconds(1)..=Span::days(365))
 }
 
 /// A packet is held twice, in its read buffer and in its message. Without persistence, a
@@ -69,92 +93,6 @@ fn memory_for_packets(memory: ByteSize, largest: ByteSize) -> Checked {
              lower mqtt.max_packet_size"
         ),
     })
-}
-
-fn listeners(config: &Config) -> Checked {
-    for (name, listener) in &config.listeners {
-        let key = format!("listeners.{name}");
-        // Names that a variable can also express, without upper case and dots.
-        let allowed =
-            |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
-        if name.is_empty() || !name.chars().all(allowed) || name.contains("__") {
-            return Err(Problem {
-                key,
-                text: "a listener's name is made of a-z, 0-9, - and _, never two _ in a row"
-                    .to_owned(),
-            });
-        }
-        within(&format!("{key}.max_connections"), listener.max_connections, 1..=10_000_000)?;
-        for (name, span) in [
-            ("tcp_keep_alive", listener.tcp_keep_alive),
-            ("tcp_user_timeout", listener.tcp_user_timeout),
-        ] {
-            let range = Span::seconds(1)..=Span::hours(9);
-            within_or_never(&format!("{key}.{name}"), span, range)?;
-        }
-    }
-    Ok(())
-}
-
-/// A listener that other machines can reach needs a decision about who may connect.
-fn protected(config: &Config) -> Checked {
-    let auth = &config.auth;
-    if auth.password_file.is_some() || auth.allow_anonymous == Anonymous::Always {
-        return Ok(());
-    }
-    let mut open = config.listeners.iter().filter(|(_, listener)| !listener.bind.is_loopback());
-    let Some((name, listener)) = open.next() else { return Ok(()) };
-    Err(Problem {
-        key: format!("listeners.{name}.bind"),
-        text: format!(
-            "other machines can reach {}: set auth.password_file (see `ferrymq passwd`), or write \
-             auth.allow_anonymous = true (FERRYMQ_AUTH__ALLOW_ANONYMOUS=true) to let everyone in",
-            listener.bind
-        ),
-    })
-}
-
-/// Without a listener the broker cannot be used or monitored.
-fn reachable(config: &Config) -> Checked {
-    let listens = config.listeners.values().any(|listener| listener.bind.addr().is_some());
-    if listens || config.http.health().addr().is_some() {
-        return Ok(());
-    }
-    Err(Problem {
-        key: "listeners.tcp.bind".to_owned(),
-        text: "all listeners and http.bind are \"off\", so nobody could reach the broker: \
-               turn one on"
-            .to_owned(),
-    })
-}
-
-/// Two sockets cannot listen on one address.
-fn apart(config: &Config) -> Checked {
-    let mut seen: Vec<(String, SocketAddr)> = Vec::new();
-    let listeners = config.listeners.iter();
-    let listeners = listeners.map(|(name, one)| (format!("listeners.{name}.bind"), one.bind));
-    let http = [("http.bind", config.http.bind), ("http.metrics_bind", config.http.metrics_bind)];
-    let http = http.map(|(key, bind)| (key.to_owned(), bind));
-    for (key, bind) in listeners.chain(http) {
-        let Some(address) = bind.addr() else { continue };
-        if let Some((other, _)) = seen.iter().find(|(_, other)| is_shared(*other, address)) {
-            let text = format!(
-                "found {address}, which is where {other} listens: give it another port, or \"off\""
-            );
-            return Err(Problem { key, text });
-        }
-        seen.push((key, address));
-    }
-    Ok(())
-}
-
-/// True for the same port, and the same address or an unspecified one of the same family.
-/// Whether `[::]` includes IPv4 depends on the system.
-fn is_shared(one: SocketAddr, other: SocketAddr) -> bool {
-    let all = one.ip().is_unspecified() || other.ip().is_unspecified();
-    one.port() != 0
-        && one.port() == other.port()
-        && (one.ip() == other.ip() || (all && one.is_ipv4() == other.is_ipv4()))
 }
 
 fn http(http: &Http) -> Checked {
