@@ -1,0 +1,9 @@
+//! Handshakes over memory with rustls as the client, and certificates by rcgen.
+
+mod access;
+mod alpn;
+mod files;
+mod identity;
+mod reload;
+mod support;
+mod turns;
