@@ -1,0 +1,137 @@
+//! Opening handshakes that are refused, and what the client is told.
+
+use proptest::prelude::*;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+
+use super::handshake::{MQTT, PROXY, answer, request, settings};
+use crate::net::websocket::{WebSocketRefusal, accept};
+
+/// Refused with this label and, if there is one, this status. Returns the response.
+async fn refused(input: &[u8], label: &str, status: &str) -> String {
+    let settings = settings(&["https://example.org"]);
+    let mut last = String::new();
+    for size in [1, 100_000] {
+        let (accepted, response) = answer(input, &settings, size).await;
+        let refusal = accepted.unwrap_err();
+        assert_eq!(refusal.label(), label, "{refusal}");
+        if status.is_empty() {
+            assert_eq!(response, "");
+        } else {
+            assert!(response.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{response}");
+            let (head, body) = response.split_once("\r\n\r\n").unwrap();
+            assert!(head.contains(&format!("content-length: {}\r\n", body.len())), "{head}");
+            assert!(head.contains("connection: close"), "{head}");
+        }
+        last = response;
+    }
+    last
+}
+
+#[tokio::test]
+async fn what_is_not_mqtt_over_websocket_gets_its_status() {
+    let ok = request("/mqtt", &[MQTT]);
+    for (input, label, status) in [
+        (request("/", &[MQTT]), "path", "404 Not Found"),
+        (request("/mqtt/", &[MQTT]), "path", "404 Not Found"),
+        (request("/mqtt", &[MQTT, "Origin: https://evil.example"]), "origin", "403 Forbidden"),
+        (request("/mqtt", &[MQTT, "Origin: null"]), "origin", "403 Forbidden"),
+        (request("/mqtt", &[]), "sub_protocol", "400 Bad Request"),
+        (
+            request("/mqtt", &["Sec-WebSocket-Protocol: MQTT, mqtts"]),
+            "sub_protocol",
+            "400 Bad Request",
+        ),
+        (ok.replace("GET", "POST"), "bad_request", "405 Method Not Allowed"),
+        (ok.replace("HTTP/1.1", "HTTP/1.0"), "bad_request", "505 HTTP Version Not Supported"),
+        (ok.replace("Version: 13", "Version: 8"), "bad_request", "426 Upgrade Required"),
+        (ok.replace("dGhl", "dG"), "bad_request", "400 Bad Request"),
+        (ok.replace("Host:", "Ho st:"), "bad_request", "400 Bad Request"),
+        ("GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(), "no_upgrade", "426 Upgrade Required"),
+    ] {
+        refused(input.as_bytes(), label, status).await;
+    }
+}
+
+#[tokio::test]
+async fn a_person_with_a_browser_is_told_what_this_port_is() {
+    let response =
+        refused(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "no_upgrade", "426 Upgrade Required");
+    let response = response.await;
+    assert!(response.contains("upgrade: websocket\r\n"), "{response}");
+    assert!(response.contains("sec-websocket-version: 13\r\n"), "{response}");
+    assert!(response.ends_with("pass the headers Upgrade and Connection on.\n"), "{response}");
+}
+
+#[tokio::test]
+async fn other_protocols_are_named_and_not_answered() {
+    for (input, hint) in [
+        (&b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x3c\x00\x00"[..], "MQTT client without WebSocket"),
+        (b"\x16\x03\x01\x02\x00\x01\x00", "a TLS client"),
+        (b"\r\nGET / HTTP/1.1\r\n\r\n", "the first byte is 0x0d"),
+    ] {
+        refused(input, "not_http", "").await;
+        let (accepted, _) = answer(input, &settings(&[]), 1).await;
+        let refusal = accepted.unwrap_err().to_string();
+        assert!(refusal.contains(hint), "{refusal}");
+    }
+}
+
+#[tokio::test]
+async fn a_probe_is_no_failure_and_half_a_request_is_one() {
+    let (accepted, response) = answer(b"", &settings(&[]), 10).await;
+    assert!(accepted.unwrap_err().is_probe());
+    assert_eq!(response, "");
+    let (accepted, _) = answer(b"GET /mqtt HT", &settings(&[]), 10).await;
+    assert_eq!(accepted.unwrap_err(), WebSocketRefusal::Closed);
+}
+
+#[tokio::test]
+async fn a_header_is_bounded() {
+    let status = "431 Request Header Fields Too Large";
+    let long = format!("X: {}", "x".repeat(8192));
+    refused(request("/mqtt", &[&long]).as_bytes(), "bad_request", status).await;
+    refused(request("/mqtt", &["X: y"; 124]).as_bytes(), "bad_request", status).await;
+    // It ends nowhere, and the sender goes on: it is not read on.
+    let (ours, mut theirs) = duplex(1000);
+    let endless = async move {
+        let mut sent = 0;
+        theirs.write_all(b"GET /mqtt HTTP/1.1\r\nX: ").await.unwrap();
+        while sent < 10_000_000 && theirs.write_all(&[b'x'; 1000]).await.is_ok() {
+            sent += 1000;
+            let _ =
+                tokio::time::timeout(std::time::Duration::ZERO, theirs.read(&mut [0; 1000])).await;
+        }
+        sent
+    };
+    let settings = settings(&[]);
+    let (accepted, sent) = tokio::join!(accept(ours, PROXY.into(), &settings), endless);
+    assert_eq!(accepted.unwrap_err(), WebSocketRefusal::TooLarge);
+    assert!(sent < 1_000_000, "{sent}");
+}
+
+#[tokio::test]
+async fn text_of_the_peer_is_shortened_and_escaped() {
+    let input = request("/mqtt", &[MQTT, &format!("Origin: \u{1f600}{}", "x".repeat(1000))]);
+    let (accepted, _) = answer(input.as_bytes(), &settings(&["https://a.example"]), 10_000).await;
+    let refusal = accepted.unwrap_err();
+    assert_eq!(refusal.label(), "origin");
+    assert!(refusal.to_string().len() < 250, "{refusal}");
+    let evil = WebSocketRefusal::Path("/\u{1b}[2J\n".into()).to_string();
+    assert!(!evil.contains(['\u{1b}', '\n']), "{evil}");
+}
+
+proptest! {
+    #[test]
+    fn any_garbage_is_refused(
+        mut input in prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..300),
+            "GET [ -~]{0,20} HTTP/1.[01]\r\n([!-~]{1,9}: [ -~]{0,9}\r\n){0,9}\r\n".prop_map(String::into_bytes),
+        ],
+        size in 1..400_usize,
+    ) {
+        input.truncate(500);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let (accepted, _) = runtime.block_on(answer(&input, &settings(&[]), size));
+        prop_assert!(accepted.is_err());
+    }
+}
