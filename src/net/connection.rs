@@ -59,6 +59,16 @@ enum Output {
     Failed,
 }
 
+/// Why reading failed. What a layer above TCP has to say about it is logged.
+fn why_ended(client: &Client, error: &std::io::Error) -> &'static str {
+    if error.kind() != std::io::ErrorKind::InvalidData {
+        return "the connection was reset";
+    }
+    let (client_id, detail) = (&**client.client_id(), error.to_string());
+    tracing::info!(client_id, detail, "invalid TLS record or WebSocket frame");
+    "what the client sent is no valid TLS or WebSocket"
+}
+
 /// Generic over its byte stream, so that TCP, TLS and WebSocket share one task.
 pub struct Connection<S> {
     stream: S,
@@ -130,17 +140,26 @@ impl<S: Transport> Connection<S> {
         if let Close::Error(reason, why) = &close {
             client.write_disconnect(*reason, why, &mut last);
         }
+        let is_clients_fault = !client.is_revoked() && !client.has_log_in_ended();
         // Session and will do not wait until the last bytes are written.
         client.close(&close).await;
         // A client that sent DISCONNECT gets no more packets.
         if matches!(close, Close::Error(..)) {
             let flushed = self.flush_and_shut_down(payload, last);
             let _ = tokio::time::timeout(DISCONNECT_TIMEOUT, flushed).await;
+        } else if self.stream.has_close() {
+            let _ = super::graceful_close::close(&mut self.stream).await;
         }
-        self.count_close(&client_id, remote, &close);
+        self.count_close(&client_id, remote, &close, is_clients_fault);
     }
 
-    fn count_close(&self, client_id: &str, remote: PeerAddr, close: &Close) {
+    fn count_close(
+        &self,
+        client_id: &str,
+        remote: PeerAddr,
+        close: &Close,
+        is_clients_fault: bool,
+    ) {
         let connections = &self.metrics.connections;
         if let Close::Error(reason, why) = close {
             match reason {
@@ -148,6 +167,7 @@ impl<S: Transport> Connection<S> {
                 ReasonCode::ServerShuttingDown
                 | ReasonCode::SessionTakenOver
                 | ReasonCode::AdministrativeAction => {}
+                _ if !is_clients_fault => {}
                 _ => connections.protocol_errors.inc((*reason).into()),
             }
             tracing::info!(client_id, %remote, ?reason, detail = *why, "disconnected");
@@ -218,6 +238,7 @@ impl<S: Transport> Connection<S> {
             return Poll::Ready(close);
         }
         self.timers.set_graceful_disconnect(client.disconnects_at());
+        self.timers.set_resume(client.resumes_at());
         self.timers.poll(context);
         Poll::Pending
     }
@@ -269,7 +290,7 @@ impl<S: Transport> Connection<S> {
         let consume = |bytes: &[u8]| take_frames(decoder, client, bytes, unhandled);
         match scratch::poll_read(stream, partial, context, consume) {
             Poll::Pending => return Ok(handled),
-            Poll::Ready(Err(_)) => self.input = Input::Ended("the connection was reset"),
+            Poll::Ready(Err(error)) => self.input = Input::Ended(why_ended(client, &error)),
             Poll::Ready(Ok(Err(close))) => return Err(close),
             Poll::Ready(Ok(Ok(0))) => {
                 self.input = Input::Ended("the client closed without DISCONNECT");

@@ -71,7 +71,7 @@ pub async fn dial_stream<S: Transport>(
     let opening = Box::pin(open(&broker, &mut stream, &dial.connect));
     let opened = tokio::select! {
         biased;
-        opened = tokio::time::timeout(broker.settings.connect_timeout, opening) => opened,
+        opened = tokio::time::timeout(broker.connect_settings().connect_timeout, opening) => opened,
         // A shutdown does not wait for a silent server.
         () = broker.until_shut_down() => {
             return Err(DialError::NoSession(ReasonCode::ServerShuttingDown));
@@ -81,7 +81,8 @@ pub async fn dial_stream<S: Transport>(
     let peer = Peer {
         address: stream.peer(),
         listener: Arc::clone(&dial.listener),
-        identity: Identity { username: None },
+        identity: Identity::default(),
+        certificate: None,
     };
     let connect = session_of(dial, &connack);
     // Outside the time-out: a session that was taken over must get its new connection.

@@ -1,24 +1,26 @@
-//! The handshake of an accepted stream: awaits CONNECT and verifies its password, both within
-//! the connect timeout, and answers.
+//! The handshake of an accepted stream: awaits CONNECT and authenticates its client
+//! (`log_in.rs`), both within what is left of the connect timeout, and answers.
 
-use std::future::poll_fn;
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::time::Instant;
-
-use super::transport::Transport;
 
 use super::connection::Connection;
 use super::graceful_close;
-use super::scratch::{self, Consumed, Partial};
-use crate::auth::{Decision, Request};
-use crate::broker::client::{Client, Peer};
-use crate::broker::{Accepted, Broker, ConnectShare};
-use crate::peer::PeerAddr;
+use super::log_in::{self, LoggedIn};
+use super::opening::{Opening, Read};
+use super::scratch::Partial;
+use super::tls::OpenClient;
+use super::transport::Transport;
+use crate::broker::client::Client;
+use crate::broker::{Accepted, Broker};
+use crate::config::Protocol;
+use crate::message::Revoked;
+use crate::peer::{ClientCertificate, PeerAddr};
 use crate::protocol::{
-    ConnAck, Connect, DecodeError, Decoder, Frame, Packet, ReasonCode, Reply, Version, encode,
+    ConnAck, Connect, DecodeError, Decoder, Packet, ReasonCode, Reply, Version, encode,
 };
 use crate::telemetry::{Label as _, OpenConnection, PacketType, RejectReason};
 
@@ -27,17 +29,23 @@ use crate::telemetry::{Label as _, OpenConnection, PacketType, RejectReason};
 pub struct Origin {
     /// The listener's name.
     pub listener: Arc<str>,
-    /// True if the listener is reachable from this machine only.
+    /// What the listener speaks.
+    pub protocol: Protocol,
+    /// True if the listener is reachable from this machine only, and not through a proxy.
     pub loopback: bool,
-    /// The address of the other end.
+    /// The address of the client, behind all proxies that are believed.
     pub peer: PeerAddr,
+    /// The client certificate that the transport has verified.
+    pub certificate: Option<Arc<ClientCertificate>>,
+    /// The same, listed among the open connections of its listener.
+    pub client: Option<Arc<OpenClient>>,
 }
 
 /// The time limit for writing a CONNACK that refuses.
 const ANSWER: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Why no connection was established.
-enum Refusal {
+pub(super) enum Refusal {
     /// Not a valid CONNECT; answered as far as the protocol permits.
     Malformed(DecodeError),
     /// A valid CONNECT that was refused; answered.
@@ -52,22 +60,24 @@ enum Refusal {
 
 /// The cause of a refused CONNECT, for the client, the counter and the log.
 #[derive(Debug, Clone, Copy)]
-struct Rejection {
-    reason: ReasonCode,
-    counted: RejectReason,
+pub(super) struct Rejection {
+    pub(super) reason: ReasonCode,
+    pub(super) counted: RejectReason,
     /// Names the configuration key that decides, if there is one.
-    detail: &'static str,
+    pub(super) detail: &'static str,
 }
 
-/// Serves one accepted stream until it ends; `counted` counts it for that time.
+/// Serves one accepted stream until it ends; `counted` counts it for that time. CONNECT must
+/// have been read, and its password verified, at `until`.
 pub async fn serve<S: Transport>(
     broker: Arc<Broker>,
     mut stream: S,
     origin: Origin,
     mut counted: OpenConnection,
+    until: Instant,
 ) {
     // Boxed, so that it takes no room in the task while the connection lives.
-    let opening = Box::pin(open(&broker, &mut stream, &origin, &mut counted));
+    let opening = Box::pin(open(&broker, &mut stream, &origin, &mut counted, until));
     let Some((client, partial, decoder, keep_alive)) = opening.await else { return };
     let metrics = Arc::clone(&broker.metrics);
     drop(broker);
@@ -80,18 +90,30 @@ async fn open<S: Transport>(
     stream: &mut S,
     origin: &Origin,
     counted: &mut OpenConnection,
+    until: Instant,
 ) -> Option<(Box<Client>, Partial, Decoder, u16)> {
-    let until = Instant::now() + broker.settings.connect_timeout;
-    // Counts the CONNECT until it belongs to a session, also while its password is verified.
-    let mut memory = broker.connect_memory.share();
-    let accepted = handshake(broker, stream, origin, (counted, &mut memory), until).await;
+    // Counts the CONNECT until it belongs to a session, also while its client is authenticated.
+    let memory = broker.connect_memory.share();
+    let mut opening = Opening::new(stream, memory, broker.settings.max_packet_size);
+    let accepted = handshake(broker, &mut opening, origin, counted, until).await;
+    let Opening { stream, partial, decoder, .. } = opening;
     let refusal = match accepted {
         // Outside the time-out: a session that was taken over must get its new connection.
-        Ok((connect, peer, partial, decoder)) => match broker.connect(&connect, peer).await {
-            Ok(Accepted { client, connack, gate }) => {
+        Ok((connect, LoggedIn { peer, data })) => match broker.connect(&connect, peer).await {
+            Ok(Accepted { client, mut connack, gate }) => {
                 let mut client = Box::new(client);
                 let keep_alive = connack.server_keep_alive.unwrap_or(connect.keep_alive);
+                // The same method as in CONNECT [MQTT-4.12.0-5], and none without one
+                // [MQTT-4.12.0-6].
+                connack.authentication_method.clone_from(&connect.authentication_method);
+                connack.authentication_data = data;
                 client.open(connack, gate);
+                // A reload looks for clients that are no longer trusted after it has replaced
+                // the lists: either it finds this one, which is attached, or this sees them.
+                if origin.client.as_ref().is_some_and(|client| !client.is_still_trusted()) {
+                    client.wake().leave();
+                    client.wake().revoke(Revoked::CertificateRevoked);
+                }
                 tracing::info!(
                     client_id = &**client.client_id(), remote = %origin.peer,
                     listener = &*origin.listener, user = client.principal().username.as_deref(),
@@ -152,16 +174,14 @@ fn log_refusal(origin: &Origin, refusal: &Refusal) {
 
 async fn handshake<S: Transport>(
     broker: &Arc<Broker>,
-    stream: &mut S,
+    opening: &mut Opening<'_, S>,
     origin: &Origin,
-    (counted, memory): (&OpenConnection, &mut ConnectShare),
+    counted: &OpenConnection,
     until: Instant,
-) -> Result<(Box<Connect>, Peer, Partial, Decoder), Refusal> {
-    let mut decoder = Decoder::server(broker.settings.max_packet_size);
-    let mut partial = Partial::default();
+) -> Result<(Box<Connect>, LoggedIn), Refusal> {
     let read = tokio::select! {
         biased;
-        read = read_connect(stream, &mut partial, &decoder, memory) => read,
+        read = opening.read(take_connect) => read,
         () = broker.until_shut_down() => Ok(Read::Closed),
         () = tokio::time::sleep_until(until) => {
             counted.rejected(RejectReason::ConnectTimeout);
@@ -169,8 +189,8 @@ async fn handshake<S: Transport>(
         }
     };
     let connect = match read {
-        Ok(Read::Connect(connect)) => connect,
-        Ok(Read::Closed) => return Err(Refusal::Silent),
+        Ok(Read::Packet(Some(connect))) => connect,
+        Ok(Read::Packet(None) | Read::Closed) => return Err(Refusal::Silent),
         Ok(Read::NoMemory) => {
             counted.rejected(RejectReason::Busy);
             return Err(Refusal::NoMemory);
@@ -178,104 +198,43 @@ async fn handshake<S: Transport>(
         Err(error) => {
             broker.metrics.connections.protocol_errors.inc(error.reason.into());
             if let Reply::ConnAck(version) = error.reply {
-                answer(stream, version, error.reason).await;
+                answer(opening.stream, version, error.reason).await;
             }
             return Err(Refusal::Malformed(error));
         }
     };
     broker.metrics.packets.received.inc(PacketType::Connect);
-    decoder.set_version(connect.version);
-    match authenticate(broker, &connect, origin, until).await {
-        Ok(peer) => Ok((connect, peer, partial, decoder)),
-        Err(rejection) => Err(refuse(stream, counted, connect, rejection).await),
+    opening.decoder.set_version(connect.version);
+    match log_in::authenticate(broker, &connect, origin, opening, until).await {
+        Ok(logged_in) => Ok((connect, logged_in)),
+        Err(log_in::Failure::Rejected(rejection)) => {
+            Err(refuse(opening.stream, counted, connect, rejection).await)
+        }
+        Err(log_in::Failure::Malformed(error)) => {
+            broker.metrics.connections.protocol_errors.inc(error.reason.into());
+            // No DISCONNECT may precede the CONNACK [MQTT-3.2.0-1].
+            answer(opening.stream, connect.version, error.reason).await;
+            Err(Refusal::Malformed(error))
+        }
+        Err(log_in::Failure::Late) => {
+            counted.rejected(RejectReason::ConnectTimeout);
+            Err(Refusal::Late)
+        }
+        Err(log_in::Failure::Left) => Err(Refusal::Silent),
+        Err(log_in::Failure::NoMemory) => {
+            counted.rejected(RejectReason::Busy);
+            Err(Refusal::NoMemory)
+        }
     }
 }
 
-/// Authenticates the client and checks whether it may connect.
-async fn authenticate(
-    broker: &Arc<Broker>,
-    connect: &Connect,
-    origin: &Origin,
-    until: Instant,
-) -> Result<Peer, Rejection> {
-    if broker.is_shutting_down() {
-        return Err(at_session(broker, ReasonCode::ServerShuttingDown));
-    }
-    broker.check_connect(connect).map_err(at_check)?;
-    let request = Request {
-        listener: &origin.listener,
-        loopback: origin.loopback,
-        client_id: &connect.client_id,
-        username: connect.username.as_deref(),
-        password: connect.password.as_deref(),
-        peer: origin.peer,
-        until,
-    };
-    let decision = tokio::select! {
-        biased;
-        decision = broker.authenticator.connect(request) => decision,
-        // Log-ins may be queued for longer than a shutdown may take.
-        () = broker.until_shut_down() => {
-            return Err(at_session(broker, ReasonCode::ServerShuttingDown));
-        }
-    };
-    broker.metrics.connections.authentications.inc(decision.as_result());
-    match decision {
-        Decision::Allow(identity) => {
-            let peer =
-                Peer { address: origin.peer, listener: Arc::clone(&origin.listener), identity };
-            broker.check_will(connect, &peer).map_err(|reason| Rejection {
-                reason,
-                counted: RejectReason::Will,
-                detail: "the client may not publish to its will's topic",
-            })?;
-            Ok(peer)
-        }
-        Decision::Refuse(reason) => Err(at_log_in(reason)),
-    }
-}
-
-/// The rejection for a reason code of [`Broker::check_connect`].
-fn at_check(reason: ReasonCode) -> Rejection {
-    let (counted, detail) = match reason {
-        ReasonCode::BadAuthenticationMethod => {
-            (RejectReason::Authentication, "its authentication method is not supported")
-        }
-        ReasonCode::ClientIdentifierNotValid => {
-            (RejectReason::ClientId, "Clean Session 0 without a client id")
-        }
-        ReasonCode::TopicNameInvalid => {
-            (RejectReason::Will, "its will's topic has more levels than mqtt.max_topic_levels")
-        }
-        ReasonCode::RetainNotSupported => {
-            (RejectReason::Will, "its will is to be retained, and mqtt.retain_available is off")
-        }
-        _ => (RejectReason::Unavailable, "the CONNECT is not acceptable"),
-    };
-    Rejection { reason, counted, detail }
-}
-
-fn at_log_in(reason: ReasonCode) -> Rejection {
-    let (counted, detail) = match reason {
-        ReasonCode::NotAuthorized => (
-            RejectReason::Authentication,
-            "no user name, and auth.allow_anonymous does not allow anonymous clients",
-        ),
-        ReasonCode::ServerBusy => (
-            RejectReason::Busy,
-            "too many log-ins from this address are queued, or mqtt.connect_timeout passed while \
-             waiting: raise auth.max_verifications",
-        ),
-        ReasonCode::ServerUnavailable => {
-            (RejectReason::Unavailable, "the password could not be verified")
-        }
-        _ => (RejectReason::Authentication, "unknown user or wrong password"),
-    };
-    Rejection { reason, counted, detail }
+/// The decoder accepts only CONNECT as the first packet [MQTT-3.1.0-1].
+fn take_connect(packet: Packet<'_>) -> Option<Box<Connect>> {
+    if let Packet::Connect(packet) = packet { Some(packet) } else { None }
 }
 
 /// The rejection of an authenticated client that gets no session.
-fn at_session(broker: &Broker, reason: ReasonCode) -> Rejection {
+pub(super) fn at_session(broker: &Broker, reason: ReasonCode) -> Rejection {
     let (counted, detail) = match reason {
         ReasonCode::ServerBusy => (
             RejectReason::Busy,
@@ -288,6 +247,10 @@ fn at_session(broker: &Broker, reason: ReasonCode) -> Rejection {
         ReasonCode::QuotaExceeded => {
             (RejectReason::SessionLimit, "session.max_sessions is reached")
         }
+        ReasonCode::NotAuthorized => (
+            RejectReason::ClientId,
+            "the session of this client id belongs to another user: auth.bind_client_id",
+        ),
         ReasonCode::ServerShuttingDown => (RejectReason::Unavailable, "the broker shuts down"),
         _ => (RejectReason::Unavailable, "the database has failed"),
     };
@@ -306,62 +269,5 @@ async fn answer<S: AsyncWrite + Unpin>(stream: &mut S, version: Version, reason:
     let _ = tokio::time::timeout(ANSWER, written).await;
 }
 
-/// The result of waiting for a CONNECT.
-enum Read {
-    Connect(Box<Connect>),
-    /// The other end has closed, or the broker shuts down.
-    Closed,
-    /// The limit for large CONNECTs is reached.
-    NoMemory,
-}
-
-/// Reads until the first frame is complete.
-async fn read_connect<S: AsyncRead + Unpin>(
-    stream: &mut S,
-    partial: &mut Partial,
-    decoder: &Decoder,
-    memory: &mut ConnectShare,
-) -> Result<Read, DecodeError> {
-    let mut connect = None;
-    loop {
-        let before = partial.len();
-        let read = poll_fn(|context| {
-            scratch::poll_read(stream, partial, context, |bytes| {
-                take_connect(decoder, bytes, &mut connect)
-            })
-        })
-        .await;
-        match read {
-            Ok(Ok(0)) | Err(_) => return Ok(Read::Closed),
-            Ok(Ok(read)) => {
-                // The buffer while the frame is incomplete, then the bytes of the frame.
-                let bytes = if connect.is_none() { partial.capacity() } else { before + read };
-                if !memory.hold(bytes) {
-                    return Ok(Read::NoMemory);
-                }
-            }
-            Ok(Err(error)) => return Err(error),
-        }
-        if let Some(connect) = connect {
-            return Ok(Read::Connect(connect));
-        }
-    }
-}
-
-fn take_connect(
-    decoder: &Decoder,
-    bytes: &[u8],
-    connect: &mut Option<Box<Connect>>,
-) -> Result<Consumed, DecodeError> {
-    match decoder.frame(bytes)? {
-        Frame::Incomplete { needed } => Ok(Consumed { bytes: 0, needed }),
-        Frame::Complete { len } => {
-            // The decoder accepts only CONNECT as the first packet [MQTT-3.1.0-1].
-            if let Packet::Connect(packet) = decoder.decode(bytes.get(..len).unwrap_or_default())? {
-                *connect = Some(packet);
-            }
-            // The bytes behind it are left to the connection, which knows the version.
-            Ok(Consumed { bytes: len, needed: None })
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -37,6 +37,8 @@ pub(super) struct Timers {
     output: Option<Instant>,
     /// When a refused client has to be disconnected.
     graceful_disconnect: Option<Instant>,
+    /// When a packet that is held for a publish rate may pass.
+    resume: Option<Instant>,
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
@@ -67,6 +69,7 @@ impl Timers {
             grace: None,
             output: None,
             graceful_disconnect: None,
+            resume: None,
             sleep: None,
         }
     }
@@ -132,6 +135,10 @@ impl Timers {
         self.graceful_disconnect = at.map(Instant::from_std);
     }
 
+    pub(super) fn set_resume(&mut self, at: Option<std::time::Instant>) {
+        self.resume = at.map(Instant::from_std);
+    }
+
     fn packet_deadline(&self) -> Option<Instant> {
         let (since, missing) = self.packet?;
         Some(since + self.patience? + Duration::from_secs(missing as u64 / SLOWEST))
@@ -173,6 +180,7 @@ impl Timers {
             // After output has failed, these no longer matter.
             self.ping_at().filter(|_| self.output.is_none()),
             self.graceful_disconnect.filter(|_| self.output.is_none()),
+            self.resume,
         ];
         let Some(next) = deadlines.into_iter().flatten().min() else { return };
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(next)));
