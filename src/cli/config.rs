@@ -3,6 +3,7 @@
 use super::Exit;
 use super::output::{complain, say};
 use crate::auth::Authenticator;
+use crate::auth::acl::Rules;
 use crate::config::{Config, Sources};
 use crate::http::Tokens;
 
@@ -30,8 +31,12 @@ fn check(config: &Config, sources: &Sources) -> Exit {
         let text = "sets nothing: a key is written as FERRYMQ_TABLE__KEY";
         complain(&format_args!("warning: the environment variable {name} {text}"));
     }
-    // Password file and tokens stand in other files, but a broker does not start without them.
+    // Password file, access rules and tokens stand in other files, but a broker does not start without them.
     if let Err(error) = Authenticator::load(config) {
+        complain(&error);
+        return Exit::Usage;
+    }
+    if let Err(error) = Rules::load(config) {
         complain(&error);
         return Exit::Usage;
     }

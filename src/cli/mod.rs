@@ -3,6 +3,7 @@
 //! The subcommands that people and containers call live here. They read the configuration,
 //! call one function of the library and print; they know nothing of the inside of a broker.
 
+mod auth;
 mod bench;
 mod config;
 mod db;
@@ -69,6 +70,9 @@ enum Command {
     Config(config::Command),
     /// Set or delete a user's password in a password file
     Passwd(passwd::Args),
+    /// Explain what a client may do
+    #[command(subcommand)]
+    Auth(auth::Command),
     /// Inspect, check, back up, restore and purge the database
     Db(db::Args),
     /// Ask the running broker whether it is ready: exit 0 if it is, 1 if not
@@ -110,6 +114,7 @@ pub fn run() -> ExitCode {
     };
     let exit = match cli.command {
         Some(Command::Config(command)) => config::run(&command, &config, &sources),
+        Some(Command::Auth(command)) => auth::run(&command, &config),
         Some(Command::Db(args)) => db::run(&args, &config),
         Some(Command::Health) => health::run(&config),
         Some(Command::Bench(args)) => bench::run(&args, &config),

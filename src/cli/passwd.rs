@@ -1,15 +1,16 @@
 //! `ferrymq passwd FILE USER`.
 
 use std::io::{self, BufRead};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::Exit;
 use super::output::{complain, say};
+use crate::auth::scram::{self, ScramError, ScramFile};
 use crate::auth::{AuthError, PasswordFile};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The password file; it is created if it does not exist
+    /// The password file, or the file of SCRAM keys; it is created if it does not exist
     file: PathBuf,
     /// The user's name
     user: String,
@@ -19,6 +20,23 @@ pub(super) struct Args {
     /// Delete the user
     #[arg(long)]
     delete: bool,
+    /// The file is the one of auth.scram.file
+    #[arg(long)]
+    scram: bool,
+    /// Iterations that a client has to compute at each connection, 4096 to 10000000
+    #[arg(
+        long,
+        requires = "scram",
+        conflicts_with = "delete",
+        default_value_t = scram::DEFAULT_ITERATIONS,
+        value_parser = iterations()
+    )]
+    iterations: u32,
+}
+
+fn iterations() -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32)
+        .range(i64::from(*scram::ITERATIONS.start())..=i64::from(*scram::ITERATIONS.end()))
 }
 
 pub(super) fn run(args: &Args) -> Exit {
@@ -59,15 +77,65 @@ impl From<AuthError> for Problem {
     }
 }
 
-fn change(args: &Args) -> Result<&'static str, Problem> {
-    let mut file = match PasswordFile::read(&args.file) {
-        Err(AuthError::Read { source, .. })
-            if source.kind() == io::ErrorKind::NotFound && !args.delete =>
-        {
-            PasswordFile::default()
+impl From<ScramError> for Problem {
+    fn from(error: ScramError) -> Self {
+        match error {
+            ScramError::UserName | ScramError::Line { .. } | ScramError::Keys(_) => {
+                Self::Misuse(error.to_string())
+            }
+            ScramError::Read { .. } | ScramError::Write { .. } => Self::Failed(error.to_string()),
         }
-        read => read?,
-    };
+    }
+}
+
+/// The file that is changed.
+enum Credentials {
+    Passwords(PasswordFile),
+    Scram(ScramFile),
+}
+
+impl Credentials {
+    /// Reads the file; one that is to be changed and does not exist is empty.
+    fn read(args: &Args) -> Result<Self, Problem> {
+        let is_new = |source: &io::Error| source.kind() == io::ErrorKind::NotFound && !args.delete;
+        Ok(if args.scram {
+            Self::Scram(match ScramFile::read(&args.file) {
+                Err(ScramError::Read { source, .. }) if is_new(&source) => ScramFile::default(),
+                read => read?,
+            })
+        } else {
+            Self::Passwords(match PasswordFile::read(&args.file) {
+                Err(AuthError::Read { source, .. }) if is_new(&source) => PasswordFile::default(),
+                read => read?,
+            })
+        })
+    }
+
+    fn remove(&mut self, user: &str) -> bool {
+        match self {
+            Self::Passwords(file) => file.remove(user),
+            Self::Scram(file) => file.remove(user),
+        }
+    }
+
+    fn set(&mut self, args: &Args, password: &[u8]) -> Result<bool, Problem> {
+        Ok(match self {
+            Self::Passwords(file) => file.set(&args.user, password)?,
+            Self::Scram(file) => file.set(&args.user, password, args.iterations)?,
+        })
+    }
+
+    fn write(&self, path: &Path) -> Result<(), Problem> {
+        match self {
+            Self::Passwords(file) => file.write(path)?,
+            Self::Scram(file) => file.write(path)?,
+        }
+        Ok(())
+    }
+}
+
+fn change(args: &Args) -> Result<&'static str, Problem> {
+    let mut file = Credentials::read(args)?;
     let done = if args.delete {
         if !file.remove(&args.user) {
             let text = format!("there is no user {} in {}", args.user, args.file.display());
@@ -80,7 +148,7 @@ fn change(args: &Args) -> Result<&'static str, Problem> {
         if password.is_empty() {
             return Err(Problem::Misuse("the password is empty".to_owned()));
         }
-        let added = file.set(&args.user, &password)?;
+        let added = file.set(args, &password)?;
         if added { "added" } else { "changed the password of" }
     };
     file.write(&args.file)?;
@@ -135,19 +203,38 @@ mod tests {
         assert_eq!(read_line(&b"\xff\x00\n"[..]).unwrap(), b"\xff\x00");
     }
 
+    fn args(file: PathBuf, delete: bool, scram: bool) -> Args {
+        let user = "alice".to_owned();
+        let iterations = *scram::ITERATIONS.start();
+        Args { file, user, password_stdin: false, delete, scram, iterations }
+    }
+
     #[test]
     fn who_is_not_there_cannot_be_deleted() {
+        for scram in [false, true] {
+            let dir = tempfile::tempdir().unwrap();
+            let args = args(dir.path().join("p"), true, scram);
+            let Err(Problem::Failed(text)) = change(&args) else { panic!("no file") };
+            assert!(text.starts_with("cannot read the "), "{text}");
+            std::fs::write(&args.file, "# empty\n").unwrap();
+            let Err(Problem::Misuse(text)) = change(&args) else { panic!("no user") };
+            assert!(text.starts_with("there is no user alice in "), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_one_kind_is_not_changed_into_the_other() {
         let dir = tempfile::tempdir().unwrap();
-        let args = Args {
-            file: dir.path().join("p"),
-            user: "alice".to_owned(),
-            password_stdin: false,
-            delete: true,
-        };
-        let Err(Problem::Failed(text)) = change(&args) else { panic!("no file") };
-        assert!(text.starts_with("cannot read the password file"), "{text}");
-        std::fs::write(&args.file, "# empty\n").unwrap();
-        let Err(Problem::Misuse(text)) = change(&args) else { panic!("no user") };
-        assert!(text.starts_with("there is no user alice in "), "{text}");
+        for scram in [false, true] {
+            let args = args(dir.path().join("p"), true, scram);
+            let mut file = Credentials::read(&Args { delete: false, ..args }).unwrap();
+            file.set(&self::args(PathBuf::new(), false, scram), b"secret").unwrap();
+            let path = dir.path().join(if scram { "scram" } else { "passwords" });
+            file.write(&path).unwrap();
+            let other = self::args(path.clone(), true, !scram);
+            let Err(Problem::Misuse(text)) = change(&other) else { panic!("another kind") };
+            assert!(text.contains(", line 1: "), "{text}");
+            assert_eq!(change(&self::args(path, true, scram)).unwrap(), "deleted");
+        }
     }
 }

@@ -139,7 +139,9 @@ async fn run(config: Config, setup: Setup) -> Exit {
     match error {
         ServeError::Store(_) => Exit::Database,
         ServeError::Bind(_) | ServeError::Http { .. } => Exit::Bind,
-        ServeError::Auth(_) | ServeError::Token(_) => Exit::Usage,
+        ServeError::Auth(_) | ServeError::Rules(_) | ServeError::Tls(_) | ServeError::Token(_) => {
+            Exit::Usage
+        }
         ServeError::Poisoned(_) | ServeError::Unclosed(_) => Exit::Poisoned,
         ServeError::System { .. } => Exit::Failure,
     }

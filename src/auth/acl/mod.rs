@@ -1,0 +1,102 @@
+//! Access rules: what a client may publish, subscribe to and receive.
+//!
+//! Rules are compiled once, into an index by topic that all clients share. For each client
+//! [`Rules::access`] finds out which of them concern it, when it connects and when the rules
+//! change. Everything here is computed from its arguments; files and clients are elsewhere.
+
+mod access;
+mod clause;
+mod emqx;
+mod filter;
+mod index;
+mod mosquitto;
+mod pattern;
+mod rule;
+#[cfg(test)]
+mod tests;
+mod trie;
+
+pub use access::Access;
+pub use clause::{Decision, Effect, Granted, Origin};
+pub use emqx::{EmqxError, from_emqx};
+pub use mosquitto::{FileError, MosquittoFile, Problem};
+pub use pattern::Pattern;
+pub use rule::{Group, Rule, Subject, Who};
+
+use std::sync::Arc;
+
+use self::access::Layer;
+use self::index::{Applies, Index};
+
+/// All rules of a broker.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Rules {
+    /// None: everything is allowed.
+    #[default]
+    None,
+    /// `[[acl.rules]]`, in their order.
+    Own(OwnRules),
+    /// `acl.mosquitto_file`.
+    Mosquitto(MosquittoFile),
+}
+
+/// `[[acl.rules]]`, and an index of their topics.
+#[derive(Debug, Clone)]
+pub struct OwnRules {
+    rules: Vec<Rule>,
+    index: Arc<Index>,
+}
+
+impl PartialEq for OwnRules {
+    fn eq(&self, other: &Self) -> bool {
+        self.rules == other.rules
+    }
+}
+
+impl Eq for OwnRules {}
+
+impl Rules {
+    /// `[[acl.rules]]`, in their order.
+    pub fn own(rules: Vec<Rule>) -> Self {
+        let mut clauses = Vec::new();
+        for (number, rule) in rules.iter().enumerate() {
+            rule.compile(number, &mut clauses);
+        }
+        Self::Own(OwnRules { rules, index: Arc::new(Index::new(clauses)) })
+    }
+
+    /// What one client may do. `log_in` are the rules that came with its log-in: they are asked
+    /// before all others, and what no rule allows is denied.
+    pub fn access(&self, subject: Subject<'_>, log_in: Option<&Arc<[Rule]>>) -> Access {
+        let names = subject.names();
+        let access = match self {
+            Self::None => Access::unlimited(names),
+            Self::Own(own) => {
+                let applies = own.applies_to(subject);
+                let origin = |number: usize| Origin::Rule(number + 1);
+                let layer = Layer::Rules { index: Arc::clone(&own.index), applies, origin };
+                Access::of(names, vec![layer])
+            }
+            Self::Mosquitto(file) => file.access(names),
+        };
+        match log_in {
+            Some(rules) => access.after(rules),
+            None => access,
+        }
+    }
+}
+
+impl OwnRules {
+    fn applies_to(&self, subject: Subject<'_>) -> Applies {
+        let mut words = vec![0; self.rules.len().div_ceil(64)].into_boxed_slice();
+        let mut all = true;
+        for (number, rule) in self.rules.iter().enumerate() {
+            let applies = rule.applies_to(subject);
+            all &= applies;
+            if let Some(word) = words.get_mut(number / 64) {
+                *word |= u64::from(applies) << (number % 64);
+            }
+        }
+        (!all).then_some(words)
+    }
+}
