@@ -1,13 +1,13 @@
-//! The password file: lines of `user:$argon2id$...`, and comments.
+//! The password file: lines of `user:HASH`, and comments. The hashes are ours or Mosquitto's,
+//! see `hashing/`.
 
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use argon2::password_hash::PasswordHashString;
 use thiserror::Error;
 
-use super::hashing;
+use super::hashing::{self, StoredHash};
+use super::private_file;
 use crate::config::must_be_regular;
 
 /// Why the credentials cannot be used. No variant contains a hash or a password.
@@ -51,7 +51,7 @@ pub enum AuthError {
 
 #[derive(Debug, Clone)]
 enum Line {
-    User(String, PasswordHashString),
+    User(String, StoredHash),
     /// A comment or an empty line, kept unchanged.
     Other(String),
 }
@@ -95,20 +95,20 @@ impl PasswordFile {
             return Err(format!("the user {user} was already listed above"));
         }
         let hash = hashing::parse(hash.trim_end()).ok_or_else(|| {
-            format!("the hash of {user} is not argon2id; write it with `ferrymq passwd`")
+            format!("the hash of {user} is neither Argon2id nor one of Mosquitto's ($6$, $7$); write it with `ferrymq passwd`")
         })?;
         Ok(Line::User(user.to_owned(), hash))
     }
 
     /// Every user with its hash.
-    pub fn users(&self) -> impl Iterator<Item = (&str, &PasswordHashString)> {
+    pub fn users(&self) -> impl Iterator<Item = (&str, &StoredHash)> {
         self.lines.iter().filter_map(|line| match line {
             Line::User(user, hash) => Some((user.as_str(), hash)),
             Line::Other(_) => None,
         })
     }
 
-    fn hash_of(&self, user: &str) -> Option<&PasswordHashString> {
+    fn hash_of(&self, user: &str) -> Option<&StoredHash> {
         self.users().find(|(name, _)| *name == user).map(|(_, hash)| hash)
     }
 
@@ -146,37 +146,23 @@ impl PasswordFile {
     /// # Errors
     /// The directory is not writable, or the disk is full.
     pub fn write(&self, path: &Path) -> Result<(), AuthError> {
-        self.replace(path).map_err(|source| AuthError::Write { path: path.to_owned(), source })
+        private_file::replace(path, self.text().as_bytes())
+            .map_err(|source| AuthError::Write { path: path.to_owned(), source })
     }
 
-    fn replace(&self, path: &Path) -> io::Result<()> {
-        let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".{}.new", std::process::id()));
-        let temporary = path.with_file_name(name);
-        let written = self.write_new(&temporary).and_then(|()| std::fs::rename(&temporary, path));
-        if written.is_err() {
-            // A failure has no effect; the first error is the one to return.
-            let _ = std::fs::remove_file(&temporary);
-        }
-        written?;
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        std::fs::File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
-    }
-
-    fn write_new(&self, path: &Path) -> io::Result<()> {
-        let mut file =
-            std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-        for line in &self.lines {
-            match line {
-                Line::User(user, hash) => writeln!(file, "{user}:{hash}")?,
-                Line::Other(text) => writeln!(file, "{text}")?,
-            }
-        }
-        file.sync_all()
+    fn text(&self) -> String {
+        self.lines
+            .iter()
+            .map(|line| match line {
+                Line::User(user, hash) => format!("{user}:{hash}\n"),
+                Line::Other(text) => format!("{text}\n"),
+            })
+            .collect()
     }
 }
 
-fn is_user_name(user: &str) -> bool {
+/// True for a name that a line can begin with.
+pub(super) fn is_user_name(user: &str) -> bool {
     !user.is_empty()
         && !user.starts_with(['#', ' ', '\t'])
         && !user.contains([':', '\n', '\r', '\0'])
@@ -221,13 +207,44 @@ mod tests {
     }
 
     #[test]
+    fn a_link_is_followed_and_stays_a_link() {
+        let dir = tempfile::tempdir().unwrap();
+        // As Kubernetes lays out a Secret: passwords -> ..data/passwords, ..data -> ..2026.
+        std::fs::create_dir(dir.path().join("..2026")).unwrap();
+        std::os::unix::fs::symlink("..2026", dir.path().join("..data")).unwrap();
+        let link = dir.path().join("passwords");
+        std::os::unix::fs::symlink("..data/passwords", &link).unwrap();
+        let mut file = PasswordFile::default();
+        file.set("a", b"x").unwrap();
+        file.write(&dir.path().join("..2026/passwords")).unwrap();
+        let mut file = PasswordFile::read(&link).unwrap();
+        assert!(file.set("b", b"y").unwrap());
+        file.write(&link).unwrap();
+        assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(PasswordFile::read(&link).unwrap().users().count(), 2);
+    }
+
+    #[test]
+    fn a_file_of_mosquitto_takes_new_users_beside_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("passwords");
+        let line = "alice:$7$101$fVFDx6sWYSLTf3LJ$N5vP+UTa1z3wOkGLAKKStzykA/sr9VjdamlqUgfpBZkWQeTk+olHoodBpjtgr2tQEDy71DsK8WfJVOWZFIStHQ==\n";
+        std::fs::write(&path, line).unwrap();
+        let mut file = PasswordFile::read(&path).unwrap();
+        assert!(file.set("bob", b"x").unwrap());
+        file.write(&path).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with(line) && text.contains("bob:$argon2id$"), "{text}");
+    }
+
+    #[test]
     fn a_bad_line_is_named_and_its_hash_is_not_shown() {
         let hash = hashing::hash(b"x").unwrap();
         assert_eq!(error_of("\nalice\n"), ", line 2: expected user:hash, found no colon");
         assert_eq!(error_of(":x\n"), ", line 1: the user name is missing or begins with a space");
         assert_eq!(
             error_of("# c\nalice:hunter2\n"),
-            ", line 2: the hash of alice is not argon2id; write it with `ferrymq passwd`"
+            ", line 2: the hash of alice is neither Argon2id nor one of Mosquitto's ($6$, $7$); write it with `ferrymq passwd`"
         );
         assert_eq!(
             error_of(&format!("a:{hash}\na:{hash}\n")),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::peer::PeerAddr;
+use crate::peer::{ClientCertificate, PeerAddr};
 
 /// A client that was allowed to connect. A bridge acts as one too.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +15,6 @@ pub struct Principal {
     pub address: PeerAddr,
     /// The name of the listener that it came through.
     pub listener: Arc<str>,
-    /// The subject of its certificate, if its transport has verified one.
-    pub certificate: Option<Box<str>>,
+    /// Its certificate, if its transport has verified one.
+    pub certificate: Option<Arc<ClientCertificate>>,
 }
