@@ -14,7 +14,8 @@
 //! [`config`] is read by all of them at the start, and [`telemetry`] is used by all of them.
 //! [`bench`] and [`drill`] test a broker in a [`sandbox`] with the clients of [`load`].
 //! [`peer`] is the other end of a connection as plain data. [`memory`] counts the bytes that
-//! clients hold, and [`counter`] has the numbers in which threads count. [`untrusted_text`] finds characters that must not reach a terminal. [`cli`]
+//! clients hold, and [`counter`] has the numbers in which threads count. [`token_bucket`] limits
+//! rates. [`untrusted_text`] finds characters that must not reach a terminal. [`cli`]
 //! is the command line, [`server`] runs a broker. [`sync`] has the locks around the broker's
 //! state, [`primitives`] the atomics in which threads synchronize. [`schedule`] (points at
 //! which a simulation switches threads) and [`sabotage`] (faults for tests of the tests) do
@@ -27,6 +28,8 @@ pub mod cli;
 pub mod config;
 pub mod counter;
 pub mod drill;
+pub mod fetch;
+pub mod file_watch;
 pub mod http;
 pub mod load;
 pub mod maintenance;
@@ -45,4 +48,5 @@ pub mod session;
 pub mod store;
 pub mod sync;
 pub mod telemetry;
+pub mod token_bucket;
 pub mod untrusted_text;

@@ -105,6 +105,7 @@ impl Broker {
         self.metrics.sessions.connected.set(gauge(online));
         self.metrics.sessions.waiting.set(gauge(waiting));
         self.metrics.messages.queued.set(gauge(self.measure_queues()));
+        self.measure_bans();
         self.remember();
     }
 }

@@ -13,10 +13,11 @@
 use std::sync::Arc;
 
 use super::cleanup::EndedSession;
-use super::client::{Client, Peer};
+use super::client::{Client, LogInState, Peer};
 use super::handle::StepPermit;
 use super::persistence::NoRoom;
 use super::registry::Entry;
+use super::revocation::{log_in, revoke};
 use super::{Broker, SessionHandle, Step, StoreDown, traced};
 use crate::message::{CommitNo, Revoked, Wake, WakeCause, WillRecord};
 use crate::protocol::{ConnAck, Connect, LastWill, QoS, ReasonCode, Version, level_count};
@@ -77,14 +78,11 @@ struct Replaced {
 }
 
 impl Broker {
-    /// Checks a CONNECT before the client is authenticated.
+    /// Checks a CONNECT before the client is authenticated, except its authentication method.
     ///
     /// # Errors
     /// The reason code for the CONNACK.
     pub fn check_connect(&self, connect: &Connect) -> Result<(), ReasonCode> {
-        if connect.authentication_method.is_some() {
-            return Err(ReasonCode::BadAuthenticationMethod);
-        }
         // 3.1 and 3.1.1: a client without a client id must set Clean Session [MQTT-3.1.3-8].
         if connect.client_id.is_empty() && connect.version < Version::V5 && !connect.clean_start {
             return Err(ReasonCode::ClientIdentifierNotValid);
@@ -100,24 +98,11 @@ impl Broker {
         Ok(())
     }
 
-    /// Checks that the client may publish its will, as for any publish.
-    ///
-    /// # Errors
-    /// The reason code for the CONNACK.
-    pub fn check_will(&self, connect: &Connect, peer: &Peer) -> Result<(), ReasonCode> {
-        let principal = peer.clone().principal(connect.client_id.as_str().into());
-        match &connect.will {
-            Some(will) if !self.authenticator.may_publish(&principal, will.topic.as_str()) => {
-                Err(ReasonCode::NotAuthorized)
-            }
-            _ => Ok(()),
-        }
-    }
-
     /// Attaches an authenticated client to its session. Must not be cancelled: a session that
     /// was taken from another connection must get this one.
     ///
     /// # Errors
+    /// [`ReasonCode::NotAuthorized`] if the session belongs to another user,
     /// [`ReasonCode::ServerUnavailable`] if the store is poisoned,
     /// [`ReasonCode::QuotaExceeded`] if there is no room for another session, or on the disk
     /// for its will,
@@ -144,18 +129,22 @@ impl Broker {
             }
             Err(NoRoom) => return Err(ReasonCode::QuotaExceeded),
         };
-        let claim = self.claim(&granted, connect.version).await?;
+        let user = peer.identity.username.as_deref();
+        let claim = self.claim(&granted, connect.version, user).await?;
         let mut step = Step::new(self);
         step.keep(promise);
         let info = Arc::new(ConnectionInfo {
             remote: peer.address,
             listener: Arc::clone(&peer.listener),
             user: peer.identity.username.clone(),
+            method: peer.identity.method,
+            credential: peer.identity.credential,
+            certificate: peer.certificate.clone(),
             connected_at: step.now.wall,
             keep_alive: granted.keep_alive,
             clean_start: connect.clean_start,
         });
-        let request = ConnectRequest { connect, granted: &granted, info };
+        let request = ConnectRequest { connect, granted: &granted, info: Arc::clone(&info) };
         let mut replaced = Replaced::default();
         let attached = match claim {
             Claim::New(permit) => Ok(self.hold_session(permit, false, &request, &mut step)),
@@ -187,15 +176,29 @@ impl Broker {
         let Attached { permit, wake, epoch, present } = attached?;
         let connack = self.connack(connect, &granted, present);
         let handle = Arc::clone(permit.session());
-        let principal = peer.principal(Arc::clone(&granted.client_id));
-        let client = Client::new(Arc::clone(self), handle, epoch, wake, connect, principal);
+        // A reload looks for such connections after it has replaced the policy: either it sees
+        // this one, which is attached, or this sees the new policy.
+        if !self.authenticator.still_valid(&log_in(&info)) {
+            revoke(&wake, Revoked::LogInRemoved);
+        }
+        let log_in = LogInState::new(connect, &peer.identity);
+        let rules = peer.identity.rules.clone();
+        let principal = Arc::new(peer.principal(Arc::clone(&granted.client_id)));
+        handle.set_client(&principal, rules, &self.rules);
+        let client =
+            Client::new(Arc::clone(self), handle, epoch, wake, connect, (principal, log_in));
         let gate = if waits { gate } else { ended };
         Ok(Accepted { client, connack, gate })
     }
 
     /// Waits for the permit of the existing session, or creates a session, whose permit the
     /// caller gets.
-    async fn claim(&self, granted: &Granted, version: Version) -> Result<Claim, ReasonCode> {
+    async fn claim(
+        &self,
+        granted: &Granted,
+        version: Version,
+        user: Option<&str>,
+    ) -> Result<Claim, ReasonCode> {
         loop {
             // Called under the registry's lock: `shut_down` sets its flag first and then wakes
             // all sessions in the registry. A later connection is refused here.
@@ -213,8 +216,15 @@ impl Broker {
                 Entry::Found(handle) => handle,
                 Entry::Inserted(permit) => return Ok(Claim::New(permit)),
             };
+            // Before its connection notices anything.
+            let replaced = {
+                let session = known.look();
+                if !self.may_claim(&session, user, self.clock.now().wall) {
+                    return Err(ReasonCode::NotAuthorized);
+                }
+                session.wake().cloned()
+            };
             // Its connection ends after its current packet.
-            let replaced = known.look().wake().cloned();
             if let Some(wake) = replaced {
                 wake.revoke(Revoked::TakenOver);
                 wake.until_left().await;
@@ -222,11 +232,18 @@ impl Broker {
             let permit = known.begin().await;
             // Another new connection may have taken over first. What its client has sent is
             // read, too.
-            let closing = known.look().wake().is_some_and(|wake| wake.is_closing());
+            let session = known.look();
+            let closing = session.wake().is_some_and(|wake| wake.is_closing());
             // An ended session has already left the registry.
-            if !closing && !known.look().life.is_ended() {
-                return Ok(Claim::Known(permit));
+            if closing || session.life.is_ended() {
+                continue;
             }
+            // And as another user.
+            if !self.may_claim(&session, user, self.clock.now().wall) {
+                return Err(ReasonCode::NotAuthorized);
+            }
+            drop(session);
+            return Ok(Claim::Known(permit));
         }
     }
 
@@ -246,7 +263,7 @@ impl Broker {
     }
 
     fn is_crowded(&self, sessions: usize) -> bool {
-        sessions >= self.settings.max_sessions
+        sessions >= self.connect_settings().max_sessions
     }
 
     fn new_session(&self, granted: &Granted, version: Version) -> StepPermit {
@@ -293,7 +310,7 @@ impl Broker {
             _ if connect.clean_start => 0,
             _ => u32::MAX,
         };
-        let keep_alive = match settings.max_keep_alive {
+        let keep_alive = match self.connect_settings().max_keep_alive {
             0 => connect.keep_alive,
             limit if connect.version == Version::V5 && connect.keep_alive == 0 => limit,
             limit if connect.version == Version::V5 => connect.keep_alive.min(limit),
@@ -373,7 +390,7 @@ impl Broker {
             );
         }
         if let Some(will) = will {
-            self.publish_will(&will, step).await;
+            self.publish_will(handle, &will, step).await;
         }
     }
 
@@ -389,6 +406,9 @@ impl Broker {
         let wake = Arc::new(Wake::of_session(Arc::clone(handle.session_wake())));
         let mut session = handle.lock();
         session.version = connect.version;
+        if let Some(user) = &info.user {
+            session.owner = Some(user.clone());
+        }
         let (was_durable, had_row) = (session.durable, session.has_row);
         session.life.expiry = granted.expiry;
         session.durable = self.persistence.is_enabled() && granted.expiry > 0;
@@ -435,6 +455,7 @@ pub(super) fn record_of(session: &Session) -> SessionRecord {
     SessionRecord {
         id: session.id,
         client_id: session.client_id.as_ref().into(),
+        owner: session.owner.clone(),
         version: session.version,
         expiry: session.life.expiry,
         disconnected_at: session.life.disconnected_at,

@@ -68,7 +68,7 @@ impl Broker {
             (will, session.life.expiry == 0)
         };
         if let Some(will) = will {
-            self.publish_will(&will, &mut step).await;
+            self.publish_will(&handle, &will, &mut step).await;
         }
         if ends {
             self.end_and_submit(&permit, &mut step);

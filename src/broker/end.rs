@@ -29,7 +29,7 @@ impl Broker {
             session.will.take()
         };
         if let Some(will) = will {
-            self.publish_will(&will, &mut step).await;
+            self.publish_will(handle, &will, &mut step).await;
         }
         if handle.look().life.expiry > 0 {
             self.metrics.sessions.expired.inc();

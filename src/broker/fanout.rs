@@ -158,7 +158,9 @@ impl Broker {
         }
         // The session ended after it was selected, so another member is selected.
         let mut tried = smallvec::SmallVec::<[_; 1]>::from_elem(receiver.session, 1);
-        while let Some(other) = self.other_member(receiver.share.as_ref(), &tried) {
+        while let Some(other) =
+            self.other_member(receiver.share.as_ref(), fanout.message.topic(), &tried)
+        {
             if self.enqueue_in(slot, &other, fanout, step) {
                 return;
             }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use tokio::sync::Semaphore;
 
+use super::rights::Rights;
 use super::timers::TimerSlots;
 use crate::memory::Charge;
 use crate::message::{SessionId, SessionWake, Wake, WakeCause};
@@ -50,6 +51,11 @@ pub struct SessionHandle {
     buffered: AtomicI64,
     /// True if a message for it was lost, so that its connection has to end.
     lost_message: AtomicBool,
+    /// What its client may do.
+    pub(super) rights: Mutex<Rights>,
+    /// The user who owned the session when a restart found it; it counts until a client
+    /// connects. Not behind the session's lock, which routing must not take.
+    pub(super) recovered_owner: Option<Box<str>>,
 }
 
 impl SessionHandle {
@@ -78,6 +84,8 @@ impl SessionHandle {
             held: AtomicI64::new(0),
             buffered: AtomicI64::new(0),
             lost_message: AtomicBool::new(false),
+            rights: Mutex::default(),
+            recovered_owner: session.owner.clone(),
             state: Mutex::new(State { session, charge: metrics.messages.memory.charge(0) }),
             metrics,
         })

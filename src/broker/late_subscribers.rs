@@ -33,6 +33,8 @@ impl Broker {
         // A retained message is not sent to shared subscriptions (v5, 4.8.2).
         let is_late = |session, is_shared: bool| !is_shared && !known.contains(&session);
         late.receivers.retain(|it| is_late(it.session, it.share.is_some()));
+        // Those were counted with the message's first receivers.
+        late.not_authorized = 0;
         if late.receivers.is_empty() {
             return;
         }

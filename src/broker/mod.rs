@@ -12,6 +12,7 @@
 //! disk write, or the store's own lock.
 
 pub mod admin;
+mod admission;
 mod background;
 mod budget;
 mod cleanup;
@@ -31,13 +32,17 @@ mod internal_publish;
 mod late_subscribers;
 mod longest;
 mod memory;
+mod ownership;
 mod paging;
 mod persistence;
 mod publish;
 mod recent;
 mod recovery;
 mod registry;
+mod reloadable;
 mod retained;
+mod revocation;
+mod rights;
 mod routing;
 mod settings;
 mod shared_redelivery;
@@ -73,6 +78,7 @@ pub use longest::LongQueue;
 pub use persistence::{Persistence, StoreDown};
 pub use publish::Publication;
 pub use recent::Sample;
+pub use reloadable::{ConnectSettings, PublishRates, ReloadableSettings};
 pub use routing::Routing;
 pub use settings::Settings;
 pub use step::Step;
@@ -82,14 +88,17 @@ use self::cleanup::Cleanup;
 use self::ids::Ids;
 use self::recent::Recent;
 use self::registry::Registry;
+use self::reloadable::Reloadable;
 use self::retained::RetainedMessages;
 use self::subscription_table::SubscriptionTable;
 use self::timers::Timers;
-use crate::auth::Authenticator;
+use crate::auth::bans::AdmissionControl;
+use crate::auth::{Authenticator, CurrentRules};
 use crate::message::WakeCause;
 use crate::store::Recovered;
 use crate::sync::Mutex;
 use crate::telemetry::{Metrics, Tracing};
+use std::sync::atomic::AtomicUsize;
 
 /// The topics that only the broker publishes.
 const SYS: &str = "$SYS/";
@@ -99,13 +108,17 @@ const SYS: &str = "$SYS/";
 pub struct Broker {
     /// The configuration, in the units of the broker.
     pub settings: Settings,
-    /// Decides what clients may do.
+    /// Decides who may connect.
     pub authenticator: Authenticator,
+    /// What clients may do. Without any, everything; set before a client connects.
+    pub rules: CurrentRules,
     /// Counters and gauges.
     pub metrics: Arc<Metrics>,
     /// The only source of time.
     pub clock: Clock,
     pub(crate) persistence: Persistence,
+    /// Publishers that wait for room in a queue.
+    waiting_publishers: AtomicUsize,
     /// Limits how many busy tasks run at once.
     pub(crate) turns: Turns,
     shares: memory::Shares,
@@ -113,6 +126,9 @@ pub struct Broker {
     ways: gave_way::Ways,
     /// Memory for CONNECTs of clients that are not authenticated yet.
     pub(crate) connect_memory: Arc<ConnectMemory>,
+    /// Limits per address, and bans.
+    admission: Arc<AdmissionControl>,
+    reloadable: Reloadable,
     ids: Ids,
     registry: Registry,
     subscriptions: SubscriptionTable,
@@ -156,10 +172,15 @@ impl Broker {
         let ids = Ids::new(recovered.last_message, recovered.last_delivery, recovered.last_session);
         let now = clock.now();
         let connect_memory = ConnectMemory::new(settings.connect_memory);
+        let reloadable = Reloadable::new(&settings.reloadable);
+        let limits = settings.reloadable.admission.clone();
         let broker = Arc::new(Self {
+            admission: AdmissionControl::new(limits, clock.started()),
+            reloadable,
             turns: Turns::new(settings.turns),
             clock,
             persistence,
+            waiting_publishers: AtomicUsize::new(0),
             shares: memory::Shares::default(),
             #[cfg(feature = "failpoints")]
             ways: gave_way::Ways::default(),
@@ -179,6 +200,7 @@ impl Broker {
             tracing: OnceLock::new(),
             settings,
             authenticator,
+            rules: CurrentRules::default(),
             metrics,
         });
         broker.recover(recovered);

@@ -6,6 +6,7 @@ use super::{Broker, SessionHandle, Step, Way};
 use crate::message::{Message, MessageHead, Wake, WallMillis};
 use crate::protocol::{QoS, ReasonCode};
 use crate::router::Routes;
+use crate::telemetry::{AclAction, DropReason};
 
 /// A message to be published.
 #[derive(Debug, Clone, Copy)]
@@ -90,6 +91,11 @@ impl Broker {
         message.is_kept = publication.retain && !publication.is_copy && waits;
         if kept().any(|receiver| receiver.share.is_some()) {
             message.shares = Some(kept().map(|receiver| receiver.share.clone()).collect());
+        }
+        if routes.not_authorized > 0 {
+            let count = routes.not_authorized as u64;
+            self.metrics.messages.dropped.add(DropReason::NotAuthorized, count);
+            self.metrics.access.denied.add(AclAction::Deliver, count);
         }
         self.begin_trace(&mut message, publisher.is_some(), step.now);
         message.charge_to(self.metrics.messages.memory);

@@ -48,6 +48,7 @@ impl Broker {
         session.has_row = true;
         session.life.expiry = record.expiry;
         session.will = record.will;
+        session.owner = record.owner;
         session.sent_up_to = record.sent_up_to;
         // The session was connected when the broker died. Its connection counts as ended now.
         let crashed = record.disconnected_at.is_none();

@@ -1,12 +1,15 @@
 //! Finds the receivers of a topic, over as many polls as necessary: many filters may partly
-//! match a topic, and each visit to a node costs time.
+//! match a topic, and each visit to a node costs time. Those that may not receive the message
+//! are left out, so that it takes no room in their queues. They are asked again when it is
+//! delivered, since the rules may change while it waits.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use super::budget::{Budget, NODE, NODES_AT_ONCE};
 use super::{Broker, SessionHandle};
 use crate::message::SessionId;
-use crate::router::Routes;
+use crate::router::{Availability, Receiver, Routes};
 
 /// How often a search restarts after a change of the router. The last one runs under one hold
 /// of the lock.
@@ -18,6 +21,8 @@ pub struct Routing {
     /// The router's generation in this search.
     generation: Option<u64>,
     tries: usize,
+    /// Receivers that may receive the message.
+    authorized: usize,
 }
 
 impl Broker {
@@ -42,23 +47,92 @@ impl Broker {
         routing: &mut Routing,
         budget: &mut Budget,
     ) -> bool {
+        let limited = self.rules.limit_anyone();
+        let asked = Cell::new(0);
+        let availability = |handle: &Arc<SessionHandle>| {
+            let availability = handle.availability();
+            if !limited || availability < Availability::Full {
+                return availability;
+            }
+            asked.set(asked.get() + 1);
+            if handle.may_receive(topic, &self.rules) {
+                availability
+            } else {
+                Availability::NotAuthorized
+            }
+        };
         loop {
             let table = self.subscriptions.read();
             if routing.generation != Some(table.generation()) {
                 // Receivers may have been removed, and new ones may have been missed.
                 routing.generation = Some(table.generation());
                 routing.tries += 1;
+                routing.authorized = 0;
                 routes.begin();
             }
             let nodes = if routing.tries < TRIES { NODES_AT_ONCE } else { usize::MAX };
             let before = routes.visited();
-            let availability = |handle: &Arc<SessionHandle>| handle.availability();
             let done = table.route_some(topic, publisher, routes, nodes, availability);
             drop(table);
-            budget.spend(NODE * (routes.visited() - before));
-            if done || budget.is_spent() {
-                return done;
+            budget.spend(NODE * (routes.visited() - before + asked.take()));
+            if done {
+                return !limited || self.authorize_some(topic, routes, routing, budget);
+            }
+            if budget.is_spent() {
+                return false;
             }
         }
+    }
+
+    /// Leaves out receivers that may not receive the message. Members of shared groups were
+    /// asked when they were selected. True when it is done.
+    fn authorize_some(
+        &self,
+        topic: &str,
+        routes: &mut Routes<Arc<SessionHandle>>,
+        routing: &mut Routing,
+        budget: &mut Budget,
+    ) -> bool {
+        while let Some(receiver) = routes.receivers.get(routing.authorized) {
+            if budget.is_spent() {
+                return false;
+            }
+            budget.spend(NODE);
+            if receiver.share.is_some() || receiver.handle.may_receive(topic, &self.rules) {
+                routing.authorized += 1;
+            } else {
+                routes.leave_out(routing.authorized);
+            }
+        }
+        true
+    }
+
+    /// Selects another member of a shared subscription that may receive a message of this topic.
+    /// Those in `tried` are excluded: their sessions have ended, or they have no room.
+    pub(super) fn other_member(
+        &self,
+        share: Option<&Arc<str>>,
+        topic: &str,
+        tried: &[SessionId],
+    ) -> Option<Receiver<Arc<SessionHandle>>> {
+        let limited = self.rules.limit_anyone();
+        self.subscriptions.read().choose_member(share?, |handle| {
+            let availability = handle.availability();
+            if tried.contains(&handle.id) {
+                Availability::Ended
+            } else if limited
+                && availability > Availability::Full
+                && !handle.may_receive(topic, &self.rules)
+            {
+                Availability::NotAuthorized
+            } else {
+                availability
+            }
+        })
+    }
+
+    /// Changes whenever the receivers of a topic may have changed.
+    pub(super) fn routes_generation(&self) -> (u64, u64) {
+        (self.subscriptions.generation(), self.rules.changes())
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::ReloadableSettings;
 use crate::config::{self, Config};
 use crate::session::{Limits, Overflow};
 
@@ -13,21 +14,17 @@ pub struct Settings {
     pub session: Arc<Limits>,
     /// Seconds; also the lifetime of a 3.1.1 session without Clean Session.
     pub max_session_expiry: u32,
-    /// Sessions with and without a connection.
-    pub max_sessions: usize,
-    /// Subscriptions of one session.
-    pub max_subscriptions: usize,
     /// Bytes.
     pub max_packet_size: u32,
     /// Levels of a topic name or topic filter.
     pub max_topic_levels: usize,
-    /// Seconds; 0 is no limit.
-    pub max_keep_alive: u16,
     /// Unacknowledged QoS 1 and 2 publishes of one v5 client.
     pub receive_maximum: u16,
     /// Publishers that cannot be told of a refusal wait for room. False: they are
     /// disconnected.
     pub back_pressure: bool,
+    /// What happens to publishers that cannot be told that they may not publish.
+    pub on_denied: config::OnDenied,
     /// In both directions.
     pub topic_alias_maximum: u16,
     /// Whether clients may retain messages.
@@ -52,8 +49,8 @@ pub struct Settings {
     pub turns: usize,
     /// The most receivers of a message that are woken at once. If it has more, they take turns.
     pub receivers_at_once: usize,
-    /// The time within which CONNECT must arrive and be answered.
-    pub connect_timeout: Duration,
+    /// Settings that may change: their values at the start.
+    pub reloadable: ReloadableSettings,
 }
 
 /// Replies of one connection that may wait for the disk: two seconds of a publisher at 5,000
@@ -86,14 +83,11 @@ impl From<&Config> for Settings {
         Self {
             session: Arc::new(session_limits(session)),
             max_session_expiry: session.max_expiry.as_mqtt_seconds(),
-            max_sessions: session.max_sessions,
-            max_subscriptions: session.max_subscriptions,
             max_packet_size: u32::try_from(mqtt.max_packet_size.bytes()).unwrap_or(u32::MAX),
             max_topic_levels: mqtt.max_topic_levels,
-            // The protocol's maximum is 65,535 s, so a longer limit has no effect.
-            max_keep_alive: u16::try_from(mqtt.max_keep_alive.as_mqtt_seconds()).unwrap_or(0),
             receive_maximum: mqtt.receive_maximum,
             back_pressure: mqtt.on_full == config::OnFull::Stall,
+            on_denied: mqtt.on_denied,
             topic_alias_maximum: mqtt.topic_alias_maximum,
             retain_available: mqtt.retain_available,
             store_wills: session.store_wills,
@@ -107,7 +101,7 @@ impl From<&Config> for Settings {
                 .max(LARGE_CONNECTS * mqtt.max_packet_size.bytes()),
             turns: TURNS_A_THREAD * worker_threads(config),
             receivers_at_once: RECEIVERS_AT_ONCE,
-            connect_timeout: mqtt.connect_timeout.duration(),
+            reloadable: config.into(),
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::message::{
     WakeCause,
 };
 use crate::protocol::QoS;
-use crate::router::{Availability, Receiver, Routes};
+use crate::router::{Receiver, Routes};
 use crate::session::{DeliveryState, Entry, Home, Room, Session};
 use crate::store::{Op, PageReply, PageRequest, PagedDelivery};
 use crate::telemetry::{DropReason, Label};
@@ -86,16 +86,12 @@ impl SharedRedelivery {
 }
 
 impl Broker {
-    /// Selects another member of a shared subscription. Those in `tried` are excluded: their
-    /// sessions have ended, or they have no room.
-    pub(super) fn other_member(
+    fn next_member(
         &self,
-        share: Option<&Arc<str>>,
+        entry: &Entry,
         tried: &[SessionId],
     ) -> Option<Receiver<Arc<SessionHandle>>> {
-        self.subscriptions.read().choose_member(share?, |handle| {
-            if tried.contains(&handle.id) { Availability::Ended } else { handle.availability() }
-        })
+        self.other_member(entry.share.as_ref(), entry.message.topic(), tried)
     }
 
     /// Gives deliveries of an ended session to other members of their shared subscriptions.
@@ -106,11 +102,22 @@ impl Broker {
     }
 
     /// Returns the delivery if no member has taken it.
-    fn hand_over_one(&self, mut entry: Entry, step: &mut Step) -> Option<Entry> {
-        if entry.may_move() && !entry.message.durability.is_refused() {
+    fn hand_over_one(&self, entry: Entry, step: &mut Step) -> Option<Entry> {
+        if entry.may_move() { self.offer(entry, step) } else { Some(entry) }
+    }
+
+    /// Gives a delivery that its session may not receive any more to another member of its
+    /// shared subscription. Returns it if no member may get it or has room for it.
+    pub(super) fn hand_on(&self, entry: Entry, step: &mut Step) -> Option<Entry> {
+        let is_unsent = entry.share.is_some() && entry.qos == QoS::AtMostOnce;
+        if is_unsent || entry.may_move() { self.offer(entry, step) } else { Some(entry) }
+    }
+
+    fn offer(&self, mut entry: Entry, step: &mut Step) -> Option<Entry> {
+        if !entry.message.durability.is_refused() {
             let (mut tried, mut goes_without_row) = (Vec::new(), false);
             // Ended and full members are not selected, so few members refuse.
-            while let Some(receiver) = self.other_member(entry.share.as_ref(), &tried) {
+            while let Some(receiver) = self.next_member(&entry, &tried) {
                 match self.give(&entry, &receiver, step) {
                     Given::Taken => return None,
                     Given::Refused => tried.push(receiver.session),
@@ -129,7 +136,7 @@ impl Broker {
                 entry.row_change = self.complete_first(&entry, step);
                 entry.home = Home::Memory;
                 if entry.row_change.is_none() {
-                    return self.hand_over_one(entry, step);
+                    return self.offer(entry, step);
                 }
                 self.shared_redelivery.uncommitted.lock().push(entry);
                 return None;
@@ -162,7 +169,8 @@ impl Broker {
         let awaits_commit = entry.state == DeliveryState::AwaitingCommit
             && !message.durability.may_acknowledge(self.persistence.committed());
         // If it may have been sent at QoS 1, another member must not get it at QoS 2.
-        let most = if entry.may_have_been_sent() || entry.dup { entry.qos } else { message.qos };
+        let may_rise = !entry.may_have_been_sent() && !entry.dup && entry.qos > QoS::AtMostOnce;
+        let most = if may_rise { message.qos } else { entry.qos };
         let qos = most.min(receiver.qos);
         let keeps_row = session.durable && qos > QoS::AtMostOnce;
         // If the row still existed after a crash, the delivery would be sent again.

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use super::persistence::NoRoom;
 use super::{Broker, SessionHandle, Step};
 use crate::message::SessionId;
+use crate::primitives::Ordering;
 use crate::protocol::{QoS, ReasonCode, RetainHandling, SubscribeFilter, TopicFilter};
-use crate::router::{Receiver, Routes, Walk};
+use crate::router::{Availability, Receiver, Routes, Walk};
 use crate::session::{Subscribed, cost_of_subscription};
 use crate::store::{Change, RetainedRecord, SubscriptionRecord};
 
@@ -26,12 +27,13 @@ impl Broker {
         if filter.levels().count() > self.settings.max_topic_levels {
             return ReasonCode::TopicFilterInvalid;
         }
+        let most = self.connect_settings().max_subscriptions;
         let subscribed = Subscribed { options: *options, identifier };
         let is_new = {
             let mut session = handle.lock();
             let known = session.subscriptions.contains_key(filter.as_str());
             if !known {
-                if session.subscriptions.len() >= self.settings.max_subscriptions {
+                if session.subscriptions.len() >= most {
                     return ReasonCode::QuotaExceeded;
                 }
                 match self.room_for_subscription(session.durable, filter.as_str()) {
@@ -54,6 +56,7 @@ impl Broker {
             }
             !known
         };
+        self.note_new_member(filter);
         let wanted = match options.retain_handling {
             RetainHandling::Always => true,
             RetainHandling::IfNew => is_new,
@@ -68,6 +71,21 @@ impl Broker {
             QoS::AtLeastOnce => ReasonCode::GrantedQoS1,
             QoS::ExactlyOnce => ReasonCode::GrantedQoS2,
         }
+    }
+
+    /// A publisher that waits at the full queue of a shared subscription's member may find room
+    /// at a member that joins.
+    fn note_new_member(&self, filter: &TopicFilter) {
+        // Most brokers never have one that waits, and a group may have many members.
+        if filter.shared().is_none() || self.waiting_publishers.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+        self.subscriptions.read().choose_member(filter.as_str(), |member| {
+            if member.is_full() {
+                member.notify_waiting_publishers();
+            }
+            Availability::Ended
+        });
     }
 
     /// Handles one filter of an UNSUBSCRIBE, under the session's permit.

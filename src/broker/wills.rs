@@ -2,16 +2,47 @@
 
 use std::sync::Arc;
 
+use super::client::Peer;
 use super::connect::record_of;
 use super::handle::StepPermit;
 use super::timers::Kind;
 use super::{Broker, Publication, SYS, SessionHandle, Step};
+use crate::auth::acl::Subject;
 use crate::message::WillRecord;
+use crate::protocol::{Connect, ReasonCode};
 use crate::session::Session;
 use crate::store::Change;
-use crate::telemetry::RefuseReason;
+use crate::telemetry::{AclAction, RefuseReason};
 
 impl Broker {
+    /// Checks that the client may publish its will, as for any publish.
+    ///
+    /// # Errors
+    /// The reason code for the CONNACK.
+    pub fn check_will(&self, connect: &Connect, peer: &Peer) -> Result<(), ReasonCode> {
+        let Some(will) = connect.will.as_ref() else { return Ok(()) };
+        if !self.rules.limit_anyone() && peer.identity.rules.is_none() {
+            return Ok(());
+        }
+        // A client without a client id cannot know the one that it will be assigned, so any
+        // name will do. It is asked again when the will is published.
+        let client_id = if connect.client_id.is_empty() { "auto" } else { &connect.client_id };
+        let principal = peer.clone().principal(client_id.into());
+        let (rules, _) = self.rules.get();
+        let access = rules.access(Subject::Client(&principal), peer.identity.rules.as_ref());
+        let decision = access.publish(will.topic.as_str(), will.qos, will.retain);
+        if decision.is_allowed() {
+            return Ok(());
+        }
+        self.metrics.access.denied.inc(AclAction::Publish);
+        tracing::warn!(
+            client_id, user = principal.username.as_deref(), topic = will.topic.as_str(),
+            qos = will.qos as u8, retain = will.retain, decided_by = %decision.origin,
+            "will denied by the access rules"
+        );
+        Err(ReasonCode::NotAuthorized)
+    }
+
     /// Takes the will of a session whose connection has ended, if it is due now; otherwise
     /// sets its timer.
     pub(super) fn due_will(
@@ -43,15 +74,24 @@ impl Broker {
             will
         };
         if let Some(will) = will {
-            self.publish_will(&will, &mut step).await;
+            self.publish_will(handle, &will, &mut step).await;
         }
         step.submit_or_log(self);
     }
 
-    /// Publishes a will as a publish of its client. Below `$SYS/` it is refused and counted;
-    /// the client cannot be told. (A Mosquitto bridge has such a will unless `notifications`
-    /// is off.)
-    pub(super) async fn publish_will(&self, will: &WillRecord, step: &mut Step) {
+    /// Publishes a will as a publish of its client. Below `$SYS/`, and where the client may not
+    /// publish by now, it is refused and counted; the client cannot be told. (A Mosquitto bridge
+    /// has such a will unless `notifications` is off.)
+    pub(super) async fn publish_will(
+        &self,
+        handle: &SessionHandle,
+        will: &WillRecord,
+        step: &mut Step,
+    ) {
+        if !self.may_publish_will(handle, will) {
+            self.metrics.messages.refused.inc(RefuseReason::NotAuthorized);
+            return;
+        }
         if will.topic.starts_with(SYS) {
             self.metrics.messages.refused.inc(RefuseReason::NotAuthorized);
             tracing::debug!(topic = &*will.topic, "a will below $SYS/ is not published");
@@ -67,5 +107,21 @@ impl Broker {
             is_copy: false,
         };
         self.publish_internally(&publication, step).await;
+    }
+
+    fn may_publish_will(&self, handle: &SessionHandle, will: &WillRecord) -> bool {
+        let Some(access) = handle.access(&self.rules) else { return true };
+        let decision = access.publish(&will.topic, will.qos, will.retain);
+        let metrics = &self.metrics.access;
+        let counters = if decision.is_allowed() { &metrics.allowed } else { &metrics.denied };
+        counters.inc(AclAction::Publish);
+        if !decision.is_allowed() {
+            tracing::warn!(
+                client_id = &*handle.client_id, topic = &*will.topic, qos = will.qos as u8,
+                retain = will.retain, decided_by = %decision.origin,
+                "will denied by the access rules"
+            );
+        }
+        decision.is_allowed()
     }
 }

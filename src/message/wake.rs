@@ -49,6 +49,10 @@ pub enum Revoked {
     TakenOver,
     /// An operator ends the connection.
     ByOperator,
+    /// Its user was removed, or the user's password changed.
+    LogInRemoved,
+    /// Its client certificate was revoked.
+    CertificateRevoked,
 }
 
 impl Wake {
@@ -147,6 +151,8 @@ impl Wake {
         let code = match why {
             Revoked::TakenOver => 1,
             Revoked::ByOperator => 2,
+            Revoked::LogInRemoved => 3,
+            Revoked::CertificateRevoked => 4,
         };
         let _ = self.revoked.compare_exchange(0, code, Ordering::AcqRel, Ordering::Acquire);
         self.notify();
@@ -186,6 +192,8 @@ impl Wake {
         match self.revoked.load(Ordering::Acquire) {
             0 => None,
             1 => Some(Revoked::TakenOver),
+            3 => Some(Revoked::LogInRemoved),
+            4 => Some(Revoked::CertificateRevoked),
             _ => Some(Revoked::ByOperator),
         }
     }

@@ -14,6 +14,8 @@ use crate::message::SessionId;
 pub enum Availability {
     /// Its session has ended, and it has not been removed yet: never selected.
     Ended,
+    /// It may not receive the message: never selected.
+    NotAuthorized,
     /// Its queue is full: selected only if no member has room.
     Full,
     /// It has no connection.
@@ -28,6 +30,16 @@ impl From<bool> for Availability {
         if online { Self::Online } else { Self::Away }
     }
 }
+
+/// Why no member of a group gets a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NoMember {
+    /// All have ended, or none has room.
+    Unavailable,
+    /// Some may not receive it, and the others cannot. So many were asked.
+    NotAuthorized(usize),
+}
+
 /// Random, because clients choose the names of groups.
 static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
@@ -63,7 +75,7 @@ impl<S> Group<S> {
     pub(super) fn pick(
         &self,
         availability: impl Fn(&S) -> Availability,
-    ) -> Option<(&Member<S>, usize)> {
+    ) -> Result<(&Member<S>, usize), NoMember> {
         self.pick_from(Availability::Full, availability)
     }
 
@@ -73,20 +85,23 @@ impl<S> Group<S> {
         &self,
         availability: impl Fn(&S) -> Availability,
     ) -> Option<&Member<S>> {
-        self.pick_from(Availability::Away, availability).map(|(member, _)| member)
+        self.pick_from(Availability::Away, availability).ok().map(|(member, _)| member)
     }
 
     fn pick_from(
         &self,
         least: Availability,
         availability: impl Fn(&S) -> Availability,
-    ) -> Option<(&Member<S>, usize)> {
+    ) -> Result<(&Member<S>, usize), NoMember> {
         let members = self.members.as_slice();
-        let start = self.turn.fetch_add(1, Ordering::Relaxed).checked_rem(members.len())?;
-        let (before, from) = members.split_at_checked(start)?;
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let start = turn.checked_rem(members.len()).unwrap_or_default();
+        let (before, from) = members.split_at_checked(start).unwrap_or_default();
+        let mut not_authorized = false;
         let mut best: Option<(Availability, usize, &Member<S>)> = None;
         for (skipped, member) in from.iter().chain(before).enumerate() {
             let stands = availability(&member.handle);
+            not_authorized |= stands == Availability::NotAuthorized;
             if stands >= least && best.is_none_or(|(known, ..)| stands > known) {
                 best = Some((stands, skipped, member));
                 if stands == Availability::Online {
@@ -94,14 +109,20 @@ impl<S> Group<S> {
                 }
             }
         }
-        let (stands, skipped, member) = best?;
+        let Some((stands, skipped, member)) = best else {
+            return Err(if not_authorized {
+                NoMember::NotAuthorized(members.len())
+            } else {
+                NoMember::Unavailable
+            });
+        };
         if stands < Availability::Online {
-            return Some((member, members.len()));
+            return Ok((member, members.len()));
         }
         if skipped > 0 {
             self.turn.fetch_add(skipped, Ordering::Relaxed);
         }
-        Some((member, skipped))
+        Ok((member, skipped))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The search for the receivers of a topic.
 
-use super::groups::Availability;
+use super::groups::{Availability, NoMember};
 use super::routes::{Receiver, Routes};
 use super::slab::NodeId;
 use super::table::{NodeSubscribers, Router};
@@ -104,9 +104,16 @@ fn collect<S: Clone>(
     out.add(subscribers.members.as_slice(), publisher);
     if let Some(groups) = &subscribers.groups {
         for group in groups.iter() {
-            if let Some((member, passed_over)) = group.pick(availability) {
-                out.visited += passed_over / MEMBERS_A_NODE;
-                out.add_shared(member, group.share());
+            match group.pick(availability) {
+                Ok((member, passed_over)) => {
+                    out.visited += passed_over / MEMBERS_A_NODE;
+                    out.add_shared(member, group.share());
+                }
+                Err(NoMember::NotAuthorized(asked)) => {
+                    out.visited += asked / MEMBERS_A_NODE;
+                    out.not_authorized += 1;
+                }
+                Err(NoMember::Unavailable) => {}
             }
         }
     }

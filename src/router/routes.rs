@@ -64,6 +64,9 @@ impl<S: Clone> Receiver<S> {
 pub struct Routes<S> {
     /// In no particular order.
     pub receivers: Vec<Receiver<S>>,
+    /// Receivers that were left out because they may not receive the message, and shared groups
+    /// none of whose members may.
+    pub not_authorized: usize,
     /// Nodes to be visited, and where in the topic each continues.
     pub(super) stack: Vec<(NodeId, usize)>,
     /// Nodes that the search has visited.
@@ -81,6 +84,7 @@ impl<S> Default for Routes<S> {
     fn default() -> Self {
         Self {
             receivers: Vec::new(),
+            not_authorized: 0,
             stack: Vec::new(),
             visited: 0,
             own: false,
@@ -111,6 +115,7 @@ impl<S: Clone> Routes<S> {
     /// Clears the receivers and drops their handles.
     pub fn clear(&mut self) {
         self.receivers.clear();
+        self.not_authorized = 0;
         self.stack.clear();
         if std::mem::take(&mut self.indexed) {
             // Clearing a table takes time in proportion to its capacity. After a large
@@ -123,6 +128,15 @@ impl<S: Clone> Routes<S> {
         self.visited = 0;
         self.own = false;
         self.looks = 0;
+    }
+
+    /// Leaves out a receiver that may not receive the message, after the search is done. The
+    /// last one takes its place.
+    pub fn leave_out(&mut self, at: usize) {
+        if at < self.receivers.len() {
+            self.receivers.swap_remove(at);
+            self.not_authorized += 1;
+        }
     }
 
     /// Clears the receivers, and frees the memory of a large buffer.

@@ -9,8 +9,8 @@ use std::str::FromStr;
 use serde::Serialize;
 
 use crate::config::{
-    Auth, AutoCount, AutoSize, Bind, ByteSize, Config, Durability, Http, Listener, LogFormat,
-    Overflow, Span,
+    Auth, AutoCount, AutoSize, Bind, ByteSize, Config, Durability, Http, ListenAt, Listener,
+    LogFormat, Overflow, Span,
 };
 
 /// How durable the broker under test is.
@@ -78,12 +78,15 @@ pub struct Demand {
 /// to all clients on this machine, and no limit below `demand`. All other keys stay as they
 /// are.
 pub fn configuration(config: &Config, directory: &Path, level: Level, demand: Demand) -> Config {
-    let anywhere = Bind::Addr(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
-    let listener =
-        Listener { bind: anywhere, max_connections: demand.clients, ..Listener::default() };
+    let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let listener = Listener {
+        bind: ListenAt::Inet(anywhere),
+        max_connections: demand.clients,
+        ..Listener::default()
+    };
     let mut own = config.clone();
     own.listeners = BTreeMap::from([("tcp".to_owned(), listener)]);
-    own.http = Http { bind: anywhere, console: false, ..Http::default() };
+    own.http = Http { bind: Bind::Addr(anywhere), console: false, ..Http::default() };
     own.auth = Auth::default();
     "info".clone_into(&mut own.telemetry.level);
     own.telemetry.format = LogFormat::Text;

@@ -1,13 +1,11 @@
 //! The HTTP listeners: one for everything, and a separate one for metrics if it is configured.
 
-use std::net::SocketAddr;
-
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::ServeError;
-use crate::config::{self, Bind};
+use crate::config::{self, Bind, ListenAt};
 use crate::http::{self, AllowedHosts, AppState, Requests, Scope};
 use crate::telemetry::MetricsRegistry;
 
@@ -18,7 +16,7 @@ pub(super) async fn http(
     state: &AppState,
     stopped: &watch::Receiver<()>,
     tasks: &mut JoinSet<()>,
-) -> Result<Vec<(String, SocketAddr)>, ServeError> {
+) -> Result<Vec<(String, ListenAt)>, ServeError> {
     let separate = config.metrics_bind != Bind::Off;
     let all = if separate { Scope::WithoutMetrics } else { Scope::Everything };
     let mut addresses = Vec::new();
@@ -29,7 +27,8 @@ pub(super) async fn http(
         let Some(bind) = bind.addr() else { continue };
         let failed = |source| ServeError::Http { key, bind, source };
         let listener = TcpListener::bind(bind).await.map_err(failed)?;
-        addresses.push((name.to_owned(), listener.local_addr().map_err(failed)?));
+        let address = listener.local_addr().map_err(failed)?;
+        addresses.push((name.to_owned(), ListenAt::Inet(address)));
         let hosts = AllowedHosts::new(&config.allowed_hosts, Bind::Addr(bind));
         let state = AppState { scope, hosts, ..state.clone() };
         let mut stopped = stopped.clone();

@@ -2,6 +2,8 @@
 //! waits for a reason to stop, and stops in an order that loses nothing. Contains no protocol
 //! and no policy.
 
+mod certificates;
+mod changes;
 mod listen;
 mod machine;
 mod observe;
@@ -13,10 +15,11 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::auth::AuthError;
+use crate::auth::{PolicyError, RulesError};
 use crate::broker::Broker;
 use crate::http::TokenError;
 use crate::net::BindError;
+use crate::net::tls::TlsError;
 use crate::store::{OpenError, Store};
 
 pub use start::Server;
@@ -30,6 +33,9 @@ pub enum ServeError {
     /// A listener cannot be opened.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// A listener's certificates cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The HTTP endpoint cannot be opened.
     #[error("HTTP cannot listen on {bind} ({key}): {source}")]
     Http {
@@ -42,7 +48,10 @@ pub enum ServeError {
     },
     /// The password file cannot be used.
     #[error(transparent)]
-    Auth(#[from] AuthError),
+    Auth(#[from] PolicyError),
+    /// The access rules cannot be used.
+    #[error(transparent)]
+    Rules(#[from] RulesError),
     /// The token of the admin API cannot be used.
     #[error(transparent)]
     Token(#[from] TokenError),

@@ -1,21 +1,23 @@
 //! Starts a broker from a configuration.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
+use super::certificates::Certificates;
 use super::observe::observe_store;
 use super::reload::{self, Reloader};
 use super::{Running, ServeError};
-use super::{listen, machine};
+use super::{changes, listen, machine};
 use crate::auth::Authenticator;
+use crate::auth::acl::Rules;
 use crate::broker::{Broker, Persistence, Settings};
-use crate::config::{self, Config};
+use crate::config::{self, Config, ListenAt};
+use crate::file_watch::FileWatch;
 use crate::http::{AllowedHosts, Api, AppState, Scope, Tokens};
-use crate::net::{LineWatch, Listener};
+use crate::net::{Layers, Listener};
 use crate::store::{
     Checkpoints, DurabilityMode, Recovered, RecoveredSession, Store, StoreConfig, StoreMetrics,
 };
@@ -29,7 +31,7 @@ pub struct Server {
     tasks: JoinSet<()>,
     readiness: Readiness,
     config: Arc<Config>,
-    addresses: Vec<(String, SocketAddr)>,
+    addresses: Vec<(String, ListenAt)>,
 }
 
 /// The store after it was opened.
@@ -55,10 +57,17 @@ impl Server {
             setup.registry(&metrics, &readiness).map_err(system("cannot register the metrics"))?;
         let registry = Arc::new(registry);
         telemetry::observe_runtime(&registry, &tokio::runtime::Handle::current());
+        // Before they are read, so that no change is missed, however long the recovery takes.
+        let watched = reload::files(&as_read, &setup.sources);
+        let watch = FileWatch::new(watched.clone());
         let authenticator = Authenticator::load(&config)?;
+        authenticator.start();
+        let rules = Rules::load(&config)?;
         // Bound before the recovery, which may be long, so that an address in use is reported
         // at once.
-        let listeners = bind(&config)?;
+        let (listeners, certificates) = bind(&config)?;
+        certificates.observe(&registry);
+        certificates.warn();
         let mut tasks = JoinSet::new();
         let (stop_http, http_stopped) = watch::channel(());
         let tokens = Arc::new(Tokens::load(&config.http)?);
@@ -86,15 +95,21 @@ impl Server {
         let opened = open_store(&config, store_metrics).await?;
         let broker =
             build(&config, authenticator, metrics, opened.store.as_ref(), opened.recovered).await?;
-        let reload = Reloader {
+        broker.rules.replace(rules);
+        let reloader = Arc::new(Reloader {
             sources: setup.sources.clone(),
             running: Mutex::new(as_read),
             broker: Arc::clone(&broker),
             tokens,
             level: level.clone(),
-        }
-        .into_reload();
+            certificates,
+            runtime: tokio::runtime::Handle::current(),
+        });
+        let reload = reloader.as_reload();
         tasks.spawn(reload::at_signal(hangups, reload.clone(), Arc::clone(&broker)));
+        let files = move || reloader.files();
+        let (again, until) = (reload.clone(), Arc::clone(&broker));
+        tasks.spawn(changes::at_changes(watch, watched, again, files, until));
         api.serve(Arc::clone(&broker), Some(reload));
         trace(&broker, &config.telemetry, setup, &registry);
         // Runs what fell due while the broker was down, before a client connects.
@@ -115,7 +130,7 @@ impl Server {
     }
 
     /// The addresses of the listeners, by name; `http` is among them.
-    pub fn addresses(&self) -> &[(String, SocketAddr)] {
+    pub fn addresses(&self) -> &[(String, ListenAt)] {
         &self.addresses
     }
 
@@ -183,23 +198,16 @@ fn say_sizes(config: &Config) {
     );
 }
 
-fn line_watch(listener: &config::Listener) -> LineWatch {
-    LineWatch {
-        keep_alive: listener.tcp_keep_alive.finite(),
-        user_timeout: listener.tcp_user_timeout.finite(),
+fn bind(config: &Config) -> Result<(Vec<(String, Listener)>, Certificates), ServeError> {
+    let (mut listeners, mut certificates) = (Vec::new(), Certificates::default());
+    let max_packet_size = Settings::from(config).max_packet_size;
+    for (name, listener) in config.listeners.iter().filter(|(_, one)| one.bind.is_on()) {
+        let layers = Layers::load(name, listener, max_packet_size)?;
+        certificates.0.extend(layers.tls.clone());
+        let bound = Listener::bind(name, listener, layers)?;
+        listeners.extend(bound.map(|bound| (name.clone(), bound)));
     }
-}
-
-fn bind(config: &Config) -> Result<Vec<(String, Listener)>, ServeError> {
-    let mut listeners = Vec::new();
-    for (name, listener) in &config.listeners {
-        if let Some(address) = listener.bind.addr() {
-            let bound =
-                Listener::bind(name, address, listener.max_connections, line_watch(listener))?;
-            listeners.push((name.clone(), bound));
-        }
-    }
-    Ok(listeners)
+    Ok((listeners, certificates))
 }
 
 /// Builds the broker. With many sessions this takes a second, so it does not run on a thread

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::config::Method;
 use crate::message::{Wake, WallMillis};
-use crate::peer::PeerAddr;
+use crate::peer::{ClientCertificate, PeerAddr};
 
 /// Session Expiry Interval of a session that never expires.
 pub const NEVER_EXPIRES: u32 = u32::MAX;
@@ -48,11 +49,11 @@ pub struct Connected {
     pub wake: Arc<Wake>,
     /// The client's Receive Maximum.
     pub receive_maximum: usize,
-    /// For display only.
+    /// Its other end.
     pub info: Arc<ConnectionInfo>,
 }
 
-/// Details of a connection, for display.
+/// Details of a connection, for display and for the question whether its log-in still holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectionInfo {
     /// Its address.
@@ -61,6 +62,13 @@ pub struct ConnectionInfo {
     pub listener: Arc<str>,
     /// The verified user name; `None` for an anonymous client.
     pub user: Option<Box<str>>,
+    /// The method that verified it; `None` for an anonymous client.
+    pub method: Option<Method>,
+    /// Stands for the secret with which it was verified, see
+    /// [`Identity`](crate::auth::Identity).
+    pub credential: u64,
+    /// Its certificate, if its transport has verified one.
+    pub certificate: Option<Arc<ClientCertificate>>,
     /// When CONNECT was accepted.
     pub connected_at: WallMillis,
     /// In seconds, as granted; 0: none.

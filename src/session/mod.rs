@@ -44,6 +44,8 @@ pub struct Session {
     pub id: SessionId,
     /// Unique among current sessions.
     pub client_id: Arc<str>,
+    /// The verified user name that it belongs to; `None` for nobody's.
+    pub owner: Option<Box<str>>,
     /// The MQTT version of its last connection.
     pub version: Version,
     /// True if its deliveries and states are stored.
@@ -84,6 +86,7 @@ impl Session {
         Self {
             id,
             client_id,
+            owner: None,
             version,
             durable: false,
             has_row: false,

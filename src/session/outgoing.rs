@@ -308,7 +308,8 @@ impl Session {
         let entries = (self.queue.capacity() + self.window.capacity()) * size_of::<Entry>();
         let will = self.will.as_ref().map_or(0, |will| will.size());
         let ids = self.queue.memory_of_ids() + self.incoming.memory();
-        entries as u64 + ids + self.subscriptions.bytes() + will
+        let owner = self.owner.as_ref().map_or(0, |owner| owner.len() as u64);
+        entries as u64 + ids + self.subscriptions.bytes() + will + owner
     }
 
     /// Bytes that the broker holds for this session, as if it shared nothing. `own` is its

@@ -13,6 +13,9 @@ pub struct SessionRecord {
     pub id: SessionId,
     /// Unique among sessions.
     pub client_id: Box<str>,
+    /// The verified user name that it belongs to; `None` for nobody's, as in files of schema
+    /// version 2 and older.
+    pub owner: Option<Box<str>>,
     /// The protocol version of its last connection.
     pub version: Version,
     /// Session expiry in seconds; `u32::MAX` is for ever.

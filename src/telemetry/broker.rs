@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::readiness::State;
 use super::{
-    BatchedGauge, Counter, Counters, Gauge, Label, ListenerMetrics, Metrics, MetricsRegistry,
-    Readiness,
+    AclAction, AuthMethod, AuthResult, BatchedGauge, Counter, Counters, Gauge, Label,
+    ListenerMetrics, Metrics, MetricsRegistry, Readiness,
 };
 
 pub(super) fn register(registry: &MetricsRegistry, metrics: &Arc<Metrics>, readiness: &Readiness) {
@@ -15,6 +15,8 @@ pub(super) fn register(registry: &MetricsRegistry, metrics: &Arc<Metrics>, readi
     packets(registry, metrics);
     messages(registry, metrics);
     sessions(registry, metrics);
+    access(registry, metrics);
+    reloads(registry, metrics);
 }
 
 fn build_and_state(registry: &MetricsRegistry, readiness: &Readiness) {
@@ -85,17 +87,35 @@ fn of_listeners<L: Label>(
 }
 
 fn connections(registry: &MetricsRegistry, metrics: &Arc<Metrics>) {
-    registry.counters(
+    let counted = Arc::clone(metrics);
+    registry.counter(
         "ferrymq_authentications_total",
-        "Authentication attempts, by result.",
-        metrics,
-        |m| &m.connections.authentications,
+        "Authentication attempts, by the method that decided and its result.",
+        move |see| {
+            for (method, result, count) in counted.connections.authentications.iter() {
+                let labels =
+                    [(AuthMethod::NAME, method.as_str()), (AuthResult::NAME, result.as_str())];
+                see(count, &labels);
+            }
+        },
     );
     registry.counters(
         "ferrymq_protocol_errors_total",
         "Connections closed for what the client sent.",
         metrics,
         |m| &m.connections.protocol_errors,
+    );
+    registry.counters(
+        "ferrymq_tls_handshakes_total",
+        "TLS handshakes that succeeded.",
+        metrics,
+        |m| &m.connections.tls_handshakes,
+    );
+    registry.counters(
+        "ferrymq_tls_handshake_failures_total",
+        "TLS handshakes that failed, by reason.",
+        metrics,
+        |m| &m.connections.tls_refusals,
     );
     counter(
         registry,
@@ -111,6 +131,19 @@ fn connections(registry: &MetricsRegistry, metrics: &Arc<Metrics>) {
         metrics,
         |m| &m.connections.stalled,
     );
+    gauge(
+        registry,
+        "ferrymq_throttled_connections",
+        "Publishers that wait for limits.publish_rate or limits.publish_bytes_rate.",
+        metrics,
+        |m| &m.connections.throttled,
+    );
+    gauge(registry, "ferrymq_banned_addresses", "Addresses that are banned.", metrics, |m| {
+        &m.connections.banned
+    });
+    registry.counters("ferrymq_bans_total", "Bans that have begun, by cause.", metrics, |m| {
+        &m.connections.bans
+    });
 }
 
 fn packets(registry: &MetricsRegistry, metrics: &Arc<Metrics>) {
@@ -223,6 +256,34 @@ fn sessions(registry: &MetricsRegistry, metrics: &Arc<Metrics>) {
         metrics,
         |m| &m.sessions.expired,
     );
+}
+
+fn access(registry: &MetricsRegistry, metrics: &Arc<Metrics>) {
+    let counted = Arc::clone(metrics);
+    let help = "Decisions of the access rules.";
+    registry.counter("ferrymq_acl_decisions_total", help, move |see| {
+        let decisions = [("allow", &counted.access.allowed), ("deny", &counted.access.denied)];
+        for (effect, counters) in decisions {
+            for (action, count) in counters.iter() {
+                see(count, &[(AclAction::NAME, action.as_str()), ("effect", effect)]);
+            }
+        }
+    });
+}
+
+fn reloads(registry: &MetricsRegistry, metrics: &Arc<Metrics>) {
+    registry.counters(
+        "ferrymq_reloads_total",
+        "Reloads of the configuration, by result.",
+        metrics,
+        |m| m.reloads.results(),
+    );
+    let counted = Arc::clone(metrics);
+    let help =
+        "1 if the configuration was valid when it was last read, 0 if not; the start counts.";
+    registry.gauge("ferrymq_last_reload_successful", help, move |see| {
+        see(f64::from(u8::from(counted.reloads.is_current())), &[]);
+    });
 }
 
 fn counter(

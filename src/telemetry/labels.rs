@@ -30,6 +30,8 @@ macro_rules! label {
     };
 }
 
+pub(super) use label;
+
 label! {
     /// A packet's type.
     PacketType("type") {
@@ -107,18 +109,48 @@ label! {
 }
 
 label! {
+    /// The method that decided about a client.
+    AuthMethod("method") {
+        /// None did: the client is anonymous, or nobody knows it.
+        Nobody => "none",
+        /// Its certificate.
+        Certificate => "certificate",
+        /// A token.
+        Jwt => "jwt",
+        /// The password file.
+        Password => "password",
+        /// An HTTP server.
+        Http => "http",
+        /// SCRAM-SHA-256.
+        Scram => "scram",
+    }
+}
+
+label! {
     /// The result of an authentication.
     AuthResult("result") {
-        /// Accepted with user name and password.
+        /// Accepted under a user name.
         Accepted => "accepted",
         /// Accepted without a user name.
         Anonymous => "anonymous",
-        /// Unknown user, or wrong password.
+        /// Unknown user, wrong password, or invalid token.
         BadCredentials => "bad_credentials",
-        /// Anonymous clients are not allowed.
+        /// Anonymous clients are not allowed, or something that is required is missing.
         NotAuthorized => "not_authorized",
-        /// Too many passwords were waiting to be verified.
+        /// Too many log-ins were waiting to be verified, or could not be.
         Busy => "busy",
+    }
+}
+
+label! {
+    /// What an access rule decides about.
+    AclAction("action") {
+        /// To publish, also by a will.
+        Publish => "publish",
+        /// To subscribe.
+        Subscribe => "subscribe",
+        /// To receive a message.
+        Deliver => "deliver",
     }
 }
 
@@ -129,7 +161,13 @@ label! {
         ConnectionLimit => "connection_limit",
         /// `session.max_sessions` was reached.
         SessionLimit => "session_limit",
-        /// No CONNECT within `mqtt.connect_timeout`.
+        /// No PROXY header that is valid and from a proxy in `trusted_proxies`.
+        ProxyProtocol => "proxy_protocol",
+        /// The TLS handshake failed.
+        Tls => "tls",
+        /// The WebSocket upgrade was refused.
+        WebSocket => "websocket",
+        /// No CONNECT within `mqtt.connect_timeout`, which TLS and WebSocket share.
         ConnectTimeout => "connect_timeout",
         /// Authentication failed.
         Authentication => "authentication",
@@ -143,6 +181,23 @@ label! {
         ClientId => "client_id",
         /// The broker is starting, shutting down or has lost its database.
         Unavailable => "unavailable",
+        /// The address is banned: `[bans]`.
+        Banned => "banned",
+        /// `limits.max_connections_per_address` was reached.
+        AddressLimit => "address_limit",
+        /// `limits.connection_rate_per_address` was exceeded.
+        AddressRate => "address_rate",
+    }
+}
+
+label! {
+    /// Why an address is banned.
+    #[derive(PartialOrd, Ord)]
+    BanReason("reason") {
+        /// Too many failed log-ins: `bans.max_failures`.
+        Failures => "failures",
+        /// An operator said so.
+        Operator => "operator",
     }
 }
 
@@ -250,6 +305,8 @@ mod tests {
     #[test]
     fn every_label_value_has_a_place_of_its_own() {
         assert!(in_order::<PacketType>() && in_order::<DropReason>() && in_order::<AuthResult>());
+        assert!(in_order::<AuthMethod>());
+        assert!(in_order::<RejectReason>() && in_order::<BanReason>());
         assert!(in_order::<QoS>() && in_order::<Version>() && in_order::<ProtocolErrorKind>());
     }
 }

@@ -1,7 +1,10 @@
 //! All metrics of the broker, in plain atomics.
 
-use super::labels::{AuthResult, DropReason, PacketType, ProtocolErrorKind, RefuseReason};
-use super::{BatchedGauge, Counter, Counters, Gauge, Listeners};
+use super::labels::{
+    AclAction, BanReason, DropReason, PacketType, ProtocolErrorKind, RefuseReason,
+};
+use super::{Authentications, BatchedGauge, Counter, Counters, Gauge, Listeners, Reloads};
+use super::{TlsFailure, TlsSession};
 use crate::memory::Ledger;
 use crate::protocol::QoS;
 
@@ -16,6 +19,10 @@ pub struct Metrics {
     pub messages: MessageMetrics,
     /// Sessions and what belongs to them.
     pub sessions: SessionMetrics,
+    /// Decisions of the access rules.
+    pub access: AccessMetrics,
+    /// Reloads of the configuration.
+    pub reloads: Reloads,
 }
 
 /// Connections of clients.
@@ -25,13 +32,23 @@ pub struct ConnectionMetrics {
     pub listeners: Listeners,
     /// Publishers that wait for space on the disk or in a queue.
     pub stalled: Gauge,
+    /// Publishers that are read more slowly for a publish rate.
+    pub throttled: Gauge,
+    /// Addresses that are banned now.
+    pub banned: Gauge,
+    /// Bans that have begun.
+    pub bans: Counters<BanReason>,
     /// Results of authentication.
-    pub authentications: Counters<AuthResult>,
+    pub authentications: Authentications,
     /// Connections closed because nothing arrived for one and a half keep alive times, or
     /// because a packet was not completed in time.
     pub keep_alive_timeouts: Counter,
     /// Connections closed because of what the client sent.
     pub protocol_errors: Counters<ProtocolErrorKind>,
+    /// TLS handshakes that succeeded.
+    pub tls_handshakes: Counters<TlsSession>,
+    /// TLS handshakes that failed.
+    pub tls_refusals: Counters<TlsFailure>,
 }
 
 /// Packets and bytes on the wire, headers included.
@@ -87,4 +104,13 @@ pub struct SessionMetrics {
     pub take_overs: Counter,
     /// Sessions ended because their expiry interval had passed.
     pub expired: Counter,
+}
+
+/// Decisions of the access rules. Without rules nothing is decided.
+#[derive(Debug, Default)]
+pub struct AccessMetrics {
+    /// What was allowed.
+    pub allowed: Counters<AclAction>,
+    /// What was denied.
+    pub denied: Counters<AclAction>,
 }

@@ -4,6 +4,7 @@
 //! [`Readiness`] is set by the broker and read by probes. Nothing here makes decisions, and
 //! nothing waits for it.
 
+mod authentications;
 mod broker;
 mod collector;
 mod connections;
@@ -19,23 +20,31 @@ pub mod otlp;
 mod process;
 mod readiness;
 mod registry;
+mod reloads;
 mod runtime;
 mod setup;
+mod tls;
 mod trace;
 
 pub use crate::counter::{BatchedGauge, Counter, Gauge};
+pub use authentications::Authentications;
 pub use connections::{ListenerMetrics, Listeners, OpenConnection};
 pub use events::{RecentEvent, RecentEvents};
 pub use exposition::Format;
 pub use histogram::{AtomicHistogram, Exemplar, Forward, HistogramSnapshot};
 pub use labelled::{Counters, Gauges, Label};
 pub use labels::{
-    AuthResult, DropReason, PacketType, ProtocolErrorKind, RefuseReason, RejectReason,
+    AclAction, AuthMethod, AuthResult, BanReason, DropReason, PacketType, ProtocolErrorKind,
+    RefuseReason, RejectReason,
 };
 pub use logs::{AUDIT, EventLayer, LogError, LogLevel, LogLimit, Logs, init as init_logs};
-pub use metrics::{ConnectionMetrics, MessageMetrics, Metrics, PacketMetrics, SessionMetrics};
+pub use metrics::{
+    AccessMetrics, ConnectionMetrics, MessageMetrics, Metrics, PacketMetrics, SessionMetrics,
+};
 pub use readiness::{Readiness, State};
 pub use registry::{MetricsError, MetricsRegistry, Observe};
+pub use reloads::{LastReload, ReloadResult, Reloads};
 pub use runtime::observe_runtime;
 pub use setup::Setup;
+pub use tls::{TlsFailure, TlsSession};
 pub use trace::{Refusal, Sampling, Tracing, observe_tracing};

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::NotCommitted;
+use crate::broker::revocation::revoke;
 use crate::broker::{Broker, DisconnectKind, Step};
 use crate::message::{Revoked, SessionWake, Wake, WakeCause};
 use crate::telemetry::DropReason;
@@ -20,13 +21,6 @@ pub struct Ended {
     pub was_connected: bool,
 }
 
-/// Makes the connection's task close. `leave` comes first, so that the task sees that it has
-/// no last step to take.
-fn revoke(wake: &Wake) {
-    wake.leave();
-    wake.revoke(Revoked::ByOperator);
-}
-
 impl Broker {
     /// Disconnects a client. Its will is published, unless `without_will`; its session is kept
     /// or ended as after any other disconnect. `None`: there is no such session. Must not be
@@ -41,16 +35,13 @@ impl Broker {
             return Some(Err(NotConnected));
         }
         let permit = handle.begin().await;
-        let held = handle.look().life.connected().map(|now| (now.epoch, Arc::clone(&now.wake)));
-        let Some((epoch, wake)) = held else { return Some(Err(NotConnected)) };
         let leaving = if without_will {
             DisconnectKind::Normally { session_expiry: None }
         } else {
             DisconnectKind::WithWill { session_expiry: None }
         };
-        revoke(&wake);
-        self.disconnect(permit, epoch, leaving).await;
-        Some(Ok(()))
+        let ended = self.end_held(permit, Revoked::ByOperator, leaving, |_| true).await;
+        Some(if ended { Ok(()) } else { Err(NotConnected) })
     }
 
     /// Ends a session and removes all its state. Its will is published, unless `without_will`,
@@ -82,10 +73,10 @@ impl Broker {
             (Ended { dropped, was_connected: connection.is_some() }, connection, will)
         };
         if let Some(connection) = &connection {
-            revoke(connection);
+            revoke(connection, Revoked::ByOperator);
         }
         if let Some(will) = will {
-            self.publish_will(&will, &mut step).await;
+            self.publish_will(&handle, &will, &mut step).await;
         }
         let wake = Arc::new(Wake::default());
         let session = Arc::new(SessionWake::of(Arc::clone(&wake)));

@@ -3,13 +3,14 @@
 //!
 //! - `walk`: iterates over sessions in short steps. `page_limit`: the size of a page.
 //! - `sessions`, `queue`, `subscriptions`, `retained`: read.
-//! - `end`: ends connections and sessions. `publish`. `until_committed`: waits for the disk.
+//! - `bans`: banned addresses. `end`: ends connections and sessions. `publish`. `until_committed`: waits for the disk.
 //!
 //! These are plain functions and plain data. Routes and access are in `http::api`. Locks are
 //! taken in the broker's order: registry, session, router. A list takes each lock for a few
 //! hundred entries at a time and yields in between, so it is not a snapshot: what changes
 //! meanwhile may be missing, but each entry that does not change is listed exactly once.
 
+mod bans;
 mod end;
 mod page_limit;
 mod publish;
@@ -20,6 +21,7 @@ mod subscriptions;
 mod until_committed;
 mod walk;
 
+pub use bans::{BanInfo, Unbanned};
 pub use end::{Ended, NotConnected};
 pub use publish::{Announced, Announcement, Unannounced};
 pub use queue::{QueuePage, QueuedDelivery, Stage};

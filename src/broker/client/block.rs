@@ -13,6 +13,7 @@ use std::sync::{Arc, Weak};
 use super::Client;
 use crate::broker::{SessionHandle, Way};
 use crate::message::WakeCause;
+use crate::primitives::Ordering;
 use crate::protocol::{Packet, QoS};
 
 /// Bytes of one connection's messages that may be parked: as much as one read returns.
@@ -36,6 +37,9 @@ pub enum BlockReason {
     /// The disk is full, and the client waits instead of being refused. Woken when its earlier
     /// messages have been written.
     DiskFull,
+    /// The client publishes faster than `limits.publish_rate` or `limits.publish_bytes_rate`.
+    /// Woken by a timer when the packet may pass: [`Client::resumes_at`].
+    PublishRate,
     /// The search for receivers exceeds the budget of this poll. It continues in the next
     /// poll, without a wake-up.
     Routing,
@@ -76,11 +80,9 @@ impl Client {
     /// Why this packet has to be held, decided before its content is handled.
     pub(super) fn must_wait(&self, packet: &Packet<'_>) -> Option<BlockReason> {
         let keeps = match packet {
-            Packet::PingReq
-            | Packet::PingResp
-            | Packet::SubAck(_)
-            | Packet::Disconnect(_)
-            | Packet::Auth(_) => return None,
+            Packet::PingReq | Packet::PingResp | Packet::SubAck(_) | Packet::Disconnect(_) => {
+                return None;
+            }
             Packet::Publish(publish) => publish.qos > QoS::AtMostOnce,
             Packet::PubAck(_) | Packet::PubComp(_) => false,
             _ => true,
@@ -154,7 +156,13 @@ impl Client {
             // The packet that would free the client's own queue is behind this message.
             Some(handle) if Arc::ptr_eq(handle, &self.handle) => return false,
             Some(handle) => {
+                // Before the routes are compared: a member that joins a shared group looks for
+                // those who wait after it has changed the routes.
+                self.broker.waiting_publishers.fetch_add(1, Ordering::SeqCst);
                 handle.wait_for_room(&self.wake);
+                if self.broker.subscriptions.generation() != self.routes_generation {
+                    self.wake.notify();
+                }
                 waits_at = Some(Arc::downgrade(handle));
             }
             // Refused for lack of memory. No single queue is known to free it.
@@ -170,6 +178,9 @@ impl Client {
     /// Waits for room in this session's queue, if there is one, instead of the one before.
     fn wait_at(&mut self, session: Option<Weak<SessionHandle>>) {
         let before = std::mem::replace(&mut self.waits_at, session);
+        if before.is_some() {
+            self.broker.waiting_publishers.fetch_sub(1, Ordering::SeqCst);
+        }
         let Some(before) = before.and_then(|before| before.upgrade()) else { return };
         let stays = self.waits_at.as_ref().is_some_and(|now| now.as_ptr() == Arc::as_ptr(&before));
         if !stays {

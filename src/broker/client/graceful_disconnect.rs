@@ -58,7 +58,7 @@ impl Client {
     pub fn disconnects_at(&self) -> Option<Instant> {
         let parts =
             self.graceful_disconnect.as_ref().map(|graceful_disconnect| graceful_disconnect.until);
-        [parts, self.role.answer_by()].into_iter().flatten().min()
+        [parts, self.role.answer_by(), self.log_in_checked_at()].into_iter().flatten().min()
     }
 
     /// True if this reply to a publish must not be sent.
@@ -86,8 +86,9 @@ impl Client {
     }
 
     /// # Errors
-    /// The delay has passed, or the other end has not answered in time.
+    /// The delay has passed, the log-in has ended, or the other end has not answered in time.
     pub(super) fn check_graceful_disconnect(&self) -> Result<(), Close> {
+        self.check_log_in()?;
         match &self.graceful_disconnect {
             Some(graceful_disconnect)
                 if self.step.now.instant >= graceful_disconnect.until || self.has_been_served() =>

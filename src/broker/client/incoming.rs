@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::{BlockReason, Client, Close, Pending, Reply};
+use crate::broker::Publication;
 use crate::broker::budget::NODE;
-use crate::broker::{Budget, Publication, Routing};
+use crate::config::OnDenied;
 use crate::message::{IncomingId, Message};
 use crate::protocol::{PacketId, Publish, QoS, ReasonCode, Version, level_count};
 use crate::schedule::{self, Point};
@@ -70,22 +71,26 @@ impl Client {
 
     fn on_publish_to(&mut self, publish: &Publish<'_>, topic: &str) -> Result<(), Close> {
         let levels = level_count(topic);
-        let refusal = if levels > self.broker.settings.max_topic_levels {
+        let reason = if levels > self.broker.settings.max_topic_levels {
             Some(ReasonCode::TopicNameInvalid)
         } else if topic.starts_with(crate::broker::SYS)
-            || !self.broker.authenticator.may_publish(&self.principal, topic)
+            || !self.may_publish(topic, publish.qos, publish.retain)
         {
             Some(ReasonCode::NotAuthorized)
         } else {
             None
         };
         let Some(packet_id) = publish.packet_id else {
-            if refusal.is_none() {
-                self.accept(publish, topic, None)?;
+            // At QoS 0 the client cannot be told.
+            match reason {
+                Some(reason) => self.broker.metrics.messages.refused.inc(refusal(reason)),
+                None => self.accept(publish, topic, None)?,
             }
             return Ok(());
         };
-        if let Some(reason) = refusal {
+        // What was accepted once is acknowledged again, whatever the rules say by now: the
+        // packet identifier is in use until PUBREL.
+        if let Some(reason) = reason.filter(|_| !self.is_repeat(publish.qos, packet_id)) {
             self.trace_refusal(publish, topic, reason);
             return self.refuse(publish.qos, packet_id, reason);
         }
@@ -93,6 +98,11 @@ impl Client {
             QoS::ExactlyOnce => self.on_publish_qos2(publish, topic, packet_id),
             _ => self.accept(publish, topic, Some(packet_id)),
         }
+    }
+
+    fn is_repeat(&self, qos: QoS, packet_id: PacketId) -> bool {
+        let known = || self.handle.lock().incoming.look_up(packet_id, self.epoch);
+        qos == QoS::ExactlyOnce && !matches!(known(), Known::New)
     }
 
     /// QoS 2: a PUBLISH under a known packet identifier is a repeat [MQTT-4.3.3-10].
@@ -173,6 +183,7 @@ impl Client {
             self.broker.deliver_to_late(&publication, found, publisher, &mut self.step);
         }
         self.statistics.published(publish.qos);
+        self.count_allowed_publish();
         let waits = self.broker.persistence.waits();
         if let Some(trace) = &message.trace
             && (packet_id.is_none() || !waits)
@@ -215,41 +226,6 @@ impl Client {
         Pending::with_message(reply, waits.then(|| Arc::clone(message)))
     }
 
-    /// Finds the receivers of a topic. Publishers tend to repeat a topic, so the result is
-    /// reused until a subscription changes. False: the search exceeds this poll's budget, and
-    /// the packet must be handled again.
-    fn find_routes(&mut self, topic: &str) -> bool {
-        let generation = self.broker.subscriptions.generation();
-        if let Some((known, of)) = &self.routed
-            && *of == generation
-            && known == topic
-        {
-            return true;
-        }
-        self.routes_generation = generation;
-        let known = self.routed.take();
-        let begun = self.routing.take().filter(|begun| begun.0 == topic);
-        let mut routing = begun.map_or_else(Routing::default, |begun| begun.1);
-        // In its last step the packet would not be handled again.
-        let mut unlimited = Budget::unlimited();
-        let ends = self.output_closed || self.is_last_step;
-        let budget = if ends { &mut unlimited } else { &mut self.budget };
-        let publisher = Some(self.handle.id);
-        if !self.broker.route_some(topic, publisher, &mut self.routes, &mut routing, budget) {
-            self.routing = Some(Box::new((topic.to_owned(), routing)));
-            return false;
-        }
-        // A shared subscription selects a member for each message.
-        let reusable = !self.routes.receivers.iter().any(|receiver| receiver.share.is_some());
-        if reusable {
-            let mut buffer = known.map(|(topic, _)| topic).unwrap_or_default();
-            buffer.clear();
-            buffer.push_str(topic);
-            self.routed = Some((buffer, generation));
-        }
-        true
-    }
-
     fn trace_refusal(&self, publish: &Publish<'_>, topic: &str, reason: ReasonCode) {
         if let Some(tracing) = self.broker.tracing() {
             tracing.refused(&Refusal {
@@ -288,7 +264,9 @@ impl Client {
                 // Not authorized: 3.1.1 allows to acknowledge or to disconnect [MQTT-3.3.5-2].
                 // A server that is disconnected would resend the message without end.
                 ReasonCode::NotAuthorized | ReasonCode::TopicNameInvalid
-                    if reason == ReasonCode::NotAuthorized || self.role.is_dialled() =>
+                    if self.role.is_dialled()
+                        || (reason == ReasonCode::NotAuthorized
+                            && self.broker.settings.on_denied == OnDenied::Acknowledge) =>
                 {
                     let reply = match qos {
                         QoS::ExactlyOnce => Reply::PubRec(packet_id, ReasonCode::Success),
@@ -297,6 +275,10 @@ impl Client {
                     self.pending.push(Pending::at_once(reply));
                     Ok(())
                 }
+                ReasonCode::NotAuthorized => self.disconnect_gracefully(
+                    reason,
+                    "it may not publish to this topic, and mqtt.on_denied is \"disconnect\"",
+                ),
                 _ => self.disconnect_gracefully(reason, "a publish was refused"),
             };
         }

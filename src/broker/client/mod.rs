@@ -9,7 +9,8 @@
 //!    Then [`Client::handle`] is called for each packet that was read, while
 //!    [`Client::may_go_on`] is true.
 //! 3. **Output**: [`Client::submit`], then [`Client::pump`] to fill the write buffer.
-//! 4. **Timers**: [`Client::disconnects_at`] is the time of the next poll at the latest.
+//! 4. **Timers**: [`Client::disconnects_at`] and [`Client::resumes_at`] are the times of the next
+//!    poll at the latest.
 //!
 //! [`Client::close`] is called once, at the end.
 
@@ -18,14 +19,18 @@ mod block;
 mod close;
 mod graceful_disconnect;
 mod incoming;
+mod log_in;
 mod packet_statistics;
 mod packets;
 mod payload;
 mod pending;
+mod permissions;
+mod publish_limit;
 mod pump;
 mod receipts;
 mod rest;
 mod role;
+mod routes;
 mod step;
 mod work;
 
@@ -34,8 +39,10 @@ use std::sync::{Arc, Weak};
 use self::aliases::{InboundAliases, OutboundAliases};
 pub use self::block::{BlockReason, Handled};
 pub use self::close::Close;
+pub(super) use self::log_in::LogInState;
 pub use self::payload::LargePayload;
 pub use self::pending::{Pending, PendingQueue, Reply};
+use self::permissions::Permissions;
 pub use self::role::Dialled;
 use self::role::Role;
 use self::work::Work;
@@ -44,7 +51,7 @@ use super::{Broker, Budget, Routing, SessionHandle, Step, StepPermit, Turns};
 use crate::auth::{Identity, Principal};
 use crate::memory::Charge;
 use crate::message::{CommitNo, Wake};
-use crate::peer::PeerAddr;
+use crate::peer::{ClientCertificate, PeerAddr};
 use crate::protocol::{ConnAck, Connect, Packet, ReasonCode, Version};
 use crate::router::Routes;
 use crate::telemetry::PacketType;
@@ -56,6 +63,8 @@ pub struct Peer {
     pub address: PeerAddr,
     /// The name of the listener that accepted it.
     pub listener: Arc<str>,
+    /// Its certificate, if its transport has verified one.
+    pub certificate: Option<Arc<ClientCertificate>>,
     /// Its authenticated identity.
     pub identity: Identity,
 }
@@ -63,8 +72,8 @@ pub struct Peer {
 impl Peer {
     /// The principal of this peer, under this client id.
     pub fn principal(self, client_id: Arc<str>) -> Principal {
-        let Self { address, listener, identity: Identity { username } } = self;
-        Principal { client_id, username, address, listener, certificate: None }
+        let Self { address, listener, certificate, identity: Identity { username, .. } } = self;
+        Principal { client_id, username, address, listener, certificate }
     }
 }
 
@@ -78,7 +87,11 @@ pub struct Client {
     wake: Arc<Wake>,
     version: Version,
     role: Role,
-    principal: Principal,
+    principal: Arc<Principal>,
+    /// The end of its log-in, and how it may be renewed.
+    log_in: LogInState,
+    /// What it may do.
+    permissions: Permissions,
     /// Held during a step.
     permit: Option<StepPermit>,
     step: Step,
@@ -109,8 +122,9 @@ pub struct Client {
     routes: Routes<Arc<SessionHandle>>,
     /// A topic whose search for receivers is not complete; `routes` has the partial result.
     routing: Option<Box<(String, Routing)>>,
-    /// The topic and the router generation for which `routes` is complete.
-    routed: Option<(String, u64)>,
+    /// The topic for which `routes` is complete, and the generations of subscriptions and
+    /// rights.
+    routed: Option<(String, (u64, u64))>,
     /// The generation of the subscriptions for which `routes` was searched.
     routes_generation: u64,
     /// Packet counts of the current step.
@@ -140,6 +154,8 @@ pub struct Client {
     dropped_publish: bool,
     /// Set if a publish was refused and the client is about to be disconnected.
     graceful_disconnect: Option<graceful_disconnect::GracefulDisconnect>,
+    /// `None` while no publish rate is configured.
+    publish_limit: Option<Box<publish_limit::PublishLimit>>,
     /// A large payload that is written after the write buffer.
     payload: Option<LargePayload>,
     /// Charges the connection's buffers.
@@ -157,8 +173,10 @@ impl Client {
         epoch: u64,
         wake: Arc<Wake>,
         connect: &Connect,
-        principal: Principal,
+        (principal, log_in): (Arc<Principal>, LogInState),
     ) -> Self {
+        let generation = broker.rules.generation();
+        let permissions = Permissions::new(handle.access(&broker.rules), generation);
         let inbound = broker.settings.topic_alias_maximum;
         let most_pending = broker.settings.max_pending_writes;
         let back_pressure = broker.settings.back_pressure && connect.version < Version::V5;
@@ -183,6 +201,8 @@ impl Client {
             version: connect.version,
             role: Role::Accepted,
             principal,
+            log_in,
+            permissions,
             pending: PendingQueue::default(),
             inbound_aliases: InboundAliases::new(inbound),
             outbound_aliases: OutboundAliases::new(outbound),
@@ -207,6 +227,7 @@ impl Client {
             output_closed: false,
             dropped_publish: false,
             graceful_disconnect: None,
+            publish_limit: None,
         }
     }
 
@@ -293,6 +314,11 @@ impl Client {
         }
         self.budget.spend(PACKET);
         self.budget.spend_bytes(len.saturating_sub(std::mem::take(&mut self.charged)));
+        // The rate first: what it holds is woken by a timer, whatever else it would wait for.
+        if !self.output_closed && self.exceeds_publish_rate(&packet, len) {
+            self.hold(BlockReason::PublishRate);
+            return Ok(Handled::Held);
+        }
         if let Some(reason) = self.must_wait(&packet).filter(|_| !self.output_closed) {
             self.hold(reason);
             return Ok(Handled::Held);
@@ -300,6 +326,9 @@ impl Client {
         let taken = self.take(packet);
         if self.held.is_some() {
             return taken.map(|()| Handled::Held);
+        }
+        if kind == PacketType::Publish {
+            self.count_publish(len);
         }
         self.statistics.received(kind, len);
         taken.map(|()| Handled::Taken)
@@ -349,11 +378,7 @@ impl Client {
             Packet::SubAck(suback) if self.role.is_dialled() => self.on_suback(&suback),
             // Resets the keep alive, and has no other effect.
             Packet::PingResp if self.role.is_dialled() => Ok(()),
-            // No authentication method is supported, so no exchange can continue
-            // [MQTT-4.12.0-6].
-            Packet::Auth(_) => {
-                Err(Close::Error(ReasonCode::ProtocolError, "AUTH without a method"))
-            }
+            Packet::Auth(auth) => self.on_auth(&auth),
             Packet::Connect(_) => {
                 Err(Close::Error(ReasonCode::ProtocolError, "a second CONNECT [MQTT-3.1.0-2]"))
             }

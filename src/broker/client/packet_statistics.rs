@@ -1,9 +1,10 @@
 //! Packet counters of one step. They are added to the shared counters once a step, not once a
 //! packet.
 
+use crate::auth::acl::Effect;
 use crate::protocol::QoS;
 use crate::session::Entry;
-use crate::telemetry::{Label, Metrics, PacketType};
+use crate::telemetry::{AclAction, Label, Metrics, PacketType};
 
 const TYPES: usize = PacketType::ALL.len();
 
@@ -22,6 +23,9 @@ pub struct PacketStatistics {
     published: [u32; 3],
     delivered: [u32; 3],
     redelivered: u32,
+    /// Decisions of the access rules, by action.
+    allowed: [u32; 3],
+    denied: [u32; 3],
     dirty: bool,
 }
 
@@ -55,6 +59,18 @@ impl PacketStatistics {
         self.redelivered += u32::from(entry.dup);
     }
 
+    /// Counts a decision of the access rules.
+    pub fn decided(&mut self, action: AclAction, effect: Effect) {
+        self.dirty = true;
+        let counts = match effect {
+            Effect::Allow => &mut self.allowed,
+            Effect::Deny => &mut self.denied,
+        };
+        if let Some(count) = counts.get_mut(action.index()) {
+            *count += 1;
+        }
+    }
+
     /// Adds all counts to the shared counters.
     pub fn hand_in(&mut self, metrics: &Metrics) {
         if !self.dirty {
@@ -77,6 +93,15 @@ impl PacketStatistics {
             }
             if let Some(&count) = self.delivered.get(qos.index()).filter(|&&count| count > 0) {
                 metrics.messages.delivered.add(qos, u64::from(count));
+            }
+        }
+        for &action in AclAction::ALL {
+            let access = &metrics.access;
+            if let Some(&count) = self.allowed.get(action.index()).filter(|&&count| count > 0) {
+                access.allowed.add(action, u64::from(count));
+            }
+            if let Some(&count) = self.denied.get(action.index()).filter(|&&count| count > 0) {
+                access.denied.add(action, u64::from(count));
             }
         }
         if self.redelivered > 0 {

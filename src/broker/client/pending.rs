@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use crate::broker::spare;
 use crate::message::{CommitNo, Message};
-use crate::protocol::{ConnAck, PacketId, ReasonCode, SubAck, UnsubAck};
+use crate::protocol::{Auth, ConnAck, PacketId, ReasonCode, SubAck, UnsubAck};
 use crate::sabotage::Sabotage;
 use crate::telemetry::PacketType;
 
@@ -42,6 +42,8 @@ pub enum Reply {
     SubAck(Box<SubAck>),
     /// The subscriptions are removed.
     UnsubAck(Box<UnsubAck>),
+    /// Continues or ends a re-authentication.
+    Auth(Box<Auth>),
 }
 
 impl Reply {
@@ -52,6 +54,7 @@ impl Reply {
             | Self::PubRec(_, reason)
             | Self::PubRel(_, reason)
             | Self::PubComp(_, reason) => *reason,
+            Self::Auth(auth) => auth.reason,
             Self::ConnAck(_) | Self::SubAck(_) | Self::UnsubAck(_) => ReasonCode::Success,
         }
     }
@@ -65,7 +68,7 @@ impl Reply {
             | Self::PubComp(id, _) => Some(*id),
             Self::SubAck(suback) => Some(suback.packet_id),
             Self::UnsubAck(unsuback) => Some(unsuback.packet_id),
-            Self::ConnAck(_) => None,
+            Self::ConnAck(_) | Self::Auth(_) => None,
         }
     }
 
@@ -79,6 +82,7 @@ impl Reply {
             Self::PubComp(..) => PacketType::PubComp,
             Self::SubAck(_) => PacketType::SubAck,
             Self::UnsubAck(_) => PacketType::UnsubAck,
+            Self::Auth(_) => PacketType::Auth,
         }
     }
 }

@@ -1,17 +1,21 @@
 //! Fills the write buffer: replies whose gate is open, then deliveries as far as the inflight
 //! window, gates and the buffer allow.
 
+use std::cell::RefCell;
+
 use bytes::BytesMut;
 
 use super::payload::{LARGE, LargePayload};
+use super::permissions::Limited;
 use super::{Client, Close, DRAINING_SHARE, Pending, Reply, packets};
+use crate::auth::acl::Effect;
 use crate::broker::budget::DELIVERY;
 use crate::broker::traced;
 use crate::message::{End, Step, WakeCause, WallMillis};
 use crate::protocol::{AckKind, PacketId, PublishOut, QoS, ReasonCode, Version, encode};
 use crate::session::{DeliveryBlock, Entry, Fit, Outgoing};
 use crate::store::Op;
-use crate::telemetry::{DropReason, Label, PacketType, RefuseReason};
+use crate::telemetry::{AclAction, DropReason, Label, PacketType, RefuseReason};
 
 /// The reply must not be sent [MQTT-3.1.2-24], and the client would wait for it without end.
 const UNANSWERABLE: Close = Close::Error(
@@ -193,6 +197,14 @@ impl Client {
                     return Err(UNANSWERABLE);
                 }
             }
+            Reply::Auth(auth) => {
+                if !self.within(out, kind, &*auth, encode::auth) {
+                    return Err(Close::Error(
+                        ReasonCode::PacketTooLarge,
+                        "the client accepts no packet as large as the AUTH for it",
+                    ));
+                }
+            }
         }
         self.sent(kind, packet_id, reason, out.len() - before);
         Ok(())
@@ -235,7 +247,9 @@ impl Client {
         let now = self.step.now;
         let mut session = self.handle.lock();
         let mut outgoing = std::mem::take(&mut self.outgoing);
-        let fit = |entry: &Entry| self.fit(entry);
+        // The rules are apart meanwhile, since they remember what they said last.
+        let limited = RefCell::new(self.permissions.limited.take());
+        let fit = |entry: &Entry| self.fit(entry, limited.borrow_mut().as_deref_mut());
         let mut blocked = None;
         for _ in 0..AT_ONCE {
             match session.next_outgoing(committed, (now.wall, now.instant), fit) {
@@ -258,6 +272,7 @@ impl Client {
         let most = self.broker.settings.max_pending_writes;
         self.most_pending = if session.is_draining() { most / DRAINING_SHARE } else { most };
         drop(session);
+        self.permissions.limited = limited.into_inner();
         if let Some(page) = page {
             self.broker.read_page(&self.handle, page);
         }
@@ -281,7 +296,16 @@ impl Client {
             Outgoing::Expired(entry) => self.drop_delivery(&entry, DropReason::Expired),
             Outgoing::Refused(entry) => self.drop_delivery(&entry, DropReason::DiskFull),
             Outgoing::TooLarge(entry) => self.drop_delivery(&entry, DropReason::TooLarge),
-            Outgoing::NotPermitted(entry) => self.drop_delivery(&entry, DropReason::NotAuthorized),
+            Outgoing::NotPermitted(entry) => self.deny_delivery(entry),
+        }
+    }
+
+    /// The rules have changed since it was queued. Another member of its shared subscription may
+    /// receive it.
+    fn deny_delivery(&mut self, entry: Entry) {
+        self.statistics.decided(AclAction::Deliver, Effect::Deny);
+        if let Some(entry) = self.broker.hand_on(entry, &mut self.step) {
+            self.drop_delivery(&entry, DropReason::NotAuthorized);
         }
     }
 
@@ -292,9 +316,9 @@ impl Client {
     }
 
     /// Whether a delivery may be sent to this client, and fits its Maximum Packet Size.
-    fn fit(&self, entry: &Entry) -> Fit {
+    fn fit(&self, entry: &Entry, limited: Option<&mut Limited>) -> Fit {
         let message = &entry.message;
-        if !self.broker.authenticator.may_deliver(&self.principal, || message.topic()) {
+        if limited.is_some_and(|limited| !limited.delivers(message.topic())) {
             return Fit::NotPermitted;
         }
         let most = message.size() + encode::publish_overhead(entry.identifiers.len());
@@ -354,6 +378,9 @@ impl Client {
         }
         let bytes = out.len() - before + apart;
         self.statistics.delivered(entry, bytes);
+        if self.permissions.are_limited() {
+            self.statistics.decided(AclAction::Deliver, Effect::Allow);
+        }
         packets::delivered(&self.handle.client_id, &publish, topic, bytes);
         if let Some(trace) = &message.trace {
             let step = Step::Sent { to: self.principal.address, again: entry.may_have_been_sent() };

@@ -23,7 +23,10 @@ impl Client {
 
     /// Bytes that it keeps between steps.
     pub(super) fn kept_memory(&self) -> usize {
-        self.step.memory() + self.outgoing.capacity() * size_of::<crate::session::Outgoing>()
+        self.step.memory()
+            + self.permissions.memory()
+            + self.outgoing.capacity() * size_of::<crate::session::Outgoing>()
+            + self.publish_limit_memory()
     }
 
     /// Entries that its buffers have memory for.
@@ -40,7 +43,7 @@ impl Client {
             return;
         }
         self.routing = None;
-        let generation = self.broker.subscriptions.generation();
+        let generation = self.broker.routes_generation();
         let keeps = self.routes.receivers.len() <= ROUTES
             && self
                 .routed

@@ -209,7 +209,7 @@ impl Client {
                 continue;
             }
             self.sent(PacketType::Subscribe, Some(packet_id), ReasonCode::Success, bytes);
-            let by = self.step.now.instant + self.broker.settings.connect_timeout;
+            let by = self.step.now.instant + self.broker.connect_settings().connect_timeout;
             if let Some(dialling) = self.role.dialling() {
                 dialling.asked = Some((packet_id, subscribe.filters, by));
             }

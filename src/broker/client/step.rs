@@ -50,6 +50,7 @@ impl Client {
                 return Err(Close::Error(ReasonCode::ServerShuttingDown, "the broker shuts down"));
             }
         }
+        self.refresh_permissions();
         self.step.now = self.broker.clock.now();
         self.budget = budget;
         self.output_budget = budget;
@@ -146,6 +147,13 @@ impl Client {
             Revoked::TakenOver => TAKEN_OVER,
             Revoked::ByOperator => {
                 Close::Error(ReasonCode::AdministrativeAction, "disconnected by an operator")
+            }
+            Revoked::LogInRemoved => Close::Error(
+                ReasonCode::NotAuthorized,
+                "its user was removed, or the user's password was changed",
+            ),
+            Revoked::CertificateRevoked => {
+                Close::Error(ReasonCode::NotAuthorized, "its client certificate was revoked")
             }
         })
     }

@@ -8,10 +8,11 @@
 use std::sync::Arc;
 
 use super::{Client, Pending, Reply};
+use crate::auth::acl::Origin;
 use crate::broker::budget::{NODE, RECEIVER};
 use crate::broker::{Budget, Fanout};
 use crate::message::Message;
-use crate::protocol::{ReasonCode, RetainHandling, SubAck, Subscribe, UnsubAck, Unsubscribe};
+use crate::protocol::{QoS, ReasonCode, RetainHandling, SubAck, Subscribe, UnsubAck, Unsubscribe};
 use crate::router::Walk;
 use crate::session::Subscribed;
 use crate::store::RetainedRecord;
@@ -38,6 +39,8 @@ pub(super) struct Subscribing {
     subscribe: Subscribe,
     /// The reason codes of the filters that are done.
     reasons: Vec<ReasonCode>,
+    /// Why the first filter was refused that the client may not subscribe to.
+    denied: Option<Origin>,
     /// True if the other end has sent it and gets a SUBACK.
     answers: bool,
     /// Retained messages found for the last of those filters and not yet sent.
@@ -49,8 +52,10 @@ pub(super) struct Subscribing {
 impl Work {
     /// A SUBSCRIBE. `answers`: the other end has sent it.
     pub(super) fn subscribe(subscribe: Subscribe, answers: bool) -> Self {
-        let (reasons, retained, search) = (Vec::new(), Vec::new().into_iter(), None);
-        Self::Subscribe(Box::new(Subscribing { subscribe, reasons, answers, retained, search }))
+        let (reasons, denied, search) = (Vec::new(), None, None);
+        let retained = Vec::new().into_iter();
+        let begun = Subscribing { subscribe, reasons, denied, answers, retained, search };
+        Self::Subscribe(Box::new(begun))
     }
 }
 
@@ -154,7 +159,7 @@ impl Client {
     /// Handles the next retained message, or else continues the search, or else takes the next
     /// filter. True: all is done.
     fn subscribe_some(&mut self, subscribing: &mut Subscribing) -> bool {
-        let Subscribing { subscribe, reasons, retained, search, .. } = subscribing;
+        let Subscribing { subscribe, reasons, denied, retained, search, .. } = subscribing;
         let done = reasons.len();
         self.budget.spend(RECEIVER);
         if self.wake.revoked().is_some() {
@@ -175,10 +180,12 @@ impl Client {
             }
         }
         if let Some(record) = retained.next() {
-            if self.broker.retained.is_current(&record)
+            if self.may_receive_retained(&record.topic)
+                && self.broker.retained.is_current(&record)
                 && let Some(line) = done.checked_sub(1).and_then(|last| subscribe.filters.get(last))
             {
-                let options = line.options;
+                let mut options = line.options;
+                options.qos = options.qos.min(granted_qos(reasons.last()));
                 let subscribed = Subscribed { options, identifier: subscribe.subscription_id };
                 self.broker.send_retained(&self.handle, subscribed, &record, &mut self.step);
             }
@@ -196,12 +203,17 @@ impl Client {
         }
         let Some(line) = subscribe.filters.get(done) else { return true };
         self.budget.spend(NODE * line.filter.levels().count());
-        let filter = line.filter.as_str();
-        reasons.push(if self.broker.authenticator.may_subscribe(&self.principal, filter) {
-            let identifier = subscribe.subscription_id;
-            self.broker.subscribe(&self.handle, line, identifier, search, &mut self.step)
-        } else {
-            ReasonCode::NotAuthorized
+        reasons.push(match self.may_subscribe(&line.filter) {
+            Ok(most) => {
+                let mut line = line.clone();
+                line.options.qos = line.options.qos.min(most);
+                let identifier = subscribe.subscription_id;
+                self.broker.subscribe(&self.handle, &line, identifier, search, &mut self.step)
+            }
+            Err(origin) => {
+                denied.get_or_insert(origin);
+                ReasonCode::NotAuthorized
+            }
         });
         false
     }
@@ -232,6 +244,15 @@ impl Client {
             let count = subscribing.reasons.iter().filter(|other| *other == reason).count();
             let (client_id, filter) = (&*self.handle.client_id, line.filter.as_str());
             let detail = self.why_refused(*reason);
+            if let Some(origin) =
+                subscribing.denied.filter(|_| *reason == ReasonCode::NotAuthorized)
+            {
+                tracing::warn!(
+                    client_id, filter, count, ?reason, detail, decided_by = %origin,
+                    "subscription refused"
+                );
+                continue;
+            }
             tracing::warn!(client_id, filter, count, ?reason, detail, "subscription refused");
         }
     }
@@ -246,7 +267,7 @@ impl Client {
                 let subscriptions = self.handle.look().subscriptions.len();
                 if !self.broker.may_hold(&self.handle, 0) {
                     "memory is short, and the client holds its share of limits.max_memory"
-                } else if subscriptions >= self.broker.settings.max_subscriptions {
+                } else if subscriptions >= self.broker.connect_settings().max_subscriptions {
                     "the session has as many subscriptions as session.max_subscriptions allows"
                 } else {
                     "the disk has no room for a subscription of a durable session \
@@ -256,12 +277,21 @@ impl Client {
             ReasonCode::UnspecifiedError => {
                 "another connection took the session over before what is retained was sent"
             }
-            _ => "the client may not subscribe to it",
+            _ => "the access rules allow none of its topics",
         }
     }
 
     fn push_when_written(&mut self, reply: Reply) {
         let waits = self.broker.persistence.waits() && self.step.has_writes();
         self.pending.push(Pending::at_once(reply).and_this_step(waits));
+    }
+}
+
+/// The QoS of a reason code in a SUBACK.
+fn granted_qos(reason: Option<&ReasonCode>) -> QoS {
+    match reason {
+        Some(ReasonCode::GrantedQoS2) => QoS::ExactlyOnce,
+        Some(ReasonCode::GrantedQoS1) => QoS::AtLeastOnce,
+        _ => QoS::AtMostOnce,
     }
 }

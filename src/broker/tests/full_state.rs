@@ -38,6 +38,7 @@ fn will(bytes: usize) -> LastWill {
 
 fn connect(world: &World, connect: &Connect) -> Result<User, ReasonCode> {
     let peer = Peer {
+        certificate: None,
         address: ([127, 0, 0, 1], 1).into(),
         listener: "tcp".into(),
         identity: Identity::default(),

@@ -1,7 +1,9 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 //! What must be on disk before a packet is sent, with commits stepped by hand.
 
+mod access;
 mod admin;
+mod admission;
 mod disk_room;
 mod elision;
 mod exactly_once;
@@ -10,8 +12,11 @@ mod full_state;
 mod gates;
 mod in_flight;
 mod kept_in_flight;
+mod log_ins;
 mod memory;
+mod ownership;
 mod pass_through;
+mod publish_rate;
 mod resumed_briefly;
 mod retained_order;
 mod shared_members;

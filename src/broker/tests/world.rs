@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use bytes::{Buf, BytesMut};
 use tempfile::TempDir;
 
+use crate::auth::acl::Rules;
 use crate::auth::{Authenticator, Identity};
 use crate::broker::client::{Client, Close, Peer};
 use crate::broker::{
@@ -59,6 +60,7 @@ impl World {
             Persistence::new(Some(store.clone()), true),
             recovered,
         );
+        broker.rules.replace(Rules::load(&config).unwrap());
         Self { broker, store, directory, config }
     }
 
@@ -123,15 +125,25 @@ impl World {
     }
 
     pub fn try_connect(&self, connect: &Connect) -> Result<User, ReasonCode> {
-        let peer = Peer {
-            address: ([127, 0, 0, 1], 1).into(),
-            listener: "tcp".into(),
-            identity: Identity::default(),
-        };
-        let accepted = at_once(self.broker.connect(connect, peer))?;
+        self.try_log_in(connect, Identity::default())
+    }
+
+    /// Connects a client that was verified as this.
+    pub fn try_log_in(&self, connect: &Connect, identity: Identity) -> Result<User, ReasonCode> {
+        let accepted = at_once(self.broker.connect(connect, peer(identity)))?;
         let mut client = Box::new(accepted.client);
         client.open(accepted.connack, accepted.gate);
         Ok(User::of(client, connect.version))
+    }
+}
+
+/// The other end of a client that was verified as this.
+pub fn peer(identity: Identity) -> Peer {
+    Peer {
+        certificate: None,
+        address: ([127, 0, 0, 1], 1).into(),
+        listener: "tcp".into(),
+        identity,
     }
 }
 
@@ -212,6 +224,15 @@ impl User {
             _ => None,
         };
         self.look(properties).unwrap().into_iter().flatten().collect()
+    }
+
+    /// The reason codes of the SUBACKs among them.
+    pub fn suback_reasons(&mut self) -> Vec<ReasonCode> {
+        let reasons = |packet: &Packet<'_>| match packet {
+            Packet::SubAck(suback) => suback.reasons.clone(),
+            _ => Vec::new(),
+        };
+        self.look(reasons).unwrap().into_iter().flatten().collect()
     }
 
     pub fn try_received(&mut self) -> Result<Vec<String>, Close> {

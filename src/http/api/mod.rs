@@ -13,6 +13,7 @@
 //! or blocks a thread that serves connections.
 
 mod backup;
+mod bans;
 mod cursor;
 mod database;
 mod events;
@@ -38,7 +39,7 @@ use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRef};
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, delete, get, post};
 
 pub use process::{Reload, Reloaded};
 pub use token::{TokenError, Tokens};
@@ -159,6 +160,8 @@ fn table(config: &Config) -> Vec<(&'static str, MethodRouter<AppState>)> {
         ("/sessions/{client_id}/queue", get(queue::list)),
         ("/sessions/{client_id}/subscriptions", get(subscriptions::of_session)),
         ("/subscriptions", get(subscriptions::list)),
+        ("/bans", get(bans::list).post(bans::add)),
+        ("/bans/{address}", delete(bans::lift)),
         ("/retained", get(retained::list)),
         // The rest of the path: a topic may be written without encoding its slashes.
         ("/retained/{*topic}", get(retained::one).delete(retained::remove)),

@@ -12,7 +12,8 @@ use utoipa::openapi::{ContentBuilder, PathItem, Ref, Response, ResponseBuilder};
 
 use super::problem::Problem;
 use super::{
-    backup, database, events, overview, process, publish, queue, retained, sessions, subscriptions,
+    backup, bans, database, events, overview, process, publish, queue, retained, sessions,
+    subscriptions,
 };
 
 #[derive(OpenApi)]
@@ -24,6 +25,7 @@ use super::{
         (name = "broker", description = "The broker at one look, and what was logged lately."),
         (name = "sessions", description = "Clients, there or away, and what waits for them."),
         (name = "subscriptions", description = "Subscriptions of all sessions."),
+        (name = "bans", description = "Addresses that may not connect for a while."),
         (name = "retained", description = "The last message of each topic."),
         (name = "messages", description = "Messages of the operator's own."),
         (name = "database", description = "The file that everything is kept in."),
@@ -33,6 +35,7 @@ use super::{
         overview::get, events::list,
         sessions::list, sessions::one, sessions::remove, sessions::disconnect,
         queue::list, subscriptions::of_session, subscriptions::list,
+        bans::list, bans::add, bans::lift,
         retained::list, retained::one, retained::remove, publish::publish,
         database::status, database::checkpoint, backup::status, backup::begin,
         process::reload, process::level, process::set_level,

@@ -14,10 +14,10 @@ use utoipa::{IntoParams, ToSchema};
 use super::super::AppState;
 use super::extract::Query;
 use super::problem::{Answer, Problem};
-use super::time::rfc3339;
+use super::time::{rfc3339, rfc3339_system};
 use crate::broker::{Broker, LongQueue, Sample};
 use crate::store::StoreMetrics;
-use crate::telemetry::{Counters, Gauge, Label};
+use crate::telemetry::{Counters, Gauge, Label, LastReload};
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -47,6 +47,8 @@ pub(super) struct Overview {
     messages: Messages,
     /// Null if persistence is off.
     persistence: Option<Persistence>,
+    /// Null before the first reload of the configuration.
+    last_reload: Option<Reloading>,
     /// The longest queues, at most ten, at most a second old.
     longest_queues: Vec<Queue>,
     /// The last five minutes in steps of five seconds, oldest first; only if requested.
@@ -126,6 +128,16 @@ struct Persistence {
     commit_duration: Histogram,
 }
 
+/// The last reload of the configuration: at SIGHUP, by the API, or after a file had changed.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = LastReload)]
+struct Reloading {
+    #[schema(format = DateTime)]
+    at: String,
+    /// Why the configuration before it is still in effect; null: it took effect.
+    error: Option<String>,
+}
+
 /// The durations of transactions.
 #[derive(Debug, Serialize, ToSchema)]
 struct Histogram {
@@ -182,6 +194,7 @@ pub(super) async fn get(
         sessions: sessions(broker),
         messages: messages(broker),
         persistence: broker.persistence.store().map(|store| persistence(broker, store.metrics())),
+        last_reload: broker.metrics.reloads.last().map(Reloading::from),
         longest_queues: broker.longest_queues().iter().map(Queue::from).collect(),
         history: asked
             .history
@@ -247,6 +260,12 @@ fn persistence(broker: &Broker, metrics: &StoreMetrics) -> Persistence {
             bounds_seconds: commits.bounds.to_vec(),
             counts: commits.counts.clone(),
         },
+    }
+}
+
+impl From<LastReload> for Reloading {
+    fn from(last: LastReload) -> Self {
+        Self { at: rfc3339_system(last.at), error: last.error }
     }
 }
 

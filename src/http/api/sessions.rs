@@ -12,6 +12,7 @@ use super::problem::{Answer, Problem};
 use super::time::rfc3339;
 use super::{Api, detached, not_committed};
 use crate::broker::admin::{NotConnected, Order, Place, SessionFilter, SessionInfo};
+use crate::config::Config;
 use crate::session::NEVER_EXPIRES;
 use crate::telemetry::AUDIT;
 use crate::telemetry::Label as _;
@@ -29,6 +30,8 @@ pub(super) struct Session {
     remote: Option<String>,
     /// The name of the listener that the client connected through.
     listener: Option<String>,
+    /// The listener's protocol: `mqtt`, `mqtts`, `ws`, `wss` or `unix`.
+    transport: Option<&'static str>,
     /// The authenticated user name; null: anonymous, or not connected.
     user: Option<String>,
     #[schema(format = DateTime)]
@@ -73,9 +76,11 @@ pub(super) enum State_ {
     Waiting,
 }
 
-impl From<SessionInfo> for Session {
-    fn from(info: SessionInfo) -> Self {
+impl Session {
+    /// `config` has the listeners, which change at a restart only.
+    fn new(info: &SessionInfo, config: &Config) -> Self {
         let connection = info.connection.as_ref();
+        let listener = connection.and_then(|one| config.listeners.get(&*one.listener));
         Self {
             client_id: info.client_id.to_string(),
             state: if connection.is_some() { State_::Connected } else { State_::Waiting },
@@ -83,6 +88,7 @@ impl From<SessionInfo> for Session {
             durable: info.durable,
             remote: connection.map(|connection| connection.remote.to_string()),
             listener: connection.map(|connection| connection.listener.to_string()),
+            transport: listener.map(|listener| listener.protocol.as_str()),
             user: connection.and_then(|connection| connection.user.as_deref().map(Into::into)),
             connected_at: connection.map(|connection| rfc3339(connection.connected_at)),
             disconnected_at: info.disconnected_at.map(rfc3339),
@@ -173,7 +179,10 @@ pub(super) async fn list(
     let filter = SessionFilter { search: query.search, connected };
     let (found, next) = api.broker()?.session_list(&filter, order, after, limit).await;
     let next = next.and_then(|place| api.cursors().to(&(place.queued, place.client_id)));
-    Ok(Json(Page { items: found.into_iter().map(Session::from).collect(), next }))
+    Ok(Json(Page {
+        items: found.iter().map(|info| Session::new(info, api.config())).collect(),
+        next,
+    }))
 }
 
 /// Returns one session.
@@ -185,7 +194,7 @@ pub(super) async fn one(
     Segment(client_id): Segment,
 ) -> Answer<Json<Session>> {
     let info = api.broker()?.session_info(&client_id).ok_or_else(|| none(&client_id))?;
-    Ok(Json(info.into()))
+    Ok(Json(Session::new(&info, api.config())))
 }
 
 /// Ends a session with its connection, subscriptions and queue.

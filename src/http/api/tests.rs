@@ -141,7 +141,12 @@ async fn what_is_not_there_is_a_problem_too() {
 #[tokio::test]
 async fn a_body_that_is_no_json_is_not_looked_at() {
     let address = starting(TOKEN).await;
-    for (path, kind) in [("publish", "text/plain"), ("reload", "text/plain"), ("publish", "")] {
+    for (path, kind) in [
+        ("publish", "text/plain"),
+        ("bans", "text/plain"),
+        ("reload", "text/plain"),
+        ("publish", ""),
+    ] {
         let kind =
             if kind.is_empty() { String::new() } else { format!("Content-Type: {kind}\r\n") };
         let headers = format!("{}{kind}Content-Length: 0\r\n", with(TOKEN));
@@ -167,7 +172,8 @@ async fn routes_and_document_agree() {
         if described.contains("GET") {
             described.insert("HEAD".to_owned());
         }
-        let asked = path.replace("{client_id}", "x").replace("{topic}", "x");
+        let asked =
+            path.replace("{client_id}", "x").replace("{topic}", "x").replace("{address}", "x");
         let answer = ask(address, "TRACE", &format!("/api/v1{asked}"), &with(TOKEN)).await;
         let allowed = answer.headers["allow"].split(',').map(str::to_owned).collect();
         assert_eq!(described, allowed, "{path}");

@@ -1,6 +1,7 @@
 // Starts the page: which view is shown, and the poll that keeps it live.
 
 import { api, isOn, readiness, token } from "./api.js";
+import { bans } from "./bans.js";
 import { client } from "./client.js";
 import { clients } from "./clients.js";
 import { toast } from "./dialog.js";
@@ -55,9 +56,10 @@ function route(focus = true) {
   const id = path.match(/^\/clients\/(.+)$/)?.[1];
   if (id !== undefined) view = client(main, decoded(id));
   else if (path === "/clients") view = clients(main, new URLSearchParams(query));
+  else if (path === "/bans") view = bans(main);
   else view = overview(main);
   for (const link of $("nav").children) {
-    const current = link.dataset.view === (path.startsWith("/clients") ? "clients" : "overview");
+    const current = link.dataset.view === (path.match(/^\/(clients|bans)/)?.[1] ?? "overview");
     if (current) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }

@@ -3,7 +3,7 @@
 import { api, segment } from "./api.js";
 import { confirm, toast } from "./dialog.js";
 import { foreign, h, say, visible } from "./dom.js";
-import { ago, bytes, count, dateTime, duration, plural } from "./format.js";
+import { ago, bytes, count, dateTime, duration, plural, transport } from "./format.js";
 import { queue, subscriptions } from "./lists.js";
 
 function facts(session) {
@@ -13,6 +13,7 @@ function facts(session) {
     ["Protocol", session.version ? `MQTT ${session.version}` : "–"],
     ["Address", session.remote ?? "–"],
     ["Listener", session.listener ?? "–"],
+    ["Transport", transport(session.transport)],
     ["User", session.user ?? (connected ? "anonymous" : "–")],
     connected ? ["Connected", session.connected_at ? ago(session.connected_at) : "–"]
       : ["Away", session.disconnected_at ? ago(session.disconnected_at) : "–"],

@@ -2,20 +2,21 @@
 
 import { api } from "./api.js";
 import { foreign, h, say, swap, table } from "./dom.js";
-import { ago, bytes, count } from "./format.js";
+import { ago, bytes, count, transport } from "./format.js";
 import { clientLink, statePill } from "./overview.js";
 
 const PAGE = 50;
 /** Longer than between two strokes of a person who types. */
 const PAUSE = 250;
 
-const COLUMNS = [["Client", "wrap"], ["State", ""], ["Messages", "number"], ["Size", "number roomy"], ["Since", "roomy nowrap"], ["Address", "roomy nowrap"]];
+const COLUMNS = [["Client", "wrap"], ["State", ""], ["Messages", "number"], ["Size", "number roomy"], ["User", "wrap roomy"], ["Transport", "roomy"], ["Since", "roomy nowrap"], ["Address", "roomy nowrap"]];
 
 function cells(session) {
   const connected = session.state === "connected";
   const since = connected ? session.connected_at : session.disconnected_at;
   return [
     clientLink(session.client_id), statePill(connected), count(session.queued_messages), bytes(session.queued_bytes),
+    session.user ? foreign(session.user) : connected ? "anonymous" : "–", transport(session.transport),
     since ? h("time", { datetime: since }, ago(since)) : "–", session.remote ? foreign(session.remote) : "–",
   ];
 }

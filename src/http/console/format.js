@@ -89,6 +89,13 @@ export function ago(text, now = Date.now()) {
   return seconds > 0 ? `${words} ago` : `in ${words}`;
 }
 
+const TRANSPORTS = { mqtt: "TCP", mqtts: "TLS", ws: "WebSocket", wss: "WebSocket, TLS", unix: "Unix socket" };
+
+/** What a connection runs over, from its listener's protocol. */
+export function transport(protocol) {
+  return TRANSPORTS[protocol] ?? protocol ?? NONE;
+}
+
 /** One thing or many: plural(2, "message"). */
 export function plural(n, noun, many = `${noun}s`) {
   return `${count(n)} ${n === 1 ? noun : many}`;

@@ -1,4 +1,4 @@
-// A client's subscriptions and its queue, in pages.
+// Lists in pages: a client's subscriptions and its queue.
 
 import { api } from "./api.js";
 import { show, toast } from "./dialog.js";
@@ -10,7 +10,7 @@ const PAGE = 25;
 const PAYLOAD = 65_536;
 
 /** A card with a list that is fetched page by page. */
-function paged({ title, path, columns, cells, empty }) {
+export function paged({ title, path, columns, cells, empty }) {
   const place = h("div");
   const note = h("p", { className: "note", role: "status" });
   const more = h("button", { type: "button", className: "more", hidden: true, onclick: () => load(true) }, "Show more");

@@ -29,7 +29,7 @@ const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const ICON: &str = "image/svg+xml";
 
-const FILES: [File; 19] = files! {
+const FILES: [File; 20] = files! {
     "/" HTML "index.html",
     "/console/icon.svg" ICON "icon.svg",
     "/console/theme.css" CSS "theme.css",
@@ -37,6 +37,7 @@ const FILES: [File; 19] = files! {
     "/console/views.css" CSS "views.css",
     "/console/api.js" SCRIPT "api.js",
     "/console/app.js" SCRIPT "app.js",
+    "/console/bans.js" SCRIPT "bans.js",
     "/console/chart.js" SCRIPT "chart.js",
     "/console/client.js" SCRIPT "client.js",
     "/console/clients.js" SCRIPT "clients.js",

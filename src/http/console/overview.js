@@ -3,7 +3,7 @@
 import { chart } from "./chart.js";
 import { foreign, h, say, swap, table, visible } from "./dom.js";
 import { events } from "./events.js";
-import { bytes, count, duration, latency, plural, rate, roughly } from "./format.js";
+import { ago, bytes, count, duration, latency, plural, rate, roughly } from "./format.js";
 
 const REASONS = {
   queue_full: "Queue full",
@@ -63,6 +63,7 @@ export function overview(main) {
   const storage = h("div", { className: "meters" }, meters.database.box, meters.wal.box, meters.volume.box);
   const writes = h("dl", { className: "facts slim" });
   const facts = h("dl", { className: "facts slim" });
+  const reloadError = h("p", { className: "error", role: "status" });
   const queues = h("div");
   const losses = h("div");
   const lossNote = h("p", { className: "note aside" });
@@ -78,7 +79,7 @@ export function overview(main) {
       card("half", "Longest queues", h("a", { className: "note aside", href: "#/clients" }, "All clients"), queues),
       h("div", { className: "third short" },
         card("", "Dropped and refused", lossNote, losses),
-        card("", "In the broker", null, facts)),
+        card("", "In the broker", null, facts, reloadError)),
       card("two-thirds", "Recent events", h("p", { className: "note aside" }, "Newest first"), log.list)));
 
   return {
@@ -96,6 +97,7 @@ export function overview(main) {
       showStorage(now.persistence, { meters, storage, forecast });
       showWrites(now.persistence, writes);
       showFacts(now, facts);
+      say(reloadError, now.last_reload?.error ? `Not reloaded: ${visible(now.last_reload.error)}` : "");
       showQueues(queues, now.longest_queues);
       showLosses(losses, lossNote, now.messages, history.losses());
     },
@@ -140,7 +142,13 @@ function showFacts(now, facts) {
     ["Subscriptions", count(now.sessions.subscriptions)],
     ["In flight", count(now.messages.in_flight)],
     ["Messages in memory", bytes(now.messages.memory_bytes)],
+    ["Last reload", reloaded(now.last_reload)],
   ]);
+}
+
+function reloaded(last) {
+  if (!last) return "none yet";
+  return last.error ? `failed ${ago(last.at)}` : ago(last.at);
 }
 
 /** Names and values; only what changes is touched. */

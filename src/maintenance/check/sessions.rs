@@ -6,6 +6,7 @@ use rusqlite::{Result, Row};
 
 use super::Run;
 use crate::protocol::{TopicFilter, TopicName, check_publish_properties};
+use crate::store::pragma;
 
 /// A client identifier is an MQTT string: at most 65,535 bytes (section 1.5.4).
 const LONGEST: usize = 65_535;
@@ -13,11 +14,14 @@ const LONGEST: usize = 65_535;
 const LARGEST_IDENTIFIER: i64 = 268_435_455;
 
 pub(super) fn sessions(run: &mut Run<'_>) -> Result<bool> {
-    let mut select = run.database.connection.prepare(
+    // The owner was added in version 3.
+    let owner =
+        if pragma(&run.database.connection, "user_version")? < 3 { "NULL" } else { "owner" };
+    let mut select = run.database.connection.prepare(&format!(
         "SELECT id, client_id, version, expiry, disconnected_at, sent_up_to, \
          will_topic, will_properties, will_qos, will_retain, will_delay, will_expiry, \
-         will_payload FROM session ORDER BY id",
-    )?;
+         will_payload, {owner} FROM session ORDER BY id"
+    ))?;
     let mut rows = select.query([])?;
     while let Some(row) = rows.next()? {
         run.rows.sessions += 1;
@@ -43,6 +47,9 @@ fn session(row: &Row<'_>) -> Result<Verdict> {
         Err(problem) => Err(format!("client_id {problem}")),
         Ok(id) if id.len() > LONGEST || id.contains('\0') => {
             Err("client_id is no MQTT string".to_owned())
+        }
+        Ok(_) if row.get_ref(13)? != ValueRef::Null && text(row, 13)?.is_err() => {
+            Err("owner is no MQTT string".to_owned())
         }
         Ok(_) => in_range(row, 2, "version", 3, 5)?
             .and(in_range(row, 3, "expiry", 0, u32::MAX.into())?)

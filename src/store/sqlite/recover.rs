@@ -50,7 +50,8 @@ fn read_sessions(
 ) -> Result<()> {
     let mut select = connection.prepare(
         "SELECT id, client_id, version, expiry, disconnected_at, sent_up_to, will_topic, will_payload, \
-         will_properties, will_qos, will_retain, will_delay, will_expiry FROM session ORDER BY id",
+         will_properties, will_qos, will_retain, will_delay, will_expiry, owner FROM session \
+         ORDER BY id",
     )?;
     // A list that grows would be up to twice the necessary size, at the moment when a start
     // takes the most memory.
@@ -91,6 +92,7 @@ fn session(row: &Row<'_>) -> Result<SessionRecord> {
     Ok(SessionRecord {
         id: SessionId::from_sql(row.get(0)?),
         client_id: row.get(1)?,
+        owner: row.get(13)?,
         version: match row.get::<_, u8>(2)? {
             3 => Version::V31,
             4 => Version::V311,

@@ -11,7 +11,11 @@ use crate::store::error::OpenError;
 pub(crate) const APPLICATION_ID: i64 = 0x464D_5131;
 
 /// Script `n` migrates from version `n` to `n + 1`.
-const MIGRATIONS: &[&str] = &[include_str!("schema/0001.sql"), include_str!("schema/0002.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema/0001.sql"),
+    include_str!("schema/0002.sql"),
+    include_str!("schema/0003.sql"),
+];
 
 /// The version that this release reads and writes.
 pub(super) fn current_version() -> i64 {

@@ -136,15 +136,15 @@ fn put_session(connection: &Connection, record: &SessionRecord) -> Result<()> {
     }
     let mut put = connection.prepare_cached(
         "INSERT INTO session (id, client_id, version, expiry, disconnected_at, sent_up_to, \
-         will_topic, will_payload, will_properties, will_qos, will_retain, will_delay, will_expiry) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) \
+         will_topic, will_payload, will_properties, will_qos, will_retain, will_delay, will_expiry, \
+         owner) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) \
          ON CONFLICT (id) DO UPDATE SET client_id = excluded.client_id, \
          version = excluded.version, expiry = excluded.expiry, \
          disconnected_at = excluded.disconnected_at, sent_up_to = excluded.sent_up_to, \
          will_topic = excluded.will_topic, will_payload = excluded.will_payload, \
          will_properties = excluded.will_properties, will_qos = excluded.will_qos, \
          will_retain = excluded.will_retain, will_delay = excluded.will_delay, \
-         will_expiry = excluded.will_expiry",
+         will_expiry = excluded.will_expiry, owner = excluded.owner",
     )?;
     let will = record.will.as_ref();
     let level = match record.version {
@@ -166,6 +166,7 @@ fn put_session(connection: &Connection, record: &SessionRecord) -> Result<()> {
         will.map(|will| will.retain),
         will.map(|will| will.delay),
         will.and_then(|will| will.expiry),
+        record.owner,
     ])?;
     Ok(())
 }

@@ -14,6 +14,7 @@ mod displaced;
 mod files;
 mod full;
 mod memory_engine;
+mod migration;
 mod model;
 mod recovery;
 mod threads;
@@ -109,6 +110,7 @@ fn session_record(id: u64, client_id: &str) -> SessionRecord {
     SessionRecord {
         id: SessionId(id),
         client_id: client_id.into(),
+        owner: None,
         version: Version::V5,
         expiry: u32::MAX,
         disconnected_at: Some(WallMillis(5)),

@@ -31,6 +31,7 @@ fn retained(topic: &str, payload: &[u8]) -> RetainedRecord {
 fn everything_that_was_committed_is_found_again() {
     let directory = tempfile::tempdir().unwrap();
     let mut record = session_record(1, "alice");
+    record.owner = Some("fleet".into());
     record.will = Some(Box::new(WillRecord {
         topic: "gone".into(),
         properties: vec![7],
