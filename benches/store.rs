@@ -102,6 +102,7 @@ fn insert(config: &StoreConfig, messages: u64) {
     let record = SessionRecord {
         id: SessionId(1),
         client_id: "bench".into(),
+        owner: None,
         version: Version::V5,
         expiry: u32::MAX,
         disconnected_at: None,

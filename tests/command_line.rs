@@ -196,6 +196,34 @@ fn passwd_adds_changes_and_deletes() {
 }
 
 #[test]
+fn passwd_writes_scram_keys() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("scram");
+    let file = file.to_str().unwrap();
+    let set = |more: &[&str], password: &str| {
+        let mut child =
+            ferrymq(&[&["passwd", "--scram", file, "alice", "--password-stdin"], more].concat())
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap();
+        child.stdin.take().unwrap().write_all(password.as_bytes()).unwrap();
+        ended(&child.wait_with_output().unwrap())
+    };
+    let listed = || std::fs::read_to_string(file).unwrap();
+    assert_eq!(set(&[], "one\n").1, format!("added alice in {file}\n"));
+    assert!(listed().starts_with("alice:SCRAM-SHA-256$32768:"), "{}", listed());
+    assert_eq!(set(&["--iterations", "4096"], "two\n").0, 0);
+    assert!(listed().starts_with("alice:SCRAM-SHA-256$4096:"), "{}", listed());
+    assert_eq!(set(&["--iterations", "4095"], "x\n").0, 2);
+    assert_eq!(set(&[], "\u{fc}\n").0, 2, "clients do not agree on such a password");
+    assert_eq!(run(&["passwd", file, "alice", "--delete"]).0, 2, "no password file");
+    let deleted = run(&["passwd", "--scram", file, "alice", "--delete"]);
+    assert_eq!(deleted.1, format!("deleted alice in {file}\n"));
+}
+
+#[test]
 fn passwd_without_a_terminal_names_the_way_without_one() {
     let dir = tempfile::tempdir().unwrap();
     let output = Command::new("setsid")

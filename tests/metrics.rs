@@ -12,6 +12,10 @@ use std::time::{Duration, Instant};
 
 use common::broker::{Broker, binary};
 use common::raw::{Publish, Raw, publish};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, IsCa,
+    KeyIdMethod, KeyPair, KeyUsagePurpose,
+};
 
 /// A metric as the table or a scrape describes it.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -121,9 +125,41 @@ fn assert_promtool_is_silent(text: &str) {
     assert!(output.status.success() && said.is_empty(), "{said}\n{text}");
 }
 
+/// A listener with TLS, for the metrics of its certificate and its revocation list.
+fn add_tls(broker: &mut Broker) {
+    let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let own = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let crl = CertificateRevocationListParams {
+        this_update: rcgen::date_time_ymd(2020, 1, 1),
+        next_update: rcgen::date_time_ymd(2100, 1, 1),
+        crl_number: 1.into(),
+        issuing_distribution_point: None,
+        revoked_certs: Vec::new(),
+        key_identifier_method: KeyIdMethod::Sha256,
+    };
+    let crl = crl.signed_by(&own).unwrap().pem().unwrap();
+    broker.set("FERRYMQ_LISTENERS__SECURE__BIND", "127.0.0.1:0");
+    broker.set("FERRYMQ_LISTENERS__SECURE__PROTOCOL", "mqtts");
+    broker.set("FERRYMQ_LISTENERS__SECURE__TLS__CLIENT_AUTH", "optional");
+    for (key, name, text) in [
+        ("CERTIFICATE_FILE", "own.pem", own.pem()),
+        ("CLIENT_CA_FILE", "ca.pem", own.pem()),
+        ("KEY_FILE", "own.key", own.key().serialize_pem()),
+        ("CRL_FILE", "crl.pem", crl),
+    ] {
+        let path = broker.directory().join(name);
+        std::fs::write(&path, text).unwrap();
+        broker.set(&format!("FERRYMQ_LISTENERS__SECURE__TLS__{key}"), path.to_str().unwrap());
+    }
+}
+
 #[test]
 fn each_metric_is_in_the_table_and_each_row_is_scraped() {
-    let broker = Broker::start();
+    let mut broker = Broker::stopped(binary(), &[]);
+    add_tls(&mut broker);
+    broker.up();
     make_traffic(&broker);
     let (documented, scraped) = (documented(), scraped(&scrape(&broker).unwrap()));
     for (name, metric) in &scraped {

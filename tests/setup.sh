@@ -53,6 +53,8 @@ setup() {
         debian buildah podman runc netavark aardvark-dns conmon catatonit uidmap mmdebstrap iptables curl || return
     fi
     if needs clients watching image; then python_packages || return; fi
+    # Clients of others, and what stands in front; the tests start them on ports of their own.
+    if needs clients; then debian mosquitto haproxy openssl || return; fi
     # For promtool too. Should Debian start it as a service: the tests have ports of their own.
     if needs clients watching image; then debian prometheus || return; fi
     if needs chart; then

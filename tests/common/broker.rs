@@ -13,7 +13,7 @@ const READY_WITHIN: Duration = Duration::from_mins(1);
 pub struct Broker {
     pub port: u16,
     http: u16,
-    _leases: [Port; 2],
+    leases: Vec<Port>,
     binary: PathBuf,
     directory: tempfile::TempDir,
     settings: Vec<(String, String)>,
@@ -92,7 +92,7 @@ impl Broker {
         Self {
             port: leases[0].number,
             http: leases[1].number,
-            _leases: leases,
+            leases: leases.into(),
             binary,
             directory: tempfile::tempdir().unwrap(),
             settings: settings.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect(),
@@ -116,6 +116,16 @@ impl Broker {
         if !value.is_empty() {
             self.settings.push((key.into(), value.into()));
         }
+    }
+
+    /// Adds a listener for the next start, and returns its port.
+    pub fn listen(&mut self, name: &str, protocol: &str) -> u16 {
+        let lease = Port::lease();
+        let (port, key) = (lease.number, format!("FERRYMQ_LISTENERS__{}__", name.to_uppercase()));
+        self.set(&format!("{key}PROTOCOL"), protocol);
+        self.set(&format!("{key}BIND"), &format!("127.0.0.1:{port}"));
+        self.leases.push(lease);
+        port
     }
 
     /// Starts the broker and returns how long it took to be ready.
@@ -256,6 +266,19 @@ impl Broker {
 
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    /// The log, once it has `text`: lines are written by a thread of their own.
+    pub fn log_with(&self, text: &str) -> String {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let log = self.log();
+            if log.contains(text) {
+                return log;
+            }
+            assert!(Instant::now() < deadline, "no \"{text}\" in\n{log}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 }
 

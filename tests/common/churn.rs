@@ -292,6 +292,7 @@ fn record(id: SessionId) -> SessionRecord {
     SessionRecord {
         id,
         client_id: format!("churn-{}", id.0).into(),
+        owner: None,
         version: Version::V5,
         expiry: u32::MAX,
         disconnected_at: Some(WallMillis(1_700_000_000_000)),

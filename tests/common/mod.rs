@@ -20,4 +20,6 @@ pub mod raw;
 pub mod rng;
 pub mod seeds;
 pub mod subscriber;
+pub mod tls;
 pub mod waits;
+pub mod websocket;

@@ -42,6 +42,7 @@ pub fn sessions(path: &Path, count: u64, connected: bool, in_order: bool) {
         let record = SessionRecord {
             id: SessionId(number),
             client_id: client_id(number).into(),
+            owner: None,
             version: Version::V311,
             expiry: EXPIRY_SECONDS,
             disconnected_at: (!connected).then_some(now),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use ferrymq::auth::Authenticator;
 use ferrymq::broker::client::Dialled;
 use ferrymq::broker::{Broker, Clock, Hand, Persistence, Settings};
-use ferrymq::config::Config;
+use ferrymq::config::{Config, Protocol};
 use ferrymq::message::WallMillis;
 use ferrymq::net::{Dial, Origin, Transport, dial_stream, serve_stream};
 use ferrymq::peer::{PeerAddr, Security};
@@ -56,6 +56,13 @@ fn at_once<T>(future: impl Future<Output = T>) -> T {
     panic!("it waits for somebody");
 }
 
+/// Where connections come from.
+pub fn origin() -> Origin {
+    let (listener, peer) = ("tcp".into(), PEER.into());
+    let (protocol, certificate) = (Protocol::Mqtt, None);
+    Origin { listener, protocol, loopback: true, peer, certificate, client: None }
+}
+
 /// A broker whose commits and time are driven by the schedule.
 pub struct World {
     pub broker: Arc<Broker>,
@@ -98,6 +105,7 @@ impl World {
         settings.max_pending_writes = shape.max_pending;
         settings.back_pressure = shape.back_pressure;
         settings.receivers_at_once = shape.receivers_at_once;
+        settings.reloadable.publish.messages = shape.publish_rate;
         let (clock, hand) = Clock::by_hand(WallMillis(BEGIN));
         let broker = Broker::with_clock(
             clock,
@@ -112,9 +120,7 @@ impl World {
 
     /// The task that serves a stream, as a listener would start it.
     pub fn serve(&self, stream: ServerEnd) -> Job {
-        let peer = PEER.into();
-        let origin = Origin { listener: "tcp".into(), loopback: true, peer };
-        Box::pin(serve_stream(Arc::clone(&self.broker), stream, origin))
+        Box::pin(serve_stream(Arc::clone(&self.broker), stream, origin()))
     }
 
     /// The task of a connection that the broker dials, for the session named by the client id.
@@ -154,6 +160,11 @@ impl World {
 
     pub fn set_disk_full(&self, full: bool) {
         self.disk.set_fault(full.then_some(Fault::Full));
+    }
+
+    /// True if a client waits for its publish rate, and so for time.
+    pub fn throttles(&self) -> bool {
+        self.broker.metrics.connections.throttled.get() > 0
     }
 
     /// True if the writer retries messages that found no room.

@@ -1,4 +1,5 @@
-//! Liveness: the real connection driver over simulated streams, on an executor that polls a
+//! Liveness: the real connection driver over simulated streams, plain or with TLS and WebSocket
+//! on them, on an executor that polls a
 //! task only if its waker was rung. At rest, every wake-up is rung and every task is polled
 //! once more; any progress is a lost wake-up. A client that reads and acknowledges must be
 //! answered, and must have received what it is owed.
@@ -19,6 +20,7 @@ mod disk;
 mod vfs;
 
 mod api;
+mod carrier;
 mod client;
 mod dialled;
 mod engine;

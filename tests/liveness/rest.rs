@@ -165,6 +165,7 @@ impl Run {
             }
             self.rest();
             self.nothing_was_forgotten();
+            self.rates_allow().await;
             // A publisher may wait for room in the queue of a client without a connection.
             let all_here = self.clients.iter().all(|client| client.connected || !client.durable);
             let may_wait = !all_here && self.shape.max_queued < 1_000;
@@ -190,6 +191,20 @@ impl Run {
         }
         let who: Vec<_> = unserved.iter().map(|index| describe(&self.clients[*index])).collect();
         panic!("NOT SERVED in {ATTEMPTS} connections: {}\n{}", who.join(", "), self.describe());
+    }
+
+    /// Lets the time pass that clients wait for, who publish faster than they may. Their timers
+    /// must wake them.
+    async fn rates_allow(&mut self) {
+        for _ in 0..ROUNDS {
+            if !self.engine.world.throttles() {
+                return;
+            }
+            self.time_passes(1_000).await;
+            self.rest();
+            self.nothing_was_forgotten();
+        }
+        panic!("NOT SERVED: a client waits for its publish rate\n{}", self.describe());
     }
 
     /// Connects the offline clients, which drain their queues.

@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use crate::carrier::Carriers;
 use crate::client::{Acknowledging, Client, Reading};
 use crate::common::rng::Rng;
 use crate::engine::Engine;
@@ -36,6 +37,7 @@ pub struct Run {
     pub(super) rng: Rng,
     pub(super) shape: Shape,
     pub(super) engine: Rc<Engine>,
+    carriers: Carriers,
     pub(super) clients: Vec<Client>,
     /// Connections that their clients have abandoned, whose bytes may still arrive.
     pub(super) left: Vec<Wire>,
@@ -112,6 +114,7 @@ impl Run {
         }
         let run = Self {
             rng,
+            carriers: Carriers::new(shape.carrier),
             shape,
             engine,
             clients,
@@ -240,16 +243,18 @@ impl Run {
         let (ours, theirs) = pair(nature, self.rng.fork());
         let client = &mut self.clients[index];
         let mut wire = Wire::new(number, ours.clone(), client.version, client.max_packet);
-        if client.is_server() {
-            wire = wire.dialled(client.max_packet);
-        }
+        wire = if client.is_server() {
+            wire.dialled(client.max_packet)
+        } else {
+            wire.within(self.carriers.client(&mut self.rng))
+        };
         if client.wire.is_some() {
             let left = client.lost(&mut self.model);
             self.left.extend(left);
         }
         let client = &mut self.clients[index];
         let job = match client.dialled() {
-            None => self.engine.world.serve(theirs),
+            None => self.carriers.serve(&self.engine.world, theirs),
             Some(dialled) => self.engine.world.dial(theirs, client.connect_packet(), dialled),
         };
         client.connect(wire);

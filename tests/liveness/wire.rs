@@ -1,8 +1,9 @@
 //! The client's side of one connection: packets to bytes and back.
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use ferrymq::protocol::{Decoder, Frame, Packet, Version, encode};
 
+use crate::carrier::Layered;
 use crate::stream::ClientEnd;
 
 #[derive(Debug)]
@@ -13,10 +14,14 @@ pub struct Wire {
     version: Version,
     decoder: Decoder,
     input: BytesMut,
-    /// Bytes that wait for room in the stream.
+    /// Packets to send, before they are encoded for the stream.
     output: BytesMut,
+    layers: Layered,
+    /// Bytes that wait for room in the stream.
+    sealed: Vec<u8>,
     /// True if the sending half is closed once everything was sent.
     pub closes: bool,
+    said_goodbye: bool,
     closed: bool,
 }
 
@@ -31,7 +36,10 @@ impl Wire {
             decoder,
             input: BytesMut::new(),
             output: BytesMut::new(),
+            layers: Layered::default(),
+            sealed: Vec::new(),
             closes: false,
+            said_goodbye: false,
             closed: false,
         }
     }
@@ -40,6 +48,13 @@ impl Wire {
     #[must_use]
     pub fn dialled(mut self, max_packet: Option<u32>) -> Self {
         self.decoder = Decoder::server(max_packet.unwrap_or(u32::MAX));
+        self
+    }
+
+    /// With layers between MQTT and the stream.
+    #[must_use]
+    pub fn within(mut self, layers: Layered) -> Self {
+        self.layers = layers;
         self
     }
 
@@ -54,9 +69,18 @@ impl Wire {
 
     /// Sends as much as there is room for. True if there was progress.
     pub fn push(&mut self) -> bool {
-        let sent = self.end.send(&self.output);
-        self.output.advance(sent);
-        if self.closes && self.output.is_empty() && !self.closed {
+        // Not before, so that what waits stays small.
+        if self.sealed.is_empty() && !self.said_goodbye {
+            self.layers.seal(&self.output.split(), &mut self.sealed);
+        }
+        let sent = self.end.send(&self.sealed);
+        self.sealed.drain(..sent);
+        let is_all = self.unsent() == 0 && self.layers.is_established();
+        if self.closes && is_all && !self.said_goodbye {
+            self.said_goodbye = true;
+            self.layers.close(&mut self.sealed);
+        }
+        if self.said_goodbye && self.sealed.is_empty() && !self.closed {
             self.closed = true;
             self.end.half_close();
             return true;
@@ -66,14 +90,15 @@ impl Wire {
 
     /// Bytes that wait for room.
     pub fn unsent(&self) -> usize {
-        self.output.len()
+        self.output.len() + self.sealed.len()
     }
 
     /// Receives up to `most` bytes. True if there were any.
     pub fn receive(&mut self, most: usize) -> bool {
         let bytes = self.end.receive(most);
-        self.input.extend_from_slice(&bytes);
-        !bytes.is_empty()
+        let any = !bytes.is_empty();
+        self.input.extend_from_slice(&self.layers.open(bytes));
+        any
     }
 
     /// The next complete packet.

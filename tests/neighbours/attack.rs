@@ -1,10 +1,12 @@
 //! An attack: the broker's port, the end of the attack, and the attacker's cost.
 
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+
+use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::common::raw::{Connect, Raw};
 
@@ -22,8 +24,15 @@ pub fn many(ordinary: usize, long: usize) -> usize {
     if length() >= Duration::from_secs(10) { long } else { ordinary }
 }
 
+/// Last numbers of the addresses that an attack comes from, in 127.0.0.0/24. The neighbours
+/// have 1.
+pub const HOSTS: [u8; 4] = [2, 3, 4, 5];
+
 pub struct Attack {
+    /// Of the neighbours.
     pub port: u16,
+    /// Of the listener under attack, where that is not the neighbours'.
+    pub target: u16,
     until: Mutex<Instant>,
     bytes: AtomicU64,
     connections: AtomicU64,
@@ -32,9 +41,10 @@ pub struct Attack {
 
 impl Attack {
     /// Creates an attack that does not end before [`Attack::begin`].
-    pub fn new(port: u16) -> Self {
+    pub fn new(port: u16, target: u16) -> Self {
         Self {
             port,
+            target,
             until: Mutex::new(Instant::now() + Duration::from_hours(1)),
             bytes: AtomicU64::new(0),
             connections: AtomicU64::new(0),
@@ -84,6 +94,30 @@ impl Attack {
         let stream = TcpStream::connect(("127.0.0.1", self.port))?;
         self.opened(&stream)?;
         Ok(stream)
+    }
+
+    /// The same to the target, from one of [`HOSTS`] in turn.
+    pub fn dial_from(&self, number: usize) -> io::Result<TcpStream> {
+        let address = |host, port| SockAddr::from(SocketAddr::from(([127, 0, 0, host], port)));
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        socket.bind(&address(HOSTS[number % HOSTS.len()], 0))?;
+        socket.connect(&address(1, self.target))?;
+        let stream = TcpStream::from(socket);
+        self.opened(&stream)?;
+        Ok(stream)
+    }
+
+    /// Calls `act` at a fixed rate, with the number of the call, until the attack is over.
+    pub fn each(&self, period: Duration, mut act: impl FnMut(usize)) {
+        let mut due = Instant::now();
+        for number in 0.. {
+            if self.over() {
+                return;
+            }
+            act(number);
+            due += period;
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        }
     }
 
     /// Counts a connection that was opened elsewhere, and sets its options.

@@ -28,7 +28,10 @@ mod watch;
 mod wire;
 
 mod fan_out;
+mod handshakes;
 mod large;
+mod passwords;
 mod retained;
 mod sessions;
+mod slow;
 mod subscriptions;

@@ -10,6 +10,7 @@ use super::common::broker::{self, Broker};
 use super::common::files;
 use super::common::pair::{self, Kind, Pair};
 use super::common::raw::Raw;
+use super::common::tls;
 use super::common::waits::Span;
 use super::outcome::{MIB, Outcome};
 use super::watch::{Watch, resident};
@@ -39,19 +40,22 @@ pub struct Scene<'a> {
     /// what the attack has stored.
     pub kept: u64,
     pub settings: &'a [(&'a str, &'a str)],
+    /// The protocol of a further listener, which is attacked.
+    pub target: Option<&'a str>,
     /// Further pairs beside that of every scenario.
     pub neighbours: &'a [Kind],
 }
 
 impl Scene<'_> {
     pub fn new(name: &'static str) -> Self {
-        Self { name, limit: 64, kept: 24, settings: &[], neighbours: &[] }
+        Self { name, limit: 64, kept: 24, settings: &[], target: None, neighbours: &[] }
     }
 
     pub fn start(self) -> Stage {
         files::raise_limit();
         let mut broker = Broker::stopped(binary(), self.settings);
         broker.set("FERRYMQ_LIMITS__MAX_MEMORY", &format!("{}MiB", self.limit));
+        let target = self.target.map(|protocol| target(&mut broker, protocol));
         broker.up();
         let mut kinds = vec![pair::DURABLE];
         kinds.extend(self.neighbours);
@@ -60,10 +64,20 @@ impl Scene<'_> {
             limit: self.limit * MIB,
             kept: self.kept * MIB,
             kinds,
-            attack: Attack::new(broker.port),
+            attack: Attack::new(broker.port, target.unwrap_or(broker.port)),
             broker: Arc::new(broker),
         }
     }
+}
+
+/// Adds a listener of this protocol. Returns its port.
+fn target(broker: &mut Broker, protocol: &str) -> u16 {
+    for (key, file) in ["CERTIFICATE_FILE", "KEY_FILE"].into_iter().zip(tls::rsa_files()) {
+        if ["mqtts", "wss"].contains(&protocol) {
+            broker.set(&format!("FERRYMQ_LISTENERS__TARGET__TLS__{key}"), file.to_str().unwrap());
+        }
+    }
+    broker.listen("target", protocol)
 }
 
 /// `FERRYMQ_BIN`, or the binary of the other tests.

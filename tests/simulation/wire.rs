@@ -294,6 +294,7 @@ impl Turning {
         };
         self.server.decoder.set_version(connect.version);
         let peer = Peer {
+            certificate: None,
             address: ([127, 0, 0, 1], 1).into(),
             listener: "tcp".into(),
             identity: Identity::default(),

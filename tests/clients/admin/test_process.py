@@ -73,6 +73,13 @@ def test_a_reload_that_is_not_fit_changes_nothing(make_broker, tmp_path):
     assert api.get("/log-level") == {"level": "info"}
     assert may_connect(api.broker, "alice", "wonderland")
     assert "configuration not reloaded" in api.broker.logged()
+    last = api.get("/overview")["last_reload"]
+    assert "http.token_file" in last["error"] and last["at"].endswith("Z")
+    assert api.broker.metric("ferrymq_last_reload_successful") == 0
+    (tmp_path / "token").write_text(FIRST)
+    api.ok("POST", "/reload")
+    assert api.get("/overview")["last_reload"]["error"] is None
+    assert api.broker.metric("ferrymq_last_reload_successful") == 1
 
 
 def test_a_pipe_in_the_place_of_a_file_holds_up_no_reload(make_broker, tmp_path):

@@ -42,8 +42,8 @@ def test_a_connected_session_tells_who_is_there(api):
         host, port = client.socket.getsockname()
     assert here | {
         "client_id": "c", "state": "connected", "version": "5.0", "durable": True,
-        "remote": f"{host}:{port}", "listener": "tcp", "user": None, "disconnected_at": None,
-        "expires_at": None, "clean_start": False, "expiry_seconds": here["expiry_seconds"],
+        "remote": f"{host}:{port}", "listener": "tcp", "transport": "mqtt", "user": None,
+        "disconnected_at": None, "expires_at": None, "clean_start": False, "expiry_seconds": here["expiry_seconds"],
         "keep_alive_seconds": 30, "receive_maximum": 7, "queued_messages": 0, "queued_bytes": 0,
         "inflight_messages": 0, "incoming_messages": 0, "subscriptions": 0, "has_will": False,
     } == here
@@ -55,7 +55,7 @@ def test_a_waiting_session_tells_since_when_and_how_long(api):
     here = api.get("/sessions/c")
     assert here["state"] == "waiting" and here["expiry_seconds"] == 3600
     assert here["disconnected_at"] < here["expires_at"]
-    assert here["connected_at"] is here["remote"] is here["listener"] is None
+    assert here["connected_at"] is here["remote"] is here["listener"] is here["transport"] is None
     assert here["subscriptions"] == 1
 
 

@@ -12,7 +12,7 @@ const binary = process.env.FERRYMQ_BIN ?? join(root, "target/release/ferrymq");
 
 // From below the range that outgoing connections are given, so that a port stays free
 // while the broker is down.
-async function freePort() {
+export async function freePort() {
   for (;;) {
     const port = 28_000 + Math.floor(Math.random() * 4_000);
     const server = createServer();

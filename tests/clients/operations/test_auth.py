@@ -3,6 +3,7 @@
 import contextlib
 import resource
 import select
+import signal
 import socket
 import time
 
@@ -111,6 +112,43 @@ def test_a_listener_that_others_can_reach_needs_a_decision(make_broker, settings
     broker.start(wait=False)
     assert broker.wait_exit() != 0
     assert "allow_anonymous" in broker.logged()
+
+
+@pytest.mark.parametrize("version,code", [(raw.V311, 5), (raw.V5, NOT_AUTHORISED)])
+@pytest.mark.parametrize("clean", [False, True])
+def test_a_session_belongs_to_its_user(guarded, client, open_raw, version, code, clean):
+    mine = client("mine", to=guarded, version=version, clean=False, username="alice", password="wonderland")
+    mine.subscribe("t")
+    c = open_raw(version, to=guarded)
+    c.send(raw.connect("mine", version, clean=clean, username="böb", password="pass:word ü"))
+    c.expect(raw.CONNACK, reason=code, session_present=False)
+    assert c.closed() == []
+    mine.ping()
+    assert "auth.bind_client_id" in guarded.logged()
+    client("mine", to=guarded, version=version, clean=False, username="alice", password="wonderland").ping()
+
+
+def test_a_reload_disconnects_who_was_removed_and_nobody_else(guarded, client):
+    alice = client("a", to=guarded, version=raw.V5, username="alice", password="wonderland")
+    bob = client("b", to=guarded, version=raw.V5, username="böb", password="pass:word ü")
+    old = client("o", to=guarded, username="böb", password="pass:word ü")
+    assert guarded.run("passwd", str(guarded.users), "böb", "--delete").returncode == 0
+    guarded.process.send_signal(signal.SIGHUP)
+    assert [packet.reason for packet in bob.closed()] == [NOT_AUTHORISED]
+    assert old.closed() == []
+    alice.ping()
+
+
+def test_a_password_file_of_mosquitto_is_read_as_it_is(guarded, client, open_raw):
+    """The line was written by mosquitto_passwd 2.0.11."""
+    with guarded.users.open("a") as file:
+        file.write("carol:$7$101$fVFDx6sWYSLTf3LJ$N5vP+UTa1z3wOkGLAKKStzykA/sr9VjdamlqUgfpBZkWQeTk"
+                   "+olHoodBpjtgr2tQEDy71DsK8WfJVOWZFIStHQ==\n")
+    guarded.restart()
+    client("c", to=guarded, username="carol", password="wonderland of alice").ping()
+    c = open_raw(to=guarded)
+    c.send(raw.connect("d", username="carol", password="wonderland"))
+    assert c.closed()[0].reason == 4
 
 
 def test_a_missing_password_file_stops_the_start(make_broker):

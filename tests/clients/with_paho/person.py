@@ -23,8 +23,9 @@ def properties(packet, **values):
 
 class Person:
     def __init__(self, port, client_id, version, clean=True, will=None, keepalive=60, username=None,
-                 password=None, wait=True, **connect_properties):
-        options = {} if version == V5 else {"clean_session": clean}
+                 password=None, wait=True, transport="tcp", host="127.0.0.1", prepare=None, **connect_properties):
+        """`prepare` is called with paho's client before it connects."""
+        options = {"transport": transport} | ({} if version == V5 else {"clean_session": clean})
         self.client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id, protocol=version, **options)
         self.version, self.messages, self.answers = version, queue.Queue(), queue.Queue()
         self.connected, self.gone = queue.Queue(), queue.Queue()
@@ -37,12 +38,14 @@ class Person:
             self.client.will_set(**will)
         if username is not None:
             self.client.username_pw_set(username, password)
+        if prepare:
+            prepare(self.client)
         self.port = port
         self.connect_options = {"keepalive": keepalive}
         if version == V5:
             self.connect_options |= {"clean_start": clean,
                                      "properties": properties("CONNECT", **connect_properties)}
-        self.client.connect("127.0.0.1", port, **self.connect_options)
+        self.client.connect(host, port, **self.connect_options)
         self.client.loop_start()
         if wait:
             self.flags, self.reason, self.properties = self.connected.get(timeout=TIMEOUT)
