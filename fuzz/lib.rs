@@ -1,8 +1,23 @@
-//! Code of both targets: reads the input as a stream of packets, encodes each packet again,
-//! and decodes that.
+//! Code of the targets for packets: reads the input as a stream of packets, encodes each packet
+//! again, and decodes that. Those of other targets are in modules.
 
+pub mod auth;
+#[path = "../src/message/ids.rs"]
+mod ids;
+pub mod jwt;
+#[path = "../src/peer.rs"]
+pub mod peer;
 #[path = "../src/protocol/mod.rs"]
 pub mod protocol;
+#[path = "../src/net/proxy_protocol/header.rs"]
+pub mod proxy_header;
+pub mod rules;
+pub mod websocket;
+
+/// As in the broker.
+pub mod message {
+    pub use crate::ids::WallMillis;
+}
 
 use bytes::BytesMut;
 use protocol::{Decoder, Frame, Packet, Version, encode};
