@@ -21,8 +21,10 @@ HELMS = ("helm3", "helm4")
 OLDEST, NEWEST = "1.20", "1.37"
 KUBERNETES = (OLDEST, "1.25", "1.28", NEWEST)
 RELEASE, NAMESPACE = "boat", "default"
-# An object that the chart makes for others than Kubernetes itself.
-FOREIGN = {"ServiceMonitor", "PodMonitor", "PrometheusRule", "HTTPRoute", "TCPRoute"}
+# What the chart makes for others than Kubernetes itself, by the group of its API, and the
+# package of npm that has the schemas.
+FOREIGN = {"gateway.networking.k8s.io": "gateway-api", "cert-manager.io": "cert-manager",
+           "monitoring.coreos.com": "prometheus-operator"}
 
 
 class Refused(Exception):
@@ -112,6 +114,22 @@ class Objects(list):
         found = [o for o in self.all("ConfigMap") if o["metadata"]["name"].endswith("-config")]
         assert len(found) == 1
         return found[0]["data"]["ferrymq.toml"]
+
+
+def pod_of(**values):
+    """The template of the broker's pod: if it changes, the pod is restarted."""
+    return made(**values).workload["spec"]["template"]
+
+
+def volume(pod, name="config"):
+    return next(v for v in pod["volumes"] if v["name"] == name)
+
+
+def notes_of(whole, *settings):
+    # Helm 3.8 wants a cluster even for a dry run.
+    settings = [word for setting in ("auth.allowAnonymous=true", *settings) for word in ("--set", setting)]
+    run = helm("helm4", "install", "boat", whole, *settings, "--dry-run=client", "--namespace", "sea")
+    return run.stdout.split("NOTES:")[1]
 
 
 def complete_chart(directory):

@@ -2,25 +2,58 @@
 ports to free ones."""
 
 import base64
+import itertools
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 
-from brokerproc import BINARY, Broker
+import tomllib
+
+from brokerproc import BINARY, Broker, Port
 
 # Mount points of the chart's containers.
-PATHS = ("/etc/ferrymq", "/etc/litestream", "/data", "/backup", "/replica")
+PATHS = ("/etc/ferrymq", "/etc/litestream", "/data", "/backup", "/replica", "/tls")
 
 
 class Place:
     def __init__(self, directory, objects):
         self.root = pathlib.Path(directory)
-        self.objects = objects
+        self.mounts = (f"..{number}" for number in itertools.count())
         for path in PATHS:
             self.path(path).mkdir(parents=True, exist_ok=True)
-        for name, text in self.files():
-            self.path(name).write_text(self.here(text))
+        self.upgrade(objects)
+
+    def upgrade(self, objects):
+        """What the objects say is mounted, as after `helm upgrade` without a new pod."""
+        self.objects = objects
+        files = {name: self.here(text) for name, text in self.files()}
+        for name in [name for name in files if name.startswith("/etc/litestream/")]:
+            self.path(name).write_text(files.pop(name))
+        self.mount({pathlib.Path(name).name: text for name, text in files.items()})
+
+    def mount(self, files):
+        """Replaces files of /etc/ferrymq as Kubernetes does: all are links into `..data`, which
+        is a link to a directory that is replaced as a whole, and removed."""
+        directory = self.path("/etc/ferrymq")
+        data, new = directory / "..data", directory / next(self.mounts)
+        old = data.resolve() if data.exists() else None
+        if old:
+            shutil.copytree(old, new)
+        else:
+            new.mkdir()
+        for name, text in files.items():
+            (new / name).write_text(text)
+            (new / name).chmod(0o440)
+        swap = directory / "..data_tmp"
+        swap.symlink_to(new.name)
+        swap.rename(data)
+        for name in files:
+            if not (directory / name).is_symlink():
+                (directory / name).symlink_to(f"..data/{name}")
+        if old:
+            shutil.rmtree(old)
 
     def path(self, inside):
         return self.root / inside.lstrip("/")
@@ -55,12 +88,15 @@ class PlacedBroker(Broker):
         super().__init__(place.root / "broker", {})
         self.place = place
         self.database = place.path("/data/ferrymq.db")
+        listeners = tomllib.loads(place.objects.toml())["listeners"]
+        self.others = {name: Port() for name, table in listeners.items() if name != "tcp" and table["bind"] != "off"}
 
     def command(self):
         return [BINARY, *self.place.objects.container()["args"]]
 
     def environment(self):
+        others = {f"FERRYMQ_LISTENERS__{name.upper()}__BIND": f"127.0.0.1:{port.number}" for name, port in self.others.items()}
         return self.place.environment(
-            self.place.objects.container(),
+            self.place.objects.container(), **others,
             FERRYMQ_LISTENERS__TCP__BIND=f"127.0.0.1:{self.port}",
             FERRYMQ_HTTP__BIND=f"127.0.0.1:{self.http_port}")

@@ -1,15 +1,17 @@
-"""Objects against the schemas of a Kubernetes, unknown fields refused."""
+"""Objects against the schemas of a Kubernetes, unknown fields refused, and those of the
+Gateway API, cert-manager and the Prometheus Operator against theirs."""
 
 import functools
 import json
 import pathlib
 import re
+import subprocess
 
 import kubernetes_validate
 import referencing
 from jsonschema import Draft7Validator
 
-from chart import CACHE, FOREIGN, OLDEST
+from chart import CACHE, FOREIGN, HERE, OLDEST
 
 
 @functools.cache
@@ -35,10 +37,21 @@ def validator(version, api, kind):
     return Draft7Validator(schema, registry=registry(version))
 
 
+@functools.cache
+def foreign(text):
+    """What the operator of an object would not take. Its schemas let unknown fields pass."""
+    thing = json.loads(text)
+    group, version = thing["apiVersion"].split("/")
+    model = CACHE / "operators/node_modules/@kubernetes-models" / FOREIGN[group] / group / version / f"{thing['kind']}.js"
+    run = subprocess.run(["node", HERE / "foreign.mjs", model, thing["kind"]], input=text, capture_output=True, text=True, timeout=60)
+    assert run.returncode == 0, run.stderr
+    return [f"{thing['kind']} {thing['metadata']['name']}: {line}" for line in run.stdout.splitlines()]
+
+
 def complaints(thing, version):
     """What that Kubernetes would not take."""
-    if thing["kind"] in FOREIGN:
-        return []
+    if thing["apiVersion"].split("/")[0] in FOREIGN:
+        return foreign(json.dumps(thing, sort_keys=True))
     try:
         check = validator(version, thing["apiVersion"], thing["kind"])
     except FileNotFoundError:

@@ -43,6 +43,15 @@ if [[ ! -d $CACHE/kubernetes-1.20 ]]; then
     mv "$WORK/old/kubernetes_validate/kubernetes-json-schema/v1.20.0-local-strict" "$CACHE/kubernetes-1.20"
 fi
 
+# The schemas of what operators define: TLSRoute is v1 since Gateway API 1.5, which this is.
+MODELS=(@kubernetes-models/{gateway-api@2.0.0,cert-manager@6.0.0,prometheus-operator@6.0.0})
+if [[ $(cat "$CACHE/operators/models" 2>/dev/null) != "${MODELS[*]}" ]]; then
+    rm -rf "$CACHE/operators"
+    mkdir "$CACHE/operators"
+    npm install --silent --no-audit --no-fund --ignore-scripts --prefix "$CACHE/operators" "${MODELS[@]}"
+    echo "${MODELS[*]}" >"$CACHE/operators/models"
+fi
+
 # In an environment of its own: it pins many packages. Taken if it is there, installed
 # with tests/chart/setup.sh checkov: 290 MB.
 if [[ ${1:-} == checkov && ! -x $CACHE/checkov/bin/checkov ]]; then

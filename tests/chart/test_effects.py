@@ -8,7 +8,7 @@ import tomllib
 import yaml
 
 import chart
-from chart import made
+from chart import made, notes_of, pod_of
 
 
 def toml(**values):
@@ -82,14 +82,12 @@ def test_settings_of_the_command_line_are_the_same(setting):
 
 
 def test_a_changed_configuration_restarts_the_pod_and_a_new_chart_does_not(whole, tmp_path):
-    def annotations(**values):
-        return made(**values).workload["spec"]["template"]["metadata"]
-
-    assert annotations() == annotations(commonAnnotations={}) == annotations(backup={"enabled": True})
-    secret = {"auth": {"passwords": "a:b"}}
+    assert pod_of() == pod_of(commonAnnotations={}) == pod_of(backup={"enabled": True})
+    secured = {"listeners": {"tcp": {"protocol": "mqtts", "tls": {"secretName": "x"}}}}
     for one, other in (({}, {"config": {"mqtt": {"on_full": "stall"}}}), ({}, {"http": {"port": 81}}),
-                       (secret, {"auth": {"passwords": "a:c"}}), ({}, {"http": {"token": "0123456789abcdef"}})):
-        assert annotations(**one) != annotations(**other)
+                       ({}, {"http": {"token": "0123456789abcdef"}}), ({}, secured),
+                       (secured, chart.merged(secured, {"listeners": {"tcp": {"tls": {"minVersion": "1.3"}}}}))):
+        assert pod_of(**one) != pod_of(**other)
     later = chart.complete_chart(tmp_path)
     description = later / "Chart.yaml"
     description.write_text(description.read_text().replace("version: 0.1.0\n", "version: 9.9.9\n"))
@@ -315,9 +313,16 @@ def test_apis_follow_the_cluster():
     assert (old.one("PodDisruptionBudget")["apiVersion"], new.one("PodDisruptionBudget")["apiVersion"]) == ("policy/v1beta1", "policy/v1")
     assert (old.one("CronJob")["apiVersion"], new.one("CronJob")["apiVersion"]) == ("batch/v1beta1", "batch/v1")
     route = chart.merged(chart.OPEN, {"listeners": {"tcp": {"tcpRoute": {"enabled": True, "parentRefs": [{"name": "edge"}]}}}})
-    for apis, version in (((), "v1alpha2"), (("gateway.networking.k8s.io/v1/TCPRoute",), "v1")):
+    gateway = "gateway.networking.k8s.io"
+    for apis, version in (((), "v1alpha2"), ((f"{gateway}/v1/TCPRoute",), "v1")):
         objects = chart.Objects(chart.render(route, api_versions=apis))
-        assert objects.one("TCPRoute")["apiVersion"] == f"gateway.networking.k8s.io/{version}"
+        assert objects.one("TCPRoute")["apiVersion"] == f"{gateway}/{version}"
+    route = chart.merged(chart.OPEN, {"listeners": {"tcp": {"protocol": "mqtts", "tls": {"secretName": "x"}, "tlsRoute": {
+        "enabled": True, "parentRefs": [{"name": "edge"}], "hostnames": ["a.example"]}}}})
+    old = f"{gateway}/v1alpha2/TLSRoute"
+    for apis, version in (((), "v1"), ((old,), "v1alpha2"), ((old, f"{gateway}/v1alpha3/TLSRoute"), "v1alpha3"), ((old, f"{gateway}/v1/TLSRoute"), "v1")):
+        objects = chart.Objects(chart.render(route, api_versions=apis))
+        assert objects.one("TLSRoute")["apiVersion"] == f"{gateway}/{version}"
 
 
 def test_tests_that_cannot_log_in_say_so():
@@ -328,13 +333,6 @@ def test_tests_that_cannot_log_in_say_so():
     assert "NEEDS_PASSWORD" not in environment()
     assert "NEEDS_PASSWORD" in environment(auth=closed)
     assert {"MQTT_USERNAME", "MQTT_PASSWORD"} <= environment(auth=closed, tests={"messages": {"existingSecret": "x"}})
-
-
-def notes_of(whole, *settings):
-    # Helm 3.8 wants a cluster even for a dry run.
-    settings = [word for setting in ("auth.allowAnonymous=true", *settings) for word in ("--set", setting)]
-    run = chart.helm("helm4", "install", "boat", whole, *settings, "--dry-run=client", "--namespace", "sea")
-    return run.stdout.split("NOTES:")[1]
 
 
 def test_notes_tell_three_commands(whole):

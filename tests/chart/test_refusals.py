@@ -6,6 +6,12 @@ import pytest
 
 import chart
 
+
+
+def tls(**values):
+    return {"listeners": {"tcp": {"protocol": "mqtts", "tls": {"secretName": "x", **values}}}}
+
+
 # Values; what both Helms have to say, as a regular expression (they word what the
 # schema finds differently: "PLACE" is a key in either's way of writing it).
 SCHEMA = [
@@ -18,7 +24,22 @@ SCHEMA = [
     ({"auth": {"allowAnonymous": "yes"}}, "auth.allowAnonymous", "boolean"),
     ({"listeners": {"tcp": {"port": 99999}}}, "listeners.tcp.port", "65,?535"),
     ({"listeners": {"boats": {"prot": 1884}}}, "listeners.boats", "prot.*not allowed"),
-    ({"listeners": {"tcp": {"protocol": "mqtts"}}}, "listeners.tcp.protocol", "must be.*mqtt"),
+    ({"listeners": {"tcp": {"protocol": "unix"}}}, "listeners.tcp.protocol", "must be.*mqtt.*mqtts.*ws.*wss"),
+    ({"listeners": {"tcp": {"tls": {"clientAuth": "on"}}}}, "listeners.tcp.tls.clientAuth", "must be.*off.*optional.*required"),
+    ({"listeners": {"tcp": {"tls": {"clientAuth": True}}}}, "listeners.tcp.tls.clientAuth", "must be.*off.*optional.*required"),
+    ({"listeners": {"tcp": {"tls": {"minVersion": "1.1"}}}}, "listeners.tcp.tls.minVersion", "must be.*1.2.*1.3"),
+    ({"listeners": {"tcp": {"tls": {"certManager": {"duration": "90d"}}}}}, "listeners.tcp.tls.certManager.duration", "pattern"),
+    ({"listeners": {"tcp": {"proxyProtocol": "v3"}}}, "listeners.tcp.proxyProtocol", "must be.*v1.*v2.*any"),
+    ({"listeners": {"tcp": {"trustedProxies": ["lb.example.org"]}}}, "listeners.tcp.trustedProxies", "pattern"),
+    ({"listeners": {"tcp": {"websocket": {"path": "mqtt"}}}}, "listeners.tcp.websocket.path", "pattern"),
+    ({"auth": {"methods": ["passwords"]}}, "auth.methods", "must be.*certificate.*jwt.*password.*http"),
+    ({"auth": {"jwt": {"leeway": "10 s"}}}, "auth.jwt.leeway", "pattern"),
+    ({"auth": {"jwt": {"secret": {"configMapName": "x"}}}}, "auth.jwt.secret", "configMapName.*not allowed"),
+    ({"auth": {"http": {"url": "auth.example.org"}}}, "auth.http.url", "pattern"),
+    ({"acl": {"rules": [{"effect": "permit", "topics": ["#"]}]}}, "acl.rules", "must be.*allow.*deny"),
+    ({"acl": {"rules": [{"effect": "deny"}]}}, "acl.rules", "topics"),
+    ({"acl": {"rules": [{"effect": "deny", "topics": ["#"], "maxQos": 1}]}}, "acl.rules", "maxQos.*not allowed"),
+    ({"metrics": {"serviceMonitor": {"scheme": "tls"}}}, "metrics.serviceMonitor.scheme", "must be.*http.*https"),
     ({"listeners": {"tcp": {"expose": {"type": "ExternalName"}}}}, "listeners.tcp.expose.type", "LoadBalancer.*NodePort.*ClusterIP"),
     ({"config": {"session": 5}}, "config.session", "object"),
     ({"commonLabels": {"build": 5}}, "commonLabels.build", "string"),
@@ -40,7 +61,7 @@ SCHEMA = [
 ]
 # Values; the whole message.
 CHECKS = [
-    ({"auth": {"allowAnonymous": False}}, "nobody could connect: set auth.passwords or auth.existingSecret (lines of user:hash, as `ferrymq passwd FILE USER` writes them), or auth.allowAnonymous=true to let everybody in who reaches the port"),
+    ({"auth": {"allowAnonymous": False}}, "nobody could connect: set auth.passwords or auth.existingSecret (lines of user:hash, as `ferrymq passwd FILE USER` writes them), auth.jwt, auth.http, auth.scram or client certificates, or auth.allowAnonymous=true to let everybody in who reaches the port"),
     ({"auth": {"passwords": "a:b", "existingSecret": "x"}}, "auth.passwords and auth.existingSecret are both set: keep one"),
     ({"http": {"token": "0123456789abcdef", "existingSecret": "x"}}, "http.token and http.existingSecret are both set: keep one"),
     ({"http": {"token": "short"}}, "http.token: the broker wants at least 16 characters"),
@@ -57,6 +78,29 @@ CHECKS = [
     ({"listeners": {"tcp": {"port": 8080}}}, "listeners.tcp.port 8080 is taken by http.port"),
     ({"listeners": {"a": {"port": 1883}}}, "listeners.tcp.port 1883 is taken by listeners.a"),
     ({"listeners": {"tcp": {"tcpRoute": {"enabled": True}}}}, "listeners.tcp.tcpRoute.parentRefs: name the Gateway that carries the route"),
+    ({"listeners": {"tcp": {"config": {"proxy_protocol": "v2"}}}}, "listeners.tcp.config.proxy_protocol: set listeners.tcp.proxyProtocol instead"),
+    ({"listeners": {"tcp": {"config": {"tls": {"key_file": "x"}}}}}, "listeners.tcp.config.tls: set listeners.tcp.tls instead"),
+    ({"listeners": {"tcp": {"config": {"mode": "660"}}}}, "listeners.tcp.config.mode: the chart makes no Unix sockets; remove it"),
+    ({"listeners": {"tcp": {"protocol": "mqtts"}}}, "listeners.tcp.tls: protocol mqtts needs a certificate; name a Secret of type kubernetes.io/tls in secretName, or set certManager.enabled"),
+    ({"listeners": {"tcp": {"tls": {"secretName": "x"}}}}, "listeners.tcp.tls: protocol mqtt has no TLS; write protocol: mqtts, or remove it"),
+    ({"listeners": {"tcp": {"protocol": "ws", "tls": {"certManager": {"enabled": True}}}}}, "listeners.tcp.tls: protocol ws has no TLS; write protocol: wss, or remove it"),
+    ({"listeners": {"tcp": {"protocol": "wss", "tls": {"certManager": {"enabled": True}}}}}, "listeners.tcp.tls.certManager.issuerRef: name the issuer, as {name: ..., kind: ClusterIssuer}"),
+    (tls(clientAuth="optional"), "listeners.tcp.tls.clientAuth optional needs caSecretName: the Secret with the authorities that client certificates are issued by"),
+    (tls(caSecretName="x"), "listeners.tcp.tls: client certificates are not asked for; write clientAuth: required or optional, or remove caSecretName and crlSecretName"),
+    (tls(crlSecretName="x"), "listeners.tcp.tls: client certificates are not asked for; write clientAuth: required or optional, or remove caSecretName and crlSecretName"),
+    ({"listeners": {"tcp": {"proxyProtocol": "any"}}}, "listeners.tcp.proxyProtocol needs trustedProxies: list the networks that the load balancer's connections come from, as CIDRs"),
+    ({"listeners": {"tcp": {"ingress": {"enabled": True, "hosts": ["a"]}}}}, "listeners.tcp.ingress carries HTTP, and protocol mqtt is none; write protocol: ws, or use expose"),
+    ({"listeners": {"tcp": {"httpRoute": {"enabled": True}}}}, "listeners.tcp.httpRoute carries HTTP, and protocol mqtt is none; write protocol: ws, or use expose"),
+    ({"listeners": {"tcp": {"protocol": "ws", "ingress": {"enabled": True}}}}, "listeners.tcp.ingress.hosts: name at least one host"),
+    ({"listeners": {"tcp": {"protocol": "ws", "httpRoute": {"enabled": True}}}}, "listeners.tcp.httpRoute.parentRefs: name the Gateway that carries the route"),
+    ({"listeners": {"tcp": {"tlsRoute": {"enabled": True}}}}, "listeners.tcp.tlsRoute passes TLS on, and protocol mqtt has none; write protocol: mqtts, or use tcpRoute"),
+    ({"listeners": {"tcp": {"protocol": "mqtts", "tls": {"secretName": "x"}, "tlsRoute": {"enabled": True, "parentRefs": [{"name": "g"}]}}}}, "listeners.tcp.tlsRoute.hostnames: name at least one host, by which the Gateway finds the route"),
+    ({"listeners": {"tcp": {"protocol": "mqtts", "tls": {"secretName": "x"}, "tlsRoute": {"enabled": True, "hostnames": ["a"]}}}}, "listeners.tcp.tlsRoute.parentRefs: name the Gateway that carries the route"),
+    ({"tests": {"messages": {"listener": "web"}}, "listeners": {"web": {"port": 8083, "protocol": "ws"}}}, 'tests.messages.listener: "web" is no listener that speaks mqtt or mqtts without the PROXY protocol'),
+    ({"auth": {"jwt": {"jwks": {"secretName": "a", "configMapName": "b"}}}}, "auth.jwt.jwks.secretName and .configMapName are both set: keep one"),
+    ({"acl": {"rules": [{"effect": "deny", "topics": ["#"]}], "mosquittoFile": {"secretName": "a"}}}, "acl.rules and acl.mosquittoFile are both set: keep one"),
+    ({"config": {"acl": {"rules": []}}}, "config.acl: set acl.rules, acl.groups or acl.mosquittoFile instead"),
+    ({"config": {"auth": {"jwt": {"leeway": "5s"}}}}, "config.auth.jwt: set auth.jwt instead"),
     ({"http": {"metricsPort": 8080}}, "http.metricsPort is http.port: leave it null to have /metrics there"),
     ({"persistence": {"size": "ten"}}, 'persistence.size: "ten" is no size of a volume: write it as 10Gi or 500Mi'),
     ({"persistence": {"size": "10GiB"}}, 'persistence.size: "10GiB" is no size of a volume: write it as 10Gi or 500Mi'),

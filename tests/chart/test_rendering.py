@@ -55,6 +55,17 @@ def test_the_schemas_would_complain(whole):
         assert schemas.complaints(thing, version), version
 
 
+def test_the_schemas_of_operators_would_complain(whole):
+    objects = chart.Objects([o for path in chart.VALUES for o in chart.render(path, chart=whole)])
+    for kind, key, wrong in (("TLSRoute", "hostnames", []), ("HTTPRoute", "parentRefs", "edge"), ("TCPRoute", "rules", []),
+                             ("Certificate", "issuerRef", "harbour"), ("ServiceMonitor", "endpoints", {}),
+                             ("PodMonitor", "selector", None), ("PrometheusRule", "groups", "none")):
+        thing = objects.all(kind)[0]
+        assert schemas.complaints(thing, chart.NEWEST) == []
+        thing["spec"][key] = wrong
+        assert schemas.complaints(thing, chart.NEWEST), kind
+
+
 @VALUES
 def test_names_are_unique_and_short(values, whole):
     objects = chart.render(values, chart=whole)

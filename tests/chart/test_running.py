@@ -12,12 +12,18 @@ import time
 import pytest
 
 import chart
+import pki
 from brokerproc import BINARY
 from place import Place, PlacedBroker
 
 LITESTREAM = pathlib.Path(sys.executable).with_name("litestream")
 REPLICA = {"enabled": True, "replica": {"type": "file", "path": "/replica", "sync-interval": "100ms"}}
 HASH = chart.values_of(chart.HERE / "values/passwords.yaml")["auth"]["passwords"]
+
+SAMPLES = {
+    "passwords": HASH, "token": "0123456789abcdef", "acl": "topic read #\n", "jwt-secret": "s" * 32, "http-authorization": "Bearer x",
+    "jwt-key.pem": pki.public(pki.key()), "jwks.json": '{"keys": [{"kty": "oct", "alg": "HS256", "kid": "a", "k": "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3I"}]}',
+    "scram": ""}
 
 
 @functools.cache
@@ -53,9 +59,12 @@ def test_the_broker_takes_the_configuration(values, whole, tmp_path):
     objects = chart.Objects(chart.render(values, chart=whole))
     needs_keys(objects.toml())
     place = Place(tmp_path, objects)
-    for name, content in (("passwords", HASH), ("token", "0123456789abcdef")):
-        if not place.path(f"/etc/ferrymq/{name}").exists():
-            place.path(f"/etc/ferrymq/{name}").write_text(content)
+    # Of other people's Secrets and ConfigMaps.
+    sources = next(v for v in objects.pod["volumes"] if v["name"] == "config")["projected"]["sources"]
+    names = {item["path"] for source in sources for kind in source.values() for item in kind.get("items", [])}
+    authority = pki.Authority(tmp_path / "authority").certificate
+    samples = SAMPLES | {name: authority for name in names if name.endswith("ca.crt")}
+    place.mount({name: samples.get(name, "") for name in names if not place.path(f"/etc/ferrymq/{name}").exists()})
     run = place.run({**objects.container(), "args": ["config", "check"]})
     assert run.returncode == 0, run.stderr
 

@@ -66,5 +66,5 @@ def test_defaults_are_valid_and_every_one_is_tried_with_another_value():
         tried = [at(values, path) for values in files]
         if not any(there and value != default for value, there in tried):
             untried.append(".".join(path))
-    # Of both there is only one today.
-    assert sorted(untried) == ["listeners.tcp.protocol", "replicas"]
+    # Of it there is only one today.
+    assert untried == ["replicas"]

@@ -6,6 +6,7 @@
 {{- include "ferrymq.checks.auth" . -}}
 {{- include "ferrymq.checks.config" . -}}
 {{- include "ferrymq.checks.ports" . -}}
+{{- include "ferrymq.checks.listeners" . -}}
 {{- include "ferrymq.checks.volume" . -}}
 {{- include "ferrymq.checks.rest" . -}}
 {{- end -}}
@@ -27,9 +28,21 @@
 {{- if and $auth.passwords $auth.existingSecret -}}
 {{- fail "auth.passwords and auth.existingSecret are both set: keep one" -}}
 {{- end -}}
-{{- if not (or $auth.allowAnonymous $auth.passwords $auth.existingSecret) -}}
-{{- fail "nobody could connect: set auth.passwords or auth.existingSecret (lines of user:hash, as `ferrymq passwd FILE USER` writes them), or auth.allowAnonymous=true to let everybody in who reaches the port" -}}
+{{- $files := include "ferrymq.authFiles" . | fromJson -}}
+{{- range $key, $file := $files -}}
+{{- if and $file.from.secretName $file.from.configMapName }}{{ fail (printf "%s.secretName and .configMapName are both set: keep one" $file.value) }}{{ end -}}
 {{- end -}}
+{{- $methods := or $auth.passwords $auth.existingSecret $auth.jwt.jwksUrl $auth.http.url -}}
+{{- range $key := list "auth.jwt.secret_file" "auth.jwt.key_file" "auth.jwt.jwks_file" "auth.scram.file" }}{{ $methods = or $methods (hasKey $files $key) }}{{ end -}}
+{{- range $name := include "ferrymq.listeners" . | fromJsonArray -}}
+{{- $listener := include "ferrymq.listener" (dict "root" $ "name" $name) | fromJson -}}
+{{- $own := $listener.auth.methods | default $auth.methods -}}
+{{- $methods = or $methods $listener.auth.allowAnonymous (and (has "certificate" $own) (ne $listener.tls.clientAuth "off")) -}}
+{{- end -}}
+{{- if not (or $auth.allowAnonymous $methods) -}}
+{{- fail "nobody could connect: set auth.passwords or auth.existingSecret (lines of user:hash, as `ferrymq passwd FILE USER` writes them), auth.jwt, auth.http, auth.scram or client certificates, or auth.allowAnonymous=true to let everybody in who reaches the port" -}}
+{{- end -}}
+{{- if and .Values.acl.rules (hasKey $files "acl.mosquitto_file") }}{{ fail "acl.rules and acl.mosquittoFile are both set: keep one" }}{{ end -}}
 {{- if and .Values.http.token .Values.http.existingSecret -}}
 {{- fail "http.token and http.existingSecret are both set: keep one" -}}
 {{- end -}}
@@ -37,6 +50,7 @@
 
 {{/* Keys of the configuration that other values decide. */}}
 {{- define "ferrymq.checks.config" -}}
+{{- if hasKey .Values.config "acl" }}{{ fail "config.acl: set acl.rules, acl.groups or acl.mosquittoFile instead" }}{{ end -}}
 {{- if hasKey .Values.config "listeners" -}}
 {{- fail "config.listeners: use `listeners`, which the Services follow; further keys of a listener go into listeners.NAME.config" -}}
 {{- end -}}
@@ -44,6 +58,8 @@
       "http.bind" "http.port" "http.metrics_bind" "http.metricsPort" "http.token" "http.token or http.existingSecret, which keep it in a Secret"
       "http.token_file" "http.token or http.existingSecret" "http.console" "http.console"
       "auth.password_file" "auth.passwords or auth.existingSecret" "auth.allow_anonymous" "auth.allowAnonymous"
+      "auth.methods" "auth.methods" "auth.require" "auth.require" "auth.certificate" "auth.certificate"
+      "auth.jwt" "auth.jwt" "auth.http" "auth.http" "auth.scram" "auth.scram"
       "persistence.enabled" "persistence.enabled" "persistence.path" "persistence.mountPath" "persistence.checkpoints" "litestream.enabled, or FERRYMQ_PERSISTENCE__CHECKPOINTS in extraEnv" -}}
 {{- range $key, $instead := $owned -}}
 {{- $parts := splitList "." $key -}}
@@ -75,9 +91,6 @@
 {{- $_ := set $used $port (printf "listeners.%s" $name) -}}
 {{- if and (dig "expose" "enabled" false $listener) (dig "expose" "loadBalancerClass" "" $listener) (semverCompare "<1.22.0-0" (include "ferrymq.kubeVersion" $)) -}}
 {{- fail (printf "listeners.%s.expose.loadBalancerClass needs Kubernetes 1.22 or newer: leave it empty" $name) -}}
-{{- end -}}
-{{- if and (dig "tcpRoute" "enabled" false $listener) (not (dig "tcpRoute" "parentRefs" list $listener)) -}}
-{{- fail (printf "listeners.%s.tcpRoute.parentRefs: name the Gateway that carries the route" $name) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

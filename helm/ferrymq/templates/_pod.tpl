@@ -80,32 +80,6 @@ resources:
 {{- end }}
 {{- end -}}
 
-{{/* Configuration and secrets in one directory: dict "root" $ "config" NAME
-     ["copies" NAME: a Secret that stands in for those of this release]. */}}
-{{- define "ferrymq.configVolume" -}}
-- name: config
-  projected:
-    # Readable by the pod's group, which fsGroup sets.
-    defaultMode: 0440
-    sources:
-      - configMap:
-          name: {{ .config | quote }}
-      {{- if include "ferrymq.passwordSecret" .root }}
-      - secret:
-          name: {{ .root.Values.auth.existingSecret | default .copies | default (include "ferrymq.passwordSecret" .root) | quote }}
-          items:
-            - key: {{ empty .root.Values.auth.existingSecret | ternary "passwords" .root.Values.auth.existingSecretKey | quote }}
-              path: passwords
-      {{- end }}
-      {{- if include "ferrymq.tokenSecret" .root }}
-      - secret:
-          name: {{ .root.Values.http.existingSecret | default .copies | default (include "ferrymq.tokenSecret" .root) | quote }}
-          items:
-            - key: {{ empty .root.Values.http.existingSecret | ternary "token" .root.Values.http.existingSecretKey | quote }}
-              path: token
-      {{- end }}
-{{- end -}}
-
 {{/* The claim's name: one of the user's, or the StatefulSet's first. */}}
 {{- define "ferrymq.claim" -}}
 {{- .Values.persistence.existingClaim | default (printf "data-%s-0" (include "ferrymq.fullname" .)) -}}
@@ -184,11 +158,9 @@ metadata:
     {{- /* Without versions: a new chart alone is no reason to restart the broker. */}}
     {{- merge (include "ferrymq.selectorLabels" . | fromYaml) $values.podLabels $values.commonLabels | toYaml | nindent 4 }}
   annotations:
-    {{- /* A changed configuration or Secret of this release restarts the pod. Of what is
-           secret only a part of the sum: whoever may read pods could try guesses on it. */}}
-    {{- $sums := dict "checksum/config" (include "ferrymq.config" . | sha256sum) }}
-    {{- with $values.auth.passwords }}{{ $_ := set $sums "checksum/passwords" (sha256sum . | trunc 10) }}{{ end }}
-    {{- with $values.http.token }}{{ $_ := set $sums "checksum/token" (sha256sum . | trunc 10) }}{{ end }}
+    {{- /* A changed configuration restarts the pod, unless the running broker takes it over
+           when the files in its volume change: passwords, rules, keys and certificates. */}}
+    {{- $sums := dict "checksum/config" (include "ferrymq.config.sum" .) }}
     {{- if $values.litestream.enabled }}{{ $_ := set $sums "checksum/litestream" (include "ferrymq.litestream.config" . | sha256sum) }}{{ end }}
     {{- merge $sums $values.podAnnotations $values.commonAnnotations | toYaml | nindent 4 }}
 spec:

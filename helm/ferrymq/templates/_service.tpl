@@ -2,12 +2,12 @@
      default: a server-side apply to an older Kubernetes asks for it. */}}
 {{- define "ferrymq.servicePorts" -}}
 {{- range $name := include "ferrymq.listeners" . | fromJsonArray }}
-{{- $listener := get $.Values.listeners $name }}
+{{- $listener := include "ferrymq.listener" (dict "root" $ "name" $name) | fromJson }}
 - name: {{ $name | quote }}
   port: {{ $listener.port }}
   targetPort: {{ $name | quote }}
   protocol: TCP
-  appProtocol: {{ dig "protocol" "mqtt" $listener | quote }}
+  appProtocol: {{ include "ferrymq.appProtocol" $listener.protocol | quote }}
 {{- end }}
 - name: http
   port: {{ .Values.http.port }}

@@ -11,7 +11,15 @@
 {{- else if kindIs "float64" . -}}
 {{- if eq (floor .) . }}{{ printf "%.0f" . }}{{ else }}{{ printf "%v" . }}{{ end -}}
 {{- else if kindIs "slice" . -}}
+{{- $has := dict }}{{ range . }}{{ $_ := set $has (kindOf .) true }}{{ end -}}
+{{- if $has.map -}}
+[
+{{ range . }}  {{ include "ferrymq.toml.value" . }},
+{{ end -}}
+]
+{{- else -}}
 [{{- range $index, $item := . }}{{ if $index }}, {{ end }}{{ include "ferrymq.toml.value" $item }}{{ end -}}]
+{{- end -}}
 {{- else if kindIs "map" . -}}
 { {{- range $index, $key := keys . | sortAlpha }}{{ if $index }},{{ end }} {{ include "ferrymq.toml.key" $key }} = {{ include "ferrymq.toml.value" (get $ $key) }}{{ end }} }
 {{- else -}}
