@@ -1,8 +1,12 @@
 // Finding a client, looking into its queue, ending its connection and its session.
 import assert from "node:assert/strict";
+import { pbkdf2Sync, randomBytes } from "node:crypto";
 import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { Broker } from "../clients/js/broker.mjs";
+import { Broker, freePort } from "../clients/js/broker.mjs";
 import { WITH_TOKEN, launch, openSignedIn, until } from "./browser.mjs";
 import { connect, endAll, waiting } from "./people.mjs";
 
@@ -53,6 +57,37 @@ describe("clients", { timeout: 600_000 }, () => {
     await until(() => dialog.count(), 0);
     await page.shot("client", { fullPage: true });
     await page.done();
+  });
+
+  test("user and transport of a client are shown", async () => {
+    const port = await freePort();
+    const directory = mkdtempSync(join(tmpdir(), "ferrymq-users-"));
+    const salt = randomBytes(12);
+    const hash = pbkdf2Sync("secret", salt, 100, 64, "sha512");
+    const file = join(directory, "passwords");
+    writeFileSync(file, `<alice>:$7$100$${salt.toString("base64")}$${hash.toString("base64")}\n`, { mode: 0o600 });
+    const known = await Broker.start({
+      ...WITH_TOKEN,
+      FERRYMQ_AUTH__PASSWORD_FILE: file,
+      FERRYMQ_LISTENERS__WEB__BIND: `127.0.0.1:${port}`,
+      FERRYMQ_LISTENERS__WEB__PROTOCOL: "ws",
+    });
+    await connect({ url: `ws://127.0.0.1:${port}/mqtt` }, "browser-1", { username: "<alice>", password: "secret" });
+    await connect(known, "sensor-1", { username: "<alice>", password: "secret" });
+    const page = await openSignedIn(browser, known);
+    await page.getByRole("navigation").getByRole("link", { name: "Clients" }).click();
+    await until(() => rows(page, "Sessions").count(), 2);
+    const cells = (name) => rows(page, "Sessions").filter({ hasText: name }).locator("td").allInnerTexts();
+    assert.deepEqual((await cells("browser-1")).slice(4, 6), ["<alice>", "WebSocket"]);
+    assert.deepEqual((await cells("sensor-1")).slice(4, 6), ["<alice>", "TCP"]);
+    await page.shot("clients-users");
+    await find(page, "browser-1");
+    await until(() => fact(page, "User").innerText(), "<alice>");
+    await until(() => fact(page, "Transport").innerText(), "WebSocket");
+    await until(() => fact(page, "Listener").innerText(), "web");
+    await page.done();
+    await known.stop();
+    rmSync(directory, { recursive: true });
   });
 
   test("a client is disconnected after a question, and sees why", async () => {

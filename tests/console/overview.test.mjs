@@ -1,5 +1,8 @@
 // The first view, with a real broker and clients that come, go and leave messages behind.
 import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { Broker } from "../clients/js/broker.mjs";
 import { GONE, WITH_TOKEN, launch, openSignedIn, until } from "./browser.mjs";
@@ -61,6 +64,27 @@ describe("the overview", { timeout: 600_000 }, () => {
       await page.done();
       return marks >= 2;
     });
+  });
+
+  test("a reload that failed is told until one succeeds", async () => {
+    const directory = mkdtempSync(join(tmpdir(), "ferrymq-reload-"));
+    const file = join(directory, "passwords");
+    writeFileSync(file, "", { mode: 0o600 });
+    const reloaded = await Broker.start({ ...WITH_TOKEN, FERRYMQ_AUTH__PASSWORD_FILE: file });
+    const page = await openSignedIn(browser, reloaded);
+    const facts = page.locator(".card", { has: page.getByRole("heading", { name: "In the broker" }) });
+    await facts.getByText("none yet").waitFor();
+    // It is read again because it has changed.
+    writeFileSync(file, "<b>no hash</b>\n");
+    await facts.getByText(/^failed /).waitFor();
+    await facts.getByText(/^Not reloaded: .*passwords/).waitFor();
+    await page.shot("reload-failed", { fullPage: true });
+    writeFileSync(file, "");
+    await until(() => facts.getByText("Not reloaded").count(), 0);
+    await until(() => facts.getByText(/^failed /).count(), 0);
+    await page.done();
+    await reloaded.stop();
+    rmSync(directory, { recursive: true });
   });
 
   test("a lost connection is told, and found again", async () => {

@@ -6,6 +6,7 @@ import pytest
 
 import raw
 from brokerproc import Broker
+from certificates import Certificates
 from prometheusproc import Prometheus, hurried
 from rawclient import Raw
 from watched import RULES
@@ -73,7 +74,8 @@ def leave_queues(broker):
 
 @pytest.fixture(scope="session")
 def busy_broker(tmp_path_factory):
-    broker = Broker(tmp_path_factory.mktemp("busy"), {
+    directory = tmp_path_factory.mktemp("busy")
+    broker = Broker(directory, Certificates(directory / "certificates").settings() | {
         "SESSION__MAX_QUEUED_MESSAGES": QUEUE_LIMIT,
         "SESSION__QUEUE_QOS0": "true",
         # A checkpoint every few seconds, also without a pause.

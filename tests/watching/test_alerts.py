@@ -6,6 +6,7 @@ import threading
 
 import raw
 from brokerproc import Port
+from certificates import Certificates
 from rawclient import Raw
 
 LIMIT = 16 * 1024 * 1024
@@ -110,3 +111,58 @@ def test_the_alert_for_commits_that_do_not_end_fires(make_broker, watch):
         other.execute("ROLLBACK")
         assert publisher.answer(raw.PUBACK, 77).reason == 0
         prometheus.await_over("FerryMQCommitHangs")
+
+
+def test_alerts_fire_for_certificates_that_end_until_they_are_renewed(make_broker, watch, tmp_path):
+    files = Certificates(tmp_path / "certificates")
+    broker = make_broker(**files.settings())
+    prometheus = watch(broker)
+    assert prometheus.await_query("ferrymq_certificate_expiry_timestamp_seconds > time()")
+    prometheus.await_evaluations(3)
+    access = {"FerryMQCertificateExpiresSoon", "FerryMQCertificateExpiring", "FerryMQCrlOverdue"}
+    assert not access & set(prometheus.firing())
+    files.issue(days=5)
+    alert = prometheus.await_firing("FerryMQCertificateExpiresSoon")
+    assert alert["labels"]["listener"] == "secure"
+    assert "expires in 4d 23h" in alert["annotations"]["summary"]
+    files.issue(days=1)
+    prometheus.await_firing("FerryMQCertificateExpiring")
+    prometheus.await_over("FerryMQCertificateExpiresSoon")
+    files.issue(days=90)
+    prometheus.await_over("FerryMQCertificateExpiring")
+
+
+def test_the_alert_for_a_reload_that_failed_fires_until_one_succeeds(make_broker, watch, tmp_path):
+    passwords = tmp_path / "passwords"
+    passwords.write_text("")
+    passwords.chmod(0o600)
+    broker = make_broker(AUTH__PASSWORD_FILE=passwords)
+    prometheus = watch(broker)
+    assert prometheus.await_query("ferrymq_last_reload_successful == 1")
+    passwords.write_text("no hash\n")
+    prometheus.await_firing("FerryMQReloadFailed")
+    assert broker.metric("ferrymq_reloads_total", result="failed") >= 1
+    passwords.write_text("")
+    prometheus.await_over("FerryMQReloadFailed")
+    assert broker.metric("ferrymq_reloads_total", result="ok") >= 1
+
+
+def test_the_alert_for_a_flood_of_log_ins_fires_also_when_they_are_banned(make_broker, watch):
+    broker = make_broker(BANS__MAX_FAILURES=1, AUTH__ALLOW_ANONYMOUS="false")
+    prometheus = watch(broker)
+    done = threading.Event()
+
+    def flood():
+        while not done.wait(0.01):
+            with contextlib.suppress(OSError, AssertionError), Raw(broker.port) as stranger:
+                stranger.send(raw.connect("stranger", username="u", password=b"wrong"))
+                stranger.closed()
+
+    flooding = threading.Thread(target=flood, daemon=True)
+    flooding.start()
+    try:
+        prometheus.await_firing("FerryMQLoginFlood")
+        assert broker.metric("ferrymq_bans_total", reason="failures") >= 1
+    finally:
+        done.set()
+        flooding.join(20)
