@@ -105,7 +105,7 @@ part_fuzz() {
         echo "fuzz/run is not there"
         return 1
     fi
-    fuzz/run 20
+    fuzz/run 10
 }
 count_fuzz() { one "$@"; }
 
