@@ -13,7 +13,8 @@ pub struct Args {
     /// Scenarios to run.
     #[arg(long, value_enum, value_delimiter = ',', default_value = "online,offline,many")]
     pub scenarios: Vec<Scenario>,
-    /// Brokers to run; ratios compare the first one with each of the others.
+    /// Brokers to run. Ratios compare the first broker, with the first transport and number of
+    /// access rules, with each of the others.
     #[arg(
         long,
         value_enum,
@@ -21,6 +22,16 @@ pub struct Args {
         default_value = "ferrymq,mosquitto,ferrymq-memory"
     )]
     pub brokers: Vec<BrokerKind>,
+    /// Transports to run each broker with.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "tcp")]
+    pub transport: Vec<Transport>,
+    /// Numbers of access rules to run each broker with, of which the last one decides.
+    #[arg(long, value_name = "N", value_delimiter = ',', default_value = "0")]
+    pub acl_lines: Vec<u32>,
+    /// Topics that each publisher takes in turn: with one, brokers may remember what they have
+    /// found for it.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub topics: u32,
     /// Number of runs of each broker.
     #[arg(long, default_value_t = 3)]
     pub rounds: u32,
@@ -76,6 +87,29 @@ pub enum BrokerKind {
     FerrymqWatched,
     /// Mosquitto in memory, without limits.
     Mosquitto,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Transport {
+    /// MQTT over TCP.
+    Tcp,
+    /// Over TLS 1.3.
+    Mqtts,
+    /// Over WebSocket.
+    Ws,
+    /// Over WebSocket over TLS 1.3.
+    Wss,
+}
+
+impl Transport {
+    pub fn is_encrypted(self) -> bool {
+        matches!(self, Self::Mqtts | Self::Wss)
+    }
+
+    pub fn is_websocket(self) -> bool {
+        matches!(self, Self::Ws | Self::Wss)
+    }
 }
 
 /// The name on the command line and in the tables.

@@ -3,21 +3,24 @@
 use std::io;
 use std::time::Instant;
 
-use crate::args::{Args, Scenario, name};
-use crate::load::{Generator, Subscriber, sink};
+use crate::args::{Args, Scenario, Transport, name};
+use crate::load::{Endpoint, Generator, Subscriber, sink};
 use crate::rig::own_cpu;
 use crate::scenario::shape;
 
 pub fn measure(args: &Args) -> io::Result<()> {
+    if args.transport != [Transport::Tcp] {
+        return Err(io::Error::other("the sink of --capacity has no --transport but tcp"));
+    }
     println!(
         "{:10}{:>14}{:>16}{:>26}",
         "scenario", "messages/s", "µs CPU/message", "messages/s on a full core"
     );
     for scenario in [Scenario::Online, Scenario::Many] {
-        let shape = shape(scenario);
-        let sink = sink::start(shape.publishers)?;
-        let subscriber = Subscriber::attach(sink, shape.qos, shape.publishers)?;
-        let mut generator = Generator::new(sink, shape)?;
+        let shape = shape(scenario, args.topics);
+        let sink = Endpoint::tcp(sink::start(shape.publishers)?);
+        let subscriber = Subscriber::attach(&sink, shape)?;
+        let mut generator = Generator::new(&sink, shape)?;
         generator.attach(subscriber)?;
         generator.run_for(args.warm_up)?;
         let (start, cpu, count) = (Instant::now(), own_cpu(), generator.received());

@@ -2,7 +2,8 @@
 //!
 //! - [`load`]: the load generator.
 //! - [`rig`]: brokers as processes, and their resource usage.
-//! - [`scenario`]: one run of one broker; [`capacity`]: one of the generator alone.
+//! - [`setup`]: what is compared.
+//! - [`scenario`]: one run of one setup; [`capacity`]: one of the generator alone.
 //! - [`report`]: tables and ratios.
 
 #![allow(
@@ -24,12 +25,14 @@ mod load;
 mod report;
 mod rig;
 mod scenario;
+mod setup;
 
 use std::io;
 
 use args::Args;
 use clap::Parser as _;
 use report::Report;
+use setup::Setup;
 
 fn main() -> io::Result<()> {
     let args = Args::parse();
@@ -41,20 +44,21 @@ fn main() -> io::Result<()> {
     if args.capacity {
         return capacity::measure(&args);
     }
+    let setups = Setup::all(&args)?;
     let mut report = Report::default();
     for &scenario in &args.scenarios {
-        // The brokers alternate in each round, so that a busy minute of the machine affects
+        // They alternate in each round, so that a busy minute of the machine affects
         // all of them alike.
         for round in 1..=args.rounds {
-            for &broker in &args.brokers {
-                let outcome = scenario::run(&args, scenario, broker, round).map_err(|error| {
-                    let run = format!("{} {}", args::name(&scenario), args::name(&broker));
+            for &setup in &setups {
+                let outcome = scenario::run(&args, scenario, setup, round).map_err(|error| {
+                    let run = format!("{} {setup}", args::name(&scenario));
                     io::Error::new(error.kind(), format!("{run}: {error}"))
                 })?;
                 report.add(outcome);
             }
         }
-        report.print_scenario(scenario, &args.brokers);
+        report.print_scenario(scenario, &setups);
     }
     if let Some(path) = &args.json {
         report.save(path)?;

@@ -3,8 +3,9 @@
 use std::io;
 use std::path::Path;
 
-use crate::args::{BrokerKind, Scenario, name};
+use crate::args::{Scenario, name};
 use crate::scenario::Outcome;
+use crate::setup::Setup;
 
 #[derive(Default)]
 pub struct Report {
@@ -13,13 +14,9 @@ pub struct Report {
 
 impl Report {
     pub fn add(&mut self, outcome: Outcome) {
-        let rate = number(outcome.rate);
-        eprintln!(
-            "{} {} round {}: {rate}/s",
-            name(&outcome.scenario),
-            name(&outcome.broker),
-            outcome.round
-        );
+        let Outcome { scenario, setup, round, .. } = &outcome;
+        let (rate, cpu) = (number(outcome.rate), number(outcome.cpu_us_per_message));
+        eprintln!("{} {setup} round {round}: {rate}/s at {cpu} µs of its CPU", name(scenario));
         self.outcomes.push(outcome);
     }
 
@@ -27,29 +24,31 @@ impl Report {
         std::fs::write(path, serde_json::to_vec_pretty(&self.outcomes)?)
     }
 
-    pub fn print_scenario(&self, scenario: Scenario, brokers: &[BrokerKind]) {
+    pub fn print_scenario(&self, scenario: Scenario, setups: &[Setup]) {
         println!("\n## {}\n", name(&scenario));
-        self.print_figures(scenario, brokers);
+        self.print_figures(scenario, setups);
         println!();
         self.print_failures(scenario);
-        let [first, others @ ..] = brokers else {
+        let [first, others @ ..] = setups else {
             return;
         };
         for other in others {
             self.print_ratio("messages/s", scenario, (*first, *other), |outcome| {
                 Some(outcome.rate)
             });
+            let cpu = |outcome: &Outcome| nonzero(outcome.cpu_us_per_message);
+            self.print_ratio("broker CPU/message", scenario, (*first, *other), cpu);
             let drained = |outcome: &Outcome| Some(outcome.drain.as_ref()?.rate);
             self.print_ratio("drain", scenario, (*first, *other), drained);
         }
         println!();
     }
 
-    fn print_figures(&self, scenario: Scenario, brokers: &[BrokerKind]) {
-        println!("| median (min to max) | {} |", list(brokers.iter().map(name), " | "));
-        println!("| --- {}|", "| ---: ".repeat(brokers.len()));
+    fn print_figures(&self, scenario: Scenario, setups: &[Setup]) {
+        println!("| median (min to max) | {} |", list(setups.iter().map(Setup::to_string), " | "));
+        println!("| --- {}|", "| ---: ".repeat(setups.len()));
         for (label, figure) in FIGURES {
-            let cells = brokers.iter().map(|broker| cell(&self.values(scenario, *broker, figure)));
+            let cells = setups.iter().map(|setup| cell(&self.values(scenario, *setup, figure)));
             let cells: Vec<String> = cells.collect();
             if cells.iter().any(|cell| !cell.is_empty()) {
                 println!("| {label} | {} |", list(cells.into_iter(), " | "));
@@ -61,17 +60,11 @@ impl Report {
     fn print_failures(&self, scenario: Scenario) {
         let runs = self.outcomes.iter().filter(|run| run.scenario == scenario);
         for run in runs.filter(|run| !run.kept_its_word()) {
-            println!("**{} in round {}: {:?}**", name(&run.broker), run.round, run.findings);
+            println!("**{} in round {}: {:?}**", run.setup, run.round, run.findings);
         }
     }
 
-    fn print_ratio(
-        &self,
-        what: &str,
-        scenario: Scenario,
-        of: (BrokerKind, BrokerKind),
-        figure: Figure,
-    ) {
+    fn print_ratio(&self, what: &str, scenario: Scenario, of: (Setup, Setup), figure: Figure) {
         let above = self.values(scenario, of.0, figure);
         let below = self.values(scenario, of.1, figure);
         let ratios: Vec<f64> =
@@ -80,13 +73,13 @@ impl Report {
             return;
         }
         let rounds = list(ratios.iter().map(|ratio| format!("{ratio:.2}")), ", ");
-        println!("{what}, {} / {}: {:.2} ({rounds})", name(&of.0), name(&of.1), median(&ratios));
+        println!("{what}, {} / {}: {:.2} ({rounds})", of.0, of.1, median(&ratios));
     }
 
     /// A figure of each round, in order.
-    fn values(&self, scenario: Scenario, broker: BrokerKind, figure: Figure) -> Vec<f64> {
+    fn values(&self, scenario: Scenario, setup: Setup, figure: Figure) -> Vec<f64> {
         let runs =
-            self.outcomes.iter().filter(|run| run.scenario == scenario && run.broker == broker);
+            self.outcomes.iter().filter(|run| run.scenario == scenario && run.setup == setup);
         runs.filter_map(figure).collect()
     }
 }

@@ -5,15 +5,17 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::args::{Args, BrokerKind, Scenario};
+use crate::args::{Args, Scenario};
 use crate::load::{Findings, Generator, Shape, Subscriber};
 use crate::rig::{Broker, Vitals, machine_cpu, own_cpu};
+use crate::setup::Setup;
 
 /// The figures of one run.
 #[derive(Serialize)]
 pub struct Outcome {
     pub scenario: Scenario,
-    pub broker: BrokerKind,
+    #[serde(flatten)]
+    pub setup: Setup,
     pub round: u32,
     /// Counted messages per second: acknowledged (`offline`), received (`qos0`), else the
     /// fewer of both.
@@ -49,27 +51,27 @@ pub struct Drain {
     pub complete: bool,
 }
 
-pub fn shape(scenario: Scenario) -> Shape {
+pub fn shape(scenario: Scenario, topics: u32) -> Shape {
     let (publishers, window, qos) = match scenario {
         Scenario::Online | Scenario::Offline => (10, 50, 1),
         Scenario::Many => (1000, 1, 1),
         Scenario::Qos0 => (10, 50, 0),
         Scenario::Qos2 => (10, 50, 2),
     };
-    Shape { publishers, window, qos }
+    Shape { publishers, window, qos, topics }
 }
 
-pub fn run(args: &Args, scenario: Scenario, kind: BrokerKind, round: u32) -> io::Result<Outcome> {
-    let broker = Broker::start(args, kind)?;
-    let shape = shape(scenario);
+pub fn run(args: &Args, scenario: Scenario, setup: Setup, round: u32) -> io::Result<Outcome> {
+    let broker = Broker::start(args, setup)?;
+    let shape = shape(scenario, args.topics);
     let offline = scenario == Scenario::Offline;
     let subscriber = if offline {
-        Subscriber::leave_session(broker.mqtt, shape.qos)?;
+        Subscriber::leave_session(&broker.mqtt, shape)?;
         None
     } else {
-        Some(Subscriber::attach(broker.mqtt, shape.qos, shape.publishers)?)
+        Some(Subscriber::attach(&broker.mqtt, shape)?)
     };
-    let mut generator = Generator::new(broker.mqtt, shape)?;
+    let mut generator = Generator::new(&broker.mqtt, shape)?;
     if let Some(subscriber) = subscriber {
         generator.attach(subscriber)?;
     }
@@ -80,7 +82,7 @@ pub fn run(args: &Args, scenario: Scenario, kind: BrokerKind, round: u32) -> io:
     generator.run_for(args.seconds)?;
     let after = Reading::take(&broker, &generator)?;
     broker.check_watched()?;
-    let mut outcome = Outcome::between(&before, &after, &generator, (scenario, kind, round));
+    let mut outcome = Outcome::between(&before, &after, &generator, (scenario, setup, round));
     generator.stop()?;
     if offline {
         outcome.drain = Some(drain(&broker, &mut generator, shape)?);
@@ -94,7 +96,7 @@ pub fn run(args: &Args, scenario: Scenario, kind: BrokerKind, round: u32) -> io:
 
 fn drain(broker: &Broker, generator: &mut Generator, shape: Shape) -> io::Result<Drain> {
     let start = Instant::now();
-    generator.attach(Subscriber::attach(broker.mqtt, shape.qos, shape.publishers)?)?;
+    generator.attach(Subscriber::attach(&broker.mqtt, shape)?)?;
     let complete = generator.drain()?;
     let delivered_seconds = start.elapsed().as_secs_f64();
     let committed = broker.await_committed(Duration::from_mins(1)).unwrap_or(true);
@@ -152,9 +154,9 @@ impl Outcome {
         before: &Reading,
         after: &Reading,
         generator: &Generator,
-        run: (Scenario, BrokerKind, u32),
+        run: (Scenario, Setup, u32),
     ) -> Self {
-        let (scenario, broker, round) = run;
+        let (scenario, setup, round) = run;
         let seconds = (after.at - before.at).as_secs_f64();
         let acknowledged = after.acknowledged - before.acknowledged;
         let received = after.received - before.received;
@@ -175,7 +177,7 @@ impl Outcome {
         });
         Self {
             scenario,
-            broker,
+            setup,
             round,
             rate: counted as f64 / seconds,
             acknowledged_per_second: acknowledged as f64 / seconds,

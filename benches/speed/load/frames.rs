@@ -1,7 +1,7 @@
 //! MQTT 3.1.1 frames: encoders for those that a client sends, and a parser for those that it
 //! receives.
 
-use super::{PAYLOAD, TOPIC};
+use super::PAYLOAD;
 
 pub const CONNACK: u8 = 0x20;
 pub const PUBLISH: u8 = 0x30;
@@ -93,9 +93,9 @@ pub struct Template {
 }
 
 impl Template {
-    pub fn new(qos: u8) -> Self {
+    pub fn new(topic: &str, qos: u8) -> Self {
         let mut body = Vec::new();
-        string(&mut body, TOPIC);
+        string(&mut body, topic);
         if qos > 0 {
             body.extend_from_slice(&[0, 0]);
         }

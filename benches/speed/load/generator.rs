@@ -1,15 +1,14 @@
 //! All clients of a run in one poll loop.
 
 use std::io;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use mio::event::Event;
 use mio::{Events, Interest, Poll, Token};
 
 use super::client::Client;
-use super::publisher::Publisher;
-use super::{Clock, Findings, Histogram, Subscriber};
+use super::publisher::{self, Publisher};
+use super::{Clock, Endpoint, Findings, Histogram, Subscriber};
 
 const SUBSCRIBER: Token = Token(usize::MAX - 1);
 
@@ -23,6 +22,8 @@ pub struct Shape {
     /// Messages that each publisher may have unacknowledged.
     pub window: u64,
     pub qos: u8,
+    /// Topics that each publisher takes in turn.
+    pub topics: u32,
 }
 
 pub struct Generator {
@@ -40,16 +41,17 @@ pub struct Generator {
 }
 
 impl Generator {
-    pub fn new(broker: SocketAddr, shape: Shape) -> io::Result<Self> {
+    pub fn new(broker: &Endpoint, shape: Shape) -> io::Result<Self> {
         let poll = Poll::new()?;
         let mut publishers = Vec::new();
         for number in 0..shape.publishers {
-            let client = Client::connect(broker, &format!("speed-{number}"), true)?;
-            publishers.push(Publisher::new(client, number, shape.qos, shape.window)?);
+            let client =
+                Client::connect(broker, &format!("speed-{number}"), true, publisher::READ_BUFFER)?;
+            publishers.push(Publisher::new(client, number, shape));
         }
         for (index, publisher) in publishers.iter_mut().enumerate() {
             let interest = Interest::READABLE | Interest::WRITABLE;
-            poll.registry().register(&mut publisher.socket.stream, Token(index), interest)?;
+            poll.registry().register(publisher.socket.source(), Token(index), interest)?;
         }
         Ok(Self {
             poll,
@@ -65,7 +67,7 @@ impl Generator {
 
     pub fn attach(&mut self, mut subscriber: Subscriber) -> io::Result<()> {
         let interest = Interest::READABLE | Interest::WRITABLE;
-        self.poll.registry().register(&mut subscriber.socket.stream, SUBSCRIBER, interest)?;
+        self.poll.registry().register(subscriber.socket.source(), SUBSCRIBER, interest)?;
         self.subscriber = Some(subscriber);
         Ok(())
     }

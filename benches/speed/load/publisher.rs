@@ -3,10 +3,13 @@
 use std::io;
 
 use super::frames::{self, PUBACK, PUBCOMP, PUBREC, PUBREL, Stamp, Template};
-use super::{Clock, Histogram, client::Client, socket::Socket};
+use super::{Clock, Histogram, Shape, client::Client, socket::Socket, topics};
 
 /// Messages that a QoS 0 publisher writes to its socket at once.
 const BURST: u64 = 50;
+
+/// Size of the read buffer: acknowledgements are short.
+pub const READ_BUFFER: usize = 4096;
 
 /// Packet ids wrap around over all values but 0, as a real client's do.
 const IDS: u64 = 65_535;
@@ -16,7 +19,10 @@ pub struct Publisher {
     number: u32,
     qos: u8,
     window: u64,
-    template: Template,
+    /// One for each topic.
+    templates: Box<[Template]>,
+    /// The template of the next message.
+    template: usize,
     /// The next sequence number to send.
     next: u64,
     /// All below this are acknowledged (with QoS 0: written).
@@ -28,18 +34,21 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    pub fn new(client: Client, number: u32, qos: u8, window: u64) -> io::Result<Self> {
-        Ok(Self {
-            socket: client.into_socket(4096)?,
+    pub fn new(client: Client, number: u32, shape: Shape) -> Self {
+        let Shape { window, qos, .. } = shape;
+        let topics = topics(shape.topics);
+        Self {
+            socket: client.into_socket(),
             number,
             qos,
             window: if qos == 0 { BURST } else { window },
-            template: Template::new(qos),
+            templates: topics.iter().map(|topic| Template::new(topic, qos)).collect(),
+            template: 0,
             next: 0,
             acknowledged: 0,
             sent_at: vec![0; usize::try_from(window).unwrap()].into(),
             stopped: false,
-        })
+        }
     }
 
     pub fn acknowledged(&self) -> u64 {
@@ -48,12 +57,12 @@ impl Publisher {
 
     /// True if no message waits for its acknowledgement.
     pub fn is_idle(&self) -> bool {
-        self.next == self.acknowledged && self.socket.output.waiting() == 0
+        self.next == self.acknowledged && self.socket.is_flushed()
     }
 
     /// True if there is more to send without waiting for the broker.
     pub fn is_eager(&self) -> bool {
-        self.qos == 0 && !self.stopped && self.socket.output.waiting() == 0
+        self.qos == 0 && !self.stopped && self.socket.is_flushed()
     }
 
     /// Handles acknowledgements, sends as many messages, writes once.
@@ -67,7 +76,7 @@ impl Publisher {
             self.top_up(clock.now());
         }
         self.socket.flush()?;
-        if self.qos == 0 && self.socket.output.waiting() == 0 {
+        if self.qos == 0 && self.socket.is_flushed() {
             self.acknowledged = self.next;
         }
         Ok(())
@@ -101,7 +110,12 @@ impl Publisher {
         while self.next - self.acknowledged < self.window {
             let id = u16::try_from(self.next % IDS + 1).unwrap();
             let stamp = Stamp { publisher: self.number, sequence: self.next, sent_at: now };
-            self.template.write(&mut self.socket.output.buffer, id, stamp);
+            let template = self.templates.get(self.template).expect("there is a topic");
+            template.write(&mut self.socket.output.buffer, id, stamp);
+            self.template += 1;
+            if self.template == self.templates.len() {
+                self.template = 0;
+            }
             if self.qos > 0 {
                 *place(&mut self.sent_at, self.next) = now;
             }

@@ -106,13 +106,9 @@ fn accept(listener: &TcpListener, subscriber: bool) -> io::Result<Socket> {
         stream.write_all(&[SUBACK, 3, 0, 1, qos])?;
     }
     stream.set_nonblocking(true)?;
-    Ok(Socket::new(mio::net::TcpStream::from_std(stream), 128 * 1024))
+    Ok(Socket::plain(mio::net::TcpStream::from_std(stream), 128 * 1024))
 }
 
 fn register(poll: &Poll, socket: &mut Socket, token: usize) -> io::Result<()> {
-    poll.registry().register(
-        &mut socket.stream,
-        Token(token),
-        Interest::READABLE | Interest::WRITABLE,
-    )
+    poll.registry().register(socket.source(), Token(token), Interest::READABLE | Interest::WRITABLE)
 }

@@ -1,11 +1,10 @@
 //! The subscriber: answers everything of one read in one write, and counts messages.
 
 use std::io;
-use std::net::SocketAddr;
 
 use super::frames::{self, PINGREQ, PINGRESP, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL};
 use super::order::{Findings, Sequence};
-use super::{Clock, Histogram, client::Client, socket::Socket};
+use super::{Clock, Endpoint, Histogram, Shape, client::Client, filter, socket::Socket};
 
 /// The only client id: the session is durable and outlives a connection.
 const CLIENT_ID: &str = "speed-subscriber";
@@ -23,21 +22,21 @@ pub struct Subscriber {
 
 impl Subscriber {
     /// Creates a durable session that is subscribed and offline.
-    pub fn leave_session(broker: SocketAddr, qos: u8) -> io::Result<()> {
-        let mut client = Client::connect(broker, CLIENT_ID, false)?;
-        client.subscribe(qos)?;
+    pub fn leave_session(broker: &Endpoint, shape: Shape) -> io::Result<()> {
+        let mut client = Client::connect(broker, CLIENT_ID, false, READ_BUFFER)?;
+        client.subscribe(&filter(shape.topics), shape.qos)?;
         client.disconnect()
     }
 
     /// Connects with a durable session; subscribes if there was none.
-    pub fn attach(broker: SocketAddr, qos: u8, publishers: u32) -> io::Result<Self> {
-        let mut client = Client::connect(broker, CLIENT_ID, false)?;
+    pub fn attach(broker: &Endpoint, shape: Shape) -> io::Result<Self> {
+        let mut client = Client::connect(broker, CLIENT_ID, false, READ_BUFFER)?;
         if !client.session_present {
-            client.subscribe(qos)?;
+            client.subscribe(&filter(shape.topics), shape.qos)?;
         }
         Ok(Self {
-            socket: client.into_socket(READ_BUFFER)?,
-            sequences: (0..publishers).map(|_| Sequence::default()).collect(),
+            socket: client.into_socket(),
+            sequences: (0..shape.publishers).map(|_| Sequence::default()).collect(),
             received: 0,
             ponged: false,
         })

@@ -12,15 +12,17 @@ use tempfile::TempDir;
 
 use super::metrics::Metrics;
 use super::watch::Watch;
-use super::{Vitals, conf};
-use crate::args::{Args, BrokerKind, name};
+use super::{Vitals, certificate, conf};
+use crate::args::{Args, BrokerKind};
+use crate::load::Endpoint;
+use crate::setup::Setup;
 
 const START: Duration = Duration::from_secs(10);
 const STOP: Duration = Duration::from_secs(20);
 
 pub struct Broker {
     child: Child,
-    pub mqtt: SocketAddr,
+    pub mqtt: Endpoint,
     http: Option<SocketAddr>,
     watch: Option<Watch>,
     // Removed when the broker is dropped.
@@ -29,12 +31,18 @@ pub struct Broker {
 
 impl Broker {
     /// Starts a broker with an empty directory and waits until it accepts connections.
-    pub fn start(args: &Args, kind: BrokerKind) -> io::Result<Self> {
+    pub fn start(args: &Args, setup: Setup) -> io::Result<Self> {
         fs::create_dir_all(&args.dir)?;
         let dir = tempfile::Builder::new().prefix("speed-").tempdir_in(&args.dir)?;
         let (mqtt, http) = free_ports()?;
         let log = dir.path().join("broker.log");
-        let mut command = conf::command(args, kind, mqtt, http, dir.path())?;
+        let Setup { broker: kind, transport, .. } = setup;
+        let issued =
+            transport.is_encrypted().then(|| certificate::issue(dir.path())).transpose()?;
+        let (certificate, trust) = issued.unzip();
+        let certificate = certificate.as_ref();
+        let place = conf::Place { mqtt, http, dir: dir.path(), certificate };
+        let mut command = conf::command(args, setup, &place)?;
         let watch = (kind == BrokerKind::FerrymqWatched).then(Watch::start).transpose()?;
         if let Some(watch) = &watch {
             command
@@ -47,8 +55,9 @@ impl Broker {
             io::Error::new(error.kind(), format!("{}: {error}", command.get_program().display()))
         })?;
         let http = (kind != BrokerKind::Mosquitto).then_some(http);
+        let mqtt = Endpoint { address: mqtt, tls: trust, websocket: transport.is_websocket() };
         let mut broker = Self { child, mqtt, http, watch, _dir: dir };
-        broker.await_ready(&name(&kind), &log)?;
+        broker.await_ready(&setup.to_string(), &log)?;
         if let Some((watch, http)) = broker.watch.as_ref().zip(broker.http) {
             watch.scrape(http);
         }
@@ -57,7 +66,7 @@ impl Broker {
 
     fn await_ready(&mut self, name: &str, log: &Path) -> io::Result<()> {
         let deadline = Instant::now() + START;
-        while TcpStream::connect(self.mqtt).is_err() {
+        while TcpStream::connect(self.mqtt.address).is_err() {
             if Instant::now() > deadline || self.child.try_wait()?.is_some() {
                 let log = fs::read_to_string(log).unwrap_or_default();
                 return Err(io::Error::other(format!("{name} did not start:\n{log}")));

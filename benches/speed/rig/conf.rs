@@ -1,24 +1,32 @@
 //! The configuration of each broker.
 
+use std::fmt::Write as _;
+use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
-use crate::args::{Args, BrokerKind};
+use super::certificate::Certificate;
+use crate::args::{Args, BrokerKind, Transport, name};
+use crate::load::ALL_TOPICS;
+use crate::setup::Setup;
 
-/// The command for a broker that listens on `mqtt` and keeps its files in `dir`.
-pub fn command(
-    args: &Args,
-    kind: BrokerKind,
-    mqtt: SocketAddr,
-    http: SocketAddr,
-    dir: &Path,
-) -> io::Result<Command> {
-    match kind {
+/// Where a broker listens and keeps its files.
+pub struct Place<'a> {
+    pub mqtt: SocketAddr,
+    pub http: SocketAddr,
+    pub dir: &'a Path,
+    /// With TLS.
+    pub certificate: Option<&'a Certificate>,
+}
+
+/// The command for a broker.
+pub fn command(args: &Args, setup: Setup, place: &Place<'_>) -> io::Result<Command> {
+    match setup.broker {
         BrokerKind::Mosquitto => {
-            let file = dir.join("mosquitto.conf");
-            std::fs::write(&file, mosquitto(mqtt))?;
+            let file = place.dir.join("mosquitto.conf");
+            fs::write(&file, mosquitto(place))?;
             let mut command = Command::new(&args.mosquitto);
             command.arg("-c").arg(file);
             Ok(command)
@@ -26,9 +34,9 @@ pub fn command(
         BrokerKind::Ferrymq | BrokerKind::FerrymqMemory | BrokerKind::FerrymqWatched => {
             let mut command = Command::new(&args.ferrymq);
             command
-                .env("FERRYMQ_LISTENERS__TCP__BIND", mqtt.to_string())
-                .env("FERRYMQ_HTTP__BIND", http.to_string())
-                .env("FERRYMQ_PERSISTENCE__PATH", dir.join("ferrymq.db"));
+                .env("FERRYMQ_LISTENERS__TCP__BIND", place.mqtt.to_string())
+                .env("FERRYMQ_HTTP__BIND", place.http.to_string())
+                .env("FERRYMQ_PERSISTENCE__PATH", place.dir.join("ferrymq.db"));
             // As for Mosquitto, no limit refuses load. Variables that are already set have
             // priority.
             for (key, value) in UNLIMITED {
@@ -36,8 +44,13 @@ pub fn command(
                     command.env(key, value);
                 }
             }
-            if kind == BrokerKind::FerrymqMemory {
+            if setup.broker == BrokerKind::FerrymqMemory {
                 command.env("FERRYMQ_PERSISTENCE__ENABLED", "false");
+            }
+            if setup.transport != Transport::Tcp || setup.acl_lines > 0 {
+                let file = place.dir.join("ferrymq.toml");
+                fs::write(&file, ferrymq(setup, place.certificate))?;
+                command.arg("--config").arg(file);
             }
             Ok(command)
         }
@@ -50,14 +63,47 @@ const UNLIMITED: [(&str, &str); 3] = [
     ("FERRYMQ_PERSISTENCE__MAX_SIZE", "50GiB"),
 ];
 
+/// Transport and access rules.
+///
+/// All rules but the last one are for the topics of the load and for users that never log in:
+/// FerryMQ finds rules by topic, and has to pass all of these to come to the one that decides.
+fn ferrymq(setup: Setup, certificate: Option<&Certificate>) -> String {
+    let protocol = match setup.transport {
+        Transport::Tcp => "mqtt".to_owned(),
+        other => name(&other),
+    };
+    let mut text = format!("[listeners.tcp]\nprotocol = \"{protocol}\"\n");
+    if let Some(Certificate { file, key }) = certificate {
+        let (file, key) = (file.display(), key.display());
+        let _ =
+            write!(text, "[listeners.tcp.tls]\ncertificate_file = '{file}'\nkey_file = '{key}'\n");
+    }
+    for number in 1..setup.acl_lines {
+        let _ = write!(
+            text,
+            "[[acl.rules]]\neffect = \"deny\"\ntopics = [\"{ALL_TOPICS}\"]\n\
+             users = [\"user-{number}\"]\n"
+        );
+    }
+    if setup.acl_lines > 0 {
+        let _ = write!(text, "[[acl.rules]]\neffect = \"allow\"\ntopics = [\"{ALL_TOPICS}\"]\n");
+    }
+    text
+}
+
 /// Everything is in memory, and no limit drops or delays messages: with its default of 1,000
 /// queued messages Mosquitto would lose nearly all of `offline`, and with that of 20 in flight
 /// `many` would be very slow. Nagle's algorithm stays on, its default: without it, draining is
 /// slower. No logs, no $SYS. Started by root it would change to a user without access to the
 /// directory, so it is told to stay root.
-fn mosquitto(listen: SocketAddr) -> String {
+fn mosquitto(place: &Place<'_>) -> String {
+    let (address, port) = (place.mqtt.ip(), place.mqtt.port());
+    let tls = place.certificate.map_or_else(String::new, |Certificate { file, key }| {
+        format!("certfile {}\nkeyfile {}\n", file.display(), key.display())
+    });
     format!(
-        "listener {} {}\n\
+        "listener {port} {address}\n\
+         {tls}\
          allow_anonymous true\n\
          persistence false\n\
          max_inflight_messages 0\n\
@@ -65,8 +111,6 @@ fn mosquitto(listen: SocketAddr) -> String {
          max_queued_bytes 0\n\
          sys_interval 0\n\
          log_dest none\n\
-         user root\n",
-        listen.port(),
-        listen.ip()
+         user root\n"
     )
 }

@@ -1,6 +1,7 @@
 //! Brokers as processes: started, watched from outside, stopped.
 
 mod broker;
+mod certificate;
 mod conf;
 mod metrics;
 mod vitals;
