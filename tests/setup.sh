@@ -68,7 +68,8 @@ setup() {
             iptables conntrack containernetworking-plugins dnsmasq-base busybox-static openssl gettext-base || return
         python_packages && tests/chart/setup.sh && tests/kubernetes/build.sh && tests/kubernetes/images.sh || return
     fi
-    if needs js; then node_packages tests/clients/js || return; fi
+    # For certificates.
+    if needs js; then debian openssl && node_packages tests/clients/js || return; fi
     if needs console; then
         # A font too: a page without glyphs has no sizes to check.
         debian chromium fonts-dejavu-core && node_packages tests/console || return

@@ -70,6 +70,15 @@ export class Broker {
     }
   }
 
+  /** Waits until the log has a text; lines are written by a thread of their own. */
+  async logged(text) {
+    const deadline = Date.now() + 20_000;
+    while (!readFileSync(join(this.directory, "broker.log"), "utf8").includes(text)) {
+      if (Date.now() > deadline) throw new Error(`not in the log: ${text}`);
+      await pause(10);
+    }
+  }
+
   async kill() {
     const gone = once(this.process, "exit");
     this.process.kill("SIGKILL");

@@ -2,25 +2,8 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { after, before, describe, test } from "node:test";
-import mqtt from "mqtt";
 import { Broker } from "./broker.mjs";
-
-const TIMEOUT = 30_000;
-
-/** Collects messages, and resolves when there are `count` of them. */
-function collect(client, count) {
-  const got = [];
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`only ${got.length} of ${count}: ${got}`)), TIMEOUT);
-    client.on("message", (topic, payload, packet) => {
-      got.push({ topic, payload: payload.toString(), ...packet, payloadLength: payload.length });
-      if (got.length === count) {
-        clearTimeout(timer);
-        resolve(got.map((m) => ({ ...m, payload: m.payload.toString() })));
-      }
-    });
-  });
-}
+import { Clients, collect, exchangeOverCrash } from "./clients.mjs";
 
 for (const protocolVersion of [4, 5]) {
   const keep = {
@@ -30,21 +13,14 @@ for (const protocolVersion of [4, 5]) {
 
   describe(`MQTT.js, protocol version ${protocolVersion}`, { timeout: 120_000 }, () => {
     let broker;
-    const open = [];
+    const clients = new Clients();
     before(async () => { broker = await Broker.start(); });
     after(async () => {
-      for (const client of open) client.end(true);
+      clients.end();
       await broker.stop();
     });
 
-    async function connect(clientId, options = {}) {
-      const client = mqtt.connect(broker.url, { clientId, protocolVersion, reconnectPeriod: 50, ...options });
-      open.push(client);
-      client.on("error", () => {}); // refused connections while the broker is down
-      const [connack] = await once(client, "connect");
-      client.connack = connack;
-      return client;
-    }
+    const connect = (clientId, options) => clients.connect(broker.url, { clientId, protocolVersion, ...options });
 
     for (const qos of [0, 1, 2]) {
       test(`QoS ${qos} both ways`, async () => {
@@ -88,9 +64,7 @@ for (const protocolVersion of [4, 5]) {
         for (let n = 0; n < 100; n++) await p.publishAsync(`wait/${qos}`, String(n), { qos });
         await p.endAsync();
         await broker.restart();
-        const client = mqtt.connect(broker.url, { clientId: `wait${qos}`, protocolVersion, ...keep });
-        open.push(client);
-        client.on("error", () => {});
+        const client = clients.start(broker.url, { clientId: `wait${qos}`, protocolVersion, ...keep });
         const got = collect(client, 100);
         const [connack] = await once(client, "connect");
         assert.equal(connack.sessionPresent, true);
@@ -100,26 +74,8 @@ for (const protocolVersion of [4, 5]) {
 
       test(`QoS ${qos}: both sides reconnect by themselves over kill -9`, async () => {
         const s = await connect(`again${qos}`, keep);
-        await s.subscribeAsync(`again/${qos}`, { qos });
-        const seen = [];
-        let finished;
-        const done = new Promise((resolve) => { finished = resolve; });
-        s.on("message", (_topic, payload) => {
-          seen.push(Number(payload));
-          if (Number(payload) === 399) finished();
-        });
         const p = await connect(`againp${qos}`, keep);
-        // PUBCOMP 0x92 to a PUBREL that is repeated after the crash is "not an error during
-        // recovery" (MQTT 5.0, 3.7.2.1), though MQTT.js reports it as one.
-        const known = (error) => { if (error.code !== 0x92) throw error; };
-        const publish = (n) => p.publishAsync(`again/${qos}`, String(n), { qos }).catch(known);
-        const sent = [];
-        for (let n = 0; n < 200; n++) sent.push(publish(n));
-        await sent[50];
-        await broker.restart();
-        for (let n = 200; n < 400; n++) sent.push(publish(n));
-        await Promise.all(sent);
-        await done;
+        const seen = await exchangeOverCrash(broker, qos, s, p);
         const everything = [...Array(400).keys()];
         if (qos === 2) assert.deepEqual(seen, everything);
         else assert.deepEqual([...new Set(seen)].sort((a, b) => a - b), everything);
