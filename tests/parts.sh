@@ -76,6 +76,10 @@ count_js() {
     echo "${passed:-0} ${failed:-0}"
 }
 
+# A page with MQTT.js in headless Chromium.
+part_browser() { (cd tests/clients/browser && node --test --test-reporter=spec); }
+count_browser() { count_js "$@"; }
+
 # Built as a user builds it, and run read-only as nobody. The certificates are this
 # machine's: it may reach its registries through an authority of its own. In Docker's
 # format, as OCI's has no place for a health check.

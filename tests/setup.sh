@@ -69,14 +69,15 @@ setup() {
         python_packages && tests/chart/setup.sh && tests/kubernetes/build.sh && tests/kubernetes/images.sh || return
     fi
     # For certificates.
-    if needs js; then debian openssl && node_packages tests/clients/js || return; fi
-    if needs console; then
+    if needs js browser; then debian openssl || return; fi
+    if needs js; then node_packages tests/clients/js || return; fi
+    if needs browser console; then
         # A font too: a page without glyphs has no sizes to check.
         debian chromium fonts-dejavu-core && node_packages tests/console || return
     fi
     if needs deny; then cargo_deny; fi
     if needs rust simulation; then cargo_tool nextest || return; fi
-    if needs rust clients watching js console chart; then
+    if needs rust clients watching js browser console chart; then
         cargo build --release || return
         export BROKER_BINARY=$PWD/target/release/ferrymq
     fi

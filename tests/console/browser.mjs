@@ -16,11 +16,12 @@ export const TIMEOUT = 30_000;
 const shots = process.env.FERRYMQ_SCREENSHOTS ?? mkdtempSync(join(tmpdir(), "ferrymq-console-"));
 mkdirSync(shots, { recursive: true });
 
-export const launch = () => chromium.launch({
+/** `more`: arguments of Chromium. */
+export const launch = (...more) => chromium.launch({
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
   // Its own profile, new and empty, is what playwright gives it.
   args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+    "--disable-background-networking", "--disable-component-update", "--disable-sync", ...more],
 });
 
 /** A page in a context of its own. `expected`: complaints that belong to the test. */
