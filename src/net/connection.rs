@@ -121,15 +121,16 @@ impl<S: Transport> Connection<S> {
         self
     }
 
-    /// Runs until the connection ends.
-    pub async fn run(mut self, mut client: Box<Client>) {
+    /// Runs until the connection ends. Boxed, since a task keeps what it was given beside what
+    /// it works with.
+    pub async fn run(mut self: Box<Self>, mut client: Box<Client>) {
         client.begin_close();
         let close = poll_fn(|context| self.poll(&mut client, context)).await;
         // Boxed, so that it takes no room in the task while the connection lives.
         Box::pin(self.close(client, close)).await;
     }
 
-    async fn close(mut self, mut client: Box<Client>, close: Close) {
+    async fn close(mut self: Box<Self>, mut client: Box<Client>, close: Close) {
         // Whoever closes may wait, also for a turn, and must not have one meanwhile.
         self.pace.rests();
         let (client_id, remote) = (Arc::clone(client.client_id()), self.stream.peer());

@@ -98,7 +98,7 @@ pub async fn dial_stream<S: Transport>(
     let metrics = Arc::clone(&broker.metrics);
     drop(broker);
     let connection = Connection::new(stream, partial, decoder, keep_alive, metrics).dialled();
-    connection.run(client).await;
+    Box::new(connection).run(client).await;
     Ok(())
 }
 

@@ -69,19 +69,53 @@ pub(super) struct Rejection {
 
 /// Serves one accepted stream until it ends; `counted` counts it for that time. CONNECT must
 /// have been read, and its password verified, at `until`.
-pub async fn serve<S: Transport>(
+///
+/// The future is small: a task keeps what it was given beside what it works with, so all that
+/// is large is behind a pointer from the start, and what only the handshake needs is freed
+/// after it.
+pub fn serve<S: Transport>(
+    broker: Arc<Broker>,
+    stream: S,
+    origin: Origin,
+    counted: OpenConnection,
+    until: Instant,
+) -> impl Future<Output = ()> {
+    let established = Box::pin(establish(broker, stream, origin, counted, until));
+    async move {
+        let Some(Established { connection, client, _held }) = established.await else { return };
+        connection.run(client).await;
+    }
+}
+
+/// A connection with its client.
+struct Established<S> {
+    connection: Box<Connection<S>>,
+    client: Box<Client>,
+    _held: Held,
+}
+
+/// What is held until a connection ends.
+struct Held {
+    _counted: OpenConnection,
+    _client: Option<Arc<OpenClient>>,
+}
+
+async fn establish<S: Transport>(
     broker: Arc<Broker>,
     mut stream: S,
     origin: Origin,
     mut counted: OpenConnection,
     until: Instant,
-) {
-    // Boxed, so that it takes no room in the task while the connection lives.
-    let opening = Box::pin(open(&broker, &mut stream, &origin, &mut counted, until));
-    let Some((client, partial, decoder, keep_alive)) = opening.await else { return };
+) -> Option<Established<S>> {
+    let opened = open(&broker, &mut stream, &origin, &mut counted, until).await;
+    let (client, partial, decoder, keep_alive) = opened?;
     let metrics = Arc::clone(&broker.metrics);
-    drop(broker);
-    Connection::new(stream, partial, decoder, keep_alive, metrics).run(client).await;
+    let connection = Connection::new(stream, partial, decoder, keep_alive, metrics);
+    Some(Established {
+        connection: Box::new(connection),
+        client,
+        _held: Held { _counted: counted, _client: origin.client },
+    })
 }
 
 /// Returns a connected client. `None`: the stream has been answered and closed.
