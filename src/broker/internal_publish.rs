@@ -1,7 +1,5 @@
 //! Publishes wills, on the broker's own behalf.
 
-use std::sync::Arc;
-
 use super::{Broker, Budget, Publication, Routing, Step};
 use crate::router::Routes;
 
@@ -18,7 +16,7 @@ impl Broker {
             budget = Budget::of_long_poll();
         }
         drop(turn);
-        let message = Arc::new(self.message_of(publication, &routes, None, step));
+        let message = self.message_of(publication, &routes, None, step);
         if publication.retain {
             self.retained.retain(publication, &message, self.persistence.committed(), step);
             self.deliver_to_late(publication, (&routes, generation), None, step);

@@ -40,6 +40,6 @@ impl Broker {
         }
         let copy = Publication { is_copy: true, ..*publication };
         let message = self.message_of(&copy, &late, None, step);
-        self.deliver_at_once(Arc::new(message), &late, step);
+        self.deliver_at_once(message, &late, step);
     }
 }

@@ -39,7 +39,7 @@ impl Broker {
         routes: &Routes<Arc<SessionHandle>>,
         publisher: Option<&Arc<Wake>>,
         step: &Step,
-    ) -> Result<Message, ReasonCode> {
+    ) -> Result<Arc<Message>, ReasonCode> {
         if publication.qos > QoS::AtMostOnce {
             for receiver in routes.receivers.iter().filter(|of| of.qos > QoS::AtMostOnce) {
                 let size = publication.payload.len() as u64;
@@ -65,7 +65,7 @@ impl Broker {
         routes: &Routes<Arc<SessionHandle>>,
         publisher: Option<&Arc<Wake>>,
         step: &Step,
-    ) -> Message {
+    ) -> Arc<Message> {
         let is_kept = publication.qos > QoS::AtMostOnce;
         let kept = || {
             let receivers = routes.receivers.iter();
@@ -99,6 +99,7 @@ impl Broker {
         }
         self.begin_trace(&mut message, publisher.is_some(), step.now);
         message.charge_to(self.metrics.messages.memory);
-        message
+        // Here and not by the callers: it is large, and each move is a copy.
+        Arc::new(message)
     }
 }

@@ -301,7 +301,7 @@ impl Broker {
         let mut routes = Routes::new();
         routes.receivers.push(receiver.clone());
         let message = self.message_of(&publication, &routes, None, step);
-        self.deliver_at_once(Arc::new(message), &routes, step);
+        self.deliver_at_once(message, &routes, step);
         traced::ended(entry, End::Dropped(DropReason::SessionEnded.as_str()));
         self.complete(entry, step);
     }

@@ -136,7 +136,7 @@ impl Broker {
         };
         // If the queue is full, the message stays retained, and the next SUBSCRIBE finds it.
         let message = self.message_of(&publication, &routes, None, step);
-        self.deliver_at_once(Arc::new(message), &routes, step);
+        self.deliver_at_once(message, &routes, step);
     }
 }
 

@@ -26,7 +26,7 @@ impl Broker {
             let mut routes = Routes::new();
             self.route(&topic, None, &mut routes);
             let message = self.message_of(&publication, &routes, None, &step);
-            self.deliver_at_once(Arc::new(message), &routes, &mut step);
+            self.deliver_at_once(message, &routes, &mut step);
             self.retained.retain_in_memory(&publication, step.now.wall);
         }
         step.submit_or_log(self);

@@ -19,7 +19,6 @@ mod will;
 
 use std::sync::Arc;
 
-use bytes::{BufMut, Bytes, BytesMut};
 use smallvec::SmallVec;
 
 pub use durability::{CommitNo, Durability, Slot, SlotState};
@@ -42,7 +41,7 @@ pub struct Message {
     /// Rises with each accepted message, also over restarts.
     pub id: MessageId,
     /// Topic, then v5 properties, then payload.
-    body: Bytes,
+    body: Box<[u8]>,
     topic_len: u16,
     properties_len: u32,
     /// The QoS that the publisher chose.
@@ -110,11 +109,12 @@ impl Message {
         slots: usize,
         publisher: Option<Arc<Wake>>,
     ) -> Self {
-        let mut body = BytesMut::with_capacity(topic.len() + properties.len() + payload.len());
-        body.put_slice(topic.as_bytes());
-        body.put_slice(properties);
-        body.put_slice(payload);
-        let mut message = Self::from_body(head, body.freeze(), topic.len(), properties.len());
+        let mut body = Vec::with_capacity(topic.len() + properties.len() + payload.len());
+        body.extend_from_slice(topic.as_bytes());
+        body.extend_from_slice(properties);
+        body.extend_from_slice(payload);
+        let body = body.into_boxed_slice();
+        let mut message = Self::from_body(head, body, topic.len(), properties.len());
         // `collect` would allocate capacity for a power of two.
         message.slots = SmallVec::with_capacity(slots);
         message.slots.extend((0..slots).map(|_| Slot::default()));
@@ -129,7 +129,7 @@ impl Message {
         message
     }
 
-    fn from_body(head: MessageHead, body: Bytes, topic: usize, properties: usize) -> Self {
+    fn from_body(head: MessageHead, body: Box<[u8]>, topic: usize, properties: usize) -> Self {
         Self {
             id: head.id,
             body,

@@ -160,7 +160,6 @@ impl Broker {
             refused.inc(RefuseReason::QueueFull);
             Unannounced::QueueFull
         })?;
-        let message = Arc::new(message);
         if publication.retain {
             self.retained.retain(publication, &message, self.persistence.committed(), step);
             self.deliver_to_late(publication, (&routes, generation), None, step);

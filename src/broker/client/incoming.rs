@@ -170,7 +170,7 @@ impl Client {
         }
         let message = match packet_id.filter(|_| publish.qos == QoS::ExactlyOnce) {
             Some(packet_id) => self.note_packet_id(packet_id, message),
-            None => Arc::new(message),
+            None => message,
         };
         if publish.retain {
             // The topic's path is walked twice: to find it, and to insert or remove it.
@@ -198,13 +198,15 @@ impl Client {
     /// Registers the packet identifier of a QoS 2 PUBLISH. For a durable session it is
     /// committed with the message. Its change number is drawn here, so that the last use of an
     /// identifier wins.
-    fn note_packet_id(&mut self, packet_id: PacketId, mut message: Message) -> Arc<Message> {
+    fn note_packet_id(&mut self, packet_id: PacketId, mut message: Arc<Message>) -> Arc<Message> {
         let mut session = self.handle.lock();
-        if session.durable {
+        // Nobody else has the message yet.
+        if session.durable
+            && let Some(message) = Arc::get_mut(&mut message)
+        {
             let change = self.step.number();
             message.incoming = Some(IncomingId { session: session.id, packet_id, change });
         }
-        let message = Arc::new(message);
         session.incoming.release_messages(self.broker.persistence.committed());
         session.incoming.insert(packet_id, Some(Arc::clone(&message)), self.epoch);
         message

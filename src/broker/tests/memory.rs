@@ -1,7 +1,5 @@
 //! What is charged, to which client, and which clients give way at `limits.max_memory`.
 
-use std::sync::Arc;
-
 use super::world::{User, World, ack, at_once, publish, request};
 use crate::broker::client::Close;
 use crate::broker::{Budget, Publication, Step};
@@ -96,7 +94,7 @@ fn in_one_poll(world: &World, topic: &str) -> usize {
     let mut count = 0;
     while !budget.is_spent() {
         let message = world.broker.message_of(&publication, &routes, None, &step);
-        let mut fanout = world.broker.begin_fanout(Arc::new(message), false);
+        let mut fanout = world.broker.begin_fanout(message, false);
         world.broker.fan_out(&mut fanout, &routes, &mut step, &mut budget);
         count += 1;
     }

@@ -1,8 +1,6 @@
 //! Shared subscriptions when a member's session ends (v5, 4.8.2), and publications that cannot
 //! be refused when a queue is full.
 
-use std::sync::Arc;
-
 use super::world::{User, World, ack, at_once, publish, request};
 use crate::broker::{Publication, Step};
 use crate::config::Config;
@@ -230,7 +228,7 @@ fn a_member_whose_session_ends_after_it_was_chosen_is_passed_over() {
     };
     let mut step = Step::new(&world.broker);
     let message = world.broker.prepare(&publication, &routes, None, &step).unwrap();
-    world.broker.deliver_at_once(Arc::new(message), &routes, &mut step);
+    world.broker.deliver_at_once(message, &routes, &mut step);
     step.submit(&world.broker).unwrap();
     assert_eq!(two.received(), ["PUBLISH 1 x"]);
     world.commit();
