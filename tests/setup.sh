@@ -10,9 +10,26 @@ debian() {
     ((${#missing[@]} == 0)) && return 0
     local as_root=()
     ((EUID == 0)) || as_root=(sudo)
-    "${as_root[@]}" apt-get update -q &&
-        DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -q --no-install-recommends "${missing[@]}"
+    "${as_root[@]}" apt-get update -q && install_without_services "${missing[@]}"
 }
+
+# The tests start servers themselves, on ports of their own. What a package would run as a
+# service (mosquitto takes 1883, which the README's walk-through needs) starts neither now nor at
+# the next boot; services of packages that were there before stay as they are. In a subshell, so
+# that the policy is removed however it ends.
+install_without_services() (
+    local policy=/usr/sbin/policy-rc.d package
+    if [[ ! -e $policy ]]; then
+        trap '"${as_root[@]}" rm -f "$policy"' EXIT
+        printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null &&
+            "${as_root[@]}" chmod 755 "$policy" || return
+    fi
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" || return
+    [[ -d /run/systemd/system ]] || return 0
+    for package in "$@"; do
+        case $package in mosquitto | haproxy | prometheus) "${as_root[@]}" systemctl disable "$package" || return ;; esac
+    done
+)
 
 # Again only when the list has changed.
 python_packages() {
@@ -53,9 +70,9 @@ setup() {
         debian buildah podman runc netavark aardvark-dns conmon catatonit uidmap mmdebstrap iptables curl || return
     fi
     if needs clients watching image; then python_packages || return; fi
-    # Clients of others, and what stands in front; the tests start them on ports of their own.
+    # Clients of others, and what stands in front.
     if needs clients; then debian mosquitto haproxy openssl || return; fi
-    # For promtool too. Should Debian start it as a service: the tests have ports of their own.
+    # For promtool too.
     if needs clients watching image; then debian prometheus || return; fi
     if needs chart; then
         debian wget || return
