@@ -11,8 +11,9 @@ HERE = Path(__file__).parent
 
 
 def shown(directory):
+    """Statements that tests show which are for this version, or for both."""
     found = set()
-    for file in (HERE / directory).glob("test_*.py"):
+    for file in (*(HERE / directory).glob("test_*.py"), *(HERE / "both").glob("test_*.py")):
         source = file.read_text()
         for number in re.findall(r"^def test_(\d+_\d+_\d+_\d+)_", source, re.M):
             *section, n = number.split("_")

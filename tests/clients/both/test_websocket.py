@@ -1,4 +1,4 @@
-"""MQTT 5.0, 6: WebSocket as the transport."""
+"""MQTT 3.1.1 and 5.0, 6: WebSocket as the transport, of which both say the same."""
 
 import pytest
 
