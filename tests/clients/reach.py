@@ -8,6 +8,7 @@ import os
 import re
 import socket
 import subprocess
+import sys
 import time
 
 import raw
@@ -66,6 +67,31 @@ def log_has(broker, pattern, within=20):
         return re.search(pattern, broker.log.read_text(errors="replace"))
 
     return poll(found, within, f"no line has {pattern!r}")
+
+
+def lines_of(broker, act, mark):
+    """The lines that `act` leaves in the log. Then `mark` connects a client called mark, so that
+    what comes late is seen as well."""
+    before = len(broker.logged().splitlines())
+    act()
+    mark()
+    log_has(broker, r'connected.*client_id="?mark')
+    return [line for line in broker.logged().splitlines()[before:] if "mark" not in line]
+
+
+def is_read(client):
+    """Whether the broker has read all that this client has sent over TCP: nothing of it is in a
+    queue of the kernel, at either end."""
+    (here, own), (there, port) = client.socket.getsockname(), client.socket.getpeername()
+
+    def name(host, port):
+        return f"{int.from_bytes(socket.inet_aton(host), sys.byteorder):08X}:{port:04X}"
+
+    with open("/proc/net/tcp") as table:
+        # Of each end "unsent:unread", in hexadecimal digits.
+        queues = {(row[1], row[2]): row[4].split(":") for row in map(str.split, table)}
+    ours, theirs = name(here, own), name(there, port)
+    return int(queues[ours, theirs][0], 16) == int(queues[theirs, ours][1], 16) == 0
 
 
 def reloads(broker):

@@ -79,7 +79,7 @@ def test_the_public_key_is_never_taken_for_a_secret(make_broker, tmp_path, join)
     join(broker, unsigned, reason=BAD)
 
 
-NOW = int(time.time())
+PAST, FUTURE = 1_600_000_000, 1 << 32
 
 
 @pytest.mark.parametrize("claims,reason,told", [
@@ -87,9 +87,9 @@ NOW = int(time.time())
     ({"iss": "https://issuer", "aud": ["other", "mqtt"]}, 0, ""),
     ({"iss": "https://other", "aud": "mqtt"}, BAD, "iss"), ({"aud": "mqtt"}, BAD, "iss"),
     ({"iss": "https://issuer", "aud": "other"}, BAD, "aud"), ({"iss": "https://issuer"}, BAD, "aud"),
-    ({"iss": "https://issuer", "aud": "mqtt", "exp": NOW - 100}, BAD, "expired"),
+    ({"iss": "https://issuer", "aud": "mqtt", "exp": PAST}, BAD, "expired"),
     ({"iss": "https://issuer", "aud": "mqtt", "exp": None}, BAD, "exp"),
-    ({"iss": "https://issuer", "aud": "mqtt", "nbf": NOW + 500}, BAD, "nbf"),
+    ({"iss": "https://issuer", "aud": "mqtt", "nbf": FUTURE}, BAD, "nbf"),
     ({"iss": "https://issuer", "aud": "mqtt", "sub": None}, BAD, "sub"),
     ({"iss": "https://issuer", "aud": "mqtt", "acl": "everything"}, BAD, "rules"),
 ])
@@ -138,7 +138,7 @@ def test_another_claim_is_the_user_name(make_broker, issuer, join):
 
 
 def test_the_connection_ends_with_the_token(broker, issuer, join):
-    token = issuer.token(seconds=2)
+    token = issuer.token(seconds=4)
     ends = jwt.decode(token, options={"verify_signature": False})["exp"]
     client, old = join(broker, token), join(broker, token, "old", raw.V311)
     longer = join(broker, issuer.token(), "longer")
@@ -153,7 +153,7 @@ def test_the_connection_ends_with_the_token(broker, issuer, join):
 def test_a_will_is_published_at_the_end_of_the_token(broker, issuer, join):
     watch = join(broker, issuer.token(), "watch")
     watch.subscribe("will")
-    join(broker, issuer.token(seconds=2), will=raw.Will("will", b"ended"))
+    join(broker, issuer.token(seconds=4), will=raw.Will("will", b"ended"))
     assert watch.message(timeout=15).payload == b"ended"
 
 
@@ -210,13 +210,13 @@ def test_a_key_set_at_a_url(make_broker, serve, join):
     broker = make_broker(AUTH__JWT__JWKS_URL=server.url)
     log_has(broker, "keys of auth.jwt.jwks_url were read")
     join(broker, first.token(), "one")
-    asked = len(server.asked)
-    # A name that nobody knows makes it look again: once, and not for each such token.
+    asked, since = len(server.asked), time.monotonic()
+    # A name that nobody knows makes it look again: every ten seconds, and not for each such token.
     keys.append(second)
     poll(lambda: _joins(broker, second), 30, "the new key is not fetched")
     for n in range(20):
         join(broker, Signer("ES256", f"unknown-{n}").token(), f"u{n}", reason=BAD)
-    assert len(server.asked) - asked <= 6
+    assert len(server.asked) - asked <= 1 + (time.monotonic() - since) / 10
     # While it is down, what was read stays in force.
     state["status"] = 500
     join(broker, first.token(), "later")
@@ -283,18 +283,18 @@ def test_a_token_as_authentication_data(broker, issuer, enhanced):
 
 
 def test_a_token_is_renewed_on_the_open_connection(issuer, enhanced):
-    first = issuer.token(seconds=3)
+    first = issuer.token(seconds=5)
     client = enhanced(first)
     client.subscribe("t", qos=1)
     client.send(renewed(issuer.token(seconds=600)))
     answer = client.expect(raw.AUTH, reason=0)
     assert answer.properties["auth_method"] == METHOD
     # Past the end of the first one.
-    other = enhanced(issuer.token(seconds=3), "other")
+    other = enhanced(issuer.token(seconds=5), "other")
     assert [packet.reason for packet in other.closed(timeout=15)] == [ENDED]
     client.publish("t", b"still there", qos=1)
     assert client.message().payload == b"still there"
-    client.send(renewed(issuer.token(seconds=2)))
+    client.send(renewed(issuer.token(seconds=4)))
     client.expect(raw.AUTH, reason=0)
     assert [packet.reason for packet in client.closed(timeout=15)] == [ENDED]
 
