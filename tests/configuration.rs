@@ -1,6 +1,7 @@
 //! `config/ferrymq.toml` shows every key with its default, those of tables that are optional as
 //! comments without a space, and `docs/configuration.md` is
-//! generated from it: `BLESS=1 cargo test --test configuration` writes it.
+//! generated from it: `BLESS=1 cargo test --test configuration` writes it. The examples in the
+//! documents are configurations, too.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // As inside the crate's tests.
 
@@ -81,6 +82,42 @@ fn the_shipped_file_is_a_valid_configuration() {
     let file = Some(in_repository("config/ferrymq.toml"));
     let config = Config::load(&Sources { file, ..Sources::default() }).unwrap();
     assert_eq!(config, Config::default());
+}
+
+/// The blocks of TOML in the documents, each with its place. All are of FerryMQ: a block of
+/// another program's file is to be marked otherwise.
+fn examples() -> Vec<(String, String)> {
+    let documents = std::fs::read_dir(in_repository("docs")).unwrap();
+    let documents = documents.map(|entry| entry.unwrap().path());
+    let documents = documents.filter(|path| path.extension().is_some_and(|end| end == "md"));
+    let mut found = Vec::new();
+    for path in documents.chain(["README.md", "helm/ferrymq/README.md"].map(in_repository)) {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let mut lines = (1..).zip(text.lines());
+        while let Some((number, line)) = lines.next() {
+            if line.trim() == "```toml" {
+                let block = lines.by_ref().map(|(_, line)| line);
+                let block: Vec<_> = block.take_while(|line| line.trim() != "```").collect();
+                found.push((format!("{}:{number}", path.display()), block.join("\n")));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn the_examples_in_the_documents_are_valid_configurations() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("ferrymq.toml");
+    let examples = examples();
+    assert!(examples.len() >= 8, "{examples:?}");
+    for (place, text) in examples {
+        std::fs::write(&file, text).unwrap();
+        let sources = Sources { file: Some(file.clone()), ..Sources::default() };
+        if let Err(error) = Config::load(&sources) {
+            panic!("{place}: {error}");
+        }
+    }
 }
 
 #[test]
