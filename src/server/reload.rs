@@ -1,9 +1,10 @@
 //! Reloads the configuration while the broker runs: at SIGHUP, by the API, or when a file that
 //! it names has changed.
 //!
-//! It applies changes to `[auth]` and `[listeners.NAME.auth]` with the files that they name,
-//! to `[acl]` with its file, to `[listeners.NAME.tls]` with its certificates, to the API token, to the log level, to `[bans]`, and to the limits
-//! in [`take_limits`]. Other differences are logged and take effect after a restart.
+//! It applies changes to `[auth]` and `[listeners.NAME.auth]` with the files that they name, to
+//! `[acl]` with its file, to `[listeners.NAME.tls]` with its certificates, to the API token, to
+//! the log level, to `[bans]`, and to the limits in [`take_limits`]. Other differences are logged
+//! and take effect after a restart.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -238,7 +239,18 @@ mod tests {
         new.mqtt.max_keep_alive = crate::config::Span::hours(1);
         new.session.max_sessions = 10;
         new.session.max_subscriptions = 10;
-        assert_eq!(differences(&Config::default(), &new).len(), 9);
+        let changed = differences(&Config::default(), &new);
+        assert_eq!(changed.len(), 9);
+        // Operators and the chart rely on the same list.
+        let manual = include_str!("../../docs/admin-api.md");
+        let chart = include_str!("../../helm/ferrymq/templates/_config.tpl");
+        for key in changed {
+            let (table, name) = key.split_once('.').unwrap();
+            let is_said = manual.contains(&format!("`{key}`"));
+            assert!(is_said || manual.contains(&format!("- `[{table}]`,")), "{key}");
+            let is_left_out = chart.contains(&format!("\"{name}\""));
+            assert!(is_left_out || chart.contains(&format!("\"{table}\" -}}}}")), "{key}");
+        }
         let mut running = Config::default();
         take_limits(&mut running, &new);
         assert!(differences(&running, &new).is_empty());

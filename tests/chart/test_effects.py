@@ -86,7 +86,7 @@ def test_a_changed_configuration_restarts_the_pod_and_a_new_chart_does_not(whole
     secured = {"listeners": {"tcp": {"protocol": "mqtts", "tls": {"secretName": "x"}}}}
     for one, other in (({}, {"config": {"mqtt": {"on_full": "stall"}}}), ({}, {"http": {"port": 81}}),
                        ({}, {"http": {"token": "0123456789abcdef"}}), ({}, secured),
-                       (secured, chart.merged(secured, {"listeners": {"tcp": {"tls": {"minVersion": "1.3"}}}}))):
+                       (secured, chart.merged(secured, {"listeners": {"tcp": {"tls": {"secretName": "y"}}}}))):
         assert pod_of(**one) != pod_of(**other)
     later = chart.complete_chart(tmp_path)
     description = later / "Chart.yaml"

@@ -7,7 +7,9 @@ import chart
 from chart import made, notes_of, pod_of, volume
 
 HASH = chart.values_of(chart.HERE / "values/passwords.yaml")["auth"]["passwords"]
-# Before and after; test_running.py has that the broker needs no restart for them.
+SECURE = {"protocol": "mqtts", "port": 8883}
+SECURE_OWN = {**SECURE, "tls": {"secretName": "own"}}
+# Before and after; test_running_changes.py has that the broker needs no restart for them.
 RELOADED = [
     ({"auth": {"passwords": HASH}}, {"auth": {"passwords": HASH.replace("alice", "bob")}}),
     ({"http": {"token": "0123456789abcdef"}}, {"http": {"token": "fedcba9876543210"}}),
@@ -15,6 +17,7 @@ RELOADED = [
     ({"auth": {"jwt": {"jwksUrl": "https://a"}}}, {"auth": {"jwt": {"jwksUrl": "https://a", "leeway": "1m"}}}),
     ({}, {"auth": {"allowAnonymous": True, "methods": ["password"]}}),
     ({}, {"listeners": {"tcp": {"auth": {"allowAnonymous": False}}}}),
+    ({"listeners": {"secure": SECURE_OWN}}, {"listeners": {"secure": {**SECURE_OWN, "tls": {"secretName": "own", "minVersion": "1.3"}}}}),
     ({}, {"config": {
         "auth": {"max_verifications": 4}, "telemetry": {"level": "debug"}, "bans": {"max_failures": 20},
         "limits": {"max_connections_per_address": 10, "connection_rate_per_address": 10, "publish_rate": 10, "publish_bytes_rate": "1MiB"},
@@ -51,7 +54,6 @@ def strings(value):
     return [value] if isinstance(value, str) else []
 
 
-SECURE = {"protocol": "mqtts", "port": 8883}
 ISSUED = {"certManager": {"enabled": True, "issuerRef": {"name": "harbour"}}}
 
 
@@ -70,7 +72,7 @@ def test_a_certificate_is_made_into_the_secret_that_is_mounted():
 
 
 def test_the_check_before_an_upgrade_wants_secrets_that_are_there():
-    job = made(listeners={"secure": {**SECURE, "tls": {"secretName": "own"}}}).one("Job")
+    job = made(listeners={"secure": SECURE_OWN}).one("Job")
     assert "optional" not in volume(job["spec"]["template"]["spec"])["projected"]["sources"][1]["secret"]
 
 

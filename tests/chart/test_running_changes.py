@@ -14,10 +14,9 @@ import pytest
 import chart
 import pki
 from place import Place, PlacedBroker
-from test_listeners import HASH, RELOADED
+from test_listeners import HASH, RELOADED, SECURE_OWN as SECURE
 
 LOCAL = "DNS:localhost", "IP:127.0.0.1"
-SECURE = {"protocol": "mqtts", "port": 8883, "tls": {"secretName": "own"}}
 
 
 @pytest.fixture(scope="module")
@@ -119,10 +118,10 @@ def reload(broker, token):
 
 
 @pytest.mark.parametrize(("before", "after"), RELOADED, ids=lambda values: "-".join(values))
-def test_the_broker_needs_no_restart_for_what_restarts_no_pod(placed, before, after):
+def test_the_broker_needs_no_restart_for_what_restarts_no_pod(placed, authority, before, after):
     token = {"http": {"token": "0123456789abcdef"}}
     before, after = ({**token, **values} for values in (before, after))
-    place, broker = placed(**before)
+    place, broker = placed(pair(authority) if "listeners" in before else (), **before)
     place.upgrade(chart.made(**after))
     # The change of the files may have been taken over already.
     status, answer = reload_with_either(broker, before, after)

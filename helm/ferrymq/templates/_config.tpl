@@ -57,7 +57,8 @@
 {{ end -}}
 
 {{/* A sum of what a running broker does not take over when it reads its configuration again
-     (docs/admin-api.md, "Reload"): another sum restarts the pod. */}}
+     (docs/admin-api.md, "Reload"): another sum restarts the pod. A file that is named for the
+     first time does so too, since it changes the volume. */}}
 {{- define "ferrymq.config.sum" -}}
 {{- $config := omit (include "ferrymq.config.tables" . | fromJson) "auth" "acl" "bans" -}}
 {{- $reloaded := dict
@@ -70,7 +71,7 @@
 {{- if not (get $config $table) }}{{ $config = omit $config $table }}{{ end -}}
 {{- end -}}
 {{- $listeners := dict -}}
-{{- range $name, $table := $config.listeners }}{{ $_ := set $listeners $name (omit $table "auth") }}{{ end -}}
+{{- range $name, $table := $config.listeners }}{{ $_ := set $listeners $name (omit $table "auth" "tls") }}{{ end -}}
 {{- $_ := set $config "listeners" $listeners -}}
 {{- $config | toJson | sha256sum -}}
 {{- end -}}
