@@ -141,3 +141,52 @@ mod scheduled {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
+    /// What runs beside a broker and not in it, and this file.
+    const ELSEWHERE: [&str; 6] = ["bench", "cli", "drill", "load", "sandbox", "sync.rs"];
+
+    fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                sources(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+    }
+
+    /// Comments do not count.
+    fn has_a_lock(source: &str) -> bool {
+        let mut code = source.lines().filter_map(|line| line.split("//").next());
+        code.any(|code| code.contains("Mutex<") || code.contains("RwLock<"))
+    }
+
+    #[test]
+    fn each_lock_is_in_the_table_of_the_architecture() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let text = fs::read_to_string(root.join("ARCHITECTURE.md")).unwrap();
+        let (_, table) = text.split_once("## Locks").unwrap();
+        let (table, _) = table.split_once("\n## ").unwrap();
+        let mut files = Vec::new();
+        sources(&root.join("src"), &mut files);
+        let mut locks = 0;
+        for file in files {
+            let name = file.strip_prefix(root.join("src")).unwrap();
+            let is_test = name.iter().any(|part| part == "tests" || part == "tests.rs");
+            let is_elsewhere = ELSEWHERE.iter().any(|other| name.starts_with(other));
+            if is_test || is_elsewhere || !has_a_lock(&fs::read_to_string(&file).unwrap()) {
+                continue;
+            }
+            locks += 1;
+            let name = format!("`{}`", name.display());
+            assert!(table.contains(&name), "ARCHITECTURE.md, \"Locks\", does not name {name}");
+        }
+        assert!(locks > 30, "{locks} files with locks were found");
+    }
+}
