@@ -12,20 +12,22 @@
 //!   behind it are read, to detect the end of the connection. A pause in reading that the
 //!   broker causes does not count against the keep alive.
 //! - After output has failed, what has been received is read to its end.
+//!
+//! How it ends is in `close.rs`.
+
+mod close;
 
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use super::pace::Pace;
 use super::scratch::{self, Consumed, Partial};
 use super::timers::{Due, Timers};
 use super::transport::Transport;
 use crate::broker::Budget;
-use crate::broker::client::{Client, Close, Handled, LargePayload};
-use crate::peer::PeerAddr;
+use crate::broker::client::{Client, Close, Handled};
 use crate::protocol::{Decoder, Frame, ReasonCode};
 use crate::sabotage::Sabotage;
 use crate::telemetry::Metrics;
@@ -38,8 +40,6 @@ const KEEP_BUFFER: usize = 8 * 1024;
 /// A smaller one is freed as well: most connections are idle, and have only written a CONNACK
 /// or a PINGRESP lately.
 const TINY_BUFFER: usize = 512;
-/// The time limit for writing a DISCONNECT.
-const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The state of the receiving side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,73 +128,6 @@ impl<S: Transport> Connection<S> {
         let close = poll_fn(|context| self.poll(&mut client, context)).await;
         // Boxed, so that it takes no room in the task while the connection lives.
         Box::pin(self.close(client, close)).await;
-    }
-
-    async fn close(mut self: Box<Self>, mut client: Box<Client>, close: Close) {
-        // Whoever closes may wait, also for a turn, and must not have one meanwhile.
-        self.pace.rests();
-        let (client_id, remote) = (Arc::clone(client.client_id()), self.stream.peer());
-        // Many connections may end at once, and their input is no longer needed.
-        self.partial = Partial::default();
-        let payload = client.detach_payload();
-        let mut last = BytesMut::new();
-        if let Close::Error(reason, why) = &close {
-            client.write_disconnect(*reason, why, &mut last);
-        }
-        let is_clients_fault = !client.is_revoked() && !client.has_log_in_ended();
-        // Session and will do not wait until the last bytes are written.
-        client.close(&close).await;
-        // A client that sent DISCONNECT gets no more packets.
-        if matches!(close, Close::Error(..)) {
-            let flushed = self.flush_and_shut_down(payload, last);
-            let _ = tokio::time::timeout(DISCONNECT_TIMEOUT, flushed).await;
-        } else if self.stream.has_close() {
-            let _ = super::graceful_close::close(&mut self.stream).await;
-        }
-        self.count_close(&client_id, remote, &close, is_clients_fault);
-    }
-
-    fn count_close(
-        &self,
-        client_id: &str,
-        remote: PeerAddr,
-        close: &Close,
-        is_clients_fault: bool,
-    ) {
-        let connections = &self.metrics.connections;
-        if let Close::Error(reason, why) = close {
-            match reason {
-                ReasonCode::KeepAliveTimeout => connections.keep_alive_timeouts.inc(),
-                ReasonCode::ServerShuttingDown
-                | ReasonCode::SessionTakenOver
-                | ReasonCode::AdministrativeAction => {}
-                _ if !is_clients_fault => {}
-                _ => connections.protocol_errors.inc((*reason).into()),
-            }
-            tracing::info!(client_id, %remote, ?reason, detail = *why, "disconnected");
-        } else {
-            // MQTT has no reason codes for these, so they are named like its reason codes.
-            let (reason, detail) = match close {
-                Close::Lost(why) => ("ConnectionLost", Some(*why)),
-                _ => ("ByClient", None),
-            };
-            tracing::info!(client_id, %remote, %reason, detail, "disconnected");
-        }
-    }
-
-    async fn flush_and_shut_down(
-        &mut self,
-        payload: Option<LargePayload>,
-        mut last: BytesMut,
-    ) -> std::io::Result<()> {
-        use tokio::io::AsyncWriteExt as _;
-        self.stream.write_all_buf(&mut self.out).await?;
-        if let Some(payload) = payload {
-            self.stream.write_all(payload.rest()).await?;
-        }
-        self.stream.write_all_buf(&mut last).await?;
-        self.stream.flush().await?;
-        super::graceful_close::close(&mut self.stream).await
     }
 
     /// Runs one step. Ready when the connection ends.
