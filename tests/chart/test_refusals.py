@@ -89,6 +89,7 @@ CHECKS = [
     (tls(caSecretName="x"), "listeners.tcp.tls: client certificates are not asked for; write clientAuth: required or optional, or remove caSecretName and crlSecretName"),
     (tls(crlSecretName="x"), "listeners.tcp.tls: client certificates are not asked for; write clientAuth: required or optional, or remove caSecretName and crlSecretName"),
     ({"listeners": {"tcp": {"proxyProtocol": "any"}}}, "listeners.tcp.proxyProtocol needs trustedProxies: list the networks that the load balancer's connections come from, as CIDRs"),
+    ({"listeners": {"tcp": {"trustedProxies": ["192.0.2.0/24"]}}}, "listeners.tcp.trustedProxies: protocol mqtt has no X-Forwarded-For, so they could not name a client; set proxyProtocol, or remove it"),
     ({"listeners": {"tcp": {"ingress": {"enabled": True, "hosts": ["a"]}}}}, "listeners.tcp.ingress carries HTTP, and protocol mqtt is none; write protocol: ws, or use expose"),
     ({"listeners": {"tcp": {"httpRoute": {"enabled": True}}}}, "listeners.tcp.httpRoute carries HTTP, and protocol mqtt is none; write protocol: ws, or use expose"),
     ({"listeners": {"tcp": {"protocol": "ws", "ingress": {"enabled": True}}}}, "listeners.tcp.ingress.hosts: name at least one host"),

@@ -9,6 +9,9 @@
 {{- if and (ne $context.listener.proxyProtocol "off") (not $context.listener.trustedProxies) -}}
 {{- fail (printf "listeners.%s.proxyProtocol needs trustedProxies: list the networks that the load balancer's connections come from, as CIDRs" $name) -}}
 {{- end -}}
+{{- if and $context.listener.trustedProxies (eq $context.listener.proxyProtocol "off") (not $context.listener.isWebSocket) -}}
+{{- fail (printf "listeners.%s.trustedProxies: protocol %s has no X-Forwarded-For, so they could not name a client; set proxyProtocol, or remove it" $name $context.listener.protocol) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 

@@ -72,6 +72,18 @@ fn a_key_that_does_not_belong_to_the_protocol_or_lacks_another_is_told() {
              proxies, such as 10.0.0.0/8",
         ),
         (
+            format!("{plain}trusted_proxies = [\"10.0.0.0/8\"]"),
+            "trusted_proxies",
+            "protocol = \"mqtt\" has no X-Forwarded-For, and proxy_protocol is \"off\", so no proxy \
+             could name a client: set proxy_protocol, or remove the key",
+        ),
+        (
+            format!("{}, min_version = \"1.2\" }}\ntrusted_proxies = [\"10.0.0.0/8\"]", TLS),
+            "trusted_proxies",
+            "protocol = \"mqtts\" has no X-Forwarded-For, and proxy_protocol is \"off\", so no proxy \
+             could name a client: set proxy_protocol, or remove the key",
+        ),
+        (
             format!("{plain}protocol = \"mqtts\""),
             "tls.certificate_file",
             "protocol = \"mqtts\" needs it: set it to a PEM file with the certificate and its chain",

@@ -122,6 +122,15 @@ fn proxies(listener: &Listener) -> Result<(), Wrong> {
              proxies, such as 10.0.0.0/8",
         );
     }
+    if !is_on && !trusted_proxies.is_empty() && !protocol.is_websocket() {
+        return wrong(
+            "trusted_proxies",
+            format!(
+                "protocol = \"{protocol}\" has no X-Forwarded-For, and proxy_protocol is \"off\", \
+                 so no proxy could name a client: set proxy_protocol, or remove the key"
+            ),
+        );
+    }
     Ok(())
 }
 
