@@ -34,6 +34,12 @@ impl Broker {
         })
     }
 
+    /// True if the address is banned, so that its CONNECT is not worth a verification. Connections
+    /// that have a session are not asked about.
+    pub fn is_banned(&self, peer: PeerAddr) -> bool {
+        self.admission.is_banned(peer, self.clock.now().instant)
+    }
+
     /// A CONNECT was refused by authentication with this reason, which may count as a failed
     /// log-in.
     pub fn log_in_refused(&self, peer: PeerAddr, reason: ReasonCode) {

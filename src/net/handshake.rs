@@ -35,10 +35,20 @@ pub struct Origin {
     pub loopback: bool,
     /// The address of the client, behind all proxies that are believed.
     pub peer: PeerAddr,
+    /// True if `peer` is a proxy that is believed and has named no client.
+    pub is_proxy: bool,
     /// The client certificate that the transport has verified.
     pub certificate: Option<Arc<ClientCertificate>>,
     /// The same, listed among the open connections of its listener.
     pub client: Option<Arc<OpenClient>>,
+}
+
+impl Origin {
+    /// The address that failed log-ins are counted against, and that may be banned for them.
+    /// `None` behind a proxy that has named no client: the ban would be one of all its clients.
+    pub(super) fn liable(&self) -> Option<PeerAddr> {
+        (!self.is_proxy).then_some(self.peer)
+    }
 }
 
 /// The time limit for writing a CONNACK that refuses.

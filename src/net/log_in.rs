@@ -56,6 +56,11 @@ pub(super) async fn authenticate<S: Transport>(
         return Err(at_session(broker, ReasonCode::ServerShuttingDown).into());
     }
     broker.check_connect(connect).map_err(at_check)?;
+    // Whoever opens many connections and then guesses on all of them has been admitted before
+    // the ban.
+    if origin.liable().is_some_and(|peer| broker.is_banned(peer)) {
+        return Err(BANNED.into());
+    }
     let request = Request {
         listener: &origin.listener,
         loopback: origin.loopback,
@@ -85,7 +90,9 @@ pub(super) async fn authenticate<S: Transport>(
     let identity = match decision {
         Decision::Allow(identity) => identity,
         Decision::Refuse { reason, .. } => {
-            broker.log_in_refused(origin.peer, reason);
+            if let Some(peer) = origin.liable() {
+                broker.log_in_refused(peer, reason);
+            }
             return Err(at_log_in(reason).into());
         }
     };
@@ -102,6 +109,13 @@ pub(super) async fn authenticate<S: Transport>(
     })?;
     Ok(LoggedIn { peer, data })
 }
+
+/// The rejection of a client whose address was banned after its connection was accepted.
+const BANNED: Rejection = Rejection {
+    reason: ReasonCode::Banned,
+    counted: RejectReason::Banned,
+    detail: "its address was banned while the connection was open: [bans]",
+};
 
 /// The rejection for a reason code of [`Broker::check_connect`].
 fn at_check(reason: ReasonCode) -> Rejection {

@@ -60,7 +60,15 @@ fn at_once<T>(future: impl Future<Output = T>) -> T {
 pub fn origin() -> Origin {
     let (listener, peer) = ("tcp".into(), PEER.into());
     let (protocol, certificate) = (Protocol::Mqtt, None);
-    Origin { listener, protocol, loopback: true, peer, certificate, client: None }
+    Origin {
+        listener,
+        protocol,
+        loopback: true,
+        peer,
+        is_proxy: false,
+        certificate,
+        client: None,
+    }
 }
 
 /// A broker whose commits and time are driven by the schedule.

@@ -125,6 +125,12 @@ impl Admission {
         }
     }
 
+    /// True if connections from `peer` are refused for a ban.
+    pub fn is_banned(&mut self, peer: PeerAddr, now: Duration) -> bool {
+        self.expire(now);
+        self.limits.source(peer).is_some_and(|source| self.bans.contains(source))
+    }
+
     /// Counts a failed log-in. Returns the ban if one begins with it.
     pub fn log_in_failed(&mut self, peer: PeerAddr, now: Duration) -> Option<Ban> {
         let source = self.limits.source(peer)?;

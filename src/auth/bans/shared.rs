@@ -44,6 +44,11 @@ impl AdmissionControl {
         Ok(Admitted(source.map(|source| (Arc::clone(self), source))))
     }
 
+    /// As [`Admission::is_banned`].
+    pub fn is_banned(&self, peer: PeerAddr, now: Instant) -> bool {
+        self.state.lock().is_banned(peer, self.since(now))
+    }
+
     /// As [`Admission::log_in_failed`].
     pub fn log_in_failed(&self, peer: PeerAddr, now: Instant) -> Option<Ban> {
         self.state.lock().log_in_failed(peer, self.since(now))

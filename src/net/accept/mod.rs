@@ -89,6 +89,7 @@ impl Pipeline {
             protocol: self.protocol,
             loopback: self.loopback,
             peer,
+            is_proxy: self.awaits_client(peer),
             certificate: None,
             client: None,
         }
@@ -96,19 +97,37 @@ impl Pipeline {
 
     /// True if the client's address is not that of `peer`, a proxy that is believed and will name
     /// it.
-    pub fn awaits_client(&self, peer: PeerAddr) -> bool {
+    fn awaits_client(&self, peer: PeerAddr) -> bool {
+        let PeerAddr::Inet(address) = peer else { return false };
+        // One that is not believed is refused, but only once it has sent a byte.
+        self.proxies.as_ref().is_some_and(|proxies| proxies.trusts(address.ip()))
+            || self.forwards(peer)
+    }
+
+    /// True if `peer` is believed about a client in `X-Forwarded-For`.
+    fn forwards(&self, peer: PeerAddr) -> bool {
         let PeerAddr::Inet(peer) = peer else { return false };
-        let forwards = |settings: &Arc<WebSocketSettings>| {
+        let trusts = |settings: &Arc<WebSocketSettings>| {
             peer::is_within(peer.ip(), &settings.trusted_proxies)
         };
-        // One that is not believed is refused, but only once it has sent a byte.
-        self.proxies.as_ref().is_some_and(|proxies| proxies.trusts(peer.ip()))
-            || self.layers.websocket.as_ref().is_some_and(forwards)
+        self.layers.websocket.as_ref().is_some_and(trusts)
     }
 
     /// Whether the client that a proxy has named may connect.
-    fn admit(&self, broker: &Broker, origin: &Origin) -> Result<Admitted, Refusal> {
-        broker.admit(origin.peer, &self.listener).map_err(Refusal::NotAdmitted)
+    fn admit(
+        &self,
+        broker: &Broker,
+        origin: &mut Origin,
+        held: &mut Held,
+        client: SocketAddr,
+        is_proxy: bool,
+    ) -> Result<(), Refusal> {
+        (origin.peer, origin.is_proxy) = (client.into(), is_proxy);
+        if !is_proxy {
+            let admitted = broker.admit(origin.peer, &self.listener);
+            held.admitted = Some(admitted.map_err(Refusal::NotAdmitted)?);
+        }
+        Ok(())
     }
 
     /// Serves a connection until it ends. `origin` is completed by what proxies and layers say.
@@ -154,8 +173,9 @@ impl Pipeline {
             let read = proxies.read(&mut stream, origin.peer);
             match within(broker, until, Step::ProxyHeader, read).await? {
                 Opening::Client(Some(client)) => {
-                    origin.peer = client.into();
-                    held.admitted = Some(self.admit(broker, origin)?);
+                    // It may be a proxy behind this one, which names its client by HTTP.
+                    let is_proxy = self.forwards(client.into());
+                    self.admit(broker, origin, held, client, is_proxy)?;
                 }
                 Opening::Client(None) => {}
                 Opening::Probe => return Err(Refusal::Probe),
@@ -199,8 +219,7 @@ impl Pipeline {
                 let accepted = websocket::accept(stream, origin.peer, settings);
                 let (stream, upgrade) = within(broker, until, Step::WebSocket, accepted).await?;
                 if let Some(client) = upgrade.forwarded_for {
-                    origin.peer = SocketAddr::new(client, 0).into();
-                    held.admitted = Some(self.admit(broker, origin)?);
+                    self.admit(broker, origin, held, SocketAddr::new(client, 0), false)?;
                 }
                 Box::new(stream)
             }

@@ -102,8 +102,8 @@ impl Refusal {
             Self::NotAdmitted(reason) => counted.rejected(*reason),
             Self::Tls(TlsRefusal { reason, detail }) => {
                 counted.rejected(RejectReason::Tls);
-                if is_failed_log_in(*reason) {
-                    broker.log_in_failed(origin.peer);
+                if let Some(peer) = origin.liable().filter(|_| is_failed_log_in(*reason)) {
+                    broker.log_in_failed(peer);
                 }
                 broker.metrics.connections.tls_refusals.inc(*reason);
                 let reason = reason.as_str();

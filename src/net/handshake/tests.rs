@@ -83,25 +83,36 @@ fn client() -> Remote {
 fn client_within(connect_timeout: &str) -> Remote {
     let mut config = Config::default();
     config.mqtt.connect_timeout = connect_timeout.parse().unwrap();
-    let authenticator = Authenticator::load(&config).unwrap();
-    let policy = authenticator.read(&config).unwrap().with_enhanced(Arc::new(Echo(Method::Scram)));
+    remote(broker(&config), origin())
+}
+
+fn broker(config: &Config) -> Arc<Broker> {
+    let authenticator = Authenticator::load(config).unwrap();
+    let policy = authenticator.read(config).unwrap().with_enhanced(Arc::new(Echo(Method::Scram)));
     authenticator.replace(policy);
-    let broker = Broker::new(
-        Settings::from(&config),
+    Broker::new(
+        Settings::from(config),
         authenticator,
         Arc::new(Metrics::default()),
         Persistence::new(None, false),
         Recovered::default(),
-    );
-    let (ours, theirs) = tokio::io::duplex(1 << 16);
-    let origin = Origin {
+    )
+}
+
+fn origin() -> Origin {
+    Origin {
         listener: "tcp".into(),
         loopback: true,
         client: None,
         protocol: crate::config::Protocol::Mqtt,
         peer: ([127, 0, 0, 1], 1).into(),
+        is_proxy: false,
         certificate: None,
-    };
+    }
+}
+
+fn remote(broker: Arc<Broker>, origin: Origin) -> Remote {
+    let (ours, theirs) = tokio::io::duplex(1 << 16);
     let served =
         tokio::spawn(crate::net::serve_stream(Arc::clone(&broker), InMemory(theirs), origin));
     let mut decoder = Decoder::client(u32::MAX);
@@ -312,4 +323,34 @@ async fn a_stop_ends_an_exchange() {
     client.broker.shut_down();
     let stopped = tokio::time::timeout(Duration::from_secs(5), client.refusal());
     assert_eq!(stopped.await.unwrap(), ReasonCode::ServerUnavailable);
+}
+
+/// A broker that bans an address at its first failed log-in.
+fn banning() -> Arc<Broker> {
+    let mut config = Config::default();
+    config.bans.max_failures = 1;
+    broker(&config)
+}
+
+#[tokio::test]
+async fn a_connection_from_before_a_ban_is_refused_without_asking_the_authenticator() {
+    let broker = banning();
+    let [mut guess, mut next] = [(); 2].map(|()| remote(Arc::clone(&broker), origin()));
+    guess.send(&[connect(None, None)]).await;
+    assert_eq!(guess.refusal().await, ReasonCode::NotAuthorized);
+    next.send(&[connect(Some("ECHO"), Some("alice"))]).await;
+    assert_eq!(next.refusal().await, ReasonCode::Banned);
+    let metrics = &broker.metrics.connections;
+    assert_eq!(metrics.authentications.get(AuthMethod::Scram, AuthResult::Accepted), 0);
+    assert_eq!(metrics.listeners.of("tcp").rejected.get(RejectReason::Banned), 1);
+}
+
+#[tokio::test]
+async fn a_proxy_that_has_named_no_client_is_not_banned_for_its_failures() {
+    let broker = banning();
+    let unnamed = Origin { is_proxy: true, ..origin() };
+    let mut client = remote(Arc::clone(&broker), unnamed);
+    client.send(&[connect(None, None)]).await;
+    assert_eq!(client.refusal().await, ReasonCode::NotAuthorized);
+    assert_eq!(broker.ban_list(None, 10).0.len(), 0);
 }

@@ -123,7 +123,8 @@ impl Listener {
             return;
         };
         let peer = accepted.peer();
-        let admitted = if self.pipeline.awaits_client(peer) {
+        let origin = self.pipeline.origin(peer);
+        let admitted = if origin.is_proxy {
             // A proxy speaks for its clients, whose addresses count.
             None
         } else {
@@ -134,7 +135,6 @@ impl Listener {
         };
         let places = (own, all, admitted);
         let broker = Arc::clone(broker);
-        let origin = self.pipeline.origin(peer);
         let counted = OpenConnection::accepted(Arc::clone(metrics));
         // One deadline for all that comes before a session: layers, CONNECT, authentication.
         let until = tokio::time::Instant::now() + broker.connect_settings().connect_timeout;
