@@ -84,11 +84,6 @@ fn parsed(what: &str, address: &str) -> Answer<Source> {
     address.parse().map_err(|error| Problem::bad_request(format!("{what} {address:?}: {error}")))
 }
 
-fn unfit(detail: String) -> Problem {
-    let status = StatusCode::UNPROCESSABLE_ENTITY;
-    Problem::new(status, "unfit-body", "The body is not valid", detail)
-}
-
 /// Lists banned addresses in pages: those for failed log-ins, then those of operators, and of
 /// each the one whose ban ends first.
 #[utoipa::path(get, path = "/bans", operation_id = "listBans", tag = "bans", params(List),
@@ -117,9 +112,9 @@ pub(super) async fn add(
 ) -> Answer<Json<Ban>> {
     let NewBan { address, seconds } = wanted;
     let source: Source =
-        address.parse().map_err(|error| unfit(format!("address {address:?}: {error}")))?;
+        address.parse().map_err(|error| Problem::unfit(format!("address {address:?}: {error}")))?;
     if !(1..=LONGEST).contains(&seconds) {
-        return Err(unfit(format!("seconds: found {seconds}, expected 1 to {LONGEST}")));
+        return Err(Problem::unfit(format!("seconds: found {seconds}, expected 1 to {LONGEST}")));
     }
     let ban = api.broker()?.ban(source, Duration::from_secs(seconds)).map_err(|error| {
         let kind = match error {

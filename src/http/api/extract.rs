@@ -61,7 +61,7 @@ fn refused(rejection: &JsonRejection) -> Problem {
             return Problem::new(rejection.status(), "not-json", "The body is no JSON", detail);
         }
         StatusCode::PAYLOAD_TOO_LARGE => ("too-large", "The body is too large"),
-        StatusCode::UNPROCESSABLE_ENTITY => ("unfit-body", "The body is not valid"),
+        StatusCode::UNPROCESSABLE_ENTITY => return Problem::unfit(rejection.body_text()),
         _ => ("bad-request", "The request is not valid"),
     };
     Problem::new(rejection.status(), kind, title, rejection.body_text())

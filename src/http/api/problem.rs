@@ -55,6 +55,12 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "bad-request", "The request is not valid", detail)
     }
 
+    /// The body is JSON, and a value in it cannot be used.
+    pub(in crate::http) fn unfit(detail: impl Into<String>) -> Self {
+        let status = StatusCode::UNPROCESSABLE_ENTITY;
+        Self::new(status, "unfit-body", "The body is not valid", detail)
+    }
+
     /// The resource does not exist.
     pub(in crate::http) fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not-found", "Not found", detail)

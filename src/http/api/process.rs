@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -13,8 +12,7 @@ use super::extract::{Body, NoBody, Operator};
 use super::problem::{Answer, Problem};
 use super::{Api, blocking};
 use crate::config::{LOG_LEVELS, is_log_level};
-use crate::telemetry::AUDIT;
-use crate::telemetry::LogLevel;
+use crate::telemetry::{AUDIT, LogLevel};
 
 /// The result of a reload.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, ToSchema)]
@@ -81,18 +79,14 @@ pub(super) async fn set_level(
     Body(wanted): Body<Level>,
 ) -> Answer<Json<Level>> {
     let log = log(&api)?;
-    let unfit = |error: String| {
-        let title = "The body is not valid";
-        let status = StatusCode::UNPROCESSABLE_ENTITY;
-        Problem::new(status, "unfit-body", title, format!("level: {error}"))
-    };
     if !is_log_level(&wanted.level) {
-        return Err(unfit(format!("expected {LOG_LEVELS}")));
+        return Err(Problem::unfit(format!("level: expected {LOG_LEVELS}")));
     }
     // Logged before the change, while this level is still enabled.
     let before = log.get();
     tracing::info!(target: AUDIT, %remote, from = before, to = wanted.level, "log level set by an operator");
-    log.set(&wanted.level).map_err(|error| unfit(error.to_string()))?;
+    let set = log.set(&wanted.level);
+    set.map_err(|error| Problem::unfit(format!("level: {error}")))?;
     Ok(Json(Level { level: log.get() }))
 }
 

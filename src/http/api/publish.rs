@@ -92,7 +92,7 @@ pub(super) async fn publish(
     Body(message): Body<Message>,
 ) -> Answer<Json<Published>> {
     let broker = Arc::clone(api.broker()?);
-    let message = announcement(message).map_err(unfit)?;
+    let message = announcement(message).map_err(Problem::unfit)?;
     let announced = detached(async move {
         let announced = broker.announce(&message).await;
         if announced.is_ok() {
@@ -138,11 +138,6 @@ fn decoded(name: &str, base64: Option<String>) -> Result<Option<Vec<u8>>, String
     base64.map(decode).transpose().map_err(|error| format!("{name} is no Base64: {error}"))
 }
 
-fn unfit(detail: String) -> Problem {
-    let status = StatusCode::UNPROCESSABLE_ENTITY;
-    Problem::new(status, "unfit-body", "The body is not valid", detail)
-}
-
 fn refused(why: Unannounced) -> Problem {
     let problem = |status, kind, title| Problem::new(status, kind, title, format!("{why}."));
     let no_room = StatusCode::INSUFFICIENT_STORAGE;
@@ -162,6 +157,6 @@ fn refused(why: Unannounced) -> Problem {
         | Unannounced::Levels
         | Unannounced::Own
         | Unannounced::Properties(_)
-        | Unannounced::NoRetain => unfit(format!("{why}.")),
+        | Unannounced::NoRetain => Problem::unfit(format!("{why}.")),
     }
 }
