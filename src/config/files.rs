@@ -20,7 +20,8 @@ impl Config {
             &acl.mosquitto_file,
             &http.token_file,
         ];
-        for tls in listeners.values().filter_map(|listener| listener.tls.as_ref()) {
+        let open = listeners.values().filter(|one| one.bind.is_on() && one.protocol.is_tls());
+        for tls in open.filter_map(|listener| listener.tls.as_ref()) {
             files.extend([
                 &tls.certificate_file,
                 &tls.key_file,
@@ -35,7 +36,7 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::ListenerTls;
+    use crate::config::{ListenAt, ListenerTls, Protocol};
 
     #[test]
     fn files_of_listeners_are_among_them() {
@@ -43,7 +44,10 @@ mod tests {
         assert!(config.files().is_empty());
         config.auth.password_file = Some("/p".into());
         let tls = ListenerTls { key_file: Some("/k".into()), ..ListenerTls::default() };
-        config.listeners.get_mut("tcp").unwrap().tls = Some(tls);
+        let listener = config.listeners.get_mut("tcp").unwrap();
+        (listener.protocol, listener.tls) = (Protocol::Mqtts, Some(tls));
         assert_eq!(config.files(), [PathBuf::from("/p"), PathBuf::from("/k")]);
+        config.listeners.get_mut("tcp").unwrap().bind = ListenAt::Off;
+        assert_eq!(config.files(), [PathBuf::from("/p")], "nobody reads those of one that is off");
     }
 }

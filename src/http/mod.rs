@@ -30,7 +30,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use tokio::net::TcpListener;
 
-pub use api::{Api, TokenError, Tokens};
+pub use api::{Api, NewToken, TokenError, Tokens};
 pub use hosts::AllowedHosts;
 pub use probe::{Answer, get as probe};
 pub use requests::Requests;

@@ -4,6 +4,7 @@
 
 mod certificates;
 mod changes;
+mod differences;
 mod listen;
 mod machine;
 mod observe;

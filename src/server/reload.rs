@@ -5,29 +5,31 @@
 //! `[acl]` with its file, to `[listeners.NAME.tls]` with its certificates, to the API token, to
 //! the log level, to `[bans]`, and to the limits in [`take_limits`]. Other differences are logged
 //! and take effect after a restart.
+//!
+//! All or nothing: [`Reloader::prepare`] reads and checks, and may fail; [`Reloader::apply`]
+//! replaces, and cannot.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use parking_lot::Mutex;
-use serde_json::Value;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::certificates::Certificates;
+use super::certificates::{self, Certificates};
+use super::differences::differences;
+use crate::auth::Policy;
 use crate::auth::acl::Rules;
 use crate::broker::{Broker, ReloadableSettings};
 use crate::config::{Config, Sources};
-use crate::http::Tokens;
 use crate::http::api::{Reload, Reloaded};
-use crate::telemetry::LogLevel;
+use crate::http::{NewToken, Tokens};
+use crate::telemetry::{LogLevel, NewLevel};
 
 /// The parts that a reload uses.
 pub(super) struct Reloader {
     pub(super) sources: Sources,
-    /// The configuration in effect, as it was read: `auto` is not resolved.
-    pub(super) running: Mutex<Config>,
+    pub(super) running: Mutex<InEffect>,
     pub(super) broker: Arc<Broker>,
     pub(super) tokens: Arc<Tokens>,
     pub(super) level: LogLevel,
@@ -36,63 +38,88 @@ pub(super) struct Reloader {
     pub(super) runtime: tokio::runtime::Handle,
 }
 
+/// The configuration in effect.
+pub(super) struct InEffect {
+    /// As it was read: `auto` is not resolved.
+    config: Config,
+    /// Files of the configuration that was refused since: once they are as they should be, it
+    /// can take effect.
+    refused: Vec<PathBuf>,
+}
+
+impl From<Config> for InEffect {
+    fn from(config: Config) -> Self {
+        Self { config, refused: Vec::new() }
+    }
+}
+
+/// Everything that a reload replaces, read and checked.
+struct Prepared {
+    policy: Policy,
+    rules: Rules,
+    certificates: certificates::Prepared,
+    token: NewToken,
+    level: NewLevel,
+}
+
 impl Reloader {
     /// Reads everything again. If any part is invalid, nothing changes.
-    fn reload(&self, running: &mut Config) -> Result<Reloaded, String> {
+    fn reload(&self, running: &mut InEffect) -> Result<Reloaded, String> {
         self.sources.can_be_read_again().map_err(|error| error.to_string())?;
         let new = Config::load(&self.sources).map_err(|error| error.to_string())?;
-        let mut reloaded = Reloaded::default();
-        let mut wanted = running.clone();
-        wanted.auth.clone_from(&new.auth);
-        for (name, listener) in &mut wanted.listeners {
-            if let Some(new) = new.listeners.get(name) {
-                listener.auth.clone_from(&new.auth);
-                if listener.protocol.is_tls() && new.protocol.is_tls() {
-                    listener.tls.clone_from(&new.tls);
-                }
+        let wanted = wanted(&running.config, &new);
+        let prepared = match self.prepare(&wanted) {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                running.refused = wanted.files();
+                return Err(error);
             }
-        }
-        wanted.acl.clone_from(&new.acl);
-        wanted.http.token = new.http.token.clone();
-        wanted.http.token_file.clone_from(&new.http.token_file);
-        wanted.telemetry.level.clone_from(&new.telemetry.level);
-        take_limits(&mut wanted, &new);
-        // Steps that may fail come first; the last of them already changes something.
+        };
+        let changed = self.apply(prepared, &running.config, &wanted);
+        let needs_restart = differences(&wanted, &new);
+        *running = wanted.into();
+        Ok(Reloaded { changed, needs_restart })
+    }
+
+    /// Reads and checks what `wanted` names. Changes nothing.
+    fn prepare(&self, wanted: &Config) -> Result<Prepared, String> {
         let authenticator = &self.broker.authenticator;
-        let policy = authenticator.read(&wanted).map_err(|error| error.to_string())?;
-        let rules = Rules::load(&wanted).map_err(|error| error.to_string())?;
-        let prepared = self.certificates.prepare(&wanted).map_err(|error| error.to_string())?;
-        if self.tokens.reload(&wanted.http).map_err(|error| error.to_string())? {
-            let file = wanted.http.token_file.is_some();
-            reloaded.changed.push(if file { "http.token_file" } else { "http.token" }.to_owned());
-        }
-        let applied = prepared.apply(&self.broker, &self.runtime);
-        if applied.map_err(|error| error.to_string())? {
-            reloaded.changed.push("listeners.*.tls".to_owned());
-        }
-        self.certificates.warn();
-        if authenticator.replace(policy) {
-            reloaded.changed.push("auth".to_owned());
+        Ok(Prepared {
+            policy: authenticator.read(wanted).map_err(|error| error.to_string())?,
+            rules: Rules::load(wanted).map_err(|error| error.to_string())?,
+            certificates: self.certificates.prepare(wanted).map_err(|error| error.to_string())?,
+            token: NewToken::read(&wanted.http).map_err(|error| error.to_string())?,
+            level: NewLevel::of(&wanted.telemetry.level).map_err(|error| error.to_string())?,
+        })
+    }
+
+    /// Replaces everything. Returns the keys whose value or file has changed.
+    fn apply(&self, prepared: Prepared, running: &Config, wanted: &Config) -> Vec<String> {
+        let Prepared { policy, rules, certificates, token, level } = prepared;
+        let mut changed = Vec::new();
+        let mut note = |key: &str, differs: bool| {
+            if differs {
+                changed.push(key.to_owned());
+            }
+            differs
+        };
+        let token_key = wanted.http.token_file.as_ref().map_or("http.token", |_| "http.token_file");
+        note(token_key, self.tokens.replace(token));
+        note("listeners.*.tls", certificates.apply(&self.broker, &self.runtime));
+        self.certificates.warn_of_changes();
+        if note("auth", self.broker.authenticator.replace(policy)) {
             self.disconnect_removed_users();
         }
-        if self.broker.rules.replace(rules) {
-            reloaded.changed.push("acl".to_owned());
-        }
-        if self.level.get() != wanted.telemetry.level {
-            // The level was validated with the rest of the configuration.
-            self.level.set(&wanted.telemetry.level).map_err(|error| error.to_string())?;
-            reloaded.changed.push("telemetry.level".to_owned());
-        }
-        let limits = ReloadableSettings::from(&wanted);
-        if limits != ReloadableSettings::from(&*running) {
+        note("acl", self.broker.rules.replace(rules));
+        note("telemetry.level", self.level.set(level));
+        let limits = ReloadableSettings::from(wanted);
+        if limits != ReloadableSettings::from(running) {
             let mut before = wanted.clone();
             take_limits(&mut before, running);
-            reloaded.changed.extend(differences(&before, &wanted));
+            changed.extend(differences(&before, wanted));
             self.broker.reload(limits);
         }
-        *running = wanted;
-        reloaded.needs_restart = differences(running, &new);
-        Ok(reloaded)
+        changed
     }
 
     /// In the background: with many connections it takes a while, and the reload has been made.
@@ -136,7 +163,10 @@ impl Reloader {
 
     /// The files whose changes are to be reloaded. Waits for a reload that has begun.
     pub(super) fn files(&self) -> Vec<PathBuf> {
-        files(&self.running.lock(), &self.sources)
+        let running = self.running.lock();
+        let mut files = files(&running.config, &self.sources);
+        files.extend(running.refused.iter().cloned());
+        files
     }
 }
 
@@ -145,6 +175,30 @@ pub(super) fn files(config: &Config, sources: &Sources) -> Vec<PathBuf> {
     let mut files = config.files();
     files.extend(sources.file.clone());
     files
+}
+
+/// The running configuration, with what a reload applies of the new one.
+fn wanted(running: &Config, new: &Config) -> Config {
+    let mut wanted = running.clone();
+    wanted.auth.clone_from(&new.auth);
+    for (name, listener) in &mut wanted.listeners {
+        let new = new.listeners.get(name);
+        if let Some(new) = new {
+            listener.auth.clone_from(&new.auth);
+        }
+        if listener.protocol.is_tls() {
+            // A listener that is not in the file any more, or off, keeps the certificates that
+            // it has until the restart. Its files are not read: they may be gone with it.
+            let new = new.filter(|new| new.bind.is_on());
+            listener.tls = new.and_then(|new| new.tls.clone());
+        }
+    }
+    wanted.acl.clone_from(&new.acl);
+    wanted.http.token = new.http.token.clone();
+    wanted.http.token_file.clone_from(&new.http.token_file);
+    wanted.telemetry.level.clone_from(&new.telemetry.level);
+    take_limits(&mut wanted, new);
+    wanted
 }
 
 /// Installs the handler: from now on SIGHUP does not end the process. Signals that arrive
@@ -179,81 +233,5 @@ fn take_limits(to: &mut Config, from: &Config) {
     to.session.max_subscriptions = from.session.max_subscriptions;
 }
 
-/// Keys whose values differ, without the values, since some are secret.
-fn differences(running: &Config, new: &Config) -> Vec<String> {
-    let (running, new) = (flatten(running), flatten(new));
-    let keys = running.keys().chain(new.keys());
-    let mut keys: Vec<String> =
-        keys.filter(|key| running.get(*key) != new.get(*key)).cloned().collect();
-    keys.sort();
-    keys.dedup();
-    keys
-}
-
-fn flatten(config: &Config) -> BTreeMap<String, Value> {
-    fn walk(prefix: &str, value: Value, flat: &mut BTreeMap<String, Value>) {
-        match value {
-            Value::Object(table) => {
-                for (key, value) in table {
-                    let dot = if prefix.is_empty() { "" } else { "." };
-                    walk(&format!("{prefix}{dot}{key}"), value, flat);
-                }
-            }
-            value => {
-                flat.insert(prefix.to_owned(), value);
-            }
-        }
-    }
-    let mut flat = BTreeMap::new();
-    // Serialization cannot fail for these types.
-    walk("", serde_json::to_value(config).unwrap_or_default(), &mut flat);
-    flat
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_that_differ_are_named_and_no_others() {
-        let (a, mut b) = (Config::default(), Config::default());
-        assert!(differences(&a, &b).is_empty());
-        b.mqtt.receive_maximum = 7;
-        let listener = a.listeners.get("tcp").unwrap().clone();
-        b.listeners.insert("other".into(), listener);
-        let keys = differences(&a, &b);
-        assert!(keys.contains(&"mqtt.receive_maximum".to_owned()), "{keys:?}");
-        assert!(keys.contains(&"listeners.other.bind".to_owned()), "{keys:?}");
-        assert!(!keys.iter().any(|key| key.starts_with("listeners.tcp")), "{keys:?}");
-    }
-
-    #[test]
-    fn limits_apply_without_a_restart() {
-        let mut new = Config::default();
-        new.bans.max_failures = 5;
-        new.limits.max_connections_per_address = 10;
-        new.limits.connection_rate_per_address = 10;
-        new.limits.publish_rate = 100;
-        new.limits.publish_bytes_rate = crate::config::ByteSize::mib(1);
-        new.mqtt.connect_timeout = crate::config::Span::seconds(1);
-        new.mqtt.max_keep_alive = crate::config::Span::hours(1);
-        new.session.max_sessions = 10;
-        new.session.max_subscriptions = 10;
-        let changed = differences(&Config::default(), &new);
-        assert_eq!(changed.len(), 9);
-        // Operators and the chart rely on the same list.
-        let manual = include_str!("../../docs/admin-api.md");
-        let chart = include_str!("../../helm/ferrymq/templates/_config.tpl");
-        for key in changed {
-            let (table, name) = key.split_once('.').unwrap();
-            let is_said = manual.contains(&format!("`{key}`"));
-            assert!(is_said || manual.contains(&format!("- `[{table}]`,")), "{key}");
-            let is_left_out = chart.contains(&format!("\"{name}\""));
-            assert!(is_left_out || chart.contains(&format!("\"{table}\" -}}}}")), "{key}");
-        }
-        let mut running = Config::default();
-        take_limits(&mut running, &new);
-        assert!(differences(&running, &new).is_empty());
-        assert_eq!(ReloadableSettings::from(&running), ReloadableSettings::from(&new));
-    }
-}
+mod tests;

@@ -67,7 +67,7 @@ impl Server {
         // at once.
         let (listeners, certificates) = bind(&config)?;
         certificates.observe(&registry);
-        certificates.warn();
+        certificates.warn_of_changes();
         let mut tasks = JoinSet::new();
         let (stop_http, http_stopped) = watch::channel(());
         let tokens = Arc::new(Tokens::load(&config.http)?);
@@ -98,13 +98,14 @@ impl Server {
         broker.rules.replace(rules);
         let reloader = Arc::new(Reloader {
             sources: setup.sources.clone(),
-            running: Mutex::new(as_read),
+            running: Mutex::new(as_read.into()),
             broker: Arc::clone(&broker),
             tokens,
             level: level.clone(),
-            certificates,
+            certificates: certificates.clone(),
             runtime: tokio::runtime::Handle::current(),
         });
+        tasks.spawn(certificates.warn_daily(Arc::clone(&broker)));
         let reload = reloader.as_reload();
         tasks.spawn(reload::at_signal(hangups, reload.clone(), Arc::clone(&broker)));
         let files = move || reloader.files();
@@ -199,15 +200,15 @@ fn say_sizes(config: &Config) {
 }
 
 fn bind(config: &Config) -> Result<(Vec<(String, Listener)>, Certificates), ServeError> {
-    let (mut listeners, mut certificates) = (Vec::new(), Certificates::default());
+    let (mut listeners, mut contexts) = (Vec::new(), Vec::new());
     let max_packet_size = Settings::from(config).max_packet_size;
     for (name, listener) in config.listeners.iter().filter(|(_, one)| one.bind.is_on()) {
         let layers = Layers::load(name, listener, max_packet_size)?;
-        certificates.0.extend(layers.tls.clone());
+        contexts.extend(layers.tls.clone());
         let bound = Listener::bind(name, listener, layers)?;
         listeners.extend(bound.map(|bound| (name.clone(), bound)));
     }
-    Ok((listeners, certificates))
+    Ok((listeners, Certificates::new(contexts)))
 }
 
 /// Builds the broker. With many sessions this takes a second, so it does not run on a thread

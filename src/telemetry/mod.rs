@@ -37,7 +37,9 @@ pub use labels::{
     AclAction, AuthMethod, AuthResult, BanReason, DropReason, PacketType, ProtocolErrorKind,
     RefuseReason, RejectReason,
 };
-pub use logs::{AUDIT, EventLayer, LogError, LogLevel, LogLimit, Logs, init as init_logs};
+pub use logs::{
+    AUDIT, EventLayer, LogError, LogLevel, LogLimit, Logs, NewLevel, init as init_logs,
+};
 pub use metrics::{
     AccessMetrics, ConnectionMetrics, MessageMetrics, Metrics, PacketMetrics, SessionMetrics,
 };

@@ -42,7 +42,7 @@ use axum::extract::{DefaultBodyLimit, FromRef};
 use axum::routing::{MethodRouter, delete, get, post};
 
 pub use process::{Reload, Reloaded};
-pub use token::{TokenError, Tokens};
+pub use token::{NewToken, TokenError, Tokens};
 
 use self::backup::Backups;
 use self::guard::Failures;

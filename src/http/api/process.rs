@@ -12,7 +12,7 @@ use super::extract::{Body, NoBody, Operator};
 use super::problem::{Answer, Problem};
 use super::{Api, blocking};
 use crate::config::{LOG_LEVELS, is_log_level};
-use crate::telemetry::{AUDIT, LogLevel};
+use crate::telemetry::{AUDIT, LogLevel, NewLevel};
 
 /// The result of a reload.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, ToSchema)]
@@ -82,11 +82,12 @@ pub(super) async fn set_level(
     if !is_log_level(&wanted.level) {
         return Err(Problem::unfit(format!("level: expected {LOG_LEVELS}")));
     }
+    let level = NewLevel::of(&wanted.level);
+    let level = level.map_err(|error| Problem::unfit(format!("level: {error}")))?;
     // Logged before the change, while this level is still enabled.
     let before = log.get();
     tracing::info!(target: AUDIT, %remote, from = before, to = wanted.level, "log level set by an operator");
-    let set = log.set(&wanted.level);
-    set.map_err(|error| Problem::unfit(format!("level: {error}")))?;
+    log.set(level);
     Ok(Json(Level { level: log.get() }))
 }
 

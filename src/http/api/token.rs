@@ -37,6 +37,9 @@ pub enum TokenError {
 /// The token of a running broker, which a reload may replace.
 pub struct Tokens(RwLock<Option<Padded>>);
 
+/// A token that was read and is not yet in force.
+pub struct NewToken(Option<Padded>);
+
 /// A token followed by an end mark and zeros, so that a comparison takes the same time for any
 /// input, and includes the length.
 struct Padded([u8; ROOM]);
@@ -56,34 +59,38 @@ impl fmt::Debug for Tokens {
     }
 }
 
+impl NewToken {
+    /// Reads the configured token.
+    ///
+    /// # Errors
+    /// See [`TokenError`].
+    pub fn read(http: &config::Http) -> Result<Self, TokenError> {
+        let token = match &http.token_file {
+            Some(path) => Some(read(path)?),
+            None => Some(http.token.reveal().to_owned()).filter(|token| !token.is_empty()),
+        };
+        Ok(Self(token.and_then(|token| Padded::new(token.as_bytes()))))
+    }
+}
+
 impl Tokens {
     /// Reads the configured token, if there is one.
     ///
     /// # Errors
     /// See [`TokenError`].
     pub fn load(http: &config::Http) -> Result<Self, TokenError> {
-        let tokens = Self(RwLock::new(None));
-        tokens.reload(http)?;
-        Ok(tokens)
+        NewToken::read(http).map(|NewToken(token)| Self(RwLock::new(token)))
     }
 
-    /// Reads the token again. True if it was changed or removed.
-    ///
-    /// # Errors
-    /// See [`TokenError`]; the old token then remains valid.
-    pub fn reload(&self, http: &config::Http) -> Result<bool, TokenError> {
-        let new = match &http.token_file {
-            Some(path) => Some(read(path)?),
-            None => Some(http.token.reveal().to_owned()).filter(|token| !token.is_empty()),
-        };
-        let new = new.and_then(|token| Padded::new(token.as_bytes()));
+    /// Replaces the token. True if it was changed or removed.
+    pub fn replace(&self, NewToken(new): NewToken) -> bool {
         let mut current = self.0.write();
         let same = match (&*current, &new) {
             (Some(old), Some(new)) => bool::from(old.0.ct_eq(&new.0)),
             (old, new) => old.is_none() && new.is_none(),
         };
         *current = new;
-        Ok(!same)
+        !same
     }
 
     /// True if there is a token, and so an API.
@@ -161,12 +168,14 @@ mod tests {
         std::fs::write(&path, TOKEN).unwrap();
         let http = config::Http { token_file: Some(path.clone()), ..config::Http::default() };
         let tokens = Tokens::load(&http).unwrap();
-        assert!(!tokens.reload(&http).unwrap());
+        assert!(!tokens.replace(NewToken::read(&http).unwrap()));
         std::fs::write(&path, "fedcba9876543210").unwrap();
-        assert!(tokens.reload(&http).unwrap());
+        let new = NewToken::read(&http).unwrap();
+        assert!(tokens.matches(TOKEN.as_bytes()), "it is not in force");
+        assert!(tokens.replace(new));
         assert!(tokens.matches(b"fedcba9876543210") && !tokens.matches(TOKEN.as_bytes()));
         std::fs::remove_file(&path).unwrap();
-        assert!(tokens.reload(&http).is_err());
+        assert!(NewToken::read(&http).is_err());
         assert!(tokens.matches(b"fedcba9876543210"));
         assert!(!format!("{tokens:?}").contains("fedc"));
     }

@@ -14,7 +14,7 @@ use super::identity::ClientIdentity;
 use super::material::{Digests, Material, TlsExpiry};
 use super::open_clients::OpenClients;
 use super::refusal::TlsRefusal;
-use super::server_config::{Resumption, ServerConfigs};
+use super::server_config::{Parameters, Resumption, ServerConfigs};
 use super::stream::TlsStream;
 use super::validity::{self, Findings};
 use crate::config::ListenerTls;
@@ -46,11 +46,14 @@ pub(super) struct State {
     pub generation: u64,
 }
 
-/// Files that were read and checked, and are not yet in force.
+/// Files that were read and checked, also by the TLS library, and are not yet in force.
 #[derive(Debug)]
 pub struct PreparedTls {
     settings: ListenerTls,
-    material: Material,
+    parameters: Parameters,
+    verifier: Option<Arc<ClientVerifier>>,
+    digests: Digests,
+    findings: Findings,
     /// Used if authorities or revocation lists changed.
     resumption: Resumption,
 }
@@ -75,14 +78,12 @@ impl TlsContext {
         let provider = Arc::new(ring::default_provider());
         // Names of IANA's registry; WebSocket begins as HTTP/1.1 (RFC 6455, 4.1).
         let protocol: &[u8] = if websocket { b"http/1.1" } else { b"mqtt" };
-        let setup = |source| TlsError::Setup { listener: listener.to_owned(), source };
-        let material = Material::load(listener, settings, &provider)?;
-        let resumption = Resumption::new().map_err(setup)?;
-        let state = State::new(&provider, settings, material, resumption, 0, protocol);
+        let prepared = PreparedTls::load(listener, settings, &provider, protocol)?;
+        let resumption = prepared.resumption.clone();
         Ok(Self {
             listener: listener.to_owned(),
             protocol,
-            current: RwLock::new(Arc::new(state.map_err(setup)?)),
+            current: RwLock::new(Arc::new(prepared.into_state(resumption, 0))),
             provider,
             replacing: Mutex::new(()),
             open_clients: OpenClients::default(),
@@ -95,32 +96,27 @@ impl TlsContext {
     /// # Errors
     /// As [`TlsContext::load`].
     pub fn prepare(&self, settings: &ListenerTls) -> Result<PreparedTls, TlsError> {
-        let material = Material::load(&self.listener, settings, &self.provider)?;
-        let resumption = Resumption::new().map_err(|source| self.setup(source))?;
-        Ok(PreparedTls { settings: settings.clone(), material, resumption })
+        PreparedTls::load(&self.listener, settings, &self.provider, self.protocol)
     }
 
-    /// Puts prepared files in force for handshakes that begin from now on.
-    ///
-    /// # Errors
-    /// The TLS library does not take them; the old state stays in force.
-    pub fn apply(&self, prepared: PreparedTls) -> Result<TlsReload, TlsError> {
+    /// Puts prepared files in force for handshakes that begin from now on. Cannot fail, so that
+    /// several parts of a configuration can be replaced all or none.
+    pub fn apply(&self, prepared: PreparedTls) -> TlsReload {
         let _replacing = self.replacing.lock();
-        let PreparedTls { settings, material, resumption: new } = prepared;
         let old = self.current();
-        let clients_changed = material.digests.clients != old.digests.clients
+        let (settings, digests) = (&prepared.settings, &prepared.digests);
+        let clients_changed = digests.clients != old.digests.clients
             || settings.client_auth != old.settings.client_auth
             || settings.expired_crl != old.settings.expired_crl;
         let changed = clients_changed
-            || material.digests != old.digests
+            || *digests != old.digests
             || settings.min_version != old.settings.min_version;
         let generation = old.generation + u64::from(clients_changed);
-        let resumption = if clients_changed { new } else { old.resumption.clone() };
+        let sessions = if clients_changed { &prepared.resumption } else { &old.resumption };
+        let sessions = sessions.clone();
         // Also if nothing changed: paths and permissions may have, about which it warns.
-        let state =
-            State::new(&self.provider, &settings, material, resumption, generation, self.protocol);
-        *self.current.write() = Arc::new(state.map_err(|source| self.setup(source))?);
-        Ok(TlsReload { changed, clients_changed })
+        *self.current.write() = Arc::new(prepared.into_state(sessions, generation));
+        TlsReload { changed, clients_changed }
     }
 
     /// Reads the same files again and puts them in force, all or none. Blocks.
@@ -129,7 +125,7 @@ impl TlsContext {
     /// As [`TlsContext::load`]; the old state stays in force.
     pub fn reload(&self) -> Result<TlsReload, TlsError> {
         let settings = self.current().settings.clone();
-        self.apply(self.prepare(&settings)?)
+        Ok(self.apply(self.prepare(&settings)?))
     }
 
     /// Makes the handshake with a client that connected. It takes as long as the client likes:
@@ -210,48 +206,46 @@ impl TlsContext {
     #[cfg(test)]
     pub(super) fn forget_authorities(&self) {
         let old = self.current();
-        let material = Material::load(&self.listener, &old.settings, &self.provider).unwrap();
-        let resumption = old.resumption.clone();
-        let (settings, generation) = (&old.settings, old.generation + 1);
-        let mut material = material;
+        let mut prepared = self.prepare(&old.settings).unwrap();
+        let mut material = Material::load(&self.listener, &old.settings, &self.provider).unwrap();
         material.verifier.as_mut().unwrap().anchors.clear();
-        let state =
-            State::new(&self.provider, settings, material, resumption, generation, self.protocol);
-        *self.current.write() = Arc::new(state.unwrap());
-    }
-
-    fn setup(&self, source: rustls::Error) -> TlsError {
-        TlsError::Setup { listener: self.listener.clone(), source }
+        prepared.verifier = material.verifier.map(Arc::new);
+        let state = prepared.into_state(old.resumption.clone(), old.generation + 1);
+        *self.current.write() = Arc::new(state);
     }
 }
 
-impl State {
-    fn new(
-        provider: &Arc<CryptoProvider>,
+impl PreparedTls {
+    fn load(
+        listener: &str,
         settings: &ListenerTls,
-        mut material: Material,
-        resumption: Resumption,
-        generation: u64,
+        provider: &Arc<CryptoProvider>,
         protocol: &'static [u8],
-    ) -> Result<Self, rustls::Error> {
-        let verifier = material.verifier.take().map(Arc::new);
-        let shared = verifier.clone();
-        let configs = ServerConfigs::new(
-            provider,
-            settings,
-            &material,
-            shared,
-            resumption.clone(),
-            protocol,
-        )?;
+    ) -> Result<Self, TlsError> {
+        let setup = |source| TlsError::Setup { listener: listener.to_owned(), source };
+        let Material { key, verifier, digests, findings } =
+            Material::load(listener, settings, provider)?;
+        let verifier = verifier.map(Arc::new);
+        let parameters = Parameters::new(provider, settings, key, verifier.clone(), protocol);
         Ok(Self {
-            configs,
-            verifier,
             settings: settings.clone(),
-            resumption,
-            digests: material.digests,
-            findings: material.findings,
-            generation,
+            parameters: parameters.map_err(setup)?,
+            verifier,
+            digests,
+            findings,
+            resumption: Resumption::new().map_err(setup)?,
         })
+    }
+
+    fn into_state(self, resumption: Resumption, generation: u64) -> State {
+        State {
+            configs: self.parameters.resuming(resumption.clone()),
+            verifier: self.verifier,
+            settings: self.settings,
+            resumption,
+            digests: self.digests,
+            findings: self.findings,
+            generation,
+        }
     }
 }

@@ -5,11 +5,10 @@ use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
 use rustls::server::{ProducesTickets, ServerSessionMemoryCache, StoresServerSessions};
-use rustls::sign::SingleCertAndKey;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{Error, ServerConfig, version};
 
 use super::client_verifier::ClientVerifier;
-use super::material::Material;
 use crate::config::{ListenerTls, TlsVersion};
 
 /// TLS 1.2 sessions that are kept for clients that know no tickets (RFC 5077), which hold the
@@ -41,6 +40,14 @@ impl fmt::Debug for Resumption {
     }
 }
 
+/// The parameters of a listener's handshakes, checked by the TLS library. Only the sessions that
+/// may be resumed are missing, which cannot fail.
+#[derive(Debug)]
+pub struct Parameters {
+    protocol: &'static [u8],
+    config: ServerConfig,
+}
+
 /// Rustls refuses a client that offers application protocols (RFC 7301) of which it knows none.
 /// This has to refuse nobody, so such clients are answered without one.
 #[derive(Debug, Clone)]
@@ -51,13 +58,12 @@ pub struct ServerConfigs {
     without_protocol: Arc<ServerConfig>,
 }
 
-impl ServerConfigs {
+impl Parameters {
     pub fn new(
         provider: &Arc<CryptoProvider>,
         settings: &ListenerTls,
-        material: &Material,
+        key: Arc<CertifiedKey>,
         verifier: Option<Arc<ClientVerifier>>,
-        resumption: Resumption,
         protocol: &'static [u8],
     ) -> Result<Self, Error> {
         let versions: &[_] = match settings.min_version {
@@ -70,16 +76,23 @@ impl ServerConfigs {
             Some(verifier) => builder.with_client_cert_verifier(verifier),
             None => builder.with_no_client_auth(),
         };
-        let key = SingleCertAndKey::from(Arc::clone(&material.key));
-        let mut config = builder.with_cert_resolver(Arc::new(key));
-        config.ticketer = resumption.ticketer;
-        config.session_storage = resumption.sessions;
+        let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(key)));
         config.send_tls13_tickets = TICKETS;
-        let without_protocol = Arc::new(config.clone());
-        config.alpn_protocols = vec![protocol.to_owned()];
-        Ok(Self { protocol, with_protocol: Arc::new(config), without_protocol })
+        Ok(Self { protocol, config })
     }
 
+    /// With the sessions that clients may resume.
+    pub fn resuming(self, resumption: Resumption) -> ServerConfigs {
+        let Self { protocol, mut config } = self;
+        config.ticketer = resumption.ticketer;
+        config.session_storage = resumption.sessions;
+        let without_protocol = Arc::new(config.clone());
+        config.alpn_protocols = vec![protocol.to_owned()];
+        ServerConfigs { protocol, with_protocol: Arc::new(config), without_protocol }
+    }
+}
+
+impl ServerConfigs {
     /// The parameters for a client that offers these protocols.
     pub fn for_offer<'a>(&self, mut offered: impl Iterator<Item = &'a [u8]>) -> Arc<ServerConfig> {
         let config = if offered.any(|protocol| protocol == self.protocol) {

@@ -17,10 +17,32 @@ pub struct LogLevel {
     text: Arc<Mutex<String>>,
 }
 
+/// A level that is valid and not yet set.
+pub struct NewLevel {
+    filter: EnvFilter,
+    text: String,
+}
+
+impl NewLevel {
+    /// A level in the form of `telemetry.level`.
+    ///
+    /// # Errors
+    /// [`LogError::Level`]: it is invalid.
+    pub fn of(level: &str) -> Result<Self, LogError> {
+        Ok(Self { filter: parse(level)?, text: level.to_owned() })
+    }
+}
+
 impl LogLevel {
     pub(super) fn new(level: &str) -> Result<(reload::Layer<EnvFilter, Registry>, Self), LogError> {
         let (layer, filter) = reload::Layer::new(parse(level)?);
         Ok((layer, Self { filter, text: Arc::new(Mutex::new(level.to_owned())) }))
+    }
+
+    /// A level that no log has.
+    #[cfg(test)]
+    pub fn unattached(level: &str) -> Self {
+        Self::new(level).unwrap().1
     }
 
     /// The current level, in the form of `telemetry.level`.
@@ -28,18 +50,16 @@ impl LogLevel {
         self.text.lock().clone()
     }
 
-    /// Sets the level, in the form of `telemetry.level`.
-    ///
-    /// # Errors
-    /// [`LogError::Level`] if `level` is invalid, [`LogError::Taken`] if logging has ended;
-    /// the level is unchanged.
-    pub fn set(&self, level: &str) -> Result<(), LogError> {
-        let filter = parse(level)?;
+    /// Sets the level. True if it differs from the one before.
+    pub fn set(&self, level: NewLevel) -> bool {
         // Held for both updates, so that the text matches the filter.
         let mut text = self.text.lock();
-        self.filter.reload(filter).map_err(|error| LogError::Taken(error.to_string()))?;
-        level.clone_into(&mut text);
-        Ok(())
+        // It fails only if logging has ended, and then there is no level.
+        let differs = *text != level.text && self.filter.reload(level.filter).is_ok();
+        if differs {
+            *text = level.text;
+        }
+        differs
     }
 }
 

@@ -22,7 +22,7 @@ use tracing_subscriber::{Layer, Registry};
 
 use crate::config::{LOG_LEVELS, LogFormat, Telemetry};
 use gate::Gate;
-pub use level::LogLevel;
+pub use level::{LogLevel, NewLevel};
 pub use limit::{AUDIT, LogLimit};
 
 /// Another consumer of logged events, behind the same gate: a layer of which only `on_event`

@@ -68,7 +68,7 @@ async fn prepared_files_change_nothing_until_they_are_applied() {
     world.settings.client_ca_file = Some(world.path("ca.pem"));
     let prepared = context.prepare(&world.settings).unwrap();
     accepted(&context, world.client(None)).await;
-    assert_eq!(context.apply(prepared).unwrap(), CLIENTS);
+    assert_eq!(context.apply(prepared), CLIENTS);
     let (refusal, _) = refused(&context, world.client(None)).await;
     assert_eq!(refusal.reason, RefusalReason::NoCertificate);
     assert_eq!(context.files().len(), 3);
