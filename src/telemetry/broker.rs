@@ -117,6 +117,12 @@ fn connections(registry: &MetricsRegistry, metrics: &Arc<Metrics>) {
         metrics,
         |m| &m.connections.tls_refusals,
     );
+    registry.counters(
+        "ferrymq_websocket_handshake_failures_total",
+        "WebSocket handshakes that failed, by reason.",
+        metrics,
+        |m| &m.connections.websocket_refusals,
+    );
     counter(
         registry,
         "ferrymq_keep_alive_timeouts_total",

@@ -4,7 +4,7 @@ use super::labels::{
     AclAction, BanReason, DropReason, PacketType, ProtocolErrorKind, RefuseReason,
 };
 use super::{Authentications, BatchedGauge, Counter, Counters, Gauge, Listeners, Reloads};
-use super::{TlsFailure, TlsSession};
+use super::{TlsFailure, TlsSession, WebSocketFailure};
 use crate::memory::Ledger;
 use crate::protocol::QoS;
 
@@ -49,6 +49,8 @@ pub struct ConnectionMetrics {
     pub tls_handshakes: Counters<TlsSession>,
     /// TLS handshakes that failed.
     pub tls_refusals: Counters<TlsFailure>,
+    /// Opening handshakes of WebSocket that failed.
+    pub websocket_refusals: Counters<WebSocketFailure>,
 }
 
 /// Packets and bytes on the wire, headers included.

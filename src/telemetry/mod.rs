@@ -25,6 +25,7 @@ mod runtime;
 mod setup;
 mod tls;
 mod trace;
+mod websocket;
 
 pub use crate::counter::{BatchedGauge, Counter, Gauge};
 pub use authentications::Authentications;
@@ -50,3 +51,4 @@ pub use runtime::observe_runtime;
 pub use setup::Setup;
 pub use tls::{TlsFailure, TlsSession};
 pub use trace::{Refusal, Sampling, Tracing, observe_tracing};
+pub use websocket::WebSocketFailure;

@@ -37,8 +37,6 @@ label! {
         ByClient => "by_client",
         /// The client does not speak TLS.
         NotTls => "not_tls",
-        /// Closed without a byte: a probe. Deserves no log line and counts as no failure.
-        Closed => "closed",
         /// The connection broke during the handshake.
         Io => "io",
         /// The client violated the TLS protocol.

@@ -7,7 +7,7 @@ use crate::net::Origin;
 use crate::net::proxy_protocol::ProxyError;
 use crate::net::tls::{RefusalReason, TlsRefusal};
 use crate::net::websocket::WebSocketRefusal;
-use crate::telemetry::{Label as _, OpenConnection, RejectReason};
+use crate::telemetry::{Label as _, OpenConnection, RejectReason, WebSocketFailure};
 
 /// A step of opening a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub(super) enum Refusal {
     /// The TLS handshake failed.
     Tls(TlsRefusal),
     /// There is no upgrade to WebSocket that can be accepted.
-    WebSocket(WebSocketRefusal),
+    WebSocket(WebSocketRefusal, WebSocketFailure),
 }
 
 impl fmt::Display for Step {
@@ -58,16 +58,13 @@ impl From<ProxyError> for Refusal {
 
 impl From<TlsRefusal> for Refusal {
     fn from(refusal: TlsRefusal) -> Self {
-        match refusal.reason {
-            RefusalReason::Closed => Self::Probe,
-            _ => Self::Tls(refusal),
-        }
+        if refusal.is_probe { Self::Probe } else { Self::Tls(refusal) }
     }
 }
 
 impl From<WebSocketRefusal> for Refusal {
     fn from(refusal: WebSocketRefusal) -> Self {
-        if refusal.is_probe() { Self::Probe } else { Self::WebSocket(refusal) }
+        refusal.reason().map_or(Self::Probe, |reason| Self::WebSocket(refusal, reason))
     }
 }
 
@@ -100,7 +97,7 @@ impl Refusal {
                 );
             }
             Self::NotAdmitted(reason) => counted.rejected(*reason),
-            Self::Tls(TlsRefusal { reason, detail }) => {
+            Self::Tls(TlsRefusal { reason, detail, .. }) => {
                 counted.rejected(RejectReason::Tls);
                 if let Some(peer) = origin.liable().filter(|_| is_failed_log_in(*reason)) {
                     broker.log_in_failed(peer);
@@ -109,9 +106,11 @@ impl Refusal {
                 let reason = reason.as_str();
                 tracing::info!(%remote, listener, %reason, %detail, "TLS handshake failed");
             }
-            Self::WebSocket(refusal) => {
+            Self::WebSocket(refusal, reason) => {
                 counted.rejected(RejectReason::WebSocket);
-                tracing::info!(%remote, listener, detail = %refusal, "no WebSocket");
+                broker.metrics.connections.websocket_refusals.inc(*reason);
+                let reason = reason.as_str();
+                tracing::info!(%remote, listener, %reason, detail = %refusal, "no WebSocket");
             }
         }
     }

@@ -81,9 +81,12 @@ async fn a_certificate_that_is_refused_counts_against_a_client_and_against_no_pr
         let broker = broker_of(&config);
         let (_, origin) = open(header, soon()).await;
         let counted = OpenConnection::accepted(broker.metrics.connections.listeners.of("tcp"));
-        let detail = "the client showed no certificate".into();
-        let refusal = Refusal::Tls(TlsRefusal { reason: RefusalReason::NoCertificate, detail });
-        refusal.tell(&broker, &origin, &counted);
+        let refusal = TlsRefusal {
+            reason: RefusalReason::NoCertificate,
+            detail: "the client showed no certificate".into(),
+            is_probe: false,
+        };
+        Refusal::from(refusal).tell(&broker, &origin, &counted);
         assert_eq!(broker.ban_list(None, 10).0.len(), banned);
     }
 }

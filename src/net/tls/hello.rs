@@ -85,7 +85,7 @@ impl Opening {
     /// The other end closed the connection.
     fn ended(&self) -> TlsRefusal {
         if self.length == 0 {
-            return TlsRefusal::new(RefusalReason::Closed, "closed without sending anything");
+            return TlsRefusal::probe();
         }
         TlsRefusal::new(RefusalReason::Io, "closed before its first message was complete")
     }

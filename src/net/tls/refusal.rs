@@ -15,7 +15,7 @@ pub use crate::telemetry::TlsFailure as RefusalReason;
 /// True if the client was sent an alert that it should be able to read.
 pub(super) fn is_told(reason: RefusalReason) -> bool {
     use RefusalReason as Reason;
-    !matches!(reason, Reason::ByClient | Reason::NotTls | Reason::Closed | Reason::Io)
+    !matches!(reason, Reason::ByClient | Reason::NotTls | Reason::Io)
 }
 
 /// A handshake that failed.
@@ -26,11 +26,18 @@ pub struct TlsRefusal {
     pub reason: RefusalReason,
     /// What happened and what to do, for the log. Not for the client.
     pub detail: Cow<'static, str>,
+    /// True if it closed without a byte, as probes do. It is neither logged nor a failure.
+    pub is_probe: bool,
 }
 
 impl TlsRefusal {
     pub(super) fn new(reason: RefusalReason, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { reason, detail: detail.into() }
+        Self { reason, detail: detail.into(), is_probe: false }
+    }
+
+    pub(super) fn probe() -> Self {
+        let closed = Self::new(RefusalReason::Io, "closed without sending anything");
+        Self { is_probe: true, ..closed }
     }
 
     pub(super) fn io(error: &io::Error) -> Self {

@@ -11,6 +11,7 @@ use tokio_tungstenite::tungstenite::http::header::{
 use tokio_tungstenite::tungstenite::http::{Response, StatusCode};
 
 use super::head::HeadError;
+use crate::telemetry::WebSocketFailure;
 
 /// The first byte of an MQTT CONNECT.
 const MQTT_CONNECT: u8 = 0x10;
@@ -74,27 +75,24 @@ fn first_byte(byte: u8) -> String {
 }
 
 impl WebSocketRefusal {
-    /// The value of a metric's label.
-    pub fn label(&self) -> &'static str {
-        match self {
-            Self::Probe => "probe",
-            Self::Closed => "closed",
-            Self::NotHttp(_) => "not_http",
-            Self::Path(_) => "path",
-            Self::Origin(_) => "origin",
-            Self::SubProtocol(_) => "sub_protocol",
-            Self::NoUpgrade => "no_upgrade",
+    /// The reason to count it by. `None`: nobody tried to connect, so that it is neither logged
+    /// nor a failure.
+    pub fn reason(&self) -> Option<WebSocketFailure> {
+        use WebSocketFailure as Reason;
+        Some(match self {
+            Self::Probe => return None,
+            Self::Closed => Reason::Closed,
+            Self::NotHttp(_) => Reason::NotHttp,
+            Self::Path(_) => Reason::Path,
+            Self::Origin(_) => Reason::Origin,
+            Self::SubProtocol(_) => Reason::SubProtocol,
+            Self::NoUpgrade => Reason::NoUpgrade,
             Self::TooLarge
             | Self::Malformed(_)
             | Self::Method
             | Self::HttpVersion
-            | Self::Version => "bad_request",
-        }
-    }
-
-    /// True if nobody tried to connect: it is neither logged nor a failure.
-    pub fn is_probe(&self) -> bool {
-        *self == Self::Probe
+            | Self::Version => Reason::BadRequest,
+        })
     }
 
     /// What the library found.

@@ -284,12 +284,11 @@ async fn clients_that_do_not_speak_tls_are_recognized_at_their_first_byte() {
 async fn a_probe_is_told_apart_from_a_handshake_that_breaks_off() {
     let world = World::new(ClientAuth::Off);
     let context = world.context();
-    for (sent, reason) in
-        [(&b""[..], RefusalReason::Closed), (b"\x16\x03\x01\x02\x00\x01", RefusalReason::Io)]
-    {
+    for (sent, is_probe) in [(&b""[..], true), (b"\x16\x03\x01\x02\x00\x01", false)] {
         let (near, mut far) = duplex(1024);
         far.write_all(sent).await.unwrap();
         drop(far);
-        assert_eq!(context.accept(near, at_once).await.err().unwrap().reason, reason);
+        let refusal = context.accept(near, at_once).await.err().unwrap();
+        assert_eq!((refusal.reason, refusal.is_probe), (RefusalReason::Io, is_probe));
     }
 }

@@ -5,15 +5,16 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 
 use super::handshake::{MQTT, PROXY, answer, request, settings};
 use crate::net::websocket::{WebSocketRefusal, accept};
+use crate::telemetry::WebSocketFailure as Reason;
 
-/// Refused with this label and, if there is one, this status. Returns the response.
-async fn refused(input: &[u8], label: &str, status: &str) -> String {
+/// Refused with this reason and, if there is one, this status. Returns the response.
+async fn refused(input: &[u8], reason: Reason, status: &str) -> String {
     let settings = settings(&["https://example.org"]);
     let mut last = String::new();
     for size in [1, 100_000] {
         let (accepted, response) = answer(input, &settings, size).await;
         let refusal = accepted.unwrap_err();
-        assert_eq!(refusal.label(), label, "{refusal}");
+        assert_eq!(refusal.reason(), Some(reason), "{refusal}");
         if status.is_empty() {
             assert_eq!(response, "");
         } else {
@@ -30,32 +31,32 @@ async fn refused(input: &[u8], label: &str, status: &str) -> String {
 #[tokio::test]
 async fn what_is_not_mqtt_over_websocket_gets_its_status() {
     let ok = request("/mqtt", &[MQTT]);
-    for (input, label, status) in [
-        (request("/", &[MQTT]), "path", "404 Not Found"),
-        (request("/mqtt/", &[MQTT]), "path", "404 Not Found"),
-        (request("/mqtt", &[MQTT, "Origin: https://evil.example"]), "origin", "403 Forbidden"),
-        (request("/mqtt", &[MQTT, "Origin: null"]), "origin", "403 Forbidden"),
-        (request("/mqtt", &[]), "sub_protocol", "400 Bad Request"),
+    for (input, reason, status) in [
+        (request("/", &[MQTT]), Reason::Path, "404 Not Found"),
+        (request("/mqtt/", &[MQTT]), Reason::Path, "404 Not Found"),
+        (request("/mqtt", &[MQTT, "Origin: https://evil.example"]), Reason::Origin, "403 Forbidden"),
+        (request("/mqtt", &[MQTT, "Origin: null"]), Reason::Origin, "403 Forbidden"),
+        (request("/mqtt", &[]), Reason::SubProtocol, "400 Bad Request"),
         (
             request("/mqtt", &["Sec-WebSocket-Protocol: MQTT, mqtts"]),
-            "sub_protocol",
+            Reason::SubProtocol,
             "400 Bad Request",
         ),
-        (ok.replace("GET", "POST"), "bad_request", "405 Method Not Allowed"),
-        (ok.replace("HTTP/1.1", "HTTP/1.0"), "bad_request", "505 HTTP Version Not Supported"),
-        (ok.replace("Version: 13", "Version: 8"), "bad_request", "426 Upgrade Required"),
-        (ok.replace("dGhl", "dG"), "bad_request", "400 Bad Request"),
-        (ok.replace("Host:", "Ho st:"), "bad_request", "400 Bad Request"),
-        ("GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(), "no_upgrade", "426 Upgrade Required"),
+        (ok.replace("GET", "POST"), Reason::BadRequest, "405 Method Not Allowed"),
+        (ok.replace("HTTP/1.1", "HTTP/1.0"), Reason::BadRequest, "505 HTTP Version Not Supported"),
+        (ok.replace("Version: 13", "Version: 8"), Reason::BadRequest, "426 Upgrade Required"),
+        (ok.replace("dGhl", "dG"), Reason::BadRequest, "400 Bad Request"),
+        (ok.replace("Host:", "Ho st:"), Reason::BadRequest, "400 Bad Request"),
+        ("GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(), Reason::NoUpgrade, "426 Upgrade Required"),
     ] {
-        refused(input.as_bytes(), label, status).await;
+        refused(input.as_bytes(), reason, status).await;
     }
 }
 
 #[tokio::test]
 async fn a_person_with_a_browser_is_told_what_this_port_is() {
     let response =
-        refused(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "no_upgrade", "426 Upgrade Required");
+        refused(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", Reason::NoUpgrade, "426 Upgrade Required");
     let response = response.await;
     assert!(response.contains("upgrade: websocket\r\n"), "{response}");
     assert!(response.contains("sec-websocket-version: 13\r\n"), "{response}");
@@ -69,7 +70,7 @@ async fn other_protocols_are_named_and_not_answered() {
         (b"\x16\x03\x01\x02\x00\x01\x00", "a TLS client"),
         (b"\r\nGET / HTTP/1.1\r\n\r\n", "the first byte is 0x0d"),
     ] {
-        refused(input, "not_http", "").await;
+        refused(input, Reason::NotHttp, "").await;
         let (accepted, _) = answer(input, &settings(&[]), 1).await;
         let refusal = accepted.unwrap_err().to_string();
         assert!(refusal.contains(hint), "{refusal}");
@@ -79,7 +80,7 @@ async fn other_protocols_are_named_and_not_answered() {
 #[tokio::test]
 async fn a_probe_is_no_failure_and_half_a_request_is_one() {
     let (accepted, response) = answer(b"", &settings(&[]), 10).await;
-    assert!(accepted.unwrap_err().is_probe());
+    assert!(accepted.unwrap_err().reason().is_none());
     assert_eq!(response, "");
     let (accepted, _) = answer(b"GET /mqtt HT", &settings(&[]), 10).await;
     assert_eq!(accepted.unwrap_err(), WebSocketRefusal::Closed);
@@ -89,8 +90,8 @@ async fn a_probe_is_no_failure_and_half_a_request_is_one() {
 async fn a_header_is_bounded() {
     let status = "431 Request Header Fields Too Large";
     let long = format!("X: {}", "x".repeat(8192));
-    refused(request("/mqtt", &[&long]).as_bytes(), "bad_request", status).await;
-    refused(request("/mqtt", &["X: y"; 124]).as_bytes(), "bad_request", status).await;
+    refused(request("/mqtt", &[&long]).as_bytes(), Reason::BadRequest, status).await;
+    refused(request("/mqtt", &["X: y"; 124]).as_bytes(), Reason::BadRequest, status).await;
     // It ends nowhere, and the sender goes on: it is not read on.
     let (ours, mut theirs) = duplex(1000);
     let endless = async move {
@@ -114,7 +115,7 @@ async fn text_of_the_peer_is_shortened_and_escaped() {
     let input = request("/mqtt", &[MQTT, &format!("Origin: \u{1f600}{}", "x".repeat(1000))]);
     let (accepted, _) = answer(input.as_bytes(), &settings(&["https://a.example"]), 10_000).await;
     let refusal = accepted.unwrap_err();
-    assert_eq!(refusal.label(), "origin");
+    assert_eq!(refusal.reason(), Some(Reason::Origin));
     assert!(refusal.to_string().len() < 250, "{refusal}");
     let evil = WebSocketRefusal::Path("/\u{1b}[2J\n".into()).to_string();
     assert!(!evil.contains(['\u{1b}', '\n']), "{evil}");
