@@ -4,7 +4,9 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf, duplex};
+use tokio::io::{
+    AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, ReadBuf, duplex,
+};
 
 use super::{BINARY, CLOSE, KEY, PING, PONG, client, frame, once, run, run_one, server};
 use crate::net::websocket::{Violation, WebSocketStream};
@@ -13,18 +15,27 @@ fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
     frame(first, Some(KEY), payload)
 }
 
+/// A server's stream over memory of this size, and its other end.
+fn served(size: usize) -> (WebSocketStream<DuplexStream>, DuplexStream) {
+    let (ours, theirs) = duplex(size);
+    (server(ours), theirs)
+}
+
+/// The next bytes that arrive are these.
+async fn arrives(theirs: &mut DuplexStream, expected: &[u8]) {
+    let mut got = vec![0; expected.len()];
+    theirs.read_exact(&mut got).await.unwrap();
+    assert!(got == expected, "{} bytes", expected.len());
+}
+
 #[test]
 fn a_write_is_a_frame_and_small_ones_stay_small() {
     run_one(async {
-        let (ours, mut theirs) = duplex(1 << 20);
-        let mut ours = server(ours);
+        let (mut ours, mut theirs) = served(1 << 20);
         for len in [1, 125, 126, 65535, 65536] {
             let bytes = vec![7; len];
             assert_eq!(ours.write(&bytes).await.unwrap(), len);
-            let expected = frame(BINARY, None, &bytes);
-            let mut got = vec![0; expected.len()];
-            theirs.read_exact(&mut got).await.unwrap();
-            assert!(got == expected, "{len}");
+            arrives(&mut theirs, &frame(BINARY, None, &bytes)).await;
         }
         assert_eq!(ours.write(&[]).await.unwrap(), 0);
         assert_eq!(ours.write(&vec![7; 65537]).await.unwrap(), 65536);
@@ -34,8 +45,7 @@ fn a_write_is_a_frame_and_small_ones_stay_small() {
 #[test]
 fn a_frame_is_continued_where_the_stream_below_was_full() {
     run_one(async {
-        let (ours, mut theirs) = duplex(10);
-        let mut ours = server(ours);
+        let (mut ours, mut theirs) = served(10);
         assert_eq!(ours.write(b"0123456789").await.unwrap(), 8);
         let full = once(|context| Pin::new(&mut ours).poll_write(context, b"89ab")).await;
         assert!(full.is_pending());
@@ -55,39 +65,32 @@ fn a_frame_is_continued_where_the_stream_below_was_full() {
 #[test]
 fn a_frame_of_which_nothing_was_taken_has_not_begun() {
     run_one(async {
-        let (ours, mut theirs) = duplex(3);
-        let mut ours = server(ours);
+        let (mut ours, mut theirs) = served(3);
         assert_eq!(ours.write(b"a").await.unwrap(), 1);
         let full = once(|context| Pin::new(&mut ours).poll_write(context, b"long text")).await;
         assert!(full.is_pending());
         theirs.read_exact(&mut [0; 3]).await.unwrap();
         // The caller changed its mind.
         assert_eq!(ours.write(b"b").await.unwrap(), 1);
-        let mut got = [0; 3];
-        theirs.read_exact(&mut got).await.unwrap();
-        assert_eq!(got[..], frame(BINARY, None, b"b"));
+        arrives(&mut theirs, &frame(BINARY, None, b"b")).await;
     });
 }
 
 #[test]
 fn of_several_pings_the_last_is_answered() {
     run_one(async {
-        let (ours, mut theirs) = duplex(1000);
-        let mut ours = server(ours);
+        let (mut ours, mut theirs) = served(1000);
         let input = [masked(PING, b"one"), masked(PING, b"two"), masked(BINARY, b"x")].concat();
         theirs.write_all(&input).await.unwrap();
         assert_eq!(ours.read(&mut [0; 100]).await.unwrap(), 1);
-        let mut got = [0; 5];
-        theirs.read_exact(&mut got).await.unwrap();
-        assert_eq!(got[..], frame(PONG, None, b"two"));
+        arrives(&mut theirs, &frame(PONG, None, b"two")).await;
     });
 }
 
 #[test]
 fn a_pong_goes_between_two_frames_of_one_who_only_writes() {
     run_one(async {
-        let (ours, mut theirs) = duplex(10);
-        let mut ours = server(ours);
+        let (mut ours, mut theirs) = served(10);
         assert_eq!(ours.write(b"0123456789").await.unwrap(), 8);
         theirs.write_all(&masked(PING, b"p")).await.unwrap();
         let read = once(|context| {
@@ -98,18 +101,15 @@ fn a_pong_goes_between_two_frames_of_one_who_only_writes() {
         theirs.read_exact(&mut [0; 10]).await.unwrap();
         ours.write_all(b"89").await.unwrap();
         ours.write_all(b"ab").await.unwrap();
-        let mut got = [0; 9];
-        theirs.read_exact(&mut got).await.unwrap();
         let expected = [&b"89"[..], &frame(PONG, None, b"p"), &frame(BINARY, None, b"ab")];
-        assert_eq!(got[..], expected.concat());
+        arrives(&mut theirs, &expected.concat()).await;
     });
 }
 
 #[test]
 fn a_close_frame_is_answered_and_ends_the_stream() {
     for size in [1, 3, 64] {
-        let (ours, mut theirs) = duplex(size);
-        let mut ours = server(ours);
+        let (mut ours, mut theirs) = served(size);
         run(vec![
             Box::pin(async move {
                 let mut got = Vec::new();
@@ -134,8 +134,7 @@ fn a_close_frame_is_answered_and_ends_the_stream() {
 fn a_peer_that_is_gone_is_not_waited_for() {
     run_one(async {
         // No room for the answer, and nobody reads.
-        let (ours, mut theirs) = duplex(20);
-        let mut ours = server(ours);
+        let (mut ours, mut theirs) = served(20);
         ours.write_all(&[7; 17]).await.unwrap();
         theirs.write_all(&masked(CLOSE, b"")).await.unwrap();
         theirs.shutdown().await.unwrap();
@@ -146,8 +145,7 @@ fn a_peer_that_is_gone_is_not_waited_for() {
 #[test]
 fn shutting_down_sends_a_close_frame_and_ends() {
     for size in [1, 3, 64] {
-        let (ours, mut theirs) = duplex(size);
-        let mut ours = server(ours);
+        let (mut ours, mut theirs) = served(size);
         run(vec![
             Box::pin(async move {
                 ours.write_all(b"bye").await.unwrap();
@@ -172,8 +170,7 @@ fn shutting_down_sends_a_close_frame_and_ends() {
 #[test]
 fn a_violation_is_told_to_the_peer_and_to_the_reader() {
     for size in [1, 3, 64] {
-        let (ours, mut theirs) = duplex(size);
-        let mut ours = server(ours);
+        let (mut ours, mut theirs) = served(size);
         run(vec![
             Box::pin(async move {
                 let mut got = Vec::new();
