@@ -1,10 +1,12 @@
-//! Memory for clients before authentication. Incomplete CONNECTs are counted against a limit of
-//! their own, so that they cannot use up the memory of connected clients.
+//! Memory for clients before authentication. What is held of unfinished TLS and WebSocket
+//! handshakes and of incomplete CONNECTs is counted against a limit of its own, so that it cannot
+//! use up the memory of connected clients. PROXY headers are not: only trusted proxies send them,
+//! and they have 4 KiB at most.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A CONNECT of at most this many bytes is not counted. Most are shorter.
+/// A share of at most this many bytes is not counted. Most CONNECTs and handshakes are shorter.
 const SMALL: usize = 4 << 10;
 
 /// The limit and the bytes in use.
@@ -15,12 +17,12 @@ pub struct ConnectMemory {
 }
 
 impl ConnectMemory {
-    /// A limit of `bytes` for all large CONNECTs together.
+    /// A limit of `bytes` for all large shares together.
     pub fn new(bytes: u64) -> Arc<Self> {
         Arc::new(Self { taken: AtomicU64::new(0), bytes })
     }
 
-    /// The share of one client, until it is dropped.
+    /// The share of one client, or of one layer of its connection, until it is dropped.
     pub fn share(self: &Arc<Self>) -> ConnectShare {
         ConnectShare { memory: Arc::clone(self), taken: 0 }
     }

@@ -152,6 +152,7 @@ async fn open<S: Transport>(
                 connack.authentication_method.clone_from(&connect.authentication_method);
                 connack.authentication_data = data;
                 client.open(connack, gate);
+                stream.client_connected();
                 // A reload looks for clients that are no longer trusted after it has replaced
                 // the lists: either it finds this one, which is attached, or this sees them.
                 if origin.client.as_ref().is_some_and(|client| !client.is_still_trusted()) {

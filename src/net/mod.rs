@@ -26,7 +26,6 @@ pub use transport::{AnyStream, ByteStream, Established, Transport};
 
 use std::sync::Arc;
 
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use self::accept::Pipeline;
@@ -47,7 +46,7 @@ where
 /// The same for a stream on which these layers carry MQTT.
 pub async fn serve_layers<S>(broker: Arc<Broker>, stream: S, layers: Layers, origin: Origin)
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: ByteStream + 'static,
 {
     let metrics = broker.metrics.connections.listeners.of(&origin.listener);
     let until = Instant::now() + broker.connect_settings().connect_timeout;

@@ -2,6 +2,7 @@
 //! one. What follows the last of them is left to the connection.
 
 use std::future::poll_fn;
+use std::io::ErrorKind;
 
 use super::scratch::{self, Consumed, Partial};
 use super::transport::Transport;
@@ -63,6 +64,8 @@ impl<'a, S: Transport> Opening<'a, S> {
             })
             .await;
             match read {
+                // Of a layer below.
+                Err(error) if error.kind() == ErrorKind::OutOfMemory => return Ok(Read::NoMemory),
                 Ok(Ok(0)) | Err(_) => return Ok(Read::Closed),
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => return Err(error),

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
 
 use crate::peer::{PeerAddr, Security};
 
@@ -24,6 +25,9 @@ pub trait Transport: AsyncRead + AsyncWrite + Unpin {
     fn has_close(&self) -> bool {
         false
     }
+
+    /// As [`ByteStream::client_connected`].
+    fn client_connected(&mut self) {}
 }
 
 /// A stream on which MQTT can begin: what its layers need to say to each other was said.
@@ -41,9 +45,24 @@ pub struct Established<S> {
 pub type AnyStream = Box<dyn ByteStream>;
 
 /// Bytes in both directions.
-pub trait ByteStream: AsyncRead + AsyncWrite + Unpin + Send {}
+pub trait ByteStream: AsyncRead + AsyncWrite + Unpin + Send {
+    /// A client has connected by it. What a layer holds of a stranger, before that, is charged
+    /// to the limit for unfinished connections.
+    fn client_connected(&mut self) {}
+}
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> ByteStream for S {}
+impl ByteStream for TcpStream {}
+
+impl ByteStream for UnixStream {}
+
+#[cfg(test)]
+impl ByteStream for tokio::io::DuplexStream {}
+
+impl ByteStream for AnyStream {
+    fn client_connected(&mut self) {
+        (**self).client_connected();
+    }
+}
 
 impl<S> Established<S> {
     /// A stream whose other end is at `peer`, behind all proxies that are believed.
@@ -59,7 +78,7 @@ impl<S> Established<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Transport for Established<S> {
+impl<S: ByteStream> Transport for Established<S> {
     fn peer(&self) -> PeerAddr {
         self.peer
     }
@@ -70,6 +89,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transport for Established<S> {
 
     fn has_close(&self) -> bool {
         self.has_close
+    }
+
+    fn client_connected(&mut self) {
+        self.stream.client_connected();
     }
 }
 

@@ -37,6 +37,8 @@ label! {
         ByClient => "by_client",
         /// The client does not speak TLS.
         NotTls => "not_tls",
+        /// The limit for the memory of unfinished connections was reached.
+        Busy => "busy",
         /// The connection broke during the handshake.
         Io => "io",
         /// The client violated the TLS protocol.

@@ -20,5 +20,7 @@ label! {
         NoUpgrade => "no_upgrade",
         /// Any other request that cannot be accepted.
         BadRequest => "bad_request",
+        /// The limit for the memory of unfinished connections was reached.
+        Busy => "busy",
     }
 }

@@ -11,7 +11,7 @@ use ferrymq::broker::client::Dialled;
 use ferrymq::broker::{Broker, Clock, Hand, Persistence, Settings};
 use ferrymq::config::{Config, Protocol};
 use ferrymq::message::WallMillis;
-use ferrymq::net::{Dial, Origin, Transport, dial_stream, serve_stream};
+use ferrymq::net::{ByteStream, Dial, Origin, Transport, dial_stream, serve_stream};
 use ferrymq::peer::{PeerAddr, Security};
 use ferrymq::protocol::Connect;
 use ferrymq::schedule::{Hook, Point, set_hook};
@@ -32,6 +32,8 @@ pub const DRIVER_FLUSHES: bool = true;
 const BEGIN: u64 = 1_780_000_000_000;
 
 const PEER: ([u8; 4], u16) = ([127, 0, 0, 1], 1);
+
+impl ByteStream for ServerEnd {}
 
 impl Transport for ServerEnd {
     fn peer(&self) -> PeerAddr {
@@ -60,15 +62,7 @@ fn at_once<T>(future: impl Future<Output = T>) -> T {
 pub fn origin() -> Origin {
     let (listener, peer) = ("tcp".into(), PEER.into());
     let (protocol, certificate) = (Protocol::Mqtt, None);
-    Origin {
-        listener,
-        protocol,
-        loopback: true,
-        peer,
-        is_proxy: false,
-        certificate,
-        client: None,
-    }
+    Origin { listener, protocol, loopback: true, peer, is_proxy: false, certificate, client: None }
 }
 
 /// A broker whose commits and time are driven by the schedule.

@@ -12,7 +12,6 @@ mod refusal;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 pub use layers::Layers;
@@ -20,7 +19,7 @@ pub use layers::Layers;
 use self::refusal::{Refusal, Step};
 use super::handshake::{self, Origin};
 use super::proxy_protocol::{Opening, Proxies};
-use super::transport::{AnyStream, Established};
+use super::transport::{AnyStream, ByteStream, Established};
 use super::websocket::{self, WebSocketSettings};
 use crate::auth::bans::Admitted;
 use crate::broker::{Broker, Load};
@@ -139,7 +138,7 @@ impl Pipeline {
         counted: OpenConnection,
         until: Instant,
     ) where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        S: ByteStream + 'static,
     {
         let mut held = Held::default();
         // Boxed, so that it takes no room in the task while the connection lives.
@@ -167,7 +166,7 @@ impl Pipeline {
         until: Instant,
     ) -> Result<Opened<S>, Refusal>
     where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        S: ByteStream + 'static,
     {
         if let Some(proxies) = &self.proxies {
             let read = proxies.read(&mut stream, origin.peer);
@@ -184,7 +183,9 @@ impl Pipeline {
         let Layers { tls, websocket } = &self.layers;
         if let Some(context) = tls {
             let turn = || broker.turns.wait(Load::Handshake);
-            let stream = within(broker, until, Step::Tls, context.accept(stream, turn)).await?;
+            let memory = broker.connect_memory.share();
+            let handshake = context.accept(stream, memory, turn);
+            let stream = within(broker, until, Step::Tls, handshake).await?;
             let session = if stream.is_resumed() { TlsSession::Resumed } else { TlsSession::New };
             broker.metrics.connections.tls_handshakes.inc(session);
             if let Some(client) = stream.client() {
@@ -211,12 +212,13 @@ impl Pipeline {
         until: Instant,
     ) -> Result<Established<AnyStream>, Refusal>
     where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        S: ByteStream + 'static,
     {
         let stream: AnyStream = match &self.layers.websocket {
             None => Box::new(stream),
             Some(settings) => {
-                let accepted = websocket::accept(stream, origin.peer, settings);
+                let memory = broker.connect_memory.share();
+                let accepted = websocket::accept(stream, origin.peer, settings, memory);
                 let (stream, upgrade) = within(broker, until, Step::WebSocket, accepted).await?;
                 if let Some(client) = upgrade.forwarded_for {
                     self.admit(broker, origin, held, SocketAddr::new(client, 0), false)?;

@@ -98,7 +98,10 @@ impl Refusal {
             }
             Self::NotAdmitted(reason) => counted.rejected(*reason),
             Self::Tls(TlsRefusal { reason, detail, .. }) => {
-                counted.rejected(RejectReason::Tls);
+                counted.rejected(match reason {
+                    RefusalReason::Busy => RejectReason::Busy,
+                    _ => RejectReason::Tls,
+                });
                 if let Some(peer) = origin.liable().filter(|_| is_failed_log_in(*reason)) {
                     broker.log_in_failed(peer);
                 }
@@ -107,7 +110,10 @@ impl Refusal {
                 tracing::info!(%remote, listener, %reason, %detail, "TLS handshake failed");
             }
             Self::WebSocket(refusal, reason) => {
-                counted.rejected(RejectReason::WebSocket);
+                counted.rejected(match reason {
+                    WebSocketFailure::Busy => RejectReason::Busy,
+                    _ => RejectReason::WebSocket,
+                });
                 broker.metrics.connections.websocket_refusals.inc(*reason);
                 let reason = reason.as_str();
                 tracing::info!(%remote, listener, %reason, detail = %refusal, "no WebSocket");

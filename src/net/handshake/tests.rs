@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -19,8 +20,8 @@ use crate::protocol::{Auth, Frame};
 use crate::store::Recovered;
 use crate::telemetry::{AuthMethod, AuthResult, Metrics};
 
-/// One end of a stream in memory.
-struct InMemory(DuplexStream);
+/// One end of a stream in memory, and whether it was told that a client has connected.
+struct InMemory(DuplexStream, Arc<AtomicBool>);
 
 impl Transport for InMemory {
     fn peer(&self) -> PeerAddr {
@@ -29,6 +30,10 @@ impl Transport for InMemory {
 
     fn security(&self) -> Security {
         Security::Plain
+    }
+
+    fn client_connected(&mut self) {
+        self.1.store(true, Ordering::SeqCst);
     }
 }
 
@@ -73,6 +78,7 @@ struct Remote {
     decoder: Decoder,
     served: JoinHandle<()>,
     broker: Arc<Broker>,
+    told: Arc<AtomicBool>,
 }
 
 /// A broker whose policy has the method `ECHO`, and a stream to it.
@@ -113,11 +119,12 @@ fn origin() -> Origin {
 
 fn remote(broker: Arc<Broker>, origin: Origin) -> Remote {
     let (ours, theirs) = tokio::io::duplex(1 << 16);
-    let served =
-        tokio::spawn(crate::net::serve_stream(Arc::clone(&broker), InMemory(theirs), origin));
+    let told = Arc::<AtomicBool>::default();
+    let theirs = InMemory(theirs, Arc::clone(&told));
+    let served = tokio::spawn(crate::net::serve_stream(Arc::clone(&broker), theirs, origin));
     let mut decoder = Decoder::client(u32::MAX);
     decoder.set_version(Version::V5);
-    Remote { stream: ours, received: BytesMut::new(), decoder, served, broker }
+    Remote { stream: ours, received: BytesMut::new(), decoder, served, broker, told }
 }
 
 impl Remote {
@@ -231,6 +238,17 @@ async fn data_in_connect_may_be_enough() {
     let mut client = client();
     client.send(&[connect(Some("ECHO"), Some("alice"))]).await;
     assert_eq!(client.connack().await.reason, ReasonCode::Success);
+}
+
+#[tokio::test]
+async fn layers_are_told_when_a_client_has_connected_and_not_before() {
+    let mut client = client();
+    client.send(&[connect(Some("ECHO"), None)]).await;
+    assert_eq!(client.next().await, Some(auth("ECHO", "who")));
+    assert!(!client.told.load(Ordering::SeqCst));
+    client.send(&[auth("ECHO", "alice")]).await;
+    assert_eq!(client.connack().await.reason, ReasonCode::Success);
+    assert!(client.told.load(Ordering::SeqCst));
 }
 
 #[tokio::test]

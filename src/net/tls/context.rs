@@ -17,6 +17,7 @@ use super::refusal::TlsRefusal;
 use super::server_config::{Parameters, Resumption, ServerConfigs};
 use super::stream::TlsStream;
 use super::validity::{self, Findings};
+use crate::broker::ConnectShare;
 use crate::config::ListenerTls;
 
 /// Certificates, authorities and revocation lists of one listener. Open connections and
@@ -131,6 +132,9 @@ impl TlsContext {
     /// Makes the handshake with a client that connected. It takes as long as the client likes:
     /// the caller limits the time.
     ///
+    /// What it may have the library hold is charged to `memory`, and further on until
+    /// [`ByteStream::client_connected`](crate::net::ByteStream::client_connected).
+    ///
     /// `turn` is awaited before each poll that computes, which may take milliseconds; what it
     /// returns is dropped after that poll. Nothing is computed before the client's first
     /// message is complete.
@@ -141,6 +145,7 @@ impl TlsContext {
     pub async fn accept<S, F>(
         &self,
         stream: S,
+        memory: ConnectShare,
         turn: impl FnMut() -> F,
     ) -> Result<TlsStream<S>, TlsRefusal>
     where
@@ -148,7 +153,7 @@ impl TlsContext {
         F: Future,
     {
         // Boxed, so that the handshake takes no room in the task while the connection lives.
-        Box::pin(handshake::accept(self, stream, turn)).await
+        Box::pin(handshake::accept(self, stream, memory, turn)).await
     }
 
     /// False if the client's certificate is revoked now, or its authority is gone. Cheap while

@@ -13,22 +13,26 @@ use rustls::pki_types::UnixTime;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::server::{StartHandshake, TlsStream as RustlsStream};
 
+use super::charged::Charged;
 use super::context::{State, TlsContext};
 use super::hello;
 use super::identity::ClientIdentity;
 use super::refusal::{RefusalReason, TlsRefusal, is_told};
 use super::stream::TlsStream;
+use crate::broker::ConnectShare;
 use crate::net::graceful_close;
 
 pub async fn accept<S, F>(
     context: &TlsContext,
-    mut stream: S,
+    stream: S,
+    memory: ConnectShare,
     turn: impl FnMut() -> F,
 ) -> Result<TlsStream<S>, TlsRefusal>
 where
     S: AsyncRead + AsyncWrite + Unpin,
     F: Future,
 {
+    let mut stream = Charged::new(stream, memory);
     let accepted = hello::read(&mut stream).await?;
     let state = context.current();
     let config = state.configs.for_offer(accepted.client_hello().alpn().into_iter().flatten());

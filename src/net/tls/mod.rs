@@ -9,6 +9,7 @@
 //! TLS 1.2 and 1.3 by rustls and ring. No renegotiation, no compression and no early data,
 //! which could be replayed (RFC 8446, 8).
 
+mod charged;
 mod client_verifier;
 mod context;
 mod error;

@@ -15,7 +15,7 @@ pub use crate::telemetry::TlsFailure as RefusalReason;
 /// True if the client was sent an alert that it should be able to read.
 pub(super) fn is_told(reason: RefusalReason) -> bool {
     use RefusalReason as Reason;
-    !matches!(reason, Reason::ByClient | Reason::NotTls | Reason::Io)
+    !matches!(reason, Reason::ByClient | Reason::NotTls | Reason::Busy | Reason::Io)
 }
 
 /// A handshake that failed.
@@ -41,6 +41,12 @@ impl TlsRefusal {
     }
 
     pub(super) fn io(error: &io::Error) -> Self {
+        if error.kind() == io::ErrorKind::OutOfMemory {
+            return Self::new(
+                RefusalReason::Busy,
+                "too many large handshakes and CONNECTs at once for limits.max_memory",
+            );
+        }
         Self::new(RefusalReason::Io, format!("the connection broke during the handshake: {error}"))
     }
 

@@ -10,15 +10,15 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use rustls::{HandshakeKind, ProtocolVersion};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::server::TlsStream as RustlsStream;
 
+use super::charged::Charged;
 use super::identity::ClientIdentity;
-use crate::net::transport::Transport;
-use crate::peer::{PeerAddr, Security};
+use crate::net::transport::ByteStream;
 
 /// Encrypted bytes that wait for a slow client. Two records of the largest size (RFC 8446,
 /// 5.1), so that one is made while the other is written; rustls's default is 64 KiB.
@@ -30,13 +30,15 @@ const WRITE_BUFFER: usize = 32 * 1024;
 #[derive(Debug)]
 pub struct TlsStream<S> {
     /// Boxed: futures that hand it on would hold its 1.2 KiB several times.
-    inner: Box<RustlsStream<S>>,
+    inner: Box<RustlsStream<Charged<S>>>,
     client: Option<ClientIdentity>,
 }
 
 impl<S> TlsStream<S> {
-    pub(super) fn new(mut inner: RustlsStream<S>, client: Option<ClientIdentity>) -> Self {
-        inner.get_mut().1.set_buffer_limit(Some(WRITE_BUFFER));
+    pub(super) fn new(mut inner: RustlsStream<Charged<S>>, client: Option<ClientIdentity>) -> Self {
+        let (carrier, connection) = inner.get_mut();
+        connection.set_buffer_limit(Some(WRITE_BUFFER));
+        carrier.delivered();
         Self { inner: Box::new(inner), client }
     }
 
@@ -47,7 +49,7 @@ impl<S> TlsStream<S> {
 
     /// What carries the encrypted bytes.
     pub fn get_ref(&self) -> &S {
-        self.inner.get_ref().0
+        self.inner.get_ref().0.get_ref()
     }
 
     /// The TLS version, for metrics: `1.2` or `1.3`.
@@ -64,13 +66,11 @@ impl<S> TlsStream<S> {
     }
 }
 
-impl<S: Transport> Transport for TlsStream<S> {
-    fn peer(&self) -> PeerAddr {
-        self.get_ref().peer()
-    }
-
-    fn security(&self) -> Security {
-        Security::Tls
+impl<S: ByteStream> ByteStream for TlsStream<S> {
+    fn client_connected(&mut self) {
+        let carrier = self.inner.get_mut().0;
+        carrier.release();
+        carrier.get_mut().client_connected();
     }
 }
 
@@ -80,12 +80,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsStream<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match Pin::new(&mut *self.inner).poll_read(context, buffer) {
-            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                Poll::Ready(Ok(()))
-            }
+        let read = ready!(Pin::new(&mut *self.inner).poll_read(context, buffer));
+        self.inner.get_mut().0.delivered();
+        Poll::Ready(match read {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(()),
             result => result,
-        }
+        })
     }
 }
 

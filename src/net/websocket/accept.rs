@@ -1,7 +1,5 @@
 //! The server's side of the opening handshake (RFC 6455, section 4.2).
 
-use std::net::SocketAddr;
-
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio_tungstenite::tungstenite::handshake::server::{Request, write_response};
@@ -11,13 +9,12 @@ use super::head::read_head;
 use super::refusal::WebSocketRefusal;
 use super::request::{Upgrade, judge};
 use super::{WebSocketSettings, WebSocketStream};
+use crate::broker::ConnectShare;
 use crate::net::graceful_close;
 use crate::peer::PeerAddr;
 
 /// Accepts a WebSocket on `stream`, whose other end is `peer`: a proxy's address if one stands
-/// in front. The peer of the returned stream is the one that a trusted proxy has named, with
-/// port 0, as it names none. It takes as long as the peer does: the caller has to limit the
-/// time.
+/// in front. It takes as long as the peer does: the caller has to limit the time. What is held of the request is charged to `memory`.
 ///
 /// # Errors
 /// The handshake was refused. That has been answered, and the stream closed.
@@ -25,18 +22,15 @@ pub async fn accept<S>(
     mut stream: S,
     peer: PeerAddr,
     settings: &WebSocketSettings,
+    mut memory: ConnectShare,
 ) -> Result<(WebSocketStream<S>, Upgrade), WebSocketRefusal>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    match negotiate(&mut stream, peer, settings).await {
+    match negotiate(&mut stream, peer, settings, &mut memory).await {
         Ok((upgrade, early)) => {
             let limit = settings.max_message_size;
-            let mut stream = WebSocketStream::new(stream, Role::Server, early, limit);
-            if let Some(client) = upgrade.forwarded_for {
-                stream.set_client(SocketAddr::new(client, 0).into());
-            }
-            Ok((stream, upgrade))
+            Ok((WebSocketStream::new(stream, Role::Server, early, limit), upgrade))
         }
         Err(refusal) => {
             if let Some(response) = refusal.response() {
@@ -54,12 +48,13 @@ async fn negotiate<S>(
     stream: &mut S,
     peer: PeerAddr,
     settings: &WebSocketSettings,
+    memory: &mut ConnectShare,
 ) -> Result<(Upgrade, BytesMut), WebSocketRefusal>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     // A client has to await the response before it sends frames, but some do not.
-    let (request, early) = read_head::<_, Request>(stream).await?;
+    let (request, early) = read_head::<_, Request>(stream, |bytes| memory.hold(bytes)).await?;
     let (response, upgrade) = judge(&request, peer, settings)?;
     let mut bytes = Vec::new();
     write_response(&mut bytes, &response).map_err(WebSocketRefusal::of)?;

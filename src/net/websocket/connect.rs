@@ -66,7 +66,7 @@ where
     let (request, key) = generate_request(request).map_err(ConnectError::Request)?;
     stream.write_all(&request).await?;
     stream.flush().await?;
-    let (response, early) = read_head::<_, Response>(&mut stream).await?;
+    let (response, early) = read_head::<_, Response>(&mut stream, |_| true).await?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Err(ConnectError::Status(response.status()));
     }

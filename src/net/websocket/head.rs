@@ -1,5 +1,7 @@
 //! Reads the header of an HTTP message, within bounds. What it says is not judged here.
 
+use std::io::ErrorKind;
+
 use bytes::{BufMut as _, BytesMut};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
@@ -24,6 +26,9 @@ pub enum HeadError {
     /// The first byte cannot be HTTP's.
     #[error("no HTTP: the first byte is {0:#04x}")]
     NotHttp(u8),
+    /// There is no memory for it.
+    #[error("no memory for the header")]
+    NoMemory,
     /// It is larger than 8 KiB, or has too many fields.
     #[error("the header is larger than {LARGEST_HEAD} bytes, or has more than 124 fields")]
     TooLarge,
@@ -33,8 +38,12 @@ pub enum HeadError {
 }
 
 /// Reads a header; returns it and what was received behind it. It takes as long as the peer
-/// does: the caller has to limit the time.
-pub async fn read_head<S, H>(stream: &mut S) -> Result<(H, BytesMut), HeadError>
+/// does: the caller has to limit the time. `hold` is told how many bytes are held, and says
+/// whether they may be.
+pub async fn read_head<S, H>(
+    stream: &mut S,
+    mut hold: impl FnMut(usize) -> bool,
+) -> Result<(H, BytesMut), HeadError>
 where
     S: AsyncRead + Unpin,
     H: TryParse,
@@ -50,8 +59,15 @@ where
             return Err(HeadError::TooLarge);
         }
         bytes.reserve(room.min(PIECE));
+        if !hold(bytes.capacity()) {
+            return Err(HeadError::NoMemory);
+        }
         match stream.read_buf(&mut (&mut bytes).limit(room)).await {
             Ok(read) if read > 0 => {}
+            // Of a layer below.
+            Err(error) if error.kind() == ErrorKind::OutOfMemory => {
+                return Err(HeadError::NoMemory);
+            }
             _ if before == 0 => return Err(HeadError::Silent),
             _ => return Err(HeadError::Cut),
         }

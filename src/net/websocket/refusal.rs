@@ -33,6 +33,9 @@ pub enum WebSocketRefusal {
     /// More than 8 KiB or 124 fields.
     #[error("the header of the request is too large: at most 8 KiB and 124 fields")]
     TooLarge,
+    /// The limit for the memory of unfinished connections is reached.
+    #[error("too many large requests and CONNECTs at once for limits.max_memory")]
+    NoMemory,
     /// Not valid HTTP, or an invalid `Sec-WebSocket-Key`.
     #[error("a malformed request: {0}")]
     Malformed(Box<str>),
@@ -87,6 +90,7 @@ impl WebSocketRefusal {
             Self::Origin(_) => Reason::Origin,
             Self::SubProtocol(_) => Reason::SubProtocol,
             Self::NoUpgrade => Reason::NoUpgrade,
+            Self::NoMemory => Reason::Busy,
             Self::TooLarge
             | Self::Malformed(_)
             | Self::Method
@@ -114,6 +118,10 @@ impl WebSocketRefusal {
     pub(super) fn response(&self) -> Option<Vec<u8>> {
         let (status, text) = match self {
             Self::Probe | Self::Closed | Self::NotHttp(_) => return None,
+            Self::NoMemory => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The broker has no memory for the request now. Try again later.",
+            ),
             Self::TooLarge => (
                 StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
                 "The header of the request is larger than 8 KiB.",
@@ -181,6 +189,7 @@ impl From<HeadError> for WebSocketRefusal {
             HeadError::Cut => Self::Closed,
             HeadError::NotHttp(byte) => Self::NotHttp(byte),
             HeadError::TooLarge => Self::TooLarge,
+            HeadError::NoMemory => Self::NoMemory,
             HeadError::Http(error) => Self::of(error),
         }
     }

@@ -21,8 +21,7 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 use super::incoming::{End, Incoming};
 use super::outgoing::Outgoing;
 use super::wakers::{Side, Wakers};
-use crate::net::transport::Transport;
-use crate::peer::{PeerAddr, Security};
+use crate::net::transport::ByteStream;
 
 /// Reads in one call that return no payload. After as many, other tasks have their turn: a
 /// peer that sends nothing but pings would hold them up.
@@ -40,8 +39,6 @@ pub struct WebSocketStream<S> {
     outgoing: Outgoing,
     /// True after a violation has been returned.
     is_reported: bool,
-    /// The client that a trusted proxy has named.
-    client: Option<PeerAddr>,
     wakers: Wakers,
 }
 
@@ -55,29 +52,14 @@ impl<S> WebSocketStream<S> {
             incoming: Incoming::new(role, max_message),
             outgoing: Outgoing::new(role),
             is_reported: false,
-            client: None,
             wakers: Wakers::default(),
         }
     }
-
-    /// Names the client behind a proxy.
-    pub(super) fn set_client(&mut self, client: PeerAddr) {
-        self.client = Some(client);
-    }
-
-    /// The stream below.
-    pub fn get_ref(&self) -> &S {
-        &self.stream
-    }
 }
 
-impl<S: Transport> Transport for WebSocketStream<S> {
-    fn peer(&self) -> PeerAddr {
-        self.client.unwrap_or_else(|| self.stream.peer())
-    }
-
-    fn security(&self) -> Security {
-        self.stream.security()
+impl<S: ByteStream> ByteStream for WebSocketStream<S> {
+    fn client_connected(&mut self) {
+        self.stream.client_connected();
     }
 }
 

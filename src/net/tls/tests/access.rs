@@ -139,7 +139,7 @@ async fn a_hello_that_is_larger_than_any_is_refused_before_it_is_kept() {
     sent[5..9].copy_from_slice(&[1, 0, 0xEA, 0x60]);
     far.write_all(&sent).await.unwrap();
     drop(far);
-    let refusal = world.context().accept(near, at_once).await.unwrap_err();
+    let refusal = world.context().accept(near, unlimited(), at_once).await.unwrap_err();
     assert!(refusal.detail.contains("24 KiB"), "{refusal}");
 }
 
@@ -274,7 +274,7 @@ async fn clients_that_do_not_speak_tls_are_recognized_at_their_first_byte() {
     ] {
         let (near, mut far) = duplex(1024);
         far.write_all(sent).await.unwrap();
-        let refusal = context.accept(near, at_once).await.err().unwrap();
+        let refusal = context.accept(near, unlimited(), at_once).await.err().unwrap();
         assert_eq!(refusal.reason, reason, "{refusal}");
         assert!(refusal.detail.contains(detail), "{refusal}");
     }
@@ -288,7 +288,7 @@ async fn a_probe_is_told_apart_from_a_handshake_that_breaks_off() {
         let (near, mut far) = duplex(1024);
         far.write_all(sent).await.unwrap();
         drop(far);
-        let refusal = context.accept(near, at_once).await.err().unwrap();
+        let refusal = context.accept(near, unlimited(), at_once).await.err().unwrap();
         assert_eq!((refusal.reason, refusal.is_probe), (RefusalReason::Io, is_probe));
     }
 }

@@ -4,6 +4,7 @@ mod access;
 mod alpn;
 mod files;
 mod identity;
+mod memory;
 mod reload;
 mod support;
 mod turns;

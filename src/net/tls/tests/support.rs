@@ -19,6 +19,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio_rustls::TlsConnector;
 
 use super::super::*;
+use crate::broker::{ConnectMemory, ConnectShare};
 use crate::config::{ClientAuth, ListenerTls};
 
 pub type ClientStream = tokio_rustls::client::TlsStream<DuplexStream>;
@@ -206,6 +207,11 @@ pub fn client(
     }
 }
 
+/// Memory for any handshake.
+pub fn unlimited() -> ConnectShare {
+    ConnectMemory::new(u64::MAX).share()
+}
+
 /// The turn of a handshake that need not wait for one.
 pub async fn at_once() {}
 
@@ -217,7 +223,7 @@ pub async fn handshake(
 ) -> (Result<TlsStream<DuplexStream>, TlsRefusal>, io::Result<ClientStream>) {
     let (near, far) = duplex(64 * 1024);
     let server = async {
-        let mut stream = context.accept(near, at_once).await?;
+        let mut stream = context.accept(near, unlimited(), at_once).await?;
         stream.write_all(b"A").await.unwrap();
         stream.flush().await.unwrap();
         Ok(stream)
@@ -261,4 +267,11 @@ pub async fn echo(server: &mut TlsStream<DuplexStream>, client: &mut ClientStrea
     bytes = [0; 5];
     client.read_exact(&mut bytes).await.unwrap();
     assert_eq!(&bytes, b"hello");
+}
+
+/// Polls everything that can go on.
+pub async fn settle() {
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
 }

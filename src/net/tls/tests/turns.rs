@@ -45,13 +45,6 @@ async fn hello(world: &World) -> Vec<u8> {
     bytes
 }
 
-/// Polls everything that can go on.
-async fn settle() {
-    for _ in 0..100 {
-        tokio::task::yield_now().await;
-    }
-}
-
 #[tokio::test]
 async fn a_client_that_does_not_complete_its_hello_takes_no_turn() {
     let world = World::new(ClientAuth::Off);
@@ -60,7 +53,7 @@ async fn a_client_that_does_not_complete_its_hello_takes_no_turn() {
     let hello = hello(&world).await;
     far.write_all(&hello[..hello.len() - 1]).await.unwrap();
     tokio::select! {
-        _ = context.accept(near, || line.turn()) => panic!("the hello is not complete"),
+        _ = context.accept(near, unlimited(), || line.turn()) => panic!("the hello is not complete"),
         () = settle() => {}
     }
     assert_eq!(line.granted(), 0);
@@ -74,7 +67,7 @@ async fn nothing_is_computed_before_the_turn() {
     far.write_all(&hello(&world).await).await.unwrap();
     let mut answer = [0];
     tokio::select! {
-        _ = context.accept(near, || line.turn()) => panic!("it has no turn"),
+        _ = context.accept(near, unlimited(), || line.turn()) => panic!("it has no turn"),
         _ = far.read(&mut answer) => panic!("the answer has a signature"),
         () = settle() => {}
     }
@@ -89,7 +82,8 @@ async fn a_turn_is_given_back_while_the_client_does_not_answer() {
     far.write_all(&hello(&world).await).await.unwrap();
     // A task of its own, which only the client wakes.
     let turns = Arc::clone(&line);
-    let accepting = tokio::spawn(async move { context.accept(near, || turns.turn()).await });
+    let accepting =
+        tokio::spawn(async move { context.accept(near, unlimited(), || turns.turn()).await });
     far.read_u8().await.unwrap();
     settle().await;
     assert!(!accepting.is_finished());
@@ -104,7 +98,8 @@ async fn each_flight_of_the_client_takes_a_turn() {
     let device = world.clients.issue("device-1");
     let connector = TlsConnector::from(Arc::new(world.client(Some(&device))));
     let connecting = connector.connect("localhost".try_into().unwrap(), far);
-    let (accepted, connected) = tokio::join!(context.accept(near, || line.turn()), connecting);
+    let (accepted, connected) =
+        tokio::join!(context.accept(near, unlimited(), || line.turn()), connecting);
     accepted.unwrap();
     connected.unwrap();
     assert!((2..=4).contains(&line.granted()), "{} turns", line.granted());

@@ -3,6 +3,7 @@
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 
 use super::{BINARY, KEY, frame};
+use crate::broker::{ConnectMemory, ConnectShare};
 use crate::net::websocket::{
     SubProtocol, Upgrade, WebSocketRefusal, WebSocketSettings, WebSocketStream, accept, connect,
 };
@@ -13,6 +14,11 @@ pub(super) const PROXY: ([u8; 4], u16) = ([10, 0, 0, 1], 4711);
 pub(super) fn settings(origins: &[&str]) -> WebSocketSettings {
     let origins: Vec<_> = origins.iter().map(|&origin| origin.to_owned()).collect();
     WebSocketSettings::new("/mqtt", &origins, &["10.0.0.0/8".parse().unwrap()], 1 << 20)
+}
+
+/// Memory for any request.
+pub(super) fn unlimited() -> ConnectShare {
+    ConnectMemory::new(u64::MAX).share()
 }
 
 /// A valid request with these lines besides.
@@ -36,7 +42,7 @@ pub(super) async fn answer(
     let (ours, theirs) = duplex(size);
     let (mut theirs_in, mut theirs_out) = tokio::io::split(theirs);
     let mut response = Vec::new();
-    let server = accept(ours, PeerAddr::from(PROXY), settings);
+    let server = accept(ours, PeerAddr::from(PROXY), settings, unlimited());
     let writes = async {
         // A server that refuses does not read on.
         let _ = theirs_out.write_all(input).await;
@@ -130,7 +136,7 @@ async fn our_client_is_accepted_by_our_server() {
         let (ours, theirs) = duplex(size);
         let (settings, peer) = (settings(&[]), PeerAddr::from(PROXY));
         let (accepted, connected) = tokio::join!(
-            accept(ours, peer, &settings),
+            accept(ours, peer, &settings, unlimited()),
             connect(theirs, "example.org:8083", "/mqtt", 1000)
         );
         let (mut server, mut client) = (accepted.unwrap().0, connected.unwrap());
@@ -146,7 +152,7 @@ async fn our_client_says_why_it_was_not_accepted() {
     let (ours, theirs) = duplex(10_000);
     let (settings, peer) = (settings(&[]), PeerAddr::from(PROXY));
     let (refused, error) = tokio::join!(
-        accept(ours, peer, &settings),
+        accept(ours, peer, &settings, unlimited()),
         connect(theirs, "example.org", "/elsewhere", 1000)
     );
     assert!(matches!(refused.unwrap_err(), WebSocketRefusal::Path(_)));

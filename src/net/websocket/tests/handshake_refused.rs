@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 
-use super::handshake::{MQTT, PROXY, answer, request, settings};
+use super::handshake::{MQTT, PROXY, answer, request, settings, unlimited};
+use crate::broker::ConnectMemory;
 use crate::net::websocket::{WebSocketRefusal, accept};
 use crate::telemetry::WebSocketFailure as Reason;
 
@@ -34,7 +35,11 @@ async fn what_is_not_mqtt_over_websocket_gets_its_status() {
     for (input, reason, status) in [
         (request("/", &[MQTT]), Reason::Path, "404 Not Found"),
         (request("/mqtt/", &[MQTT]), Reason::Path, "404 Not Found"),
-        (request("/mqtt", &[MQTT, "Origin: https://evil.example"]), Reason::Origin, "403 Forbidden"),
+        (
+            request("/mqtt", &[MQTT, "Origin: https://evil.example"]),
+            Reason::Origin,
+            "403 Forbidden",
+        ),
         (request("/mqtt", &[MQTT, "Origin: null"]), Reason::Origin, "403 Forbidden"),
         (request("/mqtt", &[]), Reason::SubProtocol, "400 Bad Request"),
         (
@@ -105,9 +110,40 @@ async fn a_header_is_bounded() {
         sent
     };
     let settings = settings(&[]);
-    let (accepted, sent) = tokio::join!(accept(ours, PROXY.into(), &settings), endless);
+    let (accepted, sent) =
+        tokio::join!(accept(ours, PROXY.into(), &settings, unlimited()), endless);
     assert_eq!(accepted.unwrap_err(), WebSocketRefusal::TooLarge);
     assert!(sent < 1_000_000, "{sent}");
+}
+
+#[tokio::test]
+async fn unfinished_requests_share_a_limit_of_memory() {
+    let memory = ConnectMemory::new(6 * 1024);
+    let settings = settings(&[]);
+    for (length, is_held) in [(1000, true), (7000, false)] {
+        let (ours, mut theirs) = duplex(10_000);
+        // The header does not end.
+        let request = format!("GET /mqtt HTTP/1.1\r\nX: {}", "x".repeat(length));
+        theirs.write_all(request.as_bytes()).await.unwrap();
+        let accepted = accept(ours, PROXY.into(), &settings, memory.share());
+        let until = std::time::Duration::from_millis(if is_held { 50 } else { 20_000 });
+        let ended = tokio::time::timeout(until, async {
+            let (accepted, mut answer) = (accepted, [0; 12]);
+            let (accepted, _) = tokio::join!(accepted, async {
+                let _ = theirs.read_exact(&mut answer).await;
+                drop(theirs);
+            });
+            (accepted.map(|_| ()), answer)
+        });
+        match ended.await {
+            Err(_) => assert!(is_held),
+            Ok((accepted, answer)) => {
+                assert_eq!(accepted, Err(WebSocketRefusal::NoMemory));
+                assert_eq!(&answer, b"HTTP/1.1 503");
+            }
+        }
+    }
+    assert!(memory.share().hold(6 * 1024), "all of it is given back");
 }
 
 #[tokio::test]

@@ -9,15 +9,13 @@ use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{self, Error, Message, WebSocket};
 
-use super::handshake::settings;
-use crate::net::transport::{Established, Transport as _};
+use super::handshake::{settings, unlimited};
 use crate::net::websocket::{WebSocketStream, accept};
-use crate::peer::Security;
 
 /// Runs a client in a thread of its own, against what `serve` does.
 async fn meet<F: Future<Output = ()>>(
     client: impl FnOnce(WebSocket<StdStream>) + Send + 'static,
-    serve: impl FnOnce(WebSocketStream<Established<TcpStream>>) -> F,
+    serve: impl FnOnce(WebSocketStream<TcpStream>) -> F,
 ) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -31,9 +29,7 @@ async fn meet<F: Future<Output = ()>>(
         client(socket);
     });
     let (stream, peer) = listener.accept().await.unwrap();
-    let stream = Established::new(stream, peer.into(), Security::Plain);
-    let (stream, _) = accept(stream, peer.into(), &settings(&[])).await.unwrap();
-    assert_eq!(stream.peer(), peer.into());
+    let (stream, _) = accept(stream, peer.into(), &settings(&[]), unlimited()).await.unwrap();
     serve(stream).await;
     client.await.unwrap();
 }
