@@ -39,17 +39,18 @@ pub use principal::Principal;
 pub use rules::{CurrentRules, RulesError};
 
 use std::sync::Arc;
+use std::fmt;
 
 use tokio::time::Instant;
 
 use crate::config::Method;
 use crate::message::WallMillis;
 use crate::peer::{ClientCertificate, PeerAddr};
-use crate::protocol::ReasonCode;
+use crate::protocol::{ReasonCode, Redacted};
 use crate::telemetry::{AuthMethod, AuthResult};
 
 /// The data of a CONNECT that authentication uses.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Request<'a> {
     /// The name of the listener that it came through.
     pub listener: &'a str,
@@ -73,6 +74,34 @@ pub struct Request<'a> {
 
 /// The authenticated identity of a client.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// Without the password.
+impl fmt::Debug for Request<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            listener,
+            loopback,
+            client_id,
+            username,
+            password,
+            certificate,
+            peer,
+            until,
+            now,
+        } = self;
+        f.debug_struct("Request")
+            .field("listener", listener)
+            .field("loopback", loopback)
+            .field("client_id", client_id)
+            .field("username", username)
+            .field("password", &password.map(Redacted::of))
+            .field("certificate", certificate)
+            .field("peer", peer)
+            .field("until", until)
+            .field("now", now)
+            .finish()
+    }
+}
+
 pub struct Identity {
     /// The verified user name; `None` for an anonymous client.
     pub username: Option<Box<str>>,

@@ -28,6 +28,7 @@ mod packet;
 mod properties;
 mod reader;
 mod reason;
+mod redacted;
 mod topic;
 mod types;
 mod varint;
@@ -43,5 +44,6 @@ pub use packet::{
 };
 pub use properties::{MessageProperties, check_publish_properties, user_properties};
 pub use reason::{ReasonCode, ReasonContext};
+pub use redacted::Redacted;
 pub use topic::{TopicError, TopicFilter, TopicName, level_count, matches};
 pub use types::{AckKind, PacketId, QoS, Version};

@@ -43,7 +43,7 @@ pub enum Packet<'a> {
 }
 
 /// CONNECT.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Connect {
     /// From protocol name and level.
     pub version: Version,
@@ -310,7 +310,7 @@ pub struct Disconnect {
 }
 
 /// AUTH.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Clone, PartialEq, Default)]
 pub struct Auth {
     /// 0x00, 0x18 or 0x19.
     pub reason: ReasonCode,

@@ -98,3 +98,10 @@ async fn users_of_mosquitto_log_in_beside_our_own() {
         refusal(BAD, Some(Method::Password))
     );
 }
+
+#[test]
+fn a_request_does_not_show_the_password() {
+    let shown = format!("{:?}", with_password("alice", "hunter2"));
+    let secret = format!("{:?}", b"hunter2");
+    assert!(!shown.contains(&secret) && shown.contains("<7 bytes>"), "{shown}");
+}
