@@ -56,7 +56,8 @@ pub struct Request<'a> {
     pub listener: &'a str,
     /// True if that listener can only be reached from this machine, and not through a proxy.
     pub loopback: bool,
-    /// The client id that the session will have, even if the broker assigned it.
+    /// The client id in the CONNECT. Empty if the broker is to assign one, which it does after
+    /// the client is authenticated.
     pub client_id: &'a str,
     /// The user name in the CONNECT.
     pub username: Option<&'a str>,
@@ -103,7 +104,8 @@ impl fmt::Debug for Request<'_> {
 }
 
 pub struct Identity {
-    /// The verified user name; `None` for an anonymous client.
+    /// The verified user name; `None` for an anonymous client, and for one without a user name
+    /// that an authentication server has allowed.
     pub username: Option<Box<str>>,
     /// The method that verified it; `None` for an anonymous client.
     pub method: Option<Method>,
@@ -172,8 +174,9 @@ impl Decision {
     /// The labels of the counter that it belongs to.
     pub fn as_labels(&self) -> (AuthMethod, AuthResult) {
         match self {
-            Self::Allow(Identity { username: Some(_), method, .. }) => {
-                (label(*method), AuthResult::Accepted)
+            // By its method, since an authentication server may allow a client without a name.
+            Self::Allow(Identity { method: None, .. }) => {
+                (AuthMethod::Nobody, AuthResult::Anonymous)
             }
             Self::Allow(_) => (AuthMethod::Nobody, AuthResult::Anonymous),
             Self::Refuse { reason, by } => {

@@ -12,7 +12,7 @@ use crate::peer::{ClientCertificate, PeerAddr};
 /// A client that wants to connect.
 #[derive(Clone, Copy)]
 pub struct CallbackRequest<'a> {
-    /// Its client id, sent or assigned.
+    /// The client id in the CONNECT; empty if the broker is to assign one.
     pub client_id: &'a str,
     /// The user name in the CONNECT.
     pub username: Option<&'a str>,

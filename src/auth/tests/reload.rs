@@ -96,3 +96,19 @@ fn a_file_that_everyone_may_read_is_used_and_pointed_out() {
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
     Authenticator::load(&config).unwrap();
 }
+
+#[test]
+fn a_client_without_a_user_name_that_a_method_has_allowed_is_not_anonymous() {
+    let allowed = Identity { method: Some(Method::Http), ..Identity::default() };
+    let counted = Decision::Allow(allowed.clone()).as_labels();
+    assert_eq!(counted, (AuthMethod::Http, AuthResult::Accepted));
+    let mut config = Config::default();
+    config.auth.http.url = "http://127.0.0.1:9/".to_owned();
+    config.auth.methods = List(vec![Method::Http]);
+    let auth = Authenticator::load(&config).unwrap();
+    assert!(auth.still_valid(&log_in(&allowed, None)));
+    // Its method is gone, and an anonymous client would not be allowed either.
+    auth.replace(auth.read(&Config::default()).unwrap());
+    assert!(!auth.still_valid(&log_in(&allowed, None)));
+    assert!(auth.still_valid(&log_in(&Identity::default(), None)));
+}
