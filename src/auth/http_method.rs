@@ -1,11 +1,10 @@
 //! The method `http`: the server of `[auth.http]` decides.
 
-use super::acl::{Effect, Pattern, Rule, Who};
 use super::callback::{self, Callback, CallbackRequest};
 use super::external_clock::{in_broker_time, wall_clock};
 use super::{Answer, Identity, Request};
 use crate::config::Method;
-use crate::protocol::{QoS, ReasonCode};
+use crate::protocol::ReasonCode;
 
 /// Asks about a client that gave a user name or a password.
 pub(super) async fn ask(callback: &Callback, request: &Request<'_>) -> Answer {
@@ -22,32 +21,16 @@ pub(super) async fn ask(callback: &Callback, request: &Request<'_>) -> Answer {
     };
     let wall = wall_clock();
     match callback.ask(&asked, request.until, wall).await {
-        callback::Answer::Allow { username, superuser, rules, expires_at } => {
-            Answer::Allow(Identity {
-                username,
-                method: Some(Method::Http),
-                rules: if superuser { Some(everything().into()) } else { rules },
-                expires_at: expires_at.map(|at| in_broker_time(at, wall, request.now)),
-                credential: 0,
-                others: None,
-            })
-        }
+        callback::Answer::Allow { username, rules, expires_at } => Answer::Allow(Identity {
+            username,
+            method: Some(Method::Http),
+            rules,
+            expires_at: expires_at.map(|at| in_broker_time(at, wall, request.now)),
+            credential: 0,
+            others: None,
+        }),
         callback::Answer::Refuse => Answer::Refuse(ReasonCode::BadUserNameOrPassword),
         callback::Answer::NotMine => Answer::NotMine,
         callback::Answer::Unavailable => Answer::Refuse(ReasonCode::ServerUnavailable),
     }
-}
-
-/// The rules of a superuser: all topics, and those of `$SYS`, which `#` does not match.
-fn everything() -> Vec<Rule> {
-    let topics = ["#", "$SYS/#"].into_iter().filter_map(|topic| Pattern::new(topic).ok());
-    vec![Rule {
-        who: Who::default(),
-        publish: true,
-        subscribe: true,
-        effect: Effect::Allow,
-        topics: topics.collect(),
-        max_qos: QoS::ExactlyOnce,
-        retain: true,
-    }]
 }

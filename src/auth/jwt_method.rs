@@ -90,7 +90,7 @@ fn identity(verified: Verified, wall: WallMillis, now: WallMillis) -> Identity {
     Identity {
         username: Some(verified.username),
         method: Some(Method::Jwt),
-        rules: verified.rules.map(Into::into),
+        rules: verified.rules,
         expires_at: verified.expires_at.map(|at| in_broker_time(at, wall, now)),
         // A token is not looked at again: it ends by itself.
         credential: 0,

@@ -110,7 +110,7 @@ pub struct Identity {
     /// The method that verified it; `None` for an anonymous client.
     pub method: Option<Method>,
     /// Access rules that came with the log-in, before all others.
-    pub rules: Option<Arc<[acl::Rule]>>,
+    pub rules: Option<acl::LogInRules>,
     /// When the log-in ends, such as the `exp` of a token.
     pub expires_at: Option<WallMillis>,
     /// Stands for the secret that was verified: it differs after the user's password or key
@@ -127,7 +127,7 @@ pub struct Others {
     /// The first end among them.
     pub expires_at: Option<WallMillis>,
     /// The rules of the first of them that has any.
-    pub rules: Option<Arc<[acl::Rule]>>,
+    pub rules: Option<acl::LogInRules>,
 }
 
 /// The log-in of a connected client, for the question whether it still holds.

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use super::SessionHandle;
-use crate::auth::acl::{Access, Rule, Subject};
+use crate::auth::acl::{Access, LogInRules, Subject};
 use crate::auth::{CurrentRules, Principal};
 
 /// The client of a session, and what it may do.
@@ -26,14 +26,14 @@ pub(super) struct Rights {
 struct Client {
     principal: Arc<Principal>,
     /// Rules that came with its log-in.
-    rules: Option<Arc<[Rule]>>,
+    rules: Option<LogInRules>,
 }
 
 impl Client {
     /// True if both are of the same log-in. A renewal changes its rules, and not the principal.
     fn is(&self, other: &Self) -> bool {
         let same_rules = match (&self.rules, &other.rules) {
-            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (Some(one), Some(other)) => one.is(other),
             (one, other) => one.is_none() && other.is_none(),
         };
         same_rules && Arc::ptr_eq(&self.principal, &other.principal)
@@ -45,10 +45,10 @@ impl SessionHandle {
     pub(super) fn set_client(
         &self,
         principal: &Arc<Principal>,
-        log_in: Option<Arc<[Rule]>>,
+        log_in: Option<LogInRules>,
         rules: &CurrentRules,
     ) {
-        if log_in.is_some() {
+        if let Some(LogInRules::List(_)) = log_in {
             rules.note_guest();
         }
         let client = Client { principal: Arc::clone(principal), rules: log_in };

@@ -4,11 +4,11 @@ use std::borrow::Cow;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use super::OwnRules;
 use super::clause::{Clause, Decision, Effect, Granted, Origin, Question};
 use super::filter::Filter;
 use super::index::{Applies, Index, applies_to};
 use super::pattern::Names;
-use super::rule::Rule;
 use crate::protocol::QoS;
 
 /// What one client may do. The first rule that matches decides.
@@ -19,7 +19,7 @@ pub struct Access {
     names: Names,
     layers: Vec<Layer>,
     /// Those that came with the log-in, to compare.
-    log_in: Option<Arc<[Rule]>>,
+    log_in: Option<Arc<OwnRules>>,
     /// The decision if no rule matches.
     otherwise: Decision,
 }
@@ -38,7 +38,7 @@ pub(super) enum Layer {
 }
 
 impl Access {
-    /// No rules: everything is allowed.
+    /// No rules, or none that concerns the client: everything is allowed.
     pub(super) fn unlimited(names: Names) -> Self {
         let otherwise = Decision { effect: Effect::Allow, origin: Origin::NoRules };
         Self { names, layers: Vec::new(), log_in: None, otherwise }
@@ -51,13 +51,9 @@ impl Access {
     }
 
     /// With rules that came with the log-in and are asked first.
-    pub(super) fn after(mut self, rules: &Arc<[Rule]>) -> Self {
-        let mut clauses = Vec::new();
-        for (number, rule) in rules.iter().enumerate() {
-            rule.compile(number, &mut clauses);
-        }
+    pub(super) fn after(mut self, rules: &Arc<OwnRules>) -> Self {
         let origin = |number: usize| Origin::LogIn(number + 1);
-        let index = Arc::new(Index::new(clauses));
+        let index = Arc::clone(&rules.index);
         self.layers.insert(0, Layer::Rules { index, applies: None, origin });
         self.log_in = Some(Arc::clone(rules));
         self.otherwise = Decision { effect: Effect::Deny, origin: Origin::NoRule };

@@ -9,6 +9,7 @@ mod clause;
 mod emqx;
 mod filter;
 mod index;
+mod log_in;
 mod mosquitto;
 mod pattern;
 mod rule;
@@ -19,6 +20,7 @@ mod trie;
 pub use access::Access;
 pub use clause::{Decision, Effect, Granted, Origin};
 pub use emqx::{EmqxError, from_emqx};
+pub use log_in::LogInRules;
 pub use mosquitto::{FileError, MosquittoFile, Problem};
 pub use pattern::Pattern;
 pub use rule::{Group, Rule, Subject, Who};
@@ -40,7 +42,7 @@ pub enum Rules {
     Mosquitto(MosquittoFile),
 }
 
-/// `[[acl.rules]]`, and an index of their topics.
+/// Rules in their order, and an index of their topics.
 #[derive(Debug, Clone)]
 pub struct OwnRules {
     rules: Vec<Rule>,
@@ -58,17 +60,16 @@ impl Eq for OwnRules {}
 impl Rules {
     /// `[[acl.rules]]`, in their order.
     pub fn own(rules: Vec<Rule>) -> Self {
-        let mut clauses = Vec::new();
-        for (number, rule) in rules.iter().enumerate() {
-            rule.compile(number, &mut clauses);
-        }
-        Self::Own(OwnRules { rules, index: Arc::new(Index::new(clauses)) })
+        Self::Own(OwnRules::new(rules))
     }
 
     /// What one client may do. `log_in` are the rules that came with its log-in: they are asked
     /// before all others, and what no rule allows is denied.
-    pub fn access(&self, subject: Subject<'_>, log_in: Option<&Arc<[Rule]>>) -> Access {
+    pub fn access(&self, subject: Subject<'_>, log_in: Option<&LogInRules>) -> Access {
         let names = subject.names();
+        if let Some(LogInRules::Superuser) = log_in {
+            return Access::unlimited(names);
+        }
         let access = match self {
             Self::None => Access::unlimited(names),
             Self::Own(own) => {
@@ -80,13 +81,21 @@ impl Rules {
             Self::Mosquitto(file) => file.access(names),
         };
         match log_in {
-            Some(rules) => access.after(rules),
-            None => access,
+            Some(LogInRules::List(rules)) => access.after(rules),
+            _ => access,
         }
     }
 }
 
 impl OwnRules {
+    fn new(rules: Vec<Rule>) -> Self {
+        let mut clauses = Vec::new();
+        for (number, rule) in rules.iter().enumerate() {
+            rule.compile(number, &mut clauses);
+        }
+        Self { rules, index: Arc::new(Index::new(clauses)) }
+    }
+
     fn applies_to(&self, subject: Subject<'_>) -> Applies {
         let mut words = vec![0; self.rules.len().div_ceil(64)].into_boxed_slice();
         let mut all = true;

@@ -6,7 +6,7 @@ use serde_json::Value;
 use thiserror::Error;
 
 use super::Answer;
-use crate::auth::acl::{EmqxError, from_emqx};
+use crate::auth::acl::{EmqxError, LogInRules, from_emqx};
 use crate::message::WallMillis;
 
 /// 9999-12-31T23:59:59Z in seconds. What is later is a time in milliseconds.
@@ -53,12 +53,7 @@ pub(super) fn read(
     username: Option<&str>,
     now: WallMillis,
 ) -> Result<Answer, Unusable> {
-    let allow = Answer::Allow {
-        username: username.map(Box::from),
-        superuser: false,
-        rules: None,
-        expires_at: None,
-    };
+    let allow = Answer::Allow { username: username.map(Box::from), rules: None, expires_at: None };
     match status {
         200 => {}
         204 => return Ok(allow),
@@ -85,16 +80,20 @@ pub(super) fn read(
     if expires_at.is_some_and(|at| at <= now) {
         return Ok(Answer::Refuse);
     }
-    Ok(Answer::Allow {
-        username: username.map(Box::from),
-        superuser: body.is_superuser.unwrap_or(false),
-        rules: body.acl.as_ref().map(from_emqx).transpose()?.map(Into::into),
-        expires_at,
-    })
+    // Also those of a superuser: what cannot be read was meant otherwise than it would hold.
+    let rules = body.acl.as_ref().map(from_emqx).transpose()?;
+    let rules = if body.is_superuser.unwrap_or(false) {
+        Some(LogInRules::Superuser)
+    } else {
+        rules.map(LogInRules::new)
+    };
+    Ok(Answer::Allow { username: username.map(Box::from), rules, expires_at })
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     const NOW: WallMillis = WallMillis(1_800_000_000_000);
@@ -104,12 +103,7 @@ mod tests {
     }
 
     fn plain() -> Answer {
-        Answer::Allow {
-            username: Some("u".into()),
-            superuser: false,
-            rules: None,
-            expires_at: None,
-        }
+        Answer::Allow { username: Some("u".into()), rules: None, expires_at: None }
     }
 
     #[test]
@@ -123,14 +117,18 @@ mod tests {
 
     #[test]
     fn rules_and_the_end_come_with_an_answer() {
-        let body = r#"{"result": "allow", "is_superuser": true, "expire_at": 1800000001,
-            "acl": [{"permission": "allow", "action": "publish", "topic": "t"}]}"#;
-        let Ok(Answer::Allow { superuser, rules, expires_at, .. }) = of(200, body) else {
-            panic!("not allowed")
-        };
-        assert!(superuser);
-        assert_eq!(rules.unwrap().len(), 1);
-        assert_eq!(expires_at, Some(WallMillis(1_800_000_001_000)));
+        let acl = json!([{"permission": "allow", "action": "publish", "topic": "t"}]);
+        let listed = LogInRules::new(from_emqx(&acl).unwrap());
+        for (superuser, expected) in [(false, listed), (true, LogInRules::Superuser)] {
+            let body = json!({
+                "result": "allow", "is_superuser": superuser, "expire_at": 1_800_000_001, "acl": acl,
+            });
+            let Ok(Answer::Allow { rules, expires_at, .. }) = of(200, &body.to_string()) else {
+                panic!("not allowed")
+            };
+            assert_eq!(rules, Some(expected));
+            assert_eq!(expires_at, Some(WallMillis(1_800_000_001_000)));
+        }
         let ended = r#"{"result": "allow", "expire_at": 1800000000}"#;
         assert_eq!(of(200, ended), Ok(Answer::Refuse));
     }

@@ -125,7 +125,7 @@ mod tests {
     const TIME: Duration = Duration::from_secs(10);
 
     fn allow() -> Answer {
-        Answer::Allow { username: None, superuser: false, rules: None, expires_at: None }
+        Answer::Allow { username: None, rules: None, expires_at: None }
     }
 
     fn key(number: u8) -> Key {
@@ -152,7 +152,7 @@ mod tests {
         let start = Instant::now();
         let mut answers = Answers::new(8, TIME);
         let expires_at = Some(WallMillis(2_000));
-        let answer = Answer::Allow { username: None, superuser: false, rules: None, expires_at };
+        let answer = Answer::Allow { username: None, rules: None, expires_at };
         answers.insert(key(1), answer.clone(), 0, start);
         assert_eq!(answers.get(&key(1), start, WallMillis(1_999)), Some(answer));
         assert_eq!(answers.get(&key(1), start, WallMillis(2_000)), None);

@@ -34,7 +34,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::acl::Rule;
+use super::acl::LogInRules;
 use super::slots::Slots;
 use crate::config::{self, must_be_regular};
 use crate::fetch::{self, FetchError, Fetcher, HeaderName, HeaderValue, Limits};
@@ -77,10 +77,8 @@ pub enum Answer {
     Allow {
         /// The user name that it has sent.
         username: Option<Box<str>>,
-        /// True if no access rule concerns it.
-        superuser: bool,
-        /// Rules before all others.
-        rules: Option<Arc<[Rule]>>,
+        /// Rules before all others; those of a superuser are not asked.
+        rules: Option<LogInRules>,
         /// When its log-in ends; later than now.
         expires_at: Option<WallMillis>,
     },

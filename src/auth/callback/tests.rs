@@ -43,7 +43,7 @@ fn http(status: &str, body: &str) -> String {
 
 fn allowed() -> Answer {
     let username = Some("alice".into());
-    Answer::Allow { username, superuser: false, rules: None, expires_at: None }
+    Answer::Allow { username, rules: None, expires_at: None }
 }
 
 /// Reads one request; `None` at the end of the connection.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::error::Refused;
-use crate::auth::acl::{self, Rule};
+use crate::auth::acl::{self, LogInRules};
 use crate::message::WallMillis;
 
 /// The longest user name, in bytes: that of a CONNECT [MQTT-1.5.4].
@@ -51,7 +51,7 @@ pub struct Verified {
     /// The first moment at which the token would be refused: its `exp` and the leeway.
     pub expires_at: Option<WallMillis>,
     /// Its access rules, in the order in which they are asked.
-    pub rules: Option<Vec<Rule>>,
+    pub rules: Option<LogInRules>,
 }
 
 impl Expected {
@@ -137,13 +137,14 @@ fn time(claims: &Map<String, Value>, name: &str) -> Result<Option<u64>, Refused>
     Ok(Some(millis))
 }
 
-fn rules(claim: &Value) -> Result<Vec<Rule>, Refused> {
+fn rules(claim: &Value) -> Result<LogInRules, Refused> {
     // EMQX 5 writes placeholders as `${username}`, and `%u` is text there. Here it would be a
     // placeholder, so that the rule would have another meaning.
     if has_our_placeholder(claim) {
         return Err(Refused::Rules("`%u` and `%c` are not supported in topics".to_owned()));
     }
-    acl::from_emqx(claim).map_err(|error| Refused::Rules(error.to_string()))
+    let rules = acl::from_emqx(claim).map_err(|error| Refused::Rules(error.to_string()))?;
+    Ok(LogInRules::new(rules))
 }
 
 fn has_our_placeholder(value: &Value) -> bool {

@@ -1,6 +1,7 @@
 //! The order of methods, what is required, and what a listener changes.
 
 use super::*;
+use crate::auth::acl::{LogInRules, from_emqx};
 use crate::config::CertificateName;
 
 fn list(methods: &[Method]) -> List<Method> {
@@ -172,7 +173,7 @@ fn a_log_in_is_that_of_the_method_whose_secret_may_be_taken_away() {
 
 #[test]
 fn a_renewal_keeps_what_other_methods_have_added() {
-    let rules = |topic| Some(Arc::from(crate::auth::acl::from_emqx(&topic).unwrap()));
+    let rules = |topic| Some(LogInRules::new(from_emqx(&topic).unwrap()));
     let (ours, theirs) =
         (rules(serde_json::json!({"pub": ["a"]})), rules(serde_json::json!({"pub": ["b"]})));
     let others = Others { expires_at: Some(WallMillis(5)), rules: theirs.clone() };

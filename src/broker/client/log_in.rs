@@ -159,7 +159,7 @@ impl Client {
         let enhanced = self.log_in.enhanced.as_deref();
         let identity = identity.beside(enhanced.and_then(|enhanced| enhanced.others.as_deref()));
         match &identity.rules {
-            Some(rules) => self.replace_own_rules(Arc::clone(rules)),
+            Some(rules) => self.replace_own_rules(rules.clone()),
             None if self.handle.has_own_rules() => {
                 return Err(Close::Error(
                     ReasonCode::NotAuthorized,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::Client;
 use crate::auth::Principal;
-use crate::auth::acl::{Access, Decision, Effect, Granted, Origin, Rule};
+use crate::auth::acl::{Access, Decision, Effect, Granted, LogInRules, Origin};
 use crate::protocol::{QoS, TopicFilter};
 use crate::telemetry::AclAction;
 
@@ -121,7 +121,7 @@ impl Client {
     }
 
     /// Takes the rules that came with a renewed log-in.
-    pub(super) fn replace_own_rules(&mut self, rules: Arc<[Rule]>) {
+    pub(super) fn replace_own_rules(&mut self, rules: LogInRules) {
         // A copy, so that whoever compiles the rules before does not take it for the same client.
         self.principal = Arc::new(Principal::clone(&self.principal));
         self.handle.set_client(&self.principal, Some(rules), &self.broker.rules);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::world::{User, World, at_once, request};
-use crate::auth::acl::from_emqx;
+use crate::auth::acl::{LogInRules, from_emqx};
 use crate::auth::tests::Echo;
 use crate::auth::{Identity, Others, PasswordFile, Request};
 use crate::broker::Hand;
@@ -115,7 +115,7 @@ fn a_new_token_on_the_open_connection_renews_the_log_in() {
 #[test]
 fn a_renewal_does_not_shed_the_rules_and_the_end_of_other_required_methods() {
     let (world, _hand) = world(Method::Jwt);
-    let rules: Arc<[_]> = from_emqx(&json!({"pub": ["a"]})).unwrap().into();
+    let rules = LogInRules::new(from_emqx(&json!({"pub": ["a"]})).unwrap());
     let others = Others { expires_at: Some(WallMillis(START + 60_000)), rules: Some(rules) };
     let limited = Identity {
         rules: others.rules.clone(),

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::super::pattern::Pattern;
-use super::super::{Access, Effect, Granted, Origin, Rule, Rules, Subject, Who};
+use super::super::{Access, Effect, Granted, LogInRules, Origin, Rule, Rules, Subject, Who};
 use super::{client, topics};
 use crate::auth::Principal;
 use crate::protocol::{QoS, matches};
@@ -162,7 +162,7 @@ fn rules_of_networks_leave_out_local_clients(ann: &Principal) {
 #[test]
 fn rules_that_came_with_the_log_in_are_asked_first_and_deny_what_no_rule_allows() {
     let ann = client(Some("ann"), "d1");
-    let log_in: std::sync::Arc<[Rule]> = vec![deny(&["a/x"]), allow(&["b/%c"])].into();
+    let log_in = LogInRules::new(vec![deny(&["a/x"]), allow(&["b/%c"])]);
     let with = |rules: &Rules| rules.access(Subject::Client(&ann), Some(&log_in));
     let own = with(&Rules::own(vec![allow(&["a/#"])]));
     assert!(!may_publish(&own, "a/x") && may_publish(&own, "a/y") && may_publish(&own, "b/d1"));
@@ -171,6 +171,18 @@ fn rules_that_came_with_the_log_in_are_asked_first_and_deny_what_no_rule_allows(
     assert_eq!(own.deliver("c").origin, Origin::NoRule);
     let alone = with(&Rules::None);
     assert!(!alone.is_unlimited() && may_publish(&alone, "b/d1") && !may_publish(&alone, "a/y"));
+}
+
+#[test]
+fn no_rule_concerns_a_superuser() {
+    let ann = client(Some("ann"), "d1");
+    let rules = Rules::own(vec![deny(&["#", "$internal/#"])]);
+    let access = rules.access(Subject::Client(&ann), Some(&LogInRules::Superuser));
+    assert!(access.is_unlimited() && access.is_empty());
+    // What `#` and `$SYS/#` would leave out.
+    assert!(may_publish(&access, "$internal/a") && access.deliver("$internal/a").is_allowed());
+    let granted = access.subscribe("$internal/#");
+    assert!(matches!(granted, Granted::UpTo(QoS::ExactlyOnce, _)), "{granted:?}");
 }
 
 #[test]
