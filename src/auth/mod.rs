@@ -32,7 +32,7 @@ mod slots;
 pub(crate) mod tests;
 
 pub use authenticator::Authenticator;
-pub use exchange::{Claimed, EnhancedMethod, Exchange, Step};
+pub use exchange::{Claimed, EnhancedMethod, Exchange, NextStep, Step, Verification};
 pub use password_file::{AuthError, PasswordFile};
 pub use policy::{Policy, PolicyError};
 pub use principal::Principal;

@@ -96,8 +96,7 @@ impl Methods {
         let asks = !auth.http.url.is_empty();
         let http = asks.then(|| Callback::load(&auth.http)).transpose()?.map(Arc::new);
         let mut enhanced: Vec<Arc<dyn EnhancedMethod>> = Vec::new();
-        let keys = jwt.as_ref().map(|tokens| Arc::clone(&tokens.verifier));
-        enhanced.extend(keys.map(|keys| Arc::new(EnhancedJwt(keys)) as Arc<_>));
+        enhanced.extend(jwt.clone().map(|tokens| Arc::new(EnhancedJwt(tokens)) as Arc<_>));
         if let Some(path) = &auth.scram.file {
             enhanced.push(Arc::new(EnhancedScram(Arc::new(ScramUsers::load(path)?))));
         }

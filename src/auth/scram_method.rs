@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Identity;
-use super::exchange::{Claimed, EnhancedMethod, Exchange, Step};
+use super::exchange::{Claimed, EnhancedMethod, Exchange, NextStep, Step};
 use super::scram::{self, MECHANISM, Nonce, Refusal, ScramUsers};
 use crate::config::Method;
 use crate::protocol::ReasonCode;
@@ -46,8 +46,20 @@ struct ScramExchange {
     begun: Option<scram::Exchange>,
 }
 
+/// On the thread of the connection: its messages cost a few hashes, since the client has to
+/// derive the key.
 impl Exchange for ScramExchange {
-    fn begin(&mut self, data: &[u8]) -> Step {
+    fn begin(&mut self, data: &[u8]) -> NextStep {
+        self.answer_first(data).into()
+    }
+
+    fn next(&mut self, data: &[u8]) -> NextStep {
+        self.answer_final(data).into()
+    }
+}
+
+impl ScramExchange {
+    fn answer_first(&mut self, data: &[u8]) -> Step {
         match scram::Exchange::begin(data, &self.users, &Nonce::random()) {
             Ok((exchange, server_first)) => {
                 self.begun = Some(exchange);
@@ -57,7 +69,7 @@ impl Exchange for ScramExchange {
         }
     }
 
-    fn next(&mut self, data: &[u8]) -> Step {
+    fn answer_final(&mut self, data: &[u8]) -> Step {
         let Some(exchange) = self.begun.take() else {
             return Step::Refuse(ReasonCode::ProtocolError);
         };

@@ -199,6 +199,17 @@ impl Wake {
     }
 }
 
+/// For futures that a connection polls by itself, such as a verification.
+impl std::task::Wake for Wake {
+    fn wake(self: Arc<Self>) {
+        self.notify();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.notify();
+    }
+}
+
 /// The wake-up of a session. Rings the connection that holds the session at that time, whether
 /// or not it is the one that requested the wake-up.
 #[derive(Debug, Default)]

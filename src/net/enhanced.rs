@@ -32,8 +32,8 @@ pub(super) async fn authenticate<S: Transport>(
     request: Request<'_>,
     opening: &mut Opening<'_, S>,
 ) -> Result<(Decision, Option<Vec<u8>>), Failure> {
-    let claimed =
-        Claimed { username: request.username, client_id: request.client_id, now: request.now };
+    let Request { username, client_id, peer, until, now, .. } = request;
+    let claimed = Claimed { username, client_id, peer, until, now };
     let begun = broker.authenticator.exchange(request.listener, name, claimed);
     let Some((method, mut exchange)) = begun else {
         // [MQTT-4.12.0-1].
@@ -42,9 +42,9 @@ pub(super) async fn authenticate<S: Transport>(
             "its authentication method is not supported",
         ));
     };
-    let mut step = exchange.begin(connect.authentication_data.as_deref().unwrap_or_default());
+    let mut next = exchange.begin(connect.authentication_data.as_deref().unwrap_or_default());
     loop {
-        let data = match step {
+        let data = match next.reached().await {
             Step::Continue(data) => data,
             Step::Done(identity, data) => {
                 let decision = broker.authenticator.exchanged(request, identity).await;
@@ -56,7 +56,7 @@ pub(super) async fn authenticate<S: Transport>(
         };
         let answered = ask(broker, connect, name, data, opening);
         let answered = tokio::time::timeout_at(request.until, answered).await;
-        step = exchange.next(&answered.map_err(|_| Failure::Late)??);
+        next = exchange.next(&answered.map_err(|_| Failure::Late)??);
     }
 }
 

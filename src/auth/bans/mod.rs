@@ -11,7 +11,8 @@
 //!
 //! # What counts as a failed log-in
 //! A CONNECT that is refused with 0x86 or 0x87 ([`is_failure`]), also without credentials:
-//! trying a broker without a password is the first thing that a scanner does. A handshake that
+//! trying a broker without a password is the first thing that a scanner does. A re-authentication
+//! by AUTH that is refused with these. A handshake that
 //! failed for the client's certificate. Not: a broker that is busy or cannot verify (0x88,
 //! 0x89), which is no fault of the client, and a client without a CONNECT, which may be a probe.
 //! Failures are counted from the first one on, for `bans.window`; a log-in that succeeds does not

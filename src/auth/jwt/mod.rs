@@ -20,7 +20,7 @@ mod remote;
 mod schedule;
 mod strict_json;
 #[cfg(test)]
-mod tests;
+pub(in crate::auth) mod tests;
 mod token;
 mod verifier;
 

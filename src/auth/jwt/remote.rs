@@ -118,14 +118,6 @@ impl Remote {
         timeout_at(deadline, read).await.is_ok_and(|read| read.is_ok())
     }
 
-    /// Has the keys read as [`Self::refreshed`] does, and waits for nothing.
-    pub fn want(&self) {
-        let state = self.state.borrow();
-        if !state.is_reading && Instant::now() >= state.earliest {
-            self.wanted.notify_one();
-        }
-    }
-
     /// Reads the keys again and again. Ends when it is dropped.
     pub async fn run(self: Arc<Self>) {
         let hasher = RandomState::new();

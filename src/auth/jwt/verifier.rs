@@ -150,8 +150,7 @@ impl JwtVerifier {
 
     /// Verifies a token with the keys that are in force. Takes up to 0.1 ms with RSA, P-256 and
     /// Ed25519, 1 ms with P-384, and that for each of at most 4 keys of a set if the token names
-    /// none. It waits for nothing, so an event loop may call it if the caller bounds how many
-    /// there are at a time for an address, as for passwords.
+    /// none: not for a thread that serves connections.
     ///
     /// `username` and `client_id` are those of the CONNECT. `now` decides about the token's
     /// times; no clock is read.
@@ -171,43 +170,12 @@ impl JwtVerifier {
         self.expected.check(&token.claims()?, username, client_id, now)
     }
 
-    /// As [`Self::verify`]; but if the token's key is not known and there is a URL, its keys
-    /// are read first, unless they were just read. Waits for that until `deadline` at most.
-    ///
-    /// # Errors
-    /// As [`Self::verify`].
-    pub async fn verify_until(
-        &self,
-        token: &[u8],
-        username: Option<&str>,
-        client_id: &str,
-        now: WallMillis,
-        deadline: Instant,
-    ) -> Result<Verified, Refused> {
-        let verified = self.verify(token, username, client_id, now);
-        if !matches!(verified, Err(Refused::UnknownKey | Refused::NoKeys)) {
-            return verified;
-        }
-        if self.refreshed(deadline).await {
-            self.verify(token, username, client_id, now)
-        } else {
-            verified
-        }
-    }
-
     /// Has the keys of the URL read, unless they were just read, and waits for that until
     /// `deadline` at most. True if they were.
     pub async fn refreshed(&self, deadline: Instant) -> bool {
         match &self.remote {
             Some(remote) => remote.refreshed(deadline).await,
             None => false,
-        }
-    }
-
-    /// Has the keys of the URL read, unless they were just read, and waits for nothing.
-    pub fn want_keys(&self) {
-        if let Some(remote) = &self.remote {
-            remote.want();
         }
     }
 

@@ -51,19 +51,22 @@ impl EchoExchange {
 }
 
 impl Exchange for EchoExchange {
-    fn begin(&mut self, data: &[u8]) -> Step {
+    fn begin(&mut self, data: &[u8]) -> NextStep {
         match data {
-            [] => Step::Continue(b"who".to_vec()),
-            data => self.done(std::str::from_utf8(data).unwrap()),
+            [] => Step::Continue(b"who".to_vec()).into(),
+            data => self.done(std::str::from_utf8(data).unwrap()).into(),
         }
     }
 
-    fn next(&mut self, data: &[u8]) -> Step {
-        self.done(std::str::from_utf8(data).unwrap())
+    fn next(&mut self, data: &[u8]) -> NextStep {
+        self.done(std::str::from_utf8(data).unwrap()).into()
     }
 }
 
-const NOBODY: Claimed<'_> = Claimed { username: None, client_id: "c", now: WallMillis(0) };
+fn nobody() -> Claimed<'static> {
+    let Request { peer, until, now, .. } = request();
+    Claimed { username: None, client_id: "c", peer, until, now }
+}
 
 fn with_echo(config: &Config, method: Method) -> Authenticator {
     let auth = Authenticator::load(config).unwrap();
@@ -72,8 +75,8 @@ fn with_echo(config: &Config, method: Method) -> Authenticator {
     auth
 }
 
-#[test]
-fn a_method_is_offered_where_the_one_that_it_stands_for_is_asked() {
+#[tokio::test]
+async fn a_method_is_offered_where_the_one_that_it_stands_for_is_asked() {
     let mut config = Config::default();
     let only_certificates =
         ListenerAuth { methods: Some(List(vec![Method::Certificate])), ..ListenerAuth::default() };
@@ -81,11 +84,12 @@ fn a_method_is_offered_where_the_one_that_it_stands_for_is_asked() {
     config.listeners.insert("inner".to_owned(), inner);
     for method in [Method::Jwt, Method::Scram] {
         let auth = with_echo(&config, method);
-        let (found, mut exchange) = auth.exchange("tcp", "ECHO", NOBODY).unwrap();
+        let (found, mut exchange) = auth.exchange("tcp", "ECHO", nobody()).unwrap();
         assert_eq!(found, method);
-        assert_eq!(exchange.begin(b""), Step::Continue(b"who".to_vec()));
-        assert!(auth.exchange("tcp", "echo", NOBODY).is_none());
-        assert!(auth.exchange("inner", "ECHO", NOBODY).is_none());
+        let step = exchange.begin(b"").reached().await;
+        assert_eq!(step, Step::Continue(b"who".to_vec()));
+        assert!(auth.exchange("tcp", "echo", nobody()).is_none());
+        assert!(auth.exchange("inner", "ECHO", nobody()).is_none());
     }
 }
 

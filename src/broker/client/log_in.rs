@@ -2,13 +2,16 @@
 //!
 //! A renewal must be of the same user by the same method. Other packets flow meanwhile, under
 //! the log-in before. It begins with an AUTH with reason code 0x19 and ends with an AUTH with
-//! 0x00, or with the connection [MQTT-4.12.1-2].
+//! 0x00, or with the connection [MQTT-4.12.1-2]. One that fails counts as a failed log-in
+//! (`[bans]`): else whoever has an account could try the passwords of others.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::{Client, Close, Pending, Reply};
-use crate::auth::{Claimed, Decision, Exchange, Identity, Others, Step};
+use crate::auth::{Claimed, Decision, Exchange, Identity, NextStep, Others, Step, Verification};
 use crate::config::Method;
 use crate::message::WallMillis;
 use crate::protocol::{Auth, Connect, ReasonCode, ReasonContext};
@@ -17,9 +20,9 @@ use crate::protocol::{Auth, Connect, ReasonCode, ReasonContext};
 /// which the monotonic timers do not count.
 const LOOK_EVERY: Duration = Duration::from_hours(1);
 
-/// The cost of one step of a renewal, in units of the budget: the signature of a token takes up
-/// to 1 ms on this thread (P-384), so a poll does few of them, and then others have their turn.
-const RENEWAL: usize = 8 * 1024;
+/// The cost of one step of a renewal, in units of the budget: some tens of hashes (SCRAM), or
+/// what begins a verification elsewhere.
+const RENEWAL: usize = 256;
 
 /// See the module.
 #[derive(Debug)]
@@ -38,8 +41,17 @@ struct Enhanced {
     username: Option<Box<str>>,
     /// What other required methods have added at CONNECT: a renewal does not ask them.
     others: Option<Box<Others>>,
-    /// The renewal that has begun, and its method.
-    renewal: Option<(Method, Box<dyn Exchange>)>,
+    /// The renewal that has begun.
+    renewal: Option<Renewal>,
+}
+
+/// A renewal that has begun.
+#[derive(Debug)]
+struct Renewal {
+    method: Method,
+    exchange: Box<dyn Exchange>,
+    /// `None` while the client has to answer.
+    verification: Option<Verification>,
 }
 
 impl LogInState {
@@ -92,39 +104,82 @@ impl Client {
             return protocol("AUTH with another authentication method [MQTT-4.12.0-5]");
         }
         let data = auth.data.as_deref().unwrap_or_default();
-        let (method, mut exchange) = match (auth.reason, enhanced.renewal.take()) {
+        let (mut renewal, begins) = match (auth.reason, enhanced.renewal.take()) {
             (ReasonCode::ReAuthenticate, None) => {
-                let username = enhanced.username.as_deref();
+                let timeout = self.broker.connect_settings().connect_timeout;
                 let claimed = Claimed {
-                    username,
+                    username: enhanced.username.as_deref(),
                     client_id: &self.handle.client_id,
+                    peer: self.principal.address,
+                    until: (self.step.now.instant + timeout).into(),
                     now: self.step.now.wall,
                 };
                 let listener = &self.principal.listener;
                 let begun = self.broker.authenticator.exchange(listener, &enhanced.name, claimed);
-                let Some(begun) = begun else {
+                let Some((method, exchange)) = begun else {
                     return Err(Close::Error(
                         ReasonCode::BadAuthenticationMethod,
                         "its authentication method is no longer configured",
                     ));
                 };
-                begun
+                (Renewal { method, exchange, verification: None }, true)
             }
-            (ReasonCode::ContinueAuthentication, Some(renewal)) => renewal,
+            (ReasonCode::ContinueAuthentication, Some(renewal))
+                if renewal.verification.is_none() =>
+            {
+                (renewal, false)
+            }
             (ReasonCode::ReAuthenticate, Some(_)) => {
                 return protocol("AUTH begins a re-authentication before another has ended");
             }
-            _ => return protocol("AUTH continues an authentication that has not begun"),
+            _ => return protocol("AUTH continues an authentication that asks for nothing"),
         };
         self.budget.spend(RENEWAL);
-        let step = if auth.reason == ReasonCode::ReAuthenticate {
-            exchange.begin(data)
-        } else {
-            exchange.next(data)
+        let exchange = &mut renewal.exchange;
+        match if begins { exchange.begin(data) } else { exchange.next(data) } {
+            NextStep::Known(step) => self.take_step(renewal, step),
+            NextStep::Verifies(verification) => {
+                renewal.verification = Some(verification);
+                enhanced.renewal = Some(renewal);
+                // Polled by `continue_renewal`, before this step writes.
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes the result of a verification that a renewal waits for, if there is one. It wakes
+    /// the connection when it ends.
+    ///
+    /// # Errors
+    /// The renewal has failed.
+    pub(super) fn continue_renewal(&mut self) -> Result<(), Close> {
+        let Some(renewal) = self.log_in.enhanced.as_mut().map(|it| &mut it.renewal) else {
+            return Ok(());
         };
+        let Some(verification) = renewal.as_mut().and_then(|it| it.verification.as_mut()) else {
+            return Ok(());
+        };
+        let waker = Waker::from(Arc::clone(&self.wake));
+        let polled = Pin::new(verification).poll(&mut Context::from_waker(&waker));
+        match (polled, renewal.take()) {
+            (Poll::Ready(step), Some(done)) => {
+                self.take_step(Renewal { verification: None, ..done }, step)
+            }
+            (_, waits) => {
+                *renewal = waits;
+                Ok(())
+            }
+        }
+    }
+
+    /// # Errors
+    /// The renewal has failed.
+    fn take_step(&mut self, renewal: Renewal, step: Step) -> Result<(), Close> {
         match step {
             Step::Continue(data) => {
-                enhanced.renewal = Some((method, exchange));
+                if let Some(enhanced) = &mut self.log_in.enhanced {
+                    enhanced.renewal = Some(renewal);
+                }
                 self.answer_auth(ReasonCode::ContinueAuthentication, Some(data));
                 Ok(())
             }
@@ -134,8 +189,7 @@ impl Client {
                 Ok(())
             }
             Step::Refuse(reason) => {
-                let refused = Decision::Refuse { reason, by: Some(method) };
-                self.broker.metrics.connections.authentications.inc(refused.as_labels());
+                self.count_failed_renewal(reason, renewal.method);
                 // Not every reason code of a CONNACK may be in a DISCONNECT.
                 let fits = reason.is_valid_in(ReasonContext::DisconnectByServer);
                 let reason = if fits { reason } else { ReasonCode::NotAuthorized };
@@ -144,13 +198,19 @@ impl Client {
         }
     }
 
+    fn count_failed_renewal(&self, reason: ReasonCode, by: Method) {
+        let refused = Decision::Refuse { reason, by: Some(by) };
+        self.broker.metrics.connections.authentications.inc(refused.as_labels());
+        self.broker.log_in_refused(self.principal.address, reason);
+    }
+
     /// # Errors
     /// The client has authenticated as another user, or it is not known what it may do now.
     fn renew(&mut self, identity: Identity) -> Result<(), Close> {
         if identity.username != self.principal.username {
-            let by = identity.method;
-            let refused = Decision::Refuse { reason: ReasonCode::NotAuthorized, by };
-            self.broker.metrics.connections.authentications.inc(refused.as_labels());
+            if let Some(method) = identity.method {
+                self.count_failed_renewal(ReasonCode::NotAuthorized, method);
+            }
             return Err(Close::Error(
                 ReasonCode::NotAuthorized,
                 "its re-authentication is of another user",

@@ -31,8 +31,8 @@ impl Client {
     /// budget is spent. True if it stopped for that reason, so that more may follow.
     ///
     /// # Errors
-    /// The connection has to end: a publish of an older client was refused, or a reply is
-    /// larger than the client accepts.
+    /// The connection has to end: a publish of an older client was refused, a reply is larger
+    /// than the client accepts, or its log-in has ended or was not renewed.
     pub fn pump(&mut self, out: &mut BytesMut, enough: usize) -> Result<bool, Close> {
         let pumped = self.pump_uncounted(out, enough);
         self.count_back_pressure();
@@ -41,6 +41,7 @@ impl Client {
     }
 
     fn pump_uncounted(&mut self, out: &mut BytesMut, enough: usize) -> Result<bool, Close> {
+        self.continue_renewal()?;
         if self.payload.is_some() {
             self.check_graceful_disconnect()?;
             return Ok(true);

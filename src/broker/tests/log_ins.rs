@@ -1,20 +1,26 @@
 //! Log-ins of connected clients: their end, their renewal, and users who are removed.
 
 use std::sync::Arc;
+use std::task::Context;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use serde_json::json;
+use tokio::sync::oneshot;
 
 use super::world::{User, World, at_once, request};
 use crate::auth::acl::{LogInRules, from_emqx};
 use crate::auth::tests::Echo;
-use crate::auth::{Identity, Others, PasswordFile, Request};
+use crate::auth::{
+    Claimed, EnhancedMethod, Exchange, Identity, NextStep, Others, PasswordFile, Request, Step,
+    Verification,
+};
 use crate::broker::Hand;
 use crate::broker::client::Close;
 use crate::config::{Config, Method};
-use crate::message::{Revoked, WallMillis};
+use crate::message::{Revoked, WakeCause, WallMillis};
 use crate::protocol::{Auth, Connect, LastWill, Packet, QoS, ReasonCode, TopicName, Version};
-use crate::telemetry::{AuthMethod, AuthResult};
+use crate::telemetry::{AuthMethod, AuthResult, RejectReason};
 
 /// The start of the clock of a timed world.
 const START: u64 = 1_780_000_000_000;
@@ -134,13 +140,120 @@ fn a_renewal_does_not_shed_the_rules_and_the_end_of_other_required_methods() {
 }
 
 #[test]
-fn a_renewal_costs_a_poll_so_that_many_do_not_hold_up_others() {
+fn a_renewal_costs_a_part_of_a_poll_so_that_many_do_not_hold_up_others() {
     let (world, _hand) = world(Method::Jwt);
     let mut user = connect(&world, Version::V5, identity(Method::Jwt, 60));
     user.client.woken();
     assert!(user.client.begin(crate::broker::Budget::of_short_poll()).unwrap());
-    user.client.handle(auth(ReasonCode::ReAuthenticate, "ECHO", "alice"), 0).unwrap();
+    for _ in 0..8 {
+        assert!(user.client.may_go_on());
+        user.client.handle(auth(ReasonCode::ReAuthenticate, "ECHO", "alice"), 0).unwrap();
+    }
     assert!(!user.client.may_go_on() && user.client.has_more_input());
+}
+
+/// A method whose verifications end when the test says what they have found.
+#[derive(Debug, Default)]
+struct Elsewhere(Mutex<Option<oneshot::Sender<Step>>>);
+
+impl EnhancedMethod for Arc<Elsewhere> {
+    fn name(&self) -> &'static str {
+        "ELSEWHERE"
+    }
+
+    fn method(&self) -> Method {
+        Method::Jwt
+    }
+
+    fn exchange(&self, _: Claimed<'_>) -> Box<dyn Exchange> {
+        Box::new(ElsewhereExchange(Arc::clone(self)))
+    }
+
+    fn still_has(&self, _: &str, _: u64) -> bool {
+        true
+    }
+
+    fn fingerprint(&self) -> u64 {
+        2
+    }
+}
+
+#[derive(Debug)]
+struct ElsewhereExchange(Arc<Elsewhere>);
+
+impl Exchange for ElsewhereExchange {
+    fn begin(&mut self, _: &[u8]) -> NextStep {
+        let (found, awaited) = oneshot::channel();
+        *self.0.0.lock() = Some(found);
+        NextStep::Verifies(Verification::new(async { awaited.await.unwrap() }))
+    }
+
+    fn next(&mut self, _: &[u8]) -> NextStep {
+        panic!("asked for nothing")
+    }
+}
+
+#[test]
+fn while_a_renewal_is_verified_elsewhere_packets_flow_and_its_end_wakes_the_connection() {
+    let config = Config::default();
+    let (world, hand) = World::timed(config.clone());
+    let authenticator = &world.broker.authenticator;
+    let elsewhere = Arc::new(Elsewhere::default());
+    let method = Arc::new(Arc::clone(&elsewhere));
+    authenticator.replace(authenticator.read(&config).unwrap().with_enhanced(method));
+    let connect = Connect {
+        authentication_method: Some("ELSEWHERE".to_owned()),
+        ..request(Version::V5, "device", false)
+    };
+    let renew = || auth(ReasonCode::ReAuthenticate, "ELSEWHERE", "x");
+    let end = |step| elsewhere.0.lock().take().unwrap().send(step).unwrap();
+    let mut user = world.try_log_in(&connect, identity(Method::Jwt, 60)).unwrap();
+    world.commit();
+    assert_eq!(user.received().len(), 1, "CONNACK");
+    user.send(renew());
+    user.publish(QoS::AtLeastOnce, 1, "x");
+    world.commit();
+    assert_eq!(user.received(), ["PUBACK 1"]);
+    let wake = user.client.wake().clone();
+    let poll = || wake.poll(&Context::from_waker(std::task::Waker::noop()));
+    poll();
+    assert_eq!(poll(), None);
+    end(Step::Done(identity(Method::Jwt, 120), None));
+    assert_eq!(poll(), Some(WakeCause::Direct));
+    let answer = user.received();
+    assert!(answer.len() == 1 && answer[0].contains("Success"), "{answer:?}");
+    hand.advance(Duration::from_secs(61));
+    assert!(user.received().is_empty(), "renewed");
+    user.send(renew());
+    assert!(user.received().is_empty());
+    end(Step::Refuse(ReasonCode::ServerBusy));
+    assert_eq!(reason_of(user.try_received()), ReasonCode::ServerBusy);
+    // Neither a second one nor an answer to what was not asked.
+    for reason in [ReasonCode::ReAuthenticate, ReasonCode::ContinueAuthentication] {
+        let mut user = world.try_log_in(&connect, identity(Method::Jwt, 120)).unwrap();
+        user.send(renew());
+        let ended = user.try_send(auth(reason, "ELSEWHERE", "x"));
+        assert_eq!(reason_of(ended), ReasonCode::ProtocolError, "{reason:?}");
+        user.vanish();
+    }
+}
+
+#[test]
+fn a_renewal_that_fails_counts_as_a_failed_log_in() {
+    let mut config = Config::default();
+    config.bans.max_failures = 2;
+    let (world, _hand) = World::timed(config.clone());
+    let authenticator = &world.broker.authenticator;
+    let echo = Arc::new(Echo(Method::Scram));
+    authenticator.replace(authenticator.read(&config).unwrap().with_enhanced(echo));
+    let admit = || world.broker.admit(([127, 0, 0, 1], 2).into(), "tcp");
+    for data in ["mallory", "bob"] {
+        assert!(admit().is_ok(), "{data}");
+        let mut user = connect(&world, Version::V5, identity(Method::Scram, 60));
+        user.try_send(auth(ReasonCode::ReAuthenticate, "ECHO", data)).unwrap_err();
+        user.vanish();
+    }
+    assert_eq!(admit().unwrap_err(), RejectReason::Banned);
 }
 
 #[test]

@@ -4,7 +4,7 @@ mod claims;
 mod keys;
 mod remote;
 mod rfc;
-mod signer;
+pub(in crate::auth) mod signer;
 mod tokens;
 
 use serde_json::{Value, json};
