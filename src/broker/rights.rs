@@ -83,16 +83,24 @@ impl SessionHandle {
     /// True if a message of this topic may be queued for the client: it may receive it, or
     /// that is not known yet.
     pub(super) fn may_receive(&self, topic: &str, rules: &CurrentRules) -> bool {
-        let (access, is_known) = self.current(rules);
-        !is_known || access.is_none_or(|access| access.deliver(topic).is_allowed())
+        self.may_receive_counting(topic, rules).0
     }
 
-    /// What the client may do, and whether the client is known.
-    fn current(&self, rules: &CurrentRules) -> (Option<Arc<Access>>, bool) {
+    /// As [`SessionHandle::may_receive`]. Also returns how many rules were asked whether they
+    /// concern the client: none, unless they have changed since the last time.
+    pub(super) fn may_receive_counting(&self, topic: &str, rules: &CurrentRules) -> (bool, usize) {
+        let (access, is_known, asked) = self.current(rules);
+        let may = !is_known || access.is_none_or(|access| access.deliver(topic).is_allowed());
+        (may, asked)
+    }
+
+    /// What the client may do, whether the client is known, and how many rules were asked
+    /// whether they concern it.
+    fn current(&self, rules: &CurrentRules) -> (Option<Arc<Access>>, bool, usize) {
         let client = {
             let rights = self.rights.lock();
             if rights.generation == Some(rules.generation()) {
-                return (rights.access.clone(), rights.client.is_some());
+                return (rights.access.clone(), rights.client.is_some(), 0);
             }
             rights.client.clone()
         };
@@ -115,7 +123,7 @@ impl SessionHandle {
             rights.access.clone_from(&access);
             rights.generation = Some(generation);
         }
-        (access, client.is_some())
+        (access, client.is_some(), current.len())
     }
 }
 

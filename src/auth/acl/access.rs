@@ -77,7 +77,7 @@ impl Access {
             && own.zip(others).all(|(one, other)| one.is(other))
     }
 
-    /// The number of clauses that a subscription is compared with.
+    /// The number of clauses.
     pub fn len(&self) -> usize {
         self.layers.iter().map(|layer| layer.clauses().len()).sum()
     }
@@ -135,11 +135,24 @@ impl Access {
     /// Whether a subscription to a filter, without `$share/GROUP/`, can deliver anything:
     /// whether a rule allows topics of the filter that no earlier rule denies.
     pub fn subscribe(&self, filter: &str) -> Granted {
+        self.subscribe_counting(filter).0
+    }
+
+    /// As [`Access::subscribe`]. Also returns how many pairs of filters were compared: all rules
+    /// that concern the client at least, and the square of their number if most of them deny what
+    /// the others allow.
+    pub fn subscribe_counting(&self, filter: &str) -> (Granted, usize) {
         let mut asked = Asked::new(Filter::of_subscription(filter));
+        let granted = self.ask_all(&mut asked);
+        (granted, asked.compared)
+    }
+
+    fn ask_all<'a>(&'a self, asked: &mut Asked<'a>) -> Granted {
         for layer in &self.layers {
             let over = match layer {
                 Layer::Rules { index, applies, origin } => {
                     index.clauses().iter().try_for_each(|clause| {
+                        asked.compared += 1;
                         if !clause.subscribe || !applies_to(applies, clause.number) {
                             return ControlFlow::Continue(());
                         }
@@ -190,11 +203,13 @@ struct Asked<'a> {
     denied: Option<Origin>,
     /// The highest QoS of a rule that allows some of its topics.
     most: Option<(QoS, Origin)>,
+    /// Pairs of filters that were compared.
+    compared: usize,
 }
 
 impl<'a> Asked<'a> {
     fn new(wanted: Filter<'a>) -> Self {
-        Self { wanted, denials: Vec::new(), denied: None, most: None }
+        Self { wanted, denials: Vec::new(), denied: None, most: None, compared: 0 }
     }
 
     /// Breaks if the rules after this one make no difference.
@@ -226,14 +241,16 @@ impl<'a> Asked<'a> {
 
     /// True if one earlier rule denies all topics that `filter` has in common with what is
     /// wanted.
-    fn is_denied(&self, filter: Filter<'_>) -> bool {
+    fn is_denied(&mut self, filter: Filter<'_>) -> bool {
         let Some((text, matches_dollar)) = filter.intersection(self.wanted) else { return true };
         let common = Filter { text: &text, matches_dollar };
-        let mut denials = self.denials.iter();
-        denials.any(|(text, dollar)| Filter { text, matches_dollar: *dollar }.contains(common))
+        self.denials.iter().any(|(text, dollar)| {
+            self.compared += 1;
+            Filter { text, matches_dollar: *dollar }.contains(common)
+        })
     }
 
-    fn granted(self, otherwise: Origin) -> Granted {
+    fn granted(&self, otherwise: Origin) -> Granted {
         match self.most {
             Some((qos, origin)) => Granted::UpTo(qos, origin),
             None => Granted::Nothing(self.denied.unwrap_or(otherwise)),

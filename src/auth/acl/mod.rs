@@ -63,6 +63,20 @@ impl Rules {
         Self::Own(OwnRules::new(rules))
     }
 
+    /// How many rules [`Rules::access`] asks whether they concern the client. Those of a file are
+    /// found by the user's name.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Own(own) => own.rules.len(),
+            Self::None | Self::Mosquitto(_) => 0,
+        }
+    }
+
+    /// True if it asks none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// What one client may do. `log_in` are the rules that came with its log-in: they are asked
     /// before all others, and what no rule allows is denied.
     pub fn access(&self, subject: Subject<'_>, log_in: Option<&LogInRules>) -> Access {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::Client;
 use crate::auth::Principal;
 use crate::auth::acl::{Access, Decision, Effect, Granted, LogInRules, Origin};
+use crate::broker::budget::NODE;
 use crate::protocol::{QoS, TopicFilter};
 use crate::telemetry::AclAction;
 
@@ -14,8 +15,8 @@ use crate::telemetry::AclAction;
 /// lines of all others (`telemetry.log_limit`).
 const TELL_EVERY: Duration = Duration::from_secs(10);
 
-/// Clauses that a subscription is compared with at the cost of one node.
-const CLAUSES_A_NODE: usize = 8;
+/// Pairs of filters that are compared for a subscription at the cost of one node.
+const COMPARED_A_NODE: usize = 8;
 
 /// The longest topic whose decision is remembered, in bytes.
 const LONGEST: usize = 1024;
@@ -164,9 +165,8 @@ impl Client {
     /// It may not: why.
     pub(super) fn may_subscribe(&mut self, filter: &TopicFilter) -> Result<QoS, Origin> {
         let Some(limited) = &self.permissions.limited else { return Ok(QoS::ExactlyOnce) };
-        let clauses = limited.access.len();
-        let granted = limited.access.subscribe(filter.matched());
-        self.budget.spend(crate::broker::budget::NODE * (1 + clauses / CLAUSES_A_NODE));
+        let (granted, compared) = limited.access.subscribe_counting(filter.matched());
+        self.budget.spend(NODE * (1 + compared / COMPARED_A_NODE));
         match granted {
             Granted::UpTo(qos, _) => {
                 self.statistics.decided(AclAction::Subscribe, Effect::Allow);

@@ -174,6 +174,25 @@ fn rules_that_came_with_the_log_in_are_asked_first_and_deny_what_no_rule_allows(
 }
 
 #[test]
+fn what_a_subscription_costs_is_counted_in_pairs() {
+    let ann = client(Some("ann"), "d1");
+    let numbered = |effect, rest: &str| {
+        let topics: Vec<_> = (0..100).map(|n| format!("a/{n}{rest}")).collect();
+        rule(effect, &topics.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    let asked = |denied: &str| {
+        let rules = [numbered(Effect::Deny, denied), numbered(Effect::Allow, "/b")];
+        access(&rules, &ann).subscribe_counting("a/+/b")
+    };
+    // None of them denies anything of the filter.
+    let (granted, compared) = asked("");
+    assert!(matches!(granted, Granted::UpTo(..)) && compared < 300, "{granted:?}, {compared}");
+    // What the second half allows, the first denies: each is compared with all before it.
+    let (granted, compared) = asked("/#");
+    assert!(matches!(granted, Granted::Nothing(_)) && compared > 5_000, "{granted:?}, {compared}");
+}
+
+#[test]
 fn no_rule_concerns_a_superuser() {
     let ann = client(Some("ann"), "d1");
     let rules = Rules::own(vec![deny(&["#", "$internal/#"])]);
