@@ -184,7 +184,9 @@ impl Broker {
         let log_in = LogInState::new(connect, &peer.identity);
         let rules = peer.identity.rules.clone();
         let principal = Arc::new(peer.principal(Arc::clone(&granted.client_id)));
-        handle.set_client(&principal, rules, &self.rules);
+        if handle.set_client(&principal, rules, &self.rules) {
+            self.note_rights_of(&handle);
+        }
         let client =
             Client::new(Arc::clone(self), handle, epoch, wake, connect, (principal, log_in));
         let gate = if waits { gate } else { ended };

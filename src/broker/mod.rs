@@ -54,6 +54,7 @@ mod sys;
 mod timers;
 mod traced;
 mod turns;
+mod waiting;
 mod wills;
 
 #[cfg(test)]
@@ -117,7 +118,7 @@ pub struct Broker {
     /// The only source of time.
     pub clock: Clock,
     pub(crate) persistence: Persistence,
-    /// Publishers that wait for room in a queue.
+    /// Publishers that wait for room in a queue: see `waiting.rs`.
     waiting_publishers: AtomicUsize,
     /// Limits how many busy tasks run at once.
     pub(crate) turns: Turns,

@@ -41,13 +41,15 @@ impl Client {
 }
 
 impl SessionHandle {
-    /// Sets the client that is connected now.
+    /// Sets the client that is connected now. True if it may receive something else than the one
+    /// before, for [`Broker::note_rights_of`](super::Broker::note_rights_of).
+    #[must_use]
     pub(super) fn set_client(
         &self,
         principal: &Arc<Principal>,
         log_in: Option<LogInRules>,
         rules: &CurrentRules,
-    ) {
+    ) -> bool {
         if let Some(LogInRules::List(_)) = log_in {
             rules.note_guest();
         }
@@ -65,9 +67,11 @@ impl SessionHandle {
         *rights = Rights { client: Some(client), access, generation: Some(generation) };
         drop(rights);
         // A new session is among nobody's receivers.
-        if !same && !self.look().subscriptions.is_empty() {
+        let differs = !same && !self.look().subscriptions.is_empty();
+        if differs {
             rules.note_change();
         }
+        differs
     }
 
     /// True if rules came with the client's log-in.

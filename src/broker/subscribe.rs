@@ -5,9 +5,8 @@ use std::sync::Arc;
 use super::persistence::NoRoom;
 use super::{Broker, SessionHandle, Step};
 use crate::message::SessionId;
-use crate::primitives::Ordering;
 use crate::protocol::{QoS, ReasonCode, RetainHandling, SubscribeFilter, TopicFilter};
-use crate::router::{Availability, Receiver, Routes, Walk};
+use crate::router::{Receiver, Routes, Walk};
 use crate::session::{Subscribed, cost_of_subscription};
 use crate::store::{Change, RetainedRecord, SubscriptionRecord};
 
@@ -56,7 +55,7 @@ impl Broker {
             }
             !known
         };
-        self.note_new_member(filter);
+        self.note_member(filter);
         let wanted = match options.retain_handling {
             RetainHandling::Always => true,
             RetainHandling::IfNew => is_new,
@@ -71,21 +70,6 @@ impl Broker {
             QoS::AtLeastOnce => ReasonCode::GrantedQoS1,
             QoS::ExactlyOnce => ReasonCode::GrantedQoS2,
         }
-    }
-
-    /// A publisher that waits at the full queue of a shared subscription's member may find room
-    /// at a member that joins.
-    fn note_new_member(&self, filter: &TopicFilter) {
-        // Most brokers never have one that waits, and a group may have many members.
-        if filter.shared().is_none() || self.waiting_publishers.load(Ordering::SeqCst) == 0 {
-            return;
-        }
-        self.subscriptions.read().choose_member(filter.as_str(), |member| {
-            if member.is_full() {
-                member.notify_waiting_publishers();
-            }
-            Availability::Ended
-        });
     }
 
     /// Handles one filter of an UNSUBSCRIBE, under the session's permit.

@@ -110,7 +110,7 @@ impl Reloader {
         if note("auth", self.broker.authenticator.replace(policy)) {
             self.disconnect_removed_users();
         }
-        note("acl", self.broker.rules.replace(rules));
+        note("acl", self.broker.replace_rules(rules));
         note("telemetry.level", self.level.set(level));
         let limits = ReloadableSettings::from(wanted);
         if limits != ReloadableSettings::from(running) {

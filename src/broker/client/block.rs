@@ -8,12 +8,13 @@
 //! further messages too, up to [`PARKED_BYTES`], or its share while memory is short. A message
 //! beyond that, or one for a full queue, is held.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use super::Client;
-use crate::broker::{SessionHandle, Way};
+use crate::broker::Way;
+use crate::broker::budget::RECEIVER;
+use crate::broker::waiting::WaitingLine;
 use crate::message::WakeCause;
-use crate::primitives::Ordering;
 use crate::protocol::{Packet, QoS};
 
 /// Bytes of one connection's messages that may be parked: as much as one read returns.
@@ -32,7 +33,7 @@ pub enum BlockReason {
     /// More writes are pending than `persistence.max_pending`. Woken by the next commit.
     Disk,
     /// A receiver's queue is full, and the client waits instead of being refused. Woken when
-    /// the queue has room.
+    /// the queue has room, or that of another member of its shared group: `broker/waiting.rs`.
     Queue,
     /// The disk is full, and the client waits instead of being refused. Woken when its earlier
     /// messages have been written.
@@ -143,55 +144,47 @@ impl Client {
     }
 
     /// True if a message that a full queue refused is held until the queue has room.
-    pub(super) fn holds_for_a_queue(&mut self) -> bool {
+    pub(super) fn holds_for_a_queue(&mut self, topic: &str) -> bool {
         if !self.back_pressure {
             return false;
         }
-        let receivers = || {
-            let kept = self.routes.receivers.iter().filter(|it| it.qos > QoS::AtMostOnce);
-            kept.map(|receiver| &receiver.handle)
-        };
-        let mut waits_at = None;
-        match receivers().find(|handle| handle.is_full()) {
+        let receivers = || self.routes.receivers.iter().filter(|it| it.qos > QoS::AtMostOnce);
+        let full = receivers().find(|receiver| receiver.handle.is_full());
+        match full {
             // The packet that would free the client's own queue is behind this message.
-            Some(handle) if Arc::ptr_eq(handle, &self.handle) => return false,
-            Some(handle) => {
-                // Before the routes are compared: a member that joins a shared group looks for
-                // those who wait after it has changed the routes.
-                self.broker.waiting_publishers.fetch_add(1, Ordering::SeqCst);
-                handle.wait_for_room(&self.wake);
+            Some(receiver) if Arc::ptr_eq(&receiver.handle, &self.handle) => return false,
+            Some(receiver) => {
+                let line = self.broker.wait_for_room(receiver, topic, &self.wake);
+                // After it waits: who changes the subscriptions looks for those who wait then.
                 if self.broker.subscriptions.generation() != self.routes_generation {
                     self.wake.notify();
                 }
-                waits_at = Some(Arc::downgrade(handle));
+                self.budget.spend(RECEIVER * line.len());
+                self.leave_before(Some(line));
             }
             // Refused for lack of memory. No single queue is known to free it.
-            None if receivers().any(|handle| handle.is_memory_only()) => return false,
+            None if receivers().any(|receiver| receiver.handle.is_memory_only()) => return false,
             // The queue has had room since the refusal, so try again.
-            None => self.wake.notify(),
+            None => {
+                self.wake.notify();
+                self.leave_before(None);
+            }
         }
-        self.wait_at(waits_at);
         self.hold_publish(BlockReason::Queue);
         true
     }
 
-    /// Waits for room in this session's queue, if there is one, instead of the one before.
-    fn wait_at(&mut self, session: Option<Weak<SessionHandle>>) {
-        let before = std::mem::replace(&mut self.waits_at, session);
-        if before.is_some() {
-            self.broker.waiting_publishers.fetch_sub(1, Ordering::SeqCst);
-        }
-        let Some(before) = before.and_then(|before| before.upgrade()) else { return };
-        let stays = self.waits_at.as_ref().is_some_and(|now| now.as_ptr() == Arc::as_ptr(&before));
-        if !stays {
-            before.stop_waiting(&self.wake);
+    /// Waits in this line, if there is one, instead of the one before.
+    fn leave_before(&mut self, line: Option<Box<WaitingLine>>) {
+        if let Some(before) = std::mem::replace(&mut self.waits_at, line) {
+            self.broker.stop_waiting(*before, self.waits_at.as_deref(), &self.wake);
         }
     }
 
     /// Stops waiting for room in a queue, unless the current packet is held for it.
     pub(super) fn leave_line(&mut self) {
         if self.waits_at.is_some() && self.held != Some(BlockReason::Queue) {
-            self.wait_at(None);
+            self.leave_before(None);
         }
     }
 

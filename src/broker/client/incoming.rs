@@ -158,7 +158,7 @@ impl Client {
             Ok(message) => message,
             Err(reason) => {
                 let Some(packet_id) = packet_id else { return Ok(()) };
-                if self.holds_for_a_queue() {
+                if self.holds_for_a_queue(topic) {
                     return Ok(());
                 }
                 self.trace_refusal(publish, topic, reason);

@@ -34,7 +34,7 @@ mod routes;
 mod step;
 mod work;
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use self::aliases::{InboundAliases, OutboundAliases};
 pub use self::block::{BlockReason, Handled};
@@ -47,6 +47,7 @@ pub use self::role::Dialled;
 use self::role::Role;
 use self::work::Work;
 use super::budget::PACKET;
+use super::waiting::WaitingLine;
 use super::{Broker, Budget, Routing, SessionHandle, Step, StepPermit, Turns};
 use crate::auth::{Identity, Principal};
 use crate::memory::Charge;
@@ -143,8 +144,8 @@ pub struct Client {
     back_pressure: bool,
     /// Why the last packet is held, if it is.
     held: Option<BlockReason>,
-    /// The session whose queue this connection waits for, if it waits for room.
-    waits_at: Option<Weak<SessionHandle>>,
+    /// Where this connection waits for room in a queue, if it does.
+    waits_at: Option<Box<WaitingLine>>,
     /// True if this connection is in the gauge of stalled connections.
     counted_back_pressure: bool,
     /// No output is possible any more. What was received is handled if it requires no waiting.

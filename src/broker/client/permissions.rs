@@ -125,7 +125,9 @@ impl Client {
     pub(super) fn replace_own_rules(&mut self, rules: LogInRules) {
         // A copy, so that whoever compiles the rules before does not take it for the same client.
         self.principal = Arc::new(Principal::clone(&self.principal));
-        self.handle.set_client(&self.principal, Some(rules), &self.broker.rules);
+        if self.handle.set_client(&self.principal, Some(rules), &self.broker.rules) {
+            self.broker.note_rights_of(&self.handle);
+        }
         let generation = self.broker.rules.generation();
         self.permissions = Permissions::new(self.handle.access(&self.broker.rules), generation);
     }

@@ -27,6 +27,7 @@ impl Client {
             + self.permissions.memory()
             + self.outgoing.capacity() * size_of::<crate::session::Outgoing>()
             + self.publish_limit_memory()
+            + self.waits_at.as_ref().map_or(0, |line| line.memory())
     }
 
     /// Entries that its buffers have memory for.

@@ -26,4 +26,5 @@ mod too_large;
 mod tracing;
 mod tracing_rules;
 mod unread;
+mod waiting;
 mod world;
