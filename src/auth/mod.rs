@@ -30,6 +30,7 @@ mod scram_method;
 mod slots;
 #[cfg(test)]
 pub(crate) mod tests;
+mod user_file;
 
 pub use authenticator::Authenticator;
 pub use exchange::{Claimed, EnhancedMethod, Exchange, NextStep, Step, Verification};
@@ -38,8 +39,8 @@ pub use policy::{Policy, PolicyError};
 pub use principal::Principal;
 pub use rules::{CurrentRules, RulesError};
 
-use std::sync::Arc;
 use std::fmt;
+use std::sync::Arc;
 
 use tokio::time::Instant;
 
@@ -73,8 +74,6 @@ pub struct Request<'a> {
     pub now: WallMillis,
 }
 
-/// The authenticated identity of a client.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
 /// Without the password.
 impl fmt::Debug for Request<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -103,6 +102,8 @@ impl fmt::Debug for Request<'_> {
     }
 }
 
+/// The authenticated identity of a client.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Identity {
     /// The verified user name; `None` for an anonymous client, and for one without a user name
     /// that an authentication server has allowed.
@@ -178,7 +179,7 @@ impl Decision {
             Self::Allow(Identity { method: None, .. }) => {
                 (AuthMethod::Nobody, AuthResult::Anonymous)
             }
-            Self::Allow(_) => (AuthMethod::Nobody, AuthResult::Anonymous),
+            Self::Allow(Identity { method, .. }) => (label(*method), AuthResult::Accepted),
             Self::Refuse { reason, by } => {
                 let result = match reason {
                     ReasonCode::BadUserNameOrPassword => AuthResult::BadCredentials,

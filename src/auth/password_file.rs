@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use super::hashing::{self, StoredHash};
 use super::private_file;
-use crate::config::must_be_regular;
+use super::user_file::{Unusable, UserFile, is_user_name};
 
 /// Why the credentials cannot be used. No variant contains a hash or a password.
 #[derive(Debug, Error)]
@@ -49,18 +49,9 @@ pub enum AuthError {
     Hash(String),
 }
 
-#[derive(Debug, Clone)]
-enum Line {
-    User(String, StoredHash),
-    /// A comment or an empty line, kept unchanged.
-    Other(String),
-}
-
 /// A password file in memory, comments included.
 #[derive(Debug, Clone, Default)]
-pub struct PasswordFile {
-    lines: Vec<Line>,
-}
+pub struct PasswordFile(UserFile<StoredHash>);
 
 impl PasswordFile {
     /// Reads and checks every line.
@@ -68,48 +59,18 @@ impl PasswordFile {
     /// # Errors
     /// The file cannot be read, or one of its lines is invalid.
     pub fn read(path: &Path) -> Result<Self, AuthError> {
-        let text = must_be_regular(path)
-            .and_then(|()| std::fs::read_to_string(path))
-            .map_err(|source| AuthError::Read { path: path.to_owned(), source })?;
-        let mut file = Self::default();
-        for (index, line) in text.lines().enumerate() {
-            let parsed = file.parse(line).map_err(|problem| AuthError::Line {
-                path: path.to_owned(),
-                line: index + 1,
-                problem,
-            })?;
-            file.lines.push(parsed);
-        }
-        Ok(file)
-    }
-
-    fn parse(&self, line: &str) -> Result<Line, String> {
-        if line.trim().is_empty() || line.trim_start().starts_with('#') {
-            return Ok(Line::Other(line.to_owned()));
-        }
-        let (user, hash) = line.split_once(':').ok_or("expected user:hash, found no colon")?;
-        if !is_user_name(user) {
-            return Err("the user name is missing or begins with a space".to_owned());
-        }
-        if self.hash_of(user).is_some() {
-            return Err(format!("the user {user} was already listed above"));
-        }
-        let hash = hashing::parse(hash.trim_end()).ok_or_else(|| {
-            format!("the hash of {user} is neither Argon2id nor one of Mosquitto's ($6$, $7$); write it with `ferrymq passwd`")
-        })?;
-        Ok(Line::User(user.to_owned(), hash))
+        UserFile::read(path, "user:hash", parse).map(Self).map_err(|unusable| {
+            let path = path.to_owned();
+            match unusable {
+                Unusable::Unreadable(source) => AuthError::Read { path, source },
+                Unusable::Line(line, problem) => AuthError::Line { path, line, problem },
+            }
+        })
     }
 
     /// Every user with its hash.
     pub fn users(&self) -> impl Iterator<Item = (&str, &StoredHash)> {
-        self.lines.iter().filter_map(|line| match line {
-            Line::User(user, hash) => Some((user.as_str(), hash)),
-            Line::Other(_) => None,
-        })
-    }
-
-    fn hash_of(&self, user: &str) -> Option<&StoredHash> {
-        self.users().find(|(name, _)| *name == user).map(|(_, hash)| hash)
+        self.0.users()
     }
 
     /// Adds the user, or changes its password. True if it is new.
@@ -121,23 +82,12 @@ impl PasswordFile {
             return Err(AuthError::UserName);
         }
         let hash = hashing::hash(password).map_err(AuthError::Hash)?;
-        for line in &mut self.lines {
-            if let Line::User(name, old) = line
-                && name == user
-            {
-                *old = hash;
-                return Ok(false);
-            }
-        }
-        self.lines.push(Line::User(user.to_owned(), hash));
-        Ok(true)
+        Ok(self.0.set(user, hash))
     }
 
     /// Removes the user. False if there was none.
     pub fn remove(&mut self, user: &str) -> bool {
-        let before = self.lines.len();
-        self.lines.retain(|line| !matches!(line, Line::User(name, _) if name == user));
-        self.lines.len() < before
+        self.0.remove(user)
     }
 
     /// Replaces the file atomically, readable by its owner only: a concurrent reader, or one
@@ -146,26 +96,19 @@ impl PasswordFile {
     /// # Errors
     /// The directory is not writable, or the disk is full.
     pub fn write(&self, path: &Path) -> Result<(), AuthError> {
-        private_file::replace(path, self.text().as_bytes())
+        let text = self.0.text(ToString::to_string);
+        private_file::replace(path, text.as_bytes())
             .map_err(|source| AuthError::Write { path: path.to_owned(), source })
-    }
-
-    fn text(&self) -> String {
-        self.lines
-            .iter()
-            .map(|line| match line {
-                Line::User(user, hash) => format!("{user}:{hash}\n"),
-                Line::Other(text) => format!("{text}\n"),
-            })
-            .collect()
     }
 }
 
-/// True for a name that a line can begin with.
-pub(super) fn is_user_name(user: &str) -> bool {
-    !user.is_empty()
-        && !user.starts_with(['#', ' ', '\t'])
-        && !user.contains([':', '\n', '\r', '\0'])
+fn parse(user: &str, hash: &str) -> Result<StoredHash, String> {
+    if !is_user_name(user) {
+        return Err("the user name is missing or begins with a space".to_owned());
+    }
+    hashing::parse(hash).ok_or_else(|| {
+        format!("the hash of {user} is neither Argon2id nor one of Mosquitto's ($6$, $7$); write it with `ferrymq passwd`")
+    })
 }
 
 #[cfg(test)]
@@ -173,6 +116,10 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+
+    fn hash_of<'a>(file: &'a PasswordFile, user: &str) -> &'a StoredHash {
+        file.users().find(|(name, _)| *name == user).unwrap().1
+    }
 
     fn error_of(text: &str) -> String {
         let dir = tempfile::tempdir().unwrap();
@@ -198,7 +145,7 @@ mod tests {
         );
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         let mut file = PasswordFile::read(&path).unwrap();
-        assert!(hashing::verify(b"c", file.hash_of("gate").unwrap(), &mut hashing::Memory::new()));
+        assert!(hashing::verify(b"c", hash_of(&file, "gate"), &mut hashing::Memory::new()));
         assert!(file.remove("gate"));
         assert!(!file.remove("gate"));
         assert_eq!(file.users().count(), 1);

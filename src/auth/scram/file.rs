@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use super::keys::{KeysError, ScramKeys};
-use crate::auth::password_file::is_user_name;
 use crate::auth::private_file;
-use crate::config::must_be_regular;
+use crate::auth::user_file::{Unusable, UserFile, is_user_name};
 
 /// Why the file of stored keys cannot be used. No variant contains a key or a password.
 #[derive(Debug, Error)]
@@ -49,18 +48,9 @@ pub enum ScramError {
     Keys(#[from] KeysError),
 }
 
-#[derive(Debug, Clone)]
-enum Line {
-    User(String, ScramKeys),
-    /// A comment or an empty line, kept unchanged.
-    Other(String),
-}
-
 /// A file of stored keys in memory, comments included.
 #[derive(Debug, Clone, Default)]
-pub struct ScramFile {
-    lines: Vec<Line>,
-}
+pub struct ScramFile(UserFile<ScramKeys>);
 
 impl ScramFile {
     /// Reads and checks every line.
@@ -68,31 +58,18 @@ impl ScramFile {
     /// # Errors
     /// The file cannot be read, or one of its lines is invalid.
     pub fn read(path: &Path) -> Result<Self, ScramError> {
-        let text = must_be_regular(path)
-            .and_then(|()| std::fs::read_to_string(path))
-            .map_err(|source| ScramError::Read { path: path.to_owned(), source })?;
-        let mut file = Self::default();
-        let mut names = std::collections::HashSet::new();
-        for (line, number) in text.lines().zip(1..) {
-            let problem =
-                |problem| ScramError::Line { path: path.to_owned(), line: number, problem };
-            let parsed = parse(line).map_err(problem)?;
-            if let Line::User(user, _) = &parsed
-                && !names.insert(user.clone())
-            {
-                return Err(problem(format!("the user {user} was already listed above")));
+        UserFile::read(path, "user:keys", parse).map(Self).map_err(|unusable| {
+            let path = path.to_owned();
+            match unusable {
+                Unusable::Unreadable(source) => ScramError::Read { path, source },
+                Unusable::Line(line, problem) => ScramError::Line { path, line, problem },
             }
-            file.lines.push(parsed);
-        }
-        Ok(file)
+        })
     }
 
     /// Every user with its keys.
     pub fn users(&self) -> impl Iterator<Item = (&str, &ScramKeys)> {
-        self.lines.iter().filter_map(|line| match line {
-            Line::User(user, keys) => Some((user.as_str(), keys)),
-            Line::Other(_) => None,
-        })
+        self.0.users()
     }
 
     /// Adds the user, or changes its password. True if it is new. Takes as long as
@@ -109,24 +86,12 @@ impl ScramFile {
         if !is_scram_name(user) {
             return Err(ScramError::UserName);
         }
-        let keys = ScramKeys::derive(password, iterations)?;
-        for line in &mut self.lines {
-            if let Line::User(name, old) = line
-                && name == user
-            {
-                *old = keys;
-                return Ok(false);
-            }
-        }
-        self.lines.push(Line::User(user.to_owned(), keys));
-        Ok(true)
+        Ok(self.0.set(user, ScramKeys::derive(password, iterations)?))
     }
 
     /// Removes the user. False if there was none.
     pub fn remove(&mut self, user: &str) -> bool {
-        let before = self.lines.len();
-        self.lines.retain(|line| !matches!(line, Line::User(name, _) if name == user));
-        self.lines.len() < before
+        self.0.remove(user)
     }
 
     /// Replaces the file atomically, readable by its owner only: a concurrent reader, or one
@@ -135,35 +100,20 @@ impl ScramFile {
     /// # Errors
     /// The directory is not writable, or the disk is full.
     pub fn write(&self, path: &Path) -> Result<(), ScramError> {
-        private_file::replace(path, self.text().as_bytes())
+        private_file::replace(path, self.0.text(ScramKeys::to_text).as_bytes())
             .map_err(|source| ScramError::Write { path: path.to_owned(), source })
-    }
-
-    fn text(&self) -> String {
-        self.lines
-            .iter()
-            .map(|line| match line {
-                Line::User(user, keys) => format!("{user}:{}\n", keys.to_text()),
-                Line::Other(text) => format!("{text}\n"),
-            })
-            .collect()
     }
 }
 
-fn parse(line: &str) -> Result<Line, String> {
-    if line.trim().is_empty() || line.trim_start().starts_with('#') {
-        return Ok(Line::Other(line.to_owned()));
-    }
-    let (user, keys) = line.split_once(':').ok_or("expected user:keys, found no colon")?;
+fn parse(user: &str, keys: &str) -> Result<ScramKeys, String> {
     if !is_scram_name(user) {
         return Err(
             "the user name is missing, begins with a space or has a control character".to_owned()
         );
     }
-    let keys = keys.trim_end().parse().map_err(|problem| {
+    keys.parse().map_err(|problem| {
         format!("the keys of {user}: {problem}; write them with `ferrymq passwd --scram`")
-    })?;
-    Ok(Line::User(user.to_owned(), keys))
+    })
 }
 
 /// SASLprep prohibits control characters.
