@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::world::{User, World, publish, subscribe};
 use crate::broker::client::{BlockReason, Dialled, Handled};
-use crate::broker::{Budget, ReloadableSettings};
+use crate::broker::{Budget, Hand, ReloadableSettings};
 use crate::config::{ByteSize, Config, OnFull};
 use crate::message::WakeCause;
 use crate::protocol::{ConnAck, Packet, QoS, Version};
@@ -62,17 +62,24 @@ fn a_client_publishes_a_burst_and_then_at_its_rate_and_loses_nothing() {
     assert_eq!(receiver.received(), all);
 }
 
-#[test]
-fn a_message_that_is_held_for_another_reason_costs_nothing_until_it_is_taken() {
-    let mut config = limited(3, 0);
+/// A publisher of so many messages a second, which waits for room where others are refused, and a
+/// receiver that is away and has room for one.
+fn before_a_full_queue(rate: u32) -> (World, Hand, User) {
+    let mut config = limited(rate, 0);
     config.mqtt.on_full = OnFull::Stall;
     config.session.max_queued_messages = 1;
-    let (world, _hand) = World::timed(config);
+    let (world, hand) = World::timed(config);
     let mut away = world.durable("away");
     away.subscribe("t", QoS::AtLeastOnce);
     world.commit();
     away.vanish();
-    let mut publisher = world.connect_as(Version::V311, "publisher", true);
+    let publisher = world.connect_as(Version::V311, "publisher", true);
+    (world, hand, publisher)
+}
+
+#[test]
+fn a_message_that_is_held_for_another_reason_costs_nothing_until_it_is_taken() {
+    let (_world, _hand, mut publisher) = before_a_full_queue(3);
     publisher.publish(QoS::AtLeastOnce, 1, "x");
     for _ in 0..10 {
         publisher.publish(QoS::AtLeastOnce, 2, "x");
@@ -82,15 +89,7 @@ fn a_message_that_is_held_for_another_reason_costs_nothing_until_it_is_taken() {
 
 #[test]
 fn a_client_is_counted_as_throttled_only_while_the_rate_is_what_it_waits_for() {
-    let mut config = limited(1, 0);
-    config.mqtt.on_full = OnFull::Stall;
-    config.session.max_queued_messages = 1;
-    let (world, hand) = World::timed(config);
-    let mut away = world.durable("away");
-    away.subscribe("t", QoS::AtLeastOnce);
-    world.commit();
-    away.vanish();
-    let mut publisher = world.connect_as(Version::V311, "publisher", true);
+    let (world, hand, mut publisher) = before_a_full_queue(1);
     publisher.publish(QoS::AtLeastOnce, 1, "x");
     publisher.publish(QoS::AtLeastOnce, 2, "x");
     assert_eq!(publisher.client.block(), Some(BlockReason::PublishRate));
