@@ -42,7 +42,7 @@ impl Broker {
         receiver: &Receiver<Arc<SessionHandle>>,
         topic: &str,
         publisher: &Arc<Wake>,
-    ) -> Box<WaitingLine> {
+    ) -> WaitingLine {
         self.waiting_publishers.fetch_add(1, Ordering::SeqCst);
         let full = match &receiver.share {
             Some(share) => self.full_members(share),
@@ -55,13 +55,13 @@ impl Broker {
         if !may_receive || self.other_member(receiver.share.as_ref(), topic, &[]).is_some() {
             publisher.notify();
         }
-        Box::new(WaitingLine(full.iter().map(Arc::downgrade).collect()))
+        WaitingLine(full.iter().map(Arc::downgrade).collect())
     }
 
     /// Ends the waiting of a publisher in `line`, except at the sessions of `now`.
     pub(super) fn stop_waiting(
         &self,
-        line: WaitingLine,
+        line: &WaitingLine,
         now: Option<&WaitingLine>,
         publisher: &Arc<Wake>,
     ) {
@@ -116,11 +116,13 @@ impl Broker {
         handle.notify_waiting_publishers();
         let shared = {
             let session = handle.look();
-            let filters = session.subscriptions.iter().map(|(filter, _)| filter);
-            let shared = filters.filter(|filter| filter.starts_with("$share/"));
+            let shared =
+                session.subscriptions.keys().filter(|filter| filter.starts_with("$share/"));
             shared.filter_map(|filter| TopicFilter::new(filter).ok()).collect::<Vec<_>>()
         };
-        shared.iter().for_each(|filter| self.note_member(filter));
+        for filter in &shared {
+            self.note_member(filter);
+        }
     }
 
     /// Replaces the access rules. True if they differ from those before. Connections take the

@@ -160,7 +160,7 @@ impl Client {
                     self.wake.notify();
                 }
                 self.budget.spend(RECEIVER * line.len());
-                self.leave_before(Some(line));
+                self.leave_before(Some(Box::new(line)));
             }
             // Refused for lack of memory. No single queue is known to free it.
             None if receivers().any(|receiver| receiver.handle.is_memory_only()) => return false,
@@ -177,7 +177,7 @@ impl Client {
     /// Waits in this line, if there is one, instead of the one before.
     fn leave_before(&mut self, line: Option<Box<WaitingLine>>) {
         if let Some(before) = std::mem::replace(&mut self.waits_at, line) {
-            self.broker.stop_waiting(*before, self.waits_at.as_deref(), &self.wake);
+            self.broker.stop_waiting(&before, self.waits_at.as_deref(), &self.wake);
         }
     }
 

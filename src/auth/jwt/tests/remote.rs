@@ -113,12 +113,12 @@ async fn log_in_until(
     token: &str,
     deadline: Instant,
 ) -> Result<Verified, Refused> {
-    let verify = || verifier.verify(token.as_bytes(), None, "client", NOW);
-    match verify() {
+    let attempt = || verifier.verify(token.as_bytes(), None, "client", NOW);
+    match attempt() {
         Err(Refused::UnknownKey | Refused::NoKeys) if verifier.refreshed(deadline).await => {
-            verify()
+            attempt()
         }
-        verified => verified,
+        refused_or_not => refused_or_not,
     }
 }
 
