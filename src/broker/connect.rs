@@ -12,18 +12,18 @@
 
 use std::sync::Arc;
 
+use super::attach::{Attached, ConnectRequest};
 use super::cleanup::EndedSession;
 use super::client::{Client, LogInState, Peer};
+use super::grant::Granted;
 use super::handle::StepPermit;
 use super::persistence::NoRoom;
 use super::registry::Entry;
 use super::revocation::{log_in, revoke};
-use super::{Broker, SessionHandle, Step, StoreDown, traced};
-use crate::message::{CommitNo, Revoked, Wake, WakeCause, WillRecord};
-use crate::protocol::{ConnAck, Connect, LastWill, QoS, ReasonCode, Version, level_count};
-use crate::session::{Connected, ConnectionInfo, Session};
-use crate::store::{Change, SessionRecord};
-use crate::telemetry::{DropReason, Label};
+use super::{Broker, SessionHandle, Step, StoreDown};
+use crate::message::{CommitNo, Revoked, WakeCause};
+use crate::protocol::{ConnAck, Connect, ReasonCode, Version, level_count};
+use crate::session::{ConnectionInfo, Session};
 
 /// An accepted client, and the CONNACK that is sent once `gate` is committed.
 #[derive(Debug)]
@@ -42,31 +42,6 @@ enum Claim {
     Known(StepPermit),
     /// The session is new.
     New(StepPermit),
-}
-
-/// A session and the connection that now holds it.
-struct Attached {
-    permit: StepPermit,
-    wake: Arc<Wake>,
-    epoch: u64,
-    present: bool,
-}
-
-/// What the broker granted of the client's request.
-pub(super) struct Granted {
-    pub(super) expiry: u32,
-    keep_alive: u16,
-    pub(super) client_id: Arc<str>,
-    assigned: bool,
-    /// False: there is no room for a new session. An existing session can only be ended.
-    has_room: bool,
-}
-
-/// A connection that requests a session.
-struct ConnectRequest<'a> {
-    connect: &'a Connect,
-    granted: &'a Granted,
-    info: Arc<ConnectionInfo>,
 }
 
 /// A session that was ended by a clean start or by its expiry.
@@ -305,175 +280,8 @@ impl Broker {
         Ok(self.hold_session(claimed, false, request, step))
     }
 
-    fn grant(&self, connect: &Connect) -> Granted {
-        let settings = &self.settings;
-        let asked = match connect.version {
-            Version::V5 => connect.session_expiry.unwrap_or(0),
-            _ if connect.clean_start => 0,
-            _ => u32::MAX,
-        };
-        let keep_alive = match self.connect_settings().max_keep_alive {
-            0 => connect.keep_alive,
-            limit if connect.version == Version::V5 && connect.keep_alive == 0 => limit,
-            limit if connect.version == Version::V5 => connect.keep_alive.min(limit),
-            _ => connect.keep_alive,
-        };
-        let assigned = connect.client_id.is_empty();
-        let client_id = if assigned { self.assign_client_id() } else { connect.client_id.clone() };
-        Granted {
-            expiry: asked.min(settings.max_session_expiry),
-            keep_alive,
-            client_id: client_id.into(),
-            assigned,
-            has_room: true,
-        }
-    }
-
-    fn connack(&self, connect: &Connect, granted: &Granted, session_present: bool) -> ConnAck {
-        let settings = &self.settings;
-        let asked = connect.session_expiry.unwrap_or(0);
-        ConnAck {
-            // 3.1 has no Session Present flag; its byte is reserved and 0.
-            session_present: session_present && connect.version > Version::V31,
-            session_expiry: (asked != granted.expiry).then_some(granted.expiry),
-            receive_maximum: Some(settings.receive_maximum),
-            maximum_packet_size: Some(settings.max_packet_size),
-            retain_available: (!settings.retain_available).then_some(false),
-            assigned_client_id: granted.assigned.then(|| granted.client_id.to_string()),
-            topic_alias_maximum: Some(settings.topic_alias_maximum),
-            server_keep_alive: (granted.keep_alive != connect.keep_alive)
-                .then_some(granted.keep_alive),
-            ..ConnAck::default()
-        }
-    }
-
     /// False if the session has expired and its timer has not run yet.
     fn is_alive(handle: &SessionHandle, step: &Step) -> bool {
         handle.look().life.expires_at().is_none_or(|at| at > step.now.wall)
-    }
-
-    /// Ends an older connection of the same client id [MQTT-3.1.4-3]. Its will is published,
-    /// unless its delay lets the new connection cancel it.
-    async fn end_connection_of(
-        &self,
-        handle: &Arc<SessionHandle>,
-        clean_start: bool,
-        step: &mut Step,
-    ) {
-        let (old, will) = {
-            let mut session = handle.lock();
-            let old = session.wake().cloned();
-            let now = step.now.wall;
-            let expired = session.life.expires_at().is_some_and(|at| at <= now);
-            let ends = clean_start || session.life.expiry == 0 || expired;
-            let left_at = session.life.disconnected_at;
-            let due = session.will.as_ref().is_some_and(|will| {
-                // Its timer may not have run yet.
-                let passed = left_at.is_some_and(|at| at.plus_seconds(will.delay) <= now);
-                ends || passed || (old.is_some() && will.delay == 0)
-            });
-            let will = if due { session.will.take() } else { None };
-            if let Some(wake) = &old {
-                // In this order, so that its task sees that it has no last step to take.
-                wake.leave();
-                wake.revoke(Revoked::TakenOver);
-                let gone = session.detach(step.now.wall);
-                handle.session_wake().connect(None);
-                self.metrics.messages.dropped.add(DropReason::SessionEnded, gone.len() as u64);
-                traced::dropped(&gone, DropReason::SessionEnded.as_str());
-                self.metrics.sessions.take_overs.inc();
-            }
-            (old, will)
-        };
-        if old.is_some() {
-            tracing::info!(
-                client_id = &*handle.client_id,
-                "session taken over by a new connection"
-            );
-        }
-        if let Some(will) = will {
-            self.publish_will(handle, &will, step).await;
-        }
-    }
-
-    fn hold_session(
-        &self,
-        permit: StepPermit,
-        present: bool,
-        request: &ConnectRequest<'_>,
-        step: &mut Step,
-    ) -> Attached {
-        let ConnectRequest { connect, granted, info } = request;
-        let handle = Arc::clone(permit.session());
-        let wake = Arc::new(Wake::of_session(Arc::clone(handle.session_wake())));
-        let mut session = handle.lock();
-        session.version = connect.version;
-        if let Some(user) = &info.user {
-            session.owner = Some(user.clone());
-        }
-        let (was_durable, had_row) = (session.durable, session.has_row);
-        session.life.expiry = granted.expiry;
-        session.durable = self.persistence.is_enabled() && granted.expiry > 0;
-        session.will = connect.will.as_ref().map(|will| Box::new(will_record(will)));
-        session.has_row = session.durable || self.stores_will(connect);
-        // A message that an older connection lost must not end this one.
-        handle.take_lost_message();
-        let epoch = session.life.next_epoch();
-        self.timers.cancel(&handle);
-        session.attach(Connected {
-            epoch,
-            wake: Arc::clone(&wake),
-            receive_maximum: usize::from(connect.receive_maximum.unwrap_or(u16::MAX)),
-            info: Arc::clone(info),
-        });
-        handle.session_wake().connect(Some(Arc::clone(&wake)));
-        if !session.durable && had_row {
-            step.change(Change::EndSession(session.id));
-        }
-        if session.has_row {
-            step.change(Change::Session(Box::new(record_of(&session))));
-        }
-        if session.durable && !was_durable {
-            Self::write_what_it_has(&session, step);
-        }
-        drop(session);
-        Attached { permit, wake, epoch, present }
-    }
-
-    /// Writes the subscriptions of a session that becomes durable, and the QoS 2 packet
-    /// identifiers whose repeats have to be detected.
-    fn write_what_it_has(session: &Session, step: &mut Step) {
-        for packet_id in session.incoming.held() {
-            step.change(Change::OpenIncoming(session.id, packet_id));
-        }
-        for (filter, subscribed) in session.subscriptions.iter() {
-            step.change(super::subscribe::subscribe_change(session.id, filter, *subscribed));
-        }
-    }
-}
-
-/// The session's row in its current state.
-pub(super) fn record_of(session: &Session) -> SessionRecord {
-    SessionRecord {
-        id: session.id,
-        client_id: session.client_id.as_ref().into(),
-        owner: session.owner.clone(),
-        version: session.version,
-        expiry: session.life.expiry,
-        disconnected_at: session.life.disconnected_at,
-        sent_up_to: session.sent_up_to,
-        will: session.will.clone(),
-    }
-}
-
-fn will_record(will: &LastWill) -> WillRecord {
-    WillRecord {
-        topic: will.topic.as_str().into(),
-        properties: will.properties.clone(),
-        payload: will.payload.clone(),
-        qos: will.qos.min(QoS::ExactlyOnce),
-        retain: will.retain,
-        delay: will.delay,
-        expiry: will.expiry,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::connect::record_of;
+use super::attach::record_of;
 use super::handle::StepPermit;
 use super::timers::Kind;
 use super::{Broker, Step, traced};

@@ -3,7 +3,7 @@
 //! accepted one always finds space.
 
 use super::Broker;
-use super::connect::Granted;
+use super::grant::Granted;
 use super::persistence::NoRoom;
 use crate::protocol::{Connect, LastWill};
 use crate::store::{Claimant, Promise};

@@ -13,6 +13,7 @@
 
 pub mod admin;
 mod admission;
+mod attach;
 mod background;
 mod budget;
 mod cleanup;
@@ -26,6 +27,7 @@ mod disk_room;
 mod end;
 mod fanout;
 mod gave_way;
+mod grant;
 mod handle;
 mod ids;
 mod internal_publish;

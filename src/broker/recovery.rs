@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::connect::record_of;
+use super::attach::record_of;
 use super::timers::Kind;
 use super::{Broker, SessionHandle, Step};
 use crate::message::DeliveryId;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use super::attach::record_of;
 use super::client::Peer;
-use super::connect::record_of;
 use super::handle::StepPermit;
 use super::timers::Kind;
 use super::{Broker, Publication, SYS, SessionHandle, Step};
