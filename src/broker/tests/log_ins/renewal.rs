@@ -1,58 +1,17 @@
-//! Log-ins of connected clients: their end, their renewal, and users who are removed.
+//! Renewals by AUTH on the open connection (MQTT 5.0, 4.12.1).
 
-use std::sync::Arc;
 use std::task::Context;
-use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde_json::json;
 use tokio::sync::oneshot;
 
-use super::world::{User, World, at_once, request};
+use super::*;
 use crate::auth::acl::{LogInRules, from_emqx};
-use crate::auth::tests::Echo;
-use crate::auth::{
-    Claimed, EnhancedMethod, Exchange, Identity, NextStep, Others, PasswordFile, Request, Step,
-    Verification,
-};
-use crate::broker::Hand;
-use crate::broker::client::Close;
-use crate::config::{Config, Method};
-use crate::message::{Revoked, WakeCause, WallMillis};
-use crate::protocol::{Auth, Connect, LastWill, Packet, QoS, ReasonCode, TopicName, Version};
+use crate::auth::{Claimed, EnhancedMethod, Exchange, NextStep, Others, Step, Verification};
+use crate::message::WakeCause;
+use crate::protocol::{Auth, Packet, QoS};
 use crate::telemetry::{AuthMethod, AuthResult, RejectReason};
-
-/// The start of the clock of a timed world.
-const START: u64 = 1_780_000_000_000;
-
-fn identity(method: Method, seconds: u64) -> Identity {
-    Identity {
-        username: Some("alice".into()),
-        method: Some(method),
-        expires_at: Some(WallMillis(START + seconds * 1000)),
-        credential: 1,
-        ..Identity::default()
-    }
-}
-
-/// A world whose policy has the method `ECHO`.
-fn world(method: Method) -> (World, Hand) {
-    let config = Config::default();
-    let (world, hand) = World::timed(config.clone());
-    let authenticator = &world.broker.authenticator;
-    let policy = authenticator.read(&config).unwrap().with_enhanced(Arc::new(Echo(method)));
-    assert!(authenticator.replace(policy));
-    (world, hand)
-}
-
-fn connect(world: &World, version: Version, identity: Identity) -> User {
-    let authentication_method = (version == Version::V5).then(|| "ECHO".to_owned());
-    let connect = Connect { authentication_method, ..request(version, "device", false) };
-    let mut user = world.try_log_in(&connect, identity).unwrap();
-    world.commit();
-    assert_eq!(user.received().len(), 1, "CONNACK");
-    user
-}
 
 fn auth(reason: ReasonCode, method: &str, data: &str) -> Packet<'static> {
     Packet::Auth(Box::new(Auth {
@@ -61,44 +20,6 @@ fn auth(reason: ReasonCode, method: &str, data: &str) -> Packet<'static> {
         data: Some(data.into()),
         ..Auth::default()
     }))
-}
-
-fn reason_of(closed: Result<impl std::fmt::Debug, Close>) -> ReasonCode {
-    match closed {
-        Err(Close::Error(reason, _)) => reason,
-        other => panic!("not ended for a reason: {other:?}"),
-    }
-}
-
-#[test]
-fn a_connection_ends_when_its_log_in_does() {
-    for (method, reason) in
-        [(Method::Jwt, ReasonCode::MaximumConnectTime), (Method::Scram, ReasonCode::NotAuthorized)]
-    {
-        for version in [Version::V311, Version::V5] {
-            let (world, hand) = world(method);
-            let mut user = connect(&world, version, identity(method, 60));
-            let now = world.broker.clock.now().instant;
-            assert_eq!(user.client.disconnects_at(), Some(now + Duration::from_mins(1)));
-            hand.advance(Duration::from_millis(59_999));
-            assert!(user.received().is_empty());
-            hand.advance(Duration::from_millis(1));
-            assert_eq!(reason_of(user.try_received()), reason);
-            assert!(user.client.has_log_in_ended());
-        }
-    }
-}
-
-#[test]
-fn a_log_in_without_an_end_sets_no_timer_and_one_that_ends_far_away_does_not_overflow() {
-    let (world, _hand) = world(Method::Jwt);
-    let endless = Identity { expires_at: None, ..identity(Method::Jwt, 0) };
-    let mut user = connect(&world, Version::V5, endless);
-    assert_eq!(user.client.disconnects_at(), None);
-    user.vanish();
-    let far = Identity { expires_at: Some(WallMillis(u64::MAX)), ..identity(Method::Jwt, 0) };
-    user = connect(&world, Version::V5, far);
-    assert!(user.client.disconnects_at().is_some());
 }
 
 #[test]
@@ -332,126 +253,4 @@ fn a_client_that_does_not_read_its_auth_packets_is_not_read_either() {
     assert!(user.client.begin(crate::broker::Budget::of_long_poll()).unwrap());
     let handled = user.client.handle(renew(), 0).unwrap();
     assert_eq!(handled, crate::broker::client::Handled::Held);
-}
-
-/// A world with a password file, and its users connected by their names.
-struct Users {
-    world: World,
-    config: Config,
-    _directory: tempfile::TempDir,
-}
-
-impl Users {
-    fn new(users: &[&str]) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let mut config = Config::default();
-        config.auth.password_file = Some(directory.path().join("passwords"));
-        let new = Self { world: World::new(), config, _directory: directory };
-        let mut file = PasswordFile::default();
-        for user in users {
-            file.set(user, b"x").unwrap();
-        }
-        new.replace(&file);
-        new
-    }
-
-    fn file(&self) -> PasswordFile {
-        PasswordFile::read(self.config.auth.password_file.as_ref().unwrap()).unwrap()
-    }
-
-    fn replace(&self, file: &PasswordFile) {
-        file.write(self.config.auth.password_file.as_ref().unwrap()).unwrap();
-        let authenticator = &self.world.broker.authenticator;
-        assert!(authenticator.replace(authenticator.read(&self.config).unwrap()));
-    }
-
-    async fn identity(&self, user: &str) -> Identity {
-        let request = Request {
-            listener: "tcp",
-            loopback: false,
-            client_id: user,
-            username: Some(user),
-            password: Some(b"x"),
-            certificate: None,
-            peer: ([127, 0, 0, 1], 1).into(),
-            until: tokio::time::Instant::now() + Duration::from_mins(1),
-            now: crate::message::WallMillis(0),
-        };
-        match self.world.broker.authenticator.connect(request).await {
-            crate::auth::Decision::Allow(identity) => identity,
-            refused @ crate::auth::Decision::Refuse { .. } => panic!("{refused:?}"),
-        }
-    }
-
-    async fn connect(&self, user: &str) -> User {
-        let will = LastWill {
-            topic: TopicName::new("wills").unwrap(),
-            payload: user.into(),
-            qos: QoS::AtMostOnce,
-            retain: false,
-            delay: 0,
-            expiry: None,
-            properties: Vec::new(),
-        };
-        let connect = Connect { will: Some(will), ..request(Version::V5, user, false) };
-        let mut connected = self.world.try_log_in(&connect, self.identity(user).await).unwrap();
-        self.world.commit();
-        assert_eq!(connected.received().len(), 1, "CONNACK");
-        connected
-    }
-}
-
-#[tokio::test]
-async fn removed_users_and_changed_passwords_are_disconnected_and_no_others() {
-    let users = Users::new(&["alice", "bob", "carol"]);
-    let (mut alice, bob, carol) =
-        (users.connect("alice").await, users.connect("bob").await, users.connect("carol").await);
-    let mut anonymous = users.world.passing("anonymous");
-    anonymous.subscribe("wills", QoS::AtMostOnce);
-    users.world.commit();
-    anonymous.received();
-    let mut file = users.file();
-    file.remove("bob");
-    file.set("carol", b"y").unwrap();
-    users.replace(&file);
-    assert_eq!(users.world.broker.disconnect_removed_users().await, 2);
-    assert!(alice.received().is_empty() && !alice.client.is_revoked());
-    for mut gone in [bob, carol] {
-        assert_eq!(reason_of(gone.try_received()), ReasonCode::NotAuthorized);
-        gone.vanish();
-    }
-    assert_eq!(anonymous.received(), ["PUBLISH 0 bob", "PUBLISH 0 carol"], "their wills");
-    assert_eq!(users.world.broker.session_counts(), (2, 2), "their sessions are kept");
-    assert_eq!(users.world.broker.disconnect_removed_users().await, 0);
-}
-
-#[tokio::test]
-async fn who_was_verified_before_a_reload_and_connects_after_it_does_not_stay() {
-    let users = Users::new(&["alice"]);
-    let identity = users.identity("alice").await;
-    let mut file = users.file();
-    file.set("alice", b"y").unwrap();
-    users.replace(&file);
-    assert_eq!(users.world.broker.disconnect_removed_users().await, 0);
-    let connect = request(Version::V5, "alice", false);
-    let mut late = users.world.try_log_in(&connect, identity).unwrap();
-    assert_eq!(reason_of(late.try_received()), ReasonCode::NotAuthorized);
-}
-
-#[test]
-fn clients_are_disconnected_by_any_condition_also_when_they_are_many() {
-    let world = World::new();
-    // More than one page of the registry.
-    let mut clients: Vec<_> = (0..1300).map(|n| world.connect(&format!("{n:04}"), true)).collect();
-    let is_gone = |id: &str, _: &crate::session::ConnectionInfo| id.ends_with('0');
-    let ended = at_once(world.broker.disconnect_where(Revoked::CertificateRevoked, is_gone));
-    assert_eq!(ended, 130);
-    for (n, client) in clients.iter_mut().enumerate() {
-        if n % 10 == 0 {
-            let reason = reason_of(client.try_received());
-            assert_eq!(reason, ReasonCode::NotAuthorized);
-        } else {
-            assert!(!client.client.is_revoked());
-        }
-    }
 }

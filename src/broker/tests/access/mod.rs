@@ -1,12 +1,13 @@
 //! Access rules: what is refused, filtered and handed to others, and what a reload changes.
 
-use super::world::{User, World, ack, id, publish, request, subscribe};
+mod shared;
+mod wills;
+
+use super::world::{User, World, ack, id, publish, subscribe};
 use crate::auth::acl::Rules;
 use crate::broker::client::Close;
 use crate::config::{AclRule, Config, OnDenied};
-use crate::protocol::{
-    Connect, LastWill, Packet, Publish, QoS, ReasonCode, RetainHandling, TopicName, Version,
-};
+use crate::protocol::{Packet, Publish, QoS, ReasonCode, RetainHandling, Version};
 use crate::telemetry::{AclAction, DropReason, RefuseReason};
 
 const QOS1: QoS = QoS::AtLeastOnce;
@@ -225,72 +226,6 @@ fn retained_messages_are_filtered() {
     assert_eq!(user.received(), ["SUBACK", "PUBLISH 0 a"]);
 }
 
-fn will(topic: &str, delay: u32) -> LastWill {
-    LastWill {
-        topic: TopicName::new(topic).unwrap(),
-        payload: b"gone".to_vec(),
-        qos: QOS1,
-        retain: false,
-        delay,
-        expiry: None,
-        properties: Vec::new(),
-    }
-}
-
-#[test]
-fn a_will_is_decided_when_it_is_published() {
-    let world = world(&["allow all #"]);
-    let mut receiver = world.passing("receiver");
-    receiver.subscribe("#", QOS1);
-    receiver.received();
-    let one = world.connect_with_will(Version::V5, "one", true, Some(will("w/one", 0)));
-    let two = world.connect_with_will(Version::V5, "two", true, Some(will("w/two", 0)));
-    reload(&world, &["one deny write w/#", "allow all #"]);
-    one.vanish();
-    two.vanish();
-    assert_eq!(receiver.received(), ["PUBLISH 1 gone"]);
-    assert_eq!(refused(&world), 1);
-}
-
-#[test]
-fn a_client_whose_will_is_denied_is_refused() {
-    let world = world(&["deny write w", "allow all w/%c"]);
-    let peer = || super::world::peer(crate::auth::Identity::default());
-    for (client_id, topic, expected) in [
-        ("c", "w", Err(ReasonCode::NotAuthorized)),
-        ("c", "w/c", Ok(())),
-        ("c", "w/d", Err(ReasonCode::NotAuthorized)),
-        ("", "w", Err(ReasonCode::NotAuthorized)),
-    ] {
-        let connect =
-            Connect { will: Some(will(topic, 0)), ..request(Version::V5, client_id, true) };
-        assert_eq!(world.broker.check_will(&connect, &peer()), expected, "{client_id} {topic}");
-    }
-}
-
-/// Its user is not known by then, so a rule that asks for it is decided against it.
-#[test]
-fn the_will_of_a_session_that_a_restart_found_is_decided_by_what_is_known() {
-    let mut rules = config(&["allow all w/%c", "receiver allow all #"]);
-    rules.acl.rules.push(
-        serde_json::from_str(r##"{"effect": "allow", "topics": ["#"], "users": ["ann"]}"##)
-            .unwrap(),
-    );
-    for (topic, expected) in [("w/dying", 1), ("other", 0)] {
-        let world = World::with(rules.clone());
-        let connect =
-            Connect { will: Some(will(topic, 5)), ..request(Version::V5, "dying", false) };
-        let dying = world.connect_by(&connect);
-        world.commit();
-        let world = world.crash([dying]);
-        let mut receiver = world.passing("receiver");
-        receiver.subscribe("#", QOS1);
-        receiver.received();
-        let _new = world.connect("dying", true);
-        assert_eq!(receiver.received().len(), expected, "{topic}");
-    }
-}
-
 #[test]
 fn messages_wait_for_a_session_whose_client_a_restart_does_not_know() {
     let world = world(&["deny read b", "allow all #"]);
@@ -307,97 +242,6 @@ fn messages_wait_for_a_session_whose_client_a_restart_does_not_know() {
     assert_eq!(user.received(), ["CONNACK true", "PUBLISH 1 a"]);
     assert_eq!(dropped(&world), 1);
     world.commit();
-}
-
-#[test]
-fn a_shared_message_goes_to_a_member_who_may_read_it() {
-    for qos in [QoS::AtMostOnce, QOS1, QoS::ExactlyOnce] {
-        let world = world(&["one deny read b", "two deny read c", "allow all #"]);
-        let [mut one, mut two] = ["one", "two"].map(|client_id| {
-            let mut member = world.passing(client_id);
-            member.subscribe("$share/g/#", QoS::ExactlyOnce);
-            member.received();
-            member
-        });
-        let mut publisher = world.passing("publisher");
-        for packet in 1..=4 {
-            publisher.send(to("b", qos, packet, "b"));
-        }
-        publisher.send(to("c", qos, 5, "c"));
-        world.commit();
-        assert_eq!((one.received().len(), two.received().len()), (1, 4), "{qos:?}");
-        assert_eq!(dropped(&world), 0);
-    }
-}
-
-#[test]
-fn a_shared_message_that_no_member_may_read_is_dropped_and_counted() {
-    let world = world(&["allow read a", "publisher allow write #"]);
-    let mut member = world.passing("member");
-    member.subscribe("$share/g/#", QOS1);
-    member.received();
-    let mut publisher = world.passing("publisher");
-    for packet in 1..=3 {
-        publisher.send(to("b", QOS1, packet, "b"));
-    }
-    assert_eq!(publisher.received().len(), 3);
-    assert!(member.received().is_empty());
-    assert_eq!(dropped(&world), 3);
-}
-
-#[test]
-fn what_a_member_may_not_read_any_more_goes_to_another() {
-    for qos in [QoS::AtMostOnce, QOS1] {
-        let world = world(&["allow all #"]);
-        let mut one = world.passing("one");
-        one.subscribe("$share/g/t", QOS1);
-        one.received();
-        let mut publisher = world.passing("publisher");
-        publisher.publish(qos, 1, "x");
-        let mut two = world.passing("two");
-        two.subscribe("$share/g/t", QOS1);
-        two.received();
-        reload(&world, &["one deny read t", "allow all #"]);
-        assert!(one.received().is_empty());
-        assert_eq!(two.received().len(), 1, "{qos:?}");
-        assert_eq!(dropped(&world), 0);
-        reload(&world, &["deny read t", "allow all #"]);
-        publisher.publish(qos, 2, "y");
-        assert!(one.received().is_empty() && two.received().is_empty());
-        assert_eq!(dropped(&world), 1);
-    }
-}
-
-#[test]
-fn a_durable_member_s_row_moves_with_what_it_may_not_read() {
-    let world = world(&["allow all #"]);
-    for client_id in ["one", "two"] {
-        let mut member = world.durable(client_id);
-        member.subscribe("$share/g/t", QOS1);
-        world.commit();
-        member.received();
-        member.vanish();
-    }
-    let mut publisher = world.passing("publisher");
-    for packet in 1..=2 {
-        publisher.publish(QOS1, packet, "x");
-    }
-    world.commit();
-    assert_eq!(publisher.received().len(), 2);
-    reload(&world, &["one deny read t", "allow all #"]);
-    let mut one = world.connect("one", false);
-    world.commit();
-    assert_eq!(one.received(), ["CONNACK true"]);
-    world.commit();
-    let world = world.crash([one, publisher]);
-    let mut two = world.connect("two", false);
-    world.commit();
-    let mut received = Vec::new();
-    for _ in 0..4 {
-        received.extend(two.received());
-        world.commit();
-    }
-    assert_eq!(received.len(), 3, "{received:?}");
 }
 
 #[test]
