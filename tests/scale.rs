@@ -86,7 +86,7 @@ fn check_sessions(broker: &Broker) {
 
 /// Session, task and buffers; the kernel's memory for the socket is not counted.
 #[test]
-fn an_idle_connection_takes_at_most_5_75_kib() {
+fn an_idle_connection_takes_at_most_4_kib() {
     const FIRST: u32 = 500;
     const MORE: u32 = 4000;
     files::raise_limit();
@@ -108,8 +108,7 @@ fn an_idle_connection_takes_at_most_5_75_kib() {
         grown.sort_unstable();
         let [_, median, _] = grown;
         println!("an idle connection of version {version}: {median} B, of {grown:?}");
-        // 4.3 KB of it are as they were before log-ins, rules and bans were kept for each.
-        assert!(median <= 5888, "{median} B");
+        assert!(median <= 4096, "{median} B");
     }
 }
 

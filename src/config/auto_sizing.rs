@@ -18,7 +18,7 @@ pub struct Sizes {
 impl Config {
     /// The sizes for a process that may use `memory` bytes. A quarter is for what is held for
     /// clients and an eighth for retained messages. One connection is allowed for each 32 KiB:
-    /// an idle one takes 5.6 KB (measured), so idle ones take a sixth together. The rest is
+    /// an idle one takes 3.8 KB (measured), so idle ones take an eighth together. The rest is
     /// for sessions and the allocator. There is one page cache for each of three connections
     /// to the database.
     pub fn sizes(&self, memory: Option<u64>) -> Sizes {
