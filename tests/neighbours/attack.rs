@@ -24,6 +24,12 @@ pub fn many(ordinary: usize, long: usize) -> usize {
     if length() >= Duration::from_secs(10) { long } else { ordinary }
 }
 
+/// True if the broker has sent something by now.
+pub fn is_answered(stream: &TcpStream) -> bool {
+    // It is not used any more.
+    stream.set_nonblocking(true).is_ok() && stream.peek(&mut [0]).is_ok_and(|count| count > 0)
+}
+
 /// Last numbers of the addresses that an attack comes from, in 127.0.0.0/24. The neighbours
 /// have 1.
 pub const HOSTS: [u8; 4] = [2, 3, 4, 5];

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use super::attack::{self, Attack, connack};
+use super::attack::{self, Attack, connack, is_answered};
 use super::common::packets::Connect;
 use super::common::pair;
 use super::common::waits::{Span, Times};
@@ -40,12 +40,14 @@ fn with_passwords(name: &'static str, directory: &Path) -> Stage {
 }
 
 /// Plays `flood`, beside which the right password is sent from another address, twice a second.
-fn beside_log_ins(stage: Stage, flood: impl FnOnce(&Attack) + Send) {
-    let (mut log_ins, mut codes) = (Times::default(), Vec::new());
+/// It returns how many guesses were answered.
+fn beside_log_ins(stage: Stage, flood: impl FnOnce(&Attack) -> usize + Send) {
+    let (mut log_ins, mut codes, mut answered) = (Times::default(), Vec::new(), 0);
     let mut outcome = stage.play(|attack| {
         std::thread::scope(|scope| {
-            scope.spawn(|| flood(attack));
+            let flood = scope.spawn(|| flood(attack));
             (log_ins, codes) = log_in_regularly(attack);
+            answered = flood.join().unwrap();
         });
         let all = Span { from: Duration::ZERO, to: Duration::MAX };
         let waits = log_ins.within(all);
@@ -54,6 +56,7 @@ fn beside_log_ins(stage: Stage, flood: impl FnOnce(&Attack) + Send) {
     });
     let refused = codes.iter().filter(|code| **code != Some(0)).count();
     outcome.expect(refused == 0, || format!("right passwords were answered with {codes:x?}"));
+    outcome.expect(answered > 0, || "no guess was answered: it was no flood".into());
     outcome.check();
 }
 
@@ -71,6 +74,7 @@ fn password_guessing() {
             }
         });
         attack.note(format!("{tried:?} guesses answered, {busy:?} with Server busy"));
+        tried.into_inner()
     });
 }
 
@@ -98,7 +102,9 @@ fn password_flood() {
                 open.pop_front();
             }
         });
-        attack.note(format!("{failed} connections were refused"));
+        let answered = open.iter().filter(|stream| is_answered(stream)).count();
+        attack.note(format!("{failed} connections were refused, {answered} guesses answered"));
+        answered
     });
 }
 
