@@ -78,7 +78,7 @@ fn a_key_that_does_not_belong_to_the_protocol_or_lacks_another_is_told() {
              could name a client: set proxy_protocol, or remove the key",
         ),
         (
-            format!("{}, min_version = \"1.2\" }}\ntrusted_proxies = [\"10.0.0.0/8\"]", TLS),
+            format!("{TLS}, min_version = \"1.2\" }}\ntrusted_proxies = [\"10.0.0.0/8\"]"),
             "trusted_proxies",
             "protocol = \"mqtts\" has no X-Forwarded-For, and proxy_protocol is \"off\", so no proxy \
              could name a client: set proxy_protocol, or remove the key",

@@ -112,7 +112,8 @@ impl Pipeline {
         self.layers.websocket.as_ref().is_some_and(trusts)
     }
 
-    /// Whether the client that a proxy has named may connect.
+    /// Takes over whom a proxy has named, and asks whether that client may connect, unless it is
+    /// a proxy itself.
     fn admit(
         &self,
         broker: &Broker,

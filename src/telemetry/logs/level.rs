@@ -41,7 +41,7 @@ impl LogLevel {
 
     /// A level that no log has.
     #[cfg(test)]
-    pub fn unattached(level: &str) -> Self {
+    pub(crate) fn unattached(level: &str) -> Self {
         Self::new(level).unwrap().1
     }
 

@@ -129,7 +129,7 @@ async fn unfinished_requests_share_a_limit_of_memory() {
         let until = std::time::Duration::from_millis(if is_held { 50 } else { 20_000 });
         let ended = tokio::time::timeout(until, async {
             let (accepted, mut answer) = (accepted, [0; 12]);
-            let (accepted, _) = tokio::join!(accepted, async {
+            let (accepted, ()) = tokio::join!(accepted, async {
                 let _ = theirs.read_exact(&mut answer).await;
                 drop(theirs);
             });
