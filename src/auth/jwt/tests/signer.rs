@@ -68,7 +68,8 @@ impl Signer {
             Self::Secret(secret) => json!({"kty": "oct", "k": base64(secret)}),
             Self::Rsa(_) => json!({"kty": "RSA", "n": rfc::RSA_N, "e": "AQAB"}),
             Self::Pair(pair) => match pair.public_key_raw() {
-                [4, point @ ..] => {
+                // One Ed25519 key in 256 begins with 4 as well, and has 32 bytes.
+                [4, point @ ..] if point.len() >= 64 => {
                     let (x, y) = point.split_at(point.len() / 2);
                     let curve = if x.len() == 32 { "P-256" } else { "P-384" };
                     json!({"kty": "EC", "crv": curve, "x": base64(x), "y": base64(y)})
