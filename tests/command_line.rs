@@ -249,3 +249,35 @@ fn output_that_cannot_be_written_is_no_success() {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stderr).contains("cannot write the output"));
 }
+
+#[test]
+fn bridges_of_mosquitto_are_printed_as_configuration_and_the_rest_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let (from, to) = (dir.path().join("mosquitto.conf"), dir.path().join("ferrymq.toml"));
+    let import = |text: &str| {
+        std::fs::write(&from, text).unwrap();
+        run(&["bridge", "import", from.to_str().unwrap()])
+    };
+    let (code, out, err) = import(
+        "connection up\naddress 127.0.0.1:1884\nremote_clientid edge7\nremote_username ann\n\
+         remote_password hunter2\ntopic # both 2 \"\" edge7/\nstart_type lazy\n",
+    );
+    assert_eq!(code, 0, "{err}");
+    assert!(out.starts_with("[bridges.up]\naddresses = [\"mqtt://127.0.0.1:1884\"]\n"), "{out}");
+    assert_eq!(err.lines().count(), 2, "{err}");
+    assert!(err.starts_with("ferrymq: line 5, `remote_password ***`: passwords are not"), "{err}");
+    assert!(!format!("{out}{err}").contains("hunter2"));
+    std::fs::write(&to, out).unwrap();
+    let (code, _, err) = run(&["config", "check", "--config", to.to_str().unwrap()]);
+    assert_eq!((code, err.as_str()), (0, ""));
+
+    let (code, _, err) = import("connection up\naddress 127.0.0.1\nremote_clientid edge7\n");
+    assert_eq!(code, 1);
+    assert!(err.starts_with("ferrymq: change before use: bridges.up.forward: "), "{err}");
+    let (code, out, err) = import("listener 1883\n");
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert!(err.contains("line 1, `listener 1883`: not a setting of a bridge"), "{err}");
+    let (code, _, err) = run(&["bridge", "import", "/nowhere/mosquitto.conf"]);
+    assert_eq!(code, 2);
+    assert!(err.starts_with("ferrymq: cannot read /nowhere/mosquitto.conf: "), "{err}");
+}

@@ -189,9 +189,12 @@ fn documentation(file: &str) -> String {
          sets nothing. What Kubernetes makes for a service is left out: `..._SERVICE_HOST`,\n\
          `..._SERVICE_PORT...`, `..._PORT_1883_TCP...`, and `..._PORT` with a value such as\n\
          `tcp://10.0.0.1:1883`.\n\n\
-         A list is written in the environment with commas: `FERRYMQ_AUTH__METHODS=jwt,password`.\n\n\
+         A list is written in the environment with commas: `FERRYMQ_AUTH__METHODS=jwt,password`.\n\
+         A list of tables is written as in the file:\n\
+         `FERRYMQ_BRIDGES__UP__FORWARD='[{ filter = \"site/#\" }]'`.\n\n\
          The keys of `listeners.tcp` are those of any listener. Its tables `tls`, `websocket`\n\
-         and `auth` are there only if they are written.\n\n\
+         and `auth` are there only if they are written. The keys of `bridges.up` are those of\n\
+         any bridge; there is none by default.\n\n\
          Sizes are written as `64KiB`, `10MB` or a number of bytes; times as `5ms`, `30s`,\n\
          `10m`, `18h`, `7d` or, where it is mentioned, `never`.\n",
     );

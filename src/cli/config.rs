@@ -64,7 +64,7 @@ fn show(config: &Config, json: bool) -> Exit {
     Exit::Ok
 }
 
-/// One line with the listeners and the database of a broker with this configuration.
+/// One line with the listeners, the bridges and the database of a broker with this configuration.
 fn summary(config: &Config) -> String {
     let mut parts: Vec<String> = config
         .listeners
@@ -72,6 +72,10 @@ fn summary(config: &Config) -> String {
         .map(|(name, listener)| format!("{name} on {}", listener.bind))
         .collect();
     parts.push(format!("http on {}", config.http.bind));
+    for (name, bridge) in &config.bridges {
+        let addresses = bridge.addresses.iter().map(ToString::to_string);
+        parts.push(format!("bridge {name} to {}", addresses.collect::<Vec<_>>().join(" or ")));
+    }
     parts.push(if config.persistence.enabled {
         let disk = &config.persistence;
         format!("database {} ({})", disk.path.display(), disk.durability.as_str())
@@ -84,6 +88,7 @@ fn summary(config: &Config) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Bridge, List};
 
     #[test]
     fn the_summary_is_one_line() {
@@ -93,6 +98,14 @@ mod tests {
             "tcp on 127.0.0.1:1883, http on 127.0.0.1:8080, database data/ferrymq.db (fsync)"
         );
         config.persistence.enabled = false;
+        let addresses = List(vec!["mqtt://a".parse().unwrap()]);
+        let bridge = Bridge { addresses, ..Bridge::default() };
+        config.bridges.insert("up".to_owned(), bridge);
+        assert!(
+            summary(&config).contains(", bridge up to mqtt://a:1883, "),
+            "{}",
+            summary(&config)
+        );
         assert!(summary(&config).ends_with("in memory only"));
     }
 }

@@ -5,6 +5,7 @@
 
 mod auth;
 mod bench;
+mod bridge;
 mod config;
 mod db;
 mod drill;
@@ -73,6 +74,9 @@ enum Command {
     /// Explain what a client may do
     #[command(subcommand)]
     Auth(auth::Command),
+    /// Import bridges from Mosquitto's configuration
+    #[command(subcommand)]
+    Bridge(bridge::Command),
     /// Inspect, check, back up, restore and purge the database
     Db(db::Args),
     /// Ask the running broker whether it is ready: exit 0 if it is, 1 if not
@@ -98,6 +102,9 @@ pub fn run() -> ExitCode {
     let cli = Cli::parse();
     if let Some(Command::Passwd(args)) = &cli.command {
         return passwd::run(args).into();
+    }
+    if let Some(Command::Bridge(command)) = &cli.command {
+        return output::ending(bridge::run(command)).into();
     }
     let file = cli.config.filter(|path| !path.is_empty()).map(PathBuf::from);
     let sources = Sources::from_process(file, cli.set);

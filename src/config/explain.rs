@@ -4,7 +4,7 @@ use figment::Figment;
 use figment::error::{Error, Kind};
 use figment::value::Value;
 
-use super::sources::{FILE, FLAG, VARIABLE};
+use super::sources::{FILE, FLAG, VARIABLE, has_free_names};
 use super::{Config, ConfigError, Origin, validate};
 
 /// The layer that set `key`, or else the nearest table above it that a layer has set.
@@ -104,6 +104,7 @@ fn type_name(expected: &str) -> &str {
         "a boolean" => "true or false",
         "a string" | "path string" => "text",
         "a map" => "a table",
+        "a sequence" => "a list",
         other if other.starts_with("struct ") => "a table",
         other => other,
     }
@@ -126,8 +127,8 @@ fn suggestion(path: &[String]) -> Option<String> {
     let (name, parent) = path.split_last()?;
     let known = known_paths();
     let is_sibling = |other: &[String]| match (parent, other) {
-        // The user names the listeners; all of them have the same keys.
-        ([table, _, below @ ..], [first, _, other @ ..]) if table == "listeners" => {
+        // The user names listeners and bridges; all of them have the same keys.
+        ([table, _, below @ ..], [first, _, other @ ..]) if has_free_names(table) => {
             first == table && below == other
         }
         _ => parent == other,

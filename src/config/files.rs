@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use super::Config;
 
 impl Config {
-    /// Files whose content a reload reads: credentials, keys, certificates, access rules.
+    /// Files whose content a reload reads: credentials, keys, certificates, access rules. Those
+    /// of bridges are read at each dial instead.
     pub fn files(&self) -> Vec<PathBuf> {
         let Self { auth, acl, http, listeners, .. } = self;
         let mut files = vec![

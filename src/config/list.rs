@@ -1,5 +1,6 @@
 //! Lists of values that layers without lists, such as the environment, write with commas.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
@@ -12,6 +13,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub trait Item: FromStr + fmt::Display {
     /// Completes "expected".
     const EXPECTED: &'static str;
+
+    /// An item that cannot be read, as an error shows it: without what may be secret.
+    fn shown(text: &str) -> Cow<'_, str> {
+        text.into()
+    }
 }
 
 /// A list: in TOML an array of text, in the environment and with `--set` text with commas.
@@ -50,7 +56,7 @@ impl<T: Item> Items<T> {
     fn item<E: Error>(text: &str) -> Result<T, E> {
         text.trim()
             .parse()
-            .map_err(|_| E::invalid_value(Unexpected::Str(text.trim()), &T::EXPECTED))
+            .map_err(|_| E::invalid_value(Unexpected::Str(&T::shown(text.trim())), &T::EXPECTED))
     }
 }
 

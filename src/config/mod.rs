@@ -20,6 +20,9 @@ mod auto_size;
 mod auto_sizing;
 mod bans;
 mod bind;
+mod bridge_address;
+mod bridge_rule;
+mod bridges;
 mod byte_size;
 mod error;
 mod explain;
@@ -57,6 +60,9 @@ pub use auto_size::AutoSize;
 pub use auto_sizing::Sizes;
 pub use bans::Bans;
 pub use bind::Bind;
+pub use bridge_address::{BridgeAddress, BridgeScheme};
+pub use bridge_rule::BridgeRule;
+pub use bridges::{Bridge, BridgeRate, BridgeTls, BridgeVersion, OnRefused};
 pub use byte_size::ByteSize;
 pub use error::{ConfigError, Origin};
 pub use hosts::Hosts;
@@ -101,6 +107,8 @@ pub struct Config {
     pub limits: Limits,
     /// `[persistence]`: the database file.
     pub persistence: Persistence,
+    /// `[bridges.NAME]`: other brokers that messages are exchanged with.
+    pub bridges: BTreeMap<String, Bridge>,
     /// `[telemetry]`: logs, and what is pushed to a collector.
     pub telemetry: Telemetry,
     /// `[runtime]`: the process.
@@ -119,6 +127,7 @@ impl Default for Config {
             session: Session::default(),
             limits: Limits::default(),
             persistence: Persistence::default(),
+            bridges: BTreeMap::new(),
             telemetry: Telemetry::default(),
             runtime: Runtime::default(),
         }
@@ -127,7 +136,8 @@ impl Default for Config {
 
 impl Config {
     /// The defaults, with the optional tables of the listener `tcp` that a listener has only if
-    /// they are written. Shows what keys there are; no valid configuration.
+    /// they are written, and with a bridge `up`. Shows what keys there are; no valid
+    /// configuration.
     pub fn with_all_tables() -> Self {
         let auth = Auth::default();
         let listener = Listener {
@@ -141,7 +151,8 @@ impl Config {
             ..Listener::default()
         };
         let listeners = BTreeMap::from([("tcp".to_owned(), listener)]);
-        Self { listeners, auth, ..Self::default() }
+        let bridges = BTreeMap::from([("up".to_owned(), Bridge::example())]);
+        Self { listeners, auth, bridges, ..Self::default() }
     }
 
     /// Reads, merges and checks the layers.
@@ -172,6 +183,15 @@ impl Config {
         })?;
         Ok(config)
     }
+}
+
+/// Checks bridges that are not in a configuration yet.
+///
+/// # Errors
+/// The first key that is wrong, and why, in one line.
+pub fn check_bridges(bridges: &BTreeMap<String, Bridge>) -> Result<(), String> {
+    validate::bridges::values(bridges)
+        .map_err(|problem| format!("{}: {}", problem.key, problem.text))
 }
 
 #[cfg(test)]

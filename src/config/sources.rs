@@ -6,7 +6,7 @@ use figment::providers::Serialized;
 use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
 
-use super::{Config, ConfigError};
+use super::{Config, ConfigError, Origin};
 
 const PREFIX: &str = "FERRYMQ_";
 /// Read by the command line as `--config`.
@@ -114,10 +114,12 @@ impl Layer {
                 Err(ConfigError::Variable { name: name.to_owned() })
             };
         };
-        Ok(Some(Self {
-            origin: format!("{VARIABLE}{name}"),
-            values: nest(&path, parse(&path, value)),
-        }))
+        let parsed = parse(&path, value).map_err(|problem| ConfigError::Key {
+            key: path.join("."),
+            origin: Origin::Variable(name.to_owned()),
+            problem,
+        })?;
+        Ok(Some(Self { origin: format!("{VARIABLE}{name}"), values: nest(&path, parsed) }))
     }
 
     fn flag(given: &str) -> Result<Self, ConfigError> {
@@ -127,7 +129,12 @@ impl Layer {
         if path.len() < 2 || path.iter().any(String::is_empty) {
             return Err(malformed());
         }
-        Ok(Self { origin: FLAG.to_owned(), values: nest(&path, parse(&path, value.trim())) })
+        let parsed = parse(&path, value.trim()).map_err(|problem| ConfigError::Key {
+            key: path.join("."),
+            origin: Origin::Flag,
+            problem,
+        })?;
+        Ok(Self { origin: FLAG.to_owned(), values: nest(&path, parsed) })
     }
 }
 
@@ -154,15 +161,37 @@ fn key_of(rest: &str) -> Option<Vec<String>> {
 }
 
 /// Parses a value. Numbers and booleans are recognised; all else is text. Keys that take a list
-/// split it at its commas; tables and lists of tables are for the file only. Quotes around the
-/// value are removed, since `docker --env-file` and systemd's `Environment=` keep them; a quoted
-/// value is text if the key takes text.
-fn parse(path: &[String], value: &str) -> Value {
-    match unquoted(value) {
-        Some(inner) if takes_text(path) => Value::from(inner),
-        Some(inner) => scalar(inner),
-        None => scalar(value),
+/// split it at its commas, and lists and tables may also be written as in TOML. Quotes around
+/// the value are removed, since `docker --env-file` and systemd's `Environment=` keep them; a
+/// quoted value is text if the key takes text.
+///
+/// # Errors
+/// Why a list or table is not TOML.
+fn parse(path: &[String], value: &str) -> Result<Value, String> {
+    let default = default_of(path);
+    let inner = unquoted(value);
+    let text = inner.unwrap_or(value);
+    match default {
+        Some(Value::Array(..) | Value::Dict(..)) if text.starts_with(['[', '{']) => as_toml(text),
+        None | Some(Value::String(..) | Value::Array(..)) if inner.is_some() => {
+            Ok(Value::from(text))
+        }
+        _ => Ok(scalar(text)),
     }
+}
+
+/// A list or an inline table, such as `[{ filter = "a/#" }]`.
+fn as_toml(value: &str) -> Result<Value, String> {
+    let parsed = toml::from_str::<Dict>(&format!("value = {value}"));
+    let problem = match parsed {
+        Ok(mut table) if table.len() == 1 => match table.remove("value") {
+            Some(value) => return Ok(value),
+            None => "more than one value".to_owned(),
+        },
+        Ok(_) => "more than one value".to_owned(),
+        Err(error) => error.message().replace('\n', ", "),
+    };
+    Err(format!("it begins like a list or a table of TOML, and is none: {problem}"))
 }
 
 /// The text between a pair of quotes, single or double.
@@ -171,18 +200,29 @@ fn unquoted(value: &str) -> Option<&str> {
     between('"').or_else(|| between('\''))
 }
 
-/// True if the default of a key is text, or a list, which is text with commas here. A
-/// listener's name is free, so the keys of `tcp` stand for those of any listener.
-fn takes_text(path: &[String]) -> bool {
+/// True for a table whose tables the user names.
+pub(super) fn has_free_names(table: &str) -> bool {
+    example(table).is_some()
+}
+
+/// The name in such a table whose keys stand for those of any name, in
+/// [`Config::with_all_tables`].
+fn example(table: &str) -> Option<&'static str> {
+    match table {
+        "listeners" => Some("tcp"),
+        "bridges" => Some("up"),
+        _ => None,
+    }
+}
+
+fn default_of(path: &[String]) -> Option<Value> {
     let key = match path {
-        [table, _, keys @ ..] if table == "listeners" => {
-            format!("listeners.tcp.{}", keys.join("."))
+        [table, _, keys @ ..] if has_free_names(table) => {
+            format!("{table}.{}.{}", example(table).unwrap_or_default(), keys.join("."))
         }
         _ => path.join("."),
     };
-    let defaults = Value::serialize(Config::with_all_tables()).ok();
-    let default = defaults.and_then(|all| all.find(&key));
-    default.is_none_or(|value| matches!(value, Value::String(..) | Value::Array(..)))
+    Value::serialize(Config::with_all_tables()).ok()?.find(&key)
 }
 
 fn scalar(value: &str) -> Value {

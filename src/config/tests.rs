@@ -430,4 +430,5 @@ fn a_listener_has_a_name_that_every_layer_can_write() {
     );
 }
 
+mod bridges;
 mod listeners;

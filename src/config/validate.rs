@@ -1,6 +1,7 @@
 //! Ranges of single values and rules between them.
 
 mod auth;
+pub(super) mod bridges;
 mod listeners;
 mod open;
 
@@ -43,6 +44,7 @@ pub(super) fn values(config: &Config) -> Checked {
     persistence(config)?;
     limits(config)?;
     auth::values(config)?;
+    bridges::values(&config.bridges)?;
     within("runtime.worker_threads", config.runtime.worker_threads, 0..=1024)?;
     within(
         "runtime.shutdown_timeout",
