@@ -103,6 +103,8 @@ fn what_is_broken_is_named() {
         ("INSERT INTO incoming SELECT id, 65536 FROM session".into(), "incoming"),
         ("UPDATE retained SET payload = X''".into(), "retained"),
         ("UPDATE retained SET topic = 'a/#'".into(), "retained"),
+        (dead_letter("'a/#'", "135"), "dead-letter"),
+        (dead_letter("'a'", "256"), "dead-letter"),
         (
             "UPDATE session SET client_id = CAST(X'FF' AS TEXT) WHERE client_id = 'away'".into(),
             "session",
@@ -134,6 +136,13 @@ fn what_is_broken_is_named() {
         let found = report["findings"].as_array().unwrap();
         assert!(found.iter().any(|f| f["rule"] == rule && f["severity"] == "damage"), "{sql}");
     }
+}
+
+fn dead_letter(topic: &str, reason: &str) -> String {
+    format!(
+        "INSERT INTO dead_letter (bridge, failed_at, reason, detail, topic, qos, retain, \
+         published_at, payload) VALUES ('up', 1, {reason}, '', {topic}, 1, 0, 1, X'')"
+    )
 }
 
 #[test]

@@ -7,7 +7,8 @@
 //! - `status`, `queues` with `queue_of`: the contents, both read in `steps`.
 //! - `check`: whether the database is sound.
 //! - `copy`: a consistent copy, which `backup` and `restore` put in place with `place`.
-//! - `purge`: deletes abandoned sessions.
+//! - `purge`: deletes abandoned sessions. `dead_letters`: lists, exports and deletes what bridges
+//!   could not deliver.
 //!
 //! # Beside a running broker
 //! A read blocks no commit, but it delays checkpoints. So long reads use many short
@@ -17,6 +18,7 @@ mod access;
 mod backup;
 mod check;
 mod copy;
+mod dead_letters;
 mod error;
 mod holder;
 mod place;
@@ -31,6 +33,10 @@ mod watch;
 pub use access::Access;
 pub use backup::{Backup, BackupOptions, backup};
 pub use check::{Finding, Report, Rows, Severity, check};
+pub use dead_letters::{
+    DeadLetterExport, DeadLetterLine, DeadLetterPurge, DeadLetterPurgeOptions, DeadLetters,
+    PurgedBridge, dead_letters, export_dead_letters, purge_dead_letters,
+};
 pub use error::MaintenanceError;
 pub use holder::{Holder, holder};
 pub use purge::{Purge, PurgeOptions, Purged, purge};

@@ -113,11 +113,11 @@ fn report(options: &PurgeOptions, found: Found, before: u64) -> Purge {
     }
 }
 
-fn failed(path: &Path, error: rusqlite::Error) -> MaintenanceError {
+pub(super) fn failed(path: &Path, error: rusqlite::Error) -> MaintenanceError {
     MaintenanceError::sqlite("write", path, error)
 }
 
-fn open(path: &Path) -> rusqlite::Result<Connection> {
+pub(super) fn open(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
@@ -233,7 +233,7 @@ fn transaction(connection: &Connection, statements: &str) -> rusqlite::Result<()
 
 /// Runs `attempt`. On a full volume it removes the reserve and retries, as a start does; the
 /// broker creates the reserve again.
-fn with_reserve(
+pub(super) fn with_reserve(
     path: &Path,
     mut attempt: impl FnMut() -> rusqlite::Result<()>,
 ) -> Result<(), MaintenanceError> {
@@ -272,7 +272,11 @@ fn remove(connection: &Connection, path: &Path, watch: &Watch) -> Result<(), Mai
 }
 
 /// Returns all free pages to the volume.
-fn shrink(connection: &Connection, path: &Path, watch: &Watch) -> Result<(), MaintenanceError> {
+pub(super) fn shrink(
+    connection: &Connection,
+    path: &Path,
+    watch: &Watch,
+) -> Result<(), MaintenanceError> {
     let failed = |error| failed(path, error);
     let page_size = unsigned(pragma(connection, "page_size").map_err(failed)?);
     let free = || pragma(connection, "freelist_count").map(unsigned).map_err(failed);
@@ -301,7 +305,7 @@ fn vacuum(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// Runs a TRUNCATE checkpoint. A reader in the way only delays it.
-fn checkpoint(connection: &Connection) -> rusqlite::Result<()> {
+pub(super) fn checkpoint(connection: &Connection) -> rusqlite::Result<()> {
     connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
 }
 

@@ -51,6 +51,8 @@ pub struct Restore {
     pub deliveries: u64,
     /// Number of retained messages restored.
     pub retained: u64,
+    /// Number of dead letters restored.
+    pub dead_letters: u64,
 }
 
 /// Verifies the backup and puts it in the database's place.
@@ -97,6 +99,7 @@ pub fn restore(options: &RestoreOptions, watch: &Watch) -> Result<Restore, Maint
         messages: rows.messages,
         deliveries: rows.deliveries,
         retained: rows.retained,
+        dead_letters: rows.dead_letters,
     })
 }
 

@@ -7,6 +7,7 @@ use rusqlite::OptionalExtension;
 use serde::Serialize;
 
 use super::access::{Access, Database, wal_size};
+use super::dead_letters;
 use super::error::MaintenanceError;
 use super::holder::Holder;
 use super::steps;
@@ -58,6 +59,8 @@ pub struct Status {
     pub retained: u64,
     /// Number of QoS 2 packet identifiers of publishers that wait for PUBREL.
     pub incoming_ids: u64,
+    /// Number of dead letters of bridges.
+    pub dead_letters: u64,
     /// The message that has waited longest.
     pub oldest_message: Option<OldestMessage>,
     /// `user_version` of the file.
@@ -147,6 +150,11 @@ pub fn status(path: &Path, max_size: u64, watch: &Watch) -> Result<Status, Maint
         deliveries: steps::count(&database, "delivery", watch)?,
         retained: count("SELECT count(*) FROM retained")?,
         incoming_ids: count("SELECT count(*) FROM incoming")?,
+        dead_letters: if dead_letters::has_table(connection).map_err(failed)? {
+            count("SELECT count(*) FROM dead_letter")?
+        } else {
+            0
+        },
         oldest_message: oldest.map(|at: i64| {
             let at = unsigned(at);
             OldestMessage { published_at_ms: at, age_seconds: age(at) }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::checkpoint_request::Checkpointed;
 use super::clock::ClockMark;
+use super::dead_letter::{DeadLetterPage, DeadLetterQuery};
 use super::plan::Plan;
 use super::record::{PagedDelivery, Recovered};
 use super::references::References;
@@ -54,6 +55,8 @@ pub(super) enum Scope {
 pub(super) enum Limit {
     /// For messages and whatever else may be refused: the quota.
     Messages,
+    /// For dead letters, which replace deliveries: some of what everything but messages has.
+    DeadLetters,
     /// For everything but messages.
     Changes,
     /// For deletes only.
@@ -83,7 +86,7 @@ pub(super) enum GiveBack {
 pub(super) struct Transaction<'a> {
     /// What to apply. A message is written if [`Plan::take`] allows it immediately before the
     /// insert; dropped deliveries are looked up and their messages' counts reduced in
-    /// `references`.
+    /// `references`; dead letters are written through [`super::plan::Letters::write`].
     pub(super) plan: &'a mut Plan,
     pub(super) scope: Scope,
     /// Its commit number.
@@ -104,8 +107,8 @@ pub(super) struct Transaction<'a> {
 ///   After [`Failure::Fatal`] the next start may find all of it or nothing, so none of it may
 ///   be acknowledged.
 /// - Transactions take effect in the order of their calls.
-/// - Within a transaction inserts run before deletes, and the end of a session removes its
-///   subscriptions and incoming packet identifiers. Of two sessions with one client id the one
+/// - Within a transaction inserts run before deletes, and dead letters after both. The end of a
+///   session removes its subscriptions and incoming packet identifiers. Of two sessions with one client id the one
 ///   with the larger id remains.
 /// - [`Failure::Full`] and [`Failure::Busy`] leave the engine usable; after [`Failure::Fatal`]
 ///   it may only be dropped.
@@ -210,6 +213,12 @@ pub(super) trait PageReader: std::fmt::Debug + Send {
     /// # Errors
     /// On [`Failure::Busy`] the call may be repeated.
     fn read(&self, ids: &[QueuedId], ledger: Ledger) -> Result<Page>;
+
+    /// Reads dead letters, as of the last commit or a later one.
+    ///
+    /// # Errors
+    /// As [`PageReader::read`].
+    fn dead_letters(&self, query: &DeadLetterQuery) -> Result<DeadLetterPage>;
 }
 
 /// The rest of the check of the database at the start. The argument says whether to stop

@@ -153,11 +153,11 @@ pub enum SubmitError {
     TimedOut,
 }
 
-/// Why part of a queue could not be read.
+/// Why part of a queue, or dead letters, could not be read.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum PageError {
     /// SQLite's message.
-    #[error("cannot read deliveries back: {0}")]
+    #[error("cannot read the database: {0}")]
     Read(String),
     /// The store is shut down or poisoned.
     #[error("the store is closed")]

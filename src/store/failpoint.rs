@@ -35,6 +35,7 @@ pub(super) fn reached(moment: Moment, plan: &Plan) {
         "publish" => !plan.deliveries.is_empty() || plan.opens_incoming(),
         "received" => !plan.received.is_empty(),
         "release" => plan.closes_incoming(),
+        "dead-letter" => plan.letters.writes(),
         "delete" => !plan.deleted_deliveries.is_empty(),
         _ => false,
     };

@@ -9,11 +9,12 @@ use super::batch::Batch;
 use super::checkpoint_request::CheckpointReply;
 use super::clock::ClockMark;
 use super::config::StoreConfig;
+use super::dead_letter::DeadLetterRequest;
 use super::engine::{DeferredCheck, OpenedEngine};
-use super::error::{OpenError, PageError, SubmitError};
+use super::error::{OpenError, SubmitError};
 use super::metrics::StoreMetrics;
 use super::op::{PageRequest, Submission};
-use super::pages::{Reader, ReaderThread};
+use super::pages::{ReadRequest, Reader, ReaderThread};
 use super::queue::Phase;
 use super::record::Recovered;
 use super::references::References;
@@ -216,10 +217,20 @@ impl Store {
     /// Reads part of a queue back. Missing rows are left out. The reply is called on the
     /// reader's thread.
     pub fn page(&self, request: PageRequest) {
+        self.read(ReadRequest::Page(request));
+    }
+
+    /// Reads dead letters, as of the last commit or a later one. The reply is called on the
+    /// reader's thread.
+    pub fn dead_letters(&self, request: DeadLetterRequest) {
+        self.read(ReadRequest::DeadLetters(request));
+    }
+
+    fn read(&self, request: ReadRequest) {
         if self.inner.stepped.is_some() {
             return match self.inner.reader.lock().as_ref() {
                 Some(reader) => reader.serve(request),
-                None => (request.reply.0)(Err(PageError::Closed)),
+                None => request.refuse(),
             };
         }
         let refused = match self.inner.threads.lock().as_ref() {
@@ -227,7 +238,7 @@ impl Store {
             None => Err(request),
         };
         if let Err(request) = refused {
-            (request.reply.0)(Err(PageError::Closed));
+            request.refuse();
         }
     }
 

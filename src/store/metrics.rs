@@ -8,6 +8,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 
+use super::dead_letter::DeadLetterCount;
 use super::room::forecast::Forecast;
 use crate::telemetry::AtomicHistogram;
 
@@ -70,11 +71,16 @@ pub struct StoreMetrics {
     pub refused_messages: AtomicU64,
     /// Deliveries deleted, whether or not they had been written.
     pub deleted_deliveries: AtomicU64,
+    /// Dead letters that wait for their message or for room on the disk.
+    pub dead_letters_waiting: AtomicU64,
+    /// Dead letters that were given up because too many waited; their deliveries stay on disk.
+    pub dead_letters_forgotten: AtomicU64,
     /// Checkpoints run.
     pub checkpoints: AtomicU64,
     /// Checkpoints that another program should have run.
     pub forced_checkpoints: AtomicU64,
     errors: Mutex<BTreeMap<i32, u64>>,
+    dead_letters: Mutex<BTreeMap<Box<str>, DeadLetterCount>>,
     forecast: Mutex<Forecast>,
     /// The origin of the forecast's time.
     made: Instant,
@@ -110,9 +116,12 @@ impl Default for StoreMetrics {
             elided_messages: AtomicU64::new(0),
             refused_messages: AtomicU64::new(0),
             deleted_deliveries: AtomicU64::new(0),
+            dead_letters_waiting: AtomicU64::new(0),
+            dead_letters_forgotten: AtomicU64::new(0),
             checkpoints: AtomicU64::new(0),
             forced_checkpoints: AtomicU64::new(0),
             errors: Mutex::default(),
+            dead_letters: Mutex::default(),
             forecast: Mutex::default(),
             made: Instant::now(),
         }
@@ -123,6 +132,16 @@ impl StoreMetrics {
     /// Errors so far, by SQLite's extended result code.
     pub fn errors(&self) -> Vec<(i32, u64)> {
         self.errors.lock().iter().map(|(code, count)| (*code, *count)).collect()
+    }
+
+    /// The dead letters of each bridge that has, or had, any.
+    pub fn dead_letters(&self) -> Vec<(Box<str>, DeadLetterCount)> {
+        let counts = self.dead_letters.lock();
+        counts.iter().map(|(bridge, count)| (bridge.clone(), *count)).collect()
+    }
+
+    pub(super) fn set_dead_letters(&self, counts: &BTreeMap<Box<str>, DeadLetterCount>) {
+        self.dead_letters.lock().clone_from(counts);
     }
 
     /// True once the files have been measured; before that, their sizes are all 0.

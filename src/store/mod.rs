@@ -3,7 +3,8 @@
 //! decided elsewhere, and there is no network or protocol code here.
 //!
 //! # Layout
-//! - [`Store`] (`handle`) is what the broker calls. `op`, `record`: its input and output.
+//! - [`Store`] (`handle`) is what the broker calls. `op`, `record`, `dead_letter`: its input
+//!   and output.
 //! - `queue`: the open batch. `shared`: state shared by the threads and their callers.
 //! - `plan`: a batch sorted into one transaction, and what is refused or parked on a full
 //!   disk.
@@ -22,6 +23,7 @@ mod batch;
 mod checkpoint_request;
 mod clock;
 mod config;
+mod dead_letter;
 mod engine;
 mod error;
 mod failpoint;
@@ -41,6 +43,10 @@ mod writer;
 pub use checkpoint_request::{CheckpointReply, Checkpointed};
 pub use clock::{ClockMark, ClockReading, TOLERANCE as CLOCK_TOLERANCE};
 pub use config::{Checkpoints, DurabilityMode, StoreConfig};
+pub use dead_letter::{
+    DeadLetter, DeadLetterCount, DeadLetterPage, DeadLetterQuery, DeadLetterReply,
+    DeadLetterRequest, StoredDeadLetter,
+};
 pub use error::{OpenError, PageError, SubmitError};
 pub use handle::Store;
 pub use metrics::StoreMetrics;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::dead_letter::DeadLetter;
 use super::record::{PagedDelivery, RetainedRecord, SessionRecord, SubscriptionRecord};
 use super::room::allowance::Promise;
 use crate::memory::Ledger;
@@ -61,6 +62,13 @@ pub enum Op {
         /// Records the number of the batch that contains the change.
         change: Arc<RowCommit>,
     },
+    /// A delivery was refused for good by the other end of a bridge: its row is replaced by a
+    /// dead letter in one transaction, and the message's reference released. Unlike with
+    /// [`Op::Delete`], the caller must not touch the message's slot or its references. Written
+    /// as soon as the message is, and the disk has room.
+    DeadLetter(Box<DeadLetter>),
+    /// Remove the dead letters with these ids.
+    RemoveDeadLetters(Vec<u64>),
     /// A change of keyed state: see [`Change`]. Of several changes under one key the one with
     /// the highest number applies, in whatever order they are submitted.
     State(ChangeNo, Change),

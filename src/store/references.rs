@@ -42,6 +42,11 @@ impl References {
         false
     }
 
+    /// The deliveries of a message that has any.
+    pub fn count(&self, message: MessageId) -> u32 {
+        self.shard(message).lock().get(&message).copied().unwrap_or(1)
+    }
+
     /// The number of listed messages.
     pub fn len(&self) -> usize {
         self.shards.iter().map(|shard| shard.lock().len()).sum()
@@ -68,7 +73,9 @@ mod tests {
         let references = References::default();
         references.add(MessageId(7), 3);
         assert!(!references.release(MessageId(7)));
+        assert_eq!(references.count(MessageId(7)), 2);
         assert!(!references.release(MessageId(7)));
+        assert_eq!(references.count(MessageId(7)), 1);
         assert!(references.is_empty(), "one reference is not listed");
         assert!(references.release(MessageId(7)));
         assert!(references.release(MessageId(8)), "never listed: it had one");

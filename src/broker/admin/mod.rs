@@ -3,7 +3,8 @@
 //!
 //! - `walk`: iterates over sessions in short steps. `page_limit`: the size of a page.
 //! - `sessions`, `queue`, `subscriptions`, `retained`: read.
-//! - `bans`: banned addresses. `end`: ends connections and sessions. `publish`. `until_committed`: waits for the disk.
+//! - `dead_letters`: what bridges could not deliver. `bans`: banned addresses. `end`: ends
+//!   connections and sessions. `publish`. `until_committed`: waits for the disk.
 //!
 //! These are plain functions and plain data. Routes and access are in `http::api`. Locks are
 //! taken in the broker's order: registry, session, router. A list takes each lock for a few
@@ -11,6 +12,7 @@
 //! meanwhile may be missing, but each entry that does not change is listed exactly once.
 
 mod bans;
+mod dead_letters;
 mod end;
 mod page_limit;
 mod publish;

@@ -60,6 +60,20 @@ Examples:
   ferrymq db queues --sort oldest --limit 10
   ferrymq db queues --client boat-17 --limit 5 --payload";
 
+const DEAD_LETTERS: &str = "\
+A dead letter is a message that the other end of a bridge has refused for good. Each
+bridge keeps the last ones; they stay until they are purged, also when their bridge is
+removed. list and export read in short transactions, beside a running broker too. purge
+needs the broker to be stopped (not for --dry-run); beside a running one use the API:
+DELETE /api/v1/dead-letters?bridge=NAME.
+
+export prints one JSON object a line, with payload and properties in Base64.
+
+Examples:
+  ferrymq db dead-letters list --bridge cloud
+  ferrymq db dead-letters export > dead-letters.jsonl
+  ferrymq db dead-letters purge --bridge cloud";
+
 const BACKUP: &str = "\
 Copies one state of the database while the broker runs: everything that was
 acknowledged before the command began is in it. The copy is made as FILE.partial,
@@ -109,6 +123,9 @@ pub(super) enum Command {
     /// Show the queued messages of each client
     #[command(after_help = QUEUES)]
     Queues(QueuesArgs),
+    /// Show, export or delete what bridges could not deliver
+    #[command(after_help = DEAD_LETTERS)]
+    DeadLetters(DeadLettersArgs),
     /// Save the database to a file, while the broker runs or not
     #[command(after_help = BACKUP)]
     Backup(BackupArgs),
@@ -154,6 +171,33 @@ impl From<Sort> for QueueOrder {
             Sort::Oldest => Self::Oldest,
         }
     }
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct DeadLettersArgs {
+    /// Only those of this bridge
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(super) bridge: Option<String>,
+    #[command(subcommand)]
+    pub(super) command: DeadLettersCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum DeadLettersCommand {
+    /// Show when, why and under which topic each was refused
+    List {
+        /// Lines; 0 for all
+        #[arg(long, default_value_t = 20, value_name = "N")]
+        limit: usize,
+    },
+    /// Print all of them with their payloads, one JSON object a line
+    Export,
+    /// Delete them, with the broker stopped
+    Purge {
+        /// Only show what would be deleted
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 #[derive(Debug, clap::Args)]

@@ -29,13 +29,14 @@ fn show(report: &Report) {
     }
     let rows = &report.rows;
     let looked = format!(
-        "{}, {}, {}, {}, {}, {} retained",
+        "{}, {}, {}, {}, {}, {} retained, {}",
         things(report.pages, "page"),
         things(rows.sessions, "session"),
         things(rows.subscriptions, "subscription"),
         things(rows.messages, "message"),
         deliveries(rows.deliveries),
-        count(rows.retained)
+        count(rows.retained),
+        things(rows.dead_letters, "dead letter")
     );
     let name = escaped(&report.database);
     if report.sound {

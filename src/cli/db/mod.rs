@@ -4,6 +4,7 @@
 mod arguments;
 mod backup;
 mod check;
+mod dead_letters;
 mod print;
 mod purge;
 mod queues;
@@ -32,6 +33,7 @@ pub(super) fn run(args: &Args, config: &Config) -> Exit {
         Command::Status => status::run(&database, config, json),
         Command::Check => check::run(&database, json),
         Command::Queues(args) => queues::run(&database, args, json),
+        Command::DeadLetters(args) => dead_letters::run(database, args, json),
         Command::Backup(args) => backup::run(database, args, json),
         Command::Restore(args) => restore::run(database, args, json),
         Command::Purge(args) => purge::run(database, args, json),

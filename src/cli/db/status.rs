@@ -42,6 +42,7 @@ fn lines(status: &Status) -> Vec<(&'static str, String)> {
         ("deliveries", count(status.deliveries)),
         ("retained", count(status.retained)),
         ("incoming ids", count(status.incoming_ids)),
+        ("dead letters", count(status.dead_letters)),
         (
             "oldest message",
             match status.oldest_message {

@@ -10,6 +10,7 @@
 //! after a crash. Only deliveries with `received = 1` are certainly in flight at the same
 //! time, so only their identifiers must be unique.
 
+mod dead_letters;
 mod findings;
 mod queues;
 mod ranges;
@@ -62,6 +63,8 @@ pub struct Rows {
     pub deliveries: u64,
     /// Of `retained`.
     pub retained: u64,
+    /// Of `dead_letter`.
+    pub dead_letters: u64,
 }
 
 /// The state of a check.
@@ -124,13 +127,14 @@ type Part = fn(&mut Run<'_>) -> rusqlite::Result<bool>;
 
 /// Runs all groups of rules. A table that cannot be read is a finding.
 fn rules(run: &mut Run<'_>) -> Result<(), MaintenanceError> {
-    const PARTS: [(&str, Part); 7] = [
+    const PARTS: [(&str, Part); 8] = [
         ("schema", schema::objects),
         ("meta", schema::reserved_ids),
         ("session", sessions::sessions),
         ("subscription", sessions::subscriptions),
         ("incoming", sessions::incoming),
         ("retained", sessions::retained),
+        ("dead_letter", dead_letters::dead_letters),
         ("delivery and message", queues::queues),
     ];
     let connection = &run.database.connection;

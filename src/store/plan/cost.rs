@@ -7,7 +7,7 @@ use super::{Change, Plan};
 impl Plan {
     /// Approximate number of bytes that its inserts take in the WAL.
     pub(in crate::store) fn insert_bytes(&self) -> u64 {
-        self.sizes().sum()
+        self.sizes().sum::<u64>() + self.letters.bytes()
     }
 
     /// Bytes of topics, properties and payloads of the messages and retained messages that
@@ -22,6 +22,7 @@ impl Plan {
         self.written_bytes + retained.sum::<u64>()
     }
 
+    /// Approximate number of bytes that each message and retained message takes.
     pub(in crate::store) fn sizes(&self) -> impl Iterator<Item = u64> {
         let messages = self.messages.iter().map(|message| bytes_of(message));
         let retained = self.last_retained().filter_map(|change| match change {
@@ -35,7 +36,9 @@ impl Plan {
     pub(in crate::store) fn changes(&self) -> usize {
         let deletes = self.deleted_deliveries.len() + self.deleted_messages.len();
         let updates = self.received.len() + self.packet_ids.len() + self.moves.len();
-        deletes + updates + self.drops.len() + self.incoming.len() + self.ordered.len()
+        // The rows of the dead letter, of its delivery and of its message.
+        let letters = 3 * self.letters.chosen() + self.removed_letters.len();
+        deletes + updates + letters + self.drops.len() + self.incoming.len() + self.ordered.len()
     }
 
     /// Free pages that may be returned to the volume with this batch. The number follows what

@@ -2,11 +2,13 @@
 //!
 //! Messages and deliveries are ordered by id, so that the tables grow at their ends; then
 //! sessions and subscriptions by change number, and the last change of each retained topic;
-//! then updates and deletes, as runs of consecutive ids. The plan decides what is written,
+//! then updates and deletes, as runs of consecutive ids; then dead letters, which use the pages
+//! that the deletes have freed. The plan decides what is written,
 //! `statements` writes it.
 
 mod cost;
 pub(in crate::store) mod latest;
+mod letters;
 mod parked;
 mod reject;
 #[cfg(test)]
@@ -25,6 +27,7 @@ use crate::store::batch::{Batch, Highest};
 use crate::store::op::{Change, Op};
 use crate::store::room::allowance::Promise;
 use latest::Latest;
+pub(in crate::store) use letters::Letters;
 use parked::{Parked, is_cut_off};
 
 /// The row of a delivery, copied from its slot when the message was taken.
@@ -77,6 +80,12 @@ pub(in crate::store) struct Plan {
     pub(in crate::store) drops: Vec<u64>,
     pub(in crate::store) deleted_deliveries: Vec<u64>,
     pub(in crate::store) deleted_messages: Vec<u64>,
+    /// Dead letters, separately from the batch.
+    pub(in crate::store) letters: Letters,
+    /// Messages to delete with the next batch: see [`Letters::committed`].
+    pub(in crate::store) late_messages: Vec<u64>,
+    /// Dead letters to remove.
+    pub(in crate::store) removed_letters: Vec<u64>,
     pub(in crate::store) highest: Highest,
     /// Messages that all receivers acknowledged before they were written.
     pub(in crate::store) elided: usize,
@@ -149,6 +158,8 @@ impl Plan {
                 self.deleted_deliveries.push(delivery.0);
                 self.deleted_messages.extend(message.map(|message| message.0));
             }
+            Op::DeadLetter(letter) => self.letters.add(letter),
+            Op::RemoveDeadLetters(ids) => self.removed_letters.extend(ids),
             Op::Drop(delivery) => self.drops.push(delivery.0),
             Op::Move { delivery, to, share, .. } => {
                 self.highest.delivery = self.highest.delivery.max(to.delivery);
@@ -322,6 +333,12 @@ impl Plan {
         self.moves.clear();
         self.deleted_deliveries.clear();
         self.deleted_messages.clear();
+        self.removed_letters.clear();
+    }
+
+    /// Adds the deletes that the last commit has left for the next one.
+    pub(in crate::store) fn add_late_messages(&mut self) {
+        self.deleted_messages.append(&mut self.late_messages);
     }
 
     /// Forgets everything, after it was committed.

@@ -70,6 +70,7 @@ fn newest(connection: &Connection) -> rusqlite::Result<i64> {
     connection.query_row(
         "SELECT max(ifnull((SELECT published_at FROM message ORDER BY id DESC LIMIT 1), 0), \
                     ifnull((SELECT max(published_at) FROM retained), 0), \
+                    ifnull((SELECT failed_at FROM dead_letter ORDER BY id DESC LIMIT 1), 0), \
                     ifnull((SELECT max(disconnected_at) FROM session), 0))",
         [],
         |row| row.get(0),
@@ -91,6 +92,14 @@ fn shift_all(
          WHERE disconnected_at IS NOT NULL",
         [shift, now],
     )?;
+    if reach == Reach::Everything {
+        moved += transaction.execute(
+            "UPDATE dead_letter SET failed_at = max(0, min(failed_at + ?1, ?2)), \
+             published_at = max(0, min(published_at + ?1, ?2)), \
+             expires_at = expires_at - published_at + max(0, min(published_at + ?1, ?2))",
+            [shift, now],
+        )?;
+    }
     let which = match reach {
         Reach::Everything => "TRUE",
         Reach::WhatExpires => "expires_at IS NOT NULL",
@@ -210,7 +219,7 @@ mod tests {
 
     #[test]
     fn a_mark_is_written_at_intervals_and_when_it_says_something_new() {
-        let file = crate::store::new_in_memory(2).unwrap();
+        let file = crate::store::new_in_memory(4).unwrap();
         let mut writer = ClockWriter::default();
         let mark =
             ClockMark { wall: WallMillis(1_000_000), uptime: 60_000, ..ClockMark::default() };

@@ -4,13 +4,14 @@
 //! [`Engine`](super::engine::Engine).
 //!
 //! - The start: [`open`], `lock`, `schema`, `check`, `clock`, `recover`, `ids`.
-//! - A transaction: `transaction` with `statements`. Its WAL: `checkpoint`, `io_accounting`.
+//! - A transaction: `transaction` with `statements` and `dead_letters`. Its WAL: `checkpoint`, `io_accounting`.
 //! - Disk space: `space`. Files that are moved away: `displaced`.
 //! - Queues read back: `pages`.
 
 mod check;
 mod checkpoint;
 mod clock;
+mod dead_letters;
 mod displaced;
 mod error;
 mod files;
@@ -59,6 +60,8 @@ struct SqliteEngine {
     space: Space,
     ids: IdBlocks,
     clock: ClockWriter,
+    /// Of the committed file.
+    dead_letters: dead_letters::Counts,
     /// Free pages left to return to the volume, as of the last look.
     surplus: i64,
     metrics: Arc<StoreMetrics>,

@@ -18,7 +18,7 @@ use super::ids::IdBlocks;
 use super::lock::LockFile;
 use super::pages::SqlitePages;
 use super::space::Space;
-use super::{SqliteEngine, check, checkpoint, recover, schema, statements};
+use super::{SqliteEngine, check, checkpoint, dead_letters, recover, schema, statements};
 use crate::sabotage::Sabotage;
 use crate::store::batch::Highest;
 use crate::store::clock::ClockReading;
@@ -110,6 +110,8 @@ pub(in crate::store) fn open(
     let pages = SqlitePages::open(path, config.busy_timeout, Arc::clone(&lock)).map_err(sqlite)?;
     let mut connection = connection;
     let checkpointer = Checkpointer::new(&mut connection, config, metrics).map_err(sqlite)?;
+    let letters = dead_letters::counts(&connection).map_err(sqlite)?;
+    metrics.set_dead_letters(&letters);
     let growth = space.growth(&connection, checkpointer.wal_bytes()).map_err(sqlite)?;
     let engine = SqliteEngine {
         connection,
@@ -117,6 +119,7 @@ pub(in crate::store) fn open(
         space,
         ids,
         clock: ClockWriter::default(),
+        dead_letters: letters,
         surplus: 0,
         metrics: Arc::clone(metrics),
         lock,

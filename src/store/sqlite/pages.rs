@@ -1,4 +1,4 @@
-//! Reads parts of queues back from disk, on its own connection.
+//! Reads parts of queues, and dead letters, back from disk, on its own connection.
 //!
 //! Memory mapping is not used: an I/O error would arrive as a signal and could not be
 //! reported.
@@ -10,10 +10,12 @@ use std::time::Duration;
 use ahash::AHashMap;
 use rusqlite::{Connection, OpenFlags, Row};
 
+use super::dead_letters;
 use super::lock::LockFile;
 use crate::memory::Ledger;
 use crate::message::{DeliveryId, Message, MessageHead, MessageId, QueuedId, WallMillis};
 use crate::protocol::{PacketId, QoS};
+use crate::store::dead_letter::{DeadLetterPage, DeadLetterQuery};
 use crate::store::engine::{self, Page, PageReader};
 use crate::store::record::PagedDelivery;
 
@@ -57,6 +59,10 @@ impl SqlitePages {
 impl PageReader for SqlitePages {
     fn read(&self, ids: &[QueuedId], ledger: Ledger) -> engine::Result<Page> {
         Ok(self.select(ids, ledger)?)
+    }
+
+    fn dead_letters(&self, query: &DeadLetterQuery) -> engine::Result<DeadLetterPage> {
+        Ok(dead_letters::read(&self.connection, query)?)
     }
 }
 

@@ -102,6 +102,7 @@ impl Space {
         }
         let headroom = match limit {
             Limit::Messages => 0,
+            Limit::DeadLetters => HEADROOM - DELETES - GROWTH,
             Limit::Changes => HEADROOM - DELETES,
             Limit::Deletes => HEADROOM,
         };

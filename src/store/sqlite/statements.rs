@@ -57,7 +57,7 @@ fn insert_message(insert: &mut CachedStatement<'_>, message: &Message) -> Result
     insert.raw_bind_parameter(3, message.payload())?;
     insert.raw_bind_parameter(4, message.qos as u8)?;
     insert.raw_bind_parameter(5, message.retain)?;
-    match message.properties() {
+    match message.all_properties() {
         [] => insert.raw_bind_parameter(6, Null)?,
         properties => insert.raw_bind_parameter(6, properties)?,
     }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use rusqlite::Connection;
 
 use super::ids::IdBlocks;
-use super::{SqliteEngine, checkpoint, clock, statements};
+use super::{SqliteEngine, checkpoint, clock, dead_letters, statements};
 use crate::store::clock::ClockMark;
 use crate::store::engine::{EngineError, Failure, Result, Scope, Transaction};
 use crate::store::failpoint::{self, Moment};
@@ -14,6 +14,9 @@ impl SqliteEngine {
     /// Applies and commits one transaction. After an error none of it remains.
     pub(super) fn commit_transaction(&mut self, mut transaction: Transaction<'_>) -> Result<()> {
         self.begin()?;
+        let plan = &*transaction.plan;
+        let has_letters = plan.letters.chosen() > 0 || !plan.removed_letters.is_empty();
+        let letters = has_letters.then(|| self.dead_letters.clone());
         let result = self.apply(&mut transaction).and_then(|ids| {
             failpoint::reached(Moment::BeforeCommit, transaction.plan);
             let start = Instant::now();
@@ -26,6 +29,11 @@ impl SqliteEngine {
         });
         if result.is_err() {
             self.roll_back()?;
+        }
+        match letters {
+            Some(before) if result.is_err() => self.dead_letters = before,
+            Some(_) => self.metrics.set_dead_letters(&self.dead_letters),
+            None => {}
         }
         result.map_err(begun)
     }
@@ -83,9 +91,11 @@ impl SqliteEngine {
         statements::resolve_drops(connection, plan, references)?;
         plan.sort_deletes();
         statements::change_rows(connection, plan)?;
+        dead_letters::remove(connection, plan, &mut self.dead_letters)?;
         if !all {
             return Ok(self.ids);
         }
+        dead_letters::write(connection, plan, references, &mut self.dead_letters)?;
         if *gives_back {
             // In this transaction, since a separate one would cost another sync.
             self.surplus = self.space.shrink(connection, plan.pages_to_give_back())?;

@@ -25,6 +25,8 @@ pub(super) struct Tables {
     retained: BTreeMap<Box<str>, RetainedRecord>,
     pub(super) messages: BTreeMap<u64, Arc<Message>>,
     pub(super) deliveries: BTreeMap<u64, Row>,
+    letters: BTreeMap<u64, StoredDeadLetter>,
+    last_letter: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -121,6 +123,52 @@ impl Tables {
         }
         self.deliveries.retain(|id, _| plan.deleted_deliveries.binary_search(id).is_err());
         self.messages.retain(|id, _| plan.deleted_messages.binary_search(id).is_err());
+        self.letters.retain(|id, _| !plan.removed_letters.contains(id));
+    }
+
+    fn write_letters(&mut self, plan: &mut Plan, references: &References) {
+        let written: std::result::Result<(), ()> =
+            plan.letters.write(references, |letter, with_message| {
+                if let Some(delivery) = letter.delivery {
+                    self.deliveries.remove(&delivery.0);
+                }
+                if with_message {
+                    self.messages.remove(&letter.message.id.0);
+                }
+                let keep = usize::try_from(letter.keep).unwrap();
+                let of_it =
+                    self.letters.values().filter(|it| it.bridge == (&*letter.bridge).into());
+                let of_it: Vec<u64> = of_it.map(|letter| letter.id).collect();
+                for id in of_it.iter().take((of_it.len() + 1).saturating_sub(keep)) {
+                    self.letters.remove(id);
+                }
+                if keep > 0 {
+                    self.last_letter += 1;
+                    self.letters.insert(self.last_letter, stored(self.last_letter, letter));
+                }
+                Ok(())
+            });
+        written.unwrap();
+    }
+}
+
+fn stored(id: u64, letter: &DeadLetter) -> StoredDeadLetter {
+    let message = &letter.message;
+    StoredDeadLetter {
+        id,
+        bridge: (&*letter.bridge).into(),
+        failed_at: letter.failed_at,
+        reason: letter.reason,
+        detail: letter.detail.clone(),
+        topic: message.topic().into(),
+        remote_topic: letter.remote_topic.clone(),
+        qos: letter.qos,
+        retain: letter.retain,
+        published_at: message.published_at,
+        expires_at: message.expires_at,
+        properties: message.properties().to_vec(),
+        payload: message.payload().to_vec(),
+        payload_bytes: message.payload().len() as u64,
     }
 }
 
@@ -144,6 +192,9 @@ impl Engine for MemoryEngine {
             };
         }
         tables.change_rows(plan, references);
+        if scope == Scope::All {
+            tables.write_letters(plan, references);
+        }
         Ok(())
     }
 
@@ -262,6 +313,16 @@ impl PageReader for MemoryPages {
             });
         }
         Ok(page)
+    }
+
+    fn dead_letters(&self, query: &DeadLetterQuery) -> Result<DeadLetterPage> {
+        let tables = self.0.lock();
+        let behind = tables.letters.range(query.after + 1..).map(|(_, letter)| letter);
+        let of_it = behind.filter(|it| query.bridge.as_ref().is_none_or(|of| *of == it.bridge));
+        let mut letters: Vec<_> = of_it.take(query.limit + 1).cloned().collect();
+        let more = letters.len() > query.limit;
+        letters.truncate(query.limit);
+        Ok(DeadLetterPage { letters, more })
     }
 }
 

@@ -50,10 +50,33 @@ fn a_migrated_file_has_the_schema_of_a_new_one() {
     let schema = |directory: &Path| -> Vec<(String, Option<String>)> {
         drop(stepped(directory));
         let file = rusqlite::Connection::open(config(directory).path).unwrap();
-        assert_eq!(pragma(&file, "user_version").unwrap(), 3);
+        assert_eq!(pragma(&file, "user_version").unwrap(), 4);
         let mut select = file.prepare("SELECT name, sql FROM sqlite_schema ORDER BY name").unwrap();
         let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
         rows.collect::<Result<_, _>>().unwrap()
     };
     assert_eq!(schema(old.path()), schema(new.path()));
+}
+
+#[test]
+fn a_file_of_version_3_keeps_what_it_has_and_takes_dead_letters() {
+    let directory = tempfile::tempdir().unwrap();
+    let old = file_of(3, directory.path());
+    old.execute_batch(
+        "INSERT INTO session (id, client_id, version, expiry, disconnected_at, sent_up_to, owner) \
+         VALUES (1, 'bridge', 5, 4294967295, 5, 3, 'alice');
+         INSERT INTO message VALUES (1, 'a/topic', X'01', 1, 0, NULL, 5, NULL);
+         INSERT INTO delivery VALUES (1, 1, 1, 1, 1, 0, 0, 8, 0, NULL);
+         UPDATE meta SET value = 1 WHERE key LIKE 'reserved%'",
+    )
+    .unwrap();
+    drop(old);
+    let (store, mut recovered) = stepped(directory.path());
+    assert_eq!(recovered.sessions[0].record.owner.as_deref(), Some("alice"));
+    let ids = queue_ids(&mut recovered, 0);
+    let one = Arc::clone(&page(&store, &ids)[0].message);
+    assert_eq!((one.topic(), one.payload()), ("a/topic", &[1][..]));
+    commit(&store, vec![dead_letter("up", &one, 1, 9)]);
+    assert_eq!(dead_letters(&store)[0].payload, [1]);
+    assert_eq!(count(directory.path(), "delivery"), 0);
 }

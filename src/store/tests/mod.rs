@@ -10,6 +10,8 @@
 
 mod batches;
 mod counted;
+mod dead_letters;
+mod dead_letters_full;
 mod displaced;
 mod files;
 mod full;
@@ -134,6 +136,41 @@ fn page(store: &Store, ids: &[QueuedId]) -> Vec<PagedDelivery> {
     let reply = PageReply(Box::new(move |result| sender.send(result).unwrap()));
     store.page(PageRequest { ids: ids.to_vec(), ledger: crate::memory::Ledger::default(), reply });
     receiver.recv().unwrap().unwrap()
+}
+
+/// All dead letters, with the beginnings of their payloads.
+fn dead_letters(store: &Store) -> Vec<StoredDeadLetter> {
+    let query = DeadLetterQuery {
+        limit: 100_000,
+        properties: true,
+        payload: 64,
+        payloads: 1 << 24,
+        ..DeadLetterQuery::default()
+    };
+    dead_letter_page(store, query).letters
+}
+
+fn dead_letter_page(store: &Store, query: DeadLetterQuery) -> DeadLetterPage {
+    let (sender, receiver) = channel();
+    let reply = DeadLetterReply(Box::new(move |result| sender.send(result).unwrap()));
+    store.dead_letters(DeadLetterRequest { query, reply });
+    receiver.recv().unwrap().unwrap()
+}
+
+/// The end of a delivery of `message` as a dead letter of a bridge that keeps `keep` of them.
+fn dead_letter(bridge: &str, message: &Arc<Message>, delivery: u64, keep: u32) -> Op {
+    Op::DeadLetter(Box::new(DeadLetter {
+        bridge: bridge.into(),
+        message: Arc::clone(message),
+        delivery: Some(DeliveryId(delivery)),
+        remote_topic: Some("over/there".into()),
+        qos: QoS::AtLeastOnce,
+        retain: false,
+        failed_at: WallMillis(1_700_000_000_500),
+        reason: Some(0x87),
+        detail: "not authorized".into(),
+        keep,
+    }))
 }
 
 fn queue_ids(recovered: &mut Recovered, session: usize) -> Vec<QueuedId> {

@@ -20,6 +20,10 @@ enum Step {
     Acknowledge(usize),
     Received(usize),
     Drop(usize),
+    /// A bridge refuses the n-th delivery.
+    DeadLetter(usize),
+    /// Removes the n-th dead letter.
+    RemoveDeadLetter(usize),
     RemoveIncoming(u16),
     Session(u64),
     EndSession(u64),
@@ -40,6 +44,8 @@ fn step() -> impl Strategy<Value = Step> {
         5 => any::<prop::sample::Index>().prop_map(|i| Step::Acknowledge(i.index(1000))),
         2 => any::<prop::sample::Index>().prop_map(|i| Step::Received(i.index(1000))),
         2 => any::<prop::sample::Index>().prop_map(|i| Step::Drop(i.index(1000))),
+        3 => any::<prop::sample::Index>().prop_map(|i| Step::DeadLetter(i.index(1000))),
+        1 => any::<prop::sample::Index>().prop_map(|i| Step::RemoveDeadLetter(i.index(1000))),
         2 => (1u16..4).prop_map(Step::RemoveIncoming),
         2 => (1u64..4).prop_map(Step::Session),
         1 => (1u64..4).prop_map(Step::EndSession),
@@ -62,6 +68,8 @@ struct Model {
     retained: BTreeMap<u8, u8>,
     /// Delivery to (session, message, received).
     deliveries: BTreeMap<u64, (u64, u64, bool)>,
+    /// Of two bridges, each with the messages that it has refused: the last three.
+    letters: [Vec<u64>; 2],
 }
 
 impl Model {
@@ -167,6 +175,8 @@ impl<D: Disk> Run<D> {
                     self.ops.push(Op::Drop(DeliveryId(id)));
                 }
             }
+            Step::DeadLetter(index) => self.dead_letter(index),
+            Step::RemoveDeadLetter(index) => self.remove_dead_letter(index),
             Step::RemoveIncoming(id) => {
                 self.now.incoming.remove(&id);
                 self.ops.push(state(Change::CloseIncoming(SessionId(3), packet_id(id))));
@@ -271,6 +281,36 @@ impl<D: Disk> Run<D> {
         }
     }
 
+    /// Sessions 1 and 2 are those of bridges.
+    fn dead_letter(&mut self, index: usize) {
+        let Some(id) = self.nth(index) else { return };
+        let (session, number, _) = self.now.deliveries[&id];
+        let Some(letters) = self.now.letters.get_mut(usize::try_from(session).unwrap() - 1) else {
+            return;
+        };
+        letters.push(number);
+        letters.drain(..letters.len().saturating_sub(3));
+        self.now.deliveries.remove(&id);
+        let message = self.open.get(&number).cloned().unwrap_or_else(|| {
+            let rows = vec![QueuedId { id: DeliveryId(id), size: 0 }];
+            Arc::clone(&page(&self.store, &rows)[0].message)
+        });
+        self.ops.push(dead_letter(&session.to_string(), &message, id, 3));
+    }
+
+    fn remove_dead_letter(&mut self, index: usize) {
+        self.commit();
+        let letters = dead_letters(&self.store);
+        if letters.is_empty() {
+            return;
+        }
+        let letter = &letters[index % letters.len()];
+        let bridge = letter.bridge.parse::<usize>().unwrap() - 1;
+        let message = u64::from_be_bytes(letter.payload[..].try_into().unwrap());
+        self.now.letters[bridge].retain(|it| *it != message);
+        self.ops.push(Op::RemoveDeadLetters(vec![letter.id, 1_000_000]));
+    }
+
     /// Does what the broker does at a PUBACK.
     fn acknowledge_id(&mut self, id: u64) {
         let (session, message, _) = self.now.deliveries.remove(&id).unwrap();
@@ -347,6 +387,10 @@ impl<D: Disk> Run<D> {
         let retained = recovered.retained.iter();
         found.retained =
             retained.map(|record| (record.topic.parse().unwrap(), record.payload[0])).collect();
+        for letter in dead_letters(&self.store) {
+            let bridge = letter.bridge.parse::<usize>().unwrap() - 1;
+            found.letters[bridge].push(u64::from_be_bytes(letter.payload[..].try_into().unwrap()));
+        }
         assert_eq!(found, self.now);
     }
 }

@@ -102,6 +102,7 @@ impl Writer {
     /// Handles a batch without enough space: messages are refused, and their publishers
     /// notified, or parked. The rest is tried again, since acknowledgements must continue.
     pub(super) fn commit_without_messages(&mut self, number: CommitNo) -> Result<Outcome, Fault> {
+        self.plan.letters.set_aside();
         let no_room = self.plan.reject_messages(self.engine.largest_message());
         self.full.no_room(Instant::now(), no_room.bytes, no_room.largest);
         if self.room()? >= no_room.bytes.max(LEAST) {
@@ -160,6 +161,7 @@ impl Writer {
     /// Lets the next batch try parked messages regardless of the counted space.
     pub(in crate::store) fn allow_probe(&mut self) {
         self.probed = self.probed.checked_sub(PROBE).unwrap_or(self.probed);
+        self.letters_at = self.letters_at.map(|_| Instant::now());
     }
 
     pub(super) fn count_parked(&self) {
@@ -186,14 +188,16 @@ impl Writer {
         Ok(())
     }
 
-    /// True if the writer must act without new work: parked messages are to be tried, or the
-    /// end of the full state checked.
+    /// True if the writer must act without new work: parked messages or dead letters are to be
+    /// tried, or the end of the full state checked.
     pub(super) fn is_full(&self) -> bool {
-        self.shared.state() == StoreState::Full || !self.plan.parked.is_empty()
+        self.shared.state() == StoreState::Full
+            || !self.plan.parked.is_empty()
+            || !self.plan.letters.is_empty()
     }
 
     /// Bytes of messages for which there is space: a conservative estimate.
-    fn room(&self) -> Result<u64, Fault> {
+    pub(super) fn room(&self) -> Result<u64, Fault> {
         self.unless_locked(self.engine.room(), 0)
     }
 }

@@ -4,6 +4,7 @@
 //! the broker runs. It is independent of threads: `thread` has the loop around it, and a
 //! simulation steps it directly.
 
+mod dead_letters;
 mod full;
 mod housekeeping;
 pub(super) mod thread;
@@ -58,6 +59,8 @@ pub(super) struct Writer {
     full: Fullness,
     /// When parked messages were last tried although the counted space did not suffice.
     probed: Instant,
+    /// When dead letters are tried again, if the last attempt found no room.
+    letters_at: Option<Instant>,
 }
 
 impl Writer {
@@ -79,6 +82,7 @@ impl Writer {
             measured: Instant::now(),
             full: Fullness::new(config.full_for),
             probed: Instant::now(),
+            letters_at: None,
         }
     }
 
@@ -94,6 +98,7 @@ impl Writer {
         self.full.count(refused);
         add(&self.shared.metrics.refused_messages, refused);
         self.take_orphans();
+        self.choose_dead_letters()?;
         let prepared = self.engine.prepare_for(self.plan.changes());
         self.check(prepared)?;
         let outcome = if self.is_short_of_room()? {
@@ -114,6 +119,7 @@ impl Writer {
         self.check_files()?;
         let mark = if outcome == Outcome::Committed {
             let mark = self.publish(batch.number, start);
+            self.commit_dead_letters(batch.number)?;
             self.look_for_room()?;
             let committed = self.plan.promise.take();
             self.allow_growth(committed)?;
@@ -157,7 +163,9 @@ impl Writer {
             self.full.written(self.plan.insert_bytes());
         }
         self.keep_waiters();
+        self.settle_dead_letters();
         self.plan.reset();
+        self.plan.add_late_messages();
         mark
     }
 

@@ -31,7 +31,8 @@ def test_the_state_of_the_database_is_told(api):
     assert database["max_size_bytes"] > database["database_size_bytes"] > 0
     assert database["oldest_message_age_seconds"] is None or database["oldest_message_age_seconds"] >= 0
     counts = api.get("/database", counts="true")["counts"]
-    assert counts == {"sessions": 1, "subscriptions": 1, "messages": 5, "deliveries": 5, "retained": 0}
+    assert counts == {"sessions": 1, "subscriptions": 1, "messages": 5, "deliveries": 5, "retained": 0,
+                      "dead_letters": 0}
 
 
 def test_a_checkpoint_empties_the_log(api):

@@ -120,7 +120,7 @@ def test_a_database_of_version_1_is_drained_with_nothing_lost_and_nothing_twice(
     assert drain(old, "queue-4", raw.V311) == []
     assert old.terminate() == 0
     with sqlite3.connect(f"file:{old.database}?mode=ro", uri=True) as file:
-        assert file.execute("PRAGMA user_version").fetchone() == (3,)
+        assert file.execute("PRAGMA user_version").fetchone() == (4,)
         rows = "SELECT (SELECT count(*) FROM message), (SELECT count(*) FROM delivery), " \
                "(SELECT count(*) FROM incoming)"
         assert file.execute(rows).fetchone() == (0, 0, 0)
@@ -154,7 +154,7 @@ def test_a_file_of_a_later_release_is_refused_with_one_line_and_not_touched(old)
     old.start(wait=False)
     assert old.wait_exit() == 3
     lines = [line for line in old.logged()[logged:].splitlines() if "schema version" in line]
-    assert len(lines) == 1 and "schema version 99, this release knows up to 3" in lines[0], lines
+    assert len(lines) == 1 and "schema version 99, this release knows up to 4" in lines[0], lines
     done = old.run("db", "status")
     assert done.returncode != 0 and len(done.stderr.strip().splitlines()) == 1, done.stderr
     assert old.database.read_bytes() == before
