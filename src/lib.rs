@@ -4,6 +4,7 @@
 //! A module uses only modules below it in this list:
 //! - [`http`], [`net`]: sockets and tasks.
 //! - [`broker`]: ties everything together.
+//! - [`bridge`]: decisions about connections to other brokers. Pure.
 //! - [`session`], [`router`], [`store`], [`auth`]: one concern each. They do not know each
 //!   other. `session` and `router` are pure.
 //! - [`message`]: the message that all of them share.
@@ -13,6 +14,7 @@
 //!
 //! [`config`] is read by all of them at the start, and [`telemetry`] is used by all of them.
 //! [`bench`] and [`drill`] test a broker in a [`sandbox`] with the clients of [`load`].
+//! [`outbound`] connects to servers for [`net`] and [`fetch`], which makes small HTTP requests.
 //! [`peer`] is the other end of a connection as plain data. [`memory`] counts the bytes that
 //! clients hold, and [`counter`] has the numbers in which threads count. [`token_bucket`] limits
 //! rates. [`untrusted_text`] finds characters that must not reach a terminal. [`cli`]
@@ -23,6 +25,7 @@
 
 pub mod auth;
 pub mod bench;
+pub mod bridge;
 pub mod broker;
 pub mod cli;
 pub mod config;
@@ -36,6 +39,7 @@ pub mod maintenance;
 pub mod memory;
 pub mod message;
 pub mod net;
+pub mod outbound;
 pub mod peer;
 pub mod primitives;
 pub mod protocol;

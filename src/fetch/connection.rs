@@ -1,7 +1,5 @@
 //! One connection to a server: TCP, TLS, HTTP/1.1.
 
-use std::io;
-
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -10,16 +8,14 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, lookup_host};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
 use super::error::{Failure, Stage, within};
 use super::target::Target;
+use crate::outbound;
 
-/// Addresses of a host that are tried. Each has an equal part of the time that is left.
-const MAX_ADDRESSES: usize = 8;
 /// The longest head of an answer, and what is buffered of its body, in bytes. hyper's own limit
 /// is 400 KiB; web servers accept heads of 8 to 16 KiB.
 const MAX_BUFFER: usize = 32 * 1024;
@@ -43,9 +39,7 @@ impl Connection {
         tls: Option<TlsConnector>,
         deadline: Instant,
     ) -> Result<Self, Failure> {
-        let stream = connect(target, deadline).await?;
-        // A request is one write; the last part of a long one must not wait for an ACK.
-        stream.set_nodelay(true).map_err(Failure::Connect)?;
+        let stream = outbound::connect(&target.host, target.port, deadline).await?;
         let Some(tls) = tls else { return Self::start(stream).await };
         let name = ServerName::try_from(target.host.to_string())
             .map_err(|_| Failure::Url("its host is no name of a server"))?;
@@ -87,22 +81,4 @@ impl Connection {
         };
         within(deadline, Stage::Answer, answer).await?.map_err(|error| Failure::Http(error.into()))
     }
-}
-
-/// Tries the addresses of the host one after another.
-async fn connect(target: &Target, deadline: Instant) -> Result<TcpStream, Failure> {
-    let found = lookup_host((&*target.host, target.port));
-    let found = within(deadline, Stage::Resolve, found).await?.map_err(Failure::Resolve)?;
-    let addresses: Vec<_> = found.take(MAX_ADDRESSES).collect();
-    let mut last = Failure::Resolve(io::Error::new(io::ErrorKind::NotFound, "it has no address"));
-    for (left, address) in (1..=addresses.len()).rev().zip(addresses) {
-        let now = Instant::now();
-        let part = deadline.saturating_duration_since(now) / u32::try_from(left).unwrap_or(1);
-        match within(now + part, Stage::Connect, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => return Ok(stream),
-            Ok(Err(error)) => last = Failure::Connect(error),
-            Err(timed_out) => last = timed_out,
-        }
-    }
-    Err(last)
 }

@@ -1,10 +1,11 @@
 //! Why there is no answer. No line contains the query of a URL, or a name or password in it.
 
 use std::future::Future;
-use std::path::PathBuf;
 
 use thiserror::Error;
 use tokio::time::Instant;
+
+use crate::outbound::{AuthoritiesError, ConnectError};
 
 /// A request that failed.
 #[derive(Debug, Error)]
@@ -22,36 +23,15 @@ pub enum Failure {
     /// The URL cannot be used.
     #[error("{0}")]
     Url(&'static str),
-    /// The file of authorities cannot be read.
-    #[error("cannot read the certificate authorities in {}: {source}", path.display())]
-    ReadAuthorities {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        source: std::io::Error,
-    },
-    /// The file of authorities has an invalid certificate, or none.
-    #[error("no usable certificate authorities in {}: {problem}", path.display())]
-    Authorities {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// The system has no authorities.
-    #[error(
-        "the system has no certificate authorities ({0}): install the package ca-certificates, or set ca_file"
-    )]
-    SystemAuthorities(String),
+    /// There are no certificate authorities.
+    #[error("{0}")]
+    Authorities(#[from] AuthoritiesError),
     /// TLS could not be set up.
     #[error("cannot use TLS: {0}")]
     Tls(#[from] tokio_rustls::rustls::Error),
-    /// The host is not known.
-    #[error("cannot look up the host: {0}")]
-    Resolve(std::io::Error),
-    /// No address of the host could be connected to.
-    #[error("cannot connect: {0}")]
-    Connect(std::io::Error),
+    /// The host could not be connected to.
+    #[error("{0}")]
+    Connect(#[from] ConnectError),
     /// The TLS handshake failed, such as by an untrusted certificate.
     #[error("the TLS handshake failed: {0}")]
     Handshake(std::io::Error),
@@ -69,12 +49,6 @@ pub enum Failure {
 /// What a request was waiting for.
 #[derive(Debug, Error, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// The addresses of the host.
-    #[error("looking up the host")]
-    Resolve,
-    /// A TCP connection.
-    #[error("connecting")]
-    Connect,
     /// TLS.
     #[error("in the TLS handshake")]
     Handshake,

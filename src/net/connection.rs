@@ -18,10 +18,12 @@
 mod close;
 
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use super::dial::End;
+use super::other_end::{CLOSED, OtherEnd};
 use super::pace::Pace;
 use super::scratch::{self, Consumed, Partial};
 use super::timers::{Due, Timers};
@@ -41,6 +43,10 @@ const KEEP_BUFFER: usize = 8 * 1024;
 /// or a PINGRESP lately.
 const TINY_BUFFER: usize = 512;
 
+/// How a dialled connection ends that is to end. A server sends its will, if there is one: the
+/// state that others know of it has changed.
+const STOPPED: Close = Close::Error(ReasonCode::DisconnectWithWill, "the connection was to end");
+
 /// The state of the receiving side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Input {
@@ -59,19 +65,10 @@ enum Output {
     Failed,
 }
 
-/// Why reading failed. What a layer above TCP has to say about it is logged.
-fn why_ended(client: &Client, error: &std::io::Error) -> &'static str {
-    if error.kind() != std::io::ErrorKind::InvalidData {
-        return "the connection was reset";
-    }
-    let (client_id, detail) = (&**client.client_id(), error.to_string());
-    tracing::info!(client_id, detail, "invalid TLS record or WebSocket frame");
-    "what the client sent is no valid TLS or WebSocket"
-}
-
 /// Generic over its byte stream, so that TCP, TLS and WebSocket share one task.
 pub struct Connection<S> {
     stream: S,
+    other_end: OtherEnd,
     input: Input,
     output: Output,
     partial: Partial,
@@ -99,6 +96,7 @@ impl<S: Transport> Connection<S> {
     ) -> Self {
         Self {
             stream,
+            other_end: OtherEnd::Client,
             input: Input::Open,
             output: Output::Open,
             // Bytes that were received together with CONNECT.
@@ -117,6 +115,7 @@ impl<S: Transport> Connection<S> {
     /// Makes this the dialling end, which keeps the connection alive.
     #[must_use]
     pub fn dialled(mut self) -> Self {
+        self.other_end = OtherEnd::Server(None);
         self.timers.dialled();
         self
     }
@@ -128,6 +127,31 @@ impl<S: Transport> Connection<S> {
         let close = poll_fn(|context| self.poll(&mut client, context)).await;
         // Boxed, so that it takes no room in the task while the connection lives.
         Box::pin(self.close(client, close)).await;
+    }
+
+    /// Runs a dialled connection until it ends, or until `stop` is ready, and then ends it.
+    pub async fn run_until(
+        mut self: Box<Self>,
+        mut client: Box<Client>,
+        stop: impl Future<Output = ()>,
+    ) -> End {
+        client.begin_close();
+        let mut is_stopped = false;
+        let mut stop = pin!(stop);
+        let close = poll_fn(|context| {
+            if stop.as_mut().poll(context).is_ready() {
+                is_stopped = true;
+                return Poll::Ready(STOPPED);
+            }
+            self.poll(&mut client, context)
+        });
+        let close = close.await;
+        let end = match self.other_end.take_farewell() {
+            _ if is_stopped => End::Stopped,
+            farewell => End::of(&close, farewell),
+        };
+        Box::pin(self.close(client, close)).await;
+        end
     }
 
     /// Runs one step. Ready when the connection ends.
@@ -219,15 +243,17 @@ impl<S: Transport> Connection<S> {
         if Sabotage::ForgetReadInterest.is_on() && !self.out.is_empty() {
             return Ok(handled);
         }
-        let Self { stream, partial, decoder, unhandled, .. } = self;
+        let Self { stream, partial, decoder, unhandled, other_end, .. } = self;
         let before = partial.len();
-        let consume = |bytes: &[u8]| take_frames(decoder, client, bytes, unhandled);
+        let consume = |bytes: &[u8]| take_frames(decoder, client, bytes, unhandled, other_end);
         match scratch::poll_read(stream, partial, context, consume) {
             Poll::Pending => return Ok(handled),
-            Poll::Ready(Err(error)) => self.input = Input::Ended(why_ended(client, &error)),
+            Poll::Ready(Err(error)) => {
+                self.input = Input::Ended(self.other_end.failed(client, &error));
+            }
             Poll::Ready(Ok(Err(close))) => return Err(close),
             Poll::Ready(Ok(Ok(0))) => {
-                self.input = Input::Ended("the client closed without DISCONNECT");
+                self.input = Input::Ended(CLOSED);
             }
             Poll::Ready(Ok(Ok(read))) => {
                 self.timers.heard();
@@ -248,7 +274,7 @@ impl<S: Transport> Connection<S> {
                 Poll::Pending => return,
                 Poll::Ready(Ok(read)) if read > 0 => {}
                 Poll::Ready(_) => {
-                    self.input = Input::Ended("the client closed without DISCONNECT");
+                    self.input = Input::Ended(CLOSED);
                     client.close_output();
                     return;
                 }
@@ -258,10 +284,10 @@ impl<S: Transport> Connection<S> {
 
     /// Handles packets that were left unhandled. True if at least one was taken.
     fn handle_again(&mut self, client: &mut Client) -> Result<bool, Close> {
-        let Self { partial, decoder, unhandled, .. } = self;
+        let Self { partial, decoder, unhandled, other_end, .. } = self;
         let before = partial.len();
         *unhandled = false;
-        partial.revisit(|bytes| take_frames(decoder, client, bytes, unhandled))?;
+        partial.revisit(|bytes| take_frames(decoder, client, bytes, unhandled, other_end))?;
         let ended = self.partial.len() < before;
         self.timers.packet(self.partial.missing(), ended);
         Ok(ended)
@@ -378,6 +404,7 @@ fn take_frames(
     client: &mut Client,
     bytes: &[u8],
     unhandled: &mut bool,
+    other_end: &mut OtherEnd,
 ) -> Result<Consumed, Close> {
     let mut consumed = 0;
     loop {
@@ -389,8 +416,13 @@ fn take_frames(
             Frame::Complete { len } => {
                 let frame = rest.get(..len).unwrap_or_default();
                 let packet = decoder.decode(frame).map_err(malformed)?;
-                if client.handle(packet, len)? == Handled::Taken {
-                    consumed += len;
+                match client.handle(packet, len) {
+                    Ok(Handled::Taken) => consumed += len,
+                    Ok(_) => {}
+                    Err(close) => {
+                        other_end.keep_farewell(decoder, frame);
+                        return Err(close);
+                    }
                 }
                 if !client.may_go_on() {
                     *unhandled = consumed < bytes.len();

@@ -3,13 +3,14 @@
 
 mod accept;
 mod connection;
-mod dial;
+pub mod dial;
 mod enhanced;
 mod graceful_close;
 mod handshake;
 mod listener;
 mod log_in;
 mod opening;
+mod other_end;
 mod pace;
 pub mod proxy_protocol;
 mod scratch;

@@ -55,6 +55,9 @@ impl ByteStream for TcpStream {}
 
 impl ByteStream for UnixStream {}
 
+/// The dialling end of TLS. Its server was named by the configuration.
+impl ByteStream for tokio_rustls::client::TlsStream<TcpStream> {}
+
 #[cfg(test)]
 impl ByteStream for tokio::io::DuplexStream {}
 

@@ -39,7 +39,10 @@ impl<S: Transport> Connection<S> {
         } else if self.stream.has_close() {
             let _ = graceful_close::close(&mut self.stream).await;
         }
-        self.count_close(&client_id, remote, &close, is_clients_fault);
+        // Who has dialled tells of the end, and counts it.
+        if !self.other_end.is_server() {
+            self.count_close(&client_id, remote, &close, is_clients_fault);
+        }
     }
 
     fn count_close(

@@ -177,6 +177,7 @@ impl Remote {
 
 fn connect(method: Option<&str>, data: Option<&str>) -> Packet<'static> {
     Packet::Connect(Box::new(Connect {
+        is_bridge: false,
         version: Version::V5,
         clean_start: true,
         keep_alive: 0,

@@ -8,16 +8,16 @@ use crate::config;
 
 /// How TCP detects that the other end is unreachable.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct LineWatch {
+pub(in crate::net) struct LineWatch {
     /// Probes are sent after this time without traffic.
-    pub(super) keep_alive: Option<Duration>,
+    pub(in crate::net) keep_alive: Option<Duration>,
     /// How long sent bytes may remain unacknowledged.
-    pub(super) user_timeout: Option<Duration>,
+    pub(in crate::net) user_timeout: Option<Duration>,
 }
 
 impl LineWatch {
     /// As a listener is configured.
-    pub(super) fn of(listener: &config::Listener) -> Self {
+    pub(in crate::net) fn of(listener: &config::Listener) -> Self {
         Self {
             keep_alive: listener.tcp_keep_alive.finite(),
             user_timeout: listener.tcp_user_timeout.finite(),
@@ -25,7 +25,7 @@ impl LineWatch {
     }
 
     /// Configures the socket. Options that the system does not support are ignored.
-    pub(super) fn over(self, stream: &TcpStream) {
+    pub(in crate::net) fn over(self, stream: &TcpStream) {
         use socket2::{SockRef, TcpKeepalive};
         /// Probes without an answer before the connection is dead.
         const PROBES: u32 = 4;

@@ -2,7 +2,7 @@
 //! of each connection. What happens on a connection before its CONNECT is in [`super::accept`].
 
 mod error;
-mod line_watch;
+pub(super) mod line_watch;
 mod socket;
 mod unix;
 

@@ -66,7 +66,7 @@ where
 }
 
 /// Polls `future` once in each turn, and waits without one until its task is woken.
-async fn in_turns<T, F>(future: impl Future<Output = T>, mut turn: impl FnMut() -> F) -> T
+pub async fn in_turns<T, F>(future: impl Future<Output = T>, mut turn: impl FnMut() -> F) -> T
 where
     F: Future,
 {

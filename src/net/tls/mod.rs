@@ -6,6 +6,9 @@
 //! - [`TlsStream`]: a stream after the handshake, with the [`ClientIdentity`].
 //! - [`TlsRefusal`]: why a handshake failed, for a counter and a log line.
 //!
+//! The dialling end has its TLS in `net/dial/tls.rs`, which shares the reading of files, the
+//! turns of a handshake and the buffer limit.
+//!
 //! TLS 1.2 and 1.3 by rustls and ring. No renegotiation, no compression and no early data,
 //! which could be replayed (RFC 8446, 8).
 
@@ -13,19 +16,19 @@ mod charged;
 mod client_verifier;
 mod context;
 mod error;
-mod handshake;
+pub(in crate::net) mod handshake;
 mod hello;
 mod identity;
 mod material;
 mod open_clients;
-mod pem;
+pub(in crate::net) mod pem;
 mod refusal;
 mod server_config;
-mod stream;
+pub(in crate::net) mod stream;
 mod subject;
 #[cfg(test)]
-mod tests;
-mod validity;
+pub(crate) mod tests;
+pub(in crate::net) mod validity;
 
 pub use context::{PreparedTls, TlsContext, TlsReload};
 pub use error::{FileProblem, TlsError};

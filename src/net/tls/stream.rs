@@ -20,9 +20,9 @@ use super::charged::Charged;
 use super::identity::ClientIdentity;
 use crate::net::transport::ByteStream;
 
-/// Encrypted bytes that wait for a slow client. Two records of the largest size (RFC 8446,
+/// Encrypted bytes that wait for a slow peer. Two records of the largest size (RFC 8446,
 /// 5.1), so that one is made while the other is written; rustls's default is 64 KiB.
-const WRITE_BUFFER: usize = 32 * 1024;
+pub const WRITE_BUFFER: usize = 32 * 1024;
 
 /// A TLS stream. `poll_shutdown` sends `close_notify`. A client that closes the connection
 /// without `close_notify` has ended its stream, as over TCP: MQTT has an end of its own

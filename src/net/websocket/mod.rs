@@ -66,7 +66,12 @@ impl WebSocketSettings {
             path: path.to_owned(),
             allowed_origins: allowed_origins.to_vec(),
             trusted_proxies: trusted_proxies.to_vec(),
-            max_message_size: u64::from(max_packet_size).max(LEAST_MESSAGE_LIMIT),
+            max_message_size: message_limit(max_packet_size),
         }
     }
+}
+
+/// The largest message and frame, in bytes; `max_packet_size` is `mqtt.max_packet_size`.
+pub fn message_limit(max_packet_size: u32) -> u64 {
+    u64::from(max_packet_size).max(LEAST_MESSAGE_LIMIT)
 }

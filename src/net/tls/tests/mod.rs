@@ -6,5 +6,5 @@ mod files;
 mod identity;
 mod memory;
 mod reload;
-mod support;
+pub(crate) mod support;
 mod turns;
