@@ -48,6 +48,7 @@ impl Hello<'_> {
             request_problem_information: true,
             user_properties: Vec::new(),
             authentication_method: None,
+            is_bridge: false,
             authentication_data: None,
         }
     }

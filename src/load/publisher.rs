@@ -253,6 +253,8 @@ impl Publisher {
             qos: self.qos,
             retain: self.retain,
             packet_id: (self.qos != QoS::AtMostOnce).then(|| packet_id(sequence)),
+            hops: None,
+            topic_prefix: "",
             topic: topic.map_or("", String::as_str),
             topic_alias: None,
             expiry: None,

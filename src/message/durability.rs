@@ -87,6 +87,12 @@ impl Durability {
         self.0.store(STORED, Ordering::SeqCst);
     }
 
+    /// True if it is open whether the message will be on disk: it has not been taken, or waits
+    /// for room.
+    pub fn is_undecided(&self) -> bool {
+        matches!(self.0.load(Ordering::SeqCst), PENDING | PARKED)
+    }
+
     /// True if the writer has taken the message, so that its rows may exist.
     pub fn is_taken(&self) -> bool {
         is_commit(self.0.load(Ordering::SeqCst))
@@ -239,7 +245,9 @@ mod tests {
         durability.park();
         assert!(!durability.may_acknowledge(7) && !durability.is_on_disk(7));
         assert!(!durability.is_taken() && durability.is_parked());
+        assert!(durability.is_undecided());
         assert!(durability.take(9));
+        assert!(!durability.is_undecided());
         assert!(!durability.refuse_parked());
         assert!(!durability.may_acknowledge(8) && durability.may_acknowledge(9));
         durability.park();

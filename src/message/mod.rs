@@ -32,7 +32,7 @@ pub use wake::{Revoked, SessionWake, Waiter, Wake, WakeCause};
 pub use will::WillRecord;
 
 use crate::memory::{Charge, Ledger};
-use crate::protocol::{PacketId, QoS};
+use crate::protocol::{PacketId, QoS, hops};
 
 /// An accepted PUBLISH. Immutable except for the atomics that track its writing and its
 /// receivers.
@@ -43,6 +43,8 @@ pub struct Message {
     /// Topic, then v5 properties, then payload.
     body: Box<[u8]>,
     topic_len: u16,
+    /// The part of the properties that only bridges see.
+    hops_len: u16,
     properties_len: u32,
     /// The QoS that the publisher chose.
     pub qos: QoS,
@@ -115,6 +117,8 @@ impl Message {
         body.extend_from_slice(payload);
         let body = body.into_boxed_slice();
         let mut message = Self::from_body(head, body, topic.len(), properties.len());
+        let rest = hops::split(properties).1;
+        message.hops_len = u16::try_from(properties.len() - rest.len()).unwrap_or_default();
         // `collect` would allocate capacity for a power of two.
         message.slots = SmallVec::with_capacity(slots);
         message.slots.extend((0..slots).map(|_| Slot::default()));
@@ -136,6 +140,7 @@ impl Message {
             // A topic name has at most 65,535 bytes [MQTT-1.5.4] and a property block at most
             // 268,435,455, so neither conversion loses anything.
             topic_len: u16::try_from(topic).unwrap_or(u16::MAX),
+            hops_len: 0,
             properties_len: u32::try_from(properties).unwrap_or(u32::MAX),
             qos: head.qos,
             retain: head.retain,
@@ -162,8 +167,18 @@ impl Message {
     /// expiry interval and subscription identifiers, and without the length in front. Empty if
     /// there are none.
     pub fn properties(&self) -> &[u8] {
+        self.all_properties().get(usize::from(self.hops_len)..).unwrap_or_default()
+    }
+
+    /// The same, with the [`hops`] in front of them.
+    pub fn all_properties(&self) -> &[u8] {
         let start = usize::from(self.topic_len);
         self.body.get(start..start + self.properties_len as usize).unwrap_or_default()
+    }
+
+    /// The brokers that it has passed; `None`: it was published here.
+    pub fn hops(&self) -> Option<&str> {
+        if self.hops_len == 0 { None } else { hops::split(self.all_properties()).0 }
     }
 
     /// The application payload.

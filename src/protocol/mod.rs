@@ -23,6 +23,7 @@
 mod decode;
 pub mod encode;
 mod error;
+pub mod hops;
 mod mqttbytes_codec;
 mod packet;
 mod properties;

@@ -1,6 +1,7 @@
 //! The packets, independent of their encoding. Fields that exist in v5 only are absent or
 //! empty for older versions.
 
+use super::hops::Hops;
 use super::topic::{TopicFilter, TopicName};
 use super::{PacketId, QoS, ReasonCode, Version};
 
@@ -43,10 +44,15 @@ pub enum Packet<'a> {
 }
 
 /// CONNECT.
+#[allow(clippy::struct_excessive_bools)] // One for each flag of the packet.
 #[derive(Clone, PartialEq)]
 pub struct Connect {
     /// From protocol name and level.
     pub version: Version,
+    /// Before v5: the highest bit of the level, with which bridges of Mosquitto and others say
+    /// that they are one. The server sends them nothing of their own, and RETAIN as it was
+    /// published.
+    pub is_bridge: bool,
     /// Clean Start (v5) or Clean Session (3.1.1).
     pub clean_start: bool,
     /// Seconds; 0 is off.
@@ -181,7 +187,9 @@ pub struct PublishOut<'a> {
     pub retain: bool,
     /// Present if and only if QoS > 0.
     pub packet_id: Option<PacketId>,
-    /// Empty if the alias replaces it.
+    /// What a bridge puts in front of the topic; empty for others.
+    pub topic_prefix: &'a str,
+    /// Empty, like its prefix, if the alias replaces it.
     pub topic: &'a str,
     /// v5.
     pub topic_alias: Option<u16>,
@@ -189,6 +197,8 @@ pub struct PublishOut<'a> {
     pub expiry: Option<u32>,
     /// v5.
     pub subscription_ids: &'a [u32],
+    /// v5, to other brokers only.
+    pub hops: Option<Hops<'a>>,
     /// v5, see [`Publish::properties`].
     pub properties: &'a [u8],
     /// Application payload.

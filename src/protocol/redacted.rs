@@ -28,6 +28,7 @@ impl fmt::Debug for Connect {
         // Taken apart, so that a new field is not forgotten.
         let Self {
             version,
+            is_bridge,
             clean_start,
             keep_alive,
             client_id,
@@ -46,6 +47,7 @@ impl fmt::Debug for Connect {
         } = self;
         f.debug_struct("Connect")
             .field("version", version)
+            .field("is_bridge", is_bridge)
             .field("clean_start", clean_start)
             .field("keep_alive", keep_alive)
             .field("client_id", client_id)
@@ -88,6 +90,7 @@ mod tests {
     fn no_secret_of_a_client_is_shown() {
         let connect = Connect {
             version: Version::V5,
+            is_bridge: false,
             clean_start: true,
             keep_alive: 0,
             client_id: "meter".to_owned(),

@@ -139,6 +139,7 @@ impl Client {
             request_problem_information: true,
             user_properties: Vec::new(),
             authentication_method: None,
+            is_bridge: false,
             authentication_data: None,
         }
     }

@@ -17,8 +17,8 @@ mod flag {
 }
 
 pub(super) fn connect(mut reader: Reader<'_>) -> Result<Connect, DecodeError> {
-    let version = version(&mut reader)?;
-    after_version(version, reader).map_err(|error| {
+    let (version, is_bridge) = version(&mut reader)?;
+    after_version(version, is_bridge, reader).map_err(|error| {
         // Before v5 a malformed CONNECT is closed without an answer, except for an invalid
         // client identifier, which has a return code [MQTT-3.1.3-9].
         if version == Version::V5 || error.reason == ReasonCode::ClientIdentifierNotValid {
@@ -29,19 +29,20 @@ pub(super) fn connect(mut reader: Reader<'_>) -> Result<Connect, DecodeError> {
     })
 }
 
-/// Protocol name and level [MQTT-3.1.2-1] [MQTT-3.1.2-2].
-fn version(reader: &mut Reader<'_>) -> Result<Version, DecodeError> {
+/// Protocol name and level [MQTT-3.1.2-1] [MQTT-3.1.2-2], and whether the level has the bit of
+/// bridges.
+fn version(reader: &mut Reader<'_>) -> Result<(Version, bool), DecodeError> {
     let unsupported = |what| DecodeError::new(ReasonCode::UnsupportedProtocolVersion, what);
     let name = reader.text()?;
     let level = reader.u8()?;
     match (name, level) {
-        ("MQIsdp", 3) => Ok(Version::V31),
-        ("MQTT", 4) => Ok(Version::V311),
-        ("MQTT", 5) => Ok(Version::V5),
+        ("MQIsdp", 3 | 0x83) => Ok((Version::V31, level == 0x83)),
+        ("MQTT", 4 | 0x84) => Ok((Version::V311, level == 0x84)),
+        ("MQTT", 5) => Ok((Version::V5, false)),
         ("MQIsdp", _) => Err(unsupported("protocol level that MQIsdp does not have")
             .with_reply(Reply::ConnAck(Version::V31))),
-        // Bridges of some brokers first send the level with its highest bit set, and retry
-        // without it on return code 1. Therefore the bit is ignored here.
+        // The bit of bridges does not exist in v5, which has options instead. Bridges retry
+        // without it on return code 1.
         ("MQTT", _) if level & 0x7F <= 5 => {
             Err(unsupported("protocol level [MQTT-3.1.2-2]")
                 .with_reply(Reply::ConnAck(Version::V311)))
@@ -55,7 +56,11 @@ fn version(reader: &mut Reader<'_>) -> Result<Version, DecodeError> {
     }
 }
 
-fn after_version(version: Version, mut reader: Reader<'_>) -> Result<Connect, DecodeError> {
+fn after_version(
+    version: Version,
+    is_bridge: bool,
+    mut reader: Reader<'_>,
+) -> Result<Connect, DecodeError> {
     let flags = reader.u8()?;
     check_flags(version, flags)?;
     let keep_alive = reader.u16()?;
@@ -75,6 +80,7 @@ fn after_version(version: Version, mut reader: Reader<'_>) -> Result<Connect, De
         request_problem_information: true,
         user_properties: Vec::new(),
         authentication_method: None,
+        is_bridge,
         authentication_data: None,
     };
     if version == Version::V5 {

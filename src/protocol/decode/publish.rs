@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 
 use super::{Decoder, Role};
+use crate::protocol::hops;
 use crate::protocol::properties::{self, id, of};
 use crate::protocol::reader::Reader;
 use crate::protocol::{DecodeError, Packet, PacketId, Publish, QoS, ReasonCode, Version};
@@ -130,6 +131,7 @@ fn read_properties(role: Role, block: &[u8]) -> Result<Extras<'_>, DecodeError> 
     let mut extras = Extras::default();
     let mut kept = Kept { block, range: 0..0, copy: None };
     let mut at = 0;
+    let mut hops = None;
     properties::walk_block(block, of::PUBLISH, |property| {
         let end = at + property.raw.len();
         match property.id {
@@ -141,13 +143,24 @@ fn read_properties(role: Role, block: &[u8]) -> Result<Extras<'_>, DecodeError> 
                 ));
             }
             id::SUBSCRIPTION_ID => extras.subscription_ids.push(property.value.int()),
+            id::USER_PROPERTY if is_hops(property.raw) => {
+                hops.get_or_insert(property.raw);
+            }
             _ => kept.add(at..end, property.raw),
         }
         at = end;
         Ok(())
     })?;
-    extras.properties = kept.finish();
+    extras.properties = match hops {
+        None => kept.finish(),
+        Some(hops) => [hops, &*kept.finish()].concat().into(),
+    };
     Ok(extras)
+}
+
+/// True for the property of [`hops`](crate::protocol::hops), which stands first in a block.
+fn is_hops(raw: &[u8]) -> bool {
+    hops::split(raw).0.is_some()
 }
 
 /// The kept part of a property block, borrowed if it is contiguous.

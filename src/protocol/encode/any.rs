@@ -19,6 +19,8 @@ pub fn packet(out: &mut BytesMut, version: Version, packet: &Packet<'_>) {
                 qos: from.qos,
                 retain: from.retain,
                 packet_id: from.packet_id,
+                hops: None,
+                topic_prefix: "",
                 topic: from.topic,
                 topic_alias: from.topic_alias,
                 expiry: from.expiry,

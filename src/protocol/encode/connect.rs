@@ -17,7 +17,8 @@ pub fn connect(out: &mut BytesMut, packet: &Connect) {
         Version::V5 => ("MQTT", 5),
     };
     writer::text(&mut body, name);
-    body.put_u8(level);
+    let bridge = if packet.is_bridge && !v5 { 0x80 } else { 0 };
+    body.put_u8(level | bridge);
     // Only v5 permits a password alone [MQTT-3.1.2-22]. Before v5 an empty user name is added.
     let username = match (&packet.username, &packet.password) {
         (None, Some(_)) if !v5 => Some(""),

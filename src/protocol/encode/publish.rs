@@ -14,15 +14,21 @@ struct Layout {
 }
 
 #[inline]
+fn topic_len(publish: &PublishOut<'_>) -> usize {
+    publish.topic_prefix.len() + publish.topic.len()
+}
+
+#[inline]
 fn layout(version: Version, publish: &PublishOut<'_>) -> Layout {
     let id = if publish.packet_id.is_some() { 2 } else { 0 };
-    let rest = 2 + publish.topic.len() + id + publish.payload.len();
+    let rest = 2 + topic_len(publish) + id + publish.payload.len();
     if version != Version::V5 {
         return Layout { remaining: rest, properties: None };
     }
     let ids: usize = publish.subscription_ids.iter().map(|&id| 1 + varint::len(id as usize)).sum();
     let properties = ids
         + publish.properties.len()
+        + publish.hops.map_or(0, |hops| hops.len())
         + if publish.topic_alias.is_some() { 3 } else { 0 }
         + if publish.expiry.is_some() { 5 } else { 0 };
     Layout { remaining: rest + varint::len(properties) + properties, properties: Some(properties) }
@@ -68,10 +74,10 @@ pub fn publish_head(
         publish.qos != QoS::AtMostOnce,
         "an identifier exactly if QoS > 0"
     );
-    debug_assert!(publish.topic.len() <= 65_535, "no topic name is longer");
+    debug_assert!(topic_len(publish) <= 65_535, "no topic name is longer");
     let layout = layout(version, publish);
     let (Ok(topic_len), true) =
-        (u16::try_from(publish.topic.len()), layout.remaining <= varint::MAX)
+        (u16::try_from(topic_len(publish)), layout.remaining <= varint::MAX)
     else {
         return false;
     };
@@ -86,6 +92,9 @@ pub fn publish_head(
         2 => out.put_slice(&[first, a, b, high, low]),
         3 => out.put_slice(&[first, a, b, c, high, low]),
         _ => out.put_slice(&[first, a, b, c, d, high, low]),
+    }
+    if !publish.topic_prefix.is_empty() {
+        out.put_slice(publish.topic_prefix.as_bytes());
     }
     out.put_slice(publish.topic.as_bytes());
     if let Some(packet_id) = publish.packet_id {
@@ -128,6 +137,9 @@ fn put_properties(out: &mut BytesMut, len: usize, publish: &PublishOut<'_>) {
     for &subscription in publish.subscription_ids {
         out.put_u8(id::SUBSCRIPTION_ID);
         varint::put(out, subscription as usize);
+    }
+    if let Some(hops) = publish.hops {
+        hops.put(out);
     }
     out.put_slice(publish.properties);
 }

@@ -122,6 +122,7 @@ pub fn connect(version: Version) -> impl Strategy<Value = Connect> {
         };
         Connect {
             version,
+            is_bridge: false,
             clean_start,
             keep_alive,
             client_id,

@@ -75,11 +75,17 @@ fn mqtt_3_1_2_2_an_unknown_level_is_answered_in_the_nearest_version() {
     assert_eq!(unsupported("MQTT", 3), Reply::ConnAck(Version::V311));
     assert_eq!(unsupported("MQTT", 6), Reply::ConnAck(Version::V5));
     assert_eq!(unsupported("MQIsdp", 4), Reply::ConnAck(Version::V31));
-    assert_eq!(
-        unsupported("MQTT", 0x84),
-        Reply::ConnAck(Version::V311),
-        "a bridge that will try again with 4"
-    );
+    assert_eq!(unsupported("MQTT", 0x85), Reply::ConnAck(Version::V311), "5.0 has options for it");
+}
+
+#[test]
+fn a_bridge_says_so_with_the_highest_bit_of_its_level() {
+    for (name, level, version) in [("MQTT", 4, Version::V311), ("MQIsdp", 3, Version::V31)] {
+        for bit in [0, 0x80] {
+            let read = read_connect(&connect(name, level | bit, 2, &[&field("c")]));
+            assert_eq!((read.version, read.is_bridge), (version, bit != 0));
+        }
+    }
 }
 
 #[test]

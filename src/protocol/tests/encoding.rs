@@ -16,6 +16,8 @@ fn out<'a>(topic: &'a str, payload: &'a [u8]) -> PublishOut<'a> {
         qos: QoS::AtMostOnce,
         retain: false,
         packet_id: None,
+        hops: None,
+        topic_prefix: "",
         topic,
         topic_alias: None,
         expiry: None,

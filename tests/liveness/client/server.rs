@@ -80,6 +80,7 @@ impl Client {
         Some(Dialled {
             forward: server.forward.iter().map(|(filter, qos)| line(filter, *qos)).collect(),
             subscribe: (0..server.subscribe).map(|n| line(&format!("remote/{n}"), 1)).collect(),
+            ..Dialled::default()
         })
     }
 
