@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::grant::Granted;
+use super::bridge::Window;
+use super::grant::{BridgeSession, Granted};
 use super::handle::StepPermit;
 use super::{Broker, SessionHandle, Step, traced};
 use crate::message::{Revoked, Wake, WillRecord};
@@ -93,12 +94,20 @@ impl Broker {
         session.has_row = session.durable || self.stores_will(connect);
         // A message that an older connection lost must not end this one.
         handle.take_lost_message();
+        if let Some(BridgeSession { limits: Some(limits), .. }) = &granted.bridge {
+            session.limits = Arc::clone(limits);
+        }
+        let max_qos = granted.bridge.as_ref().map_or(QoS::ExactlyOnce, |bridge| bridge.max_qos);
         let epoch = session.life.next_epoch();
         self.timers.cancel(&handle);
         session.attach(Connected {
             epoch,
             wake: Arc::clone(&wake),
-            receive_maximum: usize::from(connect.receive_maximum.unwrap_or(u16::MAX)),
+            receive_maximum: match &granted.bridge {
+                Some(bridge) if bridge.window == Window::One => 1,
+                _ => usize::from(connect.receive_maximum.unwrap_or(u16::MAX)),
+            },
+            max_qos,
             info: Arc::clone(info),
         });
         handle.session_wake().connect(Some(Arc::clone(&wake)));

@@ -13,16 +13,17 @@
 use std::sync::Arc;
 
 use super::attach::{Attached, ConnectRequest};
+use super::bridge::{self, BridgeTerms};
 use super::cleanup::EndedSession;
 use super::client::{Client, LogInState, Peer};
-use super::grant::Granted;
+use super::grant::{BridgeSession, Granted};
 use super::handle::StepPermit;
 use super::persistence::NoRoom;
 use super::registry::Entry;
 use super::revocation::{log_in, revoke};
 use super::{Broker, SessionHandle, Step, StoreDown};
 use crate::message::{CommitNo, Revoked, WakeCause};
-use crate::protocol::{ConnAck, Connect, ReasonCode, Version, level_count};
+use crate::protocol::{ConnAck, Connect, QoS, ReasonCode, Version, level_count};
 use crate::session::{ConnectionInfo, Session};
 
 /// An accepted client, and the CONNACK that is sent once `gate` is committed.
@@ -58,6 +59,10 @@ impl Broker {
     /// # Errors
     /// The reason code for the CONNACK.
     pub fn check_connect(&self, connect: &Connect) -> Result<(), ReasonCode> {
+        // Those of bridges are nobody else's: whoever had one would get the queue.
+        if connect.client_id.starts_with(bridge::PREFIX) {
+            return Err(ReasonCode::ClientIdentifierNotValid);
+        }
         // 3.1 and 3.1.1: a client without a client id must set Clean Session [MQTT-3.1.3-8].
         if connect.client_id.is_empty() && connect.version < Version::V5 && !connect.clean_start {
             return Err(ReasonCode::ClientIdentifierNotValid);
@@ -88,13 +93,38 @@ impl Broker {
         connect: &Connect,
         peer: Peer,
     ) -> Result<Accepted, ReasonCode> {
+        self.attach_client(connect, peer, None).await
+    }
+
+    /// As [`Broker::connect`], for the dialling end of a bridge: the session never expires, has
+    /// the limits of `terms`, and sends nothing above `max_qos`.
+    ///
+    /// # Errors
+    /// As [`Broker::connect`].
+    pub async fn connect_bridge(
+        self: &Arc<Self>,
+        connect: &Connect,
+        peer: Peer,
+        (terms, max_qos): (&BridgeTerms, QoS),
+    ) -> Result<Accepted, ReasonCode> {
+        let window = terms.refusals.lock().window();
+        let bridge = BridgeSession { limits: terms.limits.clone(), window, max_qos };
+        self.attach_client(connect, peer, Some(bridge)).await
+    }
+
+    async fn attach_client(
+        self: &Arc<Self>,
+        connect: &Connect,
+        peer: Peer,
+        bridge: Option<BridgeSession>,
+    ) -> Result<Accepted, ReasonCode> {
         let will = connect.will.as_ref().map_or(0, |will| {
             (will.topic.as_str().len() + will.properties.len() + will.payload.len()) as u64
         });
         if !self.may_begin_with(will) {
             return Err(ReasonCode::ServerBusy);
         }
-        let mut granted = self.grant(connect);
+        let mut granted = self.grant(connect, bridge);
         let promise = match self.room_for_session(connect, &granted) {
             Ok(promise) => promise,
             // A clean start still ends the existing session, which frees room.

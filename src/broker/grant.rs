@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::Broker;
-use crate::protocol::{ConnAck, Connect, Version};
+use super::bridge::Window;
+use crate::protocol::{ConnAck, Connect, QoS, UserProperty, Version, hops};
+use crate::session::{Limits, NEVER_EXPIRES};
 
 /// What the broker granted of the client's request.
 pub(super) struct Granted {
@@ -13,15 +15,31 @@ pub(super) struct Granted {
     pub(super) assigned: bool,
     /// False: there is no room for a new session. An existing session can only be ended.
     pub(super) has_room: bool,
+    /// Present for the session of a bridge.
+    pub(super) bridge: Option<BridgeSession>,
+}
+
+/// What is different for the session of a bridge, beside its expiry.
+pub(super) struct BridgeSession {
+    /// The limits of its session; `None`: those of other sessions.
+    pub(super) limits: Option<Arc<Limits>>,
+    /// How many messages it may have in flight.
+    pub(super) window: Window,
+    /// The highest QoS that its other end accepts.
+    pub(super) max_qos: QoS,
 }
 
 impl Broker {
-    pub(super) fn grant(&self, connect: &Connect) -> Granted {
+    pub(super) fn grant(&self, connect: &Connect, bridge: Option<BridgeSession>) -> Granted {
         let settings = &self.settings;
         let asked = match connect.version {
             Version::V5 => connect.session_expiry.unwrap_or(0),
             _ if connect.clean_start => 0,
-            _ => u32::MAX,
+            _ => NEVER_EXPIRES,
+        };
+        let expiry = match bridge {
+            Some(_) => NEVER_EXPIRES,
+            None => asked.min(settings.max_session_expiry),
         };
         let keep_alive = match self.connect_settings().max_keep_alive {
             0 => connect.keep_alive,
@@ -32,11 +50,12 @@ impl Broker {
         let assigned = connect.client_id.is_empty();
         let client_id = if assigned { self.assign_client_id() } else { connect.client_id.clone() };
         Granted {
-            expiry: asked.min(settings.max_session_expiry),
+            expiry,
             keep_alive,
             client_id: client_id.into(),
             assigned,
             has_room: true,
+            bridge,
         }
     }
 
@@ -59,7 +78,15 @@ impl Broker {
             topic_alias_maximum: Some(settings.topic_alias_maximum),
             server_keep_alive: (granted.keep_alive != connect.keep_alive)
                 .then_some(granted.keep_alive),
+            user_properties: self.introduction(connect),
             ..ConnAck::default()
         }
+    }
+
+    /// What a broker at the other end has to know of this one.
+    fn introduction(&self, connect: &Connect) -> Vec<UserProperty> {
+        let is_broker = connect.user_properties.iter().any(|(name, _)| name == hops::BROKER);
+        let own = is_broker.then(|| (hops::BROKER.to_owned(), self.identity.to_string()));
+        own.into_iter().collect()
     }
 }

@@ -15,6 +15,7 @@ pub mod admin;
 mod admission;
 mod attach;
 mod background;
+pub mod bridge;
 mod budget;
 mod cleanup;
 pub mod client;
@@ -22,6 +23,7 @@ mod clock;
 mod complete;
 mod connect;
 mod connect_memory;
+mod dead_letter;
 mod disconnect;
 mod disk_room;
 mod end;
@@ -73,6 +75,7 @@ pub use budget::Budget;
 pub use clock::{Clock, Hand, Now};
 pub use connect::Accepted;
 pub use connect_memory::{ConnectMemory, ConnectShare};
+pub use dead_letter::Refusal;
 pub use disconnect::DisconnectKind;
 pub use fanout::Fanout;
 pub use gave_way::Way;
@@ -119,6 +122,8 @@ pub struct Broker {
     pub metrics: Arc<Metrics>,
     /// The only source of time.
     pub clock: Clock,
+    /// Its name among the hops of messages that pass bridges; another one after a restart.
+    pub(crate) identity: Arc<str>,
     pub(crate) persistence: Persistence,
     /// Publishers that wait for room in a queue: see `waiting.rs`.
     waiting_publishers: AtomicUsize,
@@ -182,6 +187,7 @@ impl Broker {
             reloadable,
             turns: Turns::new(settings.turns),
             clock,
+            identity: identity(),
             persistence,
             waiting_publishers: AtomicUsize::new(0),
             shares: memory::Shares::default(),
@@ -302,4 +308,9 @@ impl Broker {
             notified.await;
         }
     }
+}
+
+/// An identifier that no other broker has.
+fn identity() -> Arc<str> {
+    format!("{:016x}", ahash::RandomState::new().hash_one(std::process::id())).into()
 }

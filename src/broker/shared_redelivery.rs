@@ -291,7 +291,7 @@ impl Broker {
         let message = &entry.message;
         let publication = Publication {
             topic: message.topic(),
-            properties: message.properties(),
+            properties: message.all_properties(),
             payload: message.payload(),
             qos,
             retain: message.retain,

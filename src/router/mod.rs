@@ -24,6 +24,7 @@ mod route;
 mod routes;
 mod slab;
 mod table;
+mod topic_map;
 mod trie;
 mod unlinked;
 mod walk;
@@ -35,6 +36,7 @@ pub use groups::Availability;
 pub use retained::Retained;
 pub use routes::{Receiver, Routes};
 pub use table::Router;
+pub use topic_map::{MapError, Mapped, RuleError, TopicMap};
 pub use walk::Walk;
 
 use crate::protocol::SubscriptionOptions;

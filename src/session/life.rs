@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::config::Method;
 use crate::message::{Wake, WallMillis};
 use crate::peer::{ClientCertificate, PeerAddr};
+use crate::protocol::QoS;
 
 /// Session Expiry Interval of a session that never expires.
 pub const NEVER_EXPIRES: u32 = u32::MAX;
@@ -49,6 +50,8 @@ pub struct Connected {
     pub wake: Arc<Wake>,
     /// The client's Receive Maximum.
     pub receive_maximum: usize,
+    /// The highest QoS that the other end accepts: the Maximum QoS of a server.
+    pub max_qos: QoS,
     /// Its other end.
     pub info: Arc<ConnectionInfo>,
 }
@@ -94,6 +97,10 @@ pub struct Life {
 impl Life {
     pub(super) fn progress(&mut self, now: Instant) {
         self.progressed_at = Some(now);
+    }
+
+    pub(super) fn progressed_at(&self) -> Option<Instant> {
+        self.progressed_at
     }
 
     pub(super) fn progressed_within(&self, now: Instant, time: Duration) -> bool {

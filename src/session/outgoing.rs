@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::{DeliveryState, Entry, Overflow, Page, Session};
 use crate::message::{CommitNo, DeliveryId, RowCommit, WallMillis};
-use crate::protocol::PacketId;
+use crate::protocol::{PacketId, QoS};
 
 /// A receiver counts as answering if it has made progress with its unacknowledged messages
 /// within this time. That is a few elision windows: messages held for longer were never
@@ -38,6 +38,8 @@ pub enum Outgoing {
     TooLarge(Entry),
     /// Remove a delivery that the client is not authorized to receive.
     NotPermitted(Entry),
+    /// Remove a delivery that the other end of a bridge can never be sent.
+    Unsendable(Entry),
 }
 
 /// The connection's decision about a delivery.
@@ -49,6 +51,8 @@ pub enum Fit {
     TooLarge,
     /// The client is not authorized to receive it.
     NotPermitted,
+    /// The other end of a bridge can never be sent it.
+    Unsendable,
 }
 
 /// Why no delivery can be sent now.
@@ -111,6 +115,7 @@ fn wrapped(fit: Fit) -> fn(Entry) -> Outgoing {
         Fit::Sendable => Outgoing::Publish,
         Fit::TooLarge => Outgoing::TooLarge,
         Fit::NotPermitted => Outgoing::NotPermitted,
+        Fit::Unsendable => Outgoing::Unsendable,
     }
 }
 
@@ -213,7 +218,10 @@ impl Session {
         let Some(packet_id) = packet_id else {
             return self.renumber().unwrap_or_else(|| self.next_kept(committed, (wall, now), fit));
         };
-        let entry = self.queue.pop().ok_or(nothing)?;
+        let mut entry = self.queue.pop().ok_or(nothing)?;
+        if !received {
+            entry.qos = entry.qos.min(self.max_qos());
+        }
         if self.window.is_empty() {
             self.life.progress(now);
         }
@@ -225,6 +233,25 @@ impl Session {
         }
         self.window.insert(packet_id, Entry { state: DeliveryState::Sent, ..entry.clone() });
         Ok(Outgoing::Publish(entry))
+    }
+
+    /// The QoS to which deliveries are lowered. At least QoS 1: they are acknowledged, whatever
+    /// becomes of them.
+    fn max_qos(&self) -> QoS {
+        let connected = self.life.connected();
+        connected.map_or(QoS::ExactlyOnce, |connected| connected.max_qos.max(QoS::AtLeastOnce))
+    }
+
+    /// When the other end last acknowledged something, or was sent a message after a pause;
+    /// `None` if nothing is in flight.
+    pub fn unacknowledged_since(&self) -> Option<Instant> {
+        if self.window.is_empty() { None } else { self.life.progressed_at() }
+    }
+
+    /// The first delivery in flight, and how many are.
+    pub fn first_in_flight(&self) -> Option<(DeliveryId, usize)> {
+        let first = self.window.iter().map(|entry| entry.delivery).min()?;
+        Some((first, self.window.len()))
     }
 
     /// The most QoS 1 and 2 messages that may be in flight.

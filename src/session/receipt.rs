@@ -29,6 +29,14 @@ impl Session {
         }
     }
 
+    /// Completes a delivery without an acknowledgement that succeeds.
+    pub fn abandon(&mut self, packet_id: PacketId, now: Instant) -> Option<Entry> {
+        match self.complete(packet_id, now) {
+            Receipt::Done(entry) => Some(entry),
+            _ => None,
+        }
+    }
+
     /// PUBREC. `failed`: its reason code is 0x80 or more, which completes the delivery
     /// [MQTT-4.3.3-4].
     pub fn pubrec(&mut self, packet_id: PacketId, failed: bool, now: Instant) -> Receipt {

@@ -21,6 +21,13 @@ pub enum Close {
     Lost(&'static str),
 }
 
+/// The other end has closed the connection, in the way of a connection that was not lost.
+pub const CLOSED_BY_PEER: Close = Close::Lost("the client closed without DISCONNECT");
+
+/// The connection was reset. TCP reports a close in this way, too, if the other end had not read
+/// all that was sent to it.
+pub const RESET_BY_PEER: Close = Close::Lost("the connection was reset");
+
 impl Client {
     /// Writes the DISCONNECT that tells a v5 client the reason [MQTT-4.13.2-1]. Older versions
     /// have none.
@@ -41,6 +48,7 @@ impl Client {
 
     /// Ends the connection: its session is kept without it, or ends. Must not be cancelled.
     pub async fn close(mut self: Box<Self>, close: &Close) {
+        self.note_end(close);
         self.finish_work().await;
         self.stop_waiting();
         // Changes that preceded a packet that broke a rule are still submitted.

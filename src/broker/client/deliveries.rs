@@ -1,15 +1,19 @@
 //! Deliveries: taken from the session, encoded, or dropped if they may not be sent.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 
 use bytes::BytesMut;
 
+use super::bridged::sent_as;
 use super::payload::{LARGE, LargePayload};
 use super::permissions::Limited;
 use super::{Client, DRAINING_SHARE, packets};
 use crate::auth::acl::Effect;
+use crate::broker::bridge::BridgeTerms;
 use crate::broker::traced;
 use crate::message::{End, Step, WakeCause, WallMillis};
+use crate::protocol::hops::Hops;
 use crate::protocol::{AckKind, PublishOut, QoS, ReasonCode, Version, encode};
 use crate::session::{DeliveryBlock, Entry, Fit, Outgoing};
 use crate::store::Op;
@@ -28,7 +32,7 @@ impl Client {
         let limited = RefCell::new(self.permissions.limited.take());
         let fit = |entry: &Entry| self.fit(entry, limited.borrow_mut().as_deref_mut());
         let mut blocked = None;
-        for _ in 0..AT_ONCE {
+        for _ in 0..self.role.at_once(AT_ONCE) {
             match session.next_outgoing(committed, (now.wall, now.instant), fit) {
                 Ok(next) => {
                     let is_large = matches!(&next, Outgoing::Publish(it) if is_large(it));
@@ -72,6 +76,8 @@ impl Client {
             }
             Outgoing::Expired(entry) => self.drop_delivery(&entry, DropReason::Expired),
             Outgoing::Refused(entry) => self.drop_delivery(&entry, DropReason::DiskFull),
+            Outgoing::TooLarge(entry) if self.role.is_dialled() => self.give_up(&entry),
+            Outgoing::Unsendable(entry) => self.give_up(&entry),
             Outgoing::TooLarge(entry) => self.drop_delivery(&entry, DropReason::TooLarge),
             Outgoing::NotPermitted(entry) => self.deny_delivery(entry),
         }
@@ -86,7 +92,7 @@ impl Client {
         }
     }
 
-    fn drop_delivery(&mut self, entry: &Entry, reason: DropReason) {
+    pub(super) fn drop_delivery(&mut self, entry: &Entry, reason: DropReason) {
         self.broker.metrics.messages.dropped.add(reason, 1);
         traced::ended(entry, End::Dropped(reason.as_str()));
         self.broker.complete(entry, &mut self.step);
@@ -98,9 +104,19 @@ impl Client {
         if limited.is_some_and(|limited| !limited.delivers(message.topic())) {
             return Fit::NotPermitted;
         }
-        let most = message.size() + encode::publish_overhead(entry.identifiers.len());
+        if !self.role.can_send(entry) || self.goes_in_circles(message) {
+            return Fit::Unsendable;
+        }
+        let prefix = sent_as(self.role.terms().map(|it| &**it), message.topic()).prefix.len();
+        let most = message.size() + prefix + encode::publish_overhead(entry.identifiers.len());
+        // A hop is added to a message for another broker.
+        let most = most + if self.other_broker.is_some() { Hops::LONGEST } else { 0 };
         let max_packet = self.max_packet as usize;
-        let len = || encode::publish_len(self.version, &self.publish_of(entry));
+        let len = || {
+            let terms = self.role.terms().map(|terms| &**terms);
+            let own = self.own_hop().map(|own| &**own);
+            encode::publish_len(self.version, &self.publish_of(entry, terms, own))
+        };
         if most > max_packet && len() > max_packet {
             return Fit::TooLarge;
         }
@@ -108,33 +124,51 @@ impl Client {
     }
 
     /// The PUBLISH of a delivery, without a topic alias.
-    fn publish_of<'a>(&self, entry: &'a Entry) -> PublishOut<'a> {
+    /// `own`: see [`Client::own_hop`].
+    fn publish_of<'a>(
+        &self,
+        entry: &'a Entry,
+        terms: Option<&'a BridgeTerms>,
+        own: Option<&'a str>,
+    ) -> PublishOut<'a> {
         let message = &entry.message;
+        let sent_as = sent_as(terms, message.topic());
         let now = self.step.now.wall;
         PublishOut {
             dup: entry.dup && entry.qos > QoS::AtMostOnce,
             qos: entry.qos,
-            retain: entry.retain && self.role.may_retain(),
+            retain: entry.retain && sent_as.retain && self.role.may_retain(),
             packet_id: entry.packet_id,
-            topic: message.topic(),
+            topic_prefix: sent_as.prefix,
+            topic: sent_as.rest,
             topic_alias: None,
             expiry: message.expires_at.map(|at| seconds_left(at, now)),
             // Must not be sent to a server [MQTT-3.3.4-6].
             subscription_ids: if self.role.is_dialled() { &[] } else { &entry.identifiers },
+            hops: own.map(|own| Hops { before: message.hops(), own }),
             properties: message.properties(),
             payload: message.payload(),
         }
     }
 
+    /// The identifier of this broker, if the other end is a broker that has to learn it.
+    fn own_hop(&self) -> Option<&Arc<str>> {
+        self.other_broker.as_ref().map(|_| &self.broker.identity)
+    }
+
     fn send_publish(&mut self, entry: &Entry, out: &mut BytesMut) {
         let message = &entry.message;
-        let mut publish = self.publish_of(entry);
+        let terms = self.role.terms().cloned();
+        let own = self.own_hop().cloned();
+        let mut publish = self.publish_of(entry, terms.as_deref(), own.as_deref());
         let topic = publish.topic;
         let mut hide_topic = false;
         if self.version == Version::V5 {
-            (publish.topic_alias, hide_topic) = self.outbound_aliases.alias_for(publish.topic);
+            // By the topic here: what a bridge makes of it depends on nothing else.
+            (publish.topic_alias, hide_topic) = self.outbound_aliases.alias_for(message.topic());
         }
         if hide_topic {
+            publish.topic_prefix = "";
             publish.topic = "";
         } else if publish.topic_alias.is_some()
             && encode::publish_len(self.version, &publish) > self.max_packet as usize

@@ -47,7 +47,7 @@ impl Client {
     fn take(&mut self, packet: Packet<'_>) -> Result<(), Close> {
         match packet {
             Packet::Publish(publish) => self.on_publish(&publish),
-            Packet::PubAck(ack) => self.on_puback(ack.packet_id),
+            Packet::PubAck(ack) => self.on_puback(ack.packet_id, ack.reason),
             Packet::PubRec(ack) => self.on_pubrec(ack.packet_id, ack.reason),
             Packet::PubRel(ack) => {
                 self.on_pubrel(ack.packet_id);

@@ -58,7 +58,14 @@ impl Client {
     pub fn disconnects_at(&self) -> Option<Instant> {
         let parts =
             self.graceful_disconnect.as_ref().map(|graceful_disconnect| graceful_disconnect.until);
-        [parts, self.role.answer_by(), self.log_in_checked_at()].into_iter().flatten().min()
+        let parts = [
+            parts,
+            self.role.answer_by(),
+            self.acknowledged_by(),
+            self.role.resumes_at(),
+            self.log_in_checked_at(),
+        ];
+        parts.into_iter().flatten().min()
     }
 
     /// True if this reply to a publish must not be sent.
@@ -97,6 +104,12 @@ impl Client {
             }
             _ if self.role.answer_by().is_some_and(|by| self.step.now.instant >= by) => {
                 Err(Close::Lost("the server sent no SUBACK within mqtt.connect_timeout"))
+            }
+            // What is held is in front of the acknowledgements.
+            _ if self.held.is_none()
+                && self.acknowledged_by().is_some_and(|by| self.step.now.instant >= by) =>
+            {
+                Err(Close::Lost("nothing was acknowledged within bridges.NAME.ack_timeout"))
             }
             _ => Ok(()),
         }

@@ -1,13 +1,14 @@
 //! Handles PUBLISH and PUBREL from the client, with its QoS 2 packet identifiers.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::{BlockReason, Client, Close, Pending, Reply};
 use crate::broker::Publication;
 use crate::broker::budget::NODE;
 use crate::config::OnDenied;
 use crate::message::{IncomingId, Message};
-use crate::protocol::{PacketId, Publish, QoS, ReasonCode, Version, level_count};
+use crate::protocol::{PacketId, Publish, QoS, ReasonCode, Version, hops, level_count};
 use crate::schedule::{self, Point};
 use crate::session::Known;
 use crate::store::Change;
@@ -70,6 +71,29 @@ impl Client {
     }
 
     fn on_publish_to(&mut self, publish: &Publish<'_>, topic: &str) -> Result<(), Close> {
+        let Some(terms) = self.role.terms().filter(|terms| terms.subscribe.is_some()).cloned()
+        else {
+            return self.on_publish_here(publish, topic);
+        };
+        match Self::received_as(&terms, topic) {
+            Ok(mapped) if publish.retain && !mapped.retain => {
+                let publish = Publish { retain: false, ..publish.clone() };
+                self.on_publish_here(&publish, &mapped.topic())
+            }
+            Ok(mapped) => self.on_publish_here(publish, &mapped.topic()),
+            Err(error) => {
+                tracing::debug!(bridge = &*terms.name, topic, %error, "a message of the other end is not taken");
+                let Some(packet_id) = publish.packet_id else {
+                    self.broker.metrics.messages.refused.inc(RefuseReason::NotAuthorized);
+                    return Ok(());
+                };
+                self.refuse(publish.qos, packet_id, ReasonCode::TopicNameInvalid)
+            }
+        }
+    }
+
+    /// With the topic that it has at this broker.
+    fn on_publish_here(&mut self, publish: &Publish<'_>, topic: &str) -> Result<(), Close> {
         let levels = level_count(topic);
         let reason = if levels > self.broker.settings.max_topic_levels {
             Some(ReasonCode::TopicNameInvalid)
@@ -80,6 +104,16 @@ impl Client {
         } else {
             None
         };
+        if self.came_in_a_circle(publish) {
+            if let Some(packet_id) = publish.packet_id {
+                self.unanswered += 1;
+                self.pending.push(Pending::at_once(match publish.qos {
+                    QoS::ExactlyOnce => Reply::PubRec(packet_id, ReasonCode::Success),
+                    _ => Reply::PubAck(packet_id, ReasonCode::Success),
+                }));
+            }
+            return Ok(());
+        }
         let Some(packet_id) = publish.packet_id else {
             // At QoS 0 the client cannot be told.
             match reason {
@@ -97,6 +131,23 @@ impl Client {
         match publish.qos {
             QoS::ExactlyOnce => self.on_publish_qos2(publish, topic, packet_id),
             _ => self.accept(publish, topic, Some(packet_id)),
+        }
+    }
+
+    /// True if the other end is a broker, and the message has passed this one or too many.
+    fn came_in_a_circle(&self, publish: &Publish<'_>) -> bool {
+        let (Some(_), (Some(hops), _)) = (&self.other_broker, hops::split(&publish.properties))
+        else {
+            return false;
+        };
+        hops::has_passed(hops, &self.broker.identity) || hops::is_too_far(hops)
+    }
+
+    /// Only a broker says which brokers a message has passed.
+    fn properties_of<'a>(&self, publish: &'a Publish<'_>) -> &'a [u8] {
+        match self.other_broker {
+            Some(_) => &publish.properties,
+            None => hops::split(&publish.properties).1,
         }
     }
 
@@ -134,7 +185,7 @@ impl Client {
         let now = self.step.now.wall;
         let publication = Publication {
             topic,
-            properties: &publish.properties,
+            properties: self.properties_of(publish),
             payload: publish.payload,
             qos: publish.qos,
             retain: publish.retain,
@@ -183,6 +234,9 @@ impl Client {
             self.broker.deliver_to_late(&publication, found, publisher, &mut self.step);
         }
         self.statistics.published(publish.qos);
+        if let Some(terms) = self.role.terms() {
+            terms.counts.received.fetch_add(1, Ordering::Relaxed);
+        }
         self.count_allowed_publish();
         let waits = self.broker.persistence.waits();
         if let Some(trace) = &message.trace

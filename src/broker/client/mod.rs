@@ -16,6 +16,7 @@
 
 mod aliases;
 mod block;
+mod bridged;
 mod close;
 mod deliveries;
 mod dispatch;
@@ -45,8 +46,8 @@ pub(super) use self::log_in::LogInState;
 pub use self::payload::LargePayload;
 pub use self::pending::{Pending, PendingQueue, Reply};
 use self::permissions::Permissions;
-pub use self::role::Dialled;
 use self::role::Role;
+pub use self::role::{Dialled, Notice};
 use self::work::Work;
 use super::waiting::WaitingLine;
 use super::{Broker, Budget, Routing, SessionHandle, Step, StepPermit, Turns};
@@ -118,6 +119,10 @@ pub struct Client {
     /// The largest packet that the client accepts, in bytes.
     max_packet: u32,
     problem_information: bool,
+    /// The other end has said that it is a bridge: see [`Connect::is_bridge`].
+    is_bridge: bool,
+    /// The identifier of the broker at the other end, if it is one that knows [`hops`].
+    other_broker: Option<Box<str>>,
     /// QoS 1 and 2 publishes of this connection without PUBACK or PUBCOMP.
     unanswered: usize,
     routes: Routes<Arc<SessionHandle>>,
@@ -210,6 +215,8 @@ impl Client {
             max_packet: connect.maximum_packet_size.unwrap_or(u32::MAX),
             resumed: false,
             problem_information: connect.request_problem_information,
+            is_bridge: connect.is_bridge,
+            other_broker: bridged::broker_of(&connect.user_properties),
             unanswered: 0,
             routes: Routes::new(),
             routing: None,

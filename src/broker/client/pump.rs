@@ -47,6 +47,9 @@ impl Client {
             return Ok(false);
         }
         loop {
+            if !self.may_send_now() {
+                return Ok(false);
+            }
             if out.len() >= enough || self.output_budget.is_spent() || self.payload.is_some() {
                 return Ok(true);
             }
@@ -55,6 +58,7 @@ impl Client {
             // Dropped deliveries cost as well, although nothing is written for them.
             self.output_budget.spend(DELIVERY * outgoing.len());
             let before = out.len();
+            self.role.spend(&outgoing);
             for next in outgoing.drain(..) {
                 self.send(next, out);
             }

@@ -9,8 +9,15 @@ use crate::session::{Home, Receipt};
 use crate::store::Op;
 
 impl Client {
-    pub(super) fn on_puback(&mut self, packet_id: PacketId) -> Result<(), Close> {
+    pub(super) fn on_puback(
+        &mut self,
+        packet_id: PacketId,
+        reason: ReasonCode,
+    ) -> Result<(), Close> {
         let now = self.step.now.instant;
+        if reason.is_failure() && self.role.is_dialled() {
+            return self.on_refused_delivery(packet_id, reason);
+        }
         self.receive(|session| session.puback(packet_id, now)).map(drop)
     }
 
@@ -21,6 +28,9 @@ impl Client {
     ) -> Result<(), Close> {
         let now = self.step.now.instant;
         let failed = reason.is_failure();
+        if failed && self.role.is_dialled() {
+            return self.on_refused_delivery(packet_id, reason);
+        }
         match self.receive(|session| session.pubrec(packet_id, failed, now))? {
             Some(Receipt::Release(entry)) => {
                 if let Some(trace) = &entry.message.trace {
@@ -63,6 +73,7 @@ impl Client {
         };
         match receipt {
             Receipt::Done(entry) => {
+                self.role.settled(entry.delivery);
                 traced::ended(&entry, End::Acknowledged);
                 self.broker.complete(&entry, &mut self.step);
                 // The inflight window has room again.

@@ -4,14 +4,19 @@
 //! publishes to the other end.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::BytesMut;
 
+use super::bridged::Pace;
 use super::work::Work;
 use super::{Client, Close};
+use crate::broker::bridge::BridgeTerms;
+use crate::message::DeliveryId;
 use crate::protocol::{
-    ConnAck, Disconnect, PacketId, QoS, ReasonCode, SubAck, Subscribe, SubscribeFilter, encode,
+    ConnAck, Disconnect, PacketId, PublishOut, QoS, ReasonCode, SubAck, Subscribe, SubscribeFilter,
+    TopicName, Version, encode,
 };
 use crate::store::Change;
 use crate::telemetry::PacketType;
@@ -26,6 +31,20 @@ pub struct Dialled {
     pub forward: Vec<SubscribeFilter>,
     /// The subscriptions at the other end, whose messages are published at this broker.
     pub subscribe: Vec<SubscribeFilter>,
+    /// What is shared by all connections of the bridge.
+    pub terms: Arc<BridgeTerms>,
+    /// Published at the other end as soon as it has granted the subscriptions.
+    pub notice: Option<Notice>,
+}
+
+/// A retained message at QoS 0 that is no message of this broker: `1` at
+/// `bridges.NAME.notification_topic`.
+#[derive(Debug, Clone)]
+pub struct Notice {
+    /// Its topic at the other end.
+    pub topic: TopicName,
+    /// Its payload.
+    pub payload: &'static [u8],
 }
 
 /// The role of this broker on the connection.
@@ -38,6 +57,7 @@ pub(super) enum Role {
 }
 
 /// The state of a dialled connection.
+#[allow(clippy::struct_excessive_bools)] // What has happened, and what may.
 #[derive(Debug)]
 pub(super) struct Dialling {
     /// Changes to the session at this broker that come before anything is sent.
@@ -47,6 +67,19 @@ pub(super) struct Dialling {
     asked: Option<(PacketId, Vec<SubscribeFilter>, Instant)>,
     pings: bool,
     retains: bool,
+    pub(super) terms: Arc<BridgeTerms>,
+    /// What is sent is limited by these.
+    pub(super) pace: Pace,
+    /// The message for which the other end has closed its connections, and its reason.
+    pub(super) condemned: Option<(DeliveryId, ReasonCode)>,
+    /// True once the other end has acknowledged a message.
+    pub(super) is_progressing: bool,
+    /// The reason in the DISCONNECT of the other end, which may be about a message.
+    pub(super) left_with: Option<ReasonCode>,
+    /// The message that makes the bridge's state known at the other end.
+    notice: Option<Notice>,
+    /// The other end has a will that takes it back.
+    has_will: bool,
 }
 
 /// One change to the session at this broker.
@@ -59,7 +92,7 @@ enum Local {
 }
 
 impl Role {
-    fn dialling(&mut self) -> Option<&mut Dialling> {
+    pub(super) fn dialling(&mut self) -> Option<&mut Dialling> {
         match self {
             Self::Accepted => None,
             Self::Dialled(dialling) => Some(dialling),
@@ -102,6 +135,7 @@ impl Role {
 impl Client {
     /// Makes this a connection that the broker has dialled; `connack` is the server's answer.
     pub fn dialled(&mut self, connack: &ConnAck, dialled: Dialled) {
+        let condemned = dialled.terms.refusals.lock().condemned();
         let mut local = VecDeque::new();
         if !connack.session_present {
             local.push_back(Local::DiscardIncoming);
@@ -114,7 +148,15 @@ impl Client {
             asked: None,
             pings: false,
             retains: connack.retain_available.unwrap_or(true),
+            pace: Pace::default(),
+            condemned,
+            is_progressing: false,
+            left_with: None,
+            has_will: dialled.notice.is_some(),
+            notice: dialled.notice,
+            terms: dialled.terms,
         }));
+        self.other_broker = super::bridged::broker_of(&connack.user_properties);
         self.resumed = true;
         // A message of the server is never refused for lack of room: it is held instead.
         self.back_pressure = true;
@@ -150,7 +192,7 @@ impl Client {
         }
     }
 
-    fn subscribe_to_exactly(&mut self, filters: Vec<SubscribeFilter>) {
+    pub(super) fn subscribe_to_exactly(&mut self, filters: Vec<SubscribeFilter>) {
         let known: Vec<_> = self.handle.look().subscriptions.keys().cloned().collect();
         let is_wanted = |known: &str| filters.iter().any(|line| line.filter.as_str() == known);
         for filter in known.iter().filter(|known| !is_wanted(known)) {
@@ -179,6 +221,9 @@ impl Client {
         if std::mem::take(&mut dialling.pings) {
             encode::pingreq(out);
             self.sent(PacketType::PingReq, None, ReasonCode::Success, 2);
+        }
+        if !self.role.holds_deliveries() {
+            self.send_notice(out);
         }
         while let Some(filters) = self.next_to_subscribe() {
             // Nothing is delivered before the SUBACK, so no delivery has this identifier.
@@ -215,6 +260,31 @@ impl Client {
             }
         }
         Ok(())
+    }
+
+    fn send_notice(&mut self, out: &mut BytesMut) {
+        let Some(Notice { topic, payload }) =
+            self.role.dialling().and_then(|dialling| dialling.notice.take())
+        else {
+            return;
+        };
+        let before = out.len();
+        let publish = PublishOut {
+            dup: false,
+            qos: QoS::AtMostOnce,
+            retain: self.role.may_retain(),
+            packet_id: None,
+            hops: None,
+            topic_prefix: "",
+            topic: topic.as_str(),
+            topic_alias: None,
+            expiry: None,
+            subscription_ids: &[],
+            properties: &[],
+            payload,
+        };
+        encode::publish(out, self.version, &publish);
+        self.sent(PacketType::Publish, None, ReasonCode::Success, out.len() - before);
     }
 
     /// The filters of the next SUBSCRIBE, unless a SUBACK is awaited.
@@ -255,7 +325,10 @@ impl Client {
     }
 
     /// The server has sent DISCONNECT.
-    pub(super) fn on_server_disconnect(&self, disconnect: &Disconnect) -> Close {
+    pub(super) fn on_server_disconnect(&mut self, disconnect: &Disconnect) -> Close {
+        if let Some(dialling) = self.role.dialling() {
+            dialling.left_with = Some(disconnect.reason);
+        }
         tracing::info!(
             client_id = &*self.handle.client_id, reason = ?disconnect.reason,
             detail = disconnect.reason_string.as_deref(), server = %self.principal.address,
@@ -265,12 +338,17 @@ impl Client {
     }
 
     /// The DISCONNECT to a server. Some reason codes may be sent by servers only (v5,
-    /// 3.14.2.1).
+    /// 3.14.2.1). Whatever the reason, the bridge is away from now on, so the server has to
+    /// publish its will; one of 3.1.1 would not after a DISCONNECT [MQTT-3.1.2-10].
     pub(super) fn disconnect_from_server(&self, reason: ReasonCode, out: &mut BytesMut) {
+        let has_will = matches!(&self.role, Role::Dialled(dialling) if dialling.has_will);
+        if has_will && self.version != Version::V5 {
+            return;
+        }
         let reason = match reason {
             ReasonCode::ServerShuttingDown
             | ReasonCode::SessionTakenOver
-            | ReasonCode::KeepAliveTimeout => ReasonCode::Success,
+            | ReasonCode::KeepAliveTimeout => ReasonCode::DisconnectWithWill,
             ReasonCode::NotAuthorized => ReasonCode::ImplementationSpecificError,
             other => other,
         };

@@ -108,7 +108,13 @@ impl Client {
         }
     }
 
-    pub(super) fn on_subscribe(&mut self, subscribe: Subscribe) {
+    pub(super) fn on_subscribe(&mut self, mut subscribe: Subscribe) {
+        if self.is_bridge {
+            for line in &mut subscribe.filters {
+                line.options.no_local = true;
+                line.options.retain_as_published = true;
+            }
+        }
         self.routed = None;
         self.start(Work::subscribe(subscribe, true));
     }

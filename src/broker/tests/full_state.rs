@@ -17,7 +17,8 @@ const FILTER: usize = 60_000;
 
 fn small() -> World {
     let mut config = Config::default();
-    config.persistence.max_size = ByteSize::mib(1);
+    // 1 MiB of content, and a page for each table that is empty here.
+    config.persistence.max_size = ByteSize((1 << 20) + 4 * 8192);
     World::with(config)
 }
 

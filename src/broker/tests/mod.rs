@@ -4,6 +4,8 @@
 mod access;
 mod admin;
 mod admission;
+mod bridges;
+mod dead_letters;
 mod disk_room;
 mod elision;
 mod exactly_once;

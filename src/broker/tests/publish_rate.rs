@@ -179,8 +179,7 @@ fn other_packets_and_bridges_are_not_limited() {
     }
     assert_eq!(client.client.block(), None);
     let mut bridge = world.passing("bridge");
-    let dialled = Dialled { forward: Vec::new(), subscribe: Vec::new() };
-    bridge.client.dialled(&ConnAck::default(), dialled);
+    bridge.client.dialled(&ConnAck::default(), Dialled::default());
     for _ in 0..10 {
         assert!(offer(&mut bridge, "x", 10));
     }

@@ -165,6 +165,7 @@ pub fn request(version: Version, client_id: &str, clean_start: bool) -> Connect 
         request_problem_information: true,
         user_properties: Vec::new(),
         authentication_method: None,
+        is_bridge: false,
         authentication_data: None,
     }
 }
@@ -224,6 +225,15 @@ impl User {
             _ => None,
         };
         self.look(properties).unwrap().into_iter().flatten().collect()
+    }
+
+    /// The topic of each PUBLISH among them.
+    pub fn received_topics(&mut self) -> Vec<String> {
+        let topic = |packet: &Packet<'_>| match packet {
+            Packet::Publish(publish) => Some(publish.topic.to_owned()),
+            _ => None,
+        };
+        self.look(topic).unwrap().into_iter().flatten().collect()
     }
 
     /// The reason codes of the SUBACKs among them.

@@ -42,7 +42,13 @@ pub fn attach(session: &mut Session, receive_maximum: usize) {
         keep_alive: 0,
         clean_start: false,
     });
-    session.attach(Connected { epoch, wake: Arc::default(), receive_maximum, info });
+    session.attach(Connected {
+        epoch,
+        wake: Arc::default(),
+        receive_maximum,
+        max_qos: QoS::ExactlyOnce,
+        info,
+    });
 }
 
 /// Queues message number `id` as the broker does; returns the shared message.

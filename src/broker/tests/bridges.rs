@@ -1,0 +1,254 @@
+//! The dialling end of a bridge: its session, topics on their way, what the other end refuses,
+//! and circles.
+
+use std::sync::Arc;
+
+use super::world::{User, World, ack, at_once, publish, request};
+use crate::broker::Accepted;
+use crate::broker::bridge::{BridgeTerms, OnRefused, Window, peer_of, principal_of};
+use crate::broker::client::{Close, Dialled};
+use crate::config::BridgeRule;
+use crate::peer::PeerAddr;
+use crate::protocol::{
+    Ack, ConnAck, Packet, Publish, QoS, ReasonCode, SubscribeFilter, SubscriptionOptions,
+    TopicFilter, Version, hops,
+};
+use crate::router::TopicMap;
+
+fn rule(filter: &str, local_prefix: &str, remote_prefix: &str) -> BridgeRule {
+    BridgeRule {
+        filter: filter.into(),
+        local_prefix: local_prefix.into(),
+        remote_prefix: remote_prefix.into(),
+        ..BridgeRule::default()
+    }
+}
+
+fn terms() -> BridgeTerms {
+    BridgeTerms { name: "up".into(), ..BridgeTerms::default() }
+}
+
+fn line(filter: &str) -> SubscribeFilter {
+    let options = SubscriptionOptions {
+        qos: QoS::ExactlyOnce,
+        no_local: true,
+        retain_as_published: true,
+        ..SubscriptionOptions::default()
+    };
+    SubscribeFilter { filter: TopicFilter::new(filter).unwrap(), options }
+}
+
+/// A connection of the bridge `up`, which forwards `#`.
+fn bridge(world: &World, terms: &Arc<BridgeTerms>, connack: &ConnAck) -> User {
+    let connect = request(Version::V5, &principal_of("up"), false);
+    let max_qos = connack.maximum_qos.unwrap_or(QoS::ExactlyOnce);
+    let peer = peer_of("up", PeerAddr::Local);
+    let connected = at_once(world.broker.connect_bridge(&connect, peer, (terms, max_qos)));
+    let Accepted { client, .. } = connected.unwrap();
+    let mut user = User::of(Box::new(client), Version::V5);
+    let dialled =
+        Dialled { forward: vec![line("#")], terms: Arc::clone(terms), ..Dialled::default() };
+    user.client.dialled(connack, dialled);
+    // The first step subscribes here.
+    user.client.woken();
+    assert!(user.client.begin(crate::broker::Budget::of_long_poll()).unwrap());
+    user.client.go_on();
+    user.client.end().unwrap();
+    world.commit();
+    user
+}
+
+fn resumed() -> ConnAck {
+    ConnAck { session_present: true, ..ConnAck::default() }
+}
+
+fn refusal(packet_id: u16, reason: ReasonCode) -> Packet<'static> {
+    Packet::PubAck(Ack { reason, ..ack(packet_id) })
+}
+
+/// Publishes at QoS 1, commits, and expects PUBACK.
+fn published(world: &World, user: &mut User, packet: u16, payload: &str) {
+    user.publish(QoS::AtLeastOnce, packet, payload);
+    world.commit();
+    assert_eq!(user.received(), [format!("PUBACK {packet}")]);
+}
+
+#[test]
+fn a_bridge_queues_from_the_start_and_its_session_never_expires() {
+    let world = World::new();
+    at_once(world.broker.open_bridge(&terms(), vec![line("t")])).unwrap();
+    world.commit();
+    let mut publisher = world.passing("pub");
+    published(&world, &mut publisher, 1, "x");
+    let handle = world.session("bridge:up").upgrade().unwrap();
+    assert_eq!(handle.look().life.expires_at(), None);
+    assert_eq!(world.broker.bridge_backlog("up").messages, 1);
+    assert_eq!(world.rows("delivery"), 1);
+    // Removed from the configuration: what it has stays, and nothing is added.
+    at_once(world.broker.open_bridge(&terms(), Vec::new())).unwrap();
+    world.commit();
+    publisher.publish(QoS::AtLeastOnce, 2, "y");
+    world.commit();
+    assert_eq!(world.broker.bridge_backlog("up").messages, 1);
+}
+
+#[test]
+fn no_client_may_take_the_client_id_of_a_bridge() {
+    let world = World::new();
+    let connect = request(Version::V5, "bridge:up", false);
+    let refused = world.broker.check_connect(&connect);
+    assert_eq!(refused, Err(ReasonCode::ClientIdentifierNotValid));
+}
+
+#[test]
+fn topics_are_mapped_on_both_ways() {
+    let world = World::new();
+    let terms = Arc::new(BridgeTerms {
+        forward: Some(TopicMap::forward(&[rule("#", "", "edge/")]).unwrap()),
+        subscribe: Some(TopicMap::subscribe(&[rule("#", "in/", "edge/")]).unwrap()),
+        ..terms()
+    });
+    let mut bridge = bridge(&world, &terms, &resumed());
+    let mut receiver = world.passing("receiver");
+    receiver.subscribe("in/#", QoS::AtMostOnce);
+    assert_eq!(receiver.received(), ["SUBACK"]);
+    let mut publisher = world.passing("pub");
+    published(&world, &mut publisher, 1, "x");
+    assert_eq!(bridge.received_topics(), ["edge/t"]);
+    let from_there = Publish { topic: "edge/y", ..publish(QoS::AtMostOnce, 0, "z") };
+    bridge.send(Packet::Publish(from_there));
+    assert_eq!(receiver.received_topics(), ["in/y"]);
+    // A topic that no rule matches does not pass.
+    bridge.send(Packet::Publish(Publish { topic: "other", ..publish(QoS::AtMostOnce, 0, "z") }));
+    assert!(receiver.received_topics().is_empty());
+    let counts = &terms.counts;
+    assert_eq!(counts.received.load(std::sync::atomic::Ordering::Relaxed), 1);
+}
+
+#[test]
+fn a_refused_message_becomes_a_dead_letter_and_the_next_one_is_sent() {
+    let world = World::new();
+    let terms = Arc::new(terms());
+    let mut bridge = bridge(&world, &terms, &resumed());
+    let mut publisher = world.passing("pub");
+    publisher.publish(QoS::AtLeastOnce, 1, "refused");
+    publisher.publish(QoS::AtLeastOnce, 2, "taken");
+    assert_eq!(bridge.received(), ["PUBLISH 1 refused", "PUBLISH 2 taken"]);
+    bridge.send(refusal(1, ReasonCode::NotAuthorized));
+    bridge.send(Packet::PubAck(ack(2)));
+    world.commit();
+    world.commit();
+    assert_eq!(publisher.received(), ["PUBACK 1", "PUBACK 2"]);
+    let rows = ["message", "delivery", "dead_letter"].map(|table| world.rows(table));
+    assert_eq!(rows, [0, 0, 1]);
+    assert_eq!(*terms.counts.dead_letters.lock(), [(0x87, 1)].into());
+}
+
+#[test]
+fn a_bridge_that_stops_at_a_refusal_keeps_the_message() {
+    let world = World::new();
+    let terms = Arc::new(BridgeTerms { on_refused: OnRefused::Stop, ..terms() });
+    let mut bridge = bridge(&world, &terms, &resumed());
+    let mut publisher = world.passing("pub");
+    publisher.publish(QoS::AtLeastOnce, 1, "x");
+    world.commit();
+    assert_eq!(bridge.received(), ["PUBLISH 1 x"]);
+    assert!(bridge.try_send(refusal(1, ReasonCode::NotAuthorized)).is_err());
+    assert_eq!(terms.refusals.lock().stopped(), Some(ReasonCode::NotAuthorized));
+    bridge.vanish();
+    world.commit();
+    assert_eq!(["delivery", "dead_letter"].map(|table| world.rows(table)), [1, 0]);
+}
+
+#[test]
+fn a_message_without_room_there_is_sent_again_before_it_is_given_up() {
+    let world = World::new();
+    let terms = Arc::new(terms());
+    let mut publisher = world.passing("pub");
+    at_once(world.broker.open_bridge(&terms, vec![line("#")])).unwrap();
+    published(&world, &mut publisher, 1, "x");
+    for attempt in 1..=5 {
+        let mut bridge = bridge(&world, &terms, &resumed());
+        assert_eq!(bridge.received().len(), 1, "attempt {attempt}");
+        let ended = bridge.try_send(refusal(1, ReasonCode::QuotaExceeded));
+        assert_eq!(ended.is_err(), attempt < 5, "attempt {attempt}");
+        bridge.vanish();
+        world.commit();
+    }
+    world.commit();
+    assert_eq!(["delivery", "dead_letter"].map(|table| world.rows(table)), [0, 1]);
+}
+
+#[test]
+fn a_message_after_which_the_other_end_closes_again_and_again_is_given_up() {
+    let world = World::new();
+    let terms = Arc::new(terms());
+    let mut publisher = world.passing("pub");
+    at_once(world.broker.open_bridge(&terms, vec![line("#")])).unwrap();
+    published(&world, &mut publisher, 1, "poison");
+    published(&world, &mut publisher, 2, "good");
+    let closed = Close::Lost("the client closed without DISCONNECT");
+    let bridge_of = |expected: &[&str]| {
+        let mut bridge = bridge(&world, &terms, &resumed());
+        let received = bridge.received();
+        assert_eq!(received.len(), expected.len(), "{received:?}");
+        assert!(
+            received.iter().zip(expected).all(|(line, word)| line.contains(word)),
+            "{received:?}"
+        );
+        bridge
+    };
+    at_once(bridge_of(&["poison", "good"]).client.close(&closed));
+    for _ in 0..5 {
+        assert_eq!(terms.refusals.lock().window(), Window::One);
+        at_once(bridge_of(&["poison"]).client.close(&closed));
+    }
+    let mut last = bridge_of(&["good"]);
+    last.send(Packet::PubAck(ack(2)));
+    world.commit();
+    world.commit();
+    assert_eq!(terms.refusals.lock().window(), Window::Full);
+    assert_eq!(["delivery", "dead_letter"].map(|table| world.rows(table)), [0, 1]);
+}
+
+#[test]
+fn qos_2_is_lowered_for_a_server_that_takes_qos_1() {
+    let world = World::new();
+    let terms = Arc::new(terms());
+    let connack = ConnAck { maximum_qos: Some(QoS::AtLeastOnce), ..resumed() };
+    let mut bridge = bridge(&world, &terms, &connack);
+    let mut publisher = world.passing("pub");
+    publisher.publish(QoS::ExactlyOnce, 1, "x");
+    world.commit();
+    assert_eq!(bridge.received(), ["PUBLISH 1 x"]);
+    bridge.send(Packet::PubAck(ack(1)));
+    world.commit();
+    world.commit();
+    assert_eq!(world.rows("delivery"), 0);
+}
+
+#[test]
+fn a_message_does_not_go_where_it_has_been() {
+    let world = World::new();
+    let introduced = vec![(hops::BROKER.to_owned(), "other".to_owned())];
+    let connack = ConnAck { user_properties: introduced, ..resumed() };
+    let mut bridge = bridge(&world, &Arc::new(terms()), &connack);
+    let mut publisher = world.passing("pub");
+    let mut client = world.passing("client");
+    client.subscribe("t", QoS::AtLeastOnce);
+    assert_eq!(client.received(), ["SUBACK"]);
+    published(&world, &mut publisher, 1, "x");
+    let own = world.broker.identity.to_string();
+    let [block] = &bridge.received_properties()[..] else { panic!("one message") };
+    assert_eq!(hops::split(block).0, Some(&*own), "this broker is its first hop");
+    let [block] = &client.received_properties()[..] else { panic!("one message") };
+    assert!(block.is_empty(), "clients do not see it");
+    // Back from there: it has been here.
+    let mut passed = bytes::BytesMut::new();
+    hops::Hops { before: Some(&own), own: "other" }.put(&mut passed);
+    let back = Publish { properties: passed.to_vec().into(), ..publish(QoS::AtLeastOnce, 9, "x") };
+    bridge.send(Packet::Publish(back));
+    world.commit();
+    assert_eq!(bridge.received(), ["PUBACK 9"]);
+    assert!(client.received().is_empty(), "it is not published again");
+}
