@@ -159,6 +159,9 @@ fn add_tls(broker: &mut Broker) {
 fn each_metric_is_in_the_table_and_each_row_is_scraped() {
     let mut broker = Broker::stopped(binary(), &[]);
     add_tls(&mut broker);
+    // Nobody listens there.
+    broker.set("FERRYMQ_BRIDGES__UP__ADDRESSES", "[\"mqtt://127.0.0.1:1\"]");
+    broker.set("FERRYMQ_BRIDGES__UP__FORWARD", "[{ filter = \"nothing/#\" }]");
     broker.up();
     make_traffic(&broker);
     let (documented, scraped) = (documented(), scraped(&scrape(&broker).unwrap()));

@@ -3,7 +3,7 @@
 //!
 //! It applies changes to `[auth]` and `[listeners.NAME.auth]` with the files that they name, to
 //! `[acl]` with its file, to `[listeners.NAME.tls]` with its certificates, to the API token, to
-//! the log level, to `[bans]`, and to the limits in [`take_limits`]. Other differences are logged
+//! the log level, to `[bridges.NAME]`, to `[bans]`, and to the limits in [`take_limits`]. Other differences are logged
 //! and take effect after a restart.
 //!
 //! All or nothing: [`Reloader::prepare`] reads and checks, and may fail; [`Reloader::apply`]
@@ -20,6 +20,7 @@ use super::certificates::{self, Certificates};
 use super::differences::differences;
 use crate::auth::Policy;
 use crate::auth::acl::Rules;
+use crate::bridge::Bridges;
 use crate::broker::{Broker, ReloadableSettings};
 use crate::config::{Config, Sources};
 use crate::http::api::{Reload, Reloaded};
@@ -34,6 +35,7 @@ pub(super) struct Reloader {
     pub(super) tokens: Arc<Tokens>,
     pub(super) level: LogLevel,
     pub(super) certificates: Certificates,
+    pub(super) bridges: Bridges,
     /// Where clients are disconnected.
     pub(super) runtime: tokio::runtime::Handle,
 }
@@ -112,6 +114,9 @@ impl Reloader {
         }
         note("acl", self.broker.replace_rules(rules));
         note("telemetry.level", self.level.set(level));
+        if note("bridges", wanted.bridges != running.bridges) {
+            self.bridges.replace(&wanted.bridges);
+        }
         let limits = ReloadableSettings::from(wanted);
         if limits != ReloadableSettings::from(running) {
             let mut before = wanted.clone();
@@ -197,6 +202,7 @@ fn wanted(running: &Config, new: &Config) -> Config {
     wanted.http.token = new.http.token.clone();
     wanted.http.token_file.clone_from(&new.http.token_file);
     wanted.telemetry.level.clone_from(&new.telemetry.level);
+    wanted.bridges.clone_from(&new.bridges);
     take_limits(&mut wanted, new);
     wanted
 }

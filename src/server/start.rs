@@ -7,12 +7,13 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::certificates::Certificates;
-use super::observe::observe_store;
+use super::observe::{observe_bridges, observe_store};
 use super::reload::{self, Reloader};
 use super::{Running, ServeError};
 use super::{changes, listen, machine};
 use crate::auth::Authenticator;
 use crate::auth::acl::Rules;
+use crate::bridge::Bridges;
 use crate::broker::{Broker, Persistence, Settings};
 use crate::config::{self, Config, ListenAt};
 use crate::file_watch::FileWatch;
@@ -96,7 +97,11 @@ impl Server {
         let broker =
             build(&config, authenticator, metrics, opened.store.as_ref(), opened.recovered).await?;
         broker.rules.replace(rules);
+        let bridges = Bridges::start(&broker, &config.bridges).await;
+        observe_bridges(&registry, &bridges);
+        api.serve_bridges(bridges.clone());
         let reloader = Arc::new(Reloader {
+            bridges: bridges.clone(),
             sources: setup.sources.clone(),
             running: Mutex::new(as_read.into()),
             broker: Arc::clone(&broker),

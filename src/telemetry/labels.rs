@@ -89,6 +89,8 @@ label! {
         DiskFull => "disk_full",
         /// The limit of retained messages was reached.
         RetainedLimit => "retained_limit",
+        /// The other end of a bridge refused it for good.
+        Refused => "refused",
     }
 }
 

@@ -90,6 +90,8 @@ pub(super) struct Counts {
     /// Deliveries: one for each message and each session that waits for it.
     deliveries: u64,
     retained: u64,
+    /// What bridges could not deliver.
+    dead_letters: u64,
 }
 
 /// The details to return.
@@ -219,6 +221,7 @@ async fn count(api: &Api) -> Answer<Counts> {
             messages: status.messages,
             deliveries: status.deliveries,
             retained: status.retained,
+            dead_letters: status.dead_letters,
         }),
         Err(MaintenanceError::Interrupted { .. }) => {
             let detail = "Counting took longer than 10 seconds: run `ferrymq db status`, which has no time limit.";

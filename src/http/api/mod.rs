@@ -14,8 +14,10 @@
 
 mod backup;
 mod bans;
+mod bridges;
 mod cursor;
 mod database;
+mod dead_letters;
 mod events;
 mod extract;
 mod guard;
@@ -48,6 +50,7 @@ use self::backup::Backups;
 use self::guard::Failures;
 use self::problem::{Answer, Problem};
 use super::AppState;
+use crate::bridge::Bridges;
 use crate::broker::Broker;
 use crate::broker::admin::NotCommitted;
 use crate::config::Config;
@@ -75,6 +78,7 @@ struct Inner {
     counting: Arc<tokio::sync::Mutex<()>>,
     broker: OnceLock<Arc<Broker>>,
     reload: OnceLock<Reload>,
+    bridges: OnceLock<Bridges>,
 }
 
 impl Api {
@@ -91,6 +95,7 @@ impl Api {
             counting: Arc::default(),
             broker: OnceLock::new(),
             reload: OnceLock::new(),
+            bridges: OnceLock::new(),
         }))
     }
 
@@ -101,6 +106,11 @@ impl Api {
         if let Some(reload) = reload {
             let _ = self.0.reload.set(reload);
         }
+    }
+
+    /// Sets the bridges of the broker.
+    pub fn serve_bridges(&self, bridges: Bridges) {
+        let _ = self.0.bridges.set(bridges);
     }
 
     fn config(&self) -> &Arc<Config> {
@@ -162,9 +172,14 @@ fn table(config: &Config) -> Vec<(&'static str, MethodRouter<AppState>)> {
         ("/subscriptions", get(subscriptions::list)),
         ("/bans", get(bans::list).post(bans::add)),
         ("/bans/{address}", delete(bans::lift)),
+        ("/bridges", get(bridges::list)),
+        ("/bridges/{name}/pause", post(bridges::pause)),
+        ("/bridges/{name}/resume", post(bridges::resume)),
         ("/retained", get(retained::list)),
         // The rest of the path: a topic may be written without encoding its slashes.
         ("/retained/{*topic}", get(retained::one).delete(retained::remove)),
+        ("/dead-letters", get(dead_letters::list).delete(dead_letters::purge)),
+        ("/dead-letters/{id}", get(dead_letters::one).delete(dead_letters::remove)),
         ("/publish", post(publish::publish).layer(message)),
         ("/database", get(database::status)),
         ("/database/backup", get(backup::status).post(backup::begin)),

@@ -12,8 +12,8 @@ use utoipa::openapi::{ContentBuilder, PathItem, Ref, Response, ResponseBuilder};
 
 use super::problem::Problem;
 use super::{
-    backup, bans, database, events, overview, process, publish, queue, retained, sessions,
-    subscriptions,
+    backup, bans, bridges, database, dead_letters, events, overview, process, publish, queue,
+    retained, sessions, subscriptions,
 };
 
 #[derive(OpenApi)]
@@ -26,6 +26,7 @@ use super::{
         (name = "sessions", description = "Clients, there or away, and what waits for them."),
         (name = "subscriptions", description = "Subscriptions of all sessions."),
         (name = "bans", description = "Addresses that may not connect for a while."),
+        (name = "bridges", description = "Connections to other brokers, and what they could not deliver."),
         (name = "retained", description = "The last message of each topic."),
         (name = "messages", description = "Messages of the operator's own."),
         (name = "database", description = "The file that everything is kept in."),
@@ -36,7 +37,9 @@ use super::{
         sessions::list, sessions::one, sessions::remove, sessions::disconnect,
         queue::list, subscriptions::of_session, subscriptions::list,
         bans::list, bans::add, bans::lift,
+        bridges::list, bridges::pause, bridges::resume,
         retained::list, retained::one, retained::remove, publish::publish,
+        dead_letters::list, dead_letters::purge, dead_letters::one, dead_letters::remove,
         database::status, database::checkpoint, backup::status, backup::begin,
         process::reload, process::level, process::set_level,
     ),

@@ -172,8 +172,11 @@ async fn routes_and_document_agree() {
         if described.contains("GET") {
             described.insert("HEAD".to_owned());
         }
-        let asked =
-            path.replace("{client_id}", "x").replace("{topic}", "x").replace("{address}", "x");
+        let asked = path
+            .replace("{client_id}", "x")
+            .replace("{topic}", "x")
+            .replace("{address}", "x")
+            .replace("{id}", "1");
         let answer = ask(address, "TRACE", &format!("/api/v1{asked}"), &with(TOKEN)).await;
         let allowed = answer.headers["allow"].split(',').map(str::to_owned).collect();
         assert_eq!(described, allowed, "{path}");

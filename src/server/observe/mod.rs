@@ -1,6 +1,9 @@
 //! The store's metrics, under the names that operators rely on.
 
+mod bridges;
 mod files;
+
+pub(super) use bridges::observe_bridges;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -33,15 +33,17 @@ impl World {
         let config = Config::load(&sources).unwrap();
         let tls = config.listeners["secure"].tls.clone().unwrap();
         let context = TlsContext::load("secure", false, &tls).unwrap();
+        let broker = Broker::new(
+            Settings::from(&config),
+            Authenticator::load(&config).unwrap(),
+            Arc::new(Metrics::default()),
+            Persistence::new(None, false),
+            Recovered::default(),
+        );
         let reloader = Arc::new(Reloader {
             sources,
-            broker: Broker::new(
-                Settings::from(&config),
-                Authenticator::load(&config).unwrap(),
-                Arc::new(Metrics::default()),
-                Persistence::new(None, false),
-                Recovered::default(),
-            ),
+            bridges: Bridges::none(&broker),
+            broker,
             tokens: Arc::new(Tokens::load(&config.http).unwrap()),
             level: LogLevel::unattached(&config.telemetry.level),
             certificates: Certificates::new(vec![Arc::new(context)]),
