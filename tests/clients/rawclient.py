@@ -89,8 +89,11 @@ class Raw:
                     return None
                 first, body = self.buffer[0], self.buffer[index + 1:end]
                 self.buffer = self.buffer[end:]
-                return raw.decode(first, body, self.version)
+                return self._decode(first, body)
         return None
+
+    def _decode(self, first, body):
+        return raw.decode(first, body, self.version)
 
     def expect(self, kind, timeout=TIMEOUT, **fields):
         packet = self.recv(timeout)
