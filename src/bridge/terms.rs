@@ -99,11 +99,9 @@ pub fn connect_of(
     let is_v5 = version == Version::V5;
     let username = Some(bridge.username.clone()).filter(|name| !name.is_empty());
     Connect {
-        version,
         is_bridge: is_bridge && !is_v5,
         clean_start: bridge.clean_start,
         keep_alive: bridge.keep_alive_seconds(),
-        client_id: bridge.client_id(name).into_owned(),
         will: notification(name, bridge).map(|topic| LastWill {
             topic,
             payload: b"0".to_vec(),
@@ -118,12 +116,7 @@ pub fn connect_of(
         session_expiry: is_v5.then(|| bridge.session_expiry.as_mqtt_seconds()),
         receive_maximum: is_v5.then_some(bridge.receive_maximum),
         maximum_packet_size: is_v5.then_some(max_packet_size),
-        topic_alias_maximum: 0,
-        request_response_information: false,
-        request_problem_information: true,
-        user_properties: Vec::new(),
-        authentication_method: None,
-        authentication_data: None,
+        ..Connect::new(version, bridge.client_id(name))
     }
 }
 

@@ -33,23 +33,9 @@ impl Hello<'_> {
     fn packet(&self) -> Connect {
         let v5 = self.version == Version::V5;
         Connect {
-            version: self.version,
             clean_start: self.clean,
-            keep_alive: 0,
-            client_id: self.client_id.to_owned(),
-            will: None,
-            username: None,
-            password: None,
             session_expiry: (v5 && !self.clean).then_some(3600),
-            receive_maximum: None,
-            maximum_packet_size: None,
-            topic_alias_maximum: 0,
-            request_response_information: false,
-            request_problem_information: true,
-            user_properties: Vec::new(),
-            authentication_method: None,
-            is_bridge: false,
-            authentication_data: None,
+            ..Connect::new(self.version, self.client_id)
         }
     }
 }

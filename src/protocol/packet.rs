@@ -85,6 +85,32 @@ pub struct Connect {
     pub authentication_data: Option<Vec<u8>>,
 }
 
+impl Connect {
+    /// A CONNECT that asks for nothing: a new session that ends with the connection, without
+    /// keep alive.
+    pub fn new(version: Version, client_id: impl Into<String>) -> Self {
+        Self {
+            version,
+            is_bridge: false,
+            clean_start: true,
+            keep_alive: 0,
+            client_id: client_id.into(),
+            will: None,
+            username: None,
+            password: None,
+            session_expiry: None,
+            receive_maximum: None,
+            maximum_packet_size: None,
+            topic_alias_maximum: 0,
+            request_response_information: false,
+            request_problem_information: true,
+            user_properties: Vec::new(),
+            authentication_method: None,
+            authentication_data: None,
+        }
+    }
+}
+
 /// The will in a CONNECT.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LastWill {

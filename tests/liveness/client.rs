@@ -123,24 +123,13 @@ impl Client {
     pub fn connect_packet(&self) -> Connect {
         let v5 = self.version == Version::V5;
         Connect {
-            version: self.version,
             clean_start: !self.durable,
             keep_alive: self.keep_alive,
-            client_id: format!("client{}", self.index),
-            will: None,
-            username: None,
-            password: None,
             session_expiry: (v5 && self.durable).then_some(1_000_000),
             // A server sends this in its CONNACK.
             receive_maximum: self.receive_maximum.filter(|_| !self.is_server()),
             maximum_packet_size: self.max_packet.filter(|_| !self.is_server()),
-            topic_alias_maximum: 0,
-            request_response_information: false,
-            request_problem_information: true,
-            user_properties: Vec::new(),
-            authentication_method: None,
-            is_bridge: false,
-            authentication_data: None,
+            ..Connect::new(self.version, format!("client{}", self.index))
         }
     }
 

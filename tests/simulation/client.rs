@@ -234,23 +234,12 @@ impl Client {
         }
         let v5 = self.version == Version::V5;
         let connect = Connect {
-            version: self.version,
             clean_start: self.asked_clean,
-            keep_alive: 0,
-            client_id: format!("client{}", self.index),
             will,
-            username: None,
-            password: None,
             session_expiry: (v5 && self.expiry > 0 && !self.briefly).then_some(self.expiry),
             receive_maximum: self.receive_maximum.filter(|_| v5),
-            maximum_packet_size: None,
             topic_alias_maximum: if v5 { self.aliases } else { 0 },
-            request_response_information: false,
-            request_problem_information: true,
-            user_properties: Vec::new(),
-            authentication_method: None,
-            is_bridge: false,
-            authentication_data: None,
+            ..Connect::new(self.version, format!("client{}", self.index))
         };
         let mut frame = bytes::BytesMut::new();
         ferrymq::protocol::encode::connect(&mut frame, &connect);

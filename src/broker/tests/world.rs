@@ -150,23 +150,9 @@ pub fn peer(identity: Identity) -> Peer {
 /// A CONNECT with default values.
 pub fn request(version: Version, client_id: &str, clean_start: bool) -> Connect {
     Connect {
-        version,
         clean_start,
-        keep_alive: 0,
-        client_id: client_id.into(),
-        will: None,
-        username: None,
-        password: None,
         session_expiry: (!clean_start).then_some(1000),
-        receive_maximum: None,
-        maximum_packet_size: None,
-        topic_alias_maximum: 0,
-        request_response_information: false,
-        request_problem_information: true,
-        user_properties: Vec::new(),
-        authentication_method: None,
-        is_bridge: false,
-        authentication_data: None,
+        ..Connect::new(version, client_id)
     }
 }
 

@@ -65,23 +65,10 @@ fn after_version(
     check_flags(version, flags)?;
     let keep_alive = reader.u16()?;
     let mut connect = Connect {
-        version,
+        is_bridge,
         clean_start: flags & flag::CLEAN_START != 0,
         keep_alive,
-        client_id: String::new(),
-        will: None,
-        username: None,
-        password: None,
-        session_expiry: None,
-        receive_maximum: None,
-        maximum_packet_size: None,
-        topic_alias_maximum: 0,
-        request_response_information: false,
-        request_problem_information: true,
-        user_properties: Vec::new(),
-        authentication_method: None,
-        is_bridge,
-        authentication_data: None,
+        ..Connect::new(version, "")
     };
     if version == Version::V5 {
         read_properties(&mut connect, &mut reader)?;

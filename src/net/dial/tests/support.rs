@@ -80,23 +80,10 @@ pub async fn listen() -> (TcpListener, SocketAddr) {
 
 pub fn connect(version: Version) -> Connect {
     Connect {
-        version,
-        is_bridge: false,
         clean_start: false,
         keep_alive: 60,
-        client_id: "ferrymq-up".to_owned(),
-        will: None,
-        username: None,
-        password: None,
         session_expiry: (version == Version::V5).then_some(u32::MAX),
-        receive_maximum: None,
-        maximum_packet_size: None,
-        topic_alias_maximum: 0,
-        request_response_information: false,
-        request_problem_information: true,
-        user_properties: Vec::new(),
-        authentication_method: None,
-        authentication_data: None,
+        ..Connect::new(version, "ferrymq-up")
     }
 }
 
