@@ -7,7 +7,7 @@ use super::grant::{BridgeSession, Granted};
 use super::handle::StepPermit;
 use super::{Broker, SessionHandle, Step, traced};
 use crate::message::{Revoked, Wake, WillRecord};
-use crate::protocol::{Connect, LastWill, QoS};
+use crate::protocol::{Connect, LastWill, QoS, hops};
 use crate::session::{Connected, ConnectionInfo, Session};
 use crate::store::{Change, SessionRecord};
 use crate::telemetry::{DropReason, Label};
@@ -153,7 +153,8 @@ pub(super) fn record_of(session: &Session) -> SessionRecord {
 fn will_record(will: &LastWill) -> WillRecord {
     WillRecord {
         topic: will.topic.as_str().into(),
-        properties: will.properties.clone(),
+        // Only a broker says which brokers a message has passed.
+        properties: hops::split(&will.properties).1.to_vec(),
         payload: will.payload.clone(),
         qos: will.qos.min(QoS::ExactlyOnce),
         retain: will.retain,

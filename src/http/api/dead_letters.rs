@@ -11,10 +11,10 @@ use utoipa::{IntoParams, ToSchema};
 use super::extract::{NoBody, Operator, Query, Segment};
 use super::page::{self, Page};
 use super::problem::{Answer, Problem};
-use super::publish::UserProperty;
+use super::properties::Properties;
 use super::time::rfc3339;
 use super::{Api, detached, not_committed};
-use crate::protocol::{MessageProperties, ReasonCode};
+use crate::protocol::ReasonCode;
 use crate::store::{DeadLetterQuery, StoredDeadLetter};
 use crate::telemetry::AUDIT;
 
@@ -67,11 +67,8 @@ pub(super) struct DeadLetterMessage {
     about: DeadLetter,
     /// The payload as text, if it is UTF-8.
     payload_text: Option<String>,
-    content_type: Option<String>,
-    response_topic: Option<String>,
-    /// Correlation Data in Base64.
-    correlation_data: Option<String>,
-    user_properties: Vec<UserProperty>,
+    #[serde(flatten)]
+    properties: Properties,
 }
 
 /// The dead letters to return.
@@ -155,14 +152,10 @@ pub(super) async fn one(
     let shown = part.payload.unwrap_or(SHOWN);
     let found = api.broker()?.dead_letter_of(id, shown).await.map_err(not_committed)?;
     let letter = found.ok_or_else(|| none(id))?;
-    let properties = MessageProperties::decode(&letter.properties);
     Ok(Json(DeadLetterMessage {
         payload_text: std::str::from_utf8(&letter.payload).ok().map(str::to_owned),
+        properties: Properties::of(&letter.properties),
         about: about(letter, true),
-        content_type: properties.content_type,
-        response_topic: properties.response_topic,
-        correlation_data: properties.correlation_data.map(|data| STANDARD.encode(data)),
-        user_properties: properties.user.into_iter().map(UserProperty::from).collect(),
     }))
 }
 

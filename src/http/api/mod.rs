@@ -26,6 +26,7 @@ mod overview;
 mod page;
 mod problem;
 mod process;
+mod properties;
 mod publish;
 mod queue;
 mod retained;

@@ -14,7 +14,7 @@ use super::extract::{Body, Operator};
 use super::problem::{Answer, Problem};
 use super::{Api, detached, not_committed};
 use crate::broker::admin::{Announcement, Unannounced};
-use crate::protocol::{MessageProperties, QoS};
+use crate::protocol::{MessageProperties, QoS, hops};
 use crate::telemetry::AUDIT;
 
 /// A message to publish.
@@ -116,6 +116,9 @@ fn announcement(message: Message) -> Result<Announcement, String> {
         return Err("payload_format: the payload is no UTF-8".into());
     }
     let qos = QoS::from_bits(message.qos).ok_or("qos: expected 0, 1 or 2")?;
+    if message.user_properties.iter().any(|user| user.name == hops::HOPS) {
+        return Err(format!("user_properties: the name {} is kept for bridges", hops::HOPS));
+    }
     let user = message.user_properties.into_iter().map(|user| (user.name, user.value)).collect();
     Ok(Announcement {
         topic: message.topic,

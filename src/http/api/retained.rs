@@ -13,11 +13,11 @@ use utoipa::{IntoParams, ToSchema};
 use super::extract::{NoBody, Operator, Query, Segment};
 use super::page::{self, Page};
 use super::problem::{Answer, Problem};
-use super::publish::UserProperty;
+use super::properties::Properties;
 use super::time::rfc3339;
 use super::{Api, blocking, detached, not_committed};
 use crate::broker::admin::Unretained;
-use crate::protocol::{MessageProperties, TopicFilter};
+use crate::protocol::TopicFilter;
 use crate::store::RetainedRecord;
 use crate::telemetry::AUDIT;
 
@@ -49,11 +49,8 @@ pub(super) struct RetainedMessage {
     payload_text: Option<String>,
     /// Whether the payload is longer.
     payload_truncated: bool,
-    content_type: Option<String>,
-    response_topic: Option<String>,
-    /// Correlation Data in Base64.
-    correlation_data: Option<String>,
-    user_properties: Vec<UserProperty>,
+    #[serde(flatten)]
+    properties: Properties,
 }
 
 impl From<&RetainedRecord> for Retained {
@@ -126,16 +123,12 @@ pub(super) async fn one(
     let record = api.broker()?.retained_message(&topic).ok_or_else(|| none(&topic))?;
     let payload = &record.payload;
     let shown = payload.get(..part.payload.unwrap_or(SHOWN)).unwrap_or(payload);
-    let properties = MessageProperties::decode(&record.properties);
     Ok(Json(RetainedMessage {
         about: (&*record).into(),
         payload: STANDARD.encode(shown),
         payload_text: std::str::from_utf8(shown).ok().map(str::to_owned),
         payload_truncated: shown.len() < payload.len(),
-        content_type: properties.content_type,
-        response_topic: properties.response_topic,
-        correlation_data: properties.correlation_data.map(|data| STANDARD.encode(data)),
-        user_properties: properties.user.into_iter().map(UserProperty::from).collect(),
+        properties: Properties::of(&record.properties),
     }))
 }
 
