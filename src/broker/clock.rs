@@ -149,6 +149,10 @@ impl Broker {
     /// Compares the machine's clocks. To be called once a second.
     pub(super) async fn check_clock(self: &Arc<Self>) {
         let checked = self.clock.check(&ClockReading::now());
+        // Before the line in the log: what is committed after it was read contains the mark.
+        if let Some(store) = self.persistence.store() {
+            store.mark_clock(checked.mark, checked.stepped.is_some());
+        }
         match checked.stepped {
             None => {}
             Some(0) => tracing::info!("the wall clock agrees with the broker's clock again"),
@@ -157,9 +161,6 @@ impl Broker {
                 "the wall clock was stepped: expiry continues on the monotonic clock; the time until \
                  the next start is counted only if the machine is not rebooted"
             ),
-        }
-        if let Some(store) = self.persistence.store() {
-            store.mark_clock(checked.mark, checked.stepped.is_some());
         }
         if !checked.suspended.is_zero() {
             tracing::info!(
