@@ -346,7 +346,9 @@ def test_rules_that_are_wrong_change_nothing(ruled, join):
         await_reload(broker, before)
         assert client.publish("devices/d1/x", qos=1).reason in ACCEPTED
         assert client.publish("devices/d2/x", qos=1).reason == DENIED
-    assert broker.logged().count("configuration not reloaded") == 5
+    # At least: a file that is replaced while the broker looks at it is read twice.
+    assert broker.logged().count("configuration not reloaded") >= 5
+    assert "configuration reloaded" not in broker.logged()
 
 
 def test_both_kinds_of_rules_are_an_error_at_the_start(with_api, tmp_path):

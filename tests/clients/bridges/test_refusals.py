@@ -71,7 +71,8 @@ def test_where_there_is_no_room_it_is_tried_again_first(stand_in, bridged, at):
 
 @pytest.mark.parametrize("with_reset", [False, True])
 def test_the_message_for_which_a_3_1_1_broker_closes_is_found(with_reset, stand_in, bridged, at):
-    """With a reset: TCP sends it if the broker closes before it has read all."""
+    """With a reset: TCP sends it if the broker closes before it has read all. Acknowledgements
+    can be lost to it, so that other messages are suspected for a while."""
     local = bridged(stand_in, version="3.1.1", **OUT)
     here = at(local, "here")
     taken, closed = [], 0
@@ -97,7 +98,7 @@ def test_the_message_for_which_a_3_1_1_broker_closes_is_found(with_reset, stand_
             else:
                 link.close()
     assert list(dict.fromkeys(taken)) == [b"0", b"1", b"3", b"4", b"5"]
-    assert 5 <= closed <= 7
+    assert 5 <= closed <= (15 if with_reset else 7)
     local.await_metric("ferrymq_inflight_messages", lambda count: count == 0)
     assert [(row[3], row[5]) for row in dead_letters(local)] == [(b"bad", None)]
 
