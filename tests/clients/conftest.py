@@ -3,7 +3,7 @@
 import pytest
 
 import raw
-from brokerproc import Broker
+from brokerproc import Broker, Port
 from rawclient import Raw
 
 
@@ -27,6 +27,20 @@ def pytest_runtest_makereport(item, call):
         for value in getattr(item, "funcargs", {}).values():
             if isinstance(value, Broker):
                 report.sections.append(("broker log", value.logged()[-8000:]))
+
+
+@pytest.fixture
+def port():
+    """Ports of this test's own."""
+    leases = []
+
+    def port():
+        leases.append(Port())
+        return leases[-1].number
+
+    yield port
+    for lease in leases:
+        lease.lease.close()
 
 
 @pytest.fixture

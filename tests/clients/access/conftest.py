@@ -8,7 +8,6 @@ import pytest
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "with_paho")]
 from adminapi import TOKEN, Api  # noqa: E402
-from brokerproc import Port  # noqa: E402
 from certificates import Pki  # noqa: E402
 from httpserver import Answers  # noqa: E402
 from person import Person  # noqa: E402
@@ -17,20 +16,6 @@ from person import Person  # noqa: E402
 @pytest.fixture(scope="session")
 def pki(tmp_path_factory):
     return Pki(tmp_path_factory.mktemp("pki"))
-
-
-@pytest.fixture
-def port():
-    """Ports of this test's own."""
-    leases = []
-
-    def port():
-        leases.append(Port())
-        return leases[-1].number
-
-    yield port
-    for lease in leases:
-        lease.lease.close()
 
 
 @pytest.fixture

@@ -8,27 +8,12 @@ import pytest
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "access"), str(HERE.parent / "with_paho")]
 import raw  # noqa: E402
-from brokerproc import Port  # noqa: E402
 from mosquittoproc import Mosquitto  # noqa: E402
 from rawclient import Raw  # noqa: E402
 from reach import poll  # noqa: E402
 from settings import bridge  # noqa: E402
 from standin import StandIn  # noqa: E402
 from streams import Receiver, Sender  # noqa: E402
-
-
-@pytest.fixture
-def port():
-    """Ports of this test's own."""
-    leases = []
-
-    def port():
-        leases.append(Port())
-        return leases[-1].number
-
-    yield port
-    for lease in leases:
-        lease.lease.close()
 
 
 @pytest.fixture
