@@ -3,8 +3,8 @@
 //!
 //! It applies changes to `[auth]` and `[listeners.NAME.auth]` with the files that they name, to
 //! `[acl]` with its file, to `[listeners.NAME.tls]` with its certificates, to the API token, to
-//! the log level, to `[bridges.NAME]`, to `[bans]`, and to the limits in [`take_limits`]. Other differences are logged
-//! and take effect after a restart.
+//! the log level, to `[bridges.NAME]`, to `[bans]`, and to the limits in [`take_limits`]. Other
+//! differences are logged and take effect after a restart.
 //!
 //! All or nothing: [`Reloader::prepare`] reads and checks, and may fail; [`Reloader::apply`]
 //! replaces, and cannot.
