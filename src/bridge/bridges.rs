@@ -27,7 +27,14 @@ pub struct Bridges(Arc<Inner>);
 struct Inner {
     broker: Arc<Broker>,
     runtime: Handle,
-    running: Mutex<BTreeMap<String, Running>>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    running: BTreeMap<String, Running>,
+    /// Bridges that were removed and are not closed yet. One of the same name waits for them.
+    ending: BTreeMap<String, JoinHandle<()>>,
 }
 
 /// A bridge that is configured.
@@ -35,6 +42,7 @@ struct Inner {
 struct Running {
     bridge: Bridge,
     terms: Arc<BridgeTerms>,
+    subscriptions: Subscriptions,
     status: Arc<LinkStatus>,
     wanted: watch::Sender<Wanted>,
     task: JoinHandle<()>,
@@ -61,7 +69,7 @@ impl Bridges {
         Self(Arc::new(Inner {
             broker: Arc::clone(broker),
             runtime: Handle::current(),
-            running: Mutex::default(),
+            state: Mutex::default(),
         }))
     }
 
@@ -77,7 +85,8 @@ impl Bridges {
         for (name, bridge) in configured {
             let (terms, subscriptions) = bridges.terms(name, bridge, Arc::default());
             bridges.open(&terms, &subscriptions).await;
-            bridges.run(name, bridge, terms, subscriptions, None);
+            let started = bridges.running(name, bridge, terms, subscriptions, Before::default());
+            bridges.0.state.lock().running.insert(name.clone(), started);
         }
         bridges
     }
@@ -85,17 +94,20 @@ impl Bridges {
     /// Replaces the configuration: starts new bridges, ends those that are gone, whose queues
     /// stay, and connects those again whose configuration differs. Others notice nothing.
     pub fn replace(&self, configured: &Configured) {
-        let mut running = self.0.running.lock();
+        let mut state = self.0.state.lock();
+        let State { running, ending } = &mut *state;
+        ending.retain(|_, task| !task.is_finished());
         let gone: Vec<_> =
             running.keys().filter(|name| !configured.contains_key(*name)).cloned().collect();
         for name in gone {
             let Some(before) = running.remove(&name) else { continue };
-            let bridges = self.clone();
-            self.0.runtime.spawn(async move {
+            let (bridges, removed) = (self.clone(), name.clone());
+            let task = self.0.runtime.spawn(async move {
                 before.end().await;
-                bridges.close(&name).await;
-                tracing::info!(bridge = name, "a bridge was removed; its queue is kept");
+                bridges.close(&removed).await;
+                tracing::info!(bridge = removed, "a bridge was removed; its queue is kept");
             });
+            ending.insert(name, task);
         }
         let changed: Vec<_> = configured
             .iter()
@@ -105,15 +117,41 @@ impl Bridges {
             let before = running.remove(name);
             let counts = before.as_ref().map(|it| Arc::clone(&it.terms.counts));
             let (terms, subscriptions) = self.terms(name, bridge, counts.unwrap_or_default());
+            let before = Before { running: before, ending: ending.remove(name) };
             let started = self.running(name, bridge, terms, subscriptions, before);
             running.insert(name.clone(), started);
         }
     }
 
+    /// Waits until the broker shuts down, and then until all bridges have closed their
+    /// connections and sessions, so that the database is closed after them.
+    pub async fn until_ended(self) {
+        self.0.broker.until_shut_down().await;
+        let State { running, ending } = std::mem::take(&mut *self.0.state.lock());
+        for it in running.into_values() {
+            it.end().await;
+        }
+        for task in ending.into_values() {
+            let _ = task.await;
+        }
+    }
+
+    /// Makes the session of a bridge again, after an operator has removed it. False: there is
+    /// no such bridge.
+    pub fn open_again(&self, name: &str) -> bool {
+        let state = self.0.state.lock();
+        let Some(it) = state.running.get(name) else { return false };
+        let (bridges, terms) = (self.clone(), Arc::clone(&it.terms));
+        let forward = it.subscriptions.clone();
+        self.0.runtime.spawn(async move { bridges.open(&terms, &forward).await });
+        true
+    }
+
     /// All bridges, by name.
     pub fn list(&self) -> Vec<BridgeView> {
-        let running = self.0.running.lock();
-        let mut views: Vec<_> = running
+        let state = self.0.state.lock();
+        let mut views: Vec<_> = state
+            .running
             .iter()
             .map(|(name, it)| BridgeView {
                 name: name.clone(),
@@ -123,10 +161,10 @@ impl Bridges {
                 counts: Arc::clone(&it.terms.counts),
             })
             .collect();
-        drop(running);
+        drop(state);
         // Without the lock, since each takes that of a session.
         for view in &mut views {
-            view.backlog = self.0.broker.bridge_backlog(&view.name);
+            view.backlog = self.0.broker.bridge_backlog(&view.name, &view.counts);
         }
         views
     }
@@ -140,7 +178,7 @@ impl Bridges {
     /// Resumes a bridge that is paused, or that has stopped before a message, and connects one
     /// that waits. False: there is no such bridge.
     pub fn resume(&self, name: &str) -> bool {
-        if let Some(it) = self.0.running.lock().get(name) {
+        if let Some(it) = self.0.state.lock().running.get(name) {
             it.terms.refusals.lock().resume();
         }
         self.change(name, |wanted| {
@@ -150,8 +188,8 @@ impl Bridges {
     }
 
     fn change(&self, name: &str, change: impl FnOnce(&mut Wanted)) -> bool {
-        let running = self.0.running.lock();
-        running.get(name).is_some_and(|it| {
+        let state = self.0.state.lock();
+        state.running.get(name).is_some_and(|it| {
             it.wanted.send_modify(change);
             true
         })
@@ -173,28 +211,16 @@ impl Bridges {
         (Arc::new(BridgeTerms { counts, ..terms }), subscriptions)
     }
 
-    fn run(
-        &self,
-        name: &str,
-        bridge: &Bridge,
-        terms: Arc<BridgeTerms>,
-        subscriptions: Subscriptions,
-        before: Option<Running>,
-    ) {
-        let running = self.running(name, bridge, terms, subscriptions, before);
-        self.0.running.lock().insert(name.to_owned(), running);
-    }
-
-    /// Starts the task of a bridge, after that of its former configuration has ended.
+    /// Starts the task of a bridge, which begins after what was before.
     fn running(
         &self,
         name: &str,
         bridge: &Bridge,
         terms: Arc<BridgeTerms>,
         subscriptions: Subscriptions,
-        before: Option<Running>,
+        before: Before,
     ) -> Running {
-        let status = before.as_ref().map(|it| Arc::clone(&it.status)).unwrap_or_default();
+        let status = before.running.as_ref().map(|it| Arc::clone(&it.status)).unwrap_or_default();
         let (wanted, changes) = watch::channel(Wanted { paused: bridge.paused, resumed: 0 });
         let link = Link {
             name: name.into(),
@@ -205,14 +231,15 @@ impl Bridges {
             status: Arc::clone(&status),
         };
         let (bridges, own) = (self.clone(), Arc::clone(&terms));
+        let known = subscriptions.clone();
+        self.0.broker.publish_bridge_state(name, false);
         let task = self.0.runtime.spawn(async move {
-            if let Some(before) = before {
-                before.end().await;
-            }
+            before.end().await;
             bridges.open(&own, &subscriptions).await;
             link.run(changes).await;
         });
-        Running { bridge: bridge.clone(), terms, status, wanted, task }
+        let subscriptions = known;
+        Running { bridge: bridge.clone(), terms, subscriptions, status, wanted, task }
     }
 
     /// Its session exists and is subscribed to its filters, also while the other end is away.
@@ -232,6 +259,24 @@ impl Bridges {
     async fn close(&self, name: &str) {
         let terms = BridgeTerms { name: name.into(), ..BridgeTerms::default() };
         self.open(&terms, &Subscriptions::default()).await;
+    }
+}
+
+/// What has to end before a bridge of the same name begins.
+#[derive(Debug, Default)]
+struct Before {
+    running: Option<Running>,
+    ending: Option<JoinHandle<()>>,
+}
+
+impl Before {
+    async fn end(self) {
+        if let Some(task) = self.ending {
+            let _ = task.await;
+        }
+        if let Some(running) = self.running {
+            running.end().await;
+        }
     }
 }
 

@@ -158,6 +158,15 @@ impl Link {
             course.guess_until = None;
             course.dialect = Dialect::of(&self.bridge);
         }
+        // It could not be opened before: the disk was full, or session.max_sessions reached.
+        if !self.broker.has_bridge_session(&self.name) {
+            let forward = self.subscriptions.forward.clone();
+            if let Err(reason) = self.broker.open_bridge(&self.terms, forward).await {
+                let why = format!("its session cannot be opened: {}", reason.description());
+                self.after_failure(&Failed::before(why), address, course);
+                return course.backoff.after(Attempt::Failed, random());
+            }
+        }
         let now = self.broker.clock.now().wall;
         self.status.enter(LinkState::Connecting, now);
         self.status.update(|view| {

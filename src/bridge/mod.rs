@@ -17,4 +17,7 @@ pub mod link;
 pub mod status;
 pub mod terms;
 
+#[cfg(test)]
+mod tests;
+
 pub use bridges::{BridgeView, Bridges};

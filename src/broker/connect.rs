@@ -135,6 +135,10 @@ impl Broker {
             Err(NoRoom) => return Err(ReasonCode::QuotaExceeded),
         };
         let user = peer.identity.username.as_deref();
+        // Access rules know a bridge by this name, so nobody else may have it.
+        if granted.bridge.is_none() && user.is_some_and(|user| user.starts_with(bridge::PREFIX)) {
+            return Err(ReasonCode::BadUserNameOrPassword);
+        }
         let claim = self.claim(&granted, connect.version, user).await?;
         let mut step = Step::new(self);
         step.keep(promise);

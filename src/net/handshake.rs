@@ -296,6 +296,10 @@ pub(super) fn at_session(broker: &Broker, reason: ReasonCode) -> Rejection {
             RejectReason::ClientId,
             "the session of this client id belongs to another user: auth.bind_client_id",
         ),
+        ReasonCode::BadUserNameOrPassword => (
+            RejectReason::Authentication,
+            "user names that begin with \"bridge:\" are those of bridges",
+        ),
         ReasonCode::ServerShuttingDown => (RejectReason::Unavailable, "the broker shuts down"),
         _ => (RejectReason::Unavailable, "the database has failed"),
     };

@@ -100,6 +100,7 @@ impl Server {
         let bridges = Bridges::start(&broker, &config.bridges).await;
         observe_bridges(&registry, &bridges);
         api.serve_bridges(bridges.clone());
+        tasks.spawn(bridges.clone().until_ended());
         let reloader = Arc::new(Reloader {
             bridges: bridges.clone(),
             sources: setup.sources.clone(),

@@ -53,6 +53,8 @@ pub enum Fit {
     NotPermitted,
     /// The other end of a bridge can never be sent it.
     Unsendable,
+    /// The same, and the bridge stops before it. For QoS 1 and 2 only.
+    Withheld,
 }
 
 /// Why no delivery can be sent now.
@@ -72,6 +74,8 @@ pub enum DeliveryBlock {
     PacketIdInUse,
     /// The first delivery has to be read back from disk.
     Paging,
+    /// The first delivery can never be sent, and stays: see [`Fit::Withheld`].
+    Withheld,
 }
 
 /// Whether a queue has room for a message.
@@ -112,7 +116,7 @@ fn judge(front: &Entry, committed: CommitNo, wall: WallMillis) -> Verdict {
 
 fn wrapped(fit: Fit) -> fn(Entry) -> Outgoing {
     match fit {
-        Fit::Sendable => Outgoing::Publish,
+        Fit::Sendable | Fit::Withheld => Outgoing::Publish,
         Fit::TooLarge => Outgoing::TooLarge,
         Fit::NotPermitted => Outgoing::NotPermitted,
         Fit::Unsendable => Outgoing::Unsendable,
@@ -205,6 +209,7 @@ impl Session {
             Verdict::Send if received => None,
             Verdict::Send => match fit(front) {
                 Fit::Sendable => None,
+                Fit::Withheld => return Err(DeliveryBlock::Withheld),
                 unfit => Some(wrapped(unfit)),
             },
         };
@@ -252,6 +257,13 @@ impl Session {
     pub fn first_in_flight(&self) -> Option<(DeliveryId, usize)> {
         let first = self.window.iter().map(|entry| entry.delivery).min()?;
         Some((first, self.window.len()))
+    }
+
+    /// When the oldest message was accepted that is in flight or waits in memory. `None`: there
+    /// is none, or it waits on disk.
+    pub fn oldest_message(&mut self) -> Option<WallMillis> {
+        let in_flight = self.window.iter().map(|entry| entry.message.published_at).min();
+        in_flight.or_else(|| self.queue.front().map(|entry| entry.message.published_at))
     }
 
     /// The most QoS 1 and 2 messages that may be in flight.

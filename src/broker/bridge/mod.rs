@@ -49,6 +49,9 @@ pub struct Counts {
     pub received: AtomicU64,
     /// Dead letters by reason code.
     pub dead_letters: Mutex<BTreeMap<u8, u64>>,
+    /// When the oldest message of its queue was accepted, in milliseconds since 1970, as was
+    /// last known: it cannot be seen while it waits on disk. 0: never seen.
+    pub oldest: AtomicU64,
 }
 
 impl Counts {

@@ -2,8 +2,10 @@
 //! moment at which the bridge is configured.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use super::{BridgeTerms, PREFIX, principal_of};
+use super::{BridgeTerms, Counts, PREFIX, principal_of};
 use crate::auth::Identity;
 use crate::broker::client::Peer;
 use crate::broker::{Accepted, Broker, Publication, Step};
@@ -23,6 +25,8 @@ pub struct Backlog {
     pub bytes: u64,
     /// Messages that the queue may have.
     pub max_messages: usize,
+    /// How long ago the oldest of them was accepted.
+    pub oldest_age: Duration,
 }
 
 /// The other end of a bridge's connection, as access rules and logs know it.
@@ -47,23 +51,9 @@ impl Broker {
         forward: Vec<SubscribeFilter>,
     ) -> Result<(), ReasonCode> {
         let connect = Connect {
-            version: Version::V5,
-            is_bridge: false,
             clean_start: false,
-            keep_alive: 0,
-            client_id: principal_of(&terms.name),
-            will: None,
-            username: None,
-            password: None,
             session_expiry: Some(u32::MAX),
-            receive_maximum: None,
-            maximum_packet_size: None,
-            topic_alias_maximum: 0,
-            request_response_information: false,
-            request_problem_information: false,
-            user_properties: Vec::new(),
-            authentication_method: None,
-            authentication_data: None,
+            ..Connect::new(Version::V5, principal_of(&terms.name))
         };
         let peer = peer_of(&terms.name, PeerAddr::Local);
         let Accepted { client, .. } =
@@ -80,17 +70,36 @@ impl Broker {
         names.map(str::to_owned).collect()
     }
 
+    /// True if the bridge has a session.
+    pub fn has_bridge_session(&self, name: &str) -> bool {
+        self.registry.get(&principal_of(name)).is_some()
+    }
+
     /// What waits in the queue of a bridge.
-    pub fn bridge_backlog(&self, name: &str) -> Backlog {
+    pub fn bridge_backlog(self: &Arc<Self>, name: &str, counts: &Counts) -> Backlog {
         let Some(handle) = self.registry.get(&principal_of(name)) else {
             return Backlog::default();
         };
-        let session = handle.look();
-        Backlog {
-            messages: session.backlog(),
-            bytes: session.backlog_bytes(),
-            max_messages: session.limits.max_queued_messages,
+        let mut session = handle.lock();
+        let messages = session.backlog();
+        let seen = session.oldest_message().map(|at| at.0);
+        let known = Some(counts.oldest.load(Ordering::Relaxed)).filter(|at| *at > 0);
+        let oldest = if messages == 0 { None } else { seen.or(known) };
+        // After a start the whole queue waits on disk. What is read has been seen at the next
+        // look, and is what the bridge needs first.
+        let page = (messages > 0 && oldest.is_none())
+            .then(|| session.next_page(|| self.page_bytes()))
+            .flatten();
+        let bytes = session.backlog_bytes();
+        let max_messages = session.limits.max_queued_messages;
+        drop(session);
+        counts.oldest.store(oldest.unwrap_or(0), Ordering::Relaxed);
+        if let Some(page) = page {
+            self.read_page(&handle, page);
         }
+        let age = oldest.map(|at| self.clock.now().wall.0.saturating_sub(at));
+        let oldest_age = age.map(Duration::from_millis).unwrap_or_default();
+        Backlog { messages, bytes, max_messages, oldest_age }
     }
 
     /// Publishes whether a bridge is connected, as Mosquitto does: `1` or `0`, retained, at

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use thiserror::Error;
+
 use super::close::{CLOSED_BY_PEER, RESET_BY_PEER};
 use super::role::Role;
 use super::{Client, Close};
@@ -17,7 +19,7 @@ use crate::broker::{Budget, DisconnectKind, Refusal, traced};
 use crate::message::{DeliveryId, End, Message};
 use crate::protocol::{PacketId, QoS, ReasonCode, SubscribeFilter, UserProperty, hops};
 use crate::router::{MapError, Mapped};
-use crate::session::{Entry, Outgoing};
+use crate::session::{Entry, Fit, Outgoing};
 use crate::telemetry::DropReason;
 use crate::token_bucket::TokenBucket;
 
@@ -48,13 +50,46 @@ pub(super) fn broker_of(properties: &[UserProperty]) -> Option<Box<str>> {
 /// Bytes of a broker's identifier. Those of this version have 16.
 const LONGEST_ID: usize = 64;
 
+const STOPPED: Close =
+    Close::Lost("the other end refuses a message, before which the bridge stops");
+
+/// Why a delivery can never be sent to the other end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub(super) enum Obstacle {
+    /// The other end closes its connections for it, with this reason if it gives one.
+    #[error("the other end closes the connection for it")]
+    Condemned(ReasonCode),
+    /// It has no topic at the other end.
+    #[error("{0}")]
+    Topic(MapError),
+    /// It is too large.
+    #[error("larger than the Maximum Packet Size of the other end")]
+    Size,
+}
+
+impl Obstacle {
+    /// The reason code that says it.
+    fn reason(self) -> ReasonCode {
+        match self {
+            Self::Condemned(reason) => reason,
+            Self::Topic(_) => ReasonCode::TopicNameInvalid,
+            Self::Size => ReasonCode::PacketTooLarge,
+        }
+    }
+
+    /// The same; `None` if the other end gave none.
+    fn given(self) -> Option<ReasonCode> {
+        Some(self.reason()).filter(|reason| *reason != ReasonCode::UnspecifiedError)
+    }
+}
+
 /// The topic is what it is here.
 fn unchanged(topic: &str) -> Mapped<'_> {
     Mapped { prefix: "", rest: topic, qos: QoS::ExactlyOnce, retain: true }
 }
 
 /// How a message of this topic leaves. One that cannot leave is not asked about: see
-/// [`Role::can_send`].
+/// [`Role::obstacle`].
 pub(super) fn sent_as<'a>(terms: Option<&'a BridgeTerms>, topic: &'a str) -> Mapped<'a> {
     let map = terms.and_then(|terms| terms.forward.as_ref());
     map.and_then(|map| map.map(topic).ok()).unwrap_or_else(|| unchanged(topic))
@@ -101,12 +136,26 @@ impl Role {
         }
     }
 
-    /// False if the delivery can never be sent, or the other end closes its connections for it.
-    pub(super) fn can_send(&self, entry: &Entry) -> bool {
-        let Self::Dialled(dialling) = self else { return true };
-        let condemned = dialling.condemned.is_some_and(|(delivery, _)| delivery == entry.delivery);
-        let map = dialling.terms.forward.as_ref();
-        !condemned && map.is_none_or(|map| map.map(entry.message.topic()).is_ok())
+    /// Why the delivery can never be sent, if that is so. Its size is looked at elsewhere.
+    pub(super) fn obstacle(&self, entry: &Entry) -> Option<Obstacle> {
+        let Self::Dialled(dialling) = self else { return None };
+        if let Some((delivery, reason)) = dialling.condemned
+            && delivery == entry.delivery
+        {
+            return Some(Obstacle::Condemned(reason));
+        }
+        let map = dialling.terms.forward.as_ref()?;
+        map.map(entry.message.topic()).err().map(Obstacle::Topic)
+    }
+
+    /// What to do with a delivery that cannot be sent: as `otherwise`, unless the bridge stops
+    /// before it.
+    pub(super) fn unfit(&self, entry: &Entry, otherwise: Fit) -> Fit {
+        let stops = |terms: &Arc<BridgeTerms>| terms.on_refused == OnRefused::Stop;
+        if entry.qos > QoS::AtMostOnce && self.terms().is_some_and(stops) {
+            return Fit::Withheld;
+        }
+        otherwise
     }
 
     /// How many deliveries may be taken before the rate is looked at again.
@@ -233,7 +282,7 @@ impl Client {
         }
         if terms.on_refused == OnRefused::Stop {
             terms.refusals.lock().stop(reason);
-            return Err(Close::Lost("the other end has refused a message, before which it stops"));
+            return Err(STOPPED);
         }
         let now = self.step.now.instant;
         let Some(entry) = self.handle.lock().abandon(packet_id, now) else { return Ok(()) };
@@ -249,26 +298,23 @@ impl Client {
             traced::ended(entry, End::Dropped("circle"));
             return self.broker.complete(entry, &mut self.step);
         }
-        let condemned = match &mut self.role {
-            Role::Dialled(dialling) => {
-                dialling.condemned.take_if(|(delivery, _)| *delivery == entry.delivery)
-            }
-            Role::Accepted => None,
-        };
-        if let Some((_, reason)) = condemned {
-            self.role.settled(entry.delivery);
-            let given = (reason != ReasonCode::UnspecifiedError).then_some(reason);
-            return self.bury(entry, given, "the other end closes the connection for it");
+        let obstacle = self.role.obstacle(entry).unwrap_or(Obstacle::Size);
+        if let (Obstacle::Condemned(_), Role::Dialled(dialling)) = (&obstacle, &mut self.role) {
+            dialling.condemned = None;
+            dialling.terms.refusals.lock().settled(entry.delivery);
         }
-        let unmappable = self.role.terms().and_then(|terms| {
-            terms.forward.as_ref().and_then(|map| map.map(entry.message.topic()).err())
-        });
-        if let Some(error) = unmappable {
-            let reason = Some(ReasonCode::TopicNameInvalid);
-            return self.bury(entry, reason, &error.to_string());
+        self.bury(entry, obstacle.given(), &obstacle.to_string());
+    }
+
+    /// The bridge stops before its first delivery, which can never be sent, and keeps it.
+    pub(super) fn stop_before_first(&mut self) -> Close {
+        let first = self.handle.lock().queue.front().cloned();
+        let obstacle = first.and_then(|first| self.role.obstacle(&first));
+        let reason = obstacle.unwrap_or(Obstacle::Size).reason();
+        if let Some(terms) = self.role.terms() {
+            terms.refusals.lock().stop(reason);
         }
-        let why = "larger than the Maximum Packet Size of the other end";
-        self.bury(entry, Some(ReasonCode::PacketTooLarge), why);
+        STOPPED
     }
 
     /// Makes a delivery a dead letter. QoS 0 messages are dropped. `reason` is `None` if the

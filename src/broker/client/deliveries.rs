@@ -23,8 +23,9 @@ use crate::telemetry::{AclAction, DropReason, Label, PacketType};
 const AT_ONCE: usize = 64;
 
 impl Client {
-    /// Takes the next deliveries from the session. False: no more can be sent now.
-    pub(super) fn take_outgoing(&mut self, committed: u64) -> bool {
+    /// Takes the next deliveries from the session. Returns why no more can be sent now, if
+    /// that is so.
+    pub(super) fn take_outgoing(&mut self, committed: u64) -> Option<DeliveryBlock> {
         let now = self.step.now;
         let mut session = self.handle.lock();
         let mut outgoing = std::mem::take(&mut self.outgoing);
@@ -60,7 +61,7 @@ impl Client {
         if blocked == Some(DeliveryBlock::AwaitingRow) {
             self.step.wake_at_commit(self.handle.session_wake(), WakeCause::Direct);
         }
-        blocked.is_none()
+        blocked
     }
 
     pub(super) fn send(&mut self, next: Outgoing, out: &mut BytesMut) {
@@ -104,8 +105,11 @@ impl Client {
         if limited.is_some_and(|limited| !limited.delivers(message.topic())) {
             return Fit::NotPermitted;
         }
-        if !self.role.can_send(entry) || self.goes_in_circles(message) {
+        if self.goes_in_circles(message) {
             return Fit::Unsendable;
+        }
+        if self.role.obstacle(entry).is_some() {
+            return self.role.unfit(entry, Fit::Unsendable);
         }
         let prefix = sent_as(self.role.terms().map(|it| &**it), message.topic()).prefix.len();
         let most = message.size() + prefix + encode::publish_overhead(entry.identifiers.len());
@@ -118,7 +122,7 @@ impl Client {
             encode::publish_len(self.version, &self.publish_of(entry, terms, own))
         };
         if most > max_packet && len() > max_packet {
-            return Fit::TooLarge;
+            return self.role.unfit(entry, Fit::TooLarge);
         }
         Fit::Sendable
     }

@@ -6,6 +6,7 @@ use bytes::BytesMut;
 use super::{Client, Close, Pending, Reply, packets};
 use crate::broker::budget::DELIVERY;
 use crate::protocol::{AckKind, PacketId, ReasonCode, Version, encode};
+use crate::session::DeliveryBlock;
 use crate::telemetry::{Label, PacketType, RefuseReason};
 
 /// The reply must not be sent [MQTT-3.1.2-24], and the client would wait for it without end.
@@ -53,7 +54,7 @@ impl Client {
             if out.len() >= enough || self.output_budget.is_spent() || self.payload.is_some() {
                 return Ok(true);
             }
-            let more = self.take_outgoing(committed);
+            let blocked = self.take_outgoing(committed);
             let mut outgoing = std::mem::take(&mut self.outgoing);
             // Dropped deliveries cost as well, although nothing is written for them.
             self.output_budget.spend(DELIVERY * outgoing.len());
@@ -64,7 +65,10 @@ impl Client {
             }
             self.output_budget.spend_bytes(out.len() - before);
             self.outgoing = outgoing;
-            if !more {
+            if blocked == Some(DeliveryBlock::Withheld) {
+                return Err(self.stop_before_first());
+            }
+            if blocked.is_some() {
                 self.look = false;
                 // Dropping deliveries may have left nothing for the client to receive.
                 self.check_graceful_disconnect()?;

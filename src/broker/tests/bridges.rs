@@ -2,15 +2,18 @@
 //! and circles.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::world::{User, World, ack, at_once, publish, request};
+use crate::auth::Identity;
 use crate::broker::Accepted;
-use crate::broker::bridge::{BridgeTerms, OnRefused, Window, peer_of, principal_of};
+use crate::broker::bridge::{BridgeTerms, Counts, OnRefused, Window, peer_of, principal_of};
 use crate::broker::client::{Close, Dialled};
-use crate::config::BridgeRule;
+use crate::config::{BridgeRule, Config};
 use crate::peer::PeerAddr;
 use crate::protocol::{
-    Ack, ConnAck, Packet, Publish, QoS, ReasonCode, SubscribeFilter, SubscriptionOptions,
+    Ack, ConnAck, Connect, Packet, Publish, QoS, ReasonCode, SubscribeFilter, SubscriptionOptions,
     TopicFilter, Version, hops,
 };
 use crate::router::TopicMap;
@@ -40,7 +43,9 @@ fn line(filter: &str) -> SubscribeFilter {
 
 /// A connection of the bridge `up`, which forwards `#`.
 fn bridge(world: &World, terms: &Arc<BridgeTerms>, connack: &ConnAck) -> User {
-    let connect = request(Version::V5, &principal_of("up"), false);
+    let maximum_packet_size = connack.maximum_packet_size;
+    let connect =
+        Connect { maximum_packet_size, ..request(Version::V5, &principal_of("up"), false) };
     let max_qos = connack.maximum_qos.unwrap_or(QoS::ExactlyOnce);
     let peer = peer_of("up", PeerAddr::Local);
     let connected = at_once(world.broker.connect_bridge(&connect, peer, (terms, max_qos)));
@@ -56,6 +61,10 @@ fn bridge(world: &World, terms: &Arc<BridgeTerms>, connack: &ConnAck) -> User {
     user.client.end().unwrap();
     world.commit();
     user
+}
+
+fn backlog(world: &World) -> usize {
+    world.broker.bridge_backlog("up", &Counts::default()).messages
 }
 
 fn resumed() -> ConnAck {
@@ -82,22 +91,53 @@ fn a_bridge_queues_from_the_start_and_its_session_never_expires() {
     published(&world, &mut publisher, 1, "x");
     let handle = world.session("bridge:up").upgrade().unwrap();
     assert_eq!(handle.look().life.expires_at(), None);
-    assert_eq!(world.broker.bridge_backlog("up").messages, 1);
+    assert_eq!(backlog(&world), 1);
     assert_eq!(world.rows("delivery"), 1);
     // Removed from the configuration: what it has stays, and nothing is added.
     at_once(world.broker.open_bridge(&terms(), Vec::new())).unwrap();
     world.commit();
     publisher.publish(QoS::AtLeastOnce, 2, "y");
     world.commit();
-    assert_eq!(world.broker.bridge_backlog("up").messages, 1);
+    assert_eq!(backlog(&world), 1);
 }
 
 #[test]
-fn no_client_may_take_the_client_id_of_a_bridge() {
+fn the_age_of_the_oldest_message_is_known_also_after_a_restart_and_while_it_is_on_disk() {
+    let (world, hand) = World::timed(Config::default());
+    let age = |world: &World, counts| world.broker.bridge_backlog("up", counts).oldest_age;
+    at_once(world.broker.open_bridge(&terms(), vec![line("t")])).unwrap();
+    world.commit();
+    let counts = Counts::default();
+    assert_eq!(age(&world, &counts), Duration::ZERO);
+    let mut publisher = world.passing("pub");
+    published(&world, &mut publisher, 1, "x");
+    hand.advance(Duration::from_secs(5));
+    published(&world, &mut publisher, 2, "y");
+    assert_eq!(age(&world, &counts), Duration::from_secs(5));
+    let world = world.crash([publisher]);
+    let (before, counts) = (counts, Counts::default());
+    let since = |counts: &Counts| counts.oldest.load(Ordering::Relaxed);
+    // What was known is not forgotten while the queue cannot be seen.
+    age(&world, &before);
+    assert_ne!(since(&before), 0);
+    // Otherwise its beginning is read back first.
+    age(&world, &counts);
+    assert_eq!(since(&counts), 0);
+    world.commit();
+    age(&world, &counts);
+    assert_eq!(since(&counts), since(&before));
+}
+
+#[test]
+fn no_client_may_have_the_client_id_or_the_user_name_of_a_bridge() {
     let world = World::new();
     let connect = request(Version::V5, "bridge:up", false);
     let refused = world.broker.check_connect(&connect);
     assert_eq!(refused, Err(ReasonCode::ClientIdentifierNotValid));
+    let username = Some("bridge:up".into());
+    let named = Identity { username, ..Identity::default() };
+    let refused = world.try_log_in(&request(Version::V5, "other", false), named);
+    assert_eq!(refused.err(), Some(ReasonCode::BadUserNameOrPassword));
 }
 
 #[test]
@@ -161,6 +201,39 @@ fn a_bridge_that_stops_at_a_refusal_keeps_the_message() {
 }
 
 #[test]
+fn a_bridge_stops_before_a_message_that_it_cannot_send_and_keeps_it() {
+    let world = World::new();
+    let too_large = ConnAck { maximum_packet_size: Some(30), ..resumed() };
+    let topic_gone = TopicMap::forward(&[rule("other", "", "")]).unwrap();
+    let cases = [(None, too_large, ReasonCode::PacketTooLarge), {
+        (Some(topic_gone), resumed(), ReasonCode::TopicNameInvalid)
+    }];
+    let mut publisher = world.passing("pub");
+    at_once(world.broker.open_bridge(&terms(), vec![line("#")])).unwrap();
+    published(&world, &mut publisher, 1, &"x".repeat(100));
+    for (forward, connack, reason) in cases {
+        let on_refused = OnRefused::Stop;
+        let terms = Arc::new(BridgeTerms { on_refused, forward, ..terms() });
+        let mut bridge = bridge(&world, &terms, &connack);
+        let received = bridge.try_received();
+        assert!(received.is_err(), "{reason:?}: {received:?}");
+        assert_eq!(terms.refusals.lock().stopped(), Some(reason));
+        bridge.vanish();
+        world.commit();
+        assert_eq!(["delivery", "dead_letter"].map(|table| world.rows(table)), [1, 0]);
+    }
+    // Told to go on without it, it does.
+    let terms = Arc::new(terms());
+    let too_large = ConnAck { maximum_packet_size: Some(30), ..resumed() };
+    let mut bridge = bridge(&world, &terms, &too_large);
+    assert!(bridge.received().is_empty());
+    world.commit();
+    world.commit();
+    assert_eq!(["delivery", "dead_letter"].map(|table| world.rows(table)), [0, 1]);
+    assert_eq!(terms.counts.forwarded.load(std::sync::atomic::Ordering::Relaxed), 0);
+}
+
+#[test]
 fn a_message_without_room_there_is_sent_again_before_it_is_given_up() {
     let world = World::new();
     let terms = Arc::new(terms());
@@ -208,6 +281,8 @@ fn a_message_after_which_the_other_end_closes_again_and_again_is_given_up() {
     world.commit();
     world.commit();
     assert_eq!(terms.refusals.lock().window(), Window::Full);
+    // What was given up was not forwarded.
+    assert_eq!(terms.counts.forwarded.load(std::sync::atomic::Ordering::Relaxed), 1);
     assert_eq!(["delivery", "dead_letter"].map(|table| world.rows(table)), [0, 1]);
 }
 

@@ -42,6 +42,10 @@ pub(super) struct Bridge {
     queued_messages: usize,
     /// Their bytes.
     queued_bytes: u64,
+    /// Seconds since the oldest of them was accepted.
+    oldest_age_seconds: u64,
+    /// Messages that the queue may have.
+    max_queued_messages: usize,
     /// Messages that the other end has acknowledged since the start.
     forwarded: u64,
     /// Messages of the other end that were taken since the start.
@@ -66,6 +70,8 @@ impl From<BridgeView> for Bridge {
             last_error: link.last_error.map(|error| error.to_string()),
             queued_messages: backlog.messages,
             queued_bytes: backlog.bytes,
+            oldest_age_seconds: backlog.oldest_age.as_secs(),
+            max_queued_messages: backlog.max_messages,
             forwarded: counts.forwarded.load(Ordering::Relaxed),
             received: counts.received.load(Ordering::Relaxed),
             dead_letters: counts.dead_letters.lock().values().sum(),
@@ -125,7 +131,7 @@ impl Api {
     ///
     /// # Errors
     /// 503 while the database is being read.
-    fn bridges(&self) -> Result<&Bridges, Problem> {
+    pub(super) fn bridges(&self) -> Result<&Bridges, Problem> {
         self.0.bridges.get().ok_or_else(Problem::starting)
     }
 }

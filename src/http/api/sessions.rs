@@ -12,6 +12,7 @@ use super::problem::{Answer, Problem};
 use super::time::rfc3339;
 use super::{Api, detached, not_committed};
 use crate::broker::admin::{NotConnected, Order, Place, SessionFilter, SessionInfo};
+use crate::broker::bridge;
 use crate::config::Config;
 use crate::session::NEVER_EXPIRES;
 use crate::telemetry::AUDIT;
@@ -211,6 +212,7 @@ pub(super) async fn remove(
 ) -> Answer<Json<Deleted>> {
     let broker = api.broker()?.clone();
     let missing = none(&client_id);
+    let bridge = client_id.strip_prefix(bridge::PREFIX).map(str::to_owned);
     let ended = detached(async move {
         let ended = broker.remove_session(&client_id, ending.without_will).await;
         if let Some(Ok(ended)) = &ended {
@@ -226,6 +228,10 @@ pub(super) async fn remove(
     })
     .await?;
     let ended = ended.ok_or(missing)?.map_err(not_committed)?;
+    // A bridge goes on queueing, from nothing.
+    if let (Some(name), Ok(bridges)) = (bridge, api.bridges()) {
+        bridges.open_again(&name);
+    }
     Ok(Json(Deleted { dropped_messages: ended.dropped, was_connected: ended.was_connected }))
 }
 

@@ -12,7 +12,7 @@ type Figure = (&'static str, &'static str, fn(&BridgeView) -> u64);
 
 /// Registers them.
 pub(in crate::server) fn observe_bridges(registry: &MetricsRegistry, bridges: &Bridges) {
-    let gauges: [Figure; 3] = [
+    let gauges: [Figure; 4] = [
         ("ferrymq_bridge_connected", "1 while the bridge is connected, 0 otherwise.", |bridge| {
             u64::from(bridge.link.state == LinkState::Connected)
         }),
@@ -25,6 +25,11 @@ pub(in crate::server) fn observe_bridges(registry: &MetricsRegistry, bridges: &B
             "ferrymq_bridge_queued_bytes",
             "Bytes of messages that wait for the bridge or are in flight.",
             |bridge| bridge.backlog.bytes,
+        ),
+        (
+            "ferrymq_bridge_oldest_message_age_seconds",
+            "Time since the oldest message was accepted that the bridge has not delivered.",
+            |bridge| bridge.backlog.oldest_age.as_secs(),
         ),
     ];
     for (name, help, read) in gauges {
