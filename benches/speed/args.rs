@@ -28,6 +28,9 @@ pub struct Args {
     /// Numbers of access rules to run each broker with, of which the last one decides.
     #[arg(long, value_name = "N", value_delimiter = ',', default_value = "0")]
     pub acl_lines: Vec<u32>,
+    /// Whom the other access rules are for.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "others")]
+    pub acl_for: Vec<AclFor>,
     /// Topics that each publisher takes in turn: with one, brokers may remember what they have
     /// found for it.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
@@ -100,6 +103,15 @@ pub enum Transport {
     Ws,
     /// Over WebSocket over TLS 1.3.
     Wss,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum AclFor {
+    /// Users that never log in, and the topics of the load.
+    Others,
+    /// All clients, and other topics than those of the load.
+    Everyone,
 }
 
 impl Transport {

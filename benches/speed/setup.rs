@@ -5,7 +5,7 @@ use std::io;
 
 use serde::Serialize;
 
-use crate::args::{Args, BrokerKind, Transport, name};
+use crate::args::{AclFor, Args, BrokerKind, Transport, name};
 
 /// A column of the tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -14,6 +14,8 @@ pub struct Setup {
     pub transport: Transport,
     /// Access rules; 0: none.
     pub acl_lines: u32,
+    /// Whom all but the last of them are for.
+    pub acl_for: AclFor,
 }
 
 impl Setup {
@@ -23,7 +25,11 @@ impl Setup {
         for &broker in &args.brokers {
             for &transport in &args.transport {
                 for &acl_lines in &args.acl_lines {
-                    all.push(Self { broker, transport, acl_lines }.checked()?);
+                    // Without rules, whom they are for makes no difference.
+                    let times = if acl_lines == 0 { 1 } else { args.acl_for.len() };
+                    for &acl_for in args.acl_for.iter().take(times) {
+                        all.push(Self { broker, transport, acl_lines, acl_for }.checked()?);
+                    }
                 }
             }
         }
@@ -54,6 +60,9 @@ impl fmt::Display for Setup {
         }
         if self.acl_lines > 0 {
             write!(f, " {} rules", self.acl_lines)?;
+            if self.acl_for == AclFor::Everyone {
+                f.write_str(" for everyone")?;
+            }
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::certificate::Certificate;
-use crate::args::{Args, BrokerKind, Transport, name};
+use crate::args::{AclFor, Args, BrokerKind, Transport, name};
 use crate::load::ALL_TOPICS;
 use crate::setup::Setup;
 
@@ -65,8 +65,9 @@ const UNLIMITED: [(&str, &str); 3] = [
 
 /// Transport and access rules.
 ///
-/// All rules but the last one are for the topics of the load and for users that never log in:
-/// FerryMQ finds rules by topic, and has to pass all of these to come to the one that decides.
+/// The last rule decides. Those before it are for the topics of the load and for users that never
+/// log in, so that a search by topic alone would find them all; or for everyone and for topics
+/// that nobody uses.
 fn ferrymq(setup: Setup, certificate: Option<&Certificate>) -> String {
     let protocol = match setup.transport {
         Transport::Tcp => "mqtt".to_owned(),
@@ -79,11 +80,16 @@ fn ferrymq(setup: Setup, certificate: Option<&Certificate>) -> String {
             write!(text, "[listeners.tcp.tls]\ncertificate_file = '{file}'\nkey_file = '{key}'\n");
     }
     for number in 1..setup.acl_lines {
-        let _ = write!(
-            text,
-            "[[acl.rules]]\neffect = \"deny\"\ntopics = [\"{ALL_TOPICS}\"]\n\
-             users = [\"user-{number}\"]\n"
-        );
+        let _ = match setup.acl_for {
+            AclFor::Others => write!(
+                text,
+                "[[acl.rules]]\neffect = \"deny\"\ntopics = [\"{ALL_TOPICS}\"]\n\
+                 users = [\"user-{number}\"]\n"
+            ),
+            AclFor::Everyone => {
+                write!(text, "[[acl.rules]]\neffect = \"deny\"\ntopics = [\"unused/{number}/#\"]\n")
+            }
+        };
     }
     if setup.acl_lines > 0 {
         let _ = write!(text, "[[acl.rules]]\neffect = \"allow\"\ntopics = [\"{ALL_TOPICS}\"]\n");

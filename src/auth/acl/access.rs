@@ -5,9 +5,10 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::OwnRules;
+use super::applies::Applies;
 use super::clause::{Clause, Decision, Effect, Granted, Origin, Question};
 use super::filter::Filter;
-use super::index::{Applies, Index, applies_to};
+use super::index::Index;
 use super::pattern::Names;
 use crate::protocol::QoS;
 
@@ -54,7 +55,7 @@ impl Access {
     pub(super) fn after(mut self, rules: &Arc<OwnRules>) -> Self {
         let origin = |number: usize| Origin::LogIn(number + 1);
         let index = Arc::clone(&rules.index);
-        self.layers.insert(0, Layer::Rules { index, applies: None, origin });
+        self.layers.insert(0, Layer::Rules { index, applies: Applies::All, origin });
         self.log_in = Some(Arc::clone(rules));
         self.otherwise = Decision { effect: Effect::Deny, origin: Origin::NoRule };
         self
@@ -87,12 +88,18 @@ impl Access {
         self.len() == 0
     }
 
+    /// True if a decision compares a few clauses, and does not search among many.
+    pub fn is_short(&self) -> bool {
+        self.layers.iter().all(|layer| match layer {
+            Layer::Rules { applies, .. } => applies.are_few(layer.clauses().len()),
+            Layer::Deny(_) => true,
+        })
+    }
+
     /// Bytes that it takes in memory besides what it shares with others.
     pub fn memory(&self) -> usize {
         let of = |layer: &Layer| match layer {
-            Layer::Rules { applies, .. } => {
-                applies.as_ref().map_or(0, |words| size_of_val(&**words))
-            }
+            Layer::Rules { applies, .. } => applies.memory(),
             Layer::Deny(_) => 0,
         };
         let log_in = self.layers.first().filter(|_| self.log_in.is_some());
@@ -151,9 +158,11 @@ impl Access {
         for layer in &self.layers {
             let over = match layer {
                 Layer::Rules { index, applies, origin } => {
-                    index.clauses().iter().try_for_each(|clause| {
+                    let clauses = index.clauses();
+                    let mut own = applies.positions(clauses.len()).filter_map(|at| clauses.get(at));
+                    own.try_for_each(|clause| {
                         asked.compared += 1;
-                        if !clause.subscribe || !applies_to(applies, clause.number) {
+                        if !clause.subscribe {
                             return ControlFlow::Continue(());
                         }
                         asked.take(clause, &self.names, origin(clause.number))

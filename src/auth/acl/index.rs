@@ -2,23 +2,19 @@
 //! all of them.
 //!
 //! The clauses are shared by all clients. Placeholders are filled while a topic is compared,
-//! so a client costs a set of rules and no clauses of its own.
+//! so a client costs a set of positions and no clauses of its own. The clauses of a client to
+//! whom few apply are compared one by one: a search finds those of all clients first.
 
+use super::applies::{Applies, ONE_BY_ONE};
 use super::clause::{Clause, Effect, Question};
 use super::pattern::{Compared, Names};
 use super::trie::{Forced, Trie};
-
-/// Clauses that are compared one by one: fewer than this take less time than a search, and
-/// most rules that come with a log-in are fewer.
-const ONE_BY_ONE: usize = 12;
-
-/// The rules of a list that concern a client; `None`: all.
-pub(super) type Applies = Option<Box<[u64]>>;
 
 /// Clauses in the order in which they are asked.
 #[derive(Debug, Default)]
 pub(super) struct Index {
     clauses: Box<[Clause]>,
+    /// `None`: there are few clauses.
     trie: Option<Trie>,
 }
 
@@ -68,19 +64,16 @@ impl Index {
         question: Question,
     ) -> Option<(&Clause, Effect)> {
         let mut search = Search { topic, names, applies, question, best: None };
-        match &self.trie {
-            Some(trie) => trie.search(&mut search, &self.clauses),
-            None => search.one_by_one(&self.clauses),
+        match (applies, &self.trie) {
+            (Applies::Few(few), _) => {
+                search.one_by_one(few.iter().map(|&at| at as usize), &self.clauses);
+            }
+            (_, Some(trie)) => trie.search(&mut search, &self.clauses),
+            (_, None) => search.one_by_one(applies.positions(self.clauses.len()), &self.clauses),
         }
         let (at, effect) = search.best?;
         self.clauses.get(at).map(|clause| (clause, effect))
     }
-}
-
-/// True if a rule concerns the client.
-pub(super) fn applies_to(applies: &Applies, number: usize) -> bool {
-    let Some(words) = applies else { return true };
-    words.get(number / 64).is_some_and(|word| word & (1 << (number % 64)) != 0)
 }
 
 impl Search<'_> {
@@ -88,15 +81,23 @@ impl Search<'_> {
     /// those whose first wildcard matches a topic that begins with `$`.
     pub(super) fn consider(
         &mut self,
-        found: &[u32],
+        mut found: &[u32],
         clauses: &[Clause],
         only_dollar: bool,
         forced: Option<Forced>,
     ) {
-        for &at in found {
+        while let Some((&at, rest)) = found.split_first() {
             let at = at as usize;
             if self.best.is_some_and(|(best, _)| best <= at) {
                 return;
+            }
+            match self.applies.next(at) {
+                None => return,
+                Some(next) if next > at => {
+                    found = from(rest, at, next);
+                    continue;
+                }
+                Some(_) => found = rest,
             }
             let Some(clause) = clauses.get(at) else { return };
             if let Some(effect) = self.effect_of(clause, only_dollar, forced) {
@@ -113,7 +114,7 @@ impl Search<'_> {
         only_dollar: bool,
         forced: Option<Forced>,
     ) -> Option<Effect> {
-        if !clause.concerns(self.question) || !applies_to(self.applies, clause.number) {
+        if !clause.concerns(self.question) {
             return None;
         }
         match forced {
@@ -124,8 +125,9 @@ impl Search<'_> {
         }
     }
 
-    fn one_by_one(&mut self, clauses: &[Clause]) {
-        for (at, clause) in clauses.iter().enumerate() {
+    fn one_by_one(&mut self, positions: impl Iterator<Item = usize>, clauses: &[Clause]) {
+        for at in positions {
+            let Some(clause) = clauses.get(at) else { return };
             let effect = match matches(clause, self.topic, self.names) {
                 Matched::No => None,
                 Matched::Yes => self.effect_of(clause, false, None),
@@ -139,6 +141,18 @@ impl Search<'_> {
     }
 }
 
+/// The part of a list from position `next` on. It ascends, and all of it is behind `at`, so that
+/// no more can be left out than there are positions between both.
+fn from(list: &[u32], at: usize, next: usize) -> &[u32] {
+    let is_less = |&position: &u32| (position as usize) < next;
+    let most = list.len().min(next - at - 1);
+    let between = list.get(..most).unwrap_or_default();
+    // Often each rule between them is for this topic.
+    let are_less = between.last().is_none_or(is_less);
+    let skipped = if are_less { most } else { between.partition_point(is_less) };
+    list.get(skipped..).unwrap_or_default()
+}
+
 /// Whether a clause's filter matches a topic.
 enum Matched {
     No,
@@ -148,14 +162,39 @@ enum Matched {
 }
 
 fn matches(clause: &Clause, topic: &str, names: &Names) -> Matched {
+    let (literal, rest) = clause.pattern.split_literal();
+    let Some(left) = topic.strip_prefix(literal) else { return Matched::No };
+    let Some(levels) = rest.strip_prefix('/') else {
+        if !rest.is_empty() {
+            return levels_match(clause, rest, Some(topic), names, true);
+        }
+        return if left.is_empty() { Matched::Yes } else { Matched::No };
+    };
+    let left = match left.strip_prefix('/') {
+        // It is only the beginning of a level of the topic.
+        None if !left.is_empty() => return Matched::No,
+        left => left,
+    };
+    if levels == "#" { Matched::Yes } else { levels_match(clause, levels, left, names, false) }
+}
+
+/// As [`matches`], for the levels of a filter from one on and those of the topic, if there are
+/// any. `begin`: they are the first ones.
+fn levels_match(
+    clause: &Clause,
+    levels: &str,
+    mut rest: Option<&str>,
+    names: &Names,
+    begin: bool,
+) -> Matched {
     let placeholders = clause.pattern.placeholders();
-    let is_hidden = topic.starts_with('$') && !clause.matches_dollar;
+    let is_dollar = begin && rest.is_some_and(|topic| topic.starts_with('$'));
     // A wildcard that does not match this topic. A name that is unsafe denies all the same.
     let mut hidden = false;
-    let mut rest = Some(topic);
-    for (index, level) in clause.pattern.as_str().split('/').enumerate() {
-        let begins = index == 0;
-        hidden |= begins && is_hidden && (level == "+" || level == "#");
+    for (index, level) in levels.split('/').enumerate() {
+        let begins = begin && index == 0;
+        let is_hidden = begins && is_dollar && !clause.matches_dollar;
+        hidden |= is_hidden && (level == "+" || level == "#");
         if level == "#" {
             return if hidden { Matched::No } else { Matched::Yes };
         }

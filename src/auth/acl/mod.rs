@@ -5,6 +5,7 @@
 //! change. Everything here is computed from its arguments; files and clients are elsewhere.
 
 mod access;
+mod applies;
 mod clause;
 mod emqx;
 mod filter;
@@ -28,7 +29,8 @@ pub use rule::{Group, Rule, Subject, Who};
 use std::sync::Arc;
 
 use self::access::Layer;
-use self::index::{Applies, Index};
+use self::applies::Applies;
+use self::index::Index;
 
 /// All rules of a broker.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -111,15 +113,11 @@ impl OwnRules {
     }
 
     fn applies_to(&self, subject: Subject<'_>) -> Applies {
-        let mut words = vec![0; self.rules.len().div_ceil(64)].into_boxed_slice();
-        let mut all = true;
-        for (number, rule) in self.rules.iter().enumerate() {
-            let applies = rule.applies_to(subject);
-            all &= applies;
-            if let Some(word) = words.get_mut(number / 64) {
-                *word |= u64::from(applies) << (number % 64);
-            }
-        }
-        (!all).then_some(words)
+        // A rule is a clause for each of its topics.
+        Applies::new(
+            self.rules
+                .iter()
+                .flat_map(|rule| std::iter::repeat_n(rule.applies_to(subject), rule.topics.len())),
+        )
     }
 }

@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::access::{Access, Layer};
+use super::applies::Applies;
 use super::clause::{Clause, Effect, Origin};
 use super::index::Index;
 use super::pattern::{Names, Pattern, User};
@@ -129,7 +130,7 @@ impl MosquittoFile {
         };
         let layer = |index: &Arc<Index>| Layer::Rules {
             index: Arc::clone(index),
-            applies: None,
+            applies: Applies::All,
             origin: Origin::Line,
         };
         let mut layers: Vec<_> = own.map(layer).into_iter().collect();

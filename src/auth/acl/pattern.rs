@@ -11,6 +11,9 @@ use crate::protocol::{TopicError, TopicFilter};
 pub struct Pattern {
     text: Box<str>,
     placeholders: Placeholders,
+    /// The length of the levels before the first one with a wildcard or a placeholder, without
+    /// the slash between them. Filters are at most 65,535 bytes long.
+    literal: u16,
 }
 
 /// What `%u` and `%c` are in a pattern.
@@ -105,14 +108,30 @@ impl Pattern {
         if filter.shared().is_some() {
             return Err(TopicError::Share);
         }
-        Ok(Self { text: text.into(), placeholders: Placeholders::Anywhere })
+        let has_placeholders = text.contains("%u") || text.contains("%c");
+        let kind = if has_placeholders { Placeholders::Anywhere } else { Placeholders::None };
+        Ok(Self::with(text, kind))
     }
 
     /// A valid filter of Mosquitto, with placeholders of whole levels or with none.
     pub(super) fn of_filter(text: &str, has_placeholders: bool) -> Self {
-        let placeholders =
-            if has_placeholders { Placeholders::WholeLevels } else { Placeholders::None };
-        Self { text: text.into(), placeholders }
+        let kind = if has_placeholders { Placeholders::WholeLevels } else { Placeholders::None };
+        Self::with(text, kind)
+    }
+
+    fn with(text: &str, placeholders: Placeholders) -> Self {
+        let is_literal = |level: &&str| !matches!(*level, "+" | "#") && !placeholders.are_in(level);
+        let levels = text.split('/').take_while(is_literal);
+        let len = levels.map(|level| level.len() + 1).sum::<usize>().saturating_sub(1);
+        // With less, the others are compared level by level.
+        let literal = u16::try_from(len).unwrap_or(0);
+        Self { text: text.into(), placeholders, literal }
+    }
+
+    /// The levels before the first one with a wildcard or a placeholder, and the rest: it is
+    /// empty, begins with the slash between them, or is the whole pattern.
+    pub(super) fn split_literal(&self) -> (&str, &str) {
+        self.text.split_at_checked(self.literal.into()).unwrap_or(("", &self.text))
     }
 
     /// The pattern as it was written.

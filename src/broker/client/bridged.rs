@@ -322,7 +322,9 @@ impl Client {
     fn bury(&mut self, entry: &Entry, reason: Option<ReasonCode>, why: &str) {
         let Some(terms) = self.role.terms().cloned() else { return };
         if entry.qos == QoS::AtMostOnce {
-            return self.drop_delivery(entry, DropReason::Refused);
+            let is_too_large = reason == Some(ReasonCode::PacketTooLarge);
+            let why = if is_too_large { DropReason::TooLarge } else { DropReason::Refused };
+            return self.drop_delivery(entry, why);
         }
         let topic = sent_as(Some(&terms), entry.message.topic()).topic();
         let counted = reason.unwrap_or(ReasonCode::UnspecifiedError);

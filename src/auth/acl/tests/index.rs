@@ -2,8 +2,9 @@
 
 use proptest::prelude::*;
 
+use super::super::applies::Applies;
 use super::super::clause::{Clause, Effect, Question};
-use super::super::index::{Applies, Index};
+use super::super::index::Index;
 use super::super::pattern::{Names, Pattern, User};
 use super::topics;
 use crate::protocol::{QoS, matches};
@@ -52,6 +53,12 @@ fn any_names() -> impl Strategy<Value = Names> {
     (user, client_id).prop_map(|(user, client_id)| Names { user, client_id: client_id.into() })
 }
 
+/// Whether a clause's rule is among those that concern the client; `None`: all do. Numbers from
+/// 64 on repeat the first ones.
+fn applies_to(clause: &Clause, numbers: Option<u64>) -> bool {
+    numbers.is_none_or(|numbers| numbers & (1 << (clause.number % 64)) != 0)
+}
+
 /// The clauses whose rules concern the client, in their order: the first that matches decides.
 fn naive(
     clauses: &[Clause],
@@ -65,8 +72,7 @@ fn naive(
             Question::Publish(..) => clause.publish,
             Question::Deliver => clause.subscribe,
         };
-        let excluded = numbers.is_some_and(|numbers| numbers & (1 << (clause.number % 64)) == 0);
-        if !is_asked || excluded {
+        if !is_asked || !applies_to(clause, numbers) {
             continue;
         }
         let Some((filter, effect, matches_dollar)) = clause.filled(names) else { continue };
@@ -95,8 +101,7 @@ fn naive(
 }
 
 fn check(clauses: &[Clause], names: &Names, numbers: Option<u64>) -> Result<(), TestCaseError> {
-    // Numbers from 64 on repeat the first ones.
-    let applies: Applies = numbers.map(|word| vec![word, word].into());
+    let applies = Applies::new(clauses.iter().map(|clause| applies_to(clause, numbers)));
     let (trie, list) = (Index::with_trie(clauses.to_vec()), Index::new(clauses.to_vec()));
     for topic in topics(&["a", "ann", "", "$s", "xa"]).iter().filter(|topic| !topic.is_empty()) {
         for question in [
@@ -138,5 +143,20 @@ proptest! {
         }),
     ) {
         check(&clauses, &names, None)?;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(30))]
+
+    #[test]
+    fn a_search_finds_the_first_clause_of_few_and_of_many_that_concern_the_client(
+        clauses in proptest::collection::vec(any_clause(false), 0..80),
+        names in any_names(),
+        chosen in any::<(u64, u64, u64)>(),
+    ) {
+        let (one, two, three) = chosen;
+        check(&clauses, &names, Some(one | two))?;
+        check(&clauses, &names, Some(one & two & three))?;
     }
 }

@@ -248,7 +248,8 @@ fn suback_names_the_rule_and_what_one_earlier_denial_contains_is_not_granted() {
     assert_eq!(access.subscribe("a/+"), Granted::UpTo(QoS::ExactlyOnce, Origin::Rule(2)));
 }
 
-fn any_rule() -> impl Strategy<Value = Rule> {
+/// A rule of one of these users, or of all.
+fn any_rule_of(users: Vec<Option<&'static str>>) -> impl Strategy<Value = Rule> {
     let level = prop_oneof![Just("a"), Just("b"), Just("+"), Just("$s"), Just("%u")];
     let topic = (proptest::collection::vec(level, 0..3), any::<bool>()).prop_filter_map(
         "an empty filter",
@@ -260,7 +261,7 @@ fn any_rule() -> impl Strategy<Value = Rule> {
         },
     );
     let topics = proptest::collection::vec(topic, 1..3);
-    (topics, any::<bool>(), 0..3_u8, proptest::option::of(Just("ann"))).prop_map(
+    (topics, any::<bool>(), 0..3_u8, proptest::sample::select(users)).prop_map(
         |(topics, allows, actions, user)| Rule {
             who: Who { users: user.map(Into::into).into_iter().collect(), ..Who::default() },
             publish: actions != 1,
@@ -271,6 +272,10 @@ fn any_rule() -> impl Strategy<Value = Rule> {
             retain: true,
         },
     )
+}
+
+fn any_rule() -> impl Strategy<Value = Rule> {
+    any_rule_of(vec![None, Some("ann")])
 }
 
 /// Asks the rules one by one, as the documentation says it.
@@ -298,20 +303,39 @@ fn naive(rules: &[Rule], client: &Principal, publishes: bool, topic: &str) -> bo
     false
 }
 
+fn check_decisions(rules: &[Rule], user: Option<&str>) -> Result<(), TestCaseError> {
+    let client = client(user, "d");
+    let access = access(rules, &client);
+    for topic in topics(&["a", "b", "$s", "ann"]) {
+        let published = may_publish(&access, &topic);
+        prop_assert_eq!(published, naive(rules, &client, true, &topic), "{}", &topic);
+        let delivered = access.deliver(&topic).is_allowed();
+        prop_assert_eq!(delivered, naive(rules, &client, false, &topic), "{}", &topic);
+    }
+    Ok(())
+}
+
 proptest! {
     #[test]
     fn rules_decide_as_the_naive_evaluator(
         rules in proptest::collection::vec(any_rule(), 0..5),
         named in any::<bool>(),
     ) {
-        let client = client(named.then_some("ann"), "d");
-        let access = access(&rules, &client);
-        for topic in topics(&["a", "b", "$s", "ann"]) {
-            let published = may_publish(&access, &topic);
-            prop_assert_eq!(published, naive(&rules, &client, true, &topic), "{}", &topic);
-            let delivered = access.deliver(&topic).is_allowed();
-            prop_assert_eq!(delivered, naive(&rules, &client, false, &topic), "{}", &topic);
-        }
+        check_decisions(&rules, named.then_some("ann"))?;
+    }
+
+    /// Few or many of them concern the client.
+    #[test]
+    fn rules_decide_the_same_among_those_of_other_users(
+        few in proptest::collection::vec(
+            any_rule_of(vec![None, Some("ann"), Some("bob"), Some("bob"), Some("bob")]),
+            10..50,
+        ),
+        many in proptest::collection::vec(any_rule_of(vec![None, Some("ann"), Some("bob")]), 40),
+        named in any::<bool>(),
+    ) {
+        check_decisions(&few, named.then_some("ann"))?;
+        check_decisions(&many, named.then_some("ann"))?;
     }
 
     /// A refused subscription could not have delivered anything, and one of a single topic is
