@@ -21,6 +21,8 @@ class Place:
     def __init__(self, directory, objects):
         self.root = pathlib.Path(directory)
         self.mounts = (f"..{number}" for number in itertools.count())
+        # Variables that come from other people's Secrets.
+        self.variables = {}
         for path in PATHS:
             self.path(path).mkdir(parents=True, exist_ok=True)
         self.upgrade(objects)
@@ -71,7 +73,12 @@ class Place:
 
     def environment(self, container, **more):
         keep = {k: v for k, v in os.environ.items() if not k.startswith(("FERRYMQ_", "MQTT_"))}
-        given = {e["name"]: self.here(e["value"]) for e in container.get("env", []) if "value" in e}
+        given = {}
+        for entry in container.get("env", []):
+            value = entry.get("value", self.variables.get(entry["name"]))
+            if value is not None:
+                # Kubernetes puts in variables that stand before this one.
+                given[entry["name"]] = re.sub(r"\$\(([^)]+)\)", lambda found: given.get(found[1], found[0]), self.here(value))
         return keep | given | {k: str(v) for k, v in more.items()}
 
     def run(self, container, program=(BINARY,), **environment):

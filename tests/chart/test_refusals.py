@@ -12,6 +12,10 @@ def tls(**values):
     return {"listeners": {"tcp": {"protocol": "mqtts", "tls": {"secretName": "x", **values}}}}
 
 
+def bridge(name="up", **values):
+    return {"bridges": {name: {"addresses": ["mqtt://central"], "forward": [{"filter": "#"}], **values}}}
+
+
 # Values; what both Helms have to say, as a regular expression (they word what the
 # schema finds differently: "PLACE" is a key in either's way of writing it).
 SCHEMA = [
@@ -39,6 +43,34 @@ SCHEMA = [
     ({"acl": {"rules": [{"effect": "permit", "topics": ["#"]}]}}, "acl.rules", "must be.*allow.*deny"),
     ({"acl": {"rules": [{"effect": "deny"}]}}, "acl.rules", "topics"),
     ({"acl": {"rules": [{"effect": "deny", "topics": ["#"], "maxQos": 1}]}}, "acl.rules", "maxQos.*not allowed"),
+    ({"bridges": {"up": {"forward": [{"filter": "#"}]}}}, "bridges.up", "addresses"),
+    (bridge(addresses=[]), "bridges.up.addresses", "(at least 1|minItems)"),
+    (bridge(addresses=["central:1883"]), "bridges.up.addresses", "pattern"),
+    (bridge(addresses=["mqtt://central/mqtt"]), "bridges.up.addresses", "pattern"),
+    (bridge(addresses=["mqtts://ann:secret@central"]), "bridges.up.addresses", "pattern"),
+    (bridge(adresses=["mqtt://central"]), "bridges.up", "adresses.*not allowed"),
+    # It would stand in a ConfigMap.
+    (bridge(password="secret"), "bridges.up", "password.*not allowed"),
+    (bridge(password_file="/etc/x"), "bridges.up", "password_file.*not allowed"),
+    (bridge(version="3.1"), "bridges.up.version", "must be.*auto.*5.0.*3.1.1"),
+    (bridge(client_id=7), "bridges.up.client_id", "string"),
+    (bridge(keep_alive="1 minute"), "bridges.up.keep_alive", "pattern"),
+    (bridge(keep_alive=60), "bridges.up.keep_alive", "string"),
+    (bridge(session_expiry="0s"), "bridges.up.session_expiry", "pattern"),
+    (bridge(receive_maximum=0), "bridges.up.receive_maximum", "1"),
+    (bridge(max_queued_bytes="4Gi"), "bridges.up.max_queued_bytes", "pattern"),
+    (bridge(max_rate={"bytes": "512K"}), "bridges.up.max_rate.bytes", "pattern"),
+    (bridge(overflow="stall"), "bridges.up.overflow", "must be.*refuse.*drop-oldest.*drop-newest"),
+    (bridge(on_refused="drop"), "bridges.up.on_refused", "must be.*dead-letter.*stop"),
+    (bridge(forward=["site/#"]), "bridges.up.forward", "object"),
+    (bridge(forward=[{"topic": "#"}]), "bridges.up.forward", "topic.*not allowed"),
+    (bridge(forward=[{"qos": 1}]), "bridges.up.forward", "filter"),
+    (bridge(forward=[{"filter": "#", "qos": 3}]), "bridges.up.forward", "2"),
+    (bridge(subscribe=[{"filter": "#", "remote_prefix": "a/#"}]), "bridges.up.subscribe", "pattern"),
+    (bridge(tls={"ca_file": "/etc/x"}), "bridges.up.tls", "ca_file.*not allowed"),
+    (bridge(tls={"caSecretName": "x"}), "bridges.up.tls", "caSecretName.*not allowed"),
+    (bridge(credentials={"existingSecret": "x"}), "bridges.up.credentials", "existingSecret.*not allowed"),
+    (bridge(egressTo={"ipBlock": {}}), "bridges.up.egressTo", "array"),
     ({"metrics": {"serviceMonitor": {"scheme": "tls"}}}, "metrics.serviceMonitor.scheme", "must be.*http.*https"),
     ({"listeners": {"tcp": {"expose": {"type": "ExternalName"}}}}, "listeners.tcp.expose.type", "LoadBalancer.*NodePort.*ClusterIP"),
     ({"config": {"session": 5}}, "config.session", "object"),
@@ -102,6 +134,15 @@ CHECKS = [
     ({"acl": {"rules": [{"effect": "deny", "topics": ["#"]}], "mosquittoFile": {"secretName": "a"}}}, "acl.rules and acl.mosquittoFile are both set: keep one"),
     ({"config": {"acl": {"rules": []}}}, "config.acl: set acl.rules, acl.groups or acl.mosquittoFile instead"),
     ({"config": {"auth": {"jwt": {"leeway": "5s"}}}}, "config.auth.jwt: set auth.jwt instead"),
+    ({"config": {"bridges": {"up": {}}}}, "config.bridges: use `bridges`, which the volume and the NetworkPolicy follow"),
+    (bridge("Up"), "bridges.Up: a bridge's name is made of a-z, 0-9, - and _, never two _ in a row, and has at most 64 characters"),
+    (bridge("a__b"), "bridges.a__b: a bridge's name is made of a-z, 0-9, - and _, never two _ in a row, and has at most 64 characters"),
+    (bridge(forward=[]), 'bridges.up: neither forward nor subscribe has a rule, so that nothing would pass: add one, such as forward: [{filter: "site/#"}]'),
+    (bridge(credentials={"usernameKey": "username"}), "bridges.up.credentials needs secretName: the Secret with the password"),
+    (bridge(credentials={"secretName": "x", "passwordKey": ""}), "bridges.up.credentials: nothing is taken from the Secret; name its keys in usernameKey and passwordKey"),
+    (bridge(username="edge7", credentials={"secretName": "x", "usernameKey": "username"}), "bridges.up.username and .credentials.usernameKey are both set: keep one"),
+    (bridge(addresses=["wss://a"], tls={"ca": {"secretName": "a", "configMapName": "b"}}), "bridges.up.tls.ca.secretName and .configMapName are both set: keep one"),
+    (bridge(tls={"secretName": "x"}), "bridges.up.tls: no address uses TLS: write addresses with mqtts:// or wss://, or remove it"),
     ({"http": {"metricsPort": 8080}}, "http.metricsPort is http.port: leave it null to have /metrics there"),
     ({"persistence": {"size": "ten"}}, 'persistence.size: "ten" is no size of a volume: write it as 10Gi or 500Mi'),
     ({"persistence": {"size": "10GiB"}}, 'persistence.size: "10GiB" is no size of a volume: write it as 10Gi or 500Mi'),

@@ -1,10 +1,12 @@
-"""Fixtures: a broker with traffic of every kind, and a Prometheus that has watched it."""
+"""Fixtures: a broker with traffic of every kind and a bridge to a second one, and a Prometheus
+that has watched it."""
 
 import threading
 
 import pytest
 
 import raw
+from bridges.settings import bridge, rule
 from brokerproc import Broker
 from certificates import Certificates
 from prometheusproc import Prometheus, hurried
@@ -14,22 +16,26 @@ from watched import RULES
 
 class Traffic(threading.Thread):
     """Keeps every figure of a broker moving: durable and other messages, a queue that grows, one
-    that drains, messages that are dropped and refused, connections that come, go and fail."""
+    that drains, messages that are dropped and refused, connections that come, go and fail, and
+    messages over a bridge in both directions."""
 
-    def __init__(self, broker):
+    def __init__(self, broker, remote):
         super().__init__(daemon=True)
-        self.broker = broker
+        self.broker, self.remote = broker, remote
         self.done = threading.Event()
         self.failure = None
 
     def run(self):
         try:
-            with Raw(self.broker.port, raw.V5) as publisher, Raw(self.broker.port) as receiver:
+            with Raw(self.broker.port, raw.V5) as publisher, Raw(self.broker.port) as receiver, \
+                    Raw(self.remote.port) as afar:
                 publisher.connect("publisher")
+                afar.connect("afar")
                 receiver.connect("receiver", clean=False)
                 receiver.subscribe("taken", qos=2)
                 while not self.done.wait(0.05):
                     self.turn(publisher, receiver)
+                    afar.publish("received", b"from the remote broker", qos=1)
         except Exception as error:  # Whatever it is, the test has to end and say so.
             self.failure = error
 
@@ -41,6 +47,7 @@ class Traffic(threading.Thread):
         for qos in (0, 1, 2):
             publisher.publish("taken", b"x" * 100, qos=qos)
             receiver.message()
+        publisher.publish("forwarded", b"to the remote broker", qos=1)
         with Raw(self.broker.port) as visitor:
             visitor.connect("visitor", clean=False)
             visitor.disconnect()
@@ -73,16 +80,27 @@ def leave_queues(broker):
 
 
 @pytest.fixture(scope="session")
-def busy_broker(tmp_path_factory):
+def remote_broker(tmp_path_factory):
+    """The other end of the busy broker's bridge; no Prometheus watches it."""
+    broker = Broker(tmp_path_factory.mktemp("remote")).start()
+    yield broker
+    broker.close()
+
+
+@pytest.fixture(scope="session")
+def busy_broker(tmp_path_factory, remote_broker):
     directory = tmp_path_factory.mktemp("busy")
-    broker = Broker(directory, Certificates(directory / "certificates").settings() | {
+    over = {"forward": [rule("forwarded")], "subscribe": [rule("received")]}
+    broker = Broker(directory, Certificates(directory / "certificates").settings() |
+                    bridge(remote_broker, **over) | {
         "SESSION__MAX_QUEUED_MESSAGES": QUEUE_LIMIT,
         "SESSION__QUEUE_QOS0": "true",
         # A checkpoint every few seconds, also without a pause.
         "PERSISTENCE__WAL_CHECKPOINT_PAGES": 100,
     }).start()
     leave_queues(broker)
-    traffic = Traffic(broker)
+    broker.await_metric("ferrymq_bridge_connected", lambda connected: connected == 1, bridge="up")
+    traffic = Traffic(broker, remote_broker)
     traffic.start()
     yield broker
     traffic.stop()

@@ -7,6 +7,7 @@
 {{- include "ferrymq.checks.config" . -}}
 {{- include "ferrymq.checks.ports" . -}}
 {{- include "ferrymq.checks.listeners" . -}}
+{{- include "ferrymq.checks.bridges" . -}}
 {{- include "ferrymq.checks.volume" . -}}
 {{- include "ferrymq.checks.rest" . -}}
 {{- end -}}

@@ -32,6 +32,7 @@
 {{- end -}}
 {{- $tables := dict "listeners" (include "ferrymq.config.listeners" . | fromJson) "http" $http "auth" (include "ferrymq.config.auth" . | fromJson) "persistence" $disk -}}
 {{- with include "ferrymq.config.acl" . | fromJson }}{{ $_ := set $tables "acl" . }}{{ end -}}
+{{- with include "ferrymq.config.bridges" . | fromJson }}{{ $_ := set $tables "bridges" . }}{{ end -}}
 {{- toJson $tables -}}
 {{- end -}}
 

@@ -18,6 +18,9 @@ env:
   - name: SQLITE_TMPDIR
     value: {{ $values.persistence.mountPath | quote }}
   {{- end }}
+  {{- with include "ferrymq.bridgeEnv" .root | trim }}
+  {{- . | nindent 2 }}
+  {{- end }}
   {{- with $values.extraEnv }}
   {{- toYaml . | nindent 2 }}
   {{- end }}

@@ -33,6 +33,17 @@
             - key: {{ $file.from.key | quote }}
               path: {{ $file.path | quote }}
       {{- end }}
+      {{- range $name := include "ferrymq.bridges" .root | fromJsonArray }}
+      {{- range include "ferrymq.bridgeFiles" (dict "root" $.root "name" $name) | fromJsonArray }}
+      - {{ .kind }}:
+          name: {{ .name | quote }}
+          items:
+            {{- range .items }}
+            - key: {{ .key | quote }}
+              path: {{ .path | quote }}
+            {{- end }}
+      {{- end }}
+      {{- end }}
       {{- range $name := include "ferrymq.listeners" .root | fromJsonArray }}
       {{- $listener := include "ferrymq.listener" (dict "root" $.root "name" $name) | fromJson }}
       {{- if $listener.isTls }}
