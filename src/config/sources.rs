@@ -215,7 +215,13 @@ fn example(table: &str) -> Option<&'static str> {
     }
 }
 
+/// Lists that are not serialized while they are empty.
+const LISTS: [[&str; 2]; 1] = [["acl", "rules"]];
+
 fn default_of(path: &[String]) -> Option<Value> {
+    if LISTS.iter().any(|list| path == list) {
+        return Some(Value::from(Vec::<Value>::new()));
+    }
     let key = match path {
         [table, _, keys @ ..] if has_free_names(table) => {
             format!("{table}.{}.{}", example(table).unwrap_or_default(), keys.join("."))

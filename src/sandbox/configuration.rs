@@ -9,8 +9,8 @@ use std::str::FromStr;
 use serde::Serialize;
 
 use crate::config::{
-    Auth, AutoCount, AutoSize, Bind, ByteSize, Config, Durability, Http, ListenAt, Listener,
-    LogFormat, Overflow, Span,
+    Acl, Auth, AutoCount, AutoSize, Bans, Bind, ByteSize, Config, Durability, Http, Limits,
+    ListenAt, Listener, LogFormat, Overflow, Span, Telemetry,
 };
 
 /// How durable the broker under test is.
@@ -75,8 +75,8 @@ pub struct Demand {
 }
 
 /// Changes `config` for a broker in `directory`: loopback ports that the system chooses, open
-/// to all clients on this machine, and no limit below `demand`. All other keys stay as they
-/// are.
+/// to all clients on this machine, no limit below `demand`, and nobody outside who would notice:
+/// no bridges, and no collector. All other keys stay as they are.
 pub fn configuration(config: &Config, directory: &Path, level: Level, demand: Demand) -> Config {
     let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let listener = Listener {
@@ -84,12 +84,44 @@ pub fn configuration(config: &Config, directory: &Path, level: Level, demand: De
         max_connections: demand.clients,
         ..Listener::default()
     };
-    let mut own = config.clone();
-    own.listeners = BTreeMap::from([("tcp".to_owned(), listener)]);
-    own.http = Http { bind: Bind::Addr(anywhere), console: false, ..Http::default() };
-    own.auth = Auth::default();
-    "info".clone_into(&mut own.telemetry.level);
-    own.telemetry.format = LogFormat::Text;
+    // Each table is named, so that a new one is decided about.
+    let Config {
+        listeners: _,
+        http: _,
+        auth: _,
+        acl: _,
+        bans: _,
+        bridges: _,
+        telemetry: _,
+        mqtt,
+        session,
+        limits,
+        persistence,
+        runtime,
+    } = config.clone();
+    let mut own = Config {
+        listeners: BTreeMap::from([("tcp".to_owned(), listener)]),
+        http: Http { bind: Bind::Addr(anywhere), console: false, ..Http::default() },
+        auth: Auth::default(),
+        acl: Acl::default(),
+        bans: Bans::default(),
+        bridges: BTreeMap::new(),
+        telemetry: Telemetry {
+            level: "info".to_owned(),
+            format: LogFormat::Text,
+            ..Telemetry::default()
+        },
+        mqtt,
+        session,
+        // The load comes from one address, as fast as it is taken.
+        limits: Limits {
+            max_connections: limits.max_connections,
+            max_memory: limits.max_memory,
+            ..Limits::default()
+        },
+        persistence,
+        runtime,
+    };
 
     own.persistence.enabled = level != Level::Memory;
     own.persistence.path = directory.join("ferrymq.db");
@@ -131,6 +163,7 @@ fn at_least(size: &mut ByteSize, bytes: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Bridge;
 
     const DEMAND: Demand = Demand { messages: 10, bytes: 1 << 30, packet: 2000, clients: 10 };
 
@@ -140,11 +173,18 @@ mod tests {
         config.listeners.insert("other".to_owned(), Listener::default());
         config.persistence.create = false;
         config.auth.password_file = Some("/nowhere/passwords".into());
+        config.bridges.insert("up".to_owned(), Bridge::example());
+        config.acl.mosquitto_file = Some("/nowhere/acl".into());
+        config.telemetry.otlp_endpoint = "http://collector:4317".into();
+        config.limits.publish_rate = 1;
         let own = configuration(&config, Path::new("/s"), Level::Fsync, DEMAND);
         assert_eq!(own.listeners.len(), 1);
         assert_eq!(own.listeners["tcp"].bind.to_string(), "127.0.0.1:0");
         assert_eq!(own.http.bind.to_string(), "127.0.0.1:0");
         assert_eq!(own.auth, Auth::default());
+        assert_eq!((own.bridges.len(), own.acl), (0, Acl::default()));
+        assert_eq!(own.telemetry.otlp_endpoint, Telemetry::default().otlp_endpoint);
+        assert_eq!(own.limits.publish_rate, 0);
         assert_eq!(own.persistence.path, Path::new("/s/ferrymq.db"));
         assert!(own.persistence.create);
     }

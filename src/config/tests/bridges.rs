@@ -90,6 +90,14 @@ fn a_bridge_can_be_made_of_variables_alone() {
 }
 
 #[test]
+fn access_rules_can_be_made_of_a_variable() {
+    let rules = "[{ effect = \"allow\", topics = [\"a/#\"] }]".to_owned();
+    let env = [("FERRYMQ_ACL__RULES".to_owned(), rules)].into();
+    let config = Config::load(&Sources { env, ..Sources::default() }).unwrap();
+    assert_eq!(config.acl.rules.len(), 1);
+}
+
+#[test]
 fn a_list_that_is_no_toml_is_told_with_its_variable() {
     let begins = "it begins like a list or a table of TOML, and is none: ";
     for value in ["[{filter=#}]", "[{filter=\"a\"", "{", "[]\nmqtt = 1"] {

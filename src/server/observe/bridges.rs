@@ -12,7 +12,7 @@ type Figure = (&'static str, &'static str, fn(&BridgeView) -> u64);
 
 /// Registers them.
 pub(in crate::server) fn observe_bridges(registry: &MetricsRegistry, bridges: &Bridges) {
-    let gauges: [Figure; 4] = [
+    let gauges: [Figure; 6] = [
         ("ferrymq_bridge_connected", "1 while the bridge is connected, 0 otherwise.", |bridge| {
             u64::from(bridge.link.state == LinkState::Connected)
         }),
@@ -31,6 +31,16 @@ pub(in crate::server) fn observe_bridges(registry: &MetricsRegistry, bridges: &B
             "Time since the oldest message was accepted that the bridge has not delivered.",
             |bridge| bridge.backlog.oldest_age.as_secs(),
         ),
+        (
+            "ferrymq_bridge_max_queued_messages",
+            "Messages that the queue of the bridge may have (bridges.NAME.max_queued_messages).",
+            |bridge| bridge.bridge.max_queued_messages as u64,
+        ),
+        (
+            "ferrymq_bridge_max_queued_bytes",
+            "Bytes of messages that the queue of the bridge may have (bridges.NAME.max_queued_bytes).",
+            |bridge| bridge.bridge.max_queued_bytes.bytes(),
+        ),
     ];
     for (name, help, read) in gauges {
         let bridges = bridges.clone();
@@ -40,19 +50,6 @@ pub(in crate::server) fn observe_bridges(registry: &MetricsRegistry, bridges: &B
             }
         });
     }
-    let full = bridges.clone();
-    registry.gauge(
-        "ferrymq_bridge_max_queued_messages",
-        "Messages that the queue of the bridge may have (bridges.NAME.max_queued_messages).",
-        move |see| {
-            for bridge in full.list() {
-                see(
-                    as_gauge(bridge.bridge.max_queued_messages as u64),
-                    &[("bridge", bridge.name.as_str())],
-                );
-            }
-        },
-    );
     let counters: [Figure; 2] = [
         (
             "ferrymq_bridge_forwarded_messages_total",
