@@ -259,11 +259,11 @@ impl Session {
         Some((first, self.window.len()))
     }
 
-    /// When the oldest message was accepted that is in flight or waits in memory. `None`: there
-    /// is none, or it waits on disk.
-    pub fn oldest_message(&mut self) -> Option<WallMillis> {
+    /// When the oldest message was accepted that is in flight or waits; see
+    /// [`super::Queue::oldest_message`].
+    pub fn oldest_message(&self) -> Option<WallMillis> {
         let in_flight = self.window.iter().map(|entry| entry.message.published_at).min();
-        in_flight.or_else(|| self.queue.front().map(|entry| entry.message.published_at))
+        in_flight.or_else(|| self.queue.oldest_message())
     }
 
     /// The most QoS 1 and 2 messages that may be in flight.

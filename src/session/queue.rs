@@ -22,7 +22,7 @@ use std::collections::VecDeque;
 
 use super::on_disk::OnDisk;
 use super::{Entry, Home, Peeked};
-use crate::message::{CommitNo, DeliveryId, IdList, QueuedId};
+use crate::message::{CommitNo, DeliveryId, IdList, QueuedId, WallMillis};
 use crate::protocol::QoS;
 
 /// Bytes of a durable queue that are kept in memory after its first entry: enough for a page
@@ -43,6 +43,8 @@ pub struct Page {
 pub struct Queue {
     head: VecDeque<Entry>,
     disk: OnDisk,
+    /// When the message of the first delivery on disk was accepted, if that is known.
+    first_on_disk: Option<WallMillis>,
     tail: VecDeque<Entry>,
     /// QoS 0 messages.
     qos0: VecDeque<Entry>,
@@ -141,6 +143,9 @@ impl Queue {
             if refused {
                 self.refused.push(entry);
             } else {
+                if self.disk.is_empty() {
+                    self.first_on_disk = Some(entry.message.published_at);
+                }
                 self.disk.push_back(queued(&entry));
             }
         }
@@ -165,6 +170,9 @@ impl Queue {
         let keep = self.head.iter().rposition(|entry| !entry.is_on_disk(committed));
         let keep = keep.map_or(0, |last| last + 1);
         let mut ids = OnDisk::default();
+        if let Some(first) = self.head.get(keep) {
+            self.first_on_disk = Some(first.message.published_at);
+        }
         for entry in self.head.drain(keep..) {
             self.entry_bytes -= entry.size();
             ids.add(queued(&entry), entry.may_have_been_sent());
@@ -204,6 +212,18 @@ impl Queue {
         self.head.front_mut()
     }
 
+    /// When the message was accepted that has waited for the longest time at QoS 1 or 2. `None`:
+    /// nothing waits, or it is on disk and was not seen since the start.
+    pub fn oldest_message(&self) -> Option<WallMillis> {
+        let of = |entry: &Entry| entry.message.published_at;
+        match self.head.front() {
+            Some(first) => Some(of(first)),
+            None if self.paging.is_some() => None,
+            None if !self.disk.is_empty() => self.first_on_disk,
+            None => self.tail.front().map(of),
+        }
+    }
+
     /// The next QoS 0 delivery.
     pub fn front_qos0(&self) -> Option<&Entry> {
         self.qos0.front()
@@ -241,6 +261,7 @@ impl Queue {
         }
         let before = self.disk.bytes();
         let ids = self.disk.take_page(self.memory_window, most);
+        self.first_on_disk = None;
         let bytes = before - self.disk.bytes();
         self.paging = Some((ids.len(), bytes));
         Some(Page { ids, bytes })
@@ -278,6 +299,7 @@ impl Queue {
             return Some(Ok(entry));
         }
         if let Some(queued) = self.disk.drop_oldest() {
+            self.first_on_disk = None;
             return Some(Err(queued.id));
         }
         let entry = self.tail.pop_front()?;

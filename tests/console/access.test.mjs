@@ -4,8 +4,9 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { after, before, describe, test } from "node:test";
 import { Broker } from "../clients/js/broker.mjs";
+import { Bridged } from "./bridged.mjs";
 import { TOKEN, WITH_TOKEN, launch, open, openSignedIn, until } from "./browser.mjs";
-import { connect, endAll, waiting } from "./people.mjs";
+import { ban, connect, endAll, waiting } from "./people.mjs";
 
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
@@ -34,18 +35,21 @@ async function tabTo(page, text) {
 }
 
 describe("for everybody", { timeout: 600_000 }, () => {
-  let browser, broker;
+  let browser, bridged, broker;
   before(async () => {
     browser = await launch();
-    broker = await Broker.start(WITH_TOKEN);
+    bridged = await Bridged.start();
+    ({ broker } = bridged);
+    await ban(broker, "192.0.2.1", 7200);
     await connect(broker, "sensor-1");
     await connect(broker, "a-client-with-a-name-that-is-as-long-as-names-of-generated-clients-are-0123456789");
     await waiting(broker, "historian", "plant/hall-1/temperature/of/a/machine/with/a/long/name", 40);
+    await bridged.publish(["up/secret/code/of/a/door/with/a/long/name", "1234"], ...Array.from({ length: 9 }, () => ["down/a", "a"]));
   });
   after(async () => {
     endAll();
     await browser?.close();
-    await broker?.stop();
+    await bridged?.stop();
   });
 
   test("everything can be done with the keyboard", async () => {
@@ -96,7 +100,8 @@ describe("for everybody", { timeout: 600_000 }, () => {
   test("a phone shows every view without scrolling sideways", async () => {
     const page = await open(browser, broker, { ...PHONE, colorScheme: "dark" });
     const fits = async (name) => {
-      const [wide, width] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+      // Not innerWidth: a phone shows more of a page that is too wide.
+      const [wide, { width }] = [await page.evaluate(() => document.documentElement.scrollWidth), PHONE.viewport];
       assert.ok(wide <= width, `${name}: ${wide} of ${width} pixels`);
       await page.shot(`phone-${name}`, { fullPage: true });
     };
@@ -116,6 +121,16 @@ describe("for everybody", { timeout: 600_000 }, () => {
     await page.getByRole("button", { name: "Delete session" }).tap();
     await page.getByRole("dialog").waitFor();
     await fits("dialog");
+    await page.keyboard.press("Escape");
+    await page.getByRole("link", { name: "Bridges", exact: true }).tap();
+    await page.getByText("Queue 90% full").waitFor();
+    await fits("bridges");
+    await page.getByRole("link", { name: "Dead letters of bridge up" }).tap();
+    await page.getByRole("region", { name: "Dead letters" }).waitFor();
+    await fits("dead-letters");
+    await page.getByRole("button", { name: "Show" }).tap();
+    await page.getByRole("dialog").waitFor();
+    await fits("dead-letter");
     await page.done();
   });
 
@@ -152,6 +167,23 @@ describe("for everybody", { timeout: 600_000 }, () => {
       await page.getByRole("button", { name: "Delete session" }).click();
       await page.getByRole("dialog").waitFor();
       assert.deepEqual(await violations(page), [], "dialog");
+      await page.keyboard.press("Escape");
+      await page.getByRole("link", { name: "Bridges", exact: true }).click();
+      await page.getByText("Queue 90% full").waitFor();
+      assert.deepEqual(await violations(page), [], "bridges");
+      await page.shot(`bridges-${colorScheme}`);
+      await page.getByRole("link", { name: "Dead letters of bridge up" }).click();
+      await page.getByRole("region", { name: "Dead letters" }).waitFor();
+      assert.deepEqual(await violations(page), [], "dead letters");
+      await page.shot(`dead-letters-${colorScheme}`);
+      await page.getByRole("button", { name: "Show" }).click();
+      await page.getByRole("dialog").waitFor();
+      assert.deepEqual(await violations(page), [], "dead letter");
+      await page.shot(`dead-letter-${colorScheme}`);
+      await page.keyboard.press("Escape");
+      await page.getByRole("link", { name: "Bans", exact: true }).click();
+      await page.getByRole("region", { name: "Banned addresses" }).waitFor();
+      assert.deepEqual(await violations(page), [], "bans");
       await page.done();
       const bare = await Broker.start();
       const off = await open(browser, bare, { colorScheme });

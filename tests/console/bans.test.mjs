@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { Broker } from "../clients/js/broker.mjs";
-import { TOKEN, WITH_TOKEN, launch, openSignedIn, until } from "./browser.mjs";
+import { WITH_TOKEN, launch, openSignedIn, until } from "./browser.mjs";
+import { ban } from "./people.mjs";
 
 const rows = (page) => page.getByRole("region", { name: "Banned addresses" }).locator("tbody tr");
 
@@ -17,15 +18,6 @@ describe("bans", { timeout: 600_000 }, () => {
     await broker?.stop();
   });
 
-  async function ban(address, seconds) {
-    const answer = await fetch(`${broker.page}api/v1/bans`, {
-      method: "POST",
-      headers: { authorization: `Bearer ${TOKEN}`, "content-type": "application/json" },
-      body: JSON.stringify({ address, seconds }),
-    });
-    assert.equal(answer.status, 200);
-  }
-
   async function openBans() {
     const page = await openSignedIn(browser, broker);
     await page.getByRole("navigation").getByRole("link", { name: "Bans" }).click();
@@ -37,8 +29,8 @@ describe("bans", { timeout: 600_000 }, () => {
     const empty = await openBans();
     await empty.getByText("No address is banned.").waitFor();
     await empty.done();
-    await ban("192.0.2.1", 7200);
-    await ban("2001:db8::1", 86_400);
+    await ban(broker, "192.0.2.1", 7200);
+    await ban(broker, "2001:db8::1", 86_400);
     const page = await openBans();
     await until(() => rows(page).count(), 2);
     assert.match(await rows(page).first().innerText(), /192\.0\.2\.1\s+in .*–\s+an operator/);
@@ -55,7 +47,7 @@ describe("bans", { timeout: 600_000 }, () => {
   });
 
   test("a long list is shown in pages", async () => {
-    for (let n = 0; n < 30; n += 1) await ban(`198.51.100.${n}`, 600);
+    for (let n = 0; n < 30; n += 1) await ban(broker, `198.51.100.${n}`, 600);
     const page = await openBans();
     await until(() => rows(page).count(), 25);
     await page.getByRole("button", { name: "Show more" }).click();

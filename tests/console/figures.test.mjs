@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ago, bytes, duration, latency, rate, roughly } from "../../src/http/console/format.js";
 import { History, percentile } from "../../src/http/console/history.js";
+import { decoded, preview, readable } from "../../src/http/console/payload.js";
 
 const BOUNDS = [0.001, 0.01, 0.1];
 
@@ -73,4 +74,24 @@ test("numbers are written for people", () => {
   assert.deepEqual([40, 5_400, 1e10].map(roughly), ["about 40 seconds", "about 2 hours", "more than 10 years"]);
   assert.equal(ago("2026-01-01T00:00:00Z", Date.parse("2026-01-01T00:20:10Z")), "20 minutes ago");
   assert.deepEqual([NaN, undefined, null].map(latency), ["–", "–", "–"]);
+});
+
+test("a payload that is text is shown as text, also if it is cut within a character", () => {
+  const utf8 = new TextEncoder();
+  assert.deepEqual(readable(utf8.encode("21 °C\n")), ["21 °C\n", "Text"]);
+  const cut = utf8.encode("21 °").subarray(0, 4);
+  assert.deepEqual(readable(cut, true), ["21 ", "Text"]);
+  assert.deepEqual(readable(cut), ["000000  32 31 20 c2                                      21 .", "Bytes"]);
+  assert.deepEqual(readable(decoded("AAE=")), ["000000  00 01                                            ..", "Bytes"]);
+  assert.deepEqual(readable(decoded(null)), ["", "Empty"]);
+});
+
+test("a preview is one line and tells that there is more", () => {
+  const of = (text, cut) => preview(new TextEncoder().encode(text), cut);
+  assert.equal(of('{\n  "a": 1\r\n}'), '{ "a": 1 }');
+  assert.equal(of("a", true), "a…");
+  assert.equal(of("🚢".repeat(40)), "🚢".repeat(40));
+  assert.equal(of("🚢".repeat(41)), `${"🚢".repeat(40)}…`);
+  assert.equal(preview(new Uint8Array(12)), "00 00 00 00 00 00 00 00 00 00 00 00");
+  assert.equal(preview(new Uint8Array(13)), "00 00 00 00 00 00 00 00 00 00 00 00…");
 });

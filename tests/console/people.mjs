@@ -1,6 +1,8 @@
-// MQTT clients that the console is to show.
+// MQTT clients that the console is to show, and banned addresses.
+import assert from "node:assert/strict";
 import { once } from "node:events";
 import mqtt from "mqtt";
+import { TOKEN } from "./browser.mjs";
 
 const open = new Set();
 
@@ -22,6 +24,16 @@ export async function waiting(broker, clientId, topic, count, payload = (n) => `
   const publisher = await connect(broker, `publisher-of-${topic.replaceAll("/", "-")}`, { clean: true, properties: {} });
   await Promise.all(Array.from({ length: count }, (_, n) => publisher.publishAsync(topic, payload(n), { qos: 1 })));
   await publisher.endAsync();
+}
+
+/** Bans an address for some seconds. */
+export async function ban(broker, address, seconds) {
+  const answer = await fetch(`${broker.page}api/v1/bans`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${TOKEN}`, "content-type": "application/json" },
+    body: JSON.stringify({ address, seconds }),
+  });
+  assert.equal(answer.status, 200);
 }
 
 export function endAll() {

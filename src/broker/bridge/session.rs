@@ -85,8 +85,8 @@ impl Broker {
         let seen = session.oldest_message().map(|at| at.0);
         let known = Some(counts.oldest.load(Ordering::Relaxed)).filter(|at| *at > 0);
         let oldest = if messages == 0 { None } else { seen.or(known) };
-        // After a start the whole queue waits on disk. What is read has been seen at the next
-        // look, and is what the bridge needs first.
+        // After a start the whole queue waits on disk, and its beginning was not seen yet: at the
+        // next look it was, also if it is no longer in memory.
         let page = (messages > 0 && oldest.is_none())
             .then(|| session.next_page(|| self.page_bytes()))
             .flatten();

@@ -104,7 +104,10 @@ fn a_bridge_queues_from_the_start_and_its_session_never_expires() {
 #[test]
 fn the_age_of_the_oldest_message_is_known_also_after_a_restart_and_while_it_is_on_disk() {
     let (world, hand) = World::timed(Config::default());
-    let age = |world: &World, counts: &Counts| world.broker.bridge_backlog("up", counts).oldest_age;
+    let age = |world: &World, counts: &Counts| {
+        world.broker.evict_offline();
+        world.broker.bridge_backlog("up", counts).oldest_age
+    };
     at_once(world.broker.open_bridge(&terms(), vec![line("t")])).unwrap();
     world.commit();
     let counts = Counts::default();

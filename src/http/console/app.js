@@ -2,8 +2,10 @@
 
 import { api, isOn, readiness, token } from "./api.js";
 import { bans } from "./bans.js";
+import { bridges } from "./bridges.js";
 import { client } from "./client.js";
 import { clients } from "./clients.js";
+import { deadLetters } from "./dead-letters.js";
 import { toast } from "./dialog.js";
 import { say, visible } from "./dom.js";
 import { duration } from "./format.js";
@@ -56,10 +58,13 @@ function route(focus = true) {
   const id = path.match(/^\/clients\/(.+)$/)?.[1];
   if (id !== undefined) view = client(main, decoded(id));
   else if (path === "/clients") view = clients(main, new URLSearchParams(query));
+  else if (path === "/bridges") view = bridges(main);
+  else if (path === "/dead-letters") view = deadLetters(main, new URLSearchParams(query));
   else if (path === "/bans") view = bans(main);
   else view = overview(main);
+  const name = path.match(/^\/(clients|bridges|dead-letters|bans)/)?.[1] ?? "overview";
   for (const link of $("nav").children) {
-    const current = link.dataset.view === (path.match(/^\/(clients|bans)/)?.[1] ?? "overview");
+    const current = link.dataset.view.split(" ").includes(name);
     if (current) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }

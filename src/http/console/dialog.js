@@ -14,7 +14,11 @@ export function toast(text) {
 }
 
 function open(dialog) {
-  dialog.addEventListener("close", () => dialog.remove());
+  dialog.addEventListener("close", () => {
+    dialog.remove();
+    // What had the focus may be gone, such as the row of what was deleted.
+    if (document.activeElement === document.body) document.querySelector("main h1")?.focus({ preventScroll: true });
+  });
   // A click on the backdrop is one on the dialog itself, outside its form.
   dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
   document.body.append(dialog);

@@ -42,9 +42,10 @@ export function say(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** A table with its (visually hidden) caption. Columns are [title, class]. */
+/** A table with its (visually hidden) caption. Columns are [title, class]; one without a
+    title has the buttons. */
 export function table(caption, columns, rows) {
-  const head = columns.map(([title, className]) => h("th", { scope: "col", className }, title));
+  const head = columns.map(([title, className]) => h("th", { scope: "col", className }, title || h("span", { className: "hidden-text" }, "Actions")));
   const body = rows.map((cells) => h("tr", null,
     cells.map((cell, index) => h("td", { className: columns[index][1] }, cell))));
   // What scrolls must be reachable by keyboard.

@@ -1,16 +1,18 @@
-// Lists in pages: a client's subscriptions and its queue.
+// Lists in pages: a client's subscriptions and its queue; and the payload of one message.
 
 import { api } from "./api.js";
 import { show, toast } from "./dialog.js";
 import { foreign, h, say, swap, table, visible } from "./dom.js";
 import { ago, bytes, count } from "./format.js";
+import { PAYLOAD, decoded, readable } from "./payload.js";
 
 const PAGE = 25;
-/** Bytes of a payload that are asked for: a person reads no more. */
-const PAYLOAD = 65_536;
 
-/** A card with a list that is fetched page by page. */
-export function paged({ title, path, columns, cells, empty }) {
+/**
+ * A card with a list that is fetched page by page. `query`: more of what is asked for;
+ * `loaded` is called with all items that are shown.
+ */
+export function paged({ title, path, query = {}, columns, cells, empty, loaded }) {
   const place = h("div");
   const note = h("p", { className: "note", role: "status" });
   const more = h("button", { type: "button", className: "more", hidden: true, onclick: () => load(true) }, "Show more");
@@ -22,13 +24,14 @@ export function paged({ title, path, columns, cells, empty }) {
 
   async function load(append = false) {
     try {
-      const page = await api(path, { query: { limit: PAGE, cursor: append ? next : null } });
+      const page = await api(path, { query: { ...query, limit: PAGE, cursor: append ? next : null } });
       const before = append ? items.length : 0;
       items = append ? [...items, ...page.items] : page.items;
       next = page.next;
       swap(place, items.length ? table(title, columns, items.map((item, index) => cells(item, index))) : h("p", { className: "empty" }, empty));
       say(note, items.length ? `${count(items.length)}${next ? " shown, there are more" : ""}` : "");
       more.hidden = !next;
+      loaded?.(items);
       if (append) place.querySelectorAll("tbody tr")[before]?.querySelector("button")?.focus();
     } catch (error) {
       say(note, error.message);
@@ -78,32 +81,21 @@ async function payload(path, item) {
     const page = await api(`${path}/queue`, { query: { cursor: before, limit: 1, payload: PAYLOAD } });
     const found = page.items.find((other) => String(other.delivery_id) === String(item.delivery_id));
     if (!found) return toast("This message does not wait any more.");
-    const data = Uint8Array.from(atob(found.payload ?? ""), (c) => c.charCodeAt(0));
-    const [text, kind] = readable(data);
-    const cut = found.payload_truncated ? `, the first ${bytes(data.length)} of ${bytes(found.payload_bytes)}` : "";
-    return show(["Payload of ", foreign(item.topic)],
-      h("p", { className: "note" }, `${kind}${cut}`),
-      h("pre", { tabindex: "0", "aria-label": "Payload" }, lines(text)));
+    return show(["Payload of ", foreign(item.topic)], payloadOf(found));
   } catch (error) {
     return toast(error.message);
   }
 }
 
+/** A message's payload, and what it is, from the message as the API sends it. */
+export function payloadOf({ payload: base64, payload_truncated: cut, payload_bytes: all }) {
+  const data = decoded(base64);
+  const [text, kind] = readable(data, cut);
+  return [
+    h("p", { className: "note" }, `${kind}${cut ? `, the first ${bytes(data.length)} of ${bytes(all)}` : ""}`),
+    h("pre", { tabindex: "0", "aria-label": "Payload" }, lines(text)),
+  ];
+}
+
 /** Text with everything in it to be seen but what makes its lines. */
 const lines = (text) => text.split(/(\r?\n|\t)/).map((part, index) => (index % 2 ? part : visible(part))).join("");
-
-/** Text if it is UTF-8 that can be read, else a dump of bytes. */
-function readable(data) {
-  if (data.length === 0) return ["", "Empty"];
-  try {
-    const text = new TextDecoder("utf-8", { fatal: true }).decode(data);
-    if (!/[\u0000-\u0008\u000b\u000c\u000e-\u001f]/.test(text)) return [text, "Text"];
-  } catch { /* not UTF-8 */ }
-  const lines = [];
-  for (let at = 0; at < data.length; at += 16) {
-    const part = [...data.subarray(at, at + 16)];
-    const hex = part.map((b) => b.toString(16).padStart(2, "0")).join(" ").padEnd(47);
-    lines.push(`${at.toString(16).padStart(6, "0")}  ${hex}  ${part.map((b) => (b > 31 && b < 127 ? String.fromCharCode(b) : ".")).join("")}`);
-  }
-  return [lines.join("\n"), "Bytes"];
-}

@@ -29,7 +29,7 @@ const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const ICON: &str = "image/svg+xml";
 
-const FILES: [File; 20] = files! {
+const FILES: [File; 24] = files! {
     "/" HTML "index.html",
     "/console/icon.svg" ICON "icon.svg",
     "/console/theme.css" CSS "theme.css",
@@ -38,16 +38,20 @@ const FILES: [File; 20] = files! {
     "/console/api.js" SCRIPT "api.js",
     "/console/app.js" SCRIPT "app.js",
     "/console/bans.js" SCRIPT "bans.js",
+    "/console/bridges.js" SCRIPT "bridges.js",
     "/console/chart.js" SCRIPT "chart.js",
     "/console/client.js" SCRIPT "client.js",
     "/console/clients.js" SCRIPT "clients.js",
+    "/console/dead-letters.js" SCRIPT "dead-letters.js",
     "/console/dialog.js" SCRIPT "dialog.js",
     "/console/dom.js" SCRIPT "dom.js",
     "/console/events.js" SCRIPT "events.js",
     "/console/format.js" SCRIPT "format.js",
     "/console/history.js" SCRIPT "history.js",
     "/console/lists.js" SCRIPT "lists.js",
+    "/console/meter.js" SCRIPT "meter.js",
     "/console/overview.js" SCRIPT "overview.js",
+    "/console/payload.js" SCRIPT "payload.js",
     "/console/signin.js" SCRIPT "signin.js",
     "/console/state.js" SCRIPT "state.js",
 };

@@ -1,9 +1,12 @@
 // The first view: what an operator looks for first.
 
+import { api } from "./api.js";
+import { connectedOf } from "./bridges.js";
 import { chart } from "./chart.js";
 import { foreign, h, say, swap, table, visible } from "./dom.js";
 import { events } from "./events.js";
 import { ago, bytes, count, duration, latency, plural, rate, roughly } from "./format.js";
+import { meter } from "./meter.js";
 
 const REASONS = {
   queue_full: "Queue full",
@@ -29,26 +32,6 @@ function tile(title) {
   return { box: h("section", { className: "card tile" }, h("h2", null, title), value, note), value, note };
 }
 
-/** One thing against its limit. */
-function meter(name) {
-  const text = h("span");
-  const fill = h("div", { className: "fill" });
-  const track = h("div", { className: "track", role: "meter", "aria-label": name, "aria-valuemin": "0", "aria-valuemax": "100" }, fill);
-  const box = h("div", { className: "meter" }, h("div", { className: "head" }, h("b", null, name), text), track);
-  return {
-    box,
-    set(used, limit, words) {
-      const share = limit > 0 ? Math.min(1, used / limit) : 0;
-      say(text, words);
-      track.hidden = !(limit > 0);
-      fill.style.width = `${(share * 100).toFixed(1)}%`;
-      fill.className = `fill ${share >= 0.95 ? "bad" : share >= 0.8 ? "warn" : ""}`;
-      track.setAttribute("aria-valuenow", (share * 100).toFixed(0));
-      track.setAttribute("aria-valuetext", words);
-    },
-  };
-}
-
 function card(className, title, aside, ...content) {
   return h("section", { className: `card ${className}` }, h("header", null, h("h2", null, title), aside), ...content);
 }
@@ -63,6 +46,7 @@ export function overview(main) {
   const storage = h("div", { className: "meters" }, meters.database.box, meters.wal.box, meters.volume.box);
   const writes = h("dl", { className: "facts slim" });
   const facts = h("dl", { className: "facts slim" });
+  const bridges = h("a", { className: "note aside", href: "#/bridges", hidden: true });
   const reloadError = h("p", { className: "error", role: "status" });
   const queues = h("div");
   const losses = h("div");
@@ -79,11 +63,18 @@ export function overview(main) {
       card("half", "Longest queues", h("a", { className: "note aside", href: "#/clients" }, "All clients"), queues),
       h("div", { className: "third short" },
         card("", "Dropped and refused", lossNote, losses),
-        card("", "In the broker", null, facts, reloadError)),
+        card("", "In the broker", bridges, facts, reloadError)),
       card("two-thirds", "Recent events", h("p", { className: "note aside" }, "Newest first"), log.list)));
 
   return {
     events: log.add,
+    async refresh() {
+      // A failure shows in the request for the rest, which is made as often.
+      const all = await api("bridges").catch(() => null);
+      if (!all) return;
+      bridges.hidden = all.length === 0;
+      say(bridges, `Bridges: ${connectedOf(all)}`);
+    },
     update(now, history) {
       const throughput = history.throughput();
       const { a, b } = throughput.at(-1) ?? { a: NaN, b: NaN };

@@ -177,7 +177,9 @@ pub(super) fn read(connection: &Connection, query: &DeadLetterQuery) -> Result<D
         }
         let shown = query.payload.min(payloads);
         if shown > 0 {
-            letter.payload = blob(connection, letter.id, "substr(payload, 1, ?2)", shown)?;
+            // `substr` of a blob without bytes is NULL.
+            let beginning = "ifnull(substr(payload, 1, ?2), X'')";
+            letter.payload = blob(connection, letter.id, beginning, shown)?;
             payloads -= letter.payload.len();
         }
         page.letters.push(letter);

@@ -151,6 +151,17 @@ fn a_page_ends_where_it_should_and_the_next_one_goes_on() {
 }
 
 #[test]
+fn an_empty_payload_is_read_as_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _) = stepped(directory.path());
+    let one = message_to(1, b"", &[(1, 1, 1)]);
+    commit(&store, vec![Op::Message(Arc::clone(&one)), dead_letter("up", &one, 1, 9)]);
+    let letters = dead_letters(&store);
+    assert!(letters[0].payload.is_empty());
+    assert_eq!(letters[0].payload_bytes, 0);
+}
+
+#[test]
 fn the_clock_of_a_start_moves_the_times_of_dead_letters_too() {
     let directory = tempfile::tempdir().unwrap();
     let (store, _) = stepped(directory.path());

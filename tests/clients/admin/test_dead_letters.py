@@ -58,6 +58,17 @@ def test_one_is_shown_with_its_properties(api):
     assert api.problem(400, "GET", "/dead-letters/x") == "bad-request"
 
 
+def test_an_empty_payload_is_shown_as_one(api):
+    api.broker.terminate()
+    insert(api.broker.database, [("empty", 9000, 0x87, "no", "c", None, None, b"")])
+    api.broker.start()
+    (listed,) = api.get("/dead-letters", bridge="empty", payload=10)["items"]
+    one = api.get(f"/dead-letters/{listed['id']}")
+    for letter in (listed, one):
+        assert (letter["payload"], letter["payload_bytes"], letter["payload_truncated"]) == ("", 0, False)
+    assert one["payload_text"] == ""
+
+
 def test_what_is_removed_is_gone_for_good(api):
     api.ok("DELETE", "/dead-letters/3", status=204)
     assert api.problem(404, "DELETE", "/dead-letters/3") == "not-found"
