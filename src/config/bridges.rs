@@ -217,7 +217,7 @@ impl Bridge {
     }
 
     /// A bridge with all keys and tables, which the documentation is made from.
-    pub(super) fn example() -> Self {
+    pub(crate) fn example() -> Self {
         let address = "mqtts://broker.example.org:8883".parse();
         Self {
             addresses: List(address.into_iter().collect()),
