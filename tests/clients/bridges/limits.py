@@ -30,6 +30,8 @@ class Limits:
     # Of a message.
     maximum_qos: int = 2
     retain: bool = True
+    # Whether a CONNACK of 5.0 says so if not.
+    announces_retain: bool = True
     packet_size: int = 256 * KIB * KIB
     levels: int = 1000
     topic_size: int = 65535
@@ -52,7 +54,7 @@ class Limits:
             "session_expiry": self.session_expiry if asked > self.session_expiry else None,
             "receive_maximum": self.receive_maximum if self.receive_maximum < 65535 else None,
             "maximum_qos": self.maximum_qos if self.maximum_qos < 2 else None,
-            "retain_available": 0 if not self.retain else None,
+            "retain_available": 0 if self.announces_retain and not self.retain else None,
             "maximum_packet_size": self.packet_size,
             "topic_alias_maximum": self.topic_alias_maximum,
             "subscription_id_available": 0,
@@ -61,11 +63,11 @@ class Limits:
 
 
 PROFILES = {
-    # The user's policy allows no retained messages unless it names iot:RetainPublish.
+    # It has retained messages, but the user's policy does not name iot:RetainPublish.
     "aws": Limits(
         alpn="x-amzn-mqtt-ca", certificate=True, longest_client_id=128, keep_alive=(1, 1200),
         session_expiry=HOUR, filters_per_subscribe=8, subscriptions=50, maximum_qos=1, retain=False,
-        packet_size=128 * KIB, levels=8, topic_size=256, messages_per_second=100,
+        announces_retain=False, packet_size=128 * KIB, levels=8, topic_size=256, messages_per_second=100,
         bytes_per_second=512 * KIB, counts_deliveries=True, deliveries_per_second=10, over_rate="discard", receive_maximum=100,
         topic_alias_maximum=8),
     "azure": Limits(
