@@ -9,7 +9,7 @@ import pytest
 
 from ejabberdproc import Ejabberd, needs_ejabberd
 from proxy import Proxy
-from reach import log_has
+from reach import log_has, poll
 from settings import rule
 from streams import Receiver, Sender, expected
 
@@ -67,6 +67,10 @@ def test_nothing_is_lost_when_the_link_is_cut_in_the_middle(qos, version, remote
     source = closing(Sender(local.port, "s", COUNT, qos))
     for part in (5, 3, 2):
         there.await_distinct(COUNT // part)
+        # It has received messages for which no acknowledgement comes back.
+        before, link.is_mute = link.thrown, True
+        poll(lambda: link.thrown > before or there.distinct() == COUNT, what=there)
+        link.is_mute = False
         link.cut()
     source.done()
     all_arrived(there, qos)
