@@ -1,5 +1,4 @@
-//! A token bucket: an average rate, with a burst of one second's worth. Pure: the caller passes
-//! the time, as the duration since a moment of its choice.
+//! A token bucket: an average rate, with a burst. Pure: the caller passes the time, as the duration since a moment of its choice.
 
 use std::time::Duration;
 
@@ -10,19 +9,32 @@ const SCALE: i64 = 1_000_000_000;
 /// capacity in billionths fits 64 bits.
 const FASTEST: u64 = 1 << 32;
 
-/// How fast a bucket fills. It holds what fills it in a second.
+/// How fast a bucket fills, and how much it holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rate(i64);
+pub struct Rate {
+    per_second: i64,
+    burst: i64,
+}
 
 impl Rate {
-    /// `count` tokens a second. `None` for 0, which means no limit.
+    /// `count` tokens a second on average, and as many at once. `None` for 0, which means no
+    /// limit.
     pub fn per_second(count: u64) -> Option<Self> {
         let count = i64::try_from(count.min(FASTEST)).unwrap_or(i64::MAX);
-        (count > 0).then_some(Self(count))
+        (count > 0).then_some(Self { per_second: count, burst: count })
+    }
+
+    /// At most `count` tokens in any second, for those who cut off whoever exceeds it; so a
+    /// little less on average. One token a second may be two in a second that begins with one.
+    /// `None` for 0.
+    pub fn never_above(count: u64) -> Option<Self> {
+        let Self { per_second: count, .. } = Self::per_second(count)?;
+        let burst = (count / 20).max(1);
+        Some(Self { per_second: (count - burst).max(1), burst })
     }
 
     fn capacity(self) -> i64 {
-        self.0.saturating_mul(SCALE)
+        self.burst.saturating_mul(SCALE)
     }
 }
 
@@ -49,7 +61,7 @@ impl TokenBucket {
         if missing <= 0 {
             return Duration::ZERO;
         }
-        Duration::from_nanos(missing.unsigned_abs().div_ceil(rate.0.unsigned_abs()))
+        Duration::from_nanos(missing.unsigned_abs().div_ceil(rate.per_second.unsigned_abs()))
     }
 
     /// Takes the tokens of an item that has passed.
@@ -69,7 +81,7 @@ impl TokenBucket {
     fn fill(&mut self, rate: Rate, now: Duration) {
         let now = nanos(now);
         let passed = i64::try_from(now.saturating_sub(self.counted)).unwrap_or(i64::MAX);
-        let filled = self.tokens.saturating_add(passed.saturating_mul(rate.0));
+        let filled = self.tokens.saturating_add(passed.saturating_mul(rate.per_second));
         self.tokens = filled.min(rate.capacity());
         self.counted = self.counted.max(now);
     }
@@ -146,6 +158,28 @@ mod tests {
         bucket.spend(u64::MAX);
         assert!(bucket.wait(rate, u64::MAX, Duration::ZERO) > Duration::from_secs(1));
         assert_eq!(bucket.wait(rate, u64::MAX, Duration::MAX), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_rate_that_is_never_exceeded_is_not_exceeded_in_any_second() {
+        const STEP: Duration = Duration::from_millis(1);
+        for count in [2, 3, 19, 20, 90, 1000] {
+            let rate = Rate::never_above(count).unwrap();
+            let mut bucket = TokenBucket::full(rate, Duration::ZERO);
+            let mut passed: Vec<Duration> = Vec::new();
+            for at in (0..10_000).map(|step| STEP * step) {
+                while bucket.take(rate, at) {
+                    passed.push(at);
+                }
+            }
+            let within = |from: Duration| {
+                let until = from + Duration::from_secs(1);
+                passed.iter().filter(|at| (from..until).contains(*at)).count()
+            };
+            let most = passed.iter().map(|from| within(*from)).max().unwrap();
+            assert!(most as u64 <= count, "{most} of {count}");
+            assert!(passed.len() as u64 >= count * 10 / 3, "{} of {count}", passed.len());
+        }
     }
 
     #[test]

@@ -27,7 +27,7 @@ install_without_services() (
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" || return
     [[ -d /run/systemd/system ]] || return 0
     for package in "$@"; do
-        case $package in mosquitto | haproxy | prometheus) "${as_root[@]}" systemctl disable "$package" || return ;; esac
+        case $package in mosquitto | nats-server | ejabberd | haproxy | prometheus) "${as_root[@]}" systemctl disable "$package" || return ;; esac
     done
 )
 
@@ -71,7 +71,7 @@ setup() {
     fi
     if needs clients watching image; then python_packages || return; fi
     # Clients of others, and what stands in front.
-    if needs clients; then debian mosquitto haproxy openssl || return; fi
+    if needs clients; then debian mosquitto nats-server ejabberd haproxy openssl || return; fi
     # For promtool too.
     if needs clients watching image; then debian prometheus || return; fi
     if needs chart; then

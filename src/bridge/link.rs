@@ -23,7 +23,7 @@ use crate::config::{Bridge, BridgeAddress, must_be_regular};
 use crate::net::dial::{self, ClientTls, Dial, DialError, End, Ended, Endpoint, LoggedIn};
 use crate::net::{AnyStream, Established};
 use crate::outbound;
-use crate::protocol::{QoS, ReasonCode, hops};
+use crate::protocol::{QoS, ReasonCode, Version, hops};
 use crate::telemetry::Label as _;
 
 /// How often the first address is tried while another one has the connection. Twice as long
@@ -258,7 +258,8 @@ impl Link {
         let password = self.password().await?;
         let most = self.broker.settings.max_packet_size;
         let mut connect = terms::connect_of(name, bridge, dialect.current(), password, most);
-        if dialect.current().0 == crate::protocol::Version::V5 {
+        // Some services refuse a CONNECT with user properties.
+        if bridge.try_private && dialect.current().0 == Version::V5 {
             let own = self.broker.identity.to_string();
             connect.user_properties.push((hops::BROKER.to_owned(), own));
         }

@@ -45,8 +45,8 @@ pub fn terms_of(
         },
         max_dead_letters: u32::try_from(bridge.max_dead_letters).unwrap_or(u32::MAX),
         ack_timeout: Some(bridge.ack_timeout.duration()),
-        message_rate: Rate::per_second(bridge.max_rate.messages.into()),
-        byte_rate: Rate::per_second(bridge.max_rate.bytes.bytes()),
+        message_rate: Rate::never_above(bridge.max_rate.messages.into()),
+        byte_rate: Rate::never_above(bridge.max_rate.bytes.bytes()),
         ..BridgeTerms::default()
     };
     Ok((terms, subscriptions))

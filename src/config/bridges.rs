@@ -145,8 +145,9 @@ pub struct Bridge {
     /// Where it is published there; empty: `$SYS/broker/connection/CLIENT_ID/state`. See
     /// [`Bridge::remote_notification_topic`].
     pub notification_topic: String,
-    /// True: 3.1.1 brokers are told that the client is a bridge, with the highest bit of the
-    /// protocol level. Those that refuse it are asked again without.
+    /// True: the other end is told that the client is a bridge. With 3.1.1 by the highest bit of
+    /// the protocol level; brokers that refuse it are asked again without. With 5.0 by a user
+    /// property, in which FerryMQ brokers name themselves.
     pub try_private: bool,
     /// Local to remote.
     pub forward: Vec<BridgeRule>,

@@ -44,7 +44,7 @@ describe("bridges", { timeout: 600_000 }, () => {
     assert.ok(await page.getByRole("link", { name: /^Bridges: / }).isHidden());
     await page.getByRole("navigation").getByRole("link", { name: "Bridges" }).click();
     await page.getByText("No bridges are configured.").waitFor();
-    await page.getByText("docs/bridges.md").waitFor();
+    await page.getByText("docs/bridging.md").waitFor();
     await page.shot("bridges-none");
     await page.done();
     await alone.stop();

@@ -104,7 +104,7 @@ export function bridges(main) {
 function none() {
   return h("section", { className: "card" },
     h("p", { className: "empty" }, "No bridges are configured. A bridge exchanges messages with another broker: add ",
-      h("code", null, "[bridges.NAME]"), " to the configuration, as docs/bridges.md describes."));
+      h("code", null, "[bridges.NAME]"), " to the configuration, as docs/bridging.md describes."));
 }
 
 /** The card of one bridge; `refresh` is called when something was done. */

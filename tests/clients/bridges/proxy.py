@@ -9,8 +9,8 @@ class Proxy:
         self.to = to
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
-        # What the remote broker sends is read and thrown away.
-        self.is_mute = False
+        # What the remote broker sends is read and thrown away, and counted.
+        self.is_mute, self.thrown = False, 0
         self.pairs = []
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -32,7 +32,9 @@ class Proxy:
     def _pump(self, source, sink, comes_back):
         try:
             while data := source.recv(65536):
-                if not (comes_back and self.is_mute):
+                if comes_back and self.is_mute:
+                    self.thrown += len(data)
+                else:
                     sink.sendall(data)
         except OSError:
             pass

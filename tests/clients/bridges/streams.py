@@ -11,7 +11,8 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.client import mqtt_ms_resend_pubrel
 from paho.mqtt.enums import CallbackAPIVersion
 
-from person import V5, properties
+import raw
+from person import V4, V5, properties
 
 WITHIN = 40
 TOPICS = 4
@@ -29,15 +30,19 @@ class _Client(mqtt.Client):
 
 
 class _Durable:
-    def __init__(self, port, client_id):
+    def __init__(self, port, client_id, version=raw.V5, user=None):
         self.changed = threading.Condition()
-        self.client = _Client(CallbackAPIVersion.VERSION2, client_id, protocol=V5)
+        is_v5 = version == raw.V5
+        clean = {} if is_v5 else {"clean_session": False}
+        self.client = _Client(CallbackAPIVersion.VERSION2, client_id, protocol=V5 if is_v5 else V4, **clean)
         self.client.reconnect_delay_set(0.05, 0.2)
         # Mosquitto closes for more.
         self.client.max_inflight_messages_set(20)
+        if user:
+            self.client.username_pw_set(user, "any")
         self.prepare()
-        self.client.connect("127.0.0.1", port, clean_start=False,
-                            properties=properties("CONNECT", SessionExpiryInterval=3600))
+        keeps = {"clean_start": False, "properties": properties("CONNECT", SessionExpiryInterval=3600)}
+        self.client.connect("127.0.0.1", port, **keeps if is_v5 else {})
         self.client.loop_start()
 
     def prepare(self):
@@ -60,9 +65,9 @@ class _Durable:
 class Sender(_Durable):
     """Publishes `count` messages to PREFIX/0 and so on, as fast as they are acknowledged."""
 
-    def __init__(self, port, prefix, count, qos):
+    def __init__(self, port, prefix, count, qos, **options):
         self.count, self.acknowledged = count, 0
-        super().__init__(port, "sender")
+        super().__init__(port, "sender", **options)
         for number in range(count):
             self.client.publish(f"{prefix}/{number % TOPICS}", str(number), qos)
 
@@ -80,10 +85,10 @@ class Sender(_Durable):
 
 
 class Receiver(_Durable):
-    def __init__(self, port, filter, qos=2, client_id="receiver"):
+    def __init__(self, port, filter, qos=2, client_id="receiver", **options):
         self.filter, self.qos, self.subscribed = filter, qos, False
         self.numbers = collections.defaultdict(list)
-        super().__init__(port, client_id)
+        super().__init__(port, client_id, **options)
         self.until(lambda: self.subscribed, what="no SUBACK")
 
     def prepare(self):
