@@ -61,7 +61,7 @@
      (docs/admin-api.md, "Reload"): another sum restarts the pod. A file that is named for the
      first time does so too, since it changes the volume. */}}
 {{- define "ferrymq.config.sum" -}}
-{{- $config := omit (include "ferrymq.config.tables" . | fromJson) "auth" "acl" "bans" "bridges" -}}
+{{- $config := omit (include "ferrymq.config.tables" . | fromJson) "auth" "acl" "bridges" "bans" -}}
 {{- $reloaded := dict
       "limits" (list "max_connections_per_address" "connection_rate_per_address" "publish_rate" "publish_bytes_rate")
       "mqtt" (list "connect_timeout" "max_keep_alive")
