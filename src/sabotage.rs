@@ -22,6 +22,8 @@ pub enum Sabotage {
     ForgetReadInterest,
     /// PUBREL is sent before the "received" that it follows is committed.
     UngatedPubrel,
+    /// A bridge deletes the row of a delivery when it is sent, not when it is acknowledged.
+    DeleteWhenSent,
     /// A client that lost a message for lack of memory stays connected.
     ForgetToTell,
     /// A session's growth is charged at the end of the step instead of at once.
@@ -46,6 +48,7 @@ impl Sabotage {
                 "forget-wake-up" => Some(Sabotage::ForgetWakeUp),
                 "forget-read-interest" => Some(Sabotage::ForgetReadInterest),
                 "ungated-pubrel" => Some(Sabotage::UngatedPubrel),
+                "delete-when-sent" => Some(Sabotage::DeleteWhenSent),
                 "forget-to-tell" => Some(Sabotage::ForgetToTell),
                 "charge-late" => Some(Sabotage::ChargeLate),
                 "charge-per-receiver" => Some(Sabotage::ChargePerReceiver),

@@ -30,7 +30,7 @@ count_clippy() { one "$@"; }
 
 part_rust() {
     local filter=()
-    [[ $QUICK ]] && filter=(-E 'not (binary(crash) | binary(backlog) | binary(faults) | binary(neighbours))')
+    [[ $QUICK ]] && filter=(-E 'not (binary(crash) | binary(backlog) | binary(faults) | binary(neighbours) | binary(bridge_chaos))')
     cargo nextest run --color never "${filter[@]}"
 }
 count_rust() {

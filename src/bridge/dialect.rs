@@ -15,8 +15,10 @@ type Choice = (Version, bool);
 pub struct Dialect {
     choices: [Option<Choice>; 3],
     at: usize,
-    /// The other end has accepted this one.
+    /// The other end has accepted this one, and not refused it since.
     settled: bool,
+    /// The other end has accepted this one.
+    accepted: bool,
 }
 
 impl Dialect {
@@ -26,7 +28,8 @@ impl Dialect {
         let before = bridge.version != BridgeVersion::V5;
         let private = (before && bridge.try_private).then_some((Version::V311, true));
         let plain = before.then_some((Version::V311, false));
-        let mut dialect = Self { choices: [v5, private, plain], at: 0, settled: false };
+        let mut dialect =
+            Self { choices: [v5, private, plain], at: 0, settled: false, accepted: false };
         dialect.skip();
         dialect
     }
@@ -46,9 +49,17 @@ impl Dialect {
     /// The other end has accepted it.
     pub fn settle(&mut self) {
         self.settled = true;
+        self.accepted = true;
     }
 
-    /// The other end does not know it, or closes for it. False: there is no other one that was
+    /// The other end has closed the connection without a word. As [`Dialect::advance`], but one
+    /// that was ever accepted stays: whatever stands before a broker that is down closes as well,
+    /// and an older version loses properties and what prevents circles.
+    pub fn guess(&mut self) -> bool {
+        !self.accepted && self.advance()
+    }
+
+    /// The other end does not know it. False: there is no other one that was
     /// not tried, and it begins with the first again.
     pub fn advance(&mut self) -> bool {
         // One that was accepted before is not given up for one refusal: the other end may only
@@ -56,6 +67,7 @@ impl Dialect {
         if std::mem::take(&mut self.settled) {
             return false;
         }
+        self.accepted = false;
         self.at += 1;
         self.skip();
         let is_another = self.at < self.choices.len();
@@ -103,5 +115,20 @@ mod tests {
         assert!(!dialect.advance());
         assert_eq!(dialect.current(), accepted);
         assert!(dialect.advance());
+    }
+
+    #[test]
+    fn what_was_accepted_is_never_given_up_because_the_other_end_closes() {
+        let mut dialect = Dialect::of(&Bridge::default());
+        let first = dialect.current();
+        dialect.settle();
+        for _ in 0..5 {
+            assert!(!dialect.guess());
+            assert_eq!(dialect.current(), first);
+        }
+        // It was replaced by one that does not know the version, and says so.
+        while !dialect.advance() {}
+        assert_ne!(dialect.current(), first);
+        assert!(dialect.guess(), "nothing was accepted in this version");
     }
 }

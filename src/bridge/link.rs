@@ -224,7 +224,11 @@ impl Link {
             return Duration::ZERO;
         }
         self.note_failure(failed.kind, &failed.why);
-        let again = failed.other_dialect != OtherDialect::No && course.dialect.advance();
+        let again = match failed.other_dialect {
+            OtherDialect::No => false,
+            OtherDialect::Perhaps => course.dialect.guess(),
+            OtherDialect::Yes => course.dialect.advance(),
+        };
         if again && failed.other_dialect == OtherDialect::Perhaps {
             course.guess_until = Some(Instant::now() + GUESS);
         }

@@ -49,10 +49,10 @@ fn absolute(path: std::ffi::OsString) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// A port that belongs to this broker until it is dropped. It is below the range of outgoing
+/// A port that belongs to its owner until it is dropped. It is below the range of outgoing
 /// connections; a file lock reserves it against other test processes.
-struct Port {
-    number: u16,
+pub struct Port {
+    pub number: u16,
     _lease: File,
 }
 
@@ -60,7 +60,7 @@ struct Port {
 static TRIED: AtomicU16 = AtomicU16::new(0);
 
 impl Port {
-    fn lease() -> Self {
+    pub fn lease() -> Self {
         let directory = std::env::temp_dir().join("ferrymq-ports-rust");
         std::fs::create_dir_all(&directory).unwrap();
         // Processes start at different ports and continue upwards.

@@ -12,6 +12,7 @@ pub mod churn;
 pub mod drain;
 pub mod files;
 pub mod journal;
+pub mod mosquitto;
 pub mod packets;
 pub mod pair;
 pub mod prefill;

@@ -53,14 +53,18 @@ impl Raw {
         Ok(client)
     }
 
+    /// The other role: a client has connected, and is answered by hand.
+    pub fn accepted_from(stream: TcpStream, version: u8) -> io::Result<Self> {
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(Duration::from_mins(1)))?;
+        Ok(Self { version, session_present: false, stream, buffer: Vec::new(), read: 0 })
+    }
+
     /// Sends CONNECT and does not wait for its answer.
     pub fn begin(port: u16, id: &str, connect: &Connect) -> io::Result<Self> {
         let version = connect.version;
         let stream = TcpStream::connect(("127.0.0.1", port))?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(Duration::from_mins(1)))?;
-        let mut client =
-            Self { version, session_present: false, stream, buffer: Vec::new(), read: 0 };
+        let mut client = Self::accepted_from(stream, version)?;
         client.send(&connect.encode(id))?;
         Ok(client)
     }

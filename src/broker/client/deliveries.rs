@@ -15,6 +15,7 @@ use crate::broker::traced;
 use crate::message::{End, Step, WakeCause, WallMillis};
 use crate::protocol::hops::Hops;
 use crate::protocol::{AckKind, PublishOut, QoS, ReasonCode, Version, encode};
+use crate::sabotage::Sabotage;
 use crate::session::{DeliveryBlock, Entry, Fit, Outgoing};
 use crate::store::Op;
 use crate::telemetry::{AclAction, DropReason, Label, PacketType};
@@ -66,7 +67,12 @@ impl Client {
 
     pub(super) fn send(&mut self, next: Outgoing, out: &mut BytesMut) {
         match next {
-            Outgoing::Publish(entry) => self.send_publish(&entry, out),
+            Outgoing::Publish(entry) => {
+                self.send_publish(&entry, out);
+                if self.role.is_dialled() && Sabotage::DeleteWhenSent.is_on() {
+                    self.broker.complete(&entry, &mut self.step);
+                }
+            }
             Outgoing::Release(id) => {
                 let before = out.len();
                 encode::ack(out, self.version, AckKind::PubRel, id, ReasonCode::Success);

@@ -244,3 +244,20 @@ def test_a_link_that_breaks_under_a_full_window_of_qos_2_goes_on(
     link.is_mute = False
     link.cut()
     all_arrived(there, 2, 100)
+
+
+def test_a_proxy_before_a_broker_that_is_down_does_not_make_a_bridge_speak_3_1_1(
+        make_remote, bridged, at, closing, await_state):
+    """It closes connections, as brokers do that do not know 5.0. Properties would be lost."""
+    remote = make_remote("ferrymq")
+    there = at(remote, "there", durable=True)
+    there.subscribe("s/#")
+    local = bridged(closing(Proxy(remote)), **OUT)
+    await_state(local)
+    remote.kill()
+    local.await_metric("ferrymq_bridge_reconnects_total", lambda count: count >= 3, 20, reason="refused")
+    own = [("user_property", ("a", "1"))]
+    at(local, "here").publish("s/0", b"x", qos=1, properties=own)
+    remote.start()
+    there = at(remote, "there", durable=True)
+    assert there.message(timeout=20).properties == {"user_property": [("a", "1")]}
