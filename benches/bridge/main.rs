@@ -80,7 +80,7 @@ struct Args {
 enum Scenario {
     /// Messages wait for the link; it comes back, with live traffic behind them.
     Outage,
-    /// QoS 1 over a bridge, between two FerryMQs and between two Mosquittos.
+    /// QoS 1 over a bridge, between two brokers of each kind.
     Speed,
     /// QoS 1 over a link that takes time.
     Delay,

@@ -20,7 +20,7 @@ struct Run {
     findings: Findings,
 }
 
-/// Two FerryMQs and two Mosquittos in turn.
+/// Two brokers of each kind in turn.
 pub fn run(args: &Args, figures: &mut Figures) {
     println!("\n## speed\n");
     let mut rates = [Vec::new(), Vec::new()];

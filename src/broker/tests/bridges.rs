@@ -216,7 +216,7 @@ fn a_bridge_stops_before_a_message_that_it_cannot_send_and_keeps_it() {
     published(&world, &mut publisher, 1, &"x".repeat(100));
     for (forward, connack, reason) in cases {
         let on_refused = OnRefused::Stop;
-        let terms = Arc::new(BridgeTerms { on_refused, forward, ..terms() });
+        let terms = Arc::new(BridgeTerms { forward, on_refused, ..terms() });
         let mut bridge = bridge(&world, &terms, &connack);
         let received = bridge.try_received();
         assert!(received.is_err(), "{reason:?}: {received:?}");

@@ -9,6 +9,7 @@ use super::publish::UserProperty;
 use crate::protocol::{MessageProperties, hops};
 
 /// Those that a receiver gets.
+#[allow(clippy::struct_field_names)] // The API's names.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Properties {
     content_type: Option<String>,
