@@ -22,6 +22,8 @@ pub enum Sabotage {
     ForgetReadInterest,
     /// PUBREL is sent before the "received" that it follows is committed.
     UngatedPubrel,
+    /// A bridge deletes a delivery when it has sent it, and not when it is acknowledged.
+    DeleteEarly,
     /// A client that lost a message for lack of memory stays connected.
     ForgetToTell,
     /// A session's growth is charged at the end of the step instead of at once.
@@ -46,6 +48,7 @@ impl Sabotage {
                 "forget-wake-up" => Some(Sabotage::ForgetWakeUp),
                 "forget-read-interest" => Some(Sabotage::ForgetReadInterest),
                 "ungated-pubrel" => Some(Sabotage::UngatedPubrel),
+                "delete-early" => Some(Sabotage::DeleteEarly),
                 "forget-to-tell" => Some(Sabotage::ForgetToTell),
                 "charge-late" => Some(Sabotage::ChargeLate),
                 "charge-per-receiver" => Some(Sabotage::ChargePerReceiver),

@@ -15,6 +15,7 @@ use crate::broker::traced;
 use crate::message::{End, Step, WakeCause, WallMillis};
 use crate::protocol::hops::Hops;
 use crate::protocol::{AckKind, PublishOut, QoS, ReasonCode, Version, encode};
+use crate::sabotage::Sabotage;
 use crate::session::{DeliveryBlock, Entry, Fit, Outgoing};
 use crate::store::Op;
 use crate::telemetry::{AclAction, DropReason, Label, PacketType};
@@ -66,7 +67,12 @@ impl Client {
 
     pub(super) fn send(&mut self, next: Outgoing, out: &mut BytesMut) {
         match next {
-            Outgoing::Publish(entry) => self.send_publish(&entry, out),
+            Outgoing::Publish(entry) => {
+                self.send_publish(&entry, out);
+                if Sabotage::DeleteEarly.is_on() && self.role.is_dialled() {
+                    self.forget_sent(&entry);
+                }
+            }
             Outgoing::Release(id) => {
                 let before = out.len();
                 encode::ack(out, self.version, AckKind::PubRel, id, ReasonCode::Success);
@@ -81,6 +87,15 @@ impl Client {
             Outgoing::Unsendable(entry) => self.give_up(&entry),
             Outgoing::TooLarge(entry) => self.drop_delivery(&entry, DropReason::TooLarge),
             Outgoing::NotPermitted(entry) => self.deny_delivery(entry),
+        }
+    }
+
+    /// See [`Sabotage::DeleteEarly`].
+    fn forget_sent(&mut self, entry: &Entry) {
+        let now = self.step.now.instant;
+        let sent = entry.packet_id.and_then(|id| self.handle.lock().abandon(id, now));
+        if let Some(entry) = sent {
+            self.broker.complete(&entry, &mut self.step);
         }
     }
 
