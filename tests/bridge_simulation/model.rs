@@ -3,7 +3,8 @@
 //! - A message arrives only as one of the forms that the rules of the bridges give it.
 //! - What a publisher was acknowledged arrives at every durable subscriber of both brokers that
 //!   a rule brings it to, or is a dead letter.
-//! - At QoS 2 it arrives once, at QoS 0 once at most: on each way that leads there.
+//! - What is at QoS 2 on the whole way arrives once, what is at QoS 0 once at most: on each way
+//!   that leads there.
 //! - Messages of one publisher, topic and QoS arrive in order: their first occurrences do.
 
 use std::collections::BTreeMap;
@@ -91,8 +92,10 @@ impl Model {
         *copies += 1;
         self.repeated += u64::from(*copies > 1);
         let most = most_copies(shape, self.crashes, message, subscriber.at);
+        // A publisher sends QoS 1 again that was not acknowledged to it, and so does a broker.
+        let may_repeat = arrival.qos == 1 || *qos == 1;
         assert!(
-            arrival.qos == 1 || *copies <= most,
+            may_repeat || *copies <= most,
             "REPEATED: message {id}, {message:?}, is at client {client} {copies} times at QoS {}, \
              {most} allowed",
             arrival.qos
@@ -141,9 +144,11 @@ impl Model {
         } else if is(ReasonCode::QuotaExceeded) {
             shape.other_queue < 100
         } else {
-            // The other end closed its connections after it, as far as the bridge could know.
+            // The other end closed its connections after it, as far as the bridge could know:
+            // links broke, or it is too large for a broker that cannot say so.
             // Before 5.0, that is how it says that its queues are full.
-            let closed = self.cuts + self.crashes >= 6 || shape.other_queue < 100;
+            let too_large = message.size + HEAD > shape.max_packet as usize;
+            let closed = self.cuts + self.crashes >= 6 || shape.other_queue < 100 || too_large;
             letter.reason.is_none() && closed
         };
         assert!(allowed, "DEAD for nothing: {letter:?}, {message:?}");

@@ -89,6 +89,7 @@ impl Place {
 pub struct DeadLetter {
     pub message: u32,
     pub reason: Option<u8>,
+    #[allow(dead_code)] // For who reads a failure.
     pub detail: String,
 }
 

@@ -82,7 +82,7 @@ async fn history(seed: u64, trace: bool) -> Summary {
     }
     // Everybody is subscribed before the first message.
     run.settle().await;
-    for _ in 0..run.rng.between(100, 350) {
+    for _ in 0..run.rng.between(200, 700) {
         run.step().await;
     }
     run.finish().await;
@@ -185,7 +185,7 @@ impl Run {
         let at = self.clients[index].at;
         let topic = *self.rng.pick(topics(at));
         let qos = u8::try_from(*self.rng.pick(&[0, 1, 1, 2, 2])).unwrap();
-        let most = if at == EDGE && self.rng.percent(10) { 600 } else { 60 };
+        let most = if at == EDGE && self.rng.percent(15) { 600 } else { 60 };
         let size = self.rng.index(most).max(4);
         let client = &mut self.clients[index];
         let id = client.publish(&mut self.model, topic, qos, size);
