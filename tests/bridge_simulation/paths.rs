@@ -36,8 +36,8 @@ fn subscribe(bridge: &Bridge) -> Vec<Rule<'_>> {
     rules.map(|rule| (rule, &*rule.remote_prefix, &*rule.local_prefix)).collect()
 }
 
-/// By the first rule that matches. It does not decide about the QoS: as with subscriptions that
-/// overlap, that is the highest of all that match.
+/// By the first rule that matches. Its QoS should decide too, but does not yet: the broker takes
+/// the highest of all rules that match, as of subscriptions that overlap.
 fn mapped(rules: &[Rule<'_>], topic: &str, qos: u8) -> Option<Arrival> {
     let matching = rules.iter().filter(|(rule, source, _)| {
         let filter = TopicFilter::new(&format!("{source}{}", rule.filter)).unwrap();

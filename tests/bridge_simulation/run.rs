@@ -82,7 +82,7 @@ async fn history(seed: u64, trace: bool) -> Summary {
     }
     // Everybody is subscribed before the first message.
     run.settle().await;
-    for _ in 0..run.rng.between(200, 700) {
+    for _ in 0..run.rng.between(150, 500) {
         run.step().await;
     }
     run.finish().await;

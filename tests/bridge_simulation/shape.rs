@@ -90,7 +90,7 @@ impl Shape {
                 out_of_budget: *rng.pick(&[0, 0, 5]),
                 staged: *rng.pick(&[0, 0, 60]),
             },
-            crashes: *rng.pick(&[0, 3, 10, 25]),
+            crashes: *rng.pick(&[0, 3, 8, 20]),
             cuts: *rng.pick(&[0, 10, 30]),
         }
     }
