@@ -44,7 +44,7 @@ count_rust() {
 part_simulation() {
     # Of the library's tests only what the feature adds.
     cargo nextest run --color never --features failpoints --lib --test simulation --test liveness \
-        --test accounting -E 'not kind(lib) | test(while_a_message_is_being_retained)'
+        --test accounting --test bridge_simulation -E 'not kind(lib) | test(while_a_message_is_being_retained)'
 }
 count_simulation() { count_rust "$@"; }
 

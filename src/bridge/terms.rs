@@ -37,6 +37,7 @@ pub fn terms_of(
     let terms = BridgeTerms {
         name: name.into(),
         limits: Some(Arc::new(limits(bridge, base))),
+        receive_maximum: Some(bridge.receive_maximum),
         forward: Some(forward),
         subscribe: Some(subscribe),
         on_refused: match bridge.on_refused {

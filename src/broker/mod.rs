@@ -124,7 +124,7 @@ pub struct Broker {
     /// The only source of time.
     pub clock: Clock,
     /// Its name among the hops of messages that pass bridges; another one after a restart.
-    pub(crate) identity: Arc<str>,
+    pub identity: Arc<str>,
     pub(crate) persistence: Persistence,
     /// Publishers that wait for room in a queue: see `waiting.rs`.
     waiting_publishers: AtomicUsize,

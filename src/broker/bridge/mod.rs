@@ -69,6 +69,9 @@ pub struct BridgeTerms {
     pub name: Arc<str>,
     /// The limits of its session; `None`: those of other sessions.
     pub limits: Option<Arc<Limits>>,
+    /// QoS 1 and 2 messages that the other end may send before the first of them is answered, as
+    /// it is told in CONNECT; `None`: `mqtt.receive_maximum`.
+    pub receive_maximum: Option<u16>,
     /// Topics on their way to the other end; `None`: they stay as they are.
     pub forward: Option<TopicMap>,
     /// Topics on their way from the other end; `None`: they stay as they are.
@@ -94,6 +97,7 @@ impl Default for BridgeTerms {
         Self {
             name: "".into(),
             limits: None,
+            receive_maximum: None,
             forward: None,
             subscribe: None,
             on_refused: OnRefused::default(),

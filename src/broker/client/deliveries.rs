@@ -69,8 +69,8 @@ impl Client {
         match next {
             Outgoing::Publish(entry) => {
                 self.send_publish(&entry, out);
-                if self.role.is_dialled() && Sabotage::DeleteWhenSent.is_on() {
-                    self.broker.complete(&entry, &mut self.step);
+                if Sabotage::DeleteWhenSent.is_on() && self.role.is_dialled() {
+                    self.forget_sent(&entry);
                 }
             }
             Outgoing::Release(id) => {
@@ -87,6 +87,15 @@ impl Client {
             Outgoing::Unsendable(entry) => self.give_up(&entry),
             Outgoing::TooLarge(entry) => self.drop_delivery(&entry, DropReason::TooLarge),
             Outgoing::NotPermitted(entry) => self.deny_delivery(entry),
+        }
+    }
+
+    /// See [`Sabotage::DeleteWhenSent`].
+    fn forget_sent(&mut self, entry: &Entry) {
+        let now = self.step.now.instant;
+        let sent = entry.packet_id.and_then(|id| self.handle.lock().abandon(id, now));
+        if let Some(entry) = sent {
+            self.broker.complete(&entry, &mut self.step);
         }
     }
 

@@ -22,6 +22,16 @@ pub(super) fn refusal(reason: ReasonCode) -> RefuseReason {
     }
 }
 
+const TOO_MANY: Close = Close::Error(
+    ReasonCode::ReceiveMaximumExceeded,
+    "more unacknowledged publishes than mqtt.receive_maximum",
+);
+
+const TOO_MANY_OF_SERVER: Close = Close::Error(
+    ReasonCode::ReceiveMaximumExceeded,
+    "more unacknowledged publishes than bridges.NAME.receive_maximum",
+);
+
 impl Client {
     pub(super) fn on_publish(&mut self, publish: &Publish<'_>) -> Result<(), Close> {
         if (self.graceful_disconnect.is_some() || self.dropped_publish)
@@ -30,10 +40,7 @@ impl Client {
             return Ok(());
         }
         if publish.qos > QoS::AtMostOnce && self.is_over_receive_maximum(publish) {
-            return Err(Close::Error(
-                ReasonCode::ReceiveMaximumExceeded,
-                "more unacknowledged publishes than mqtt.receive_maximum",
-            ));
+            return Err(if self.role.is_dialled() { TOO_MANY_OF_SERVER } else { TOO_MANY });
         }
         if publish.qos > QoS::AtMostOnce && self.holds_for_the_disk() {
             return Ok(());
@@ -64,9 +71,12 @@ impl Client {
     }
 
     fn is_over_receive_maximum(&self, publish: &Publish<'_>) -> bool {
+        // What the other end was told: a server in CONNECT, a client in CONNACK.
+        let told = self.role.terms().and_then(|terms| terms.receive_maximum);
+        let most = told.unwrap_or(self.broker.settings.receive_maximum);
         // Older versions have no receive maximum; their packets are held instead.
         self.version == Version::V5
-            && self.unanswered >= usize::from(self.broker.settings.receive_maximum)
+            && self.unanswered >= usize::from(most)
             && !(publish.qos == QoS::ExactlyOnce && publish.dup)
     }
 

@@ -305,6 +305,22 @@ fn qos_2_is_lowered_for_a_server_that_takes_qos_1() {
     assert_eq!(world.rows("delivery"), 0);
 }
 
+/// What the other end was told, not `mqtt.receive_maximum`: otherwise each connection would end
+/// in the same way, for ever.
+#[test]
+fn the_other_end_may_send_as_many_messages_as_the_bridge_has_told_it() {
+    let mut config = Config::default();
+    config.mqtt.receive_maximum = 1;
+    let world = World::with(config);
+    let terms = Arc::new(BridgeTerms { receive_maximum: Some(2), ..terms() });
+    let mut bridge = bridge(&world, &terms, &resumed());
+    for packet_id in 1..=2 {
+        bridge.send(Packet::Publish(publish(QoS::AtLeastOnce, packet_id, "x")));
+    }
+    let third = bridge.try_send(Packet::Publish(publish(QoS::AtLeastOnce, 3, "x")));
+    assert!(matches!(third, Err(Close::Error(ReasonCode::ReceiveMaximumExceeded, _))), "{third:?}");
+}
+
 #[test]
 fn a_message_does_not_go_where_it_has_been() {
     let world = World::new();
