@@ -72,7 +72,12 @@ def test_nothing_is_lost_when_nats_restarts_in_the_middle(crash, nats, bridged, 
         there.await_distinct(COUNT // part)
         nats.restart(crash)
     source.done()
-    complete(there)
+    if crash:
+        complete(there)
+    else:
+        # NATS 2.9 does not send again all that it was sending when it was stopped in order, so
+        # that only its acknowledgements tell what it has.
+        local.await_metric("ferrymq_bridge_forwarded_messages_total", lambda count: count >= COUNT, 40)
     at_rest(local)
 
 
