@@ -110,7 +110,7 @@ impl Bridge {
     }
 
     /// The broker that dials is killed. What is left of its links.
-    pub fn is_killed(mut self, rng: &mut Rng) -> Vec<Link> {
+    pub fn kill(mut self, rng: &mut Rng) -> Vec<Link> {
         for link in self.links() {
             link.loses(true, rng);
         }

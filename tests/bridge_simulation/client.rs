@@ -33,6 +33,7 @@ enum Owed {
     Comp(u16),
 }
 
+#[allow(clippy::struct_excessive_bools)] // Each is a fact of its own about the client.
 pub struct Client {
     pub index: usize,
     /// The number of its broker.

@@ -2,6 +2,7 @@
 //! empty queues and nothing held.
 
 use crate::link::Cut;
+use crate::node::Node;
 use crate::run::Run;
 use crate::shape::{EDGE, LARGE, REMOTE};
 
@@ -153,8 +154,7 @@ impl Run {
     }
 
     fn check_model(&self) {
-        let dead: Vec<_> =
-            self.nodes.iter().flatten().flat_map(|node| node.dead_letters()).collect();
+        let dead: Vec<_> = self.nodes.iter().flatten().flat_map(Node::dead_letters).collect();
         self.model.check_end(&self.shape, &dead);
     }
 

@@ -64,7 +64,7 @@ impl Run {
             }
         }
         let old = match self.bridges[at].take() {
-            Some(bridge) => bridge.is_killed(&mut self.rng),
+            Some(bridge) => bridge.kill(&mut self.rng),
             None => Vec::new(),
         };
         if let Some(other) = &mut self.bridges[1 - at] {

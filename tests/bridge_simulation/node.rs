@@ -1,5 +1,6 @@
 //! One broker on its disk, with the tasks of its connections: started, killed, or without power.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -233,7 +234,7 @@ impl Node {
             let count = format!("SELECT count(*) FROM {table}");
             let count: i64 = file.query_row(&count, [], |row| row.get(0)).unwrap();
             if count > 0 {
-                all.push_str(&format!("{count} rows in {table} of broker {}; ", self.at));
+                let _ = write!(all, "{count} rows in {table} of broker {}; ", self.at);
             }
         }
         all
