@@ -44,7 +44,7 @@ pub struct SessionHandle {
     timers: TimerSlots,
     /// One permit: see [`StepPermit`]. Tasks that wait for it get it in order.
     permit: Semaphore,
-    pub(super) metrics: Arc<Metrics>,
+    metrics: Arc<Metrics>,
     /// Bytes of the session and its messages, each message as if it had no other receiver.
     held: AtomicI64,
     /// Bytes of its connection's buffers.

@@ -8,11 +8,8 @@
 use std::sync::Arc;
 
 use super::SessionHandle;
-use super::decisions::{Decisions, MOST_BYTES};
 use crate::auth::acl::{Access, LogInRules, Subject};
 use crate::auth::{CurrentRules, Principal};
-use crate::memory::Charge;
-use crate::telemetry::Metrics;
 
 /// The client of a session, and what it may do.
 #[derive(Debug, Default)]
@@ -21,17 +18,8 @@ pub(super) struct Rights {
     client: Option<Client>,
     /// `None`: everything.
     access: Option<Arc<Access>>,
-    /// What `access` said last about messages for the client.
-    received: Option<Box<Received>>,
     /// The generation of the rules that `access` is from; `None`: it was never asked.
     generation: Option<u64>,
-}
-
-/// What was decided last, and its memory.
-#[derive(Debug)]
-struct Received {
-    decisions: Decisions,
-    _charge: Charge,
 }
 
 #[derive(Debug, Clone)]
@@ -49,27 +37,6 @@ impl Client {
             (one, other) => one.is_none() && other.is_none(),
         };
         same_rules && Arc::ptr_eq(&self.principal, &other.principal)
-    }
-}
-
-impl Rights {
-    fn set_access(&mut self, access: Option<Arc<Access>>) {
-        self.received = None;
-        self.access = access;
-    }
-
-    fn may_receive(&mut self, topic: &str, metrics: &Metrics) -> bool {
-        let Some(access) = self.access.as_ref().filter(|_| self.client.is_some()) else {
-            return true;
-        };
-        if access.is_short() {
-            return access.deliver(topic).is_allowed();
-        }
-        let received = self.received.get_or_insert_with(|| {
-            let charge = metrics.messages.memory.charge(MOST_BYTES);
-            Box::new(Received { decisions: Decisions::new(access), _charge: charge })
-        });
-        received.decisions.of(topic, None, || access.deliver(topic)).is_allowed()
     }
 }
 
@@ -97,8 +64,7 @@ impl SessionHandle {
             (Some(one), Some(other)) => rights.client.is_some() && one.says_the_same(other),
             _ => false,
         };
-        (rights.client, rights.generation) = (Some(client), Some(generation));
-        rights.set_access(access);
+        *rights = Rights { client: Some(client), access, generation: Some(generation) };
         drop(rights);
         // A new session is among nobody's receivers.
         let differs = !same && !self.look().subscriptions.is_empty();
@@ -127,11 +93,6 @@ impl SessionHandle {
     /// As [`SessionHandle::may_receive`]. Also returns how many rules were asked whether they
     /// concern the client: none, unless they have changed since the last time.
     pub(super) fn may_receive_counting(&self, topic: &str, rules: &CurrentRules) -> (bool, usize) {
-        let mut rights = self.rights.lock();
-        if rights.generation == Some(rules.generation()) {
-            return (rights.may_receive(topic, &self.metrics), 0);
-        }
-        drop(rights);
         let (access, is_known, asked) = self.current(rules);
         let may = !is_known || access.is_none_or(|access| access.deliver(topic).is_allowed());
         (may, asked)
@@ -163,7 +124,7 @@ impl SessionHandle {
             (one, other) => one.is_none() && other.is_none(),
         };
         if is_same && rights.generation.is_none_or(|known| known < generation) {
-            rights.set_access(access.clone());
+            rights.access.clone_from(&access);
             rights.generation = Some(generation);
         }
         (access, client.is_some(), current.len())

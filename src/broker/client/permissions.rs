@@ -8,7 +8,6 @@ use super::Client;
 use crate::auth::Principal;
 use crate::auth::acl::{Access, Decision, Effect, Granted, LogInRules, Origin};
 use crate::broker::budget::NODE;
-use crate::broker::decisions::Decisions;
 use crate::protocol::{QoS, TopicFilter};
 use crate::telemetry::AclAction;
 
@@ -18,6 +17,9 @@ const TELL_EVERY: Duration = Duration::from_secs(10);
 
 /// Pairs of filters that are compared for a subscription at the cost of one node.
 const COMPARED_A_NODE: usize = 8;
+
+/// The longest topic whose decision is remembered, in bytes.
+const LONGEST: usize = 1024;
 
 /// What one client may do.
 #[derive(Debug, Default)]
@@ -32,11 +34,44 @@ pub(super) struct Permissions {
 #[derive(Debug)]
 pub(super) struct Limited {
     access: Arc<Access>,
-    published: Decisions,
-    delivered: Decisions,
+    /// Publishers tend to repeat a topic.
+    published: LastDecision,
+    delivered: LastDecision,
     /// When a denied publish was last logged, and how many were denied since.
     told: Option<Instant>,
     untold: u64,
+}
+
+/// The last decision, and what was asked.
+#[derive(Debug, Default)]
+pub(super) struct LastDecision {
+    topic: String,
+    about: Option<(QoS, bool)>,
+    decision: Option<Decision>,
+}
+
+impl LastDecision {
+    fn of(
+        &mut self,
+        topic: &str,
+        about: Option<(QoS, bool)>,
+        decide: impl FnOnce() -> Decision,
+    ) -> Decision {
+        if let Some(decision) = self.decision
+            && self.about == about
+            && self.topic == topic
+        {
+            return decision;
+        }
+        let decision = decide();
+        self.decision = (topic.len() <= LONGEST).then(|| {
+            self.topic.clear();
+            self.topic.push_str(topic);
+            self.about = about;
+            decision
+        });
+        decision
+    }
 }
 
 impl Limited {
@@ -55,7 +90,7 @@ impl Limited {
 impl Permissions {
     pub(super) fn new(access: Option<Arc<Access>>, generation: u64) -> Self {
         let limited = access.map(|access| {
-            let (published, delivered) = (Decisions::new(&access), Decisions::new(&access));
+            let (published, delivered) = (LastDecision::default(), LastDecision::default());
             Box::new(Limited { access, published, delivered, told: None, untold: 0 })
         });
         Self { limited, generation }
@@ -70,7 +105,8 @@ impl Permissions {
     pub(super) fn memory(&self) -> usize {
         self.limited.as_ref().map_or(0, |limited| {
             let Limited { access, published, delivered, .. } = &**limited;
-            size_of::<Limited>() + published.memory() + delivered.memory() + access.memory()
+            let topics = published.topic.capacity() + delivered.topic.capacity();
+            size_of::<Limited>() + topics + access.memory()
         })
     }
 }

@@ -2,13 +2,10 @@
 
 import glob
 import os
-import signal
-import subprocess
 
 import pytest
 
-from brokerproc import Port
-from reach import poll, tcp
+from remoteproc import RemoteProcess
 
 PROGRAMS = glob.glob("/usr/lib/*/ejabberd-*/ebin")
 needs_ejabberd = pytest.mark.skipif(not PROGRAMS, reason="ejabberd is not installed")
@@ -29,13 +26,11 @@ modules:
 """
 
 
-class Ejabberd:
+class Ejabberd(RemoteProcess):
     """Its sessions are in memory: they survive a break of the link, not the end of the process."""
 
     def __init__(self, directory):
-        directory.mkdir()
-        self.directory, self.lease = directory, Port()
-        self.port, self.log, self.process = self.lease.number, directory / "output.log", None
+        super().__init__(directory)
         (directory / "ejabberd.yml").write_text(CONFIGURATION.replace("PORT", str(self.port)))
 
     def start(self):
@@ -44,30 +39,7 @@ class Ejabberd:
         environment = os.environ | {"EJABBERD_CONFIG_PATH": str(self.directory / "ejabberd.yml"),
                                     "EJABBERD_LOG_PATH": str(self.directory / "ejabberd.log"),
                                     "HOME": str(self.directory)}
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                ["erl", "-noinput", "-mnesia", "dir", f'"{self.directory / "mnesia"}"',
-                 "-pa", *PROGRAMS, "-s", "ejabberd"],
-                env=environment, cwd=self.directory, stdout=log, stderr=log, start_new_session=True)
-        poll(self.listens, 40, what=self.logged)
-        return self
-
-    def listens(self):
-        assert self.process.poll() is None, self.logged()
-        try:
-            tcp(self.port).close()
-        except OSError:
-            return False
-        return True
-
-    def logged(self):
-        return self.log.read_text(errors="replace") if self.log.exists() else "(no log)"
-
-    def kill(self):
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-
-    def close(self):
-        if self.process and self.process.poll() is None:
-            self.kill()
-        self.lease.lease.close()
+        return self.spawn(
+            ["erl", "-noinput", "-mnesia", "dir", f'"{self.directory / "mnesia"}"',
+             "-pa", *PROGRAMS, "-s", "ejabberd"],
+            within=40, env=environment, cwd=self.directory)
