@@ -24,7 +24,6 @@ mod complete;
 mod connect;
 mod connect_memory;
 mod dead_letter;
-mod decisions;
 mod disconnect;
 mod disk_room;
 mod end;

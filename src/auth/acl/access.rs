@@ -88,14 +88,6 @@ impl Access {
         self.len() == 0
     }
 
-    /// True if a decision compares a few clauses, and does not search among many.
-    pub fn is_short(&self) -> bool {
-        self.layers.iter().all(|layer| match layer {
-            Layer::Rules { applies, .. } => applies.are_few(layer.clauses().len()),
-            Layer::Deny(_) => true,
-        })
-    }
-
     /// Bytes that it takes in memory besides what it shares with others.
     pub fn memory(&self) -> usize {
         let of = |layer: &Layer| match layer {

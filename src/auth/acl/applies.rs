@@ -66,15 +66,6 @@ impl Applies {
         std::iter::successors(first, |at| self.next(at + 1)).take_while(move |&at| at < len)
     }
 
-    /// True if they are compared one by one, in a list of `len` clauses.
-    pub(super) fn are_few(&self, len: usize) -> bool {
-        match self {
-            Self::All => len <= ONE_BY_ONE,
-            Self::Few(_) => true,
-            Self::Many(_) => false,
-        }
-    }
-
     /// Bytes that it takes in memory besides this.
     pub(super) fn memory(&self) -> usize {
         match self {

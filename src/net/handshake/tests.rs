@@ -177,23 +177,9 @@ impl Remote {
 
 fn connect(method: Option<&str>, data: Option<&str>) -> Packet<'static> {
     Packet::Connect(Box::new(Connect {
-        is_bridge: false,
-        version: Version::V5,
-        clean_start: true,
-        keep_alive: 0,
-        client_id: "c".into(),
-        will: None,
-        username: None,
-        password: None,
-        session_expiry: None,
-        receive_maximum: None,
-        maximum_packet_size: None,
-        topic_alias_maximum: 0,
-        request_response_information: false,
-        request_problem_information: true,
-        user_properties: Vec::new(),
         authentication_method: method.map(str::to_owned),
         authentication_data: data.map(Into::into),
+        ..Connect::new(Version::V5, "c")
     }))
 }
 
