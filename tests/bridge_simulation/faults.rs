@@ -2,7 +2,8 @@
 
 use crate::bridge::Bridge;
 use crate::link::{Cut, Link};
-use crate::node::{Node, Place};
+use crate::node::Node;
+use crate::place::Place;
 use crate::run::Run;
 use crate::shape::{EDGE, REMOTE};
 

@@ -19,6 +19,8 @@ mod common;
 mod disk;
 #[path = "../liveness/executor.rs"]
 mod executor;
+#[path = "../simulation/place.rs"]
+mod place;
 #[allow(dead_code)] // Made for clients with more habits.
 #[path = "../liveness/stream.rs"]
 mod stream;

@@ -1,7 +1,6 @@
 //! One broker on its disk, with the tasks of its connections: started, killed, or without power.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,31 +8,16 @@ use ferrymq::auth::Authenticator;
 use ferrymq::broker::{Broker, Clock, Hand, Persistence, Settings};
 use ferrymq::config::{Config, Protocol};
 use ferrymq::message::WallMillis;
-use ferrymq::net::{ByteStream, Origin, Transport, serve_stream};
-use ferrymq::peer::{PeerAddr, Security};
+use ferrymq::net::{Origin, serve_stream};
 use ferrymq::store::{Store, StoreConfig, StoreMetrics, StoreState};
 use ferrymq::telemetry::Metrics;
-use tempfile::TempDir;
 
 use crate::common::rng::Rng;
-use crate::disk::{Disk, Fault};
+use crate::disk::Fault;
 use crate::executor::{Executor, Job};
+use crate::place::Place;
 use crate::shape::{LARGE, REMOTE, Shape};
-use crate::stream::ServerEnd;
-
-const PEER: ([u8; 4], u16) = ([127, 0, 0, 1], 1);
-
-impl ByteStream for ServerEnd {}
-
-impl Transport for ServerEnd {
-    fn peer(&self) -> PeerAddr {
-        PEER.into()
-    }
-
-    fn security(&self) -> Security {
-        Security::Plain
-    }
-}
+use crate::stream::{PEER, ServerEnd};
 
 /// Polls a future that waits for nothing but its turn.
 pub fn at_once<T>(future: impl Future<Output = T>) -> T {
@@ -45,44 +29,6 @@ pub fn at_once<T>(future: impl Future<Output = T>) -> T {
         }
     }
     panic!("it waits for somebody");
-}
-
-/// A directory that is removed on drop, with its [`Disk`].
-struct Directory(TempDir);
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        Disk::forget(self.0.path());
-    }
-}
-
-/// A directory without a broker.
-pub struct Place {
-    disk: Arc<Disk>,
-    directory: Directory,
-}
-
-impl Place {
-    pub fn empty(seed: u64) -> Self {
-        let memory = PathBuf::from("/dev/shm");
-        let directory = if memory.is_dir() {
-            tempfile::tempdir_in(memory).unwrap()
-        } else {
-            tempfile::tempdir().unwrap()
-        };
-        Self { disk: Disk::below(directory.path(), seed), directory: Directory(directory) }
-    }
-
-    /// What the next start finds after a power cut.
-    pub fn without_power(self, rng: &mut Rng) -> Self {
-        let files = self.disk.power_cut(rng);
-        let fresh = Self::empty(rng.between(0, u64::MAX));
-        for (name, image) in &files {
-            std::fs::write(fresh.directory.0.path().join(name), image).unwrap();
-        }
-        fresh.disk.preload(&files);
-        fresh
-    }
 }
 
 /// A row of the table `dead_letter`.
@@ -112,7 +58,7 @@ impl Node {
             reserve_size: 0,
             full_for: Duration::ZERO,
             cache_size: 1 << 20,
-            ..StoreConfig::at(place.directory.0.path().join("ferrymq.db"))
+            ..StoreConfig::at(place.directory.database())
         };
         let (store, recovered) =
             Store::open_stepped(&config, Arc::new(StoreMetrics::default())).expect("it starts");
@@ -223,7 +169,7 @@ impl Node {
     // What is on disk.
 
     fn file(&self) -> rusqlite::Connection {
-        rusqlite::Connection::open(self.place.directory.0.path().join("ferrymq.db")).unwrap()
+        rusqlite::Connection::open(self.place.directory.database()).unwrap()
     }
 
     /// Rows that exist only while a message is under way, as text; empty if there are none.

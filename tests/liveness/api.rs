@@ -11,8 +11,7 @@ use ferrymq::broker::client::Dialled;
 use ferrymq::broker::{Broker, Clock, Hand, Persistence, Settings};
 use ferrymq::config::{Config, Protocol};
 use ferrymq::message::WallMillis;
-use ferrymq::net::{ByteStream, Dial, Origin, Transport, dial_stream, serve_stream};
-use ferrymq::peer::{PeerAddr, Security};
+use ferrymq::net::{Dial, Origin, dial_stream, serve_stream};
 use ferrymq::protocol::Connect;
 use ferrymq::schedule::{Hook, Point, set_hook};
 use ferrymq::store::{Store, StoreConfig, StoreMetrics, StoreState};
@@ -22,7 +21,7 @@ use tempfile::TempDir;
 use crate::disk::{Disk, Fault};
 use crate::executor::Job;
 use crate::shape::Shape;
-use crate::stream::ServerEnd;
+use crate::stream::{PEER, ServerEnd};
 
 /// True if the connection driver flushes what it has written: only then may streams hold bytes
 /// back until a flush.
@@ -30,20 +29,6 @@ pub const DRIVER_FLUSHES: bool = true;
 
 /// A day in 2026, in milliseconds since 1970.
 const BEGIN: u64 = 1_780_000_000_000;
-
-const PEER: ([u8; 4], u16) = ([127, 0, 0, 1], 1);
-
-impl ByteStream for ServerEnd {}
-
-impl Transport for ServerEnd {
-    fn peer(&self) -> PeerAddr {
-        PEER.into()
-    }
-
-    fn security(&self) -> Security {
-        Security::Plain
-    }
-}
 
 /// Polls a future that waits for nothing but its turn: between two polls, no connection holds
 /// the permit of its session in these tests.

@@ -9,6 +9,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
+use ferrymq::net::{ByteStream, Transport};
+use ferrymq::peer::{PeerAddr, Security};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::common::rng::Rng;
@@ -331,5 +333,19 @@ impl ClientEnd {
             both.moved,
             both.nature,
         )
+    }
+}
+
+pub const PEER: ([u8; 4], u16) = ([127, 0, 0, 1], 1);
+
+impl ByteStream for ServerEnd {}
+
+impl Transport for ServerEnd {
+    fn peer(&self) -> PeerAddr {
+        PEER.into()
+    }
+
+    fn security(&self) -> Security {
+        Security::Plain
     }
 }

@@ -23,6 +23,7 @@ mod interleave;
 mod interval;
 mod memory;
 mod model;
+mod place;
 mod retained;
 mod run;
 mod scheduler;

@@ -10,9 +10,10 @@ use crate::disk::Fault;
 use crate::habits::Habits;
 use crate::memory::GaveWay;
 use crate::model::Model;
+use crate::place::Place;
 use crate::scheduler::{Outcome, Scheduler, Until, What};
 use crate::wire::Link;
-use crate::world::{Remains, Shape, World};
+use crate::world::{Shape, World};
 
 /// A day in 2026, in milliseconds since 1970.
 const BEGIN: u64 = 1_780_000_000_000;
@@ -115,7 +116,7 @@ pub fn play(seed: u64, trace: bool) -> Summary {
     run.model.small_disk = run.shape.max_size > 0;
     let is_small = run.model.small_disk || run.model.short_memory;
     run.model.scale = if is_small { 12 } else { 1 };
-    run.start(Remains::empty(seed));
+    run.start(Place::empty(seed));
     let steps = run.rng.between(200, 1200);
     // Some histories have no crashes, which would hide faults that need a long run.
     let violence = *run.rng.pick(&[0, 1, 2, 4]);
@@ -494,7 +495,7 @@ impl Run {
         self.start(remains);
     }
 
-    fn start(&mut self, remains: Remains) {
+    fn start(&mut self, remains: Place) {
         self.now += self.rng.between(0, 5_000);
         let unlucky = self.rng.percent(5) && !self.shape.volatile;
         if unlucky {
@@ -506,7 +507,7 @@ impl Run {
                 Fault::Death(after),
             ]);
             self.say(|| format!("a start with {fault:?}"));
-            remains.disk().set_fault(Some(fault));
+            remains.disk.set_fault(Some(fault));
         }
         match remains.start(&self.shape, self.now) {
             Ok(world) => {

@@ -1,7 +1,6 @@
 //! The broker and its disk: started, stopped in order, killed, or without power.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -12,10 +11,10 @@ use ferrymq::config::Config;
 use ferrymq::message::WallMillis;
 use ferrymq::store::{Store, StoreConfig, StoreMetrics, StoreState};
 use ferrymq::telemetry::Metrics;
-use tempfile::TempDir;
 
 use crate::common::rng::Rng;
 use crate::disk::Disk;
+use crate::place::{Directory, Place};
 use crate::scheduler::drive;
 
 /// The part of the configuration that differs from seed to seed.
@@ -66,47 +65,7 @@ pub struct World {
     full: u64,
 }
 
-/// A directory that is removed on drop, with its [`Disk`].
-struct Directory(TempDir);
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        Disk::forget(self.0.path());
-    }
-}
-
-/// A directory that has outlived its broker.
-pub struct Remains {
-    disk: Arc<Disk>,
-    directory: Directory,
-}
-
-impl Remains {
-    pub fn empty(seed: u64) -> Self {
-        let memory = PathBuf::from("/dev/shm");
-        let directory = if memory.is_dir() {
-            tempfile::tempdir_in(memory).unwrap()
-        } else {
-            tempfile::tempdir().unwrap()
-        };
-        Self { disk: Disk::below(directory.path(), seed), directory: Directory(directory) }
-    }
-
-    /// What the next start finds after a power cut.
-    pub fn without_power(self, rng: &mut Rng) -> Self {
-        let files = self.disk.power_cut(rng);
-        let fresh = Self::empty(rng.between(0, u64::MAX));
-        for (name, image) in &files {
-            std::fs::write(fresh.directory.0.path().join(name), image).unwrap();
-        }
-        fresh.disk.preload(&files);
-        fresh
-    }
-
-    pub fn disk(&self) -> &Disk {
-        &self.disk
-    }
-
+impl Place {
     /// Starts a broker on the directory at `wall` milliseconds since 1970. On failure returns
     /// the reason, and the directory as after another kill.
     pub fn start(self, shape: &Shape, wall: u64) -> Result<World, (Self, String)> {
@@ -117,7 +76,7 @@ impl Remains {
             reserve_size: shape.reserve,
             full_for: Duration::ZERO,
             cache_size: 1 << 20,
-            ..StoreConfig::at(self.directory.0.path().join("ferrymq.db"))
+            ..StoreConfig::at(self.directory.database())
         };
         let metrics = Arc::new(StoreMetrics::default());
         let (store, recovered) = match Store::open_stepped(&store, metrics) {
@@ -163,7 +122,7 @@ impl World {
     }
 
     fn read_queues(&self) -> rusqlite::Result<String> {
-        let path = self.directory.0.path().join("ferrymq.db");
+        let path = self.directory.database();
         let file = rusqlite::Connection::open(path)?;
         let mut select = file
             .prepare("SELECT s.client_id, d.id, d.packet_id, d.message, hex(substr(m.payload, 1, 4)), d.received FROM delivery d LEFT JOIN session s ON s.id = d.session LEFT JOIN message m ON m.id = d.message ORDER BY s.client_id, d.id")?;
@@ -204,7 +163,7 @@ impl World {
 
     /// Retained messages on disk that have not expired: topic to message.
     pub fn retained(&self, now: u64) -> HashMap<String, u32> {
-        let path = self.directory.0.path().join("ferrymq.db");
+        let path = self.directory.database();
         let file = rusqlite::Connection::open(path).unwrap();
         let mut select = file
             .prepare(
@@ -241,24 +200,24 @@ impl World {
     }
 
     /// Kills the process. The caller has dropped its connections before.
-    pub fn kill(self) -> Remains {
+    pub fn kill(self) -> Place {
         let Self { broker, store, disk, directory, .. } = self;
         disk.set_dead(true);
         drop(broker);
         drop(store);
         disk.set_dead(false);
-        Remains { disk, directory }
+        Place { disk, directory }
     }
 
     /// A stop in order, after the connections have ended. True: the last commits found no
     /// room.
-    pub fn shut_down(mut self) -> (Remains, bool) {
+    pub fn shut_down(mut self) -> (Place, bool) {
         let _ = self.store.shutdown(Duration::from_mins(1));
         let full = self.has_found_full();
         let Self { broker, store, disk, directory, .. } = self;
         drop(broker);
         drop(store);
         disk.set_fault(None);
-        (Remains { disk, directory }, full)
+        (Place { disk, directory }, full)
     }
 }
