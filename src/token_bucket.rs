@@ -1,4 +1,5 @@
-//! A token bucket: an average rate, with a burst. Pure: the caller passes the time, as the duration since a moment of its choice.
+//! A token bucket: an average rate, with a burst. Pure: the caller passes the time, as the
+//! duration since a moment of its choice.
 
 use std::time::Duration;
 

@@ -137,13 +137,16 @@ impl Bridges {
     }
 
     /// Makes the session of a bridge again, after an operator has removed it. False: there is
-    /// no such bridge.
-    pub fn open_again(&self, name: &str) -> bool {
-        let state = self.0.state.lock();
-        let Some(it) = state.running.get(name) else { return false };
-        let (bridges, terms) = (self.clone(), Arc::clone(&it.terms));
-        let forward = it.subscriptions.clone();
-        self.0.runtime.spawn(async move { bridges.open(&terms, &forward).await });
+    /// no such bridge. Must not be cancelled.
+    pub async fn open_again(&self, name: &str) -> bool {
+        let configured = |state: &State| {
+            state.running.get(name).map(|it| (Arc::clone(&it.terms), it.subscriptions.clone()))
+        };
+        let Some((terms, subscriptions)) = configured(&self.0.state.lock()) else { return false };
+        // Its link may have been faster, and would lose its connection to this one.
+        if !self.0.broker.has_bridge_session(name) {
+            self.open(&terms, &subscriptions).await;
+        }
         true
     }
 

@@ -14,16 +14,15 @@ use tokio::time::Instant;
 
 use super::backoff::{Attempt, Backoff, LASTING, LEAST};
 use super::dialect::Dialect;
+use super::failed::{Failed, OtherDialect, kind_of};
 use super::status::{Failure, LinkState, LinkStatus};
-use super::terms::{self, Subscriptions};
+use super::terms::Subscriptions;
 use crate::broker::Broker;
-use crate::broker::bridge::{BridgeTerms, LISTENER, principal_of};
-use crate::broker::client::{Dialled, Notice};
-use crate::config::{Bridge, BridgeAddress, must_be_regular};
-use crate::net::dial::{self, ClientTls, Dial, DialError, End, Ended, Endpoint, LoggedIn};
+use crate::broker::bridge::BridgeTerms;
+use crate::config::{Bridge, BridgeAddress};
+use crate::net::dial::{Dial, End, Ended, LoggedIn};
 use crate::net::{AnyStream, Established};
 use crate::outbound;
-use crate::protocol::{QoS, ReasonCode, Version, hops};
 use crate::telemetry::Label as _;
 
 /// How often the first address is tried while another one has the connection. Twice as long
@@ -65,33 +64,6 @@ pub struct Link {
     pub subscriptions: Subscriptions,
     /// What is known of it.
     pub status: Arc<LinkStatus>,
-}
-
-/// An attempt that failed.
-struct Failed {
-    kind: Failure,
-    why: String,
-    /// Whether the other end may speak another version.
-    other_dialect: OtherDialect,
-    /// True if CONNECT was sent.
-    asked: bool,
-}
-
-/// Whether the other end may speak another version of MQTT.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum OtherDialect {
-    No,
-    /// It closed without a word.
-    Perhaps,
-    /// It has refused this one.
-    Yes,
-}
-
-impl Failed {
-    /// Before CONNECT.
-    fn before(why: String) -> Self {
-        Self { kind: Failure::Unreachable, why, other_dialect: OtherDialect::No, asked: false }
-    }
 }
 
 /// What a link knows between its attempts.
@@ -256,113 +228,6 @@ impl Link {
         });
     }
 
-    /// What is sent to the other end.
-    async fn dial(&self, dialect: Dialect) -> Result<Dial, Failed> {
-        let (name, bridge) = (&*self.name, &self.bridge);
-        let password = self.password().await?;
-        let most = self.broker.settings.max_packet_size;
-        let mut connect = terms::connect_of(name, bridge, dialect.current(), password, most);
-        // Some services refuse a CONNECT with user properties.
-        if bridge.try_private && dialect.current().0 == Version::V5 {
-            let own = self.broker.identity.to_string();
-            connect.user_properties.push((hops::BROKER.to_owned(), own));
-        }
-        let notice = terms::notification(name, bridge).map(|topic| Notice { topic, payload: b"1" });
-        Ok(Dial {
-            connect,
-            session: principal_of(name),
-            listener: LISTENER.into(),
-            dialled: Dialled {
-                forward: self.subscriptions.forward.clone(),
-                subscribe: self.subscriptions.subscribe.clone(),
-                terms: Arc::clone(&self.terms),
-                notice,
-            },
-        })
-    }
-
-    /// The password, read from its file at each dial: tokens are renewed.
-    async fn password(&self) -> Result<Option<Vec<u8>>, Failed> {
-        let Some(file) = self.bridge.password_file.clone() else {
-            let password = self.bridge.password.reveal();
-            return Ok((!password.is_empty()).then(|| password.as_bytes().to_vec()));
-        };
-        let shown = file.display().to_string();
-        let read = tokio::task::spawn_blocking(move || {
-            must_be_regular(&file)?;
-            std::fs::read(file)
-        });
-        let fails = |error: &dyn std::fmt::Display| {
-            let key = format!("bridges.{}.password_file", self.name);
-            Failed::before(format!("{key}: cannot use {shown}: {error}"))
-        };
-        let password = read.await.map_err(|error| fails(&error))?.map_err(|error| fails(&error))?;
-        // One line end does not belong to it; spaces may.
-        let password = password.strip_suffix(b"\n").unwrap_or(&password);
-        let password = password.strip_suffix(b"\r").unwrap_or(password);
-        if password.len() > usize::from(u16::MAX) {
-            return Err(fails(&"a password has at most 65535 bytes"));
-        }
-        Ok(Some(password.to_vec()))
-    }
-
-    async fn open(
-        &self,
-        address: &BridgeAddress,
-        dial: &Dial,
-        asked_at: &mut Option<Instant>,
-    ) -> Result<LoggedIn<Established<AnyStream>>, Failed> {
-        let deadline = Instant::now() + self.broker.connect_settings().connect_timeout;
-        let endpoint = self.endpoint(address);
-        let opened = dial::open(&self.broker, &endpoint, deadline).await;
-        let stream = opened.map_err(|error| Failed::before(error.to_string()))?;
-        if let Some(last) = *asked_at {
-            tokio::time::sleep_until(last + LEAST).await;
-        }
-        *asked_at = Some(Instant::now());
-        let logged_in = dial::log_in(&self.broker, stream, &dial.connect).await;
-        let logged_in = logged_in.map_err(|error| Failed {
-            kind: Failure::Refused,
-            why: format!("{error}{}", advice(&error)),
-            other_dialect: is_about_the_version(&error),
-            asked: true,
-        })?;
-        let takes = logged_in.connack.maximum_qos.unwrap_or(QoS::ExactlyOnce);
-        let forwards = self.subscriptions.forward.iter().map(|line| line.options.qos).max();
-        if takes == QoS::AtMostOnce && forwards.is_some_and(|qos| qos > QoS::AtMostOnce) {
-            return Err(Failed {
-                kind: Failure::Refused,
-                why: format!(
-                    "the server takes messages at QoS 0 only, which would lose them: set qos = 0 \
-                     in each rule of bridges.{}.forward",
-                    self.name
-                ),
-                other_dialect: OtherDialect::No,
-                asked: true,
-            });
-        }
-        Ok(logged_in)
-    }
-
-    fn endpoint(&self, address: &BridgeAddress) -> Endpoint {
-        let tls = address.scheme().is_tls().then(|| {
-            let tls = self.bridge.tls.clone().unwrap_or_default();
-            Arc::new(ClientTls {
-                ca_file: tls.ca_file,
-                certificate_file: tls.certificate_file,
-                key_file: tls.key_file,
-                server_name: Some(tls.server_name).filter(|name| !name.is_empty()),
-                alpn: tls.alpn.to_vec(),
-            })
-        });
-        Endpoint {
-            host: address.host().to_owned(),
-            port: address.port(),
-            tls,
-            websocket_path: address.path().map(str::to_owned),
-        }
-    }
-
     /// Serves a connection. Returns how long it lasted, and whether it was ended here on
     /// purpose.
     async fn serve(
@@ -465,39 +330,9 @@ impl Course {
     }
 }
 
-fn is_about_the_version(error: &DialError) -> OtherDialect {
-    match error {
-        DialError::Refused(refused) if refused.reason == ReasonCode::UnsupportedProtocolVersion => {
-            OtherDialect::Yes
-        }
-        // Many brokers close instead of answering in a version that they do not know.
-        DialError::Closed => OtherDialect::Perhaps,
-        _ => OtherDialect::No,
-    }
-}
-
-/// What to do about a refusal.
-fn advice(error: &DialError) -> &'static str {
-    let DialError::Refused(refused) = error else { return "" };
-    match refused.reason {
-        ReasonCode::BadUserNameOrPassword => "; check username and password_file",
-        ReasonCode::NotAuthorized => "; check what the user may do there",
-        ReasonCode::ClientIdentifierNotValid => "; set client_id",
-        _ => "",
-    }
-}
-
 fn shortened(text: &str) -> &str {
     let end = (0..=LONGEST_ERROR.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
     text.get(..end.unwrap_or_default()).unwrap_or_default()
-}
-
-fn kind_of(end: &End) -> Failure {
-    match end {
-        End::ByServer { .. } => Failure::Disconnected,
-        End::ByBroker(..) => Failure::Ended,
-        End::Lost(_) | End::Stopped => Failure::Lost,
-    }
 }
 
 /// Evenly from all numbers; need not be hard to guess.

@@ -1,6 +1,7 @@
 //! Bridges: durable sessions whose client is another broker, which this one dials.
 //!
-//! [`Bridges`] has all of them and follows the configuration; [`link`] is the task of one. How
+//! [`Bridges`] has all of them and follows the configuration; [`link`] is the task of one, whose
+//! attempts `opening.rs` makes. How
 //! long to wait ([`backoff`]), which version to speak ([`dialect`]), what the configuration
 //! means ([`terms`]), and what another broker's configuration means here ([`import`]) are
 //! decided without I/O, clocks or randomness.
@@ -12,8 +13,10 @@
 pub mod backoff;
 mod bridges;
 pub mod dialect;
+mod failed;
 pub mod import;
 pub mod link;
+mod opening;
 pub mod status;
 pub mod terms;
 

@@ -213,6 +213,7 @@ pub(super) async fn remove(
     let broker = api.broker()?.clone();
     let missing = none(&client_id);
     let bridge = client_id.strip_prefix(bridge::PREFIX).map(str::to_owned);
+    let bridges = api.bridges().ok().cloned();
     let ended = detached(async move {
         let ended = broker.remove_session(&client_id, ending.without_will).await;
         if let Some(Ok(ended)) = &ended {
@@ -223,15 +224,15 @@ pub(super) async fn remove(
                 dropped_messages = ended.dropped,
                 "session deleted by an operator"
             );
+            // A bridge goes on queueing, from nothing, before the answer says so.
+            if let (Some(name), Some(bridges)) = (bridge, bridges) {
+                bridges.open_again(&name).await;
+            }
         }
         ended
     })
     .await?;
     let ended = ended.ok_or(missing)?.map_err(not_committed)?;
-    // A bridge goes on queueing, from nothing.
-    if let (Some(name), Ok(bridges)) = (bridge, api.bridges()) {
-        bridges.open_again(&name);
-    }
     Ok(Json(Deleted { dropped_messages: ended.dropped, was_connected: ended.was_connected }))
 }
 

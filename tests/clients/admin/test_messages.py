@@ -43,6 +43,8 @@ def test_a_confirmed_message_survives_a_crash(api):
     {"topic": "a", "content_type": "x\0"}, {"topic": "a", "wrong": 1}, {"topic": 1},
     {"topic": "a", "payload_base64": "/w==", "payload_format": "utf8"},
     {"topic": "a", "content_type": "x" * 66_000}, {"topic": "/" * 500},
+    # What only bridges say.
+    {"topic": "a", "user_properties": [{"name": "ferrymq-hops", "value": "x"}]},
 ])
 def test_what_is_no_message_is_refused(shared_api, body):
     assert shared_api.problem(422, "POST", "/publish", body) == "unfit-body"

@@ -172,6 +172,10 @@ def test_a_client_sees_no_hops_and_cannot_make_them_up(linked, await_subscribed,
     here.publish("t", b"2", qos=1, properties=[("user_property", ("ferrymq-hops", forged)), *own])
     message = there.message(timeout=20, payload=b"2")
     assert ("ferrymq-hops", forged) not in message.properties.get("user_property", [])
+    # Nor in a will.
+    will = raw.Will("t", b"will", 1, properties=[("user_property", ("ferrymq-hops", forged))])
+    at(brokers["a"], "short", will=will).drop()
+    there.message(timeout=20, payload=b"will")
     late = at(brokers["b"], "late", raw.V5)
     late.subscribe("t")
     assert late.until_quiet(late) == []
