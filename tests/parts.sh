@@ -18,7 +18,7 @@ complaints() {
     found=$(for of in '^ +(FAIL|TIMEOUT|SIGABRT|SIGSEGV)|panicked at|^assertion|^ +(left|right): ' \
         '^(FAILED|ERROR) |^E  ' '^✖ |^ +(AssertionError|Error|expected|actual):?'; do
         grep -E "$of" "$1"
-    done | awk '!seen[$0]++ && NR <= 60' | cut -c 1-300)
+    done | awk '!seen[$0]++ && ++shown <= 20' | cut -c 1-300)
     if [[ $found ]]; then printf '%s\n' "$found"; else tail -25 "$1"; fi
 }
 

@@ -12,7 +12,7 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-BINARY = os.environ.get("FERRYMQ_BIN", str(ROOT / "target/release/ferrymq"))
+BINARY = str(pathlib.Path(os.environ.get("BROKER_BINARY", ROOT / "target/release/ferrymq")).absolute())
 READY_WITHIN = 20.0
 STOPPED_WITHIN = 20.0
 

@@ -9,7 +9,7 @@
 //! that nothing is lost and that all clients are answered; latency has only a generous bound:
 //! whether it is within 100 ms (`/healthz`: 200 ms) is printed as `ok` or `over`.
 //!
-//! `FERRYMQ_BIN=target/release/ferrymq` tests a release build. `NEIGHBOUR_SECONDS=N` attacks
+//! `BROKER_BINARY=target/release/ferrymq` tests a release build. `NEIGHBOUR_SECONDS=N` attacks
 //! for longer than 4 s, from 10 s on with more of everything; `NEIGHBOUR_REPORT=1` asserts
 //! nothing; `NEIGHBOUR_JSON=FILE` appends each outcome as a line of JSON.
 

@@ -9,10 +9,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::attack::{self, Attack, connack, is_answered};
+use super::common::broker;
 use super::common::packets::Connect;
 use super::common::pair;
 use super::common::waits::{Span, Times};
-use super::stage::{Scene, Stage, binary};
+use super::stage::{Scene, Stage};
 
 const USER: &str = "alice";
 const PASSWORD: &str = "the right one";
@@ -23,7 +24,7 @@ const WRONG: u8 = 0x86;
 /// A broker with a password file, where anonymous clients are let in as well.
 fn with_passwords(name: &'static str, directory: &Path) -> Stage {
     let file = directory.join("passwords");
-    let mut command = Command::new(binary());
+    let mut command = Command::new(broker::binary());
     command.arg("passwd").arg("--password-stdin").arg(&file).arg(USER);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
     writeln!(child.stdin.take().unwrap(), "{PASSWORD}").unwrap();

@@ -1,7 +1,6 @@
 //! The phases of a scenario: a broker, the preparation of the attack, neighbours without the
 //! attack, with it, and after all attackers have left.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -53,7 +52,7 @@ impl Scene<'_> {
 
     pub fn start(self) -> Stage {
         files::raise_limit();
-        let mut broker = Broker::stopped(binary(), self.settings);
+        let mut broker = Broker::stopped(broker::binary(), self.settings);
         broker.set("FERRYMQ_LIMITS__MAX_MEMORY", &format!("{}MiB", self.limit));
         let target = self.target.map(|protocol| target(&mut broker, protocol));
         broker.up();
@@ -78,11 +77,6 @@ fn target(broker: &mut Broker, protocol: &str) -> u16 {
         }
     }
     broker.listen("target", protocol)
-}
-
-/// `FERRYMQ_BIN`, or the binary of the other tests.
-pub fn binary() -> PathBuf {
-    std::env::var_os("FERRYMQ_BIN").map_or_else(broker::binary, PathBuf::from)
 }
 
 impl Stage {

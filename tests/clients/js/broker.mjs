@@ -8,7 +8,7 @@ import { join, resolve } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 
 const root = resolve(import.meta.dirname, "../../..");
-const binary = process.env.FERRYMQ_BIN ?? join(root, "target/release/ferrymq");
+const binary = resolve(process.env.BROKER_BINARY ?? join(root, "target/release/ferrymq"));
 
 // From below the range that outgoing connections are given, so that a port stays free
 // while the broker is down.
