@@ -22,6 +22,15 @@ pub fn ferrymq() -> Broker {
     broker
 }
 
+/// A FerryMQ that is dialled, as if on another machine: it takes only the processor time that the
+/// broker with the bridge and the clients leave.
+pub fn ferrymq_elsewhere() -> Broker {
+    let mut broker = Broker::stopped(binary(), &UNLIMITED[..3]);
+    broker.wrapper = ["nice", "-n", "19"].map(str::to_owned).to_vec();
+    broker.up();
+    broker
+}
+
 /// A FerryMQ whose bridge `up` dials this port and forwards these topics.
 pub fn ferrymq_with_bridge(port: u16, filter: &str, window: u16) -> Broker {
     let mut broker = Broker::stopped(binary(), &UNLIMITED);

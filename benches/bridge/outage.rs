@@ -22,7 +22,8 @@ const PAIR: Kind = Kind { rate: 200, ..CLEAN };
 pub fn run(args: &Args, figures: &mut Figures) {
     println!("\n## outage\n");
     let clock = Instant::now();
-    let mut remote = ends::ferrymq();
+    let mut remote =
+        if args.remote_elsewhere { ends::ferrymq_elsewhere() } else { ends::ferrymq() };
     arrivals::subscribe(remote.port, FILTER);
     let edge = ends::ferrymq_with_bridge(remote.port, FILTER, args.window);
     let mut arrivals = Arrivals::default();

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::backoff::{Attempt, Backoff, LASTING, LEAST};
 use super::dialect::Dialect;
 use super::failed::{Failed, OtherDialect, kind_of};
+use super::files;
 use super::status::{Failure, LinkState, LinkStatus};
 use super::terms::Subscriptions;
 use crate::broker::Broker;
@@ -83,6 +84,7 @@ struct Course {
 impl Link {
     /// Runs until it is no longer wanted, or the broker shuts down.
     pub async fn run(self, mut wanted: watch::Receiver<Wanted>) {
+        self.warn_of_exposed_files().await;
         let mut course = Course {
             at: 0,
             dialect: Dialect::of(&self.bridge),
@@ -99,6 +101,17 @@ impl Link {
             let Some(address) = self.bridge.addresses.get(course.at).cloned() else { return };
             let wait = self.connect(&address, &mut course, &mut wanted).await;
             self.rest(wait, &mut wanted).await;
+        }
+    }
+
+    async fn warn_of_exposed_files(&self) {
+        if self.bridge.password_file.is_none() && self.bridge.tls.is_none() {
+            return;
+        }
+        let (name, bridge) = (Arc::clone(&self.name), self.bridge.clone());
+        let found = tokio::task::spawn_blocking(move || files::exposed(&name, &bridge)).await;
+        for warning in found.unwrap_or_default() {
+            tracing::warn!(bridge = &*self.name, "{warning}");
         }
     }
 

@@ -1,8 +1,7 @@
 //! Bridges: durable sessions whose client is another broker, which this one dials.
 //!
 //! [`Bridges`] has all of them and follows the configuration; [`link`] is the task of one, whose
-//! attempts `opening.rs` makes. How
-//! long to wait ([`backoff`]), which version to speak ([`dialect`]), what the configuration
+//! attempts `opening.rs` makes, with what `files.rs` reads. How long to wait ([`backoff`]), which version to speak ([`dialect`]), what the configuration
 //! means ([`terms`]), and what another broker's configuration means here ([`import`]) are
 //! decided without I/O, clocks or randomness.
 //!
@@ -14,6 +13,7 @@ pub mod backoff;
 mod bridges;
 pub mod dialect;
 mod failed;
+mod files;
 pub mod import;
 pub mod link;
 mod opening;
@@ -24,3 +24,4 @@ pub mod terms;
 mod tests;
 
 pub use bridges::{BridgeView, Bridges};
+pub use files::warnings as file_warnings;

@@ -8,13 +8,14 @@ use tokio::time::Instant;
 use super::backoff::LEAST;
 use super::dialect::Dialect;
 use super::failed::{Failed, OtherDialect};
+use super::files;
 use super::link::Link;
 use super::status::Failure;
 use super::terms;
 use crate::broker::bridge::{LISTENER, principal_of};
 use crate::broker::client::{Dialled, Notice};
-use crate::config::{BridgeAddress, must_be_regular};
-use crate::net::dial::{self, ClientTls, Dial, Endpoint, LoggedIn};
+use crate::config::BridgeAddress;
+use crate::net::dial::{self, Dial, Endpoint, LoggedIn};
 use crate::net::{AnyStream, Established};
 use crate::protocol::{QoS, Version, hops};
 
@@ -46,27 +47,12 @@ impl Link {
 
     /// The password, read from its file at each dial: tokens are renewed.
     async fn password(&self) -> Result<Option<Vec<u8>>, Failed> {
-        let Some(file) = self.bridge.password_file.clone() else {
-            let password = self.bridge.password.reveal();
-            return Ok((!password.is_empty()).then(|| password.as_bytes().to_vec()));
-        };
-        let shown = file.display().to_string();
-        let read = tokio::task::spawn_blocking(move || {
-            must_be_regular(&file)?;
-            std::fs::read(file)
-        });
-        let fails = |error: &dyn std::fmt::Display| {
-            let key = format!("bridges.{}.password_file", self.name);
-            Failed::before(format!("{key}: cannot use {shown}: {error}"))
-        };
-        let password = read.await.map_err(|error| fails(&error))?.map_err(|error| fails(&error))?;
-        // One line end does not belong to it; spaces may.
-        let password = password.strip_suffix(b"\n").unwrap_or(&password);
-        let password = password.strip_suffix(b"\r").unwrap_or(password);
-        if password.len() > usize::from(u16::MAX) {
-            return Err(fails(&"a password has at most 65535 bytes"));
+        if self.bridge.password_file.is_none() {
+            return files::password(&self.name, &self.bridge).map_err(Failed::before);
         }
-        Ok(Some(password.to_vec()))
+        let (name, bridge) = (Arc::clone(&self.name), self.bridge.clone());
+        let read = tokio::task::spawn_blocking(move || files::password(&name, &bridge)).await;
+        read.map_err(|error| Failed::before(error.to_string()))?.map_err(Failed::before)
     }
 
     /// Connects and logs in to an address. Sets `asked_at` when it sends CONNECT, which is a
@@ -105,16 +91,7 @@ impl Link {
     }
 
     fn endpoint(&self, address: &BridgeAddress) -> Endpoint {
-        let tls = address.scheme().is_tls().then(|| {
-            let tls = self.bridge.tls.clone().unwrap_or_default();
-            Arc::new(ClientTls {
-                ca_file: tls.ca_file,
-                certificate_file: tls.certificate_file,
-                key_file: tls.key_file,
-                server_name: Some(tls.server_name).filter(|name| !name.is_empty()),
-                alpn: tls.alpn.to_vec(),
-            })
-        });
+        let tls = address.scheme().is_tls().then(|| Arc::new(files::client_tls(&self.bridge)));
         Endpoint {
             host: address.host().to_owned(),
             port: address.port(),

@@ -285,6 +285,10 @@ impl Broker {
         }
         match session.room_for(entry.message.size()) {
             Room::Yes => {}
+            // It would be dropped before it is sent, so it takes no other message's room.
+            Room::No | Room::AfterDropping if handle.leads_back(entry.message.hops()) => {
+                return false;
+            }
             Room::AfterDropping if self.drop_oldest(session, step) => {}
             // `prepare` has found room and accepted the message, so it is queued even if the
             // limit has been reached since.

@@ -11,6 +11,7 @@ use super::rights::Rights;
 use super::timers::TimerSlots;
 use crate::memory::Charge;
 use crate::message::{SessionId, SessionWake, Wake, WakeCause};
+use crate::protocol::hops;
 use crate::router::Availability;
 use crate::sabotage::Sabotage;
 use crate::session::Session;
@@ -53,6 +54,8 @@ pub struct SessionHandle {
     lost_message: AtomicBool,
     /// What its client may do.
     pub(super) rights: Mutex<Rights>,
+    /// The identifier of the broker at the other end of its connection, or of the last one.
+    other_broker: Mutex<Option<Box<str>>>,
     /// The user who owned the session when a restart found it; it counts until a client
     /// connects. Not behind the session's lock, which routing must not take.
     pub(super) recovered_owner: Option<Box<str>>,
@@ -85,6 +88,7 @@ impl SessionHandle {
             buffered: AtomicI64::new(0),
             lost_message: AtomicBool::new(false),
             rights: Mutex::default(),
+            other_broker: Mutex::default(),
             recovered_owner: session.owner.clone(),
             state: Mutex::new(State { session, charge: metrics.messages.memory.charge(0) }),
             metrics,
@@ -160,6 +164,22 @@ impl SessionHandle {
     /// True if its queue is full and publishers are refused.
     pub fn is_full(&self) -> bool {
         self.full.load(Ordering::Relaxed)
+    }
+
+    /// Sets the identifier of the broker at the other end of its connection, if it is one that
+    /// knows [`hops`].
+    pub fn set_other_broker(&self, other: Option<&str>) {
+        *self.other_broker.lock() = other.map(Into::into);
+    }
+
+    /// True if its messages go to a broker that a message with these [`hops`] has passed, which
+    /// therefore needs no room in its queue: it would be dropped in front of the connection.
+    pub fn leads_back(&self, passed: Option<&str>) -> bool {
+        let to_one_of = |passed: &str| {
+            let other = self.other_broker.lock();
+            other.as_deref().is_some_and(|other| hops::has_passed(passed, other))
+        };
+        passed.is_some_and(to_one_of)
     }
 
     /// Wakes `publisher` when the queue has room; at once if it has room now.

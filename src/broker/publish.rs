@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Broker, SessionHandle, Step, Way};
 use crate::message::{Message, MessageHead, Wake, WallMillis};
-use crate::protocol::{QoS, ReasonCode};
+use crate::protocol::{QoS, ReasonCode, hops};
 use crate::router::Routes;
 use crate::telemetry::{AclAction, DropReason};
 
@@ -41,11 +41,12 @@ impl Broker {
         step: &Step,
     ) -> Result<Arc<Message>, ReasonCode> {
         if publication.qos > QoS::AtMostOnce {
+            let passed = hops::split(publication.properties).0;
             for receiver in routes.receivers.iter().filter(|of| of.qos > QoS::AtMostOnce) {
                 let size = publication.payload.len() as u64;
                 let no_memory =
                     || receiver.handle.is_memory_only() && !self.may_hold(&receiver.handle, size);
-                if receiver.handle.is_full() {
+                if receiver.handle.is_full() && !receiver.handle.leads_back(passed) {
                     return Err(ReasonCode::QuotaExceeded);
                 }
                 if no_memory() {

@@ -4,8 +4,10 @@ use super::Exit;
 use super::output::{complain, say};
 use crate::auth::Authenticator;
 use crate::auth::acl::Rules;
+use crate::bridge::file_warnings;
 use crate::config::{Config, Sources};
 use crate::http::Tokens;
+use crate::net::tls::TlsContext;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -44,8 +46,31 @@ fn check(config: &Config, sources: &Sources) -> Exit {
         complain(&error);
         return Exit::Usage;
     }
+    // Without these, listeners do not open and bridges do not connect; they may come later.
+    for warning in warnings_of_files(config) {
+        complain(&format_args!("warning: {warning}"));
+    }
     say(format_args!("configuration ok: {}", summary(config)));
     Exit::Ok
+}
+
+/// Files of certificates and of bridges that cannot be used as they are now, or by too many.
+fn warnings_of_files(config: &Config) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for (name, listener) in &config.listeners {
+        if !listener.protocol.is_tls() {
+            continue;
+        }
+        let files = listener.tls.clone().unwrap_or_default();
+        match TlsContext::load(name, listener.protocol.is_websocket(), &files) {
+            Ok(tls) => warnings.extend(tls.warnings()),
+            Err(error) => warnings.push(error.to_string()),
+        }
+    }
+    for (name, bridge) in &config.bridges {
+        warnings.extend(file_warnings(name, bridge));
+    }
+    warnings
 }
 
 fn show(config: &Config, json: bool) -> Exit {

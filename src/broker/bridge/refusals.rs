@@ -12,8 +12,9 @@ use ahash::AHashMap;
 use crate::message::DeliveryId;
 use crate::protocol::ReasonCode;
 
-/// Connections over which a message is sent that the other end has no room for.
-const ROOM_ATTEMPTS: u8 = 5;
+/// Connections over which a message is sent that the other end has no room for: about four minutes
+/// with the default back-off. Room may come when a third broker is back.
+const ROOM_ATTEMPTS: u8 = 10;
 
 /// Connections in a row that the other end has closed after one message.
 const CLOSED_AFTER: u8 = 5;

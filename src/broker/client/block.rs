@@ -11,11 +11,11 @@
 use std::sync::Arc;
 
 use super::Client;
-use crate::broker::Way;
 use crate::broker::budget::RECEIVER;
 use crate::broker::waiting::WaitingLine;
+use crate::broker::{Publication, Way};
 use crate::message::WakeCause;
-use crate::protocol::{Packet, QoS};
+use crate::protocol::{Packet, QoS, hops};
 
 /// Bytes of one connection's messages that may be parked: as much as one read returns.
 const PARKED_BYTES: usize = 64 << 10;
@@ -144,17 +144,19 @@ impl Client {
     }
 
     /// True if a message that a full queue refused is held until the queue has room.
-    pub(super) fn holds_for_a_queue(&mut self, topic: &str) -> bool {
+    pub(super) fn holds_for_a_queue(&mut self, publication: &Publication<'_>) -> bool {
         if !self.back_pressure {
             return false;
         }
         let receivers = || self.routes.receivers.iter().filter(|it| it.qos > QoS::AtMostOnce);
-        let full = receivers().find(|receiver| receiver.handle.is_full());
+        let passed = hops::split(publication.properties).0;
+        let full = receivers()
+            .find(|receiver| receiver.handle.is_full() && !receiver.handle.leads_back(passed));
         match full {
             // The packet that would free the client's own queue is behind this message.
             Some(receiver) if Arc::ptr_eq(&receiver.handle, &self.handle) => return false,
             Some(receiver) => {
-                let line = self.broker.wait_for_room(receiver, topic, &self.wake);
+                let line = self.broker.wait_for_room(receiver, publication.topic, &self.wake);
                 // After it waits: who changes the subscriptions looks for those who wait then.
                 if self.broker.subscriptions.generation() != self.routes_generation {
                     self.wake.notify();

@@ -181,8 +181,16 @@ impl Role {
     /// The other end has acknowledged a delivery.
     pub(super) fn settled(&mut self, delivery: DeliveryId) {
         if let Self::Dialled(dialling) = self {
-            dialling.is_progressing = true;
             dialling.terms.counts.forwarded.fetch_add(1, Ordering::Relaxed);
+        }
+        self.taken(delivery);
+    }
+
+    /// The other end has taken a delivery: it is none for which it closes the connection. At QoS 2
+    /// PUBREC says so, and only PUBREL and PUBCOMP are missing then.
+    pub(super) fn taken(&mut self, delivery: DeliveryId) {
+        if let Self::Dialled(dialling) = self {
+            dialling.is_progressing = true;
             dialling.terms.refusals.lock().settled(delivery);
         }
     }

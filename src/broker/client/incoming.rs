@@ -219,7 +219,7 @@ impl Client {
             Ok(message) => message,
             Err(reason) => {
                 let Some(packet_id) = packet_id else { return Ok(()) };
-                if self.holds_for_a_queue(topic) {
+                if self.holds_for_a_queue(&publication) {
                     return Ok(());
                 }
                 self.trace_refusal(publish, topic, reason);

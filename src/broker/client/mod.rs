@@ -242,6 +242,7 @@ impl Client {
     /// Queues the CONNACK. It is sent first, after `gate` is committed.
     pub fn open(&mut self, connack: ConnAck, gate: CommitNo) {
         self.resumed = connack.session_present;
+        self.handle.set_other_broker(self.other_broker.as_deref());
         let reply = Reply::ConnAck(Box::new(connack));
         self.pending.push(Pending::at_commit(reply, gate));
     }

@@ -33,6 +33,7 @@ impl Client {
         }
         match self.receive(|session| session.pubrec(packet_id, failed, now))? {
             Some(Receipt::Release(entry)) => {
+                self.role.taken(entry.delivery);
                 if let Some(trace) = &entry.message.trace {
                     trace.progressed(entry.delivery, Step::Received);
                 }

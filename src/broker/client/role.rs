@@ -157,6 +157,7 @@ impl Client {
             terms: dialled.terms,
         }));
         self.other_broker = super::bridged::broker_of(&connack.user_properties);
+        self.handle.set_other_broker(self.other_broker.as_deref());
         self.resumed = true;
         // A message of the server is never refused for lack of room: it is held instead.
         self.back_pressure = true;

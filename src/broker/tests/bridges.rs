@@ -243,11 +243,11 @@ fn a_message_without_room_there_is_sent_again_before_it_is_given_up() {
     let mut publisher = world.passing("pub");
     at_once(world.broker.open_bridge(&terms, vec![line("#")])).unwrap();
     published(&world, &mut publisher, 1, "x");
-    for attempt in 1..=5 {
+    for attempt in 1..=10 {
         let mut bridge = bridge(&world, &terms, &resumed());
         assert_eq!(bridge.received().len(), 1, "attempt {attempt}");
         let ended = bridge.try_send(refusal(1, ReasonCode::QuotaExceeded));
-        assert_eq!(ended.is_err(), attempt < 5, "attempt {attempt}");
+        assert_eq!(ended.is_err(), attempt < 10, "attempt {attempt}");
         bridge.vanish();
         world.commit();
     }
@@ -287,6 +287,20 @@ fn a_message_after_which_the_other_end_closes_again_and_again_is_given_up() {
     // What was given up was not forwarded.
     assert_eq!(terms.counts.forwarded.load(std::sync::atomic::Ordering::Relaxed), 1);
     assert_eq!(["delivery", "dead_letter"].map(|table| world.rows(table)), [0, 1]);
+}
+
+#[test]
+fn a_message_that_the_other_end_has_received_is_none_for_which_it_closes() {
+    let world = World::new();
+    let terms = Arc::new(terms());
+    let mut bridge = bridge(&world, &terms, &resumed());
+    let mut publisher = world.passing("pub");
+    publisher.publish(QoS::ExactlyOnce, 1, "x");
+    world.commit();
+    assert_eq!(bridge.received(), ["PUBLISH 1 x"]);
+    bridge.send(Packet::PubRec(ack(1)));
+    at_once(bridge.client.close(&Close::Lost("the client closed without DISCONNECT")));
+    assert_eq!(terms.refusals.lock().window(), Window::Full);
 }
 
 #[test]
@@ -345,4 +359,38 @@ fn a_message_does_not_go_where_it_has_been() {
     world.commit();
     assert_eq!(bridge.received(), ["PUBACK 9"]);
     assert!(client.received().is_empty(), "it is not published again");
+}
+
+/// Two brokers that dial each other, each with a full queue for the other one: what the other one
+/// sends needs no room there, since it would not be sent back.
+#[test]
+fn a_full_queue_refuses_nothing_that_would_go_back_to_where_it_comes_from() {
+    let mut config = Config::default();
+    config.session.max_queued_messages = 2;
+    let world = World::with(config);
+    let introduced = vec![(hops::BROKER.to_owned(), "other".to_owned())];
+    let connack = ConnAck { user_properties: introduced.clone(), ..resumed() };
+    let mut bridge = bridge(&world, &Arc::new(terms()), &connack);
+    let mut publisher = world.passing("pub");
+    for packet_id in 1..=2 {
+        published(&world, &mut publisher, packet_id, "x");
+    }
+    publisher.publish(QoS::AtLeastOnce, 3, "refused");
+    world.commit();
+    assert_eq!(publisher.received(), ["PUBACK 3 refused"]);
+    let connect = Connect { user_properties: introduced, ..request(Version::V5, "their", false) };
+    let mut their = world.connect_by(&connect);
+    let mut client = world.passing("client");
+    client.subscribe("t", QoS::AtLeastOnce);
+    assert_eq!(client.received(), ["SUBACK"]);
+    let mut passed = bytes::BytesMut::new();
+    hops::Hops { before: None, own: "other" }.put(&mut passed);
+    let from_there =
+        Publish { properties: passed.to_vec().into(), ..publish(QoS::AtLeastOnce, 9, "theirs") };
+    their.send(Packet::Publish(from_there));
+    world.commit();
+    assert!(their.received().contains(&"PUBACK 9".to_owned()));
+    assert_eq!(client.received(), ["PUBLISH 1 theirs"]);
+    assert_eq!(backlog(&world), 2);
+    assert_eq!(bridge.received(), ["PUBLISH 1 x", "PUBLISH 2 x"]);
 }

@@ -46,6 +46,14 @@ impl ClientTls {
         ServerName::try_from(name.to_owned()).map_err(|_| OpenError::ServerName(name.to_owned()))
     }
 
+    /// Whether the files can be used, as of now. Blocks.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn check(&self) -> Result<(), OpenError> {
+        self.load().map(drop)
+    }
+
     /// Reads the files: up to 300 KiB, so not for a thread that runs an event loop.
     pub(super) fn load(&self) -> Result<ClientConfig, OpenError> {
         let provider = Arc::new(crypto::ring::default_provider());

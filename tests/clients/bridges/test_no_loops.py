@@ -14,6 +14,7 @@ from settings import BOTH_WAYS, bridge, rule
 
 OUT = {"forward": [rule("#")]}
 TURNS = 3
+FULL = 0x97
 
 
 @pytest.fixture
@@ -157,6 +158,31 @@ def test_bridges_of_both_brokers_to_each_other(version, make_broker, mosquitto, 
         for client in clients:
             got = collections.Counter((m.topic, m.payload) for m in (client.message(timeout=20) for _ in range(4)))
             assert got == {("f/a", b"%d" % turn): 2, ("m/a", b"%d" % turn): 2}
+
+
+def test_full_queues_in_both_directions_drain(linked, at):
+    """What comes from the other broker would not go back there, so that it needs no room in the
+    queue for it."""
+    limit = 20
+    keys = {**OUT, "max_queued_messages": str(limit)}
+    brokers = linked("ab", ("a", "b", keys), ("b", "a", keys))
+    for broker in brokers.values():
+        broker.terminate()
+    # One alone, then the other one alone.
+    for name, broker in brokers.items():
+        broker.start()
+        at(broker, "durable", durable=True).subscribe("#")
+        here = at(broker, "here")
+        answers = [here.publish("t", f"{name}{number}", qos=1).reason for number in range(limit + 1)]
+        assert answers == [0] * limit + [FULL]
+        broker.terminate()
+    for broker in brokers.values():
+        broker.start()
+    for broker in brokers.values():
+        durable = at(broker, "durable", durable=True)
+        payloads = {durable.message(timeout=30).payload.decode() for _ in range(2 * limit)}
+        assert payloads == {f"{name}{number}" for name in brokers for number in range(limit)}
+        assert not broker.metric("ferrymq_bridge_dead_letters_total")
 
 
 def test_a_client_sees_no_hops_and_cannot_make_them_up(linked, await_subscribed, at):

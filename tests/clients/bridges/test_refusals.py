@@ -13,6 +13,8 @@ from settings import rule
 
 OUT = {"forward": [rule("#")]}
 REFUSED, FULL = 0x87, 0x97
+# Connections over which a message is sent for which there is no room.
+ROOM_ATTEMPTS = 10
 
 
 def dead_letters(broker):
@@ -58,7 +60,7 @@ def test_where_there_is_no_room_it_is_tried_again_first(stand_in, bridged, at):
     link.accept(True)
     link.take(b"full")
     here.publish("a", b"never", qos=1)
-    for _ in range(4):
+    for _ in range(ROOM_ATTEMPTS - 1):
         link.refuse(link.published(b"never"), FULL)
         link = stand_in.link()
         link.accept(True)
