@@ -64,6 +64,39 @@ fn config_check_also_reads_the_token_file() {
     assert!(err.contains("cannot read the token file /nowhere/t (http.token_file)"), "{err}");
 }
 
+/// They may be put there later, so they are no reason to refuse a configuration.
+#[test]
+fn config_check_warns_of_files_of_bridges_and_certificates_that_cannot_be_used() {
+    let (code, out, err) = run(&[
+        "config",
+        "check",
+        "--set",
+        "bridges.up.addresses=[\"mqtts://broker.example\"]",
+        "--set",
+        "bridges.up.forward=[{filter=\"#\"}]",
+        "--set",
+        "bridges.up.password_file=/nowhere/p",
+        "--set",
+        "bridges.up.tls.ca_file=/nowhere/ca.pem",
+        "--set",
+        "listeners.secure.protocol=mqtts",
+        "--set",
+        "listeners.secure.bind=127.0.0.1:8883",
+        "--set",
+        "listeners.secure.tls.certificate_file=/nowhere/c.pem",
+        "--set",
+        "listeners.secure.tls.key_file=/nowhere/k.pem",
+    ]);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.starts_with("configuration ok: "), "{out}");
+    let lines: Vec<&str> = err.lines().collect();
+    assert_eq!(lines.len(), 3, "{err}");
+    assert!(lines.iter().all(|line| line.starts_with("ferrymq: warning: ")), "{err}");
+    for file in ["/nowhere/c.pem", "bridges.up.password_file: cannot use /nowhere/p", "ca.pem"] {
+        assert_eq!(lines.iter().filter(|line| line.contains(file)).count(), 1, "{file}: {err}");
+    }
+}
+
 #[test]
 fn config_show_prints_what_is_in_force() {
     let output = ferrymq(&["config", "show", "--json", "--set", "http.bind=off"])
