@@ -1,6 +1,7 @@
 //! The brokers at both ends of a bridge.
 
 use std::net::SocketAddr;
+use std::process::Command;
 
 use crate::common::broker::{Broker, binary};
 use crate::common::mosquitto::Mosquitto;
@@ -29,6 +30,14 @@ pub fn ferrymq_elsewhere() -> Broker {
     broker.wrapper = ["nice", "-n", "19"].map(str::to_owned).to_vec();
     broker.up();
     broker
+}
+
+/// The same for a client at the other end.
+pub fn lower_priority_of_this_thread() {
+    let thread = std::fs::read_link("/proc/thread-self").unwrap();
+    let id = thread.file_name().unwrap();
+    let lowered = Command::new("renice").args(["-n", "19", "-p"]).arg(id).output().unwrap();
+    assert!(lowered.status.success(), "{lowered:?}");
 }
 
 /// A FerryMQ whose bridge `up` dials this port and forwards these topics.

@@ -68,8 +68,8 @@ struct Args {
     /// Milliseconds of a round trip over the link of `delay`.
     #[arg(long, default_value_t = 100)]
     round_trip: u64,
-    /// In `outage`, run the remote broker at the lowest priority (nice 19), as if it were on
-    /// another machine.
+    /// In `outage`, run the remote broker and its subscriber at the lowest priority (nice 19) while
+    /// the backlog drains, as if they were on another machine.
     #[arg(long)]
     remote_elsewhere: bool,
     /// Write the figures to this file.

@@ -96,9 +96,15 @@ fn drain(
         let live = scope.spawn(|| publish_live(edge.port, args.live, &end));
         let is_drained = |arrivals: &Arrivals| arrivals.count(BACKLOG) == all;
         let mut live_before = false;
-        let outcome = arrivals.receive(remote.port, PATIENCE, |arrivals| {
-            live_before |= arrivals.count(LIVE) > 0 && !is_drained(arrivals);
-            is_drained(arrivals)
+        // The subscriber is where the remote broker is.
+        let outcome = on_a_thread_of_its_own(|| {
+            if args.remote_elsewhere {
+                ends::lower_priority_of_this_thread();
+            }
+            arrivals.receive(remote.port, PATIENCE, |arrivals| {
+                live_before |= arrivals.count(LIVE) > 0 && !is_drained(arrivals);
+                is_drained(arrivals)
+            })
         });
         end.store(true, Ordering::SeqCst);
         outcome.unwrap();
@@ -115,6 +121,10 @@ fn drain(
     let rate = (all - before) as f64 / seconds(first, last);
     figures.note("drain rate", "messages/s", rate);
     figures.note("drain rate / rate without a backlog", "x", rate / without);
+}
+
+fn on_a_thread_of_its_own<T: Send>(act: impl FnOnce() -> T + Send) -> T {
+    thread::scope(|scope| scope.spawn(act).join().unwrap())
 }
 
 /// When the bridge says that it is connected.
