@@ -28,6 +28,9 @@ pub fn run(args: &Args, figures: &mut Figures) {
     let edge = ends::ferrymq_with_bridge(remote.port, FILTER, args.window);
     let mut arrivals = Arrivals::default();
     let pair = Pair::start(edge.port, PAIR, clock);
+    // What the load does to anybody on this machine.
+    let bystander = ends::ferrymq();
+    let control = Pair::start(bystander.port, PAIR, clock);
     let mut backlog = Publisher::new("backlog", 4, 1, 500).with_payload(256);
     let without = without_backlog(&mut backlog, &edge, &remote, &mut arrivals, args.before);
     figures.note("rate without a backlog", "messages/s", without);
@@ -47,7 +50,10 @@ pub fn run(args: &Args, figures: &mut Figures) {
         drain(args, &edge, &mut remote, &mut arrivals, all, without, figures);
     });
     memory(&edge, "after the drain", figures);
-    local_clients(&pair.stop(), quiet, drained, figures);
+    let local = local_clients("local clients", &pair.stop(), quiet, drained, figures);
+    let third =
+        local_clients("clients of a third broker", &control.stop(), quiet, drained, figures);
+    figures.note("local clients / clients of a third broker, p99 during", "x", local / third);
     for (name, topic) in &arrivals.topics {
         let lost = if name == BACKLOG { all - topic.count } else { 0 };
         println!(
@@ -156,12 +162,14 @@ fn span(clock: Instant, during: impl FnOnce()) -> Span {
     Span { from, to: clock.elapsed() }
 }
 
-fn local_clients(seen: &Seen, quiet: Span, drained: Span, figures: &mut Figures) {
+/// Returns their p99 during the drain.
+fn local_clients(who: &str, seen: &Seen, quiet: Span, drained: Span, figures: &mut Figures) -> f64 {
     let [quiet, during] = [quiet, drained].map(|span| seen.delivered.within(span));
-    figures.note("local clients, p99 before the drain", "ms", quiet.p99);
-    figures.note("local clients, p99 during the drain", "ms", during.p99);
-    figures.note("local clients, p99 during / before", "x", during.p99 / quiet.p99);
-    println!("local clients: {} lost, {:?}", seen.lost, seen.broken);
+    figures.note(&format!("{who}, p99 before the drain"), "ms", quiet.p99);
+    figures.note(&format!("{who}, p99 during the drain"), "ms", during.p99);
+    figures.note(&format!("{who}, p99 during / before"), "x", during.p99 / quiet.p99);
+    println!("{who}: {} lost, {:?}", seen.lost, seen.broken);
+    during.p99
 }
 
 /// The peak of memory is counted from here on.
