@@ -63,6 +63,19 @@ pub struct BridgeView {
     pub counts: Arc<Counts>,
 }
 
+/// It was removed or renamed while the broker was stopped.
+fn warn_of_a_queue_without_a_bridge(broker: &Arc<Broker>, name: &str) {
+    let waiting = broker.bridge_backlog(name, &Counts::default()).messages;
+    if waiting > 0 {
+        tracing::warn!(
+            bridge = name,
+            messages = waiting,
+            "no bridge of this name is configured, and messages wait for it: add it again, or drop \
+             them with DELETE /api/v1/sessions/bridge:{name}"
+        );
+    }
+}
+
 impl Bridges {
     /// None yet. Their tasks run on the runtime of the caller.
     pub fn none(broker: &Arc<Broker>) -> Self {
@@ -79,6 +92,7 @@ impl Bridges {
         let bridges = Self::none(broker);
         for name in broker.bridges_with_sessions() {
             if !configured.contains_key(&name) {
+                warn_of_a_queue_without_a_bridge(broker, &name);
                 bridges.close(&name).await;
             }
         }

@@ -55,10 +55,17 @@ fn is_about_the_version(error: &DialError) -> OtherDialect {
 
 /// What to do about a refusal.
 fn advice(error: &DialError) -> &'static str {
-    let DialError::Refused(refused) = error else { return "" };
+    let refused = match error {
+        DialError::Refused(refused) => refused,
+        DialError::Closed => return "; check the port, and whether it is one for TLS (mqtts)",
+        _ => return "",
+    };
     match refused.reason {
         ReasonCode::BadUserNameOrPassword => "; check username and password_file",
-        ReasonCode::NotAuthorized => "; check what the user may do there",
+        // Mosquitto's answer to a wrong password, too.
+        ReasonCode::NotAuthorized => {
+            "; check username and password_file, and what the user may do there"
+        }
         ReasonCode::ClientIdentifierNotValid => "; set client_id",
         _ => "",
     }

@@ -39,7 +39,7 @@ const GUESS: Duration = Duration::from_hours(1);
 /// The longest text that is kept of an error: it may be of the other end.
 const LONGEST_ERROR: usize = 1024;
 
-/// How often a failure is logged while failures follow each other.
+/// How often the same failure is logged while failures follow each other.
 const TELL_EVERY: Duration = Duration::from_mins(1);
 
 /// What an operator wants of a link. It ends when the sender is dropped.
@@ -73,7 +73,8 @@ struct Course {
     at: usize,
     dialect: Dialect,
     backoff: Backoff,
-    told: Option<Instant>,
+    /// What was logged last of its failures, and when.
+    told: Option<(Instant, String)>,
     /// When the version that was guessed is given up.
     guess_until: Option<Instant>,
     /// When CONNECT was last sent.
@@ -217,7 +218,7 @@ impl Link {
         if again && failed.other_dialect == OtherDialect::Perhaps {
             course.guess_until = Some(Instant::now() + GUESS);
         }
-        if !again && course.tells() {
+        if !again && course.tells(&failed.why) {
             tracing::warn!(
                 bridge = &*self.name, %address, error = failed.why,
                 "a bridge cannot connect, and tries again; messages for it are queued"
@@ -276,9 +277,16 @@ impl Link {
         match ended {
             Ok(Ended { end: End::Stopped, lasted }) => (lasted, true),
             _ if self.broker.is_shutting_down() => (Duration::ZERO, true),
+            // Told where it was decided, with the message.
+            Ok(Ended { end, lasted }) if self.terms.refusals.lock().stopped().is_some() => {
+                self.status.update(|view| {
+                    view.last_error = Some(shortened(&end.to_string()).into());
+                });
+                (lasted, false)
+            }
             Ok(Ended { end, lasted }) => {
                 let why = end.to_string();
-                if lasted >= LASTING || course.tells() {
+                if lasted >= LASTING || course.tells(&why) {
                     tracing::warn!(
                         bridge = &*self.name,
                         address = address.as_deref(),
@@ -333,11 +341,14 @@ async fn no_longer_wanted(wanted: &mut watch::Receiver<Wanted>) {
 }
 
 impl Course {
-    /// True if a failure may be logged now.
-    fn tells(&mut self) -> bool {
-        let tells = self.told.is_none_or(|told| told.elapsed() > TELL_EVERY);
+    /// True if a failure may be logged now: it is another one than the last, or a while ago.
+    fn tells(&mut self, why: &str) -> bool {
+        let tells = self
+            .told
+            .as_ref()
+            .is_none_or(|(at, before)| before != why || at.elapsed() > TELL_EVERY);
         if tells {
-            self.told = Some(Instant::now());
+            self.told = Some((Instant::now(), why.to_owned()));
         }
         tells
     }

@@ -103,10 +103,8 @@ impl Broker {
         session.attach(Connected {
             epoch,
             wake: Arc::clone(&wake),
-            receive_maximum: match &granted.bridge {
-                Some(bridge) if bridge.window == Window::One => 1,
-                _ => usize::from(connect.receive_maximum.unwrap_or(u16::MAX)),
-            },
+            receive_maximum: usize::from(connect.receive_maximum.unwrap_or(u16::MAX)),
+            one_at_a_time: matches!(&granted.bridge, Some(bridge) if bridge.window == Window::One),
             max_qos,
             info: Arc::clone(info),
         });

@@ -9,11 +9,13 @@ use crate::bridge::import::{Imported, import};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
-    /// Print the bridges of a mosquitto.conf as TOML: exit 0 if they can be used, 1 if something
-    /// has to be changed first
+    /// Print the bridges of a mosquitto.conf as TOML: exit 0 if it is a valid configuration, 1 if
+    /// something has to be changed first
     ///
-    /// Lines that have no counterpart are named on standard error, with the reason. Passwords
-    /// are not printed. Files in an included directory are not read: import each of them.
+    /// Lines that have no counterpart are named on standard error, with the reason and what to do
+    /// instead. Passwords are not printed: write each into a file, and name the file in its bridge. Files in
+    /// an included directory are not read: import each of them. Append the output to the
+    /// configuration file.
     Import {
         /// Mosquitto's configuration file; - for standard input
         file: PathBuf,

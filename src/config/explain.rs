@@ -37,6 +37,10 @@ fn parse_origin(name: &str) -> Origin {
 pub(super) fn explain(figment: &Figment, error: &Error) -> ConfigError {
     let mut path = error.path.clone();
     let problem = match &error.kind {
+        Kind::InvalidType(..) if is_without_a_name(&path) => {
+            let table = path.first().map_or("", String::as_str);
+            format!("each item of {table} has a name: write the table as [{table}.NAME]")
+        }
         Kind::UnknownField(_, allowed) => unknown_key(&path, allowed),
         Kind::MissingField(field) => {
             path.push(field.to_string());
@@ -102,11 +106,31 @@ fn whole_number(figment: &Figment, key: &str, largest: i64) -> String {
 fn type_name(expected: &str) -> &str {
     match expected {
         "a boolean" => "true or false",
+        // The only numbers of this type.
+        "u8" => "a QoS of 0, 1 or 2",
         "a string" | "path string" => "text",
         "a map" => "a table",
         "a sequence" => "a list",
         other if other.starts_with("struct ") => "a table",
         other => other,
+    }
+}
+
+/// True if a key of a listener or a bridge stands where the name belongs, or there is a list.
+fn is_without_a_name(path: &[String]) -> bool {
+    let is_key = |table: &str, name: &str| {
+        known_paths()
+            .iter()
+            .any(|known| matches!(&known[..], [first, _, key] if first == table && key == name))
+    };
+    match path {
+        [table] => has_free_names(table),
+        [table, name] => has_free_names(table) && is_key(table, name),
+        // An item of a list.
+        [table, name, item] => {
+            has_free_names(table) && is_key(table, name) && item.parse::<usize>().is_ok()
+        }
+        _ => false,
     }
 }
 

@@ -254,7 +254,7 @@ pub fn purge_dead_letters(
     if options.dry_run {
         return Ok(report(bridges, size(path)));
     }
-    let _lock = lock(path, "purge")?;
+    let _lock = lock(path, "purge, or use its API (DELETE /api/v1/dead-letters?bridge=NAME)")?;
     let connection = open(path).map_err(|error| failed(path, error))?;
     checkpoint(&connection).map_err(|error| failed(path, error))?;
     let before = size(path);

@@ -50,10 +50,19 @@ pub struct Connected {
     pub wake: Arc<Wake>,
     /// The client's Receive Maximum.
     pub receive_maximum: usize,
+    /// True if one message at a time is sent for now, whatever the Receive Maximum.
+    pub one_at_a_time: bool,
     /// The highest QoS that the other end accepts: the Maximum QoS of a server.
     pub max_qos: QoS,
     /// Its other end.
     pub info: Arc<ConnectionInfo>,
+}
+
+impl Connected {
+    /// The most QoS 1 and 2 messages that may be in flight.
+    pub fn most_in_flight(&self) -> usize {
+        if self.one_at_a_time { 1 } else { self.receive_maximum }
+    }
 }
 
 /// Details of a connection, for display and for the question whether its log-in still holds.
@@ -110,6 +119,13 @@ impl Life {
     /// The connection, if there is one.
     pub fn connected(&self) -> Option<&Connected> {
         self.connected.as_ref()
+    }
+
+    /// As many messages as the Receive Maximum allows may be in flight from now on.
+    pub fn send_as_usual(&mut self) {
+        if let Some(connected) = &mut self.connected {
+            connected.one_at_a_time = false;
+        }
     }
 
     /// True if connection `epoch` still holds the session.

@@ -270,7 +270,7 @@ impl Session {
     fn quota(&self) -> usize {
         self.life
             .connected()
-            .map_or(0, |connected| connected.receive_maximum.min(self.limits.inflight_window))
+            .map_or(0, |connected| connected.most_in_flight().min(self.limits.inflight_window))
     }
 
     /// The next page to read, if the queue's head runs low: see [`super::Queue::next_page`].

@@ -194,23 +194,37 @@ impl<'a> Connection<'a> {
         }
         // In Mosquitto the first line with a prefix that matches decides about the topic.
         for rules in [&mut self.bridge.forward, &mut self.bridge.subscribe] {
-            rules.sort_by_key(|rule| rule.local_prefix.is_empty() && rule.remote_prefix.is_empty());
+            rules.sort_by_key(|rule| !has_prefix(rule));
         }
     }
 }
 
-/// Adds a rule unless an earlier one subscribes to the same filter, which then decides.
+/// Adds a rule. Mosquitto subscribes once to a filter that several lines name, at the QoS of the last
+/// one, and changes topics by the first one with a prefix. They become one rule, at the highest QoS, so
+/// that no message is lost.
 fn add(
     rules: &mut Vec<BridgeRule>,
     rule: BridgeRule,
     source: fn(&BridgeRule) -> String,
 ) -> Result<(), String> {
     let filter = source(&rule);
-    if rules.iter().any(|other| source(other) == filter) {
-        return Err(format!("an earlier line is for \"{filter}\" as well, and the first decides"));
+    let Some(known) = rules.iter_mut().find(|other| source(other) == filter) else {
+        rules.push(rule);
+        return Ok(());
+    };
+    let qos = known.qos.max(rule.qos);
+    if !has_prefix(known) && has_prefix(&rule) {
+        *known = rule;
     }
-    rules.push(rule);
-    Ok(())
+    known.qos = qos;
+    Err(format!(
+        "an earlier line is for \"{filter}\" as well: they are one rule, with the first prefix and \
+         the highest QoS of them ({qos})"
+    ))
+}
+
+fn has_prefix(rule: &BridgeRule) -> bool {
+    !(rule.local_prefix.is_empty() && rule.remote_prefix.is_empty())
 }
 
 /// Sets what a line says.

@@ -57,10 +57,11 @@ pub(super) fn outside(line: Line<'_>) -> &'static str {
             "not a setting of one bridge: if it is true, set queue_qos0 = true for each bridge"
         }
         "max_queued_messages" | "max_queued_bytes" => {
-            "not a setting of one bridge: bridges have keys of this name"
+            "a setting of the whole broker there: here each bridge has a key of this name, \
+             bridges.NAME.max_queued_messages or max_queued_bytes"
         }
         "max_inflight_messages" => {
-            "not a setting of one bridge: bridges have the key receive_maximum"
+            "a setting of the whole broker there: here each bridge has a key receive_maximum"
         }
         _ if Connection::new(line).apply(line, &mut Vec::new()) => {
             "it belongs to a bridge, and there is no connection above it"

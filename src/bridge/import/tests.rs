@@ -241,6 +241,22 @@ fn lines_with_a_prefix_come_before_those_without() {
 }
 
 #[test]
+fn lines_for_the_same_topics_become_one_rule_that_loses_nothing() {
+    let rules = |lines: &str| {
+        let text = format!("connection c\naddress h\n{lines}");
+        let imported = import(&text);
+        assert_eq!(imported.notes.len(), 1, "{:?}", imported.notes);
+        let rules = imported.bridges["c"].forward.clone();
+        rules.into_iter().map(|it| (it.filter, it.qos, it.remote_prefix)).collect::<Vec<_>>()
+    };
+    let one = |filter: &str, prefix: &str| vec![(filter.to_owned(), 2, prefix.to_owned())];
+    assert_eq!(rules("topic a/# out 0\ntopic a/# out 2\n"), one("a/#", ""));
+    assert_eq!(rules("topic # out 0\ntopic # out 2 \"\" x/\n"), one("#", "x/"));
+    assert_eq!(rules("topic # out 2 \"\" x/\ntopic # out 0\n"), one("#", "x/"));
+    assert_eq!(rules("topic # out 1 \"\" x/\ntopic # out 2 \"\" y/\n"), one("#", "x/"));
+}
+
+#[test]
 fn a_topic_that_cannot_be_read_is_left_out_with_a_note() {
     for (line, why) in [
         ("topic", "there is no topic"),
@@ -248,7 +264,6 @@ fn a_topic_that_cannot_be_read_is_left_out_with_a_note() {
         ("topic a up 1", "`up` is none of out, in and both"),
         ("topic a out 3", "`3` is no QoS"),
         ("topic a out 1 l/ r/ x", "there is something behind the remote prefix"),
-        ("topic # out 0", "an earlier line is for \"#\" as well, and the first decides"),
     ] {
         let (toml, notes) = with(line);
         assert_eq!((toml.as_str(), notes), ("", vec![format!("line 6, `{line}`: {why}")]));

@@ -210,7 +210,7 @@ fn info(handle: &SessionHandle) -> Option<SessionInfo> {
         queued_bytes: session.backlog_bytes(),
         in_flight: session.window.len(),
         receive_maximum: connected
-            .map_or(window, |connected| connected.receive_maximum.min(window)),
+            .map_or(window, |connected| connected.most_in_flight().min(window)),
         incoming: session.incoming.len(),
         subscriptions: session.subscriptions.len(),
         has_will: session.will.is_some(),

@@ -14,7 +14,7 @@ use thiserror::Error;
 use super::close::{CLOSED_BY_PEER, RESET_BY_PEER};
 use super::role::Role;
 use super::{Client, Close};
-use crate::broker::bridge::{BridgeTerms, OnRefused, Verdict};
+use crate::broker::bridge::{BridgeTerms, OnRefused, Verdict, Window};
 use crate::broker::{Budget, DisconnectKind, Refusal, traced};
 use crate::message::{DeliveryId, End, Message};
 use crate::protocol::{PacketId, QoS, ReasonCode, SubscribeFilter, UserProperty, hops};
@@ -52,6 +52,21 @@ const LONGEST_ID: usize = 64;
 
 const STOPPED: Close =
     Close::Lost("the other end refuses a message, before which the bridge stops");
+
+/// The bridge stops before this message.
+fn stop(terms: &BridgeTerms, message: Option<&Message>, reason: ReasonCode) -> Close {
+    let name = &*terms.name;
+    tracing::warn!(
+        bridge = name,
+        topic = message.map(Message::topic),
+        ?reason,
+        "the other end refuses a message, and the bridge stops before it: POST \
+         /api/v1/bridges/{name}/resume sends it again, and with on_refused = \"dead-letter\" it \
+         becomes a dead letter"
+    );
+    terms.refusals.lock().stop(reason);
+    STOPPED
+}
 
 /// Why a delivery can never be sent to the other end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -179,20 +194,26 @@ impl Role {
     }
 
     /// The other end has acknowledged a delivery.
-    pub(super) fn settled(&mut self, delivery: DeliveryId) {
+    ///
+    /// True if messages were sent one at a time until now: see [`Role::taken`].
+    pub(super) fn settled(&mut self, delivery: DeliveryId) -> bool {
         if let Self::Dialled(dialling) = self {
             dialling.terms.counts.forwarded.fetch_add(1, Ordering::Relaxed);
         }
-        self.taken(delivery);
+        self.taken(delivery)
     }
 
     /// The other end has taken a delivery: it is none for which it closes the connection. At QoS 2
     /// PUBREC says so, and only PUBREL and PUBCOMP are missing then.
-    pub(super) fn taken(&mut self, delivery: DeliveryId) {
-        if let Self::Dialled(dialling) = self {
-            dialling.is_progressing = true;
-            dialling.terms.refusals.lock().settled(delivery);
-        }
+    ///
+    /// True if messages were sent one at a time until now, to find such a one.
+    pub(super) fn taken(&mut self, delivery: DeliveryId) -> bool {
+        let Self::Dialled(dialling) = self else { return false };
+        dialling.is_progressing = true;
+        let mut refusals = dialling.terms.refusals.lock();
+        let before = refusals.window();
+        refusals.settled(delivery);
+        before != refusals.window()
     }
 
     /// When deliveries that wait for the rate go on.
@@ -289,8 +310,11 @@ impl Client {
             return Err(Close::Lost("the other end has no room for a message, which is kept"));
         }
         if terms.on_refused == OnRefused::Stop {
-            terms.refusals.lock().stop(reason);
-            return Err(STOPPED);
+            let message = {
+                let session = self.handle.look();
+                session.window.get(packet_id).map(|entry| Arc::clone(&entry.message))
+            };
+            return Err(stop(&terms, message.as_deref(), reason));
         }
         let now = self.step.now.instant;
         let Some(entry) = self.handle.lock().abandon(packet_id, now) else { return Ok(()) };
@@ -298,6 +322,15 @@ impl Client {
         self.look = true;
         self.bury(&entry, Some(reason), reason.description());
         Ok(())
+    }
+
+    /// The message for which the other end closes its connections is found or has passed: as many
+    /// as usual may be in flight again.
+    pub(super) fn send_as_usual(&mut self) {
+        let Some(terms) = self.role.terms() else { return };
+        if terms.refusals.lock().window() == Window::Full {
+            self.handle.lock().life.send_as_usual();
+        }
     }
 
     /// The delivery can never be sent.
@@ -310,6 +343,7 @@ impl Client {
         if let (Obstacle::Condemned(_), Role::Dialled(dialling)) = (&obstacle, &mut self.role) {
             dialling.condemned = None;
             dialling.terms.refusals.lock().settled(entry.delivery);
+            self.send_as_usual();
         }
         self.bury(entry, obstacle.given(), &obstacle.to_string());
     }
@@ -317,12 +351,10 @@ impl Client {
     /// The bridge stops before its first delivery, which can never be sent, and keeps it.
     pub(super) fn stop_before_first(&mut self) -> Close {
         let first = self.handle.lock().queue.front().cloned();
-        let obstacle = first.and_then(|first| self.role.obstacle(&first));
+        let obstacle = first.as_ref().and_then(|first| self.role.obstacle(first));
         let reason = obstacle.unwrap_or(Obstacle::Size).reason();
-        if let Some(terms) = self.role.terms() {
-            terms.refusals.lock().stop(reason);
-        }
-        STOPPED
+        let message = first.as_ref().map(|first| &*first.message);
+        self.role.terms().map_or(STOPPED, |terms| stop(terms, message, reason))
     }
 
     /// Makes a delivery a dead letter. QoS 0 messages are dropped. `reason` is `None` if the

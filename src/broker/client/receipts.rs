@@ -33,7 +33,9 @@ impl Client {
         }
         match self.receive(|session| session.pubrec(packet_id, failed, now))? {
             Some(Receipt::Release(entry)) => {
-                self.role.taken(entry.delivery);
+                if self.role.taken(entry.delivery) {
+                    self.send_as_usual();
+                }
                 if let Some(trace) = &entry.message.trace {
                     trace.progressed(entry.delivery, Step::Received);
                 }
@@ -74,7 +76,9 @@ impl Client {
         };
         match receipt {
             Receipt::Done(entry) => {
-                self.role.settled(entry.delivery);
+                if self.role.settled(entry.delivery) {
+                    self.send_as_usual();
+                }
                 traced::ended(&entry, End::Acknowledged);
                 self.broker.complete(&entry, &mut self.step);
                 // The inflight window has room again.

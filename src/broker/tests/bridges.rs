@@ -284,9 +284,32 @@ fn a_message_after_which_the_other_end_closes_again_and_again_is_given_up() {
     world.commit();
     world.commit();
     assert_eq!(terms.refusals.lock().window(), Window::Full);
+    // Over the same connection, which may last for weeks.
+    for packet_id in 3..=4 {
+        published(&world, &mut publisher, packet_id, "later");
+    }
+    assert_eq!(last.received().len(), 2, "more than one message at a time");
     // What was given up was not forwarded.
     assert_eq!(terms.counts.forwarded.load(std::sync::atomic::Ordering::Relaxed), 1);
-    assert_eq!(["delivery", "dead_letter"].map(|table| world.rows(table)), [0, 1]);
+    assert_eq!(["delivery", "dead_letter"].map(|table| world.rows(table)), [2, 1]);
+}
+
+#[test]
+fn an_acknowledgement_ends_that_one_message_at_a_time_is_sent() {
+    let world = World::new();
+    let terms = Arc::new(terms());
+    let mut publisher = world.passing("pub");
+    at_once(world.broker.open_bridge(&terms, vec![line("#")])).unwrap();
+    for packet_id in 1..=3 {
+        published(&world, &mut publisher, packet_id, "x");
+    }
+    let mut first = bridge(&world, &terms, &resumed());
+    assert_eq!(first.received().len(), 3);
+    at_once(first.client.close(&Close::Lost("the client closed without DISCONNECT")));
+    let mut second = bridge(&world, &terms, &resumed());
+    assert_eq!(second.received().len(), 1);
+    second.send(Packet::PubAck(ack(1)));
+    assert_eq!(second.received().len(), 2);
 }
 
 #[test]

@@ -105,6 +105,8 @@ pub(super) struct Part {
 #[into_params(parameter_in = Query)]
 pub(super) struct Purge {
     /// The name of the bridge, which need not exist any more.
+    #[serde(default)]
+    #[param(required = true)]
     bridge: String,
 }
 
@@ -188,6 +190,11 @@ pub(super) async fn purge(
     Query(purge): Query<Purge>,
     _: NoBody,
 ) -> Answer<Json<Purged>> {
+    if purge.bridge.is_empty() {
+        let text = "bridge: expected the name of the bridge whose dead letters are to be removed, \
+                    as in ?bridge=NAME";
+        return Err(Problem::bad_request(text));
+    }
     let broker = std::sync::Arc::clone(api.broker()?);
     let removed = detached(async move {
         let removed = broker.remove_dead_letters(&purge.bridge).await;

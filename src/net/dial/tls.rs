@@ -10,7 +10,9 @@ use std::sync::Arc;
 use rustls::client::ResolvesClientCert;
 use rustls::pki_types::{ServerName, UnixTime};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{AlertDescription, CertificateError, ClientConfig, Error, InconsistentKeys, crypto};
+use rustls::{
+    AlertDescription, CertificateError, ClientConfig, Error, InconsistentKeys, OtherError, crypto,
+};
 
 use super::error::OpenError;
 use crate::net::tls::FileProblem;
@@ -20,6 +22,8 @@ use crate::outbound::authorities;
 
 const CERTIFICATE_FILE: &str = "tls.certificate_file";
 const KEY_FILE: &str = "tls.key_file";
+const VERSION_1: &str = "it is X.509 version 1; issue it as version 3: `openssl x509 -req ... \
+                         -extfile FILE`, with subjectAltName=DNS:HOST in FILE for a server";
 
 /// How a server is verified, and who the client is. TLS 1.2 and 1.3, by rustls and ring.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -92,7 +96,12 @@ impl ClientTls {
                 return Err(of_key(FileProblem::Mismatch { certificate: certificate.clone() }));
             }
             Err(error) => {
-                let problem = FileProblem::Certificate { number: 1, why: error.to_string() };
+                let why = match &error {
+                    Error::InvalidCertificate(error) => unusual(error).map(str::to_owned),
+                    _ => None,
+                };
+                let why = why.unwrap_or_else(|| error.to_string());
+                let problem = FileProblem::Certificate { number: 1, why };
                 let path = certificate.clone();
                 return Err(OpenError::File { key: CERTIFICATE_FILE, path, problem });
             }
@@ -145,7 +154,10 @@ impl TlsFault {
                  whether it needs tls.server_name or a client certificate"
                     .to_owned()
             } else {
-                format!("the connection broke during the TLS handshake: {error}")
+                format!(
+                    "the connection broke during the TLS handshake: {error}; check that the port \
+                     is one for TLS"
+                )
             })
         })
     }
@@ -172,14 +184,35 @@ fn certificate(error: &CertificateError) -> String {
         Problem::BadSignature => "the server's certificate is not signed by the authority that \
                                   it names; check tls.ca_file"
             .to_owned(),
+        Problem::NotValidForNameContext { expected, presented } if presented.is_empty() => format!(
+            "the server's certificate names no host, and a common name does not count; issue it \
+             with subjectAltName=DNS:{}",
+            expected.to_str()
+        ),
         Problem::NotValidForNameContext { expected, presented } => format!(
             "the server's certificate is not for \"{}\" but for {}; use that name in the address, \
              or set tls.server_name",
             expected.to_str(),
-            if presented.is_empty() { "no name".to_owned() } else { presented.join(", ") }
+            presented.join(", ")
         ),
         Problem::Revoked => "the server's certificate is revoked".to_owned(),
-        error => format!("the server's certificate cannot be used: {error}"),
+        error => {
+            let why = unusual(error).map_or_else(|| error.to_string(), str::to_owned);
+            format!("the server's certificate cannot be used: {why}")
+        }
+    }
+}
+
+/// What is wrong with a certificate that rustls has no words for, and what to do.
+fn unusual(error: &CertificateError) -> Option<&'static str> {
+    let CertificateError::Other(OtherError(error)) = error else { return None };
+    match error.downcast_ref::<webpki::Error>()? {
+        webpki::Error::UnsupportedCertVersion => Some(VERSION_1),
+        webpki::Error::CaUsedAsEndEntity => Some(
+            "it is the certificate of an authority, which cannot be a server's own; issue one for \
+             the server with it (basicConstraints=CA:FALSE)",
+        ),
+        _ => None,
     }
 }
 

@@ -46,6 +46,7 @@ pub fn attach(session: &mut Session, receive_maximum: usize) {
         epoch,
         wake: Arc::default(),
         receive_maximum,
+        one_at_a_time: false,
         max_qos: QoS::ExactlyOnce,
         info,
     });
