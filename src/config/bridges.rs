@@ -125,7 +125,7 @@ pub struct Bridge {
     /// QoS 1 and 2 messages in flight in each direction, 1 to 65,535. The remote broker's
     /// Receive Maximum may be lower, and is taken to be 20 before 5.0.
     pub receive_maximum: u16,
-    /// True: QoS 0 messages are stored as well while there is no connection.
+    /// True: QoS 0 messages wait as well, in memory, while there is no connection.
     pub queue_qos0: bool,
     /// Messages waiting in the bridge's queue, 1 to 4,000,000,000.
     pub max_queued_messages: usize,
