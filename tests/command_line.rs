@@ -75,6 +75,8 @@ fn config_check_warns_of_files_of_bridges_and_certificates_that_cannot_be_used()
         "--set",
         "bridges.up.forward=[{filter=\"#\"}]",
         "--set",
+        "bridges.up.username=edge",
+        "--set",
         "bridges.up.password_file=/nowhere/p",
         "--set",
         "bridges.up.tls.ca_file=/nowhere/ca.pem",

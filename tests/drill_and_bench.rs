@@ -99,9 +99,12 @@ fn a_drill_with_async_reports_what_was_lost() {
 fn a_drill_notices_a_broker_that_acknowledges_before_the_commit() {
     let home = tempfile::tempdir().unwrap();
     let args = ["drill", "--json", "--rounds", "3", "--seconds", "0.5"];
-    let mut command = ferrymq(&binary_with_failpoints(), &home, &args);
-    let (code, report) =
-        answer(&command.env("FERRYMQ_SABOTAGE", "acknowledge-early").output().unwrap());
+    // On a fast disk all three cuts may come when nothing is acknowledged early.
+    let mut reports = (0..5).map(|_| {
+        let mut command = ferrymq(&binary_with_failpoints(), &home, &args);
+        answer(&command.env("FERRYMQ_SABOTAGE", "acknowledge-early").output().unwrap())
+    });
+    let (code, report) = reports.find(|(code, _)| *code != 0).expect("it notices nothing");
     assert_eq!(code, 6, "{report:#}");
     assert!(report["lost"].as_u64().unwrap() > 0);
     assert_eq!(report["durability"], "fsync");

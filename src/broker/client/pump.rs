@@ -44,7 +44,11 @@ impl Client {
         }
         self.disconnect_instead_of_holding()?;
         self.pump_dialled(out)?;
-        if !self.look || self.pending.holds_deliveries() || self.is_subscribing() {
+        if !self.look
+            || self.pending.holds_deliveries()
+            || self.is_subscribing()
+            || !self.role.is_attached(committed)
+        {
             return Ok(false);
         }
         loop {

@@ -13,7 +13,7 @@ use super::bridged::Pace;
 use super::work::Work;
 use super::{Client, Close};
 use crate::broker::bridge::BridgeTerms;
-use crate::message::DeliveryId;
+use crate::message::{CommitNo, DeliveryId};
 use crate::protocol::{
     ConnAck, Disconnect, PacketId, PublishOut, QoS, ReasonCode, SubAck, Subscribe, SubscribeFilter,
     TopicName, Version, encode,
@@ -63,6 +63,9 @@ pub(super) struct Dialling {
     /// Changes to the session at this broker that come before anything is sent.
     local: VecDeque<Local>,
     subscribe: VecDeque<Vec<SubscribeFilter>>,
+    /// The commit that says that the session is connected. Until then a crash would take what was
+    /// sent for unsent, send it without DUP, or let it expire.
+    attached_by: CommitNo,
     /// The SUBSCRIBE that was sent, and the deadline of its SUBACK.
     asked: Option<(PacketId, Vec<SubscribeFilter>, Instant)>,
     pings: bool,
@@ -123,6 +126,15 @@ impl Role {
         }
     }
 
+    /// False until the commit that says that the session is connected; see [`Client::dialled`]. A
+    /// client that has dialled this broker awaits its CONNACK instead.
+    pub(super) fn is_attached(&self, committed: CommitNo) -> bool {
+        match self {
+            Self::Accepted => true,
+            Self::Dialled(dialling) => dialling.attached_by <= committed,
+        }
+    }
+
     /// The deadline of the SUBACK.
     pub(super) fn answer_by(&self) -> Option<Instant> {
         match self {
@@ -133,8 +145,9 @@ impl Role {
 }
 
 impl Client {
-    /// Makes this a connection that the broker has dialled; `connack` is the server's answer.
-    pub fn dialled(&mut self, connack: &ConnAck, dialled: Dialled) {
+    /// Makes this a connection that the broker has dialled; `connack` is the server's answer, and
+    /// nothing is delivered before `gate` is committed.
+    pub fn dialled(&mut self, connack: &ConnAck, dialled: Dialled, gate: CommitNo) {
         let condemned = dialled.terms.refusals.lock().condemned();
         let mut local = VecDeque::new();
         if !connack.session_present {
@@ -145,6 +158,7 @@ impl Client {
         self.role = Role::Dialled(Box::new(Dialling {
             local,
             subscribe: chunks.collect(),
+            attached_by: gate,
             asked: None,
             pings: false,
             retains: connack.retain_available.unwrap_or(true),

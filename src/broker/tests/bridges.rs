@@ -41,25 +41,31 @@ fn line(filter: &str) -> SubscribeFilter {
     SubscribeFilter { filter: TopicFilter::new(filter).unwrap(), options }
 }
 
-/// A connection of the bridge `up`, which forwards `#`.
+/// A connection of the bridge `up`, which forwards `#`, once it is committed.
 fn bridge(world: &World, terms: &Arc<BridgeTerms>, connack: &ConnAck) -> User {
+    let user = connecting(world, terms, connack);
+    world.commit();
+    user
+}
+
+/// The same, before the commit.
+fn connecting(world: &World, terms: &Arc<BridgeTerms>, connack: &ConnAck) -> User {
     let maximum_packet_size = connack.maximum_packet_size;
     let connect =
         Connect { maximum_packet_size, ..request(Version::V5, &principal_of("up"), false) };
     let max_qos = connack.maximum_qos.unwrap_or(QoS::ExactlyOnce);
     let peer = peer_of("up", PeerAddr::Local);
     let connected = at_once(world.broker.connect_bridge(&connect, peer, (terms, max_qos)));
-    let Accepted { client, .. } = connected.unwrap();
+    let Accepted { client, gate, .. } = connected.unwrap();
     let mut user = User::of(Box::new(client), Version::V5);
     let dialled =
         Dialled { forward: vec![line("#")], terms: Arc::clone(terms), ..Dialled::default() };
-    user.client.dialled(connack, dialled);
+    user.client.dialled(connack, dialled, gate);
     // The first step subscribes here.
     user.client.woken();
     assert!(user.client.begin(crate::broker::Budget::of_long_poll()).unwrap());
     user.client.go_on();
     user.client.end().unwrap();
-    world.commit();
     user
 }
 
@@ -310,6 +316,21 @@ fn an_acknowledgement_ends_that_one_message_at_a_time_is_sent() {
     assert_eq!(second.received().len(), 1);
     second.send(Packet::PubAck(ack(1)));
     assert_eq!(second.received().len(), 2);
+}
+
+/// After a crash in between, what was sent would be taken for unsent: it would be sent again without
+/// DUP, or expire although the other end waits for its PUBREL.
+#[test]
+fn nothing_is_sent_before_it_is_on_disk_that_the_session_is_connected() {
+    let world = World::new();
+    let terms = Arc::new(terms());
+    at_once(world.broker.open_bridge(&terms, vec![line("#")])).unwrap();
+    let mut publisher = world.passing("pub");
+    published(&world, &mut publisher, 1, "x");
+    let mut bridge = connecting(&world, &terms, &resumed());
+    assert!(bridge.received().is_empty());
+    world.commit();
+    assert_eq!(bridge.received(), ["PUBLISH 1 x"]);
 }
 
 #[test]

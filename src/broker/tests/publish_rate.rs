@@ -179,7 +179,7 @@ fn other_packets_and_bridges_are_not_limited() {
     }
     assert_eq!(client.client.block(), None);
     let mut bridge = world.passing("bridge");
-    bridge.client.dialled(&ConnAck::default(), Dialled::default());
+    bridge.client.dialled(&ConnAck::default(), Dialled::default(), 0);
     for _ in 0..10 {
         assert!(offer(&mut bridge, "x", 10));
     }

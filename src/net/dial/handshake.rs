@@ -110,9 +110,9 @@ impl<S: Transport> LoggedIn<S> {
         let max_qos = connack.maximum_qos.unwrap_or(QoS::ExactlyOnce);
         let limits = (&*dial.dialled.terms, max_qos);
         let accepted = broker.connect_bridge(&connect, peer, limits).await;
-        let Accepted { client, .. } = accepted.map_err(DialError::NoSession)?;
+        let Accepted { client, gate, .. } = accepted.map_err(DialError::NoSession)?;
         let mut client = Box::new(client);
-        client.dialled(&connack, dial.dialled.clone());
+        client.dialled(&connack, dial.dialled.clone(), gate);
         let keep_alive = connack.server_keep_alive.unwrap_or(dial.connect.keep_alive);
         let metrics = Arc::clone(&broker.metrics);
         drop((broker, connect, connack));
