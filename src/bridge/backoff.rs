@@ -17,6 +17,9 @@ pub enum Attempt {
     Failed,
     /// The connection was up for this time, from CONNACK to its end.
     Connected(Duration),
+    /// As [`Attempt::Connected`], and messages have passed: one that the other end does not take
+    /// holds up those behind it for a second or two only.
+    Progressed(Duration),
 }
 
 /// The back-off of one bridge.
@@ -42,7 +45,8 @@ impl Backoff {
     /// numbers.
     pub fn after(&mut self, ended: Attempt, random: u64) -> Duration {
         self.attempts = match ended {
-            Attempt::Connected(up) if up >= LASTING => 0,
+            Attempt::Connected(up) | Attempt::Progressed(up) if up >= LASTING => 0,
+            Attempt::Progressed(_) => 1,
             _ => self.attempts.saturating_add(1),
         };
         wait(self.attempts, self.longest, random)
@@ -113,6 +117,10 @@ mod tests {
         assert!(backoff.after(Attempt::Connected(LASTING), u64::MAX) < LEAST);
         assert_eq!(backoff.after(Attempt::Failed, 0), seconds(1));
         assert_eq!(backoff.after(Attempt::Connected(Duration::ZERO), 0), seconds(2));
+        // One over which messages have passed waits a second or two, however often.
+        for _ in 0..9 {
+            assert_eq!(backoff.after(Attempt::Progressed(Duration::ZERO), 0), seconds(1));
+        }
         backoff.reset();
         assert_eq!(backoff.after(Attempt::Failed, 0), seconds(1));
         backoff.set_longest(LEAST);

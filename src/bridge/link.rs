@@ -7,6 +7,7 @@
 //! - Between two CONNECTs is a second at least.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -183,6 +184,7 @@ impl Link {
                 if at == 0 {
                     course.first_again = FIRST_AGAIN;
                 }
+                let before = self.progress();
                 let (lasted, was_stopped) = self.serve(dial, logged_in, course, wanted).await;
                 course.at = 0;
                 if lasted >= LASTING {
@@ -194,7 +196,12 @@ impl Link {
                     }
                     return Duration::ZERO;
                 }
-                course.backoff.after(Attempt::Connected(lasted), random())
+                let ended = if self.progress() > before {
+                    Attempt::Progressed(lasted)
+                } else {
+                    Attempt::Connected(lasted)
+                };
+                course.backoff.after(ended, random())
             }
             Err(failed) => self.after_failure(&failed, address, course),
         }
@@ -233,6 +240,10 @@ impl Link {
             (_, true) => LEAST,
             (_, false) => Duration::ZERO,
         }
+    }
+
+    fn progress(&self) -> u64 {
+        self.terms.counts.progress.load(Ordering::Relaxed)
     }
 
     fn note_failure(&self, kind: Failure, why: &str) {

@@ -45,12 +45,11 @@ pub enum Failure {
     Unreachable,
     /// CONNACK refused, or the connection closed instead.
     Refused,
-    /// The connection was lost.
+    /// The connection was lost, or nothing was acknowledged or heard in time.
     Lost,
     /// The other end sent DISCONNECT.
     Disconnected,
-    /// This broker ended the connection: nothing was acknowledged or heard in time, or the
-    /// other end broke a rule.
+    /// This broker ended the connection, because the other end broke a rule.
     Ended,
 }
 

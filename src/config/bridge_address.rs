@@ -156,9 +156,18 @@ fn is_host(host: &str) -> bool {
     }
 }
 
+/// For logs, the API and `config show`: without what the query says, which may be a secret.
 impl fmt::Display for BridgeAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}{}", self.scheme.as_str(), self.authority(), self.path)
+        let path = without_query(&self.path);
+        write!(f, "{}://{}{path}", self.scheme.as_str(), self.authority())
+    }
+}
+
+fn without_query(text: &str) -> Cow<'_, str> {
+    match text.split_once('?') {
+        Some((before, _)) => format!("{before}?***").into(),
+        None => text.into(),
     }
 }
 
@@ -166,8 +175,9 @@ impl Item for BridgeAddress {
     const EXPECTED: &'static str = "a URL such as mqtts://host:8883 or wss://host/mqtt (mqtt, \
                                     mqtts, ws, wss), without a user name";
 
-    /// Without what stands before an `@`, which may be a password.
+    /// Without what stands before an `@`, which may be a password, and without a query.
     fn shown(text: &str) -> Cow<'_, str> {
+        let text = &*without_query(text);
         match (text.find("://"), text.rfind('@')) {
             (Some(scheme), Some(at)) if scheme < at => {
                 let (scheme, _) = text.split_at(scheme + 3);
@@ -175,7 +185,7 @@ impl Item for BridgeAddress {
                 format!("{scheme}***{host}").into()
             }
             (_, Some(at)) => format!("***{}", text.split_at(at).1).into(),
-            (_, None) => text.into(),
+            (_, None) => text.to_owned().into(),
         }
     }
 }
@@ -191,7 +201,7 @@ mod tests {
             ("mqtts://broker.example.org", "mqtts://broker.example.org:8883"),
             ("ws://10.0.0.1", "ws://10.0.0.1:80/mqtt"),
             ("wss://broker", "wss://broker:443/mqtt"),
-            ("WSS://Broker:8443/a/b?key=1", "wss://broker:8443/a/b?key=1"),
+            ("WSS://Broker:8443/a/b", "wss://broker:8443/a/b"),
             ("ws://broker/", "ws://broker:80/"),
             ("mqtt://[2001:db8::1]", "mqtt://[2001:db8::1]:1883"),
             ("mqtt://[::1]:1884", "mqtt://[::1]:1884"),
@@ -201,6 +211,14 @@ mod tests {
             assert_eq!(address.to_string(), shown);
             assert_eq!(shown.parse(), Ok(address), "what is shown is read again");
         }
+    }
+
+    #[test]
+    fn a_query_is_sent_and_never_shown() {
+        let address: BridgeAddress = "wss://broker/a?key=1?2".parse().unwrap();
+        assert_eq!(address.path(), Some("/a?key=1?2"));
+        assert_eq!(address.to_string(), "wss://broker:443/a?***");
+        assert_eq!(BridgeAddress::shown("wss://broker:x/a?key=1"), "wss://broker:x/a?***");
     }
 
     #[test]

@@ -50,7 +50,8 @@ pub struct Connected {
     pub wake: Arc<Wake>,
     /// The client's Receive Maximum.
     pub receive_maximum: usize,
-    /// True if one message at a time is sent for now, whatever the Receive Maximum.
+    /// True if one message at a time is sent for now, whatever the Receive Maximum, and none of
+    /// QoS 0.
     pub one_at_a_time: bool,
     /// The highest QoS that the other end accepts: the Maximum QoS of a server.
     pub max_qos: QoS,

@@ -177,6 +177,10 @@ impl Session {
         fit: &impl Fn(&Entry) -> Fit,
     ) -> Result<Outgoing, DeliveryBlock> {
         let front = self.queue.front_qos0().ok_or(DeliveryBlock::QueueEmpty)?;
+        // Otherwise it would not be certain for which message the other end closes.
+        if self.life.connected().is_some_and(|connected| connected.one_at_a_time) {
+            return Err(DeliveryBlock::WindowFull);
+        }
         let wrap = match judge(front, committed, wall) {
             Verdict::Block(block) => return Err(block),
             Verdict::Expired => Outgoing::Expired,

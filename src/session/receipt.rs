@@ -45,9 +45,13 @@ impl Session {
                 if failed && entry.state != DeliveryState::Received {
                     return self.complete(packet_id, now);
                 }
+                let is_new = entry.state != DeliveryState::Received;
                 entry.state = DeliveryState::Received;
                 let entry = entry.clone();
-                self.life.progress(now);
+                // A repeated one brings nothing forward.
+                if is_new {
+                    self.life.progress(now);
+                }
                 Receipt::Release(entry)
             }
             Some(_) => Receipt::OutOfPlace,

@@ -196,7 +196,9 @@ ca_file = "/ca.pem"
 #[test]
 fn topics_have_mosquittos_defaults() {
     let rules = |lines: &str| {
-        let bridge = import(&format!("connection c\naddress h\n{lines}")).bridges.remove("c");
+        let bridge = import(&format!("connection c\naddress h\nremote_clientid c\n{lines}"))
+            .bridges
+            .remove("c");
         let bridge = bridge.unwrap();
         (bridge.forward, bridge.subscribe)
     };
@@ -243,7 +245,7 @@ fn lines_with_a_prefix_come_before_those_without() {
 #[test]
 fn lines_for_the_same_topics_become_one_rule_that_loses_nothing() {
     let rules = |lines: &str| {
-        let text = format!("connection c\naddress h\n{lines}");
+        let text = format!("connection c\naddress h\nremote_clientid c\n{lines}");
         let imported = import(&text);
         assert_eq!(imported.notes.len(), 1, "{:?}", imported.notes);
         let rules = imported.bridges["c"].forward.clone();
@@ -310,7 +312,7 @@ fn every_other_setting_becomes_a_key_or_a_note() {
         ("keepalive_interval 0", "", Some("expected 1 to 65535 seconds")),
         ("address [::1", "", Some("`[::1` is no host with a port")),
         ("queue_qos0_messages true", "", Some("set queue_qos0 = true for each bridge")),
-        ("max_inflight_messages 1", "", Some("the key receive_maximum")),
+        ("max_inflight_messages 1", "", Some("a key receive_maximum")),
         ("bridge_new_setting x", "", Some("not a setting of a bridge")),
     ] {
         let (found, notes) = with(lines);

@@ -45,6 +45,9 @@ pub enum OnRefused {
 pub struct Counts {
     /// Messages that the other end has acknowledged, and those of QoS 0 that were sent.
     pub forwarded: AtomicU64,
+    /// What was brought forward: acknowledged deliveries, dead letters, and messages of the other end
+    /// that were taken.
+    pub progress: AtomicU64,
     /// Messages of the other end that were taken.
     pub received: AtomicU64,
     /// Dead letters by reason code.

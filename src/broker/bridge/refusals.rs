@@ -99,7 +99,8 @@ impl Refusals {
     }
 
     /// The other end has closed a connection over which nothing was acknowledged, while
-    /// `in_flight` messages were in flight, `first` the first of them.
+    /// `in_flight` messages were in flight or had been sent at QoS 0, `first` the first of those
+    /// in flight.
     pub fn closed(&mut self, first: DeliveryId, in_flight: usize, reason: ReasonCode) {
         let known = self.suspect.filter(|known| known.delivery == first);
         let alone = u8::from(in_flight == 1);

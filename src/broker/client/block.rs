@@ -156,6 +156,14 @@ impl Client {
             // The packet that would free the client's own queue is behind this message.
             Some(receiver) if Arc::ptr_eq(&receiver.handle, &self.handle) => return false,
             Some(receiver) => {
+                if self.role.is_dialled() && self.waits_at.is_none() {
+                    tracing::warn!(
+                        client_id = &*receiver.handle.client_id,
+                        topic = publication.topic,
+                        "a message of the other end of a bridge waits, and those behind it: the \
+                         queue of this client is full"
+                    );
+                }
                 let line = self.broker.wait_for_room(receiver, publication.topic, &self.wake);
                 // After it waits: who changes the subscriptions looks for those who wait then.
                 if self.broker.subscriptions.generation() != self.routes_generation {

@@ -186,6 +186,7 @@ impl Role {
         for sent in outgoing {
             if let Outgoing::Publish(entry) = sent {
                 if entry.qos == QoS::AtMostOnce {
+                    dialling.has_sent_qos0 = true;
                     dialling.terms.counts.forwarded.fetch_add(1, Ordering::Relaxed);
                 }
                 dialling.pace.spend(1, entry.message.size() as u64);
@@ -199,6 +200,7 @@ impl Role {
     pub(super) fn settled(&mut self, delivery: DeliveryId) -> bool {
         if let Self::Dialled(dialling) = self {
             dialling.terms.counts.forwarded.fetch_add(1, Ordering::Relaxed);
+            dialling.terms.counts.progress.fetch_add(1, Ordering::Relaxed);
         }
         self.taken(delivery)
     }
@@ -284,9 +286,11 @@ impl Client {
         if dialling.is_progressing {
             return;
         }
-        let terms = Arc::clone(&dialling.terms);
+        let (terms, has_sent_qos0) = (Arc::clone(&dialling.terms), dialling.has_sent_qos0);
         if let Some((first, count)) = self.handle.look().first_in_flight() {
-            terms.refusals.lock().closed(first, count, reason);
+            // It may have closed for a message of QoS 0 as well, and then for none of these.
+            let suspects = count + usize::from(has_sent_qos0);
+            terms.refusals.lock().closed(first, suspects, reason);
         }
     }
 
@@ -306,7 +310,9 @@ impl Client {
         let (Some(delivery), Some(terms)) = (delivery, self.role.terms().cloned()) else {
             return Ok(());
         };
-        if terms.refusals.lock().answered(delivery, reason) == Verdict::Again {
+        // Two full disks may wait for each other: then there is room as soon as clients here read.
+        let waits = reason == ReasonCode::QuotaExceeded && self.broker.persistence.is_full();
+        if waits || terms.refusals.lock().answered(delivery, reason) == Verdict::Again {
             return Err(Close::Lost("the other end has no room for a message, which is kept"));
         }
         if terms.on_refused == OnRefused::Stop {
@@ -377,6 +383,7 @@ impl Client {
              dead-letters"
         );
         terms.counts.dead_letter(counted);
+        terms.counts.progress.fetch_add(1, Ordering::Relaxed);
         let refusal = Refusal {
             bridge: &terms.name,
             topic: &topic,

@@ -246,6 +246,7 @@ impl Client {
         self.statistics.published(publish.qos);
         if let Some(terms) = self.role.terms() {
             terms.counts.received.fetch_add(1, Ordering::Relaxed);
+            terms.counts.progress.fetch_add(1, Ordering::Relaxed);
         }
         self.count_allowed_publish();
         let waits = self.broker.persistence.waits();

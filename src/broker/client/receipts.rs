@@ -3,9 +3,9 @@
 use super::{Client, Close, Pending, Reply};
 use crate::broker::traced;
 use crate::message::{End, Step};
-use crate::protocol::{PacketId, ReasonCode};
+use crate::protocol::{PacketId, QoS, ReasonCode};
 use crate::sabotage::Sabotage;
-use crate::session::{Home, Receipt};
+use crate::session::{DeliveryState, Home, Receipt};
 use crate::store::Op;
 
 impl Client {
@@ -15,7 +15,7 @@ impl Client {
         reason: ReasonCode,
     ) -> Result<(), Close> {
         let now = self.step.now.instant;
-        if reason.is_failure() && self.role.is_dialled() {
+        if reason.is_failure() && self.may_be_refused(packet_id, QoS::AtLeastOnce) {
             return self.on_refused_delivery(packet_id, reason);
         }
         self.receive(|session| session.puback(packet_id, now)).map(drop)
@@ -28,7 +28,7 @@ impl Client {
     ) -> Result<(), Close> {
         let now = self.step.now.instant;
         let failed = reason.is_failure();
-        if failed && self.role.is_dialled() {
+        if failed && self.may_be_refused(packet_id, QoS::ExactlyOnce) {
             return self.on_refused_delivery(packet_id, reason);
         }
         match self.receive(|session| session.pubrec(packet_id, failed, now))? {
@@ -62,6 +62,16 @@ impl Client {
     pub(super) fn on_pubcomp(&mut self, packet_id: PacketId) -> Result<(), Close> {
         let now = self.step.now.instant;
         self.receive(|session| session.pubcomp(packet_id, now)).map(drop)
+    }
+
+    /// True if the other end of a bridge may refuse this delivery with an acknowledgement of this
+    /// kind: not one that it has received already.
+    fn may_be_refused(&self, packet_id: PacketId, qos: QoS) -> bool {
+        self.role.is_dialled() && {
+            let session = self.handle.look();
+            let entry = session.window.get(packet_id);
+            entry.is_some_and(|it| it.qos == qos && it.state != DeliveryState::Received)
+        }
     }
 
     /// Passes an acknowledgement to the session. A delivery that is complete by it is

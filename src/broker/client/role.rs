@@ -77,6 +77,8 @@ pub(super) struct Dialling {
     pub(super) condemned: Option<(DeliveryId, ReasonCode)>,
     /// True once the other end has acknowledged a message.
     pub(super) is_progressing: bool,
+    /// True once a message of QoS 0 was sent.
+    pub(super) has_sent_qos0: bool,
     /// The reason in the DISCONNECT of the other end, which may be about a message.
     pub(super) left_with: Option<ReasonCode>,
     /// The message that makes the bridge's state known at the other end.
@@ -165,6 +167,7 @@ impl Client {
             pace: Pace::default(),
             condemned,
             is_progressing: false,
+            has_sent_qos0: false,
             left_with: None,
             has_will: dialled.notice.is_some(),
             notice: dialled.notice,

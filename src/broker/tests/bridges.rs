@@ -318,6 +318,72 @@ fn an_acknowledgement_ends_that_one_message_at_a_time_is_sent() {
     assert_eq!(second.received().len(), 2);
 }
 
+/// Anybody may publish what the other end closes for, at QoS 0 as well.
+#[test]
+fn a_connection_that_is_closed_for_a_message_of_qos_0_condemns_no_other() {
+    let world = World::new();
+    let terms = Arc::new(terms());
+    at_once(world.broker.open_bridge(&terms, vec![line("#")])).unwrap();
+    let mut publisher = world.passing("pub");
+    published(&world, &mut publisher, 1, "innocent");
+    let poison =
+        || Packet::Publish(Publish { packet_id: None, ..publish(QoS::AtMostOnce, 1, "poison") });
+    let closed = Close::Lost("the client closed without DISCONNECT");
+    let mut narrow = 0;
+    for _ in 0..10 {
+        let mut bridge = bridge(&world, &terms, &resumed());
+        let is_narrow = terms.refusals.lock().window() == Window::One;
+        let mut received = bridge.received();
+        publisher.send(poison());
+        received.extend(bridge.received());
+        assert!(received.iter().any(|line| line.contains("innocent")), "{received:?}");
+        let has_poison = received.iter().any(|line| line.contains("poison"));
+        assert_eq!(has_poison, !is_narrow, "{received:?}");
+        if is_narrow {
+            // It would be acknowledged now.
+            narrow += 1;
+            bridge.vanish();
+        } else {
+            at_once(bridge.client.close(&closed));
+        }
+        assert_eq!(terms.refusals.lock().condemned(), None);
+    }
+    assert!(narrow > 0);
+    world.commit();
+    assert_eq!(world.rows("dead_letter"), 0);
+}
+
+#[test]
+fn what_the_other_end_has_received_can_no_longer_be_refused() {
+    let world = World::new();
+    let terms = Arc::new(terms());
+    let mut bridge = bridge(&world, &terms, &resumed());
+    let mut publisher = world.passing("pub");
+    publisher.publish(QoS::ExactlyOnce, 1, "x");
+    world.commit();
+    assert_eq!(bridge.received(), ["PUBLISH 1 x"]);
+    bridge.send(Packet::PubRec(ack(1)));
+    bridge.send(Packet::PubRec(Ack { reason: ReasonCode::NotAuthorized, ..ack(1) }));
+    world.commit();
+    bridge.send(Packet::PubComp(ack(1)));
+    world.commit();
+    world.commit();
+    assert_eq!(["delivery", "dead_letter"].map(|table| world.rows(table)), [0, 0]);
+}
+
+#[test]
+fn a_refusal_of_the_wrong_kind_is_a_protocol_error() {
+    let world = World::new();
+    let terms = Arc::new(terms());
+    let mut bridge = bridge(&world, &terms, &resumed());
+    let mut publisher = world.passing("pub");
+    publisher.publish(QoS::ExactlyOnce, 1, "x");
+    world.commit();
+    assert_eq!(bridge.received(), ["PUBLISH 1 x"]);
+    let ended = bridge.try_send(refusal(1, ReasonCode::NotAuthorized));
+    assert!(matches!(ended, Err(Close::Error(ReasonCode::ProtocolError, _))), "{ended:?}");
+}
+
 /// After a crash in between, what was sent would be taken for unsent: it would be sent again without
 /// DUP, or expire although the other end waits for its PUBREL.
 #[test]

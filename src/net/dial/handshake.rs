@@ -113,7 +113,10 @@ impl<S: Transport> LoggedIn<S> {
         let Accepted { client, gate, .. } = accepted.map_err(DialError::NoSession)?;
         let mut client = Box::new(client);
         client.dialled(&connack, dial.dialled.clone(), gate);
-        let keep_alive = connack.server_keep_alive.unwrap_or(dial.connect.keep_alive);
+        // 0: the server will not look for silent clients. This end looks for a silent server, as a
+        // client may send PINGREQ at any time (v5, 3.1.2.10).
+        let wanted = connack.server_keep_alive.filter(|seconds| *seconds > 0);
+        let keep_alive = wanted.unwrap_or(dial.connect.keep_alive);
         let metrics = Arc::clone(&broker.metrics);
         drop((broker, connect, connack));
         let connection = Connection::new(stream, partial, decoder, keep_alive, metrics).dialled();

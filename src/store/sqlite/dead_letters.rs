@@ -124,6 +124,11 @@ impl Statements<'_> {
             let removed = self.oldest.execute((&*letter.bridge, limit))? as u64;
             count.kept = count.kept.saturating_sub(removed);
             count.dropped += removed;
+            tracing::error!(
+                bridge = &*letter.bridge,
+                removed,
+                "too many dead letters: the oldest ones are removed (bridges.NAME.max_dead_letters)"
+            );
         }
         self.insert(letter)?;
         count.kept += 1;
