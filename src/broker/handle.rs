@@ -2,8 +2,8 @@
 //! read without the lock, and the permit for steps.
 
 use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use tokio::sync::Semaphore;
 
@@ -54,11 +54,17 @@ pub struct SessionHandle {
     lost_message: AtomicBool,
     /// What its client may do.
     pub(super) rights: Mutex<Rights>,
-    /// The identifier of the broker at the other end of its connection, or of the last one.
-    other_broker: Mutex<Option<Box<str>>>,
+    /// See [`hash_of`]: the broker at the other end of its connection, or of the last one; 0: none.
+    other_broker: AtomicU64,
     /// The user who owned the session when a restart found it; it counts until a client
     /// connects. Not behind the session's lock, which routing must not take.
     pub(super) recovered_owner: Option<Box<str>>,
+}
+
+/// Stands for the identifier of a broker, in 8 bytes of each session. Never 0.
+fn hash_of(broker: &str) -> u64 {
+    static SEEDS: LazyLock<ahash::RandomState> = LazyLock::new(ahash::RandomState::new);
+    SEEDS.hash_one(broker).max(1)
 }
 
 impl SessionHandle {
@@ -88,7 +94,7 @@ impl SessionHandle {
             buffered: AtomicI64::new(0),
             lost_message: AtomicBool::new(false),
             rights: Mutex::default(),
-            other_broker: Mutex::default(),
+            other_broker: AtomicU64::new(0),
             recovered_owner: session.owner.clone(),
             state: Mutex::new(State { session, charge: metrics.messages.memory.charge(0) }),
             metrics,
@@ -169,17 +175,15 @@ impl SessionHandle {
     /// Sets the identifier of the broker at the other end of its connection, if it is one that
     /// knows [`hops`].
     pub fn set_other_broker(&self, other: Option<&str>) {
-        *self.other_broker.lock() = other.map(Into::into);
+        self.other_broker.store(other.map_or(0, hash_of), Ordering::Relaxed);
     }
 
     /// True if its messages go to a broker that a message with these [`hops`] has passed, which
     /// therefore needs no room in its queue: it would be dropped in front of the connection.
     pub fn leads_back(&self, passed: Option<&str>) -> bool {
-        let to_one_of = |passed: &str| {
-            let other = self.other_broker.lock();
-            other.as_deref().is_some_and(|other| hops::has_passed(passed, other))
-        };
-        passed.is_some_and(to_one_of)
+        let Some(passed) = passed else { return false };
+        let other = self.other_broker.load(Ordering::Relaxed);
+        other != 0 && hops::passed(passed).any(|hop| hash_of(hop) == other)
     }
 
     /// Wakes `publisher` when the queue has room; at once if it has room now.

@@ -47,9 +47,14 @@ fn text(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked(usize::from(u16::from_be_bytes(*len)))
 }
 
+/// The brokers that a message with these hops has passed.
+pub fn passed(hops: &str) -> impl Iterator<Item = &str> {
+    hops.split(',')
+}
+
 /// True if a message with these hops has passed the broker.
 pub fn has_passed(hops: &str, broker: &str) -> bool {
-    hops.split(',').any(|hop| hop == broker)
+    passed(hops).any(|hop| hop == broker)
 }
 
 /// True if it has passed as many brokers as it may.
