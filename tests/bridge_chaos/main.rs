@@ -75,17 +75,22 @@ fn must_be_kept(what: &str, outcome: &Outcome) {
     assert!(up.acknowledged > 0 && up.is_kept() && down.is_kept(), "{what}: {up:?}, {down:?}");
 }
 
+/// A broken promise is noticed if it is broken at the moment of a fault: on a fast disk not each
+/// time.
+const ATTEMPTS: u32 = 5;
+
 /// Tests of the test: the edge broker breaks a promise, and is killed all the time.
 #[test]
 fn a_row_that_is_deleted_before_the_acknowledgement_is_noticed() {
-    let outcome = broken("delete-when-sent", &[Fault::KillEdge, Fault::SilentToRemote]);
-    assert!(outcome.up.lost > 0, "nothing was missed");
+    let kinds = [Fault::KillEdge, Fault::SilentToRemote];
+    let noticed = || broken("delete-when-sent", &kinds).up.lost > 0;
+    assert!((0..ATTEMPTS).any(|_| noticed()), "nothing was missed");
 }
 
 #[test]
 fn an_acknowledgement_to_the_remote_before_the_commit_is_noticed() {
-    let outcome = broken("acknowledge-early", &[Fault::KillEdge]);
-    assert!(outcome.down.lost > 0, "nothing was missed");
+    let noticed = || broken("acknowledge-early", &[Fault::KillEdge]).down.lost > 0;
+    assert!((0..ATTEMPTS).any(|_| noticed()), "nothing was missed");
 }
 
 fn broken(promise: &str, kinds: &[Fault]) -> Outcome {
