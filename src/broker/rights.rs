@@ -121,7 +121,7 @@ impl SessionHandle {
         let access = limited(if let Some(client) = &client {
             current.access(Subject::Client(&client.principal), client.rules.as_ref())
         } else {
-            let owner = self.recovered_owner.as_deref();
+            let owner = self.recovered_owner.as_ref().map(|owner| &*owner.0);
             let subject = Subject::Recovered { client_id: &self.client_id, owner };
             current.access(subject, None)
         });
