@@ -357,9 +357,9 @@ impl Course {
         let tells = self
             .told
             .as_ref()
-            .is_none_or(|(at, before)| before != why || at.elapsed() > TELL_EVERY);
+            .is_none_or(|(at, before)| before != shortened(why) || at.elapsed() > TELL_EVERY);
         if tells {
-            self.told = Some((Instant::now(), why.to_owned()));
+            self.told = Some((Instant::now(), shortened(why).to_owned()));
         }
         tells
     }

@@ -13,9 +13,9 @@ pub(super) enum Command {
     /// something has to be changed first
     ///
     /// Lines that have no counterpart are named on standard error, with the reason and what to do
-    /// instead. Passwords are not printed: write each into a file, and name the file in its bridge. Files in
-    /// an included directory are not read: import each of them. Append the output to the
-    /// configuration file.
+    /// instead. Passwords are not printed: write each into a file, and name the file in its
+    /// bridge. Files in an included directory are not read: import each of them. Append the
+    /// output to the configuration file.
     Import {
         /// Mosquitto's configuration file; - for standard input
         file: PathBuf,

@@ -176,11 +176,15 @@ impl Session {
         wall: WallMillis,
         fit: &impl Fn(&Entry) -> Fit,
     ) -> Result<Outgoing, DeliveryBlock> {
-        let front = self.queue.front_qos0().ok_or(DeliveryBlock::QueueEmpty)?;
         // Otherwise it would not be certain for which message the other end closes.
         if self.life.connected().is_some_and(|connected| connected.one_at_a_time) {
-            return Err(DeliveryBlock::WindowFull);
+            let has_kept =
+                !self.window.is_empty() || self.queue.is_on_disk() || self.queue.front().is_some();
+            if has_kept {
+                return Err(DeliveryBlock::WindowFull);
+            }
         }
+        let front = self.queue.front_qos0().ok_or(DeliveryBlock::QueueEmpty)?;
         let wrap = match judge(front, committed, wall) {
             Verdict::Block(block) => return Err(block),
             Verdict::Expired => Outgoing::Expired,

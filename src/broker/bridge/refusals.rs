@@ -16,6 +16,10 @@ use crate::protocol::ReasonCode;
 /// with the default back-off. Room may come when a third broker is back.
 const ROOM_ATTEMPTS: u8 = 10;
 
+/// The same while the disk is full at both ends, which may wait for each other: room comes when
+/// clients read. About 75 minutes with the default back-off.
+const ROOM_ATTEMPTS_WHILE_FULL: u8 = 100;
+
 /// Connections in a row that the other end has closed after one message.
 const CLOSED_AFTER: u8 = 5;
 
@@ -72,15 +76,15 @@ impl Refusals {
         *self = Self::default();
     }
 
-    /// The other end has answered a PUBLISH with this failure.
-    pub fn answered(&mut self, delivery: DeliveryId, reason: ReasonCode) -> Verdict {
+    /// The other end has answered a PUBLISH with this failure. `full`: so is the disk here.
+    pub fn answered(&mut self, delivery: DeliveryId, reason: ReasonCode, full: bool) -> Verdict {
         if reason != ReasonCode::QuotaExceeded {
             self.settled(delivery);
             return Verdict::ForGood;
         }
         let times = self.no_room.entry(delivery).or_default();
-        *times += 1;
-        if *times < ROOM_ATTEMPTS {
+        *times = times.saturating_add(1);
+        if *times < if full { ROOM_ATTEMPTS_WHILE_FULL } else { ROOM_ATTEMPTS } {
             return Verdict::Again;
         }
         self.settled(delivery);
@@ -129,13 +133,16 @@ mod tests {
 
     #[test]
     fn a_failure_decides_at_once_and_missing_room_after_several_attempts() {
-        let mut refusals = Refusals::default();
-        assert_eq!(refusals.answered(FIRST, ReasonCode::NotAuthorized), Verdict::ForGood);
-        for _ in 1..ROOM_ATTEMPTS {
-            assert_eq!(refusals.answered(FIRST, ReasonCode::QuotaExceeded), Verdict::Again);
+        for (full, attempts) in [(false, ROOM_ATTEMPTS), (true, ROOM_ATTEMPTS_WHILE_FULL)] {
+            let mut refusals = Refusals::default();
+            let mut answered = |reason| refusals.answered(FIRST, reason, full);
+            assert_eq!(answered(ReasonCode::NotAuthorized), Verdict::ForGood);
+            for _ in 1..attempts {
+                assert_eq!(answered(ReasonCode::QuotaExceeded), Verdict::Again);
+            }
+            assert_eq!(answered(ReasonCode::QuotaExceeded), Verdict::ForGood);
+            assert!(refusals.no_room.is_empty());
         }
-        assert_eq!(refusals.answered(FIRST, ReasonCode::QuotaExceeded), Verdict::ForGood);
-        assert!(refusals.no_room.is_empty());
     }
 
     #[test]

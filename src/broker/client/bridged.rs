@@ -310,9 +310,8 @@ impl Client {
         let (Some(delivery), Some(terms)) = (delivery, self.role.terms().cloned()) else {
             return Ok(());
         };
-        // Two full disks may wait for each other: then there is room as soon as clients here read.
-        let waits = reason == ReasonCode::QuotaExceeded && self.broker.persistence.is_full();
-        if waits || terms.refusals.lock().answered(delivery, reason) == Verdict::Again {
+        let full = self.broker.persistence.is_full();
+        if terms.refusals.lock().answered(delivery, reason, full) == Verdict::Again {
             return Err(Close::Lost("the other end has no room for a message, which is kept"));
         }
         if terms.on_refused == OnRefused::Stop {

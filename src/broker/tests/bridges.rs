@@ -11,6 +11,7 @@ use crate::broker::Accepted;
 use crate::broker::bridge::{BridgeTerms, Counts, OnRefused, Window, peer_of, principal_of};
 use crate::broker::client::{Close, Dialled};
 use crate::config::{BridgeRule, Config};
+use crate::message::DeliveryId;
 use crate::peer::PeerAddr;
 use crate::protocol::{
     Ack, ConnAck, Connect, Packet, Publish, QoS, ReasonCode, SubscribeFilter, SubscriptionOptions,
@@ -86,6 +87,15 @@ fn published(world: &World, user: &mut User, packet: u16, payload: &str) {
     user.publish(QoS::AtLeastOnce, packet, payload);
     world.commit();
     assert_eq!(user.received(), [format!("PUBACK {packet}")]);
+}
+
+/// A connection that has sent the message `x` at QoS 2.
+fn with_one_in_flight(world: &World, terms: &Arc<BridgeTerms>) -> User {
+    let mut bridge = bridge(world, terms, &resumed());
+    world.passing("pub").publish(QoS::ExactlyOnce, 1, "x");
+    world.commit();
+    assert_eq!(bridge.received(), ["PUBLISH 1 x"]);
+    bridge
 }
 
 #[test]
@@ -353,15 +363,23 @@ fn a_connection_that_is_closed_for_a_message_of_qos_0_condemns_no_other() {
     assert_eq!(world.rows("dead_letter"), 0);
 }
 
+/// The message that was suspected has gone, and no other one ends the suspicion.
+#[test]
+fn qos_0_goes_on_when_nothing_else_is_left() {
+    let world = World::new();
+    let terms = Arc::new(terms());
+    terms.refusals.lock().closed(DeliveryId(1), 2, ReasonCode::UnspecifiedError);
+    let mut bridge = bridge(&world, &terms, &resumed());
+    world.passing("pub").publish(QoS::AtMostOnce, 0, "x");
+    let received = bridge.received();
+    assert_eq!(received.len(), 1, "{received:?}");
+}
+
 #[test]
 fn what_the_other_end_has_received_can_no_longer_be_refused() {
     let world = World::new();
     let terms = Arc::new(terms());
-    let mut bridge = bridge(&world, &terms, &resumed());
-    let mut publisher = world.passing("pub");
-    publisher.publish(QoS::ExactlyOnce, 1, "x");
-    world.commit();
-    assert_eq!(bridge.received(), ["PUBLISH 1 x"]);
+    let mut bridge = with_one_in_flight(&world, &terms);
     bridge.send(Packet::PubRec(ack(1)));
     bridge.send(Packet::PubRec(Ack { reason: ReasonCode::NotAuthorized, ..ack(1) }));
     world.commit();
@@ -375,11 +393,7 @@ fn what_the_other_end_has_received_can_no_longer_be_refused() {
 fn a_refusal_of_the_wrong_kind_is_a_protocol_error() {
     let world = World::new();
     let terms = Arc::new(terms());
-    let mut bridge = bridge(&world, &terms, &resumed());
-    let mut publisher = world.passing("pub");
-    publisher.publish(QoS::ExactlyOnce, 1, "x");
-    world.commit();
-    assert_eq!(bridge.received(), ["PUBLISH 1 x"]);
+    let mut bridge = with_one_in_flight(&world, &terms);
     let ended = bridge.try_send(refusal(1, ReasonCode::NotAuthorized));
     assert!(matches!(ended, Err(Close::Error(ReasonCode::ProtocolError, _))), "{ended:?}");
 }
@@ -403,11 +417,7 @@ fn nothing_is_sent_before_it_is_on_disk_that_the_session_is_connected() {
 fn a_message_that_the_other_end_has_received_is_none_for_which_it_closes() {
     let world = World::new();
     let terms = Arc::new(terms());
-    let mut bridge = bridge(&world, &terms, &resumed());
-    let mut publisher = world.passing("pub");
-    publisher.publish(QoS::ExactlyOnce, 1, "x");
-    world.commit();
-    assert_eq!(bridge.received(), ["PUBLISH 1 x"]);
+    let mut bridge = with_one_in_flight(&world, &terms);
     bridge.send(Packet::PubRec(ack(1)));
     at_once(bridge.client.close(&Close::Lost("the client closed without DISCONNECT")));
     assert_eq!(terms.refusals.lock().window(), Window::Full);

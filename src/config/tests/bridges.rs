@@ -127,6 +127,24 @@ fn an_unknown_key_of_a_bridge_or_of_a_rule_is_told() {
 }
 
 #[test]
+fn a_table_without_a_name_and_a_qos_that_is_none_are_told() {
+    let named = "each item of bridges has a name: write the table as [bridges.NAME]";
+    for text in [
+        "[bridges]\nforward = [{ filter = \"#\" }]\n",
+        "[bridges]\nkeep_alive = \"30s\"\n",
+        "[[bridges]]\naddresses = [\"mqtt://a\"]\n",
+    ] {
+        let error = load(text).unwrap_err();
+        assert!(error.ends_with(named), "{error}");
+    }
+    let error = lab("forward = [{ filter = \"#\", qos = \"1\" }]").unwrap_err();
+    assert!(error.ends_with("found \"1\", expected a QoS of 0, 1 or 2"), "{error}");
+    // A listener may have the name of a key.
+    let error = load("[listeners.tls]\nbind = 1\n").unwrap_err();
+    assert!(!error.contains("has a name"), "{error}");
+}
+
+#[test]
 fn an_address_that_cannot_be_read_is_shown_without_its_password() {
     assert_eq!(
         lab("addresses = [\"mqtt://ann:hunter2@broker\"]").unwrap_err(),
