@@ -1,5 +1,5 @@
-//! The dialling end of a bridge: its session, topics on their way, what the other end refuses,
-//! and circles.
+//! The dialling end of a bridge: its session, topics on their way, and circles. What the other end
+//! refuses: `bridge_refusals.rs`.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -8,10 +8,9 @@ use std::time::Duration;
 use super::world::{User, World, ack, at_once, publish, request};
 use crate::auth::Identity;
 use crate::broker::Accepted;
-use crate::broker::bridge::{BridgeTerms, Counts, OnRefused, Window, peer_of, principal_of};
+use crate::broker::bridge::{BridgeTerms, Counts, OnRefused, peer_of, principal_of};
 use crate::broker::client::{Close, Dialled};
 use crate::config::{BridgeRule, Config};
-use crate::message::DeliveryId;
 use crate::peer::PeerAddr;
 use crate::protocol::{
     Ack, ConnAck, Connect, Packet, Publish, QoS, ReasonCode, SubscribeFilter, SubscriptionOptions,
@@ -19,7 +18,7 @@ use crate::protocol::{
 };
 use crate::router::TopicMap;
 
-fn rule(filter: &str, local_prefix: &str, remote_prefix: &str) -> BridgeRule {
+pub(super) fn rule(filter: &str, local_prefix: &str, remote_prefix: &str) -> BridgeRule {
     BridgeRule {
         filter: filter.into(),
         local_prefix: local_prefix.into(),
@@ -28,11 +27,11 @@ fn rule(filter: &str, local_prefix: &str, remote_prefix: &str) -> BridgeRule {
     }
 }
 
-fn terms() -> BridgeTerms {
+pub(super) fn terms() -> BridgeTerms {
     BridgeTerms { name: "up".into(), ..BridgeTerms::default() }
 }
 
-fn line(filter: &str) -> SubscribeFilter {
+pub(super) fn line(filter: &str) -> SubscribeFilter {
     let options = SubscriptionOptions {
         qos: QoS::ExactlyOnce,
         no_local: true,
@@ -43,14 +42,14 @@ fn line(filter: &str) -> SubscribeFilter {
 }
 
 /// A connection of the bridge `up`, which forwards `#`, once it is committed.
-fn bridge(world: &World, terms: &Arc<BridgeTerms>, connack: &ConnAck) -> User {
+pub(super) fn bridge(world: &World, terms: &Arc<BridgeTerms>, connack: &ConnAck) -> User {
     let user = connecting(world, terms, connack);
     world.commit();
     user
 }
 
 /// The same, before the commit.
-fn connecting(world: &World, terms: &Arc<BridgeTerms>, connack: &ConnAck) -> User {
+pub(super) fn connecting(world: &World, terms: &Arc<BridgeTerms>, connack: &ConnAck) -> User {
     let maximum_packet_size = connack.maximum_packet_size;
     let connect =
         Connect { maximum_packet_size, ..request(Version::V5, &principal_of("up"), false) };
@@ -70,27 +69,27 @@ fn connecting(world: &World, terms: &Arc<BridgeTerms>, connack: &ConnAck) -> Use
     user
 }
 
-fn backlog(world: &World) -> usize {
+pub(super) fn backlog(world: &World) -> usize {
     world.broker.bridge_backlog("up", &Counts::default()).messages
 }
 
-fn resumed() -> ConnAck {
+pub(super) fn resumed() -> ConnAck {
     ConnAck { session_present: true, ..ConnAck::default() }
 }
 
-fn refusal(packet_id: u16, reason: ReasonCode) -> Packet<'static> {
+pub(super) fn refusal(packet_id: u16, reason: ReasonCode) -> Packet<'static> {
     Packet::PubAck(Ack { reason, ..ack(packet_id) })
 }
 
 /// Publishes at QoS 1, commits, and expects PUBACK.
-fn published(world: &World, user: &mut User, packet: u16, payload: &str) {
+pub(super) fn published(world: &World, user: &mut User, packet: u16, payload: &str) {
     user.publish(QoS::AtLeastOnce, packet, payload);
     world.commit();
     assert_eq!(user.received(), [format!("PUBACK {packet}")]);
 }
 
 /// A connection that has sent the message `x` at QoS 2.
-fn with_one_in_flight(world: &World, terms: &Arc<BridgeTerms>) -> User {
+pub(super) fn with_one_in_flight(world: &World, terms: &Arc<BridgeTerms>) -> User {
     let mut bridge = bridge(world, terms, &resumed());
     world.passing("pub").publish(QoS::ExactlyOnce, 1, "x");
     world.commit();
@@ -185,41 +184,6 @@ fn topics_are_mapped_on_both_ways() {
 }
 
 #[test]
-fn a_refused_message_becomes_a_dead_letter_and_the_next_one_is_sent() {
-    let world = World::new();
-    let terms = Arc::new(terms());
-    let mut bridge = bridge(&world, &terms, &resumed());
-    let mut publisher = world.passing("pub");
-    publisher.publish(QoS::AtLeastOnce, 1, "refused");
-    publisher.publish(QoS::AtLeastOnce, 2, "taken");
-    assert_eq!(bridge.received(), ["PUBLISH 1 refused", "PUBLISH 2 taken"]);
-    bridge.send(refusal(1, ReasonCode::NotAuthorized));
-    bridge.send(Packet::PubAck(ack(2)));
-    world.commit();
-    world.commit();
-    assert_eq!(publisher.received(), ["PUBACK 1", "PUBACK 2"]);
-    let rows = ["message", "delivery", "dead_letter"].map(|table| world.rows(table));
-    assert_eq!(rows, [0, 0, 1]);
-    assert_eq!(*terms.counts.dead_letters.lock(), [(0x87, 1)].into());
-}
-
-#[test]
-fn a_bridge_that_stops_at_a_refusal_keeps_the_message() {
-    let world = World::new();
-    let terms = Arc::new(BridgeTerms { on_refused: OnRefused::Stop, ..terms() });
-    let mut bridge = bridge(&world, &terms, &resumed());
-    let mut publisher = world.passing("pub");
-    publisher.publish(QoS::AtLeastOnce, 1, "x");
-    world.commit();
-    assert_eq!(bridge.received(), ["PUBLISH 1 x"]);
-    assert!(bridge.try_send(refusal(1, ReasonCode::NotAuthorized)).is_err());
-    assert_eq!(terms.refusals.lock().stopped(), Some(ReasonCode::NotAuthorized));
-    bridge.vanish();
-    world.commit();
-    assert_eq!(["delivery", "dead_letter"].map(|table| world.rows(table)), [1, 0]);
-}
-
-#[test]
 fn a_bridge_stops_before_a_message_that_it_cannot_send_and_keeps_it() {
     let world = World::new();
     let too_large = ConnAck { maximum_packet_size: Some(30), ..resumed() };
@@ -252,152 +216,6 @@ fn a_bridge_stops_before_a_message_that_it_cannot_send_and_keeps_it() {
     assert_eq!(terms.counts.forwarded.load(std::sync::atomic::Ordering::Relaxed), 0);
 }
 
-#[test]
-fn a_message_without_room_there_is_sent_again_before_it_is_given_up() {
-    let world = World::new();
-    let terms = Arc::new(terms());
-    let mut publisher = world.passing("pub");
-    at_once(world.broker.open_bridge(&terms, vec![line("#")])).unwrap();
-    published(&world, &mut publisher, 1, "x");
-    for attempt in 1..=10 {
-        let mut bridge = bridge(&world, &terms, &resumed());
-        assert_eq!(bridge.received().len(), 1, "attempt {attempt}");
-        let ended = bridge.try_send(refusal(1, ReasonCode::QuotaExceeded));
-        assert_eq!(ended.is_err(), attempt < 10, "attempt {attempt}");
-        bridge.vanish();
-        world.commit();
-    }
-    world.commit();
-    assert_eq!(["delivery", "dead_letter"].map(|table| world.rows(table)), [0, 1]);
-}
-
-#[test]
-fn a_message_after_which_the_other_end_closes_again_and_again_is_given_up() {
-    let world = World::new();
-    let terms = Arc::new(terms());
-    let mut publisher = world.passing("pub");
-    at_once(world.broker.open_bridge(&terms, vec![line("#")])).unwrap();
-    published(&world, &mut publisher, 1, "poison");
-    published(&world, &mut publisher, 2, "good");
-    let closed = Close::Lost("the client closed without DISCONNECT");
-    let bridge_of = |expected: &[&str]| {
-        let mut bridge = bridge(&world, &terms, &resumed());
-        let received = bridge.received();
-        assert_eq!(received.len(), expected.len(), "{received:?}");
-        assert!(
-            received.iter().zip(expected).all(|(line, word)| line.contains(word)),
-            "{received:?}"
-        );
-        bridge
-    };
-    at_once(bridge_of(&["poison", "good"]).client.close(&closed));
-    for _ in 0..5 {
-        assert_eq!(terms.refusals.lock().window(), Window::One);
-        at_once(bridge_of(&["poison"]).client.close(&closed));
-    }
-    let mut last = bridge_of(&["good"]);
-    last.send(Packet::PubAck(ack(2)));
-    world.commit();
-    world.commit();
-    assert_eq!(terms.refusals.lock().window(), Window::Full);
-    // Over the same connection, which may last for weeks.
-    for packet_id in 3..=4 {
-        published(&world, &mut publisher, packet_id, "later");
-    }
-    assert_eq!(last.received().len(), 2, "more than one message at a time");
-    // What was given up was not forwarded.
-    assert_eq!(terms.counts.forwarded.load(std::sync::atomic::Ordering::Relaxed), 1);
-    assert_eq!(["delivery", "dead_letter"].map(|table| world.rows(table)), [2, 1]);
-}
-
-#[test]
-fn an_acknowledgement_ends_that_one_message_at_a_time_is_sent() {
-    let world = World::new();
-    let terms = Arc::new(terms());
-    let mut publisher = world.passing("pub");
-    at_once(world.broker.open_bridge(&terms, vec![line("#")])).unwrap();
-    for packet_id in 1..=3 {
-        published(&world, &mut publisher, packet_id, "x");
-    }
-    let mut first = bridge(&world, &terms, &resumed());
-    assert_eq!(first.received().len(), 3);
-    at_once(first.client.close(&Close::Lost("the client closed without DISCONNECT")));
-    let mut second = bridge(&world, &terms, &resumed());
-    assert_eq!(second.received().len(), 1);
-    second.send(Packet::PubAck(ack(1)));
-    assert_eq!(second.received().len(), 2);
-}
-
-/// Anybody may publish what the other end closes for, at QoS 0 as well.
-#[test]
-fn a_connection_that_is_closed_for_a_message_of_qos_0_condemns_no_other() {
-    let world = World::new();
-    let terms = Arc::new(terms());
-    at_once(world.broker.open_bridge(&terms, vec![line("#")])).unwrap();
-    let mut publisher = world.passing("pub");
-    published(&world, &mut publisher, 1, "innocent");
-    let poison =
-        || Packet::Publish(Publish { packet_id: None, ..publish(QoS::AtMostOnce, 1, "poison") });
-    let closed = Close::Lost("the client closed without DISCONNECT");
-    let mut narrow = 0;
-    for _ in 0..10 {
-        let mut bridge = bridge(&world, &terms, &resumed());
-        let is_narrow = terms.refusals.lock().window() == Window::One;
-        let mut received = bridge.received();
-        publisher.send(poison());
-        received.extend(bridge.received());
-        assert!(received.iter().any(|line| line.contains("innocent")), "{received:?}");
-        let has_poison = received.iter().any(|line| line.contains("poison"));
-        assert_eq!(has_poison, !is_narrow, "{received:?}");
-        if is_narrow {
-            // It would be acknowledged now.
-            narrow += 1;
-            bridge.vanish();
-        } else {
-            at_once(bridge.client.close(&closed));
-        }
-        assert_eq!(terms.refusals.lock().condemned(), None);
-    }
-    assert!(narrow > 0);
-    world.commit();
-    assert_eq!(world.rows("dead_letter"), 0);
-}
-
-/// The message that was suspected has gone, and no other one ends the suspicion.
-#[test]
-fn qos_0_goes_on_when_nothing_else_is_left() {
-    let world = World::new();
-    let terms = Arc::new(terms());
-    terms.refusals.lock().closed(DeliveryId(1), 2, ReasonCode::UnspecifiedError);
-    let mut bridge = bridge(&world, &terms, &resumed());
-    world.passing("pub").publish(QoS::AtMostOnce, 0, "x");
-    let received = bridge.received();
-    assert_eq!(received.len(), 1, "{received:?}");
-}
-
-#[test]
-fn what_the_other_end_has_received_can_no_longer_be_refused() {
-    let world = World::new();
-    let terms = Arc::new(terms());
-    let mut bridge = with_one_in_flight(&world, &terms);
-    bridge.send(Packet::PubRec(ack(1)));
-    bridge.send(Packet::PubRec(Ack { reason: ReasonCode::NotAuthorized, ..ack(1) }));
-    world.commit();
-    bridge.send(Packet::PubComp(ack(1)));
-    world.commit();
-    world.commit();
-    assert_eq!(["delivery", "dead_letter"].map(|table| world.rows(table)), [0, 0]);
-}
-
-#[test]
-fn a_refusal_of_the_wrong_kind_is_a_protocol_error() {
-    let world = World::new();
-    let terms = Arc::new(terms());
-    let mut bridge = with_one_in_flight(&world, &terms);
-    let ended = bridge.try_send(refusal(1, ReasonCode::NotAuthorized));
-    assert!(matches!(ended, Err(Close::Error(ReasonCode::ProtocolError, _))), "{ended:?}");
-}
-
 /// After a crash in between, what was sent would be taken for unsent: it would be sent again without
 /// DUP, or expire although the other end waits for its PUBREL.
 #[test]
@@ -411,16 +229,6 @@ fn nothing_is_sent_before_it_is_on_disk_that_the_session_is_connected() {
     assert!(bridge.received().is_empty());
     world.commit();
     assert_eq!(bridge.received(), ["PUBLISH 1 x"]);
-}
-
-#[test]
-fn a_message_that_the_other_end_has_received_is_none_for_which_it_closes() {
-    let world = World::new();
-    let terms = Arc::new(terms());
-    let mut bridge = with_one_in_flight(&world, &terms);
-    bridge.send(Packet::PubRec(ack(1)));
-    at_once(bridge.client.close(&Close::Lost("the client closed without DISCONNECT")));
-    assert_eq!(terms.refusals.lock().window(), Window::Full);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod access;
 mod admin;
 mod admission;
+mod bridge_refusals;
 mod bridges;
 mod dead_letters;
 mod disk_room;
